@@ -6,3 +6,4 @@ from functrans.api.differentiation import linear_transpose as linear_transpose
 from functrans.api.differentiation import linearize as linearize
 from functrans.api.differentiation import value_and_grad as value_and_grad
 from functrans.api.differentiation import vjp as vjp
+from functrans.api.vectorization import vmap as vmap
