@@ -7,3 +7,7 @@ from functrans.api.differentiation import linearize as linearize
 from functrans.api.differentiation import value_and_grad as value_and_grad
 from functrans.api.differentiation import vjp as vjp
 from functrans.api.vectorization import vmap as vmap
+from functrans.api.compilation import disable_jit as disable_jit
+from functrans.api.compilation import eval_shape as eval_shape
+from functrans.api.compilation import jit as jit
+from functrans.api.compilation import make_jaxpr as make_jaxpr
