@@ -11,3 +11,5 @@ from functrans.api.compilation import disable_jit as disable_jit
 from functrans.api.compilation import eval_shape as eval_shape
 from functrans.api.compilation import jit as jit
 from functrans.api.compilation import make_jaxpr as make_jaxpr
+from functrans.api.custom_rules import custom_jvp as custom_jvp
+from functrans.api.custom_rules import custom_vjp as custom_vjp
