@@ -13,3 +13,7 @@ from functrans.api.compilation import jit as jit
 from functrans.api.compilation import make_jaxpr as make_jaxpr
 from functrans.api.custom_rules import custom_jvp as custom_jvp
 from functrans.api.custom_rules import custom_vjp as custom_vjp
+from functrans.api.jacobians import hessian as hessian
+from functrans.api.jacobians import hvp as hvp
+from functrans.api.jacobians import jacfwd as jacfwd
+from functrans.api.jacobians import jacrev as jacrev
