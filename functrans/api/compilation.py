@@ -355,4 +355,3 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return tree_unflatten(staged.out_tree, [shape_struct(t) for t in staged.jaxpr.out_types])
 
 
-disable_jit = jax.disable_jit

@@ -13,8 +13,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from functrans.ir.program import Jaxpr, Literal, all_equations
-from functrans.ir.types import array_type, type_of
+import jax
+
+from functrans.ir.program import Jaxpr, Literal, Var, all_equations
+from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.optimise.segments import Segment, cut
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
@@ -25,6 +28,10 @@ from functrans.xla.lower import lower
 logger = logging.getLogger("functrans.compile")
 _CAPACITY = 4096  # executables kept; the least recently used goes first
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
+
+
+_LONGEST_WHOLE = 600  # equations: beyond this a program stays a chain of segments
+_CALLS_BEFORE_WHOLE = 64
 
 
 class Compilation(NamedTuple):
@@ -72,9 +79,13 @@ def set_log_compiles(on: bool) -> None:
 
 
 class Program:
-    """A jaxpr that can be called on concrete flat arguments; compiled at its first call."""
+    """A jaxpr that can be called on concrete flat arguments; compiled at its first call.
 
-    __slots__ = ("_call", "donated", "jaxpr", "jit", "kept", "name", "reason")
+    An un-jitted program that repeats itself or is very long runs as a chain of segments, until it has been called so
+    often that compiling it whole pays.
+    """
+
+    __slots__ = ("_call", "calls", "donated", "jaxpr", "jit", "kept", "name", "reason")
 
     def __init__(self, jaxpr: Jaxpr, name: str, reason: str, donated: Sequence[bool] = (), jit: bool = False) -> None:
         self.jaxpr = jaxpr
@@ -95,10 +106,15 @@ class Program:
             call = self._compile()
         return call(*args)  # type: ignore[no-any-return]
 
-    def _compile(self) -> Callable[..., Any]:
+    def _compile(self, whole: bool = False) -> Callable[..., Any]:
         jaxpr = self.jaxpr
         if self.kept is not None:
             jaxpr = Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
+        segments = None if self.jit or whole else cut(jaxpr)
+        if segments is not None:
+            self.calls = 0
+            self._call = self._chain(jaxpr, segments)
+            return self._call
         start = time.perf_counter()
         device = jaxlib_compat.default_device()
         attributes = [" {jax.buffer_donor = true}" if self._donates(i) else "" for i in self.kept or range(len(jaxpr.inputs))]
@@ -108,6 +124,37 @@ class Program:
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
         return self._call
 
+
+    def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment]) -> Callable[..., Any]:
+        """One executable a segment, called in order; a value is let go after its last use."""
+        steps = [(program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs) for s in segments]
+        promote = len(jaxpr.equations) <= _LONGEST_WHOLE
+        last: dict[Any, int] = {}
+        for k, (_, ins, _) in enumerate(steps):
+            last.update((a, k) for a in ins if type(a) is Var)
+        for a in jaxpr.outputs:
+            last.pop(a, None)
+        dying: list[list[Any]] = [[] for _ in steps]
+        for a, k in last.items():
+            dying[k].append(a)
+
+        def call(*args: Any) -> list[Any]:
+            if promote:
+                self.calls += 1
+                if self.calls > _CALLS_BEFORE_WHOLE:
+                    return self._compile(whole=True)(*args)  # type: ignore[no-any-return]
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, args, strict=True))
+            for (run_segment, ins, outs), dead in zip(steps, dying, strict=True):
+                results = run_segment(*[values[a] if type(a) is Var else a for a in ins])
+                values.update(zip(outs, results, strict=True))
+                for a in dead:
+                    del values[a]
+            return [
+                jaxlib_compat.put(a.value, a.type) if type(a) is Literal else as_result(values[a], a.type)
+                for a in jaxpr.outputs
+            ]
+
+        return call
 
     def _donates(self, i: int) -> bool:
         return i < len(self.donated) and self.donated[i]
@@ -181,6 +228,11 @@ def _operation_program(op: Primitive, operands: Sequence[Any], types: Sequence[A
     free = [array_type(t.shape, t.dtype, t.weak_type) for i, t in enumerate(types) if i not in literals]
     jaxpr, _ = trace(function, free, f"a single {op.name}")
     return Program(jaxpr, op.name, "an operation on new types")
+
+
+def as_result(x: Any, type_: ArrayType) -> Any:
+    """An input that is also an output, as an array."""
+    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_)
 
 
 def clear() -> None:

@@ -26,3 +26,8 @@ def executor(exe: Any, in_types: Any, out_types: Any, device: Any, name: str) ->
             bufs.append(a)
         return exe.execute_sharded(bufs).consume_with_handlers(hs)
     return call
+
+def put(value: Any, type_: Any, device: Any=None) -> Any:
+    device = device or default_device()
+    sh = jax.sharding.SingleDeviceSharding(device)
+    return xc.batched_device_put(jax.core.ShapedArray(type_.shape, type_.dtype, weak_type=type_.weak_type), sh, [np.asarray(value, type_.dtype)], [device], False, enable_x64=True)
