@@ -227,95 +227,90 @@ def taylor(orders, t, degree):
 
 # ------------------------------------------------------------------------------------------------------------- figure
 
-INK, ACCENT, SECOND, FAINT = "#22303c", "#c8442c", "#2a6f97", "#b8c4cc"
+INK, WARM, COOL, FAINT = "#22303c", "#c8442c", "#2a6f97", "#b8c4cc"
 
 
-def panel(figure, place, title):
-    axes = figure.add_subplot(place)
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
+def panel(part, title):
+    """The one pair of axes of a titled part of the figure."""
+    part.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
+    axes = part.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return axes
 
 
-def image_grid(figure, place, title, rows=2, columns=5):
-    """A titled panel of rows x columns square pictures; returns their axes in reading order."""
-    frame = figure.add_subplot(place)
-    frame.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
-    frame.axis("off")
-    cells = place.subgridspec(rows, columns, hspace=0.42, wspace=0.12)
-    pictures = [figure.add_subplot(cell) for cell in cells]
-    for axes in pictures:
+def pictures(part, title, images, darkest=1.0):
+    """A titled part of the figure filled with 2 x 5 digits in grey; the axes of each."""
+    part.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
+    cells = part.subplots(2, 5, gridspec_kw={"wspace": 0.06, "hspace": 0.06}).ravel()
+    for axes, image in zip(cells, images, strict=True):
+        axes.imshow(image.reshape(8, 8), cmap="gray_r", vmax=darkest)
         axes.set_xticks([])
         axes.set_yticks([])
-    return pictures
+        axes.spines[:].set_color(FAINT)
+    return cells
 
 
-def draw(path, history, norms, hardest, sensitive, eigenvalues, along):
-    figure = plt.figure(figsize=(16, 9.4), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
-    grid = figure.add_gridspec(2, 3)
+def draw(path, history, norms, hardest, sensitive, eigenvalues, phi, orders):
+    """Write the figure: six parts, one for each question and one for the images that the second one found."""
+    figure = plt.figure(figsize=(16, 8.4), layout="constrained")
+    figure.suptitle(
+        f"A classifier of handwritten digits, {history[-1, 1]:.1%} right on images it never saw, "
+        "and what its derivatives say about it\n",
+        fontsize=15,
+        color=INK,
+    )
+    parts = figure.subfigures(2, 3, wspace=0.04, hspace=0.06)
 
-    axes = panel(figure, grid[0, 0], "1  jit(value_and_grad(loss)) trains the classifier")
+    axes = panel(parts[0, 0], "1  jit(value_and_grad(loss)) trains it")
     epochs = np.arange(1, len(history) + 1)
-    axes.semilogy(epochs, history[:, 0], color=SECOND, label="training loss")
-    axes.semilogy(epochs, 1 - history[:, 1], color=ACCENT, label="share of held-out images misread")
+    axes.semilogy(epochs, history[:, 0], color=COOL, label="training loss")
+    axes.semilogy(epochs, 1 - history[:, 1], color=WARM, label="share of held-out images misread")
     axes.axhline(0.04, color=FAINT, linestyle="--", linewidth=1)
-    axes.text(len(history), 0.041, "96 % read", ha="right", va="bottom", color="#7a8790", fontsize=9)
+    axes.text(len(history), 0.0405, "4 %", ha="right", va="bottom", color="#7a8790", fontsize=9)
     axes.set_xlabel("epoch")
     axes.legend(frameon=False)
 
-    axes = panel(figure, grid[0, 1], "2  vmap(grad(loss)): each image's own pull on the weights")
+    axes = panel(parts[0, 1], "2  vmap(grad(loss)): each image's pull on the weights")
     ranked = np.sort(norms)[::-1]
-    shown = len(hardest)
-    axes.loglog(np.arange(1, len(ranked) + 1), ranked, color=SECOND)
-    axes.loglog(np.arange(1, shown + 1), ranked[:shown], "o", color=ACCENT, label="the ten shown on the right")
+    rank = np.arange(1, len(ranked) + 1)
+    axes.loglog(rank, ranked, color=COOL)
+    axes.loglog(rank[: len(hardest)], ranked[: len(hardest)], "o", color=WARM, label="shown on the right")
     axes.set_xlabel("training images, strongest first")
-    axes.set_ylabel("norm of the image's gradient")
-    axes.legend(frameon=False)
+    axes.set_ylabel("norm of the image's own gradient")
+    axes.legend(frameon=False, loc="lower left")
 
-    pictures = image_grid(figure, grid[0, 2], "... the ten that pull hardest")
-    for axes, (image, label, said, probability) in zip(pictures, hardest, strict=True):
-        axes.imshow(image.reshape(8, 8), cmap="gray_r")
-        axes.set_title(
-            f"{label}, read as {said}" if said != label else f"{label}, p = {probability:.2f}",
-            fontsize=9,
-            color=ACCENT if said != label else INK,
-        )
+    cells = pictures(parts[0, 2], "    ... and the ten that pull hardest", [image for image, *_ in hardest])
+    for axes, (_, label, said, probability) in zip(cells, hardest, strict=True):
+        wrong = said != label
+        text = f"{label} read as {said}" if wrong else f"{label}, {probability:.0%} sure"
+        axes.set_title(text, fontsize=10, color=WARM if wrong else INK)
 
-    pictures = image_grid(figure, grid[1, 0], "3  vmap(jacrev(scores)): which pixels argue for the class")
-    limit = max(np.max(np.abs(slope)) for _, slope, _, _ in sensitive)
-    for axes, (image, slope, label, rival) in zip(pictures, sensitive, strict=True):
-        axes.imshow(slope.reshape(8, 8), cmap="RdBu_r", vmin=-limit, vmax=limit)
-        axes.contour(image.reshape(8, 8), levels=[0.5], colors=INK, linewidths=1.1)
-        axes.set_title(f"{label} against {rival}", fontsize=9, color=INK)
+    title = "3  vmap(jacrev(scores)): red pixels for, blue against"
+    cells = pictures(parts[1, 0], title, [image for image, *_ in sensitive], darkest=3.0)
+    rows, columns = np.divmod(np.arange(64), 8)
+    largest = max(np.max(np.abs(slope)) for _, slope, _, _ in sensitive)
+    for axes, (_, slope, label, rival) in zip(cells, sensitive, strict=True):
+        axes.scatter(columns, rows, s=110 * np.abs(slope) / largest, c=np.where(slope > 0, WARM, COOL), linewidths=0)
+        axes.set_title(f"{label}, not {rival}", fontsize=10, color=INK)
 
-    axes = panel(figure, grid[1, 1], "4  Hessian-vector products: the loss's sharpest direction")
-    products = np.arange(1, len(eigenvalues) + 1)
-    axes.plot(products, eigenvalues, "o-", color=SECOND, markersize=4, label="power iteration")
-    axes.axhline(along["orders"][2], color=ACCENT, linestyle="--", label="curvature along the optimiser's last step")
+    axes = panel(parts[1, 1], "4  Hessian-vector products find the sharpest direction")
+    axes.plot(np.arange(1, len(eigenvalues) + 1), eigenvalues, "o-", color=COOL, markersize=4, label="power iteration")
+    axes.axhline(orders[2], color=WARM, linestyle="--", label="curvature along the optimiser's last step")
     axes.set_xlabel("Hessian-vector products")
     axes.set_ylabel("curvature of the training loss")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="center right")
 
-    axes = panel(figure, grid[1, 2], "5  grad(grad(grad(grad(loss)))) along the last step")
-    t = np.linspace(-along["reach"], along["reach"], 81)
-    values = np.array([float(along["phi"](float(at))) for at in t])
-    axes.plot(t, values, color=INK, linewidth=3, alpha=0.35, label="loss")
-    axes.plot(t, taylor(along["orders"], t, 2), color=SECOND, linestyle="--", label="Taylor, two derivatives")
-    axes.plot(t, taylor(along["orders"], t, 4), color=ACCENT, label="Taylor, four derivatives")
-    axes.set_ylim(values.min() - 0.05 * np.ptp(values), values.max() + 0.35 * np.ptp(values))
+    axes = panel(parts[1, 2], "5  grad(grad(grad(grad(loss)))) along that last step")
+    t = np.linspace(-0.9, 0.9, 91)
+    values = np.array([float(phi(float(at))) for at in t])
+    axes.plot(t, values, color=FAINT, linewidth=6, label="the loss itself")
+    axes.plot(t, taylor(orders, t, 2), color=COOL, linestyle="--", label="predicted by two derivatives")
+    axes.plot(t, taylor(orders, t, 4), color=WARM, label="predicted by four derivatives")
+    axes.set_ylim(0, values.max() * 1.25)
     axes.set_xlabel("distance from the trained weights")
     axes.legend(frameon=False, loc="upper center")
 
-    figure.suptitle(
-        f"One classifier of handwritten digits, {history[-1, 1]:.1%} right on images it never saw, "
-        "and five questions answered by derivatives",
-        fontsize=14,
-        color=INK,
-        x=0.01,
-        ha="left",
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -356,8 +351,7 @@ def main(arguments=None):
         rival = int(np.argsort(np.where(np.arange(10) == label, -np.inf, held_out_values[i]))[-1])
         sensitive.append((held_out[0][i], jacobians[i, label] - jacobians[i, rival], label, rival))
 
-    along = {"phi": phi, "orders": orders, "reach": 1.5}
-    draw(options.figure, history, norms, hardest, sensitive, eigenvalues, along)
+    draw(options.figure, history, norms, hardest, sensitive, eigenvalues, phi, orders)
 
     measured = {
         "held-out accuracy": history[-1, 1],
