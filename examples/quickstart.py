@@ -288,10 +288,10 @@ def draw(path, history, norms, hardest, sensitive, eigenvalues, phi, orders):
     title = "3  vmap(jacrev(scores)): red pixels for, blue against"
     cells = pictures(parts[1, 0], title, [image for image, *_ in sensitive], darkest=3.0)
     rows, columns = np.divmod(np.arange(64), 8)
-    largest = max(np.max(np.abs(slope)) for _, slope, _, _ in sensitive)
-    for axes, (_, slope, label, rival) in zip(cells, sensitive, strict=True):
+    largest = max(np.max(np.abs(slope)) for _, slope, _ in sensitive)
+    for axes, (_, slope, label) in zip(cells, sensitive, strict=True):
         axes.scatter(columns, rows, s=110 * np.abs(slope) / largest, c=np.where(slope > 0, WARM, COOL), linewidths=0)
-        axes.set_title(f"{label}, not {rival}", fontsize=10, color=INK)
+        axes.set_title(f"a {label}" if label != 8 else "an 8", fontsize=10, color=INK)
 
     axes = panel(parts[1, 1], "4  Hessian-vector products find the sharpest direction")
     axes.plot(np.arange(1, len(eigenvalues) + 1), eigenvalues, "o-", color=COOL, markersize=4, label="power iteration")
@@ -344,12 +344,12 @@ def main(arguments=None):
     strongest = np.argsort(norms)[::-1][:10]
     hardest = [(images[i], labels[i], int(values[i].argmax()), probabilities[i, labels[i]]) for i in strongest]
 
-    sensitive = []  # for one held-out image of each class: how each pixel moves its class's lead over the runner-up
-    held_out_values = np.asarray(scores(parameters, held_out[0][:128]))
+    sensitive = []  # for each class, averaged over its images: how a pixel moves the class's score against the others'
+    leads = jacobians - jacobians.mean(axis=1, keepdims=True)
+    batch_images, batch_labels = (part[: len(jacobians)] for part in held_out)
     for label in range(10):
-        i = int(np.flatnonzero(held_out[1][:128] == label)[0])
-        rival = int(np.argsort(np.where(np.arange(10) == label, -np.inf, held_out_values[i]))[-1])
-        sensitive.append((held_out[0][i], jacobians[i, label] - jacobians[i, rival], label, rival))
+        members = batch_labels == label
+        sensitive.append((batch_images[members].mean(axis=0), leads[members, label].mean(axis=0), label))
 
     draw(options.figure, history, norms, hardest, sensitive, eigenvalues, phi, orders)
 
