@@ -35,7 +35,7 @@ SAME_FLOOR = {"numpy": {"lax"}, "nn": {"numpy", "lax"}, "random": {"numpy", "lax
 
 # (file, imported module): imports inside a function, each with the reason why it cannot stand at the top.
 LATE_IMPORTS = {
-    ("ir/program.py", "functrans.ir.show.format_jaxpr"): "a jaxpr prints itself; the printer needs the classes it prints",
+    ("ir/program.py", "functrans.ir.show.format_jaxpr"): "a jaxpr prints itself; the printer needs its class",
 }
 
 # The only file that may name private parts of jax or jaxlib.
