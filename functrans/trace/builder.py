@@ -87,7 +87,7 @@ class Builder:
 
     __slots__ = (
         "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order", "parent", "place",
-        "producers", "purpose", "remedy", "segments", "skeleton", "thread", "values",
+        "producers", "purpose", "remedy", "segments", "skeleton", "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -108,6 +108,7 @@ class Builder:
         self.skeleton: list[Any] = []  # the rows of the structural key, literals left out
         self.literals: list[Literal] = []
         self.values: dict[int, Any] = {}  # by id of variable: values known while tracing
+        self.tracers: list[Tracer] = []  # by id of variable
         self.segments: list[int] = []  # positions in equations where a value was demanded
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -129,6 +130,12 @@ class Builder:
     def __exit__(self, *exc: object) -> None:
         self.open = False
         state.builder = self.parent
+        # Tracers refer to their builder: without these lines every trace would be a cycle for the garbage collector.
+        # ``producers`` and ``values`` stay, for the errors about escaped tracers.
+        self.inputs = []
+        self.captures = {}
+        self.cons = {}
+        self.tracers = []
         if self.parent is None:
             for hook in _open_hooks:
                 hook(False)
@@ -141,7 +148,9 @@ class Builder:
     def new_var(self, type: ArrayType, producer: Equation | None) -> Tracer:
         var = Var(len(self.producers), type)
         self.producers.append(producer)
-        return Tracer(self, var, type)
+        tracer = Tracer(self, var, type)
+        self.tracers.append(tracer)
+        return tracer
 
     def new_input(self, type: ArrayType, value: Any = None) -> Tracer:
         """A declared input; ``value`` (concrete, or a tracer of an outer builder) is what it stands for, if known."""
@@ -342,6 +351,7 @@ def bind(op: Primitive, *operands: Any) -> Any:
     else:
         _remember_literals(builder, bare)
     tracer = Tracer(builder, var, out_type)
+    builder.tracers.append(tracer)
     if not op.effectful:
         builder.cons[key] = tracer
     return tracer
@@ -412,7 +422,7 @@ def producer_of(x: Any) -> Equation | None:
 
 def tracer_for(x: Tracer, var: Var) -> Tracer:
     """The tracer of a variable of the same builder as ``x``."""
-    return Tracer(x.builder, var, var.type)
+    return x.builder.tracers[var.id]
 
 
 __all__ = [
