@@ -18,8 +18,8 @@ FLOORS = (
     ("ir",),
     ("trace",),
     ("ops",),
-    ("control",),
     ("transform",),
+    ("control",),  # a primitive that holds a jaxpr transforms it in its own rules
     ("optimise",),
     ("xla",),
     ("derivatives",),
