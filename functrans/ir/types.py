@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
+import weakref
 from typing import Any
 
 import jax
@@ -23,31 +24,34 @@ bfloat16: np.dtype[Any] = np.dtype(jax_dtypes.bfloat16)
 _BOOL = np.dtype(np.bool_)
 
 
-class ArrayType:
-    """The type of an array: ``shape`` (tuple of int), ``dtype`` (NumPy dtype) and ``weak_type`` (bool). Immutable."""
+_types: weakref.WeakValueDictionary[Any, ArrayType] = weakref.WeakValueDictionary()
 
-    __slots__ = ("__weakref__", "_hash", "dtype", "shape", "weak_type")
+
+class ArrayType:
+    """The type of an array: ``shape`` (tuple of int), ``dtype`` (NumPy dtype) and ``weak_type`` (bool).
+
+    Immutable, and one object for equal fields: types are compared and hashed by address.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "shape", "weak_type")
 
     shape: Shape
     dtype: np.dtype[Any]
     weak_type: bool
 
-    def __init__(self, shape: Shape, dtype: Any, weak_type: bool = False) -> None:
-        self.shape = tuple(map(int, shape))
-        self.dtype = dtype if isinstance(dtype, np.dtype) or not isinstance(dtype, type) else np.dtype(dtype)
-        self.weak_type = weak_type
-        self._hash = hash((self.shape, self.dtype, weak_type))
+    def __new__(cls, shape: Shape, dtype: Any, weak_type: bool = False) -> ArrayType:
+        shape = tuple(map(int, shape))
+        dtype = np.dtype(dtype) if isinstance(dtype, type) else dtype
+        key = (shape, dtype, bool(weak_type))
+        found = _types.get(key)
+        if found is None:
+            found = object.__new__(cls)
+            found.shape, found.dtype, found.weak_type = key
+            found = _types.setdefault(key, found)
+        return found
 
-    def __eq__(self, other: object) -> bool:
-        return self is other or (
-            isinstance(other, ArrayType)
-            and self.shape == other.shape
-            and self.dtype == other.dtype
-            and self.weak_type == other.weak_type
-        )
-
-    def __hash__(self) -> int:
-        return self._hash
+    def __reduce__(self) -> Any:
+        return ArrayType, (self.shape, self.dtype, self.weak_type)
 
     @property
     def ndim(self) -> int:
@@ -80,7 +84,7 @@ class ArrayType:
 
 @functools.lru_cache(maxsize=16384)
 def array_type(shape: Shape, dtype: np.dtype[Any], weak_type: bool = False) -> ArrayType:
-    """The one shared ArrayType for these fields (types usually compare by identity, which is fast)."""
+    """The ArrayType with these fields, by a faster way than its constructor."""
     return ArrayType(shape, dtype, weak_type)
 
 

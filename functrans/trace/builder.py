@@ -86,7 +86,7 @@ class Builder:
     """
 
     __slots__ = (
-        "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order", "parent", "place",
+        "callees", "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order", "parent", "place",
         "producers", "purpose", "remedy", "segments", "skeleton", "thread", "tracers", "values",
     )  # fmt: skip
 
@@ -109,6 +109,7 @@ class Builder:
         self.literals: list[Literal] = []
         self.values: dict[int, Any] = {}  # by id of variable: values known while tracing
         self.tracers: list[Tracer] = []  # by id of variable
+        self.callees: dict[Any, Any] = {}  # jitted functions that captured tracers, traced here
         self.segments: list[int] = []  # positions in equations where a value was demanded
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -136,6 +137,7 @@ class Builder:
         self.captures = {}
         self.cons = {}
         self.tracers = []
+        self.callees = {}
         if self.parent is None:
             for hook in _open_hooks:
                 hook(False)

@@ -74,12 +74,14 @@ def set_log_compiles(on: bool) -> None:
 class Program:
     """A jaxpr that can be called on concrete flat arguments; compiled at its first call."""
 
-    __slots__ = ("_call", "_device", "jaxpr", "kept", "name", "reason")
+    __slots__ = ("_call", "donated", "jaxpr", "jit", "kept", "name", "reason")
 
-    def __init__(self, jaxpr: Jaxpr, name: str, reason: str) -> None:
+    def __init__(self, jaxpr: Jaxpr, name: str, reason: str, donated: Sequence[bool] = (), jit: bool = False) -> None:
         self.jaxpr = jaxpr
         self.name = name
         self.reason = reason
+        self.jit = jit  # compiled with XLA's usual passes, whatever the size
+        self.donated = tuple(donated)
         self._call: Callable[..., Any] | None = None
         used = {a for eqn in jaxpr.equations for a in eqn.inputs} | set(jaxpr.outputs)
         kept = [i for i, v in enumerate(jaxpr.inputs) if v in used]
@@ -99,10 +101,16 @@ class Program:
             jaxpr = Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
         start = time.perf_counter()
         device = jaxlib_compat.default_device()
-        executable = jaxlib_compat.compile_text(lower(jaxpr, self.name), device, disable_fusion=is_small(jaxpr))
+        attributes = [" {jax.buffer_donor = true}" if self._donates(i) else "" for i in self.kept or range(len(jaxpr.inputs))]
+        text = lower(jaxpr, self.name, attributes)
+        executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
         self._call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
         return self._call
+
+
+    def _donates(self, i: int) -> bool:
+        return i < len(self.donated) and self.donated[i]
 
 
 def is_small(jaxpr: Jaxpr) -> bool:
@@ -113,9 +121,11 @@ def is_small(jaxpr: Jaxpr) -> bool:
 _programs: OrderedDict[Any, Program] = OrderedDict()
 
 
-def program(jaxpr: Jaxpr, name: str = "program", reason: str = "a new program") -> Program:
+def program(
+    jaxpr: Jaxpr, name: str = "program", reason: str = "a new program", donated: Sequence[bool] = (), jit: bool = False
+) -> Program:
     """The callable for a jaxpr: equal programs share one executable."""
-    context = jaxlib_compat.trace_context()
+    context = (jaxlib_compat.trace_context(), tuple(donated) if any(donated) else (), jit)
     memo_key = ("program", context)
     known = jaxpr.memo.get(memo_key)
     if known is not None:
@@ -124,7 +134,7 @@ def program(jaxpr: Jaxpr, name: str = "program", reason: str = "a new program") 
     with _lock:
         known = _programs.get(key)
         if known is None:
-            known = _programs[key] = Program(jaxpr, name, reason)
+            known = _programs[key] = Program(jaxpr, name, reason, donated, jit)
             if len(_programs) > _CAPACITY:
                 _programs.popitem(last=False)
         else:
