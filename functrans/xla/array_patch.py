@@ -1,9 +1,9 @@
 """Where the concrete array class meets our tracers: indexing by a tracer, and ``jax.numpy`` called on one.
 
-Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexing does not: ``array[tracer]`` raises and
-``array.at[2].set(tracer)`` too. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
-``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same arguments.
-JAX's own tracers are not touched.
+Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexing does not: ``array[tracer]`` and
+``array.at[2].set(tracer)`` raise. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
+``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same
+arguments. JAX's own tracers are not touched.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
         if kind is slice:
             return holds_tracer(index.start) or holds_tracer(index.stop) or holds_tracer(index.step)
         if kind is tuple or kind is list:
-            return any([holds_tracer(part) for part in index])
+            return any(map(holds_tracer, index))
         return is_tracer(index)
 
     @functools.wraps(original_getitem)
@@ -77,7 +77,6 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
 
     def update_method(name: str) -> Callable[..., Any]:
         original = getattr(IndexUpdateRef, name)
-        # ``mul`` is JAX's second name of ``multiply``: report the one of the operation.
 
         @functools.wraps(original)
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -89,8 +88,7 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
 
     for name in _UPDATE_METHODS:
         setattr(IndexUpdate, name, update_method(name))
-    if hasattr(IndexUpdateRef, "mul"):
-        IndexUpdate.mul = IndexUpdate.multiply
+    IndexUpdate.mul = IndexUpdate.multiply  # JAX's second name for it
 
     class At(IndexUpdateHelper):  # type: ignore[misc]
         __slots__ = ()
