@@ -22,6 +22,7 @@ from functrans.xla.jaxlib_compat import (
     IndexUpdateRef,
     array_operators,
     pytype_aval_mappings,
+    register_canonicalize_value_handler,
 )
 
 _UPDATE_METHODS: Final = (
@@ -124,8 +125,31 @@ def jax_array_protocol(tracer: Any) -> Callable[[], Any]:
 
 
 def refuse_in_jax(tracer_class: type) -> None:
-    """Make ``jax.lax``, ``jax.jit`` and ``jax.device_put`` refuse a tracer class with the message of the protocol."""
-    pytype_aval_mappings[tracer_class] = _raise_jax_called_on
+    """Make JAX functions that do not ask for ``__jax_array__`` (lax, jit, device_put) raise the same TypeError.
+
+    They catch a TypeError raised while they look up the type of an argument and replace it by a vague one. So the
+    lookup succeeds, and the type it yields raises at its first use.
+    """
+    pytype_aval_mappings[tracer_class] = _TypeOfTracer
+    register_canonicalize_value_handler(tracer_class, None)  # None: leave the value as it is
+
+
+class _TypeOfTracer:
+    """What JAX gets for the type of our tracer: raises whatever it is used for."""
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, tracer: Any) -> None:
+        self._tracer = tracer
+
+    def __getattr__(self, name: str) -> Any:
+        raise _jax_called_on(self._tracer)
+
+    def __eq__(self, other: object) -> bool:
+        raise _jax_called_on(self._tracer)
+
+    def __hash__(self) -> int:
+        raise _jax_called_on(self._tracer)
 
 
 def _raise_jax_called_on(tracer: Any) -> Any:

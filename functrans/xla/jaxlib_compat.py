@@ -55,6 +55,7 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "pjit",
     ),
     "jax._src.config": ("default_matmul_precision.value", "enable_x64.value"),
+    "jax._src.dtypes": ("register_canonicalize_value_handler",),
     "jax._src.tree_util": ("dispatch_registry",),
     # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
     "jax._src.compiler": ("get_compile_options",),
@@ -93,6 +94,7 @@ _config: Any = import_module("jax._src.config")
 _get_compile_options: Any = import_module("jax._src.compiler").get_compile_options
 _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
+register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
 
 ArrayImpl: Any = _jax.ArrayImpl

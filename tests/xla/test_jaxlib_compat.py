@@ -447,7 +447,7 @@ def test_two_devices_executor_moves_uncommitted_and_refuses_committed():
     for _ in range(2):
         (out,) = call(uncommitted)
         assert (float(out), out.device, out.committed) == (6.0, first, False)
-        with pytest.raises(ValueError, match="argument 0 of double, float32.*is committed to .*1.*and the program to"):
+        with pytest.raises(ValueError, match=r"argument 0 of double, float32.*is committed to .*1.*and the program to"):
             call(jax.device_put(3.0, second))
 
 
@@ -577,7 +577,7 @@ def test_jit_static_arguments_are_part_of_the_signature():
     for n, mode in ((1, "a"), (2, "a"), (1, "b"), (1, "a")):
         call(1.0, n, mode=mode)
     assert len(call.misses) == 3
-    with pytest.raises(ValueError, match="unhashable|hashable"):
+    with pytest.raises(ValueError, match="hashable"):
         call(1.0, [], mode="a")
 
 
@@ -633,7 +633,7 @@ def test_donation_deletes_the_argument_on_the_fast_path_too():
         np.testing.assert_array_equal(call(array)["out"], [0, 2, 4])
         assert array.is_deleted()
     assert len(call.misses) == 1
-    with pytest.raises((ValueError, RuntimeError), match="argument 0.*deleted or donated|has been deleted"):
+    with pytest.raises((ValueError, RuntimeError), match=r"argument 0.*deleted or donated|has been deleted"):
         call(array)
     assert "has been deleted" in str(compat.deleted_argument_error([array]))
 
