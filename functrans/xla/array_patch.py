@@ -60,9 +60,14 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
         if kind in plain:
             return False
         if kind is slice:
-            return holds_tracer(index.start) or holds_tracer(index.stop) or holds_tracer(index.step)
+            if type(index.start) in plain and type(index.stop) in plain and type(index.step) in plain:
+                return False
+            return is_tracer(index.start) or is_tracer(index.stop) or is_tracer(index.step)
         if kind is tuple or kind is list:
-            return any(map(holds_tracer, index))
+            for part in index:  # noqa: SIM110  (a generator would cost more than all the rest, at each x[i, j])
+                if type(part) not in plain and holds_tracer(part):
+                    return True
+            return False
         return is_tracer(index)
 
     @functools.wraps(original_getitem)
@@ -102,22 +107,24 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
     ArrayImpl.at = property(At, doc=IndexUpdateHelper.__doc__)
 
 
-# Code of the operators that defer to us when they are told that we are no array.
+# Code of the operators that return NotImplemented when they are told that their operand is no array.
+# By identity: the hash of a code object reads all of it. JAX keeps them alive.
 _DEFERRING: Final = frozenset(
-    code for operator in array_operators.values() if (code := getattr(operator, "__code__", None)) is not None
+    id(code) for operator in array_operators.values() if (code := getattr(operator, "__code__", None)) is not None
 )
 
 
-def jax_array_protocol(tracer: Any) -> Callable[[], Any]:
+def jax_array_protocol(tracer: Any) -> Callable[[], Any] | None:
     """The body of ``__jax_array__`` of a tracer, to be called by the getter of that property and by nothing else.
 
-    An operator of the concrete array class gets AttributeError, so that ``array + tracer`` defers to the tracer. The
-    rest of JAX, which is about to read an array, gets a TypeError that says what to write instead. Anybody else (a
-    library that looks whether the attribute is there) gets a function that raises that TypeError.
+    An operator of the concrete array class gets None, which it takes for "no array", so that ``array + tracer`` defers
+    to the tracer (an AttributeError says the same and takes 0.4 us longer). The rest of JAX, which is about to read an
+    array, gets a TypeError that says what to write instead. Anybody else (a library that looks whether the attribute
+    is there) gets a function that raises that TypeError.
     """
     caller = sys._getframe(2)  # above this function and the getter
-    if caller.f_code in _DEFERRING:
-        raise AttributeError("__jax_array__")
+    if id(caller.f_code) in _DEFERRING:
+        return None
     module = caller.f_globals.get("__name__", "")
     if module == "jax" or module.startswith("jax."):
         raise _jax_called_on(tracer)
