@@ -422,7 +422,7 @@ def producer_of(x: Any) -> Equation | None:
     return x.builder.producers[x.var.id] if type(x) is Tracer else None
 
 
-def tracer_for(x: Tracer, var: Var) -> Tracer:
+def tracer_for(x: Tracer, var: Any) -> Tracer:
     """The tracer of a variable of the same builder as ``x``."""
     return x.builder.tracers[var.id]
 

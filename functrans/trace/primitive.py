@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NoReturn, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 import numpy as np
 
@@ -126,13 +126,23 @@ class Primitive(metaclass=_PrimitiveMeta):
 
     # -- rules ----------------------------------------------------------------------------------------------------
 
-    def infer(self, *types: ArrayType) -> Any:
-        """Types of the operands -> type of the result (a list of them where ``multiple``)."""
-        self.missing("infer", "tracing")
+    if TYPE_CHECKING:  # a subclass names its operands: def infer(self, x: ArrayType, y: ArrayType) -> ArrayType
+        infer: Callable[..., Any]
+        impl: Callable[..., Any]
+        transpose: Callable[..., Sequence[Any]]
+    else:
 
-    def impl(self, *arrays: Any) -> Any:
-        """The operation on NumPy arrays: the reference that the tests hold every other rule against."""
-        self.missing("impl", "evaluation by NumPy")
+        def infer(self, *types):
+            """Types of the operands -> type of the result (a list of them where ``multiple``)."""
+            self.missing("infer", "tracing")
+
+        def impl(self, *arrays):
+            """The operation on NumPy arrays: the reference that the tests hold every other rule against."""
+            self.missing("impl", "evaluation by NumPy")
+
+        def transpose(self, cotangent, *operands):
+            """Cotangent of the result -> cotangent (or None) of each operand; linear operands come as ``Linear``."""
+            self.missing("transpose", "reverse mode (grad, vjp, linear_transpose)")
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """(a, T a) -> (b, T b); at least one tangent is not None."""
@@ -143,10 +153,6 @@ class Primitive(metaclass=_PrimitiveMeta):
         if self.holds_jaxprs:
             self.missing("linearize", "reverse mode (grad, vjp, linearize)")
         return self.jvp(primals, tangents)
-
-    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
-        """Cotangent of the result -> cotangent (or None) of each operand; linear operands come as ``Linear``."""
-        self.missing("transpose", "reverse mode (grad, vjp, linear_transpose)")
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
