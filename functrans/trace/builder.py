@@ -31,6 +31,7 @@ class _ThreadState(threading.local):
         self.where: Where = None  # set while a transform re-emits an equation: its user line is kept
         self.axes: dict[Any, int] = {}  # mapped axis names in scope and their sizes
         self.restart_gc = False
+        self.marker: object = None
 
 
 state = _ThreadState()
@@ -121,8 +122,7 @@ class Builder:
             if gc.isenabled():
                 gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
                 state.restart_gc = True
-            for hook in _open_hooks:
-                hook(True)
+            state.marker = _trace_opens()
         self.thread = threading.get_ident()
         self.open = True
         state.builder = self
@@ -139,8 +139,7 @@ class Builder:
         self.tracers = []
         self.callees = {}
         if self.parent is None:
-            for hook in _open_hooks:
-                hook(False)
+            _trace_closes(state.marker)
             if state.restart_gc:
                 state.restart_gc = False
                 gc.enable()
@@ -228,7 +227,18 @@ class Builder:
         return Literal(*_scalar(x))
 
 
-_open_hooks: list[Callable[[bool], None]] = []  # called when a thread's outermost builder opens and closes
+def _nothing(*_: object) -> None:
+    """Before an execution engine is installed."""
+
+
+_trace_opens: Callable[[], object] = _nothing  # called when a thread's outermost builder opens, and
+_trace_closes: Callable[[object], object] = _nothing  # with its answer when that builder closes
+
+
+def set_trace_marker(opens: Callable[[], object], closes: Callable[[object], object]) -> None:
+    """Install what tells the dispatcher that a trace is open, so that calls of jitted functions are staged."""
+    global _trace_opens, _trace_closes
+    _trace_opens, _trace_closes = opens, closes
 
 
 def _scalar(x: Any) -> tuple[Any, ArrayType]:
