@@ -14,7 +14,7 @@ import numpy as np
 from functrans.api.differentiation import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
@@ -197,6 +197,23 @@ class JitSettings:
         )
         return found._replace(const_args=callee.captured)
 
+    def explain(self, error: ValueError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
+        """The C++ dispatcher's complaint about static or donated arguments in words that name the argument."""
+        try:
+            leaves, _, _ = self.split(args, kwargs)
+        except FunctransValueError as unhashable:
+            return filter_traceback(unhashable)  # type: ignore[return-value]
+        arrays = [x for x in leaves if isinstance(x, jax.Array)]
+        if any(x.is_deleted() for x in arrays):
+            gone = next(x for x in arrays if x.is_deleted())
+            return FunctransRuntimeError(
+                f"an argument of jitted {self.name}, an array {type_of(gone)}, was donated to an earlier call and its memory "
+                f"has been reused, at {here()}
+Use the result of that call instead, or leave the argument out of "
+                "donate_argnums."
+            )
+        return filter_traceback(error)  # type: ignore[return-value]
+
     def reason(self, keys: list[Any]) -> str:
         """Why a signature was new, in words."""
         new, old = keys[-1], keys[-2]
@@ -308,7 +325,18 @@ def compiled_function(settings: JitSettings) -> Any:
         settings.name, settings.fun, settings.miss, settings.static_argnums, settings.static_argnames, key
     )
     functools.update_wrapper(dispatcher, settings.fun)
-    return dispatcher
+    if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
+        return dispatcher
+
+    @functools.wraps(settings.fun)
+    def jitted(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return dispatcher(*args, **kwargs)
+        except ValueError as error:
+            raise settings.explain(error, args, kwargs) from None
+
+    jitted.clear_cache = dispatcher.clear_cache if hasattr(dispatcher, "clear_cache") else None  # type: ignore[attr-defined]
+    return jitted
 
 
 def make_jaxpr(

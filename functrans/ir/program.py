@@ -148,13 +148,6 @@ class Jaxpr:
     def __hash__(self) -> int:
         return self._hash if self._key is not None else hash(self.key) if self.key else 0
 
-    def __str__(self) -> str:
-        from functrans.ir.show import format_jaxpr
-
-        return format_jaxpr(self)
-
-    __repr__ = __str__
-
 
 def subjaxprs(op: Any) -> Iterator[Jaxpr]:
     """The jaxprs that an operation holds among its parameters."""
