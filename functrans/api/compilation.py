@@ -208,8 +208,7 @@ class JitSettings:
             gone = next(x for x in arrays if x.is_deleted())
             return FunctransRuntimeError(
                 f"an argument of jitted {self.name}, an array {type_of(gone)}, was donated to an earlier call and its memory "
-                f"has been reused, at {here()}
-Use the result of that call instead, or leave the argument out of "
+                f"has been reused, at {here()}\nUse the result of that call instead, or leave the argument out of "
                 "donate_argnums."
             )
         return filter_traceback(error)  # type: ignore[return-value]
