@@ -100,11 +100,12 @@ def grad(
     >>> float(ft.grad(lambda x: x * x + x)(3.0))
     7.0
     """
-    inner = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int, _name="grad")
+    evaluate = _value_and_gradient(fun, argnums, has_aux, holomorphic, allow_int, "grad")
 
     @functools.wraps(fun)
+    @api_boundary
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, gradients = inner(*args, **kwargs)
+        value, gradients = evaluate(args, kwargs)
         return (gradients, value[1]) if has_aux else gradients
 
     return gradient
@@ -116,8 +117,6 @@ def value_and_grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    *,
-    _name: str = "value_and_grad",
 ) -> Callable[..., Any]:
     """A function that evaluates ``fun`` and its gradient; arguments as for ``grad``.
 
@@ -129,13 +128,30 @@ def value_and_grad(
     >>> float(value), float(slope)
     (12.0, 7.0)
     """
-    check_callable(fun, _name)
-    single = isinstance(argnums, int)
-    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    evaluate = _value_and_gradient(fun, argnums, has_aux, holomorphic, allow_int, "value_and_grad")
 
     @functools.wraps(fun)
     @api_boundary
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        return evaluate(args, kwargs)
+
+    return value_and_gradient
+
+
+def _value_and_gradient(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    holomorphic: bool,
+    allow_int: bool,
+    _name: str,
+) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, Any]]:
+    """(args, kwargs) -> (value, gradient); ``_name`` is the function the user called."""
+    check_callable(fun, _name)
+    single = isinstance(argnums, int)
+    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def evaluate(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         indices = check_argnums(wanted, args, _name, fun)
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
@@ -165,7 +181,7 @@ def value_and_grad(
         value = tree_unflatten(staged.out_tree, results[:count])
         return value, gradients
 
-    return value_and_gradient
+    return evaluate
 
 
 def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:

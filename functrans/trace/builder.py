@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.errors import EscapedTracerError, FunctransTypeError, InternalError
+from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, type_of, x64_enabled
 from functrans.trace.frames import describe_place, where
@@ -352,7 +352,10 @@ def bind(op: Primitive, *operands: Any) -> Any:
     found = builder.cons.get(key)
     if found is not None:
         return found
-    out_type = op.infer(*types)
+    try:
+        out_type = op.infer(*types)
+    except FunctransError as error:
+        raise located(error, state.where or where(2)) from None
     producers = builder.producers
     var = Var(len(producers), out_type)
     eqn = Equation(op, atoms, (var,), state.where or where(2))
@@ -386,7 +389,11 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
         return list(found)
     outs: list[Any] = []
     eqn = Equation(op, atoms, (), state.where or where(2))
-    for type_ in op.infer(*types):
+    try:
+        out_types = op.infer(*types)
+    except FunctransError as error:
+        raise located(error, eqn.where) from None
+    for type_ in out_types:
         outs.append(builder.new_var(type_, eqn))
     eqn.outputs = tuple([t.var for t in outs])
     builder.equations.append(eqn)
@@ -397,6 +404,13 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     if not op.effectful:
         builder.cons[key] = tuple(outs)
     return outs
+
+
+def located(error: FunctransError, place: Where) -> FunctransError:
+    """The error with the user's line in its text."""
+    if place is not None and error.args and "\n    at " not in str(error):
+        error.args = (f"{error.args[0]}\n    at {describe_place(place)}", *error.args[1:])
+    return error
 
 
 def _remember_literals(builder: Builder, bare: list[Any]) -> None:
