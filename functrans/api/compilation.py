@@ -386,7 +386,7 @@ def make_jaxpr(
 
 def shape_struct(t: ArrayType) -> jax.ShapeDtypeStruct:
     """A type as jax.ShapeDtypeStruct."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)
+    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)  # type: ignore[no-untyped-call]
 
 
 @api_boundary

@@ -136,10 +136,10 @@ class Jaxpr:
         number: dict[Var, int] = {v: i for i, v in enumerate(self.inputs)}
         rows: list[tuple[Any, ...]] = []
         for eqn in self.equations:
-            rows.append((eqn.op, *[number[a] if type(a) is Var else a for a in eqn.inputs]))  # type: ignore[index]
+            rows.append((eqn.op, *[number[a] if type(a) is Var else a for a in eqn.inputs]))
             for v in eqn.outputs:
                 number[v] = len(number)
-        outs = [number[a] if type(a) is Var else a for a in self.outputs]  # type: ignore[index]
+        outs = [number[a] if type(a) is Var else a for a in self.outputs]
         return (self.in_types, tuple(rows), tuple(outs))
 
     def __eq__(self, other: object) -> bool:

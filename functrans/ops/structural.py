@@ -280,7 +280,8 @@ def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) ->
 
 def _fits(value: int, dtype: np.dtype[Any]) -> bool:
     bits = dtype.itemsize * 8
-    return 0 <= value < 2**bits if dtype.kind == "u" else -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
+    low, high = (0, 2**bits) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1))
+    return bool(low <= value < high)
 
 
 def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:

@@ -18,7 +18,7 @@ import numpy as np
 
 from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, type_of, x64_enabled
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, scalar_type, type_of, x64_enabled
 from functrans.trace.frames import describe_place, where
 from functrans.trace.primitive import Primitive
 
@@ -244,7 +244,8 @@ def set_trace_marker(opens: Callable[[], object], closes: Callable[[object], obj
 def _scalar(x: Any) -> tuple[Any, ArrayType]:
     for kind in _PYTHON_SCALARS:
         if isinstance(x, kind):
-            return kind(x), type_of(kind(x))
+            convert: Any = kind
+            return convert(x), scalar_type(kind)
     raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
 
 
@@ -448,7 +449,8 @@ def producer_of(x: Any) -> Equation | None:
 
 def tracer_for(x: Tracer, var: Any) -> Tracer:
     """The tracer of a variable of the same builder as ``x``."""
-    return x.builder.tracers[var.id]
+    tracer: Tracer = x.builder.tracers[var.id]
+    return tracer
 
 
 __all__ = [
