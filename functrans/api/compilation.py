@@ -157,12 +157,9 @@ class JitSettings:
 
     def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
-        try:
-            if state.builder is not None:
-                return self.stage_call(args, kwargs), None, False
-            return self.run(args, kwargs)
-        except Exception as error:
-            raise filter_traceback(error) from error.__cause__
+        if state.builder is not None:
+            return self.stage_call(args, kwargs), None, False
+        return self.run(args, kwargs)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
         """The call outside of any trace: results, and the record by which C++ runs this signature from now on."""
@@ -321,7 +318,7 @@ def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
     key = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
     dispatcher = jaxlib_compat.jit_function(
-        settings.name, settings.fun, settings.miss, settings.static_argnums, settings.static_argnames, key
+        settings.name, settings.fun, settings.miss, settings.static_argnums, settings.static_argnames, key, filter_traceback
     )
     functools.update_wrapper(dispatcher, settings.fun)
     if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):

@@ -61,18 +61,17 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def check_supported() -> None:
     """Probe every private name; raises ImportError with the version found, those supported, and the missing name."""
-    import jaxlib
-
+    version = import_module("jaxlib").__version__
     for module_name, names in _PRIVATE_NAMES.items():
         try:
             module = import_module(module_name)
         except ImportError as error:
-            raise ImportError(_unsupported(jaxlib.__version__, module_name)) from error
+            raise ImportError(_unsupported(version, module_name)) from error
         for name in names:
             try:
                 functools.reduce(getattr, name.split("."), module)
             except AttributeError as error:
-                raise ImportError(_unsupported(jaxlib.__version__, f"{module_name}.{name}")) from error
+                raise ImportError(_unsupported(version, f"{module_name}.{name}")) from error
 
 
 def _unsupported(version: str, missing: str) -> str:
@@ -241,7 +240,7 @@ def put(value: Any, array_type: TypedArray, device: Device, *, committed: bool =
 # ------------------------------------------------------------------------------------------------ where arrays live
 
 
-def placement(arrays: Iterable[object], names: Sequence[str] | None = None) -> Device:
+def placement(arrays: Iterable[Any], names: Sequence[str] | None = None) -> Device:
     """The one device on which committed arrays live; the default device where none is committed.
 
     Host values and uncommitted arrays go anywhere. Raises ValueError that names the argument for an array that is
@@ -280,7 +279,7 @@ def _single_device(array: Any, position: int, names: Sequence[str] | None) -> De
     return next(iter(devices))
 
 
-def deleted_argument_error(arguments: Sequence[object], names: Sequence[str] | None = None) -> RuntimeError | None:
+def deleted_argument_error(arguments: Sequence[Any], names: Sequence[str] | None = None) -> RuntimeError | None:
     """The error that names the first deleted (donated) array among the arguments, if there is one.
 
     The C++ fast path reports a donated array only as 'Buffer has been deleted or donated'; who catches that ValueError
@@ -441,6 +440,7 @@ def jit_function(
     static_argnums: Sequence[int] = (),
     static_argnames: Sequence[str] = (),
     key: Hashable = (),
+    on_error: Callable[[Exception], BaseException] = lambda error: error,
 ) -> Any:
     """The C++ callable behind ``jit``: looks the signature up, and asks ``cache_miss(*args, **kwargs)`` for a new one.
 
@@ -448,12 +448,15 @@ def jit_function(
     :class:`FastPathRecord`, and comes back at each call if it is None. A record made while a trace is open is dropped:
     those calls must be staged. Callables of equal ``fun`` and ``key`` share their signatures, so ``key`` holds every
     option of the jit (donation, static arguments, ...). Arguments of classes unknown to JAX, such as our tracers, make
-    the signature fail and arrive in ``cache_miss`` at each call.
+    the signature fail and arrive in ``cache_miss`` at each call. ``on_error`` may trim an error's traceback.
     """
 
     def guarded(*args: Any, **kwargs: Any) -> tuple[Any, FastPathRecord | None, bool]:
         try:
             outputs, record, remove = cache_miss(*args, **kwargs)
+        except Exception as error:
+            call._clear_cache()
+            raise on_error(error) from error.__cause__
         except BaseException:
             call._clear_cache()
             raise
