@@ -1,0 +1,133 @@
+"""The way of a scenario to its result, stage by stage: trace, lower, compile, first result, steady run, un-jitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+
+from benchmarks.report import Row
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.sides import Side
+from benchmarks.timing import Effort, Repeated, Sampler, Samples, interleave, now, timed
+
+MOST_EQUATIONS_TO_RUN = 1_000  # longer programs are traced, transformed and lowered only
+VARIANTS_OF_FIRST_CALLS = ("f", "grad", "hvp")
+
+
+def rows(
+    sides: Sequence[Side], scenario: str, variant: str, effort: Effort, chosen: Callable[[str], bool]
+) -> list[Row]:
+    """All stages of one variant of one scenario. `chosen` says which measurements are wanted."""
+    entry = SCENARIOS[scenario]
+    measured: dict[str, dict[str, Samples]] = {}
+
+    def measure(make_sampler: Callable[[Side], Sampler], warm_up: int = 1) -> None:
+        measured.update(interleave({side.name: make_sampler(side) for side in sides}, effort, warm_up))
+
+    equations = {side.name: side.equation_count(*side.variant(entry, variant)) for side in sides}
+    runs = min(equations.values()) <= MOST_EQUATIONS_TO_RUN
+    if any(chosen(name) for name in ("trace", "lower", "trace + lower", "compile")):
+        measure(lambda side: _trace_lower_compile(side, entry, variant, runs and chosen("compile")))
+    if runs and chosen("steady run"):
+        measure(lambda side: _steady_run(side, entry, variant))
+    if runs and chosen("un-jitted call"):
+        measure(lambda side: _unjitted_call(side, entry, variant))
+    if runs and chosen("first result"):
+        measure(lambda side: _first_result(side, entry, variant))
+    if runs and chosen("un-jitted first call") and variant in VARIANTS_OF_FIRST_CALLS:
+        everyone = tuple(sides)
+        measure(lambda side: _unjitted_first_call(side, everyone, entry, variant), warm_up=0)
+    ours, yardstick = (side.name for side in sides)
+    note = f"equations: {equations[ours]} / {equations[yardstick]}"
+    return [
+        Row(name, scenario, variant, samples[ours], samples[yardstick], note=note if name == "trace" else "")
+        for name, samples in measured.items()
+        if chosen(name)
+    ]
+
+
+def _trace_lower_compile(side: Side, scenario: Scenario, variant: str, compiles: bool) -> Sampler:
+    def sample() -> dict[str, float]:
+        side.forget()
+        function, args = side.variant(scenario, variant)
+        start = now()
+        traced = side.trace(function, args)
+        after_trace = now()
+        lowered = side.lower(traced)
+        after_lower = now()
+        result = {
+            "trace": after_trace - start,
+            "lower": after_lower - after_trace,
+            "trace + lower": after_lower - start,
+        }
+        if compiles:
+            start = now()
+            side.compile(lowered)
+            result["compile"] = now() - start
+        return result
+
+    return sample
+
+
+def _first_result(side: Side, scenario: Scenario, variant: str) -> Sampler:
+    def sample() -> dict[str, float]:
+        side.forget()
+        function, args = side.variant(scenario, variant)
+        return {"first result": timed(lambda: side.transforms.jit(function)(*args))}
+
+    return sample
+
+
+def _steady_run(side: Side, scenario: Scenario, variant: str) -> Sampler:
+    function, args = side.variant(scenario, variant)
+    jitted = side.transforms.jit(function)
+    return Repeated("steady run", lambda: jitted(*args))
+
+
+def _unjitted_call(side: Side, scenario: Scenario, variant: str) -> Sampler:
+    function, args = side.variant(scenario, variant)
+    return Repeated("un-jitted call", lambda: function(*args))
+
+
+def _unjitted_first_call(side: Side, sides: Sequence[Side], scenario: Scenario, variant: str) -> Sampler:
+    def sample() -> dict[str, float]:
+        function, args = side.variant(scenario, variant)
+        jax.block_until_ready(args)
+        for every_side in sides:  # both: one side's caches may hold what the other would use
+            every_side.clear_caches()
+        return {"un-jitted first call": timed(lambda: function(*args))}
+
+    return sample
+
+
+def transform_rows(traces: Sequence[Row]) -> list[Row]:
+    """The cost of the transform alone: the trace of a variant less the median trace of `f`, within one scenario."""
+    by_variant = {row.variant: row for row in traces if row.measurement == "trace"}
+    plain = by_variant.pop("f", None)
+    if plain is None:
+        return []
+
+    def less(samples: Samples | None, base: Samples | None) -> Samples | None:
+        if samples is None or base is None:
+            return None
+        return Samples(tuple(max(value - base.median, 1e-9) for value in samples.values))
+
+    return [
+        Row("transform", row.scenario, row.variant, less(row.ours, plain.ours), less(row.jax, plain.jax))
+        for row in by_variant.values()
+    ]
+
+
+def measurement_names() -> tuple[str, ...]:
+    return (
+        "trace",
+        "transform",
+        "lower",
+        "trace + lower",
+        "compile",
+        "first result",
+        "steady run",
+        "un-jitted call",
+        "un-jitted first call",
+    )

@@ -1,0 +1,1 @@
+"""The user-level functions: check arguments, flatten pytrees, call the transforms. No algorithms."""

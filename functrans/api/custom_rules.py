@@ -1,0 +1,342 @@
+"""custom_jvp and custom_vjp: JAX's names, signatures and meaning; either one serves every mode."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
+
+from functrans.api.differentiation import check_callable, function_name
+from functrans.api.staging import argument_type, output
+from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of
+from functrans.ops.elementwise import add
+from functrans.ops.structural import convert, full
+from functrans.trace.builder import Builder, bind_all, state
+from functrans.trace.frames import here
+
+Traced = tuple[Jaxpr, list[Any]]
+
+
+class _CustomFunction:
+    """What both kinds share: arguments, the static ones, tracing."""
+
+    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        check_callable(fun, type(self).__name__)
+        functools.update_wrapper(self, fun)
+        self.fun = fun
+        self.nondiff_argnums = tuple(nondiff_argnums)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], list[Any], list[Any]]:
+        """All arguments by position; the static ones; the rest."""
+        try:
+            bound = inspect.signature(self.fun).bind(*args, **kwargs)
+        except ValueError:  # a builtin without a signature
+            if kwargs:
+                raise
+        else:
+            bound.apply_defaults()
+            if bound.kwargs:
+                raise FunctransTypeError(
+                    f"{type(self).__name__} function {function_name(self.fun)} was called with keyword-only arguments "
+                    f"{sorted(bound.kwargs)}, which a derivative rule cannot receive, at {here()}"
+                )
+            args = bound.args
+        static = {i % len(args) for i in self.nondiff_argnums} if args else set()
+        return args, [args[i] for i in sorted(static)], [x for i, x in enumerate(args) if i not in static]
+
+    def _static(self, args: Sequence[Any]) -> set[int]:
+        return {i % len(args) for i in self.nondiff_argnums} if args else set()
+
+    def _call_with(self, args: Sequence[Any], dynamic: Sequence[Any]) -> Any:
+        static = self._static(args)
+        rest = iter(dynamic)
+        return self.fun(*[x if i in static else next(rest) for i, x in enumerate(args)])
+
+    def _trace(
+        self, function: Callable[..., Any], types: Sequence[ArrayType], values: Sequence[Any], order: int, what: str
+    ) -> Traced:
+        """A flat function as a jaxpr; the arguments' own values (where they have some) can be asked for."""
+        with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
+            inputs = [
+                builder.new_input(t, values[i] if i < len(values) else None) for i, t in enumerate(types)
+            ]
+            return builder.finish([output(builder, x, None, what) for x in function(*inputs)])
+
+    def _rule(self, make: Callable[[int], Traced], order: int) -> tuple[Rule, list[Any]]:
+        """The rule traced now if a derivative may be taken here, else later if it is asked for after all."""
+        if order > 0:
+            try:
+                return make(order - 1)
+            except Exception as failure:  # a rule that fails matters only to somebody who differentiates
+                return DeferredRule(functools.partial(_fail, failure)), []
+        return DeferredRule(lambda: make(0)), []
+
+
+def _fail(failure: Exception) -> Traced:
+    raise failure
+
+
+def _check_tree(what: str, given: Any, expected: Any, given_tree: Any, expected_tree: Any) -> None:
+    if given_tree != expected_tree:
+        raise FunctransTypeError(
+            f"{what} has another tree structure than {expected}, at {here()}\n  expected: {expected_tree}\n  returned: {given_tree}"
+        )
+
+
+def _check_type(what: str, given: Any, wanted: ArrayType) -> None:
+    type_ = type_of(given)
+    if type_.shape != wanted.shape:
+        raise FunctransValueError(f"{what} has shape {type_.shape}, and shape {wanted.shape} is needed, at {here()}")
+    if type_.dtype != wanted.dtype and not type_.weak_type:
+        raise FunctransTypeError(
+            f"{what} has dtype {short_dtype(type_.dtype)}, and dtype {short_dtype(wanted.dtype)} is needed, at {here()}\n"
+            f"Convert it with .astype({wanted.dtype.name!r})."
+        )
+
+
+class custom_jvp(_CustomFunction):
+    """A function with a forward derivative rule of its own; reverse mode, Hessians and vmap use that rule too.
+
+    ``defjvp(rule)``: ``rule(primals, tangents) -> (result, tangent of the result)`` (static arguments first), linear in the
+    tangents. ``defjvps(rule0, rule1, ...)``: for each argument ``rule(tangent, result, *args)``, or None for zero.
+
+    Args:
+      fun: the function.
+      nondiff_argnums: positions of arguments that are Python values passed to the rule as they are.
+
+    >>> import functrans as ft
+    >>> @ft.custom_jvp
+    ... def cube(x):
+    ...     return x * x * x
+    >>> @cube.defjvp
+    ... def cube_jvp(primals, tangents):
+    ...     (x,), (t,) = primals, tangents
+    ...     return cube(x), 3.0 * x * x * t
+    >>> float(ft.grad(cube)(2.0))
+    12.0
+    """
+
+    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        super().__init__(fun, nondiff_argnums)
+        self.jvp: Callable[..., Any] | None = None
+
+    def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
+        """Set the rule ``jvp(*static, primals, tangents) -> (result, tangent)``; returns it."""
+        if symbolic_zeros:
+            raise FunctransTypeError("custom_jvp.defjvp: symbolic_zeros is not supported; tangents that are zero are arrays of zeros")
+        self.jvp = jvp
+        return jvp
+
+    def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
+        """Set a rule for each argument, ``rule(tangent, result, *args)``, or None where the derivative is zero."""
+        if self.nondiff_argnums:
+            raise FunctransTypeError("custom_jvp.defjvps does not go with nondiff_argnums; use defjvp")
+
+        def jvp(primals: Any, tangents: Any) -> Any:
+            result = self(*primals)
+            total = None
+            for rule, t in zip(jvps, tangents, strict=True):
+                if rule is not None:
+                    term = rule(t, result, *primals)
+                    total = term if total is None else add(total, term)
+            return result, full(result.shape, 0, result.dtype) if total is None else total
+
+        self.defjvp(jvp)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.jvp is None:
+            raise FunctransTypeError(
+                f"the custom_jvp function {function_name(self.fun)} has no rule yet, at {here()}\n"
+                f"Give it one with @{function_name(self.fun)}.defjvp before calling it."
+            )
+        args, static, dynamic = self._arguments(args, kwargs)
+        if state.builder is None:
+            return self._call_with(args, dynamic)
+        leaves, tree = tree_flatten(tuple(dynamic))
+        types = [argument_type(x, f"an argument of {function_name(self.fun)}") for x in leaves]
+        order = state.builder.order
+        name = function_name(self.fun)
+        trees: list[Any] = []
+
+        def primal(*inputs: Any) -> list[Any]:
+            flat, out_tree = tree_flatten(self._call_with(args, tree_unflatten(tree, inputs)))
+            trees.append(out_tree)
+            return flat
+
+        jaxpr, consts = self._trace(primal, types, leaves, order, "custom_jvp")
+        out_tree, out_types = trees[0], jaxpr.out_types
+        smooth = [is_differentiable(t.dtype) for t in types]
+
+        def rule(*inputs: Any) -> list[Any]:
+            values, rest = inputs[: len(types)], iter(inputs[len(types) :])
+            slopes = [next(rest) if d else np.zeros(t.shape, float0) for d, t in zip(smooth, types, strict=True)]
+            result = self.jvp(*static, tree_unflatten(tree, values), tree_unflatten(tree, slopes))  # type: ignore[misc]
+            if not (isinstance(result, tuple | list) and len(result) == 2):
+                raise FunctransTypeError(
+                    f"the jvp rule of {name} must return a pair (result, tangent of the result), it returned {describe(result)} "
+                    f"at {here()}"
+                )
+            outs, found_tree = tree_flatten(result[0])
+            _check_tree(f"the result of the jvp rule of {name}", result[0], f"the result of {name}", found_tree, out_tree)
+            out_slopes, slope_tree = tree_flatten(result[1])
+            _check_tree(f"the tangent returned by the jvp rule of {name}", result[1], "its result", slope_tree, out_tree)
+            checked = []
+            for i, (x, t, wanted) in enumerate(zip(outs, out_slopes, out_types, strict=True)):
+                _check_type(f"result {i} of the jvp rule of {name}", x, wanted)
+                outs[i] = convert(x, wanted.dtype, wanted.weak_type)
+                if is_differentiable(wanted.dtype):
+                    _check_type(f"tangent {i} returned by the jvp rule of {name}", t, wanted)
+                    checked.append(convert(t, wanted.dtype, wanted.weak_type))
+            return [*outs, *checked]
+
+        tangent_types = [t for t, d in zip(types, smooth, strict=True) if d]
+        traced, rule_consts = self._rule(
+            lambda remaining: self._trace(rule, [*types, *tangent_types], leaves, remaining, "the jvp rule"), order
+        )
+        op = CustomJvp(jaxpr, traced, len(consts), len(rule_consts), name)
+        return tree_unflatten(out_tree, bind_all(op, [*consts, *rule_consts, *leaves]))
+
+
+class custom_vjp(_CustomFunction):
+    """A function with a reverse derivative rule of its own; forward mode, Hessians and vmap use that rule too.
+
+    ``defvjp(fwd, bwd)``: ``fwd(*args) -> (result, residuals)``; ``bwd(*static, residuals, cotangent) -> tuple`` with a
+    cotangent (or None for zero) for each argument that is not static. In reverse mode ``bwd`` runs as written; forward mode
+    needs it to be linear in the cotangent.
+
+    >>> import functrans as ft
+    >>> @ft.custom_vjp
+    ... def clip_gradient(x):
+    ...     return x
+    >>> clip_gradient.defvjp(lambda x: (x, None), lambda _, ct: (ct * 0.5,))
+    >>> float(ft.grad(lambda x: 4.0 * clip_gradient(x))(1.0))
+    2.0
+    """
+
+    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+        super().__init__(fun, nondiff_argnums)
+        self.fwd: Callable[..., Any] | None = None
+        self.bwd: Callable[..., Any] | None = None
+
+    def defvjp(
+        self, fwd: Callable[..., Any], bwd: Callable[..., Any], symbolic_zeros: bool = False, optimize_remat: bool = False
+    ) -> None:
+        """Set the pair of rules."""
+        if symbolic_zeros:
+            raise FunctransTypeError("custom_vjp.defvjp: symbolic_zeros is not supported; cotangents that are zero are arrays of zeros")
+        self.fwd, self.bwd = fwd, bwd
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        name = function_name(self.fun)
+        if self.fwd is None or self.bwd is None:
+            raise FunctransTypeError(
+                f"the custom_vjp function {name} has no rules yet, at {here()}\nGive it some with {name}.defvjp(fwd, bwd) "
+                "before calling it."
+            )
+        args, static, dynamic = self._arguments(args, kwargs)
+        if state.builder is None:
+            return self._call_with(args, dynamic)
+        leaves, tree = tree_flatten(tuple(dynamic))
+        types = [argument_type(x, f"an argument of {name}") for x in leaves]
+        order = state.builder.order
+        trees: list[Any] = []
+
+        def primal(*inputs: Any) -> list[Any]:
+            flat, out_tree = tree_flatten(self._call_with(args, tree_unflatten(tree, inputs)))
+            trees.append(out_tree)
+            return flat
+
+        jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp")
+        out_tree, out_types = trees[0], jaxpr.out_types
+        rules = _VjpRules(self, name, args, static, tree, types, leaves, out_tree, out_types)
+        forward, forward_consts = self._rule(rules.trace_forward, order)
+        if isinstance(forward, Jaxpr):
+            backward, backward_consts = self._rule(rules.trace_backward, order)
+        else:
+            backward, backward_consts = DeferredRule(lambda: rules.trace_backward(0)), []
+        counts = (len(consts), len(forward_consts), len(backward_consts))
+        op = CustomVjp(jaxpr, forward, backward, counts, name)
+        return tree_unflatten(out_tree, bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves]))
+
+
+class _VjpRules:
+    """fwd and bwd of one call of a custom_vjp function, as flat programs."""
+
+    def __init__(
+        self, owner: custom_vjp, name: str, args: Sequence[Any], static: Sequence[Any], tree: Any,
+        types: Sequence[ArrayType], leaves: Sequence[Any], out_tree: Any, out_types: Sequence[ArrayType],
+    ) -> None:  # fmt: skip
+        self.owner, self.name, self.args, self.static, self.tree = owner, name, args, static, tree
+        self.types, self.leaves, self.out_tree, self.out_types = types, leaves, out_tree, out_types
+        self.residual_tree: Any = None
+        self.residual_types: list[ArrayType] = []
+
+    def trace_forward(self, order: int) -> Traced:
+        return self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")
+
+    def forward(self, *inputs: Any) -> list[Any]:
+        static = self.owner._static(self.args)
+        rest = iter(tree_unflatten(self.tree, inputs))
+        result = self.owner.fwd(*[x if i in static else next(rest) for i, x in enumerate(self.args)])  # type: ignore[misc]
+        if not (isinstance(result, tuple | list) and len(result) == 2):
+            raise FunctransTypeError(
+                f"the fwd rule of {self.name} must return a pair (result, residuals), it returned {describe(result)} at {here()}"
+            )
+        outs, found = tree_flatten(result[0])
+        _check_tree(f"the result of the fwd rule of {self.name}", result[0], f"the result of {self.name}", found, self.out_tree)
+        for i, (x, wanted) in enumerate(zip(outs, self.out_types, strict=True)):
+            _check_type(f"result {i} of the fwd rule of {self.name}", x, wanted)
+            outs[i] = convert(x, wanted.dtype, wanted.weak_type)
+        residuals, self.residual_tree = tree_flatten(result[1])
+        self.residual_types = [argument_type(r, f"a residual returned by the fwd rule of {self.name}") for r in residuals]
+        return [*outs, *residuals]
+
+    def trace_backward(self, order: int) -> Traced:
+        cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
+        return self.owner._trace(self.backward, [*self.residual_types, *cotangents], (), order, "the bwd rule")
+
+    def backward(self, *inputs: Any) -> list[Any]:
+        count = len(self.residual_types)
+        residuals = tree_unflatten(self.residual_tree, inputs[:count])
+        rest = iter(inputs[count:])
+        cts = [next(rest) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in self.out_types]
+        result = self.owner.bwd(*self.static, residuals, tree_unflatten(self.out_tree, cts))  # type: ignore[misc]
+        if isinstance(result, list):
+            result = tuple(result)
+        parts = self.tree.children()
+        if not isinstance(result, tuple) or len(result) != len(parts):
+            raise FunctransTypeError(
+                f"the bwd rule of {self.name} must return a tuple with {len(parts)} cotangent(s), one for each argument that is not "
+                f"static, it returned {describe(result)} at {here()}"
+            )
+        leaves: list[Any] = []
+        for i, (part, tree) in enumerate(zip(result, parts, strict=True)):
+            if part is None:
+                leaves.extend([None] * tree.num_leaves)
+                continue
+            flat, found = tree_flatten(part, is_leaf=lambda x: x is None)
+            if found != tree:
+                found = tree_structure(part)
+            what = f"cotangent {i} returned by the bwd rule of {self.name}"
+            _check_tree(what, part, f"argument {i}", found, tree)
+            leaves.extend(flat)
+        checked = []
+        for i, (ct, wanted) in enumerate(zip(leaves, self.types, strict=True)):
+            if not is_differentiable(wanted.dtype):
+                continue
+            if ct is None or (isinstance(ct, np.ndarray) and ct.dtype == float0):
+                checked.append(full(wanted.shape, 0, wanted.dtype))
+                continue
+            _check_type(f"cotangent leaf {i} returned by the bwd rule of {self.name}", ct, wanted)
+            checked.append(convert(ct, wanted.dtype, wanted.weak_type))
+        return checked

@@ -1,0 +1,210 @@
+"""From a user's function to a jaxpr, and from a transformed jaxpr to results.
+
+A call at top level traces the function every time and then looks for what was traced under its structural key: a
+program seen before costs one trace, one key and one dispatch. Numbers written in the code are literals of the key; one
+that is seen to change between otherwise equal programs becomes a run-time input, so ``lr = lr * 0.9`` in a loop does not
+compile for ever.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+from jax.tree_util import keystr, tree_flatten_with_path
+
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
+from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
+from functrans.optimise.segments import literals_to_inputs
+from functrans.trace.builder import Builder, Tracer, state
+from functrans.trace.frames import filter_traceback, here
+from functrans.xla import execute, jaxlib_compat
+
+F = TypeVar("F", bound=Callable[..., Any])
+tree_flatten = jax.tree_util.tree_flatten
+tree_unflatten = jax.tree_util.tree_unflatten
+_CAPACITY = 2048
+
+
+def api_boundary(function: F) -> F:
+    """Tracebacks of errors that leave this function show the user's frames and at most two of functrans'."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise filter_traceback(error) from error.__cause__
+
+    return wrapper  # type: ignore[return-value]
+
+
+class Staged(NamedTuple):
+    """A traced function: ``jaxpr`` takes ``captured`` and then the leaves of the arguments."""
+
+    jaxpr: Jaxpr
+    captured: list[Any]
+    out_tree: Any
+
+
+def argument_type(x: Any, what: str) -> ArrayType:
+    """The type of a leaf of an argument; raises TypeError naming the argument."""
+    try:
+        type_ = type_of(x)
+    except FunctransTypeError:
+        raise FunctransTypeError(
+            f"{what} is {describe(x)}, which is not a number or an array. At {here()}\n"
+            "Mark it static (static_argnums), close over it, or register its class as a pytree."
+        ) from None
+    if isinstance(x, np.ndarray | np.generic) and x.dtype != type_.dtype and x.dtype != float0:
+        warn_narrowing(x.dtype, what)
+    return type_
+
+
+def stage(
+    fun: Callable[..., Any],
+    leaves: Sequence[Any],
+    types: Sequence[ArrayType],
+    purpose: str,
+    *,
+    values: bool = False,
+    order: int | None = None,
+    remedy: str = "",
+) -> Staged:
+    """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing."""
+    with Builder(purpose, order=order) as builder:
+        builder.remedy = remedy
+        if values:
+            inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
+        else:
+            inputs = [builder.new_input(t) for t in types]
+        result = fun(*inputs)
+        flat, out_tree = tree_flatten(result)
+        outputs = [a if type(a) is Tracer and a.builder is builder else output(builder, a, result, purpose) for a in flat]
+        if builder.parent is not None:
+            jaxpr, captured = builder.finish(outputs)
+        else:
+            jaxpr, captured = resolve(builder, outputs)
+    return Staged(jaxpr, captured, out_tree)
+
+
+def output(builder: Builder, x: Any, result: Any, purpose: str) -> Any:
+    """A leaf of a traced function's result; raises TypeError naming its place in the tree."""
+    try:
+        return builder.output(x)
+    except FunctransTypeError:
+        place = next(keystr(path) for path, leaf in tree_flatten_with_path(result)[0] if leaf is x)
+        raise FunctransTypeError(
+            f"the function given to {purpose} returned {describe(x)} at result{place}, which is not a number or an array. "
+            f"At {here()}\nReturn arrays, numbers or pytrees of them; keep other objects out of the result."
+        ) from None
+
+
+# -- programs by structural key --------------------------------------------------------------------------------------
+
+
+class _Family:
+    """Programs that differ in the values of literals only."""
+
+    __slots__ = ("by_literals", "dynamic", "latest")
+
+    def __init__(self) -> None:
+        self.dynamic: tuple[int, ...] = ()  # places of literals that have been seen to change: inputs now
+        self.by_literals: OrderedDict[Any, tuple[Jaxpr, tuple[int, ...]]] = OrderedDict()
+        self.latest: list[Literal] = []
+
+
+_families: OrderedDict[Any, _Family] = OrderedDict()
+
+
+def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
+    """The jaxpr of what was traced, the very object of an earlier equal trace if there was one, and its leading inputs."""
+    key = (builder.key(outputs), jaxlib_compat.trace_context())
+    family = _families.get(key)
+    if family is None:
+        if len(_families) >= _CAPACITY:
+            _families.popitem(last=False)
+        family = _families[key] = _Family()
+    literals = builder.literals
+    found = None
+    if literals:
+        dynamic = family.dynamic
+        wanted = tuple(literals) if not dynamic else tuple([x for i, x in enumerate(literals) if i not in dynamic])
+        found = family.by_literals.get(wanted)
+        if found is None and family.latest:
+            changed = [i for i, (a, b) in enumerate(zip(family.latest, literals, strict=True)) if a != b]
+            if not set(changed) <= set(dynamic):
+                dynamic = family.dynamic = tuple(sorted({*dynamic, *changed}))
+                family.by_literals.clear()
+                wanted = tuple([x for i, x in enumerate(literals) if i not in dynamic])
+    else:
+        wanted = ()
+        found = family.by_literals.get(())
+    family.latest = literals
+    if found is None:
+        jaxpr, kept = _finish(builder, outputs, family.dynamic)
+        found = family.by_literals[wanted] = (jaxpr, kept)
+        if len(family.by_literals) > 64:
+            family.by_literals.popitem(last=False)
+    jaxpr, kept = found
+    captured = [builder.captured[i] for i in kept]
+    for i in family.dynamic:
+        captured.append(np.asarray(literals[i].value, literals[i].type.dtype))
+    return jaxpr, captured
+
+
+def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) -> tuple[Jaxpr, tuple[int, ...]]:
+    """The program with the ``dynamic`` literals as inputs behind the captured ones, and which captures it keeps."""
+    atoms = [a.var if type(a) is Tracer else a for a in outputs]
+    equations: Sequence[Equation] = builder.equations
+    new_inputs: list[Var] = []
+    if dynamic:
+        equations, new_inputs = literals_to_inputs(builder.equations, set(dynamic))
+    kept_equations, live = live_equations(equations, atoms)
+    variables: list[Var] = []
+    kept: list[int] = []
+    for i, x in enumerate(builder.captured):
+        var = builder.captures[id(x)].var
+        if var in live:
+            kept.append(i)
+            variables.append(var)
+    inputs = [*variables, *new_inputs, *[t.var for t in builder.inputs]]
+    return Jaxpr(inputs, kept_equations, atoms), tuple(kept)
+
+
+def apply(
+    key: Any, jaxpr: Jaxpr, values: Sequence[Any], transformed: Callable[[Jaxpr, list[Any]], Sequence[Any]], name: str
+) -> list[Any]:
+    """Run ``transformed(jaxpr, inputs)``: inline where a trace is open, else as one program remembered under ``key``."""
+    if state.builder is not None:
+        return list(transformed(jaxpr, list(values)))
+    memo_key = (key, jaxlib_compat.trace_context())
+    program = jaxpr.memo.get(memo_key)
+    if program is None:
+        program = transformed_program(jaxpr, transformed, name)
+        if isinstance(program, list):  # the rule captured values: it cannot be remembered
+            return execute.run(program[0], [*program[1], *values], name)
+        jaxpr.memo[memo_key] = program
+    return program(*values)  # type: ignore[no-any-return]
+
+
+def transformed_program(jaxpr: Jaxpr, transformed: Callable[[Jaxpr, list[Any]], Sequence[Any]], name: str) -> Any:
+    """The program of the transformed jaxpr; with its captured values as a list when a rule captured some."""
+    with Builder(name, order=0) as builder:
+        inputs = [builder.new_input(t) for t in jaxpr.in_types]
+        outputs = [builder.output(x) for x in transformed(jaxpr, inputs)]
+        result, captured = builder.finish(outputs)
+    if captured:
+        return [result, captured]
+    return execute.program(result, name, f"the first {name} of a program with this structure and these types")
+
+
+def clear() -> None:
+    """Forget every program and executable."""
+    _families.clear()
+    execute.clear()

@@ -1,0 +1,250 @@
+"""vmap: JAX's name, signature and meaning."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from jax.tree_util import keystr, tree_flatten_with_path, tree_map, tree_structure
+
+from functrans.api.differentiation import check_callable, function_name
+from functrans.api.staging import api_boundary, apply, argument_type, stage, tree_flatten, tree_unflatten
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, array_type, describe
+from functrans.ops.structural import transpose
+from functrans.trace.builder import state
+from functrans.trace.frames import here
+from functrans.transform.vmap import spread_out
+from functrans.transform.vmap import vmap as vmap_replay
+
+_REMEDY = (
+    "Under vmap a value stands for many at once. Use functrans.lax.cond or functrans.numpy.where to choose, "
+    "functrans.lax.while_loop to repeat, or pass the argument unmapped (in_axes=None) or by closure if it is the same for all."
+)
+
+
+def is_none(x: Any) -> bool:
+    """Leaf test for trees of axes, where None is a leaf."""
+    return x is None
+
+
+def vmap(
+    fun: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Hashable | None = None,
+    axis_size: int | None = None,
+    spmd_axis_name: Any = None,
+) -> Callable[..., Any]:
+    """A function that maps ``fun`` over axes of its arguments, by one batched program instead of a loop.
+
+    Args:
+      fun: a function of arrays or pytrees of them.
+      in_axes: which axis of each positional argument to map: an int (negative from the end), None (not mapped), or a
+        tuple with an entry for each argument, each a tree prefix of it. Keyword arguments are mapped along axis 0.
+      out_axes: where the mapped axis goes in each result: an int, None for a result that is the same for all lanes, or a
+        tree prefix of the result.
+      axis_name: a name for the axis, for ``lax.psum`` and its like.
+      axis_size: the size of the axis, needed when nothing is mapped.
+
+    Returns:
+      The batched function.
+
+    Raises:
+      ValueError: sizes of the mapped axes differ, an axis is out of range, in_axes or out_axes do not fit the trees.
+
+    >>> import numpy as np, functrans as ft
+    >>> ft.vmap(lambda x: x * 2.0)(np.arange(3.0, dtype=np.float32)).tolist()
+    [0.0, 2.0, 4.0]
+    """
+    check_callable(fun, "vmap")
+    if isinstance(in_axes, list):
+        in_axes = tuple(in_axes)
+    if not (in_axes is None or isinstance(in_axes, int | tuple)) or isinstance(in_axes, bool):
+        raise FunctransTypeError(f"vmap: in_axes must be an int, None or a tuple, got {describe(in_axes)} at {here()}")
+    if spmd_axis_name is not None:
+        raise FunctransTypeError("vmap: spmd_axis_name is not supported")
+
+    @functools.wraps(fun)
+    @api_boundary
+    def batched(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+            raise FunctransValueError(
+                f"vmap: in_axes has {len(in_axes)} entries and the call has {len(args)} positional argument(s), at {here()}\n"
+                f"  in_axes: {in_axes}"
+            )
+        leaves, tree = tree_flatten((args, kwargs))
+        axes = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
+        types = [argument_type(x, "an argument of vmap") for x in leaves]
+        size = mapped_size(axes, types, (args, kwargs), axis_size)
+        lanes: list[ArrayType] = []
+        for i, (axis, t) in enumerate(zip(axes, types, strict=True)):
+            if axis is not None:
+                axis = axes[i] = axis % t.ndim
+                t = array_type(t.shape[:axis] + t.shape[axis + 1 :], t.dtype, t.weak_type)
+            lanes.append(t)
+        with axis_scope(axis_name, size):
+            staged = stage(
+                lambda *inputs: call(fun, tree, inputs), leaves, lanes, f"vmap of {function_name(fun)}", remedy=_REMEDY
+            )
+        jaxpr, captured, out_tree = staged
+        placed = out_prefix(out_axes, out_tree)
+        mapped = (False,) * len(captured) + tuple(a is not None for a in axes)
+        in_places = (None,) * len(captured) + tuple(axes)
+        lifted = batched_signature(jaxpr, size, in_places)
+
+        def transformed(_: Jaxpr, inputs: list[Any]) -> list[Any]:
+            inputs = [x if a in (None, 0) else to_front(x, a) for x, a in zip(inputs, in_places, strict=True)]
+            outs, outs_mapped = vmap_replay(jaxpr, size, inputs, mapped, axis_name)
+            return [place_output(*o, size, out_tree) for o in zip(outs, outs_mapped, placed, range(len(outs)), strict=True)]
+
+        key = ("vmap", size, in_places, tuple(placed), axis_name)
+        results = apply(key, lifted, [*captured, *leaves], transformed, "vmap")
+        return tree_unflatten(out_tree, results)
+
+    return batched
+
+
+def call(fun: Callable[..., Any], tree: Any, inputs: Sequence[Any]) -> Any:
+    """The function on unflattened arguments."""
+    args, kwargs = tree_unflatten(tree, inputs)
+    return fun(*args, **kwargs)
+
+
+class axis_scope:
+    """Binds an axis name to its size while a function is traced."""
+
+    __slots__ = ("missing", "name", "previous", "size")
+
+    def __init__(self, name: Any, size: int) -> None:
+        self.name, self.size = name, size
+
+    def __enter__(self) -> None:
+        if self.name is not None:
+            self.previous = state.axes
+            state.axes = {**state.axes, self.name: self.size}
+
+    def __exit__(self, *exc: object) -> None:
+        if self.name is not None:
+            state.axes = self.previous
+
+
+def batched_signature(jaxpr: Jaxpr, size: int, places: tuple[int | None, ...]) -> Jaxpr:
+    """A program with the inputs of the batched ``jaxpr``, whose memo holds what is derived from it."""
+    key = ("vmap signature", size, places)
+    known = jaxpr.memo.get(key)
+    if known is None:
+        inputs = []
+        for v, a in zip(jaxpr.inputs, places, strict=True):
+            shape = v.type.shape
+            inputs.append(v if a is None else type(v)(-1, v.type.update(shape=(*shape[:a], size, *shape[a:]))))
+        known = jaxpr.memo[key] = Jaxpr(inputs, (), ())
+    return known  # type: ignore[no-any-return]
+
+
+def to_front(x: Any, axis: int) -> Any:
+    """The array with ``axis`` moved to place 0."""
+    ndim = len(x.shape)
+    return transpose(x, (axis, *[d for d in range(ndim) if d != axis]))
+
+
+def place_output(x: Any, mapped: bool, axis: int | None, i: int, size: int, tree: Any) -> Any:
+    """An output with its mapped axis at ``axis``."""
+    if axis is None:
+        if mapped:
+            raise FunctransValueError(
+                f"vmap: out_axes is None for result{output_name(tree, i)}, and that result differs between lanes, at {here()}\n"
+                "Give an int, or reduce over the lanes (functrans.lax.psum with axis_name)."
+            )
+        return x
+    if not mapped:
+        x = spread_out(x, size)
+    ndim = len(x.shape)
+    if not -ndim <= axis < ndim:
+        raise FunctransValueError(
+            f"vmap: out_axes {axis} is out of range for result{output_name(tree, i)}, which has {ndim} axes with the mapped one, "
+            f"at {here()}"
+        )
+    axis %= ndim
+    if axis == 0:
+        return x
+    order = [*range(1, axis + 1), 0, *range(axis + 1, ndim)]
+    return transpose(x, order)
+
+
+def output_name(tree: Any, i: int) -> str:
+    """The path of a leaf of the result, for messages."""
+    marks = tree_unflatten(tree, list(range(tree.num_leaves)))
+    return next((keystr(path) for path, leaf in tree_flatten_with_path(marks)[0] if leaf == i), "")
+
+
+def prefix_axes(what: str, prefix: Any, tree: Any) -> list[int | None]:
+    """One axis for each leaf of ``tree`` from a tree prefix; raises ValueError when it is none."""
+    if prefix is None or isinstance(prefix, int):
+        return [prefix] * tree_structure(tree).num_leaves
+    result: list[int | None] = []
+    try:
+        tree_map(lambda axis, part: result.extend([axis] * tree_structure(part).num_leaves), prefix, tree, is_leaf=is_none)
+    except (ValueError, TypeError, KeyError):
+        raise FunctransValueError(
+            f"vmap: {what} must be a tree prefix of the {'arguments' if what == 'in_axes' else 'result'}, at {here()}\n"
+            f"  {what}: {prefix}\n  tree:    {tree_structure(tree)}"
+        ) from None
+    for axis in result:
+        if axis is not None and (not isinstance(axis, int) or isinstance(axis, bool)):
+            raise FunctransTypeError(f"vmap: {what} must hold ints and None, got {describe(axis)} at {here()}")
+    return result
+
+
+def out_prefix(out_axes: Any, out_tree: Any) -> list[int | None]:
+    """One axis for each leaf of the result."""
+    if isinstance(out_axes, int):
+        return [out_axes] * out_tree.num_leaves
+    marks = tree_unflatten(out_tree, [0] * out_tree.num_leaves)
+    return prefix_axes("out_axes", out_axes, marks)
+
+
+def mapped_size(axes: Sequence[int | None], types: Sequence[ArrayType], tree: Any, axis_size: int | None) -> int:
+    """The common size of the mapped axes; raises ValueError naming the arguments that disagree."""
+    sizes: dict[int, list[str]] = {}
+    paths = None
+    for i, (axis, t) in enumerate(zip(axes, types, strict=True)):
+        if axis is None:
+            continue
+        if not -t.ndim <= axis < t.ndim:
+            name = argument_name(tree, i)
+            raise FunctransValueError(
+                f"vmap was asked to map axis {axis} of {name}, which has shape {t.shape} ({t.ndim} axes), at {here()}"
+            )
+        n = t.shape[axis]
+        if n not in sizes:
+            sizes[n] = []
+        sizes[n].append("")
+        if len(sizes) > 1 and paths is None:
+            paths = True
+    if axis_size is not None:
+        sizes.setdefault(axis_size, [])
+    if len(sizes) == 1:
+        return next(iter(sizes))
+    if not sizes:
+        raise FunctransValueError(
+            f"vmap needs at least one mapped argument (or axis_size), and in_axes maps none, at {here()}"
+        )
+    lines = [
+        f"  {argument_name(tree, i)} has size {t.shape[a]} along axis {a} (shape {t.shape})"
+        for i, (a, t) in enumerate(zip(axes, types, strict=True))
+        if a is not None
+    ]
+    if axis_size is not None:
+        lines.append(f"  axis_size is {axis_size}")
+    raise FunctransValueError("vmap: the sizes of the mapped axes differ, at " + here() + "\n" + "\n".join(lines))
+
+
+def argument_name(tree: Any, i: int) -> str:
+    """``args[0]['w']`` for leaf i of (args, kwargs)."""
+    path = tree_flatten_with_path(tree)[0][i][0]
+    return ("args" if path[0].idx == 0 else "kwargs") + keystr(path[1:])
+
+

@@ -1,0 +1,380 @@
+"""Operations whose derivative a user wrote: ``custom_jvp`` and ``custom_vjp``.
+
+The rule is a program too: it is traced where the function is called, so it may close over traced values, and every
+transform finds plain jaxprs. A rule uses up one order of differentiation of the trace it stands in; where none is left
+(``Builder.order``) the rule stays a Python function (``DeferredRule``), traced only if somebody differentiates after all.
+
+One rule serves every mode: the forward rule of ``custom_jvp`` is linearized in its tangents; the pullback of
+``custom_vjp`` is transposed when forward mode asks, and is required to be linear only then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from functrans.control.call import evaluate, jaxpr_axis_names
+from functrans.errors import FunctransTypeError, NotLinearError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, is_differentiable
+from functrans.ops import elementwise as ew
+from functrans.ops.structural import full, reduce_sum
+from functrans.trace.builder import bind_all
+from functrans.trace.frames import here
+from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.replay import replay, trace
+from functrans.transform.jvp import differentiate, instantiate_zero, jvp
+from functrans.transform.transpose import transpose, transpose_jaxpr
+from functrans.transform.vmap import spread_out, vmap
+
+
+class DeferredRule:
+    """A rule that has not been traced: () -> (jaxpr, captured values), or raises what tracing it raised."""
+
+    __slots__ = ("make",)
+
+    def __init__(self, make: Callable[[], tuple[Any, list[Any]]]) -> None:
+        self.make = make
+
+
+Rule = Jaxpr | DeferredRule
+
+
+def resolve(rule: Rule, consts: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
+    """The rule's program and the values for its leading inputs."""
+    if isinstance(rule, DeferredRule):
+        return rule.make()
+    return rule, list(consts)
+
+
+def batched_rule(rule: Rule, consts: Sequence[Any], size: int, mapped: Sequence[bool], rest: int, axis_name: Any,
+                 summed: Sequence[int] = ()) -> tuple[Jaxpr, list[Any]]:  # fmt: skip
+    """vmap of a rule over its consts (mapped as given) and ``rest`` mapped inputs; every output mapped.
+
+    Outputs in ``summed`` belong to inputs shared by all lanes: they are summed over the lanes.
+    """
+    jaxpr, values = resolve(rule, consts)
+    which = [*mapped, *[True] * rest] if len(values) == len(mapped) and not isinstance(rule, DeferredRule) else None
+    if which is None:
+        which = [False] * len(values) + [True] * rest
+
+    def function(*inputs: Any) -> list[Any]:
+        outs, outs_mapped = vmap(jaxpr, size, inputs, which, axis_name)
+        results = []
+        for i, (x, m) in enumerate(zip(outs, outs_mapped, strict=True)):
+            if i in summed:
+                results.append(reduce_sum(x, (0,)) if m else ew.mul(x, float(size)))
+            else:
+                results.append(x if m else spread_out(x, size))
+        return results
+
+    types = [
+        t.update(shape=(size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, which, strict=True)
+    ]
+    program, extra = trace(function, types, "vmap of a custom derivative rule")
+    assert not extra
+    return program, values
+
+
+class CustomJvp(Primitive):
+    """Apply ``jaxpr``; ``rule``: (rule consts, arguments, tangents) -> (results, tangents of the results).
+
+    Operands: consts of the function, consts of the rule, arguments. Only differentiable arguments and results have
+    tangents.
+    """
+
+    jaxpr: Jaxpr
+    rule: Rule
+    num_consts: int
+    num_rule_consts: int
+    name_: str
+    multiple = True
+    holds_jaxprs = True
+
+    def infer(self, *types: ArrayType) -> Any:
+        return list(self.jaxpr.out_types)
+
+    def split(self, operands: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """consts of the function, consts of the rule, arguments."""
+        a, b = self.num_consts, self.num_consts + self.num_rule_consts
+        return list(operands[:a]), list(operands[a:b]), list(operands[b:])
+
+    def primal_operands(self, operands: Sequence[Any]) -> list[Any]:
+        consts, _, args = self.split(operands)
+        return [*consts, *args]
+
+    def impl(self, *arrays: Any) -> Any:
+        return evaluate(self.jaxpr, self.primal_operands(arrays))
+
+    def _tangents(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Jaxpr, list[Any], list[Any], list[Any]]:
+        consts, rule_consts, args = self.split(primals)
+        const_ts, _, arg_ts = self.split(tangents)
+        refuse_closed_over(const_ts, self.name_, "custom_jvp")
+        rule, values = resolve(self.rule, rule_consts)
+        types = self.jaxpr.in_types[len(consts) :]
+        wanted = [
+            full(t.shape, 0, t.dtype) if dt is None else dt
+            for dt, t in zip(arg_ts, types, strict=True)
+            if is_differentiable(t.dtype)
+        ]
+        return rule, values, args, wanted
+
+    def _outputs(self, outs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        count = len(self.jaxpr.outputs)
+        rest = iter(outs[count:])
+        return list(outs[:count]), [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        rule, values, args, wanted = self._tangents(primals, tangents)
+        return self._outputs(replay(rule, [*values, *args, *wanted]))
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
+        rule, values, args, wanted = self._tangents(primals, tangents)
+        zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
+        none = [None] * (len(values) + len(args))
+        outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_rule)
+        count = len(self.jaxpr.outputs)
+        return self._outputs([*outs[:count], *slopes[count:]])
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        consts, rule_consts, args = self.split(operands)
+        used = [*consts, *args]
+        sent = iter(transpose(self.jaxpr, used, cotangent))
+        by_operand = [next(sent) if is_linear(x) else None for x in used]
+        return [*by_operand[: len(consts)], *[None] * len(rule_consts), *by_operand[len(consts) :]]
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        """vmap of the function and of its rule; every argument and result mapped."""
+        consts, rule_consts, args = self.split(operands)
+        consts_m, rule_m, args_m = self.split(mapped)
+        args = [x if m else spread_out(x, size) for x, m in zip(args, args_m, strict=True)]
+        program, values = batched_rule(self.jaxpr, consts, size, consts_m, len(args), axis_name)
+        count = len(args) + sum(is_differentiable(t.dtype) for t in self.jaxpr.in_types[len(consts) :])
+        rule: Rule
+        if isinstance(self.rule, DeferredRule):
+            deferred = self.rule
+            rule = DeferredRule(lambda: batched_rule(deferred, [], size, [], count, axis_name))
+        else:
+            rule, rule_consts = batched_rule(self.rule, rule_consts, size, rule_m, count, axis_name)
+        op = CustomJvp(program, rule, len(values), len(rule_consts), self.name_)
+        outs = bind_all(op, [*values, *rule_consts, *args])
+        return outs, [True] * len(outs)
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+
+    def axis_names(self) -> frozenset[Any]:
+        return jaxpr_axis_names(self.jaxpr)
+
+
+def linearize_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """What linearize does with an equation."""
+    return op.linearize(primals, tangents)
+
+
+def refuse_closed_over(tangents: Sequence[Any], name: str, what: str) -> None:
+    """Raise when a value that the function closes over is differentiated: its rule says nothing about it."""
+    if any(t is not None for t in tangents):
+        raise FunctransTypeError(
+            f"the {what} function {name} is differentiated with respect to a value it closes over, and its rule gives "
+            f"derivatives by its arguments only, at {here()}\nPass that value as an argument of {name}, or stop_gradient it."
+        )
+
+
+class CustomVjp(Primitive):
+    """Apply ``jaxpr``; ``forward``: (consts, arguments) -> (results, residuals); ``backward``: (consts, residuals,
+    cotangents of the differentiable results) -> cotangents of the differentiable arguments.
+
+    Operands: consts of the function, of forward, of backward, then the arguments.
+    """
+
+    jaxpr: Jaxpr
+    forward: Rule
+    backward: Rule
+    num_consts: tuple[int, int, int]
+    name_: str
+    multiple = True
+    holds_jaxprs = True
+
+    def infer(self, *types: ArrayType) -> Any:
+        return list(self.jaxpr.out_types)
+
+    def split(self, operands: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """consts of the function, of forward, of backward; arguments."""
+        a = self.num_consts[0]
+        b = a + self.num_consts[1]
+        c = b + self.num_consts[2]
+        return list(operands[:a]), list(operands[a:b]), list(operands[b:c]), list(operands[c:])
+
+    def primal_operands(self, operands: Sequence[Any]) -> list[Any]:
+        consts, _, _, args = self.split(operands)
+        return [*consts, *args]
+
+    def impl(self, *arrays: Any) -> Any:
+        return evaluate(self.jaxpr, self.primal_operands(arrays))
+
+    def _forward(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], Any, list[Any], list[Any]]:
+        consts, forward_consts, backward_consts, args = self.split(primals)
+        const_ts, _, _, arg_ts = self.split(tangents)
+        refuse_closed_over(const_ts, self.name_, "custom_vjp")
+        forward, values = resolve(self.forward, forward_consts)
+        results = replay(forward, [*values, *args])
+        count = len(self.jaxpr.outputs)
+        backward, values = resolve(self.backward, backward_consts)
+        types = self.jaxpr.in_types[len(consts) :]
+        slopes = [
+            full(t.shape, 0, t.dtype) if dt is None else dt
+            for dt, t in zip(arg_ts, types, strict=True)
+            if is_differentiable(t.dtype)
+        ]
+        pullback = CustomPullback(backward, len(values) + len(results) - count, self.name_)
+        return results[:count], pullback, [*values, *results[count:]], slopes
+
+    def _slopes(self, results: Sequence[Any]) -> list[Any]:
+        rest = iter(results)
+        return [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        outs, pullback, residuals, slopes = self._forward(primals, tangents)
+        return outs, self._slopes(replay(pullback.pushforward(), [*residuals, *slopes]))
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        outs, pullback, residuals, slopes = self._forward(primals, tangents)
+        return outs, self._slopes(bind_all(pullback, [*residuals, *slopes]))
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        consts, forward_consts, backward_consts, args = self.split(operands)
+        used = [*consts, *args]
+        sent = iter(transpose(self.jaxpr, used, cotangent))
+        by_operand = [next(sent) if is_linear(x) else None for x in used]
+        none = [None] * (len(forward_consts) + len(backward_consts))
+        return [*by_operand[: len(consts)], *none, *by_operand[len(consts) :]]
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        """vmap of the function, of forward and of backward; every argument and result mapped."""
+        consts, forward_consts, backward_consts, args = self.split(operands)
+        consts_m, forward_m, backward_m, args_m = self.split(mapped)
+        args = [x if m else spread_out(x, size) for x, m in zip(args, args_m, strict=True)]
+        program, values = batched_rule(self.jaxpr, consts, size, consts_m, len(args), axis_name)
+        forward, backward = self.forward, self.backward
+        if isinstance(forward, DeferredRule) or isinstance(backward, DeferredRule):
+            count = len(args)
+
+            def make_forward() -> tuple[Jaxpr, list[Any]]:
+                return batched_rule(forward, forward_consts, size, forward_m, count, axis_name)
+
+            def make_backward() -> tuple[Jaxpr, list[Any]]:
+                rule, found = resolve(backward, backward_consts)
+                return batched_rule(rule, found, size, [False] * len(found), len(rule.inputs) - len(found), axis_name)
+
+            forward, backward = DeferredRule(make_forward), DeferredRule(make_backward)
+            forward_consts = backward_consts = []
+        else:
+            forward, forward_consts = batched_rule(forward, forward_consts, size, forward_m, len(args), axis_name)
+            rest = len(self.backward.inputs) - len(backward_consts)  # type: ignore[union-attr]
+            backward, backward_consts = batched_rule(backward, backward_consts, size, backward_m, rest, axis_name)
+        counts = (len(values), len(forward_consts), len(backward_consts))
+        op = CustomVjp(program, forward, backward, counts, self.name_)
+        outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
+        return outs, [True] * len(outs)
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+
+    def axis_names(self) -> frozenset[Any]:
+        return jaxpr_axis_names(self.jaxpr)
+
+
+class CustomPullback(Primitive):
+    """The linear map whose transpose is ``backward``: (residuals, tangents) -> tangents of the results.
+
+    Its transpose runs ``backward`` as the user wrote it, linear or not (gradient clipping is not); only running it
+    forward needs the transpose of ``backward``.
+    """
+
+    backward: Jaxpr
+    num_residuals: int
+    name_: str
+    multiple = True
+    holds_jaxprs = True
+
+    def infer(self, *types: ArrayType) -> Any:
+        return list(self.backward.in_types[self.num_residuals :])
+
+    def pushforward(self) -> Jaxpr:
+        """The program of the map itself."""
+        linear = [False] * self.num_residuals + [True] * (len(self.backward.inputs) - self.num_residuals)
+        try:
+            program, has = transpose_jaxpr(self.backward, linear, [True] * len(self.backward.outputs))
+        except NotLinearError as error:
+            raise NotLinearError(
+                f"forward mode through the custom_vjp function {self.name_} needs the transpose of its bwd function, and bwd "
+                f"is not linear in the cotangent: {error}\nUse reverse mode (grad, vjp) only, or define {self.name_} with "
+                "custom_jvp."
+            ) from None
+        if all(has):
+            return program
+        known = self.backward.memo.get("pushforward")
+        if known is None:
+            known, _ = trace(lambda *xs: self._fill(program, has, xs), program.in_types, "the pushforward of a pullback")
+            self.backward.memo["pushforward"] = known
+        return known  # type: ignore[no-any-return]
+
+    def _fill(self, program: Jaxpr, has: Sequence[bool], inputs: Sequence[Any]) -> list[Any]:
+        outs = iter(replay(program, inputs))
+        types = self.backward.in_types[self.num_residuals :]
+        return [next(outs) if h else full(t.shape, 0, t.dtype) for h, t in zip(has, types, strict=True)]
+
+    def impl(self, *arrays: Any) -> Any:
+        return evaluate(self.pushforward(), arrays)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return jvp(self.pushforward(), primals, tangents)
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        if all(t is None for t in tangents[: self.num_residuals]):
+            outs = bind_all(self, primals)
+            slopes = [instantiate_zero(t, x) for t, x in zip(tangents, primals, strict=True)][self.num_residuals :]
+            return outs, bind_all(self, [*primals[: self.num_residuals], *slopes])
+        return differentiate(self.pushforward(), primals, tangents, linearize_rule)
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        types = self.infer()
+        cts = [full(t.shape, 0, t.dtype) if ct is None else ct for ct, t in zip(cotangent, types, strict=True)]
+        residuals = operands[: self.num_residuals]
+        sent = replay(self.backward, [*residuals, *cts])
+        return [None] * len(residuals) + [
+            ct if is_linear(x) else None for ct, x in zip(sent, operands[self.num_residuals :], strict=True)
+        ]
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        """vmap of backward; tangents shared by all lanes have their cotangents summed."""
+        residuals, slopes = operands[: self.num_residuals], operands[self.num_residuals :]
+        shared = [i for i, m in enumerate(mapped[self.num_residuals :]) if not m]
+        rest = len(self.backward.inputs) - self.num_residuals
+        program, _ = batched_rule(
+            self.backward, residuals, size, mapped[: self.num_residuals], rest, axis_name, summed=shared
+        )
+        outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
+        return outs, [True] * len(outs)
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return emitter.inline(self.pushforward(), operands)
+
+    def axis_names(self) -> frozenset[Any]:
+        return jaxpr_axis_names(self.backward)
+
+

@@ -1,0 +1,67 @@
+"""Every exception that functrans raises on purpose.
+
+    FunctransError
+     ├─ FunctransTypeError (TypeError)            wrong kind of argument, dtype, tree
+     │   ├─ ConcretizationError                   a traced value was asked for a concrete one
+     │   │   ├─ TracerBoolConversionError         ``if x``, ``bool(x)``
+     │   │   ├─ TracerIntegerConversionError      ``range(x)``, ``a[x]`` on a list, ``int(x)``
+     │   │   └─ TracerArrayConversionError        ``np.asarray(x)``, ``float(x)``
+     │   └─ NotLinearError                        a rule that must be linear is not
+     ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
+     ├─ FunctransIndexError (IndexError)          wrong index
+     ├─ EscapedTracerError (RuntimeError)         a tracer outlived its trace or changed thread
+     ├─ MissingRuleError (NotImplementedError)    a primitive lacks the rule that a transform asked for
+     └─ InternalError (AssertionError)            a malformed jaxpr: a fault of a rule or of functrans
+
+Each subclasses the built-in that a Python user would expect to catch.
+"""
+
+from __future__ import annotations
+
+
+class FunctransError(Exception):
+    """Base class of every exception raised on purpose by functrans."""
+
+
+class FunctransTypeError(FunctransError, TypeError):
+    """An argument is of the wrong kind: its class, dtype or tree structure."""
+
+
+class FunctransValueError(FunctransError, ValueError):
+    """An argument is of the right kind and has a wrong value, shape or size."""
+
+
+class FunctransIndexError(FunctransError, IndexError):
+    """An index is out of range or of a kind that cannot index."""
+
+
+class ConcretizationError(FunctransTypeError):
+    """Python asked a traced value for the number behind it and there is none."""
+
+
+class TracerBoolConversionError(ConcretizationError):
+    """``if x``, ``while x``, ``x and y``, ``bool(x)`` on a value that has no number yet."""
+
+
+class TracerIntegerConversionError(ConcretizationError):
+    """``int(x)``, ``range(x)`` or a list index on a value that has no number yet."""
+
+
+class TracerArrayConversionError(ConcretizationError):
+    """``np.asarray(x)``, ``float(x)``, ``x.item()`` on a value that has no number yet."""
+
+
+class NotLinearError(FunctransTypeError):
+    """A function that has to be linear in its argument is not."""
+
+
+class EscapedTracerError(FunctransError, RuntimeError):
+    """A tracer was used after its trace ended or in a thread other than its own."""
+
+
+class MissingRuleError(FunctransError, NotImplementedError):
+    """A primitive does not define the rule that a transform needs."""
+
+
+class InternalError(FunctransError, AssertionError):
+    """A jaxpr is not well formed: a rule, or functrans itself, is at fault."""

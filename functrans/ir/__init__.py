@@ -1,0 +1,1 @@
+"""The intermediate form: types, programs, their checker and their printer."""

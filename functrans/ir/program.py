@@ -1,0 +1,190 @@
+"""Programs: ``Var``, ``Literal``, ``Equation``, ``Jaxpr``. Immutable once a builder has finished them.
+
+    { lambda ; a:f32[3]. let b:f32[3] = sin a; c:f32[3] = mul b 2.0 in (c,) }
+
+Everything that a function closes over is an input, so a jaxpr has no constants besides scalar literals. Two jaxprs are
+equal when they are the same program up to the names of variables (``Jaxpr.key``); user lines do not count.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from functrans.ir.types import ArrayType, Shape
+
+if TYPE_CHECKING:
+    from functrans.trace.primitive import Primitive
+
+# Where an equation came from: the user's code object and the offset of the instruction in it. Cheap to record; decoded
+# into file and line only when somebody asks (ir.show.location).
+Where: TypeAlias = "tuple[Any, int] | None"
+
+
+class Var:
+    """A variable of a jaxpr. ``id`` numbers the variables of one builder in the order of their creation."""
+
+    __slots__ = ("id", "type")
+
+    def __init__(self, id: int, type: ArrayType) -> None:
+        self.id = id
+        self.type = type
+
+    def __repr__(self) -> str:
+        return f"Var({self.id}, {self.type})"
+
+
+def scalar_bits(value: Any) -> Any:
+    """A key under which scalars are equal when they have the same Python or NumPy type and the same bits."""
+    kind = type(value)
+    if kind is float:
+        return struct.pack("d", value)
+    if kind is complex:
+        return struct.pack("dd", value.real, value.imag)
+    if isinstance(value, np.generic):
+        return value.tobytes()
+    return value
+
+
+class Literal:
+    """A scalar written into the program: ``value`` is a Python number or NumPy scalar, ``type`` has rank 0."""
+
+    __slots__ = ("_hash", "_key", "type", "value")
+
+    def __init__(self, value: Any, type: ArrayType) -> None:
+        self.value = value
+        self.type = type
+        self._key = (value.__class__, scalar_bits(value), type)
+        self._hash = hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Literal) and self._key == other._key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @property
+    def shape(self) -> Shape:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return f"Literal({self.value}, {self.type})"
+
+
+Atom: TypeAlias = Var | Literal
+
+
+class Equation:
+    """``outputs = op inputs``: one application of a primitive. ``op`` carries its parameters."""
+
+    __slots__ = ("inputs", "op", "outputs", "where")
+
+    def __init__(self, op: Primitive, inputs: Sequence[Atom], outputs: Sequence[Var], where: Where) -> None:
+        self.op = op
+        self.inputs = inputs
+        self.outputs = outputs
+        self.where = where
+
+    def __repr__(self) -> str:
+        return f"Equation({self.outputs} = {self.op} {self.inputs})"
+
+
+class Jaxpr:
+    """A program: ``inputs`` (Vars), ``equations`` in order, ``outputs`` (Vars or Literals).
+
+    ``memo`` remembers what has been derived from this very program (its transforms, its executable).
+    """
+
+    __slots__ = ("__weakref__", "_hash", "_key", "equations", "inputs", "memo", "outputs")
+
+    def __init__(self, inputs: Sequence[Var], equations: Sequence[Equation], outputs: Sequence[Atom]) -> None:
+        self.inputs = tuple(inputs)
+        self.equations = tuple(equations)
+        self.outputs = tuple(outputs)
+        self.memo: dict[Any, Any] = {}
+        self._key: tuple[Any, ...] | None = None
+        self._hash = 0
+
+    @property
+    def in_types(self) -> tuple[ArrayType, ...]:
+        return tuple([v.type for v in self.inputs])
+
+    @property
+    def out_types(self) -> tuple[ArrayType, ...]:
+        return tuple([v.type for v in self.outputs])
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The structural key: equal for programs that are the same up to the names of variables."""
+        if self._key is None:
+            self._key = self._structural_key()
+            self._hash = hash(self._key)
+        return self._key
+
+    def _structural_key(self) -> tuple[Any, ...]:
+        number: dict[Var, int] = {v: i for i, v in enumerate(self.inputs)}
+        rows: list[tuple[Any, ...]] = []
+        for eqn in self.equations:
+            rows.append((eqn.op, *[number[a] if type(a) is Var else a for a in eqn.inputs]))  # type: ignore[index]
+            for v in eqn.outputs:
+                number[v] = len(number)
+        outs = [number[a] if type(a) is Var else a for a in self.outputs]  # type: ignore[index]
+        return (self.in_types, tuple(rows), tuple(outs))
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Jaxpr) and self.key == other.key)
+
+    def __hash__(self) -> int:
+        return self._hash if self._key is not None else hash(self.key) if self.key else 0
+
+    def __str__(self) -> str:
+        from functrans.ir.show import format_jaxpr
+
+        return format_jaxpr(self)
+
+    __repr__ = __str__
+
+
+def subjaxprs(op: Any) -> Iterator[Jaxpr]:
+    """The jaxprs that an operation holds among its parameters."""
+    for value in op.parameters().values():
+        if isinstance(value, Jaxpr):
+            yield value
+        elif isinstance(value, tuple):
+            yield from (v for v in value if isinstance(v, Jaxpr))
+
+
+def all_equations(jaxpr: Jaxpr) -> Iterator[Equation]:
+    """Every equation of the program and of the programs that its operations hold, outermost first."""
+    stack = [jaxpr]
+    while stack:
+        current = stack.pop()
+        for eqn in current.equations:
+            yield eqn
+            if eqn.op.holds_jaxprs:
+                stack.extend(subjaxprs(eqn.op))
+
+
+def live_equations(equations: Sequence[Equation], outputs: Iterable[Any]) -> tuple[list[Equation], set[Var]]:
+    """The equations that ``outputs`` need (effectful ones always), in order, and the variables they read."""
+    live: set[Var] = {a for a in outputs if type(a) is Var}
+    kept: list[Equation] = []
+    for eqn in reversed(equations):
+        if eqn.op.effectful or any(v in live for v in eqn.outputs):
+            kept.append(eqn)
+            for a in eqn.inputs:
+                if type(a) is Var:
+                    live.add(a)
+    kept.reverse()
+    return kept, live

@@ -1,0 +1,251 @@
+"""Array types: what a program knows of a value before it has one.
+
+``ArrayType`` is shape, dtype and the weak flag of JAX's promotion rules (a Python number is weak: it takes the dtype of
+the array it meets). Tangents of integer and boolean values have dtype ``float0``, as in JAX.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+import weakref
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+from jax import dtypes as jax_dtypes
+
+from functrans.errors import FunctransTypeError
+
+Shape = tuple[int, ...]
+float0: np.dtype[Any] = np.dtype(jax_dtypes.float0)
+bfloat16: np.dtype[Any] = np.dtype(jax_dtypes.bfloat16)
+_BOOL = np.dtype(np.bool_)
+
+
+_types: weakref.WeakValueDictionary[Any, ArrayType] = weakref.WeakValueDictionary()
+
+
+class ArrayType:
+    """The type of an array: ``shape`` (tuple of int), ``dtype`` (NumPy dtype) and ``weak_type`` (bool).
+
+    Immutable, and one object for equal fields: types are compared and hashed by address.
+    """
+
+    __slots__ = ("__weakref__", "dtype", "shape", "weak_type")
+
+    shape: Shape
+    dtype: np.dtype[Any]
+    weak_type: bool
+
+    def __new__(cls, shape: Shape, dtype: Any, weak_type: bool = False) -> ArrayType:
+        shape = tuple(map(int, shape))
+        dtype = np.dtype(dtype) if isinstance(dtype, type) else dtype
+        key = (shape, dtype, bool(weak_type))
+        found = _types.get(key)
+        if found is None:
+            found = object.__new__(cls)
+            found.shape, found.dtype, found.weak_type = key
+            found = _types.setdefault(key, found)
+        return found
+
+    def __reduce__(self) -> Any:
+        return ArrayType, (self.shape, self.dtype, self.weak_type)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    def update(self, **changes: Any) -> ArrayType:
+        """The same type with the named fields changed."""
+        return array_type(
+            changes.get("shape", self.shape), changes.get("dtype", self.dtype), changes.get("weak_type", self.weak_type)
+        )
+
+    def strong(self) -> ArrayType:
+        """The same type without the weak flag."""
+        return array_type(self.shape, self.dtype, False) if self.weak_type else self
+
+    def __repr__(self) -> str:
+        return f"ArrayType({self})"
+
+    def __str__(self) -> str:
+        dims = ",".join(map(str, self.shape))
+        return f"{short_dtype(self.dtype)}[{dims}]" + ("*" if self.weak_type else "")
+
+
+@functools.lru_cache(maxsize=16384)
+def array_type(shape: Shape, dtype: np.dtype[Any], weak_type: bool = False) -> ArrayType:
+    """The ArrayType with these fields, by a faster way than its constructor."""
+    return ArrayType(shape, dtype, weak_type)
+
+
+_SHORT = {
+    "bool": "bool", "bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64",
+    "complex64": "c64", "complex128": "c128", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
+    "uint4": "u4", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
+}  # fmt: skip
+
+
+def short_dtype(dtype: np.dtype[Any]) -> str:
+    """The short name that jaxprs print: ``f32`` for float32."""
+    return "float0" if dtype == float0 else _SHORT.get(dtype.name, dtype.name)
+
+
+_X64 = jax.config
+
+
+def x64_enabled() -> bool:
+    """Whether 64-bit types are on (``jax.config.update('jax_enable_x64', True)``)."""
+    return bool(_X64.jax_enable_x64)  # type: ignore[attr-defined]
+
+
+_NARROW = {
+    np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32),
+    np.dtype(np.uint64): np.dtype(np.uint32), np.dtype(np.complex128): np.dtype(np.complex64),
+}  # fmt: skip
+
+
+def canonical_dtype(dtype: Any) -> np.dtype[Any]:
+    """``dtype`` as it is under the x64 flag: float64 becomes float32 when 64-bit types are off."""
+    if not isinstance(dtype, np.dtype):
+        if not isinstance(dtype, type) and hasattr(dtype, "dtype"):
+            dtype = dtype.dtype
+        if isinstance(dtype, type) and issubclass(dtype, int | float | complex) and not issubclass(dtype, np.generic):
+            return scalar_type(dtype).dtype
+        if jax_dtypes.issubdtype(dtype, jax_dtypes.extended):
+            return dtype  # type: ignore[no-any-return]
+        dtype = np.dtype(dtype)
+    return dtype if x64_enabled() else _NARROW.get(dtype, dtype)
+
+
+_narrowing_warned = False
+
+
+def warn_narrowing(dtype: np.dtype[Any], what: str) -> None:
+    """Say once in a process that 64-bit data is narrowed, and how to keep it."""
+    global _narrowing_warned
+    if not _narrowing_warned:
+        _narrowing_warned = True
+        warnings.warn(
+            f"{what} has dtype {dtype.name} and is narrowed to {_NARROW[dtype].name}, because 64-bit types are off. "
+            "Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, or convert "
+            "the data yourself to silence this. (This warning is shown once.)",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _scalar_types(x64: bool) -> dict[type, ArrayType]:
+    wide = "64" if x64 else "32"
+    return {
+        bool: array_type((), np.dtype(np.bool_), False),
+        int: array_type((), np.dtype("int" + wide), True),
+        float: array_type((), np.dtype("float" + wide), True),
+        complex: array_type((), np.dtype("complex128" if x64 else "complex64"), True),
+    }
+
+
+_SCALARS = {False: _scalar_types(False), True: _scalar_types(True)}
+
+
+def scalar_type(python_type: type) -> ArrayType:
+    """The (weak) type of a Python bool, int, float or complex."""
+    return _SCALARS[x64_enabled()][python_type]
+
+
+def type_of(x: Any) -> ArrayType:
+    """The type of a traced value, an array or a number.
+
+    Raises TypeError for anything that is not a number or an array of numbers.
+    """
+    kind = type(x)
+    known = _SCALARS[x64_enabled()].get(kind)
+    if known is not None:
+        return known
+    found = getattr(x, "type", None)
+    if type(found) is ArrayType:
+        return found
+    if isinstance(x, np.ndarray | np.generic):
+        if x.dtype.kind not in "biufcV" or (x.dtype.kind == "V" and x.dtype not in _EXTENSION):
+            raise FunctransTypeError(f"an array of dtype {x.dtype} is not numeric and cannot be traced or computed with")
+        dtype = x.dtype if x64_enabled() else _NARROW.get(x.dtype, x.dtype)
+        return array_type(x.shape, dtype, False)
+    if isinstance(x, jax.Array):
+        return array_type(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
+    if isinstance(x, jax.ShapeDtypeStruct):
+        return array_type(tuple(x.shape), canonical_dtype(x.dtype), bool(getattr(x, "weak_type", False)))
+    if isinstance(x, bool | int | float | complex):
+        return type_of(next(t for t in (bool, int, float, complex) if isinstance(x, t))(x))
+    raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
+
+
+_EXTENSION = {float0, bfloat16} | {
+    np.dtype(getattr(ml_dtypes, name))
+    for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e4m3fnuz", "float8_e5m2fnuz", "int4", "uint4")
+}
+
+
+def describe(x: Any) -> str:
+    """A short description of a wrong argument: its class and, when short, its value."""
+    text = repr(x)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} of type {type(x).__name__}"
+
+
+def tangent_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of tangents of values of this dtype: itself for floats and complex numbers, float0 for the rest."""
+    return dtype if is_differentiable(dtype) else float0
+
+
+@functools.lru_cache(maxsize=256)
+def is_differentiable(dtype: np.dtype[Any]) -> bool:
+    """Whether values of this dtype have tangents other than float0."""
+    return bool(jax_dtypes.issubdtype(dtype, np.inexact))
+
+
+def tangent_type(type_: ArrayType) -> ArrayType:
+    """(T a): the type of tangents of values of this type."""
+    return type_ if is_differentiable(type_.dtype) else array_type(type_.shape, float0, False)
+
+
+class _Promotable:
+    """What ``jax.dtypes.result_type`` looks at to learn a dtype and its weakness."""
+
+    __slots__ = ("aval", "dtype", "weak_type")
+
+    def __init__(self, dtype: np.dtype[Any], weak_type: bool) -> None:
+        self.dtype = dtype
+        self.weak_type = weak_type
+        self.aval = self
+
+
+@functools.lru_cache(maxsize=4096)
+def _promote(pairs: tuple[tuple[np.dtype[Any], bool], ...], context: Any) -> tuple[np.dtype[Any], bool]:
+    try:
+        dtype, weak = jax_dtypes.result_type(*(_Promotable(*p) for p in pairs), return_weak_type_flag=True)
+    except jax_dtypes.TypePromotionError as error:
+        names = ", ".join(short_dtype(dtype) for dtype, _ in pairs)
+        raise FunctransTypeError(
+            f"no common dtype for {names}: {str(error).splitlines()[0]} Convert one side with .astype(...)."
+        ) from None
+    return np.dtype(dtype), weak
+
+
+def promote(*types: ArrayType) -> tuple[np.dtype[Any], bool]:
+    """The common dtype and weak flag of these types, by JAX's promotion lattice."""
+    first = types[0]
+    for other in types:
+        if other.dtype != first.dtype or other.weak_type != first.weak_type:
+            break
+    else:
+        return first.dtype, first.weak_type
+    context = (x64_enabled(), _X64.jax_numpy_dtype_promotion)  # type: ignore[attr-defined]
+    return _promote(tuple((t.dtype, t.weak_type) for t in types), context)

@@ -1,0 +1,1 @@
+"""The primitives: one class an operation, one file a family."""

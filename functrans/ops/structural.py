@@ -1,0 +1,339 @@
+"""Operations that rearrange or retype elements, and their adjoint, the sum: all linear.
+
+``broadcast_in_dim``, ``reshape``, ``transpose``, ``reduce_sum``, ``convert_element_type``, ``stop_gradient``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Literal
+from functrans.ir.types import ArrayType, Shape, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
+from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
+from functrans.trace.primitive import Primitive
+
+Axes = tuple[int, ...]
+
+
+class LinearUnary(Primitive):
+    """An operation that is linear in its one operand: jvp applies it to the tangent."""
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return bind(self, primals[0]), bind(self, tangents[0])
+
+
+class BroadcastInDim(LinearUnary):
+    """Put operand axis i at axis ``dims[i]`` of ``shape`` and repeat along the others (and along axes of size 1)."""
+
+    shape: Shape
+    dims: Axes
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        if len(self.dims) != x.ndim or any(
+            n not in (1, self.shape[d]) for n, d in zip(x.shape, self.dims, strict=True)
+        ):
+            raise FunctransValueError(
+                f"broadcast_in_dim: an operand of shape {x.shape} cannot be placed at axes {self.dims} of {self.shape}"
+            )
+        return array_type(self.shape, x.dtype, x.weak_type)
+
+    def impl(self, x: Any) -> Any:
+        shape = [1] * len(self.shape)
+        for n, d in zip(np.shape(x), self.dims, strict=True):
+            shape[d] = n
+        return np.broadcast_to(np.reshape(x, shape), self.shape)
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        kept = {d for n, d in zip(x.shape, self.dims, strict=True) if n == self.shape[d]}
+        summed = tuple(d for d in range(len(self.shape)) if d not in kept)
+        return [reshape(reduce_sum(cotangent, summed), x.shape)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return broadcast_in_dim(operands[0], (size, *self.shape), (0, *[d + 1 for d in self.dims])), True
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        dims = ", ".join(map(str, self.dims))
+        return emitter.op(f"stablehlo.broadcast_in_dim {operands[0]}, dims = [{dims}]", in_types, out_types[0])
+
+
+class Reshape(LinearUnary):
+    """The same elements in row-major order under another shape."""
+
+    shape: Shape
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        if math.prod(self.shape) != x.size:
+            raise FunctransTypeError(f"reshape: cannot reshape {x.shape} ({x.size} elements) to {self.shape}")
+        return array_type(self.shape, x.dtype, x.weak_type)
+
+    def impl(self, x: Any) -> Any:
+        return np.reshape(x, self.shape)
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        return [reshape(cotangent, x.shape)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return reshape(operands[0], (size, *self.shape)), True
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return emitter.op(f"stablehlo.reshape {operands[0]}", in_types, out_types[0])
+
+
+class Transpose(LinearUnary):
+    """Result axis i is operand axis ``permutation[i]``."""
+
+    permutation: Axes
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        if sorted(self.permutation) != list(range(x.ndim)):
+            raise FunctransValueError(f"transpose: {self.permutation} is not a permutation of the axes of {x.shape}")
+        return array_type(tuple([x.shape[p] for p in self.permutation]), x.dtype, x.weak_type)
+
+    def impl(self, x: Any) -> Any:
+        return np.transpose(x, self.permutation)
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        return [transpose(cotangent, tuple(int(i) for i in np.argsort(self.permutation)))]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return transpose(operands[0], (0, *[p + 1 for p in self.permutation])), True
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        dims = ", ".join(map(str, self.permutation))
+        return emitter.op(f"stablehlo.transpose {operands[0]}, dims = [{dims}]", in_types, out_types[0])
+
+
+class ReduceSum(LinearUnary):
+    """The sum over ``axes``, accumulated in the operand's dtype."""
+
+    axes: Axes
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        check_axes("reduce_sum", x, self.axes)
+        if x.dtype == np.bool_:
+            raise FunctransTypeError("reduce_sum: a bool operand cannot be summed; convert it to an integer dtype first")
+        return array_type(tuple([n for i, n in enumerate(x.shape) if i not in self.axes]), x.dtype, x.weak_type)
+
+    def impl(self, x: Any) -> Any:
+        return np.sum(x, axis=self.axes, dtype=np.asarray(x).dtype)
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        kept = tuple(i for i in range(x.ndim) if i not in self.axes)
+        return [broadcast_in_dim(cotangent, x.shape, kept)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return reduce_sum(operands[0], tuple(a + 1 for a in self.axes)), True
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return emitter.reduce("add", operands[0], emitter.scalar(0, in_types[0]), self.axes, in_types[0], out_types[0])
+
+
+class ConvertElementType(Primitive):
+    """The same values in another dtype (complex to real drops the imaginary part)."""
+
+    to: np.dtype[Any]
+    weak_type: bool = False
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        return array_type(x.shape, self.to, self.weak_type)
+
+    def impl(self, x: Any) -> Any:
+        x = np.asarray(x)
+        if x.dtype.kind == "c" and self.to.kind != "c" and self.to != np.bool_:
+            x = x.real
+        return x.astype(self.to)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        out = bind(self, primals[0])
+        return out, bind(self, tangents[0]) if is_differentiable(self.to) else None
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        return [convert(cotangent, x.dtype, x.type.weak_type)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(self, operands[0]), True
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        source, to = in_types[0].dtype, self.to
+        name = operands[0]
+        if source == to:
+            return name
+        if source.kind == "c" and to.kind != "c":
+            if to == np.bool_:
+                zero = emitter.splat(0, in_types[0])
+                return emitter.op(f"stablehlo.compare NE, {name}, {zero}, FLOAT", (in_types[0], in_types[0]), out_types[0])
+            real = in_types[0].update(dtype=np.dtype(np.float32 if source.itemsize == 8 else np.float64), weak_type=False)
+            name = emitter.op(f"stablehlo.real {name}", in_types, real)
+            if real.dtype == to:
+                return name
+            return emitter.op(f"stablehlo.convert {name}", (real,), out_types[0])
+        if to == np.bool_:
+            zero = emitter.splat(0, in_types[0])
+            compare = f"stablehlo.compare NE, {name}, {zero}, {compare_kind(source)}"
+            return emitter.op(compare, (in_types[0], in_types[0]), out_types[0])
+        return emitter.op(f"stablehlo.convert {name}", in_types, out_types[0])
+
+
+class StopGradient(Primitive):
+    """The operand itself, with a zero derivative."""
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        return x
+
+    def impl(self, x: Any) -> Any:
+        return x
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return bind(self, primals[0]), None
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(self, operands[0]), True
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return operands[0]
+
+
+STOP_GRADIENT = StopGradient()
+
+
+def compare_kind(dtype: np.dtype[Any]) -> str:
+    """How StableHLO compares values of this dtype."""
+    if dtype == np.bool_ or dtype.kind == "u" or dtype.name.startswith("uint"):
+        return "UNSIGNED"
+    return "SIGNED" if dtype.kind == "i" or dtype.name.startswith("int") else "FLOAT"
+
+
+def check_axes(what: str, x: ArrayType, axes: Sequence[int]) -> None:
+    """Raise unless ``axes`` are distinct axes of ``x``."""
+    if len(set(axes)) != len(axes) or any(not 0 <= a < x.ndim for a in axes):
+        raise FunctransValueError(f"{what}: axes {tuple(axes)} are not distinct axes of an array of shape {x.shape}")
+
+
+def broadcast_in_dim(operand: Any, shape: Sequence[int], broadcast_dimensions: Sequence[int] = ()) -> Any:
+    """Put operand axis i at axis ``broadcast_dimensions[i]`` of ``shape``; repeat along the rest."""
+    shape, dims = tuple(shape), tuple(broadcast_dimensions)
+    type_ = type_of(operand)
+    if type_.shape == shape and dims == tuple(range(len(shape))) and type(operand) is Tracer:
+        return operand
+    producer = producer_of(operand)
+    if producer is not None and type(producer.op) is BroadcastInDim and type(producer.inputs[0]) is not Literal:
+        inner = producer.op
+        if len(dims) == len(inner.shape) and all(shape[d] == n for n, d in zip(inner.shape, dims, strict=True)):
+            source = tracer_for(operand, producer.inputs[0])
+            return bind(BroadcastInDim(shape, tuple([dims[d] for d in inner.dims])), source)
+    return bind(BroadcastInDim(shape, dims), operand)
+
+
+def broadcast(operand: Any, sizes: Sequence[int]) -> Any:
+    """New leading axes of these sizes."""
+    shape = type_of(operand).shape
+    return broadcast_in_dim(operand, (*sizes, *shape), tuple(range(len(sizes), len(sizes) + len(shape))))
+
+
+def full(shape: Sequence[int], value: Any, dtype: Any = None) -> Any:
+    """An array of this shape filled with a scalar."""
+    type_ = type_of(value)
+    if type_.ndim:
+        raise FunctransTypeError(f"full: the fill value has shape {type_.shape}; it must be a scalar")
+    if dtype is None:
+        to, weak = type_.dtype, type_.weak_type
+    else:
+        to, weak = canonical_dtype(dtype), False
+    if isinstance(value, bool | int | float | complex | np.generic):
+        value = scalar_literal(value, to, weak)
+    else:
+        value = convert(value, to, weak)
+    return broadcast_in_dim(value, tuple(shape), ())
+
+
+def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
+    """``value`` as a literal of ``dtype``: the Python number that converts to it."""
+    if dtype == np.bool_:
+        value = bool(value)
+    elif dtype.kind in "iu" or dtype.name in ("int4", "uint4"):
+        value = int(np.asarray(value).astype(dtype)) if not isinstance(value, int) else int(value)
+        if not isinstance(value, bool) and dtype.itemsize and not _fits(value, dtype):
+            raise OverflowError(f"Python integer {value} is out of bounds for {short_dtype(dtype)}")
+    elif dtype.kind == "c":
+        value = complex(value)
+    else:
+        value = float(value.real if isinstance(value, complex | np.complexfloating) else value)
+    return Literal(value, array_type((), dtype, weak_type))
+
+
+def _fits(value: int, dtype: np.dtype[Any]) -> bool:
+    bits = dtype.itemsize * 8
+    return 0 <= value < 2**bits if dtype.kind == "u" else -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
+
+
+def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:
+    """The same elements in row-major order under another shape."""
+    shape = tuple(new_sizes)
+    type_ = type_of(operand)
+    if type_.shape == shape and type(operand) is Tracer:
+        return operand
+    producer = producer_of(operand)
+    if producer is not None and type(producer.op) is Reshape and type(producer.inputs[0]) is not Literal:
+        return reshape(tracer_for(operand, producer.inputs[0]), shape)
+    return bind(Reshape(shape), operand)
+
+
+def transpose(operand: Any, permutation: Sequence[int]) -> Any:
+    """Result axis i is operand axis ``permutation[i]``."""
+    permutation = tuple(permutation)
+    if permutation == tuple(range(len(permutation))) and type(operand) is Tracer and operand.ndim == len(permutation):
+        return operand
+    producer = producer_of(operand)
+    if producer is not None and type(producer.op) is Transpose and len(permutation) == len(producer.op.permutation):
+        inner = producer.op.permutation
+        return transpose(tracer_for(operand, producer.inputs[0]), tuple([inner[p] for p in permutation]))
+    return bind(Transpose(permutation), operand)
+
+
+def reduce_sum(operand: Any, axes: Sequence[int]) -> Any:
+    """The sum over ``axes``."""
+    axes = tuple(axes)
+    if not axes and type(operand) is Tracer:
+        return operand
+    return bind(ReduceSum(axes), operand)
+
+
+def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
+    """The operand in another dtype; itself when it has it already."""
+    type_ = type_of(operand)
+    if type_.dtype == dtype and type_.weak_type == weak_type and type(operand) is Tracer:
+        return operand
+    if isinstance(operand, bool | int | float | complex):
+        return scalar_literal(operand, dtype, weak_type)
+    if isinstance(operand, Literal):
+        return scalar_literal(operand.value, dtype, weak_type)
+    return bind(ConvertElementType(dtype, weak_type), operand)
+
+
+def convert_element_type(operand: Any, new_dtype: Any) -> Any:
+    """The operand in another dtype (strong)."""
+    return convert(operand, canonical_dtype(new_dtype), False)
+
+
+def stop_gradient(x: Any) -> Any:
+    """The operand itself, with a zero derivative."""
+    return bind(STOP_GRADIENT, x) if is_differentiable(type_of(x).dtype) else x
+
+

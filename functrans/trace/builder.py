@@ -1,0 +1,443 @@
+"""Builders: a program under construction, and ``bind``, by which every operation enters one.
+
+Each thread has a stack of open builders; the innermost is the current one. ``bind(op, *operands)`` emits an equation
+into the current builder, unless the builder *climbs* (the linear builder of linearize does): then the equation goes to
+the innermost ancestor that owns one of the operands. A value of an outer builder, or a concrete array, that meets a
+builder is *captured*: it becomes an extra input. Equal pure operations on equal operands are emitted once.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from functrans.errors import EscapedTracerError, FunctransTypeError, InternalError
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, type_of, x64_enabled
+from functrans.trace.frames import describe_place, where
+from functrans.trace.primitive import Primitive
+
+
+class _ThreadState(threading.local):
+    """What a thread is tracing."""
+
+    def __init__(self) -> None:
+        self.builder: Builder | None = None
+        self.where: Where = None  # set while a transform re-emits an equation: its user line is kept
+        self.axes: dict[Any, int] = {}  # mapped axis names in scope and their sizes
+        self.restart_gc = False
+        self.marker: object = None
+
+
+state = _ThreadState()
+
+
+class Tracer:
+    """The one value that user code sees while it is traced: a variable of an open builder.
+
+    The operators and methods of an array are installed by functrans.numpy.array_methods.
+    """
+
+    __slots__ = ("__weakref__", "builder", "type", "var")
+
+    builder: Builder
+    type: ArrayType
+    var: Var
+
+    def __init__(self, builder: Builder, var: Var, type: ArrayType) -> None:
+        self.builder = builder
+        self.var = var
+        self.type = type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+    @property
+    def size(self) -> int:
+        return self.type.size
+
+    @property
+    def weak_type(self) -> bool:
+        return self.type.weak_type
+
+
+_PYTHON_SCALARS = (float, int, bool, complex)
+
+
+class Builder:
+    """A program under construction. Use as a context manager; ``finish`` gives the jaxpr and what it captured.
+
+    ``purpose`` names, for error messages, what traces here; ``remedy`` says what to use instead of a concrete value.
+    ``order`` counts the differentiations that may still be applied to what is traced here: custom derivative rules are
+    traced that deep.
+    """
+
+    __slots__ = (
+        "callees", "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order", "parent", "place",
+        "producers", "purpose", "remedy", "segments", "skeleton", "thread", "tracers", "values",
+    )  # fmt: skip
+
+    def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
+        self.parent: Builder | None = state.builder
+        self.climbs = climbs
+        self.purpose = purpose
+        self.remedy = ""
+        self.order: int = order if order is not None else self.parent.order if self.parent is not None else 0
+        self.open = False
+        self.thread = 0
+        self.place: Where = None
+        self.inputs: list[Tracer] = []
+        self.captured: list[Any] = []  # the captured values, and
+        self.captures: dict[int, Tracer] = {}  # by identity of the value, the input each became
+        self.equations: list[Equation] = []
+        self.producers: list[Equation | None] = []  # by id of variable
+        self.cons: dict[tuple[Any, ...], Any] = {}
+        self.skeleton: list[Any] = []  # the rows of the structural key, literals left out
+        self.literals: list[Literal] = []
+        self.values: dict[int, Any] = {}  # by id of variable: values known while tracing
+        self.tracers: list[Tracer] = []  # by id of variable
+        self.callees: dict[Any, Any] = {}  # jitted functions that captured tracers, traced here
+        self.segments: list[int] = []  # positions in equations where a value was demanded
+
+    # -- opening and closing --------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Builder:
+        if state.builder is not self.parent:
+            raise InternalError("builders must be opened innermost last")
+        if self.parent is None:
+            if gc.isenabled():
+                gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
+                state.restart_gc = True
+            state.marker = _trace_opens()
+        self.thread = threading.get_ident()
+        self.open = True
+        state.builder = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.open = False
+        state.builder = self.parent
+        # Tracers refer to their builder: without these lines every trace would be a cycle for the garbage collector.
+        # ``producers`` and ``values`` stay, for the errors about escaped tracers.
+        self.inputs = []
+        self.captures = {}
+        self.cons = {}
+        self.tracers = []
+        self.callees = {}
+        if self.parent is None:
+            _trace_closes(state.marker)
+            if state.restart_gc:
+                state.restart_gc = False
+                gc.enable()
+
+    # -- inputs ---------------------------------------------------------------------------------------------------
+
+    def new_var(self, type: ArrayType, producer: Equation | None) -> Tracer:
+        var = Var(len(self.producers), type)
+        self.producers.append(producer)
+        tracer = Tracer(self, var, type)
+        self.tracers.append(tracer)
+        return tracer
+
+    def new_input(self, type: ArrayType, value: Any = None) -> Tracer:
+        """A declared input; ``value`` (concrete, or a tracer of an outer builder) is what it stands for, if known."""
+        tracer = self.new_var(type, None)
+        self.inputs.append(tracer)
+        if value is not None:
+            self.values[tracer.var.id] = value
+        return tracer
+
+    def lift(self, x: Any) -> Tracer:
+        """The tracer of this builder that stands for ``x``: an outer tracer or a concrete array is captured."""
+        known = self.captures.get(id(x))
+        if known is not None:
+            return known
+        kind = type(x)
+        if kind is Tracer:
+            if x.builder is self:
+                return x  # type: ignore[no-any-return]
+            self._check_reaches(x)
+            type_ = x.type
+        else:
+            type_ = type_of(x)
+        tracer = self.new_var(type_, None)
+        self.captured.append(x)
+        self.captures[id(x)] = tracer
+        self.values[tracer.var.id] = x
+        self.skeleton.append(type_)
+        return tracer
+
+    def _check_reaches(self, x: Tracer) -> None:
+        owner = self.parent
+        while owner is not None:
+            if x.builder is owner:
+                return
+            owner = owner.parent
+        raise escaped(x)
+
+    # -- finishing ------------------------------------------------------------------------------------------------
+
+    def key(self, outputs: Sequence[Any]) -> tuple[Any, ...]:
+        """The structural key of what was traced, with the values of literals left out (see ``literals``)."""
+        return (
+            tuple([t.type for t in self.inputs]),
+            tuple(self.skeleton),
+            tuple([a.var.id if type(a) is Tracer else a for a in outputs]),
+        )
+
+    def finish(self, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
+        """The program, dead code removed, and the values captured, which are its leading inputs."""
+        atoms = [a.var if type(a) is Tracer else a for a in outputs]
+        kept, live = live_equations(self.equations, atoms)
+        captured, variables = [], []
+        for x in self.captured:
+            var = self.captures[id(x)].var
+            if var in live:
+                captured.append(x)
+                variables.append(var)
+        return Jaxpr([*variables, *[t.var for t in self.inputs]], kept, atoms), captured
+
+    def output(self, x: Any) -> Any:
+        """A value that the traced function returned, as a Tracer of this builder or a Literal."""
+        kind = type(x)
+        if kind is Tracer:
+            return x if x.builder is self else self.lift(x)
+        if kind is Literal:
+            return x
+        if kind in _PYTHON_SCALARS:
+            return Literal(x, type_of(x))
+        if isinstance(x, np.generic):
+            return Literal(x, type_of(x))
+        if isinstance(x, jax.Array | np.ndarray):
+            return self.lift(x)
+        return Literal(*_scalar(x))
+
+
+def _nothing(*_: object) -> None:
+    """Before an execution engine is installed."""
+
+
+_trace_opens: Callable[[], object] = _nothing  # called when a thread's outermost builder opens, and
+_trace_closes: Callable[[object], object] = _nothing  # with its answer when that builder closes
+
+
+def set_trace_marker(opens: Callable[[], object], closes: Callable[[object], object]) -> None:
+    """Install what tells the dispatcher that a trace is open, so that calls of jitted functions are staged."""
+    global _trace_opens, _trace_closes
+    _trace_opens, _trace_closes = opens, closes
+
+
+def _scalar(x: Any) -> tuple[Any, ArrayType]:
+    for kind in _PYTHON_SCALARS:
+        if isinstance(x, kind):
+            return kind(x), type_of(kind(x))
+    raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
+
+
+def literal(value: Any, dtype: np.dtype[Any] | None = None, weak_type: bool = False) -> Literal:
+    """A scalar literal of this dtype."""
+    if dtype is None:
+        return Literal(value, type_of(value))
+    return Literal(value, array_type((), dtype, weak_type))
+
+
+def escaped(x: Tracer) -> EscapedTracerError:
+    """The error for a tracer met outside its trace."""
+    owner = x.builder
+    producer = owner.producers[x.var.id] if x.var.id < len(owner.producers) else None
+    made = f"made at {describe_place(producer.where)}" if producer is not None else "an argument or captured value"
+    what = f"a traced value of type {x.type} from {owner.purpose} ({made})"
+    if owner.open and owner.thread != threading.get_ident():
+        name = next((t.name for t in threading.enumerate() if t.ident == owner.thread), str(owner.thread))
+        return EscapedTracerError(
+            f"{what} belongs to thread {name!r} and was used in thread {threading.current_thread().name!r} at "
+            f"{describe_place(where())}\nA traced value can be used only by the thread that traces it: call the "
+            "transformed function inside the other thread, or pass arrays."
+        )
+    return EscapedTracerError(
+        f"{what} was used at {describe_place(where())}\n{'after' if not owner.open else 'outside of'} its trace"
+        f"{' had ended' if not owner.open else ''}. A traced value is meaningful only inside the function being "
+        "transformed: return it from that function (has_aux=True carries extra results out) instead of storing it in a "
+        "global, an attribute or a list."
+    )
+
+
+def current_builder() -> Builder | None:
+    """The innermost open builder of this thread."""
+    return state.builder
+
+
+# -- bind ---------------------------------------------------------------------------------------------------------
+
+
+def _owner(builder: Builder, operands: Sequence[Any]) -> Builder:
+    """From a climbing builder, the innermost one that owns an operand."""
+    while builder.climbs:
+        for x in operands:
+            if type(x) is Tracer and x.builder is builder:
+                return builder
+        builder = builder.parent  # type: ignore[assignment]
+    return builder
+
+
+def _emit(op: Primitive, operands: Sequence[Any]) -> tuple[Builder, tuple[Any, ...], list[Any], list[ArrayType]]:
+    builder: Builder = state.builder  # type: ignore[assignment]
+    if builder.climbs:
+        builder = _owner(builder, operands)
+    atoms: list[Any] = []
+    types: list[ArrayType] = []
+    key: list[Any] = [op]
+    bare: list[Any] | None = None
+    for x in operands:
+        kind = type(x)
+        if kind is Tracer:
+            if x.builder is not builder:
+                x = builder.lift(x)
+            var = x.var
+            atoms.append(var)
+            key.append(var.id)
+            types.append(x.type)
+            if bare is not None:
+                bare.append(var.id)
+        else:
+            if kind is not Literal:
+                x = builder.output(x)
+                if type(x) is Tracer:
+                    var = x.var
+                    atoms.append(var)
+                    key.append(var.id)
+                    types.append(x.type)
+                    if bare is not None:
+                        bare.append(var.id)
+                    continue
+            if bare is None:
+                bare = key.copy()
+            atoms.append(x)
+            key.append(x)
+            types.append(x.type)
+            bare.append(x.type)
+            bare.append(x)
+    full = tuple(key)
+    if bare is None:
+        return builder, full, atoms, types
+    return builder, (full, bare), atoms, types
+
+
+def bind(op: Primitive, *operands: Any) -> Any:
+    """Apply a primitive with one result: emit its equation, or run it when nothing is being traced."""
+    if state.builder is None:
+        return run_operation(op, operands)
+    if op.fold is not None:
+        folded = op.fold(*operands)
+        if folded is not None:
+            return folded
+    builder, key, atoms, types = _emit(op, operands)
+    bare = None
+    if type(key[0]) is tuple:
+        key, bare = key
+    found = builder.cons.get(key)
+    if found is not None:
+        return found
+    out_type = op.infer(*types)
+    producers = builder.producers
+    var = Var(len(producers), out_type)
+    eqn = Equation(op, atoms, (var,), state.where or where(2))
+    producers.append(eqn)
+    builder.equations.append(eqn)
+    if bare is None:
+        builder.skeleton.append(key)
+    else:
+        _remember_literals(builder, bare)
+    tracer = Tracer(builder, var, out_type)
+    builder.tracers.append(tracer)
+    if not op.effectful:
+        builder.cons[key] = tracer
+    return tracer
+
+
+def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
+    """Apply a primitive with a list of results."""
+    if state.builder is None:
+        return run_operation(op, operands)  # type: ignore[no-any-return]
+    if op.fold is not None:
+        folded = op.fold(*operands)
+        if folded is not None:
+            return list(folded)
+    builder, key, atoms, types = _emit(op, operands)
+    bare = None
+    if type(key[0]) is tuple:
+        key, bare = key
+    found = builder.cons.get(key)
+    if found is not None:
+        return list(found)
+    outs: list[Any] = []
+    eqn = Equation(op, atoms, (), state.where or where(2))
+    for type_ in op.infer(*types):
+        outs.append(builder.new_var(type_, eqn))
+    eqn.outputs = tuple([t.var for t in outs])
+    builder.equations.append(eqn)
+    if bare is None:
+        builder.skeleton.append(key)
+    else:
+        _remember_literals(builder, bare)
+    if not op.effectful:
+        builder.cons[key] = tuple(outs)
+    return outs
+
+
+def _remember_literals(builder: Builder, bare: list[Any]) -> None:
+    row: list[Any] = []
+    for item in bare:
+        if type(item) is Literal:
+            builder.literals.append(item)
+        else:
+            row.append(item)
+    builder.skeleton.append(tuple(row))
+
+
+def apply_operation(op: Primitive, operands: Sequence[Any]) -> list[Any]:
+    """Apply any primitive; the results as a list."""
+    return bind_all(op, operands) if op.multiple else [bind(op, *operands)]
+
+
+def _no_runner(op: Primitive, operands: Sequence[Any]) -> Any:
+    raise InternalError("no execution engine is installed")
+
+
+run_operation: Callable[[Primitive, Sequence[Any]], Any] = _no_runner
+
+
+def set_operation_runner(runner: Callable[[Primitive, Sequence[Any]], Any]) -> None:
+    """Install what runs a primitive on concrete values when nothing is being traced."""
+    global run_operation
+    run_operation = runner
+
+
+def producer_of(x: Any) -> Equation | None:
+    """The equation that made a traced value; None for inputs and concrete values."""
+    return x.builder.producers[x.var.id] if type(x) is Tracer else None
+
+
+def tracer_for(x: Tracer, var: Any) -> Tracer:
+    """The tracer of a variable of the same builder as ``x``."""
+    return x.builder.tracers[var.id]
+
+
+__all__ = [
+    "Builder", "Tracer", "apply_operation", "bind", "bind_all", "current_builder", "escaped", "literal", "producer_of",
+    "run_operation", "set_operation_runner", "state", "tracer_for", "canonical_dtype", "x64_enabled",
+]  # fmt: skip

@@ -1,0 +1,113 @@
+"""The user's frames: where an operation was asked for, and tracebacks that show the user's code.
+
+A frame belongs to functrans when its file lies in the package. ``where()`` stops at the first frame outside.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from types import FrameType, TracebackType
+from typing import Any
+
+from functrans.ir.program import Where
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_INTERNAL_LIBRARIES = (os.path.join("site-packages", "jax") + os.sep, os.path.join("site-packages", "jaxlib") + os.sep)
+_internal: dict[str, bool] = {}
+
+
+def _learn(filename: str) -> bool:
+    if len(_internal) > 20_000:  # notebooks make a file name for every cell
+        _internal.clear()
+    answer = filename.startswith(_PACKAGE) or filename == "<frozen functools>" or filename.endswith("/functools.py")
+    _internal[filename] = answer
+    return answer
+
+
+def is_internal(filename: str) -> bool:
+    """Whether code from this file is functrans' own."""
+    known = _internal.get(filename)
+    return _learn(filename) if known is None else known
+
+
+def where(depth: int = 2) -> Where:
+    """The innermost frame outside functrans, as (code object, instruction offset)."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None:
+        code = frame.f_code
+        known = _internal.get(code.co_filename)
+        if known is None:
+            known = _learn(code.co_filename)
+        if not known:
+            return code, frame.f_lasti
+        frame = frame.f_back
+    return None
+
+
+def line_of(place: Where) -> int | None:
+    """The line number of a recorded place."""
+    if place is None:
+        return None
+    code, offset = place
+    for start, end, line in code.co_lines():
+        if start <= offset < end:
+            return line if line is not None else code.co_firstlineno
+    return int(code.co_firstlineno)
+
+
+def describe_place(place: Where) -> str:
+    """``file.py:12 (in f)``, with the source line behind it when it can be read."""
+    if place is None:
+        return "an unknown place"
+    code, _ = place
+    line = line_of(place)
+    text = f"{code.co_filename}:{line} (in {code.co_name})"
+    import linecache
+
+    source = linecache.getline(code.co_filename, line or 0).strip()
+    return f"{text}\n    {source}" if source else text
+
+
+def here() -> str:
+    """Where the user's code is now."""
+    return describe_place(where(2))
+
+
+def show_all_frames() -> bool:
+    """Whether tracebacks are left whole: ``FUNCTRANS_TRACEBACK=full`` or ``functrans.config`` ... set through api."""
+    return _full or os.environ.get("FUNCTRANS_TRACEBACK", "") == "full"
+
+
+_full = False
+
+
+def set_full_tracebacks(on: bool) -> None:
+    """Leave tracebacks whole (True), or show the user's frames and at most two of ours (False)."""
+    global _full
+    _full = on
+
+
+def filter_traceback(error: BaseException) -> BaseException:
+    """Drop functrans' own frames from the error's traceback, but for the one that raised it."""
+    if show_all_frames():
+        return error
+    frames: list[tuple[Any, TracebackType]] = []
+    tb = error.__traceback__
+    while tb is not None:
+        frames.append((is_internal(tb.tb_frame.f_code.co_filename), tb))
+        tb = tb.tb_next
+    kept = [t for internal, t in frames if not internal]
+    if frames and frames[-1][0]:
+        kept.append(frames[-1][1])
+    head: TracebackType | None = None
+    for t in reversed(kept):
+        head = TracebackType(head, t.tb_frame, t.tb_lasti, t.tb_lineno)
+    error.__traceback__ = head
+    return error
+
+
+def format_frames(error: BaseException) -> list[str]:
+    """The file names along the error's traceback (for tests and messages)."""
+    return [f.filename for f in traceback.extract_tb(error.__traceback__)]

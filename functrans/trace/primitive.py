@@ -1,0 +1,184 @@
+"""Primitives: one class an operation; its fields are its parameters, its methods are its rules.
+
+    class Sinc(Primitive):
+        def infer(self, x): return x                                   # ArrayType -> ArrayType
+        def impl(self, x): return np.sinc(x)                           # NumPy: what the tests compare with
+        def jvp(self, primals, tangents): ...                          # (a, T a) -> (b, T b)
+        def transpose(self, cotangent, x): ...                         # T b -> T a, only where linear
+        def batch(self, size, operands, mapped): ...                   # the mapped axis is axis 0
+        def lower(self, emitter, operands, in_types, out_types): ...   # StableHLO
+
+Fields are declared as in a dataclass (``axes: tuple[int, ...]``), are frozen and hashable, and are part of the
+program's structural key. ``None`` is a zero tangent or cotangent in every rule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
+
+import numpy as np
+
+from functrans.errors import MissingRuleError
+from functrans.ir.program import Equation, Jaxpr, scalar_bits
+from functrans.ir.types import ArrayType
+
+_SIMPLE = (int, str, tuple, np.dtype, type(None), Jaxpr)
+_SAFE_FIELDS = ("int", "bool", "str", "tuple[int, ...]", "np.dtype[Any]", "Shape", "Axes")
+
+
+class _PrimitiveMeta(type):
+    """Makes equal primitives the same object where it can, so that comparing them is comparing addresses."""
+
+    _shared: dict[tuple[Any, ...], Any]
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or not cls._interned:  # type: ignore[attr-defined]
+            return super().__call__(*args, **kwargs)
+        try:
+            found = cls._shared.get(args)
+        except TypeError:  # an unhashable argument: let the constructor speak
+            return super().__call__(*args)
+        if found is None:
+            if len(cls._shared) > 4096:
+                cls._shared.clear()
+            found = cls._shared[args] = super().__call__(*args)
+        return found
+
+
+class Linear:
+    """Stands for an operand that a transpose rule is linear in: it has a type and no value."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type: ArrayType) -> None:
+        self.type = type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+
+def is_linear(operand: Any) -> bool:
+    """Whether a transpose rule is asked for the cotangent of this operand."""
+    return type(operand) is Linear
+
+
+@dataclass_transform(frozen_default=True)
+class Primitive(metaclass=_PrimitiveMeta):
+    """An operation on arrays. Subclass it, declare parameters as fields and write the rules as methods."""
+
+    multiple: ClassVar[bool] = False  # True: infer, rules and bind speak of a list of results
+    effectful: ClassVar[bool] = False  # True: never shared with an equal operation, never dropped as dead
+    holds_jaxprs: ClassVar[bool] = False
+    fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
+    name: ClassVar[str] = ""
+    _interned: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        cls._shared = {}
+        cls._interned = all(str(f.type) in _SAFE_FIELDS for f in fields)
+        if not fields:  # one object: its address is its identity, which C compares
+            cls.__hash__ = object.__hash__  # type: ignore[method-assign]
+            cls.__eq__ = object.__eq__  # type: ignore[method-assign]
+        if "name" not in cls.__dict__:
+            cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(self) is type(other) and self._key() == other._key())  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        cached = self.__dict__.get("_hash_value")
+        if cached is None:
+            cached = hash(self._key())
+            object.__setattr__(self, "_hash_value", cached)
+        return cached  # type: ignore[no-any-return]
+
+    def _key(self) -> tuple[Any, ...]:
+        key = self.__dict__.get("_key_value")
+        if key is None:
+            values = [getattr(self, f.name) for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+            key = (type(self), *[v if isinstance(v, _SIMPLE) else (type(v), scalar_bits(v)) for v in values])
+            object.__setattr__(self, "_key_value", key)
+        return key  # type: ignore[no-any-return]
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters by name."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        parameters = self.parameters()
+        if not parameters:
+            return self.name
+        return f"{self.name}[{', '.join(f'{k}={v}' for k, v in parameters.items())}]"
+
+    # -- rules ----------------------------------------------------------------------------------------------------
+
+    if TYPE_CHECKING:  # a subclass names its operands: def infer(self, x: ArrayType, y: ArrayType) -> ArrayType
+        infer: Callable[..., Any]
+        impl: Callable[..., Any]
+        transpose: Callable[..., Sequence[Any]]
+    else:
+
+        def infer(self, *types):
+            """Types of the operands -> type of the result (a list of them where ``multiple``)."""
+            self.missing("infer", "tracing")
+
+        def impl(self, *arrays):
+            """The operation on NumPy arrays: the reference that the tests hold every other rule against."""
+            self.missing("impl", "evaluation by NumPy")
+
+        def transpose(self, cotangent, *operands):
+            """Cotangent of the result -> cotangent (or None) of each operand; linear operands come as ``Linear``."""
+            self.missing("transpose", "reverse mode (grad, vjp, linear_transpose)")
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """(a, T a) -> (b, T b); at least one tangent is not None."""
+        self.missing("jvp", "differentiation (jvp, grad, vjp, linearize)")
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """As jvp, called while a linear builder is open: what depends on no tangent lands in the primal program."""
+        if self.holds_jaxprs:
+            self.missing("linearize", "reverse mode (grad, vjp, linearize)")
+        return self.jvp(primals, tangents)
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
+        self.missing("batch", "vmap")
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
+        self.missing("lower", "execution on a device")
+
+    def axis_names(self) -> frozenset[Any]:
+        """Names of mapped axes that the operation speaks of (collectives)."""
+        return frozenset()
+
+    def missing(self, rule: str, use: str) -> NoReturn:
+        """Say which class lacks which method for which transform."""
+        kind = type(self)
+        raise MissingRuleError(
+            f"primitive {self.name!r} (class {kind.__module__}.{kind.__qualname__}) has no rule for {use}: "
+            f"define the method {kind.__qualname__}.{rule}"
+        )
+
+
+def describe_equation(eqn: Equation) -> str:
+    """One line on an equation for error messages."""
+    ins = ", ".join(str(a.type) for a in eqn.inputs)
+    outs = ", ".join(str(v.type) for v in eqn.outputs)
+    return f"{eqn.op} : ({ins}) -> ({outs})"

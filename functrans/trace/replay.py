@@ -1,0 +1,69 @@
+"""Replay: run a jaxpr's equations again in the current builder, as they are or through a rule.
+
+Every forward transform is ``replay`` with a rule of its own; equations keep the user's lines they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where
+from functrans.trace.builder import Builder, Tracer, bind, bind_all, state
+from functrans.trace.frames import describe_place
+
+
+def trace(
+    function: Callable[..., Sequence[Any]], types: Sequence[Any], purpose: str, **options: Any
+) -> tuple[Jaxpr, list[Any]]:
+    """(types of the inputs) -> the jaxpr of a flat function, and the values it captured (its leading inputs)."""
+    with Builder(purpose, **options) as builder:
+        inputs = [builder.new_input(t) for t in types]
+        outputs = [builder.output(x) for x in function(*inputs)]
+        return builder.finish(outputs)
+
+
+def emit(eqn: Equation, operands: Sequence[Any]) -> list[Any]:
+    """The equation again, on other operands."""
+    return bind_all(eqn.op, operands) if eqn.op.multiple else [bind(eqn.op, *operands)]
+
+
+def replay(jaxpr: Jaxpr, inputs: Sequence[Any], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit) -> list[Any]:
+    """jaxpr, values for its inputs -> values of its outputs; ``rule`` maps an equation and its operands to results."""
+    values: dict[Any, Any] = dict(zip(jaxpr.inputs, inputs, strict=True))
+    saved = state.where
+    try:
+        for eqn in jaxpr.equations:
+            state.where = eqn.where
+            operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
+            for v, x in zip(eqn.outputs, rule(eqn, operands), strict=True):
+                values[v] = x
+    except Exception as error:
+        blame(error, eqn)
+        raise
+    finally:
+        state.where = saved
+    return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
+
+
+def blame(error: Exception, eqn: Equation) -> None:
+    """Note on an error raised by a rule: which equation it was about and the user's line behind it."""
+    note = f"in the rule for {eqn.op.name}, for the operation at {describe_place(eqn.where)}"
+    if note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+@contextmanager
+def at(place: Where) -> Iterator[None]:
+    """Equations emitted inside carry this user line."""
+    saved, state.where = state.where, place
+    try:
+        yield
+    finally:
+        state.where = saved
+
+
+def is_value(x: Any) -> bool:
+    """Whether x is a traced value or a literal of a program."""
+    return type(x) is Tracer or type(x) is Literal

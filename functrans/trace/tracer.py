@@ -1,0 +1,231 @@
+"""Values on demand: the number behind a tracer, where there is one.
+
+In an un-jitted call the inputs of a trace keep their concrete values. ``bool(x)``, ``float(x)``, ``int(x)``,
+``x.item()``, ``print(x)``, ``np.asarray(x)`` run the equations that x needs, once, and remember what the user's code
+still holds on to. Inputs traced by ``jit``, by ``vmap`` or for the body of a loop have no value: the error says so.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from functrans.errors import (
+    ConcretizationError,
+    InternalError,
+    TracerArrayConversionError,
+    TracerBoolConversionError,
+    TracerIntegerConversionError,
+)
+from functrans.ir.program import Equation, Jaxpr, Literal, Var
+from functrans.trace.builder import Builder, Tracer, escaped, state
+from functrans.trace.frames import describe_place, where
+
+
+class _NoValue(Exception):
+    """Raised inside the sweep when an input without a value is met."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+
+
+def _no_engine(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
+    raise InternalError("no execution engine is installed")
+
+
+_run: Callable[[Jaxpr, Sequence[Any]], list[Any]] = _no_engine
+
+
+def set_program_runner(runner: Callable[[Jaxpr, Sequence[Any]], list[Any]]) -> None:
+    """Install what runs a program on concrete values."""
+    global _run
+    _run = runner
+
+
+def value_of(x: Any) -> Any:
+    """The concrete value of x (an array); raises an internal signal where there is none."""
+    kind = type(x)
+    if kind is Literal:
+        return np.asarray(x.value, x.type.dtype)
+    if kind is not Tracer:
+        return x
+    builder: Builder = x.builder
+    if not builder.open:
+        if x.var.id not in builder.values:
+            raise escaped(x)
+        return value_of(builder.values[x.var.id])
+    if builder.climbs and x.var.id not in builder.values:
+        raise _NoValue(builder)
+    if x.var.id not in builder.values:
+        _sweep(builder, x.var)
+    return value_of(builder.values[x.var.id])
+
+
+def _sweep(builder: Builder, wanted: Var) -> None:
+    """Run the equations that ``wanted`` needs and that have not been run; keep what user code may use again."""
+    values, producers = builder.values, builder.producers
+    needed: list[Equation] = []
+    inputs: dict[int, Var] = {}
+    seen: set[int] = set()
+    stack = [wanted]
+    while stack:
+        var = stack.pop()
+        if var.id in seen:
+            continue
+        seen.add(var.id)
+        if var.id in values:
+            inputs[var.id] = var
+            continue
+        eqn = producers[var.id]
+        if eqn is None:
+            raise _NoValue(builder)
+        seen.update(v.id for v in eqn.outputs)
+        needed.append(eqn)
+        stack.extend(a for a in eqn.inputs if type(a) is Var)
+    needed.sort(key=lambda eqn: eqn.outputs[0].id)
+    free = list(inputs.values())
+    arguments = [value_of(values[v.id]) for v in free]
+    kept = [v for eqn in needed for v in eqn.outputs if v is wanted or _held(builder, eqn, v)]
+    saved, state.builder = state.builder, None  # the sweep itself is not part of any trace
+    try:
+        results = _run(Jaxpr(free, needed, kept), arguments)
+    finally:
+        state.builder = saved
+    for v, result in zip(kept, results, strict=True):
+        values[v.id] = result
+    builder.segments.append(len(builder.equations))
+
+
+_BUILDER_REFERENCES = 3  # the list of tracers, the table of shared operations, the call to getrefcount
+
+
+def _held(builder: Builder, eqn: Equation, var: Var) -> bool:
+    """Whether anything besides the builder refers to the tracer of this variable (a hint: recomputing is always right)."""
+    return sys.getrefcount(builder.tracers[var.id]) > _BUILDER_REFERENCES
+
+
+def concrete(x: Any) -> Any:
+    """The NumPy value of x where it is known without running anything, else None."""
+    if type(x) is Literal:
+        return np.asarray(x.value, x.type.dtype)
+    if type(x) is not Tracer:
+        return np.asarray(x)
+    known = x.builder.values.get(x.var.id)
+    return None if known is None else concrete(known)
+
+
+def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> np.ndarray[Any, Any]:
+    """The value of a tracer as a NumPy array, or ``error``: what was asked, where, and what to write instead."""
+    try:
+        return np.asarray(value_of(x))
+    except _NoValue as missing:
+        owner = missing.builder
+        remedy = fix or owner.remedy
+        raise error(
+            f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
+            f"{owner.purpose}, at {describe_place(where())}\n{remedy}"
+        ) from None
+
+
+_BRANCH = (
+    "Use functrans.lax.cond or functrans.numpy.where to choose, functrans.lax.while_loop to repeat, or mark the argument "
+    "with static_argnums if it is a plain Python value. (Without jit, vmap or a loop around it, un-jitted grad, jvp and "
+    "vjp do allow Python control flow on values.)"
+)
+_NUMBER = (
+    "Keep it an array (functrans.numpy functions take it), return it as an extra result (has_aux=True), or mark the "
+    "argument with static_argnums if it is a plain Python value."
+)
+_INDEX = (
+    "A Python list, range or shape needs a static integer: use functrans.numpy indexing or functrans.lax.dynamic_slice, "
+    "functrans.lax.fori_loop for the loop, or static_argnums for the argument."
+)
+
+
+def _bool(self: Tracer) -> bool:
+    if self.type.size != 1:
+        raise ValueError(
+            f"the truth value of an array of shape {self.type.shape} is ambiguous at {describe_place(where())}\n"
+            "Use functrans.numpy.any or functrans.numpy.all."
+        )
+    return bool(demand(self, "bool() (an `if`, `while`, `and`, `or`, `not`)", TracerBoolConversionError, _BRANCH).reshape(()))
+
+
+def _scalar(self: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> Any:
+    if self.type.shape != ():
+        raise TypeError(
+            f"{asked} needs a scalar, and this array has shape {self.type.shape}, at {describe_place(where())}"
+        )
+    return demand(self, asked, error, fix)[()]
+
+
+def _float(self: Tracer) -> float:
+    return float(_scalar(self, "float()", TracerArrayConversionError, _NUMBER))
+
+
+def _int(self: Tracer) -> int:
+    return int(_scalar(self, "int()", TracerIntegerConversionError, _NUMBER))
+
+
+def _complex(self: Tracer) -> complex:
+    return complex(_scalar(self, "complex()", TracerArrayConversionError, _NUMBER))
+
+
+def _index(self: Tracer) -> int:
+    if self.type.dtype.kind not in "iu":
+        raise TypeError(f"only integer scalars can be used as an index; got {self.type} at {describe_place(where())}")
+    return int(_scalar(self, "an index or range()", TracerIntegerConversionError, _INDEX))
+
+
+def _array(self: Tracer, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+    value = demand(self, "np.asarray()", TracerArrayConversionError, _NUMBER)
+    return value if dtype is None else value.astype(dtype)
+
+
+def _item(self: Tracer, *args: int) -> Any:
+    return demand(self, ".item()", TracerArrayConversionError, _NUMBER).item(*args)
+
+
+def _tolist(self: Tracer) -> Any:
+    return demand(self, ".tolist()", TracerArrayConversionError, _NUMBER).tolist()
+
+
+def _format(self: Tracer, spec: str) -> str:
+    if not spec:
+        return str(self)
+    return format(demand(self, f"format(x, {spec!r})", TracerArrayConversionError, _NUMBER)[()], spec)
+
+
+def _repr(self: Tracer) -> str:
+    try:
+        value = np.asarray(value_of(self)) if self.builder.open else None
+    except _NoValue:
+        value = None
+    if value is None:
+        return f"Tracer<{self.type}>"
+    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200)
+    return f"Tracer<{self.type}, value={text}>"
+
+
+def _no_hash(self: Tracer) -> NoReturn:
+    raise TypeError(
+        "a traced value cannot be hashed (arrays cannot either): its value is not known while tracing. Use a static "
+        f"argument for dictionary keys. At {describe_place(where())}"
+    )
+
+
+def _block_until_ready(self: Tracer) -> Tracer:
+    return self
+
+
+for _name, _method in {
+    "__bool__": _bool, "__float__": _float, "__int__": _int, "__complex__": _complex, "__index__": _index,
+    "__array__": _array, "item": _item, "tolist": _tolist, "__format__": _format, "__repr__": _repr, "__hash__": _no_hash,
+    "block_until_ready": _block_until_ready,
+}.items():  # fmt: skip
+    setattr(Tracer, _name, _method)
+
+__all__ = ["Tracer", "concrete", "demand", "set_program_runner", "value_of"]

@@ -1,0 +1,1 @@
+"""The transforms: jaxpr -> values of the current builder, one short file each."""

@@ -1,0 +1,102 @@
+"""Forward mode.  jvp : (a -> b) -> (a, T a) -> (b, T b)
+
+    { lambda ; a. let b = sin a; c = mul b a in (c,) }      becomes, for tangent t of a,
+
+    b = sin a;  u = cos a;  db = mul t u
+    c = mul b a;  v = mul db a;  w = mul t b;  dc = add v w
+
+A tangent of ``None`` is zero; an equation with zero tangents is emitted as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ops.structural import full
+from functrans.trace.builder import Tracer, state
+from functrans.trace.primitive import Primitive
+from functrans.trace.replay import blame, emit, trace
+
+
+def jvp_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """What forward mode does with an equation."""
+    return op.jvp(primals, tangents)
+
+
+def jvp(jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Replay the program with tangents (None: zero); the outputs and their tangents."""
+    return differentiate(jaxpr, primals, tangents, jvp_rule)
+
+
+def differentiate(jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], rule: Any) -> tuple[list[Any], list[Any]]:
+    """The replay behind jvp and linearize: ``rule(op, primals, tangents)`` where a tangent is not zero."""
+    values: dict[Any, Any] = dict(zip(jaxpr.inputs, primals, strict=True))
+    slopes: dict[Any, Any] = {v: t for v, t in zip(jaxpr.inputs, tangents, strict=True) if t is not None}
+    saved = state.where
+    try:
+        for eqn in jaxpr.equations:
+            state.where = eqn.where
+            operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
+            ts = [slopes.get(a) if type(a) is Var else None for a in eqn.inputs]
+            if all(t is None for t in ts):
+                for v, x in zip(eqn.outputs, emit(eqn, operands), strict=True):
+                    values[v] = x
+                continue
+            outs, outs_t = rule(eqn.op, operands, ts)
+            if not eqn.op.multiple:
+                values[eqn.outputs[0]] = outs
+                if outs_t is not None:
+                    slopes[eqn.outputs[0]] = outs_t
+                continue
+            for v, x, t in zip(eqn.outputs, outs, outs_t, strict=True):
+                values[v] = x
+                if t is not None:
+                    slopes[v] = t
+    except Exception as error:
+        blame(error, eqn)
+        raise
+    finally:
+        state.where = saved
+    return (
+        [values[a] if type(a) is Var else a for a in jaxpr.outputs],
+        [slopes.get(a) if type(a) is Var else None for a in jaxpr.outputs],
+    )
+
+
+def jvp_jaxpr(jaxpr: Jaxpr, nonzero: Sequence[bool], instantiate: Sequence[bool] | None = None) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The program (primals, nonzero tangents) -> (outputs, nonzero tangents), and which output tangents it has.
+
+    ``instantiate``: outputs whose tangent is wanted even if it is zero. Remembered on the jaxpr.
+    """
+    nonzero = tuple(nonzero)
+    wanted = tuple(instantiate) if instantiate is not None else (False,) * len(jaxpr.outputs)
+    memo_key = ("jvp", nonzero, wanted)
+    if memo_key in jaxpr.memo:
+        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    n = len(jaxpr.inputs)
+    has: list[bool] = []
+
+    def function(*inputs: Any) -> list[Any]:
+        rest = iter(inputs[n:])
+        outs, slopes = jvp(jaxpr, inputs[:n], [next(rest) if nz else None for nz in nonzero])
+        slopes = [instantiate_zero(t, a) if w else t for t, a, w in zip(slopes, jaxpr.outputs, wanted, strict=True)]
+        has.extend(t is not None for t in slopes)
+        return [*outs, *[t for t in slopes if t is not None]]
+
+    types = [*jaxpr.in_types, *[t for t, nz in zip(jaxpr.in_types, nonzero, strict=True) if nz]]
+    program, captured = trace(function, types, "jvp of a program")
+    assert not captured
+    jaxpr.memo[memo_key] = program, tuple(has)
+    return program, tuple(has)
+
+
+def instantiate_zero(tangent: Any, like: Any) -> Any:
+    """The tangent, or an array of zeros for None."""
+    return tangent if tangent is not None else full(like.type.shape, 0, like.type.dtype)
+
+
+def is_traced(x: Any) -> bool:
+    """Whether x is a tracer."""
+    return type(x) is Tracer

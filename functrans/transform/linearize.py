@@ -1,0 +1,112 @@
+"""Linearization.  linearize : (a -> b) -> a -> (b, T a -o T b)
+
+The jvp rules, run with two builders: a linear one is open inside the primal one, and an equation lands in the linear
+program only if it depends on a tangent. What the linear program needs of the primal one it captures: its residuals.
+
+    { lambda ; a. let b = sin a; c = mul b a in (c,) }      becomes
+
+    primal:  b = sin a;  u = cos a;  c = mul b a            linear(u, a, b; t):  db = mul t u; v = mul db a;
+                                                                                 w = mul t b; dc = add v w
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from functrans.ir.program import Jaxpr, Var
+from functrans.ir.types import ArrayType
+from functrans.trace.builder import Builder, Tracer, state
+from functrans.trace.primitive import Primitive
+from functrans.trace.replay import trace
+from functrans.transform.jvp import differentiate
+
+
+class LinearProgram(NamedTuple):
+    """``jaxpr``: (residuals, tangents) -> tangents; ``residuals``: values of the primal builder.
+
+    ``nonzero`` says which outputs of the function have a tangent: the jaxpr's outputs are those.
+    """
+
+    jaxpr: Jaxpr
+    residuals: list[Any]
+    nonzero: tuple[bool, ...]
+
+
+def _rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    return op.linearize(primals, tangents)
+
+
+def linearize(jaxpr: Jaxpr, primals: Sequence[Any], wrt: Sequence[bool]) -> tuple[list[Any], LinearProgram]:
+    """Emit the primal program into the current builder; its outputs, and the linear program in the inputs ``wrt``."""
+    linear = Builder("the linear program of linearize", climbs=True)
+    with linear:
+        tangents = [linear.new_input(v.type) if w else None for v, w in zip(jaxpr.inputs, wrt, strict=True)]
+        outs, slopes = differentiate(jaxpr, primals, tangents, _rule)
+        nonzero = tuple(t is not None for t in slopes)
+        program, residuals = linear.finish([linear.output(t) for t in slopes if t is not None])
+    return outs, LinearProgram(program, residuals, nonzero)
+
+
+class LinearizedJaxpr(NamedTuple):
+    """``primal``: inputs -> (outputs, extra residuals); ``linear``: (residuals, tangents) -> nonzero tangents.
+
+    ``sources[i]`` is the place of residual i among ``(*inputs, *outputs of primal)``: a residual that is an input or an
+    output already is not stored twice.
+    """
+
+    primal: Jaxpr
+    linear: Jaxpr
+    sources: tuple[int, ...]
+    nonzero: tuple[bool, ...]
+    num_outputs: int
+
+    def residuals(self, inputs: Sequence[Any], outputs: Sequence[Any]) -> list[Any]:
+        """The residuals among the values of the primal program's inputs and outputs."""
+        values = [*inputs, *outputs]
+        return [values[i] for i in self.sources]
+
+
+def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
+    """The program split in two, for operations that hold programs. Remembered on the jaxpr."""
+    wrt = tuple(wrt)
+    memo_key = ("linearize", wrt)
+    if memo_key in jaxpr.memo:
+        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    found: list[Any] = []
+
+    def function(*inputs: Any) -> list[Any]:
+        outs, program = linearize(jaxpr, inputs, wrt)
+        builder: Builder = state.builder  # type: ignore[assignment]
+        outs = [builder.output(x) for x in outs]
+        places: dict[Any, int] = {}
+        for i, x in enumerate([*inputs, *outs]):
+            if type(x) is Tracer:
+                places.setdefault(x.var, i)
+        extra: list[Any] = []
+        sources: list[int] = []
+        for r in program.residuals:
+            place = places.get(r.var)
+            if place is None:
+                place = places[r.var] = len(inputs) + len(outs) + len(extra)
+                extra.append(r)
+            sources.append(place)
+        found.append((program, tuple(sources), len(outs)))
+        return [*outs, *extra]
+
+    primal, captured = trace(function, jaxpr.in_types, "linearize of a program")
+    assert not captured
+    program, sources, num_outputs = found[0]
+    result = LinearizedJaxpr(primal, program.jaxpr, sources, program.nonzero, num_outputs)
+    jaxpr.memo[memo_key] = result
+    return result
+
+
+def tangent_types(jaxpr: Jaxpr, wrt: Sequence[bool]) -> list[ArrayType]:
+    """Types of the inputs that are differentiated."""
+    return [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
+
+
+def variables(jaxpr: Jaxpr) -> set[Var]:
+    """The variables that a program's outputs are."""
+    return {a for a in jaxpr.outputs if type(a) is Var}

@@ -1,0 +1,111 @@
+"""Transposition.  transpose : (r, a -o b) -> (r, b -o a)
+
+A backward walk over a linear program: the cotangent of a variable is the sum of what its uses send back.
+
+    linear(u, a, b; t): db = mul t u; v = mul db a; w = mul t b; dc = add v w        becomes, for cotangent k of dc,
+
+    m = mul k b;  n = mul k a;  p = mul n u;  dt = add m p
+
+A cotangent of ``None`` is zero. Equations that depend on no linear input are residuals computed late: emitted forward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from functrans.errors import NotLinearError
+from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ops.elementwise import add
+from functrans.trace.builder import state
+from functrans.trace.frames import describe_place
+from functrans.trace.primitive import Linear, Primitive
+from functrans.trace.replay import blame, emit, trace
+
+
+def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+    """Cotangents of the outputs (None: zero) -> cotangents of the linear inputs, in order.
+
+    ``operands``: a value for each nonlinear input, a ``Linear`` for each linear one.
+    """
+    values: dict[Any, Any] = {}
+    linear: set[Any] = set()
+    for v, x in zip(jaxpr.inputs, operands, strict=True):
+        if type(x) is Linear:
+            linear.add(v)
+        else:
+            values[v] = x
+    saved = state.where
+    try:
+        backward: list[Equation] = []
+        for eqn in jaxpr.equations:
+            if any(a in linear for a in eqn.inputs):
+                linear.update(eqn.outputs)
+                backward.append(eqn)
+                continue
+            state.where = eqn.where
+            ins = [values[a] if type(a) is Var else a for a in eqn.inputs]
+            values.update(zip(eqn.outputs, emit(eqn, ins), strict=True))
+        pending: dict[Any, Any] = {}
+
+        def send(a: Any, cotangent: Any) -> None:
+            if cotangent is not None:
+                known = pending.get(a)
+                pending[a] = cotangent if known is None else add(known, cotangent)
+
+        for a, ct in zip(jaxpr.outputs, cotangents, strict=True):
+            if ct is not None and a in linear:
+                send(a, ct)
+        for eqn in reversed(backward):
+            cts = [pending.pop(v, None) for v in eqn.outputs]
+            if all(ct is None for ct in cts):
+                continue
+            state.where = eqn.where
+            ins = [Linear(a.type) if a in linear else values[a] if type(a) is Var else a for a in eqn.inputs]
+            check_rule_is_linear(eqn.op, eqn, ins)
+            sent = eqn.op.transpose(cts if eqn.op.multiple else cts[0], *ins)
+            for a, ct in zip(eqn.inputs, sent, strict=True):
+                if ct is not None and a in linear:
+                    send(a, ct)
+    except Exception as error:
+        blame(error, eqn)
+        raise
+    finally:
+        state.where = saved
+    return [pending.get(v) for v in jaxpr.inputs if v in linear]
+
+
+def check_rule_is_linear(op: Primitive, eqn: Equation, operands: Sequence[Any]) -> None:
+    """Blame the equation when its operation has no transpose rule at all."""
+    if type(op).transpose is Primitive.transpose:
+        raise NotLinearError(
+            f"{op.name} at {describe_place(eqn.where)} stands in a program that has to be linear, and it is not linear "
+            f"(or class {type(op).__qualname__} lacks a transpose rule). If this came from the derivative rule of a "
+            "primitive, that rule is at fault: tangents may only be added, scaled and rearranged."
+        )
+
+
+def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The program (nonlinear inputs, nonzero cotangents) -> nonzero cotangents of the linear inputs, and which those are.
+
+    Remembered on the jaxpr.
+    """
+    linear, nonzero = tuple(linear), tuple(nonzero)
+    memo_key = ("transpose", linear, nonzero)
+    if memo_key in jaxpr.memo:
+        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    has: list[bool] = []
+
+    def function(*inputs: Any) -> list[Any]:
+        rest = iter(inputs)
+        operands = [Linear(v.type) if is_linear else next(rest) for v, is_linear in zip(jaxpr.inputs, linear, strict=True)]
+        cts = transpose(jaxpr, operands, [next(rest) if nz else None for nz in nonzero])
+        has.extend(ct is not None for ct in cts)
+        return [ct for ct in cts if ct is not None]
+
+    types = [t for t, is_linear in zip(jaxpr.in_types, linear, strict=True) if not is_linear]
+    types += [t for t, nz in zip(jaxpr.out_types, nonzero, strict=True) if nz]
+    program, captured = trace(function, types, "transpose of a program")
+    assert not captured
+    jaxpr.memo[memo_key] = program, tuple(has)
+    return program, tuple(has)

@@ -1,0 +1,103 @@
+"""Vectorization.  vmap : (a -> b) -> ([n]a -> [n]b)
+
+    { lambda ; a:f32[3] b:f32[]. let c = reduce_sum[axes=(0,)] a; d = mul c b in (d,) }   becomes, for mapped a,
+
+    c:f32[n] = reduce_sum[axes=(1,)] a;  e:f32[n] = broadcast_in_dim[shape=(n,)] b;  d:f32[n] = mul c e
+
+The mapped axis is axis 0 of every mapped value, so a rule has one case to think of. Equations without a mapped operand
+are emitted as they are, unless they speak of the mapped axis by name (``psum(2., 'i')``, ``axis_index('i')``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ops.structural import broadcast_in_dim
+from functrans.trace.builder import literal, state
+from functrans.trace.replay import blame, emit, trace
+
+
+def vmap(
+    jaxpr: Jaxpr, size: int, inputs: Sequence[Any], mapped: Sequence[bool], axis_name: Any = None
+) -> tuple[list[Any], list[bool]]:
+    """Replay the program over axis 0 of the mapped inputs; the outputs, and which are mapped."""
+    values: dict[Any, Any] = dict(zip(jaxpr.inputs, inputs, strict=True))
+    spread: set[Any] = {v for v, m in zip(jaxpr.inputs, mapped, strict=True) if m}
+    saved = state.where
+    try:
+        for eqn in jaxpr.equations:
+            state.where = eqn.where
+            operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
+            which = [a in spread for a in eqn.inputs]
+            named = axis_name is not None and axis_name in eqn.op.axis_names()
+            if not named and not any(which):
+                values.update(zip(eqn.outputs, emit(eqn, operands), strict=True))
+                continue
+            outs, outs_mapped = _apply(eqn, size, operands, which, axis_name if named else None, axis_name)
+            for v, x, m in zip(eqn.outputs, outs, outs_mapped, strict=True):
+                values[v] = x
+                if m:
+                    spread.add(v)
+    except Exception as error:
+        blame(error, eqn)
+        raise
+    finally:
+        state.where = saved
+    return (
+        [values[a] if type(a) is Var else a for a in jaxpr.outputs],
+        [a in spread for a in jaxpr.outputs],
+    )
+
+
+def _apply(
+    eqn: Equation, size: int, operands: Sequence[Any], which: Sequence[bool], name: Any, axis_name: Any
+) -> tuple[Sequence[Any], Sequence[bool]]:
+    op = eqn.op
+    if name is not None and not op.holds_jaxprs:
+        outs, mapped = op.batch_axis(name, size, operands, which)  # type: ignore[attr-defined]
+    elif op.holds_jaxprs:
+        outs, mapped = op.batch_named(size, operands, which, axis_name)  # type: ignore[attr-defined]
+    else:
+        outs, mapped = op.batch(size, operands, which)
+    if op.multiple:
+        return outs, [mapped] * len(outs) if isinstance(mapped, bool) else mapped
+    return [outs], [mapped]
+
+
+def spread_out(x: Any, size: int) -> Any:
+    """A value with a mapped axis 0: itself repeated."""
+    shape = x.type.shape if hasattr(x, "type") else literal(x).type.shape
+    return broadcast_in_dim(x, (size, *shape), tuple(range(1, len(shape) + 1)))
+
+
+def vmap_jaxpr(
+    jaxpr: Jaxpr, size: int, mapped: Sequence[bool], want_mapped: Sequence[bool] | bool, axis_name: Any = None
+) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The program over mapped inputs and which outputs are mapped; outputs in ``want_mapped`` are made to be.
+
+    Remembered on the jaxpr.
+    """
+    mapped = tuple(mapped)
+    wanted = (want_mapped,) * len(jaxpr.outputs) if isinstance(want_mapped, bool) else tuple(want_mapped)
+    memo_key = ("vmap", size, mapped, wanted, axis_name)
+    if memo_key in jaxpr.memo:
+        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    is_mapped: list[bool] = []
+
+    def function(*inputs: Any) -> list[Any]:
+        outs, outs_mapped = vmap(jaxpr, size, inputs, mapped, axis_name)
+        outs = [
+            spread_out(x, size) if w and not m else x for x, w, m in zip(outs, wanted, outs_mapped, strict=True)
+        ]
+        is_mapped.extend(w or m for w, m in zip(wanted, outs_mapped, strict=True))
+        return outs
+
+    types = [
+        t.update(shape=(size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, mapped, strict=True)
+    ]
+    program, captured = trace(function, types, "vmap of a program")
+    assert not captured
+    jaxpr.memo[memo_key] = program, tuple(is_mapped)
+    return program, tuple(is_mapped)

@@ -1,0 +1,1 @@
+"""From jaxprs to running programs: StableHLO text, compilation, dispatch."""

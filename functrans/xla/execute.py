@@ -1,0 +1,271 @@
+"""Running programs on concrete values: a bounded cache of executables by structural key, and the log of compilations.
+
+Arrays are inputs of a program, so new values never compile anything. A program is compiled at its first call.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from functrans.errors import FunctransValueError
+from functrans.ir.program import Jaxpr, Literal, Var, all_equations
+from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.optimise.segments import Segment, cut
+from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
+from functrans.trace.primitive import Primitive
+from functrans.trace.replay import trace
+from functrans.trace.tracer import set_program_runner
+from functrans.xla import jaxlib_compat
+from functrans.xla.lower import lower
+
+logger = logging.getLogger("functrans.compile")
+_CAPACITY = 4096  # executables kept; the least recently used goes first
+_SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
+
+
+_LONGEST_WHOLE = 600  # equations: beyond this a program stays a chain of segments
+_CALLS_BEFORE_WHOLE = 64
+
+
+class Compilation(NamedTuple):
+    """One entry of the compile log: name of the program, its number of equations, seconds, and why it was compiled."""
+
+    name: str
+    equations: int
+    seconds: float
+    reason: str
+
+
+_log: list[Compilation] = []
+_count = 0
+_lock = threading.Lock()
+
+
+def compilation_count() -> int:
+    """How many programs have been compiled in this process."""
+    return _count
+
+
+def compilation_log() -> list[Compilation]:
+    """The latest compilations (at most 1000), oldest first."""
+    return list(_log)
+
+
+def note_compilation(name: str, equations: int, seconds: float, reason: str) -> None:
+    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it."""
+    global _count
+    with _lock:
+        _count += 1
+        _log.append(Compilation(name, equations, seconds, reason))
+        del _log[:-1000]
+    if os.environ.get("FUNCTRANS_LOG_COMPILES") or log_compiles:
+        logger.warning("compiled %s (%d equations) in %.3f s: %s", name, equations, seconds, reason)
+
+
+log_compiles = False
+
+
+def set_log_compiles(on: bool) -> None:
+    """Log every compilation with its reason."""
+    global log_compiles
+    log_compiles = on
+
+
+class Program:
+    """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its arguments.
+
+    An un-jitted program that repeats itself or is very long runs as a chain of segments, until it has been called so
+    often that compiling it whole pays.
+    """
+
+    __slots__ = ("_call", "_others", "calls", "device", "donated", "executable", "jaxpr", "jit", "kept", "name", "reason")
+
+    def __init__(
+        self,
+        jaxpr: Jaxpr,
+        name: str,
+        reason: str,
+        donated: Sequence[bool] = (),
+        jit: bool = False,
+        keep_unused: bool = False,
+    ) -> None:
+        self.jaxpr = jaxpr
+        self.name = name
+        self.reason = reason
+        self.jit = jit  # compiled with XLA's usual passes, whatever the size
+        self.donated = tuple(donated)
+        self.device: Any = None
+        self.executable: Any = None
+        self._call: Callable[..., Any] | None = None
+        self._others: dict[Any, Callable[..., Any]] = {}  # by device, where arguments live on another one
+        used = {a for eqn in jaxpr.equations for a in eqn.inputs} | set(jaxpr.outputs)
+        kept = [i for i, v in enumerate(jaxpr.inputs) if v in used or keep_unused]
+        self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
+
+    def __call__(self, *args: Any) -> list[Any]:
+        if self.kept is not None:
+            args = tuple([args[i] for i in self.kept])
+        call = self._call
+        if call is None:
+            self.device = jaxlib_compat.placement(args)
+            call = self._call = self._compile(self.device)
+        try:
+            return call(*args)  # type: ignore[no-any-return]
+        except FunctransValueError:
+            device = jaxlib_compat.placement(args)
+            if device == self.device:
+                raise
+            other = self._others.get(device)
+            if other is None:
+                other = self._others[device] = self._compile(device)
+            return other(*args)  # type: ignore[no-any-return]
+
+    def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
+        jaxpr = self.jaxpr
+        if self.kept is not None:
+            jaxpr = Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
+        segments = None if self.jit or whole else cut(jaxpr)
+        if segments is not None:
+            self.calls = 0
+            return self._chain(jaxpr, segments, device)
+        start = time.perf_counter()
+        places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
+        attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
+        text = lower(jaxpr, self.name, attributes)
+        executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
+        if device == self.device:
+            self.executable = executable
+        note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
+        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+
+    def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
+        """One executable a segment, called in order; a value is let go after its last use."""
+        steps = [(program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs) for s in segments]
+        promote = len(jaxpr.equations) <= _LONGEST_WHOLE
+        last: dict[Any, int] = {}
+        for k, (_, ins, _) in enumerate(steps):
+            last.update((a, k) for a in ins if type(a) is Var)
+        for a in jaxpr.outputs:
+            last.pop(a, None)
+        dying: list[list[Any]] = [[] for _ in steps]
+        for a, k in last.items():
+            dying[k].append(a)
+
+        def call(*args: Any) -> list[Any]:
+            if promote:
+                self.calls += 1
+                if self.calls > _CALLS_BEFORE_WHOLE:
+                    self._call = self._compile(device, whole=True)
+                    return self._call(*args)  # type: ignore[no-any-return]
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, args, strict=True))
+            for (run_segment, ins, outs), dead in zip(steps, dying, strict=True):
+                results = run_segment(*[values[a] if type(a) is Var else a for a in ins])
+                values.update(zip(outs, results, strict=True))
+                for a in dead:
+                    del values[a]
+            return [
+                jaxlib_compat.put(a.value, a.type, device) if type(a) is Literal else as_result(values[a], a.type, device)
+                for a in jaxpr.outputs
+            ]
+
+        return call
+
+
+def is_small(jaxpr: Jaxpr) -> bool:
+    """Whether every value is so small that fusing operations does not pay for the time the fusion pass takes."""
+    return all(v.type.size <= _SMALL for eqn in all_equations(jaxpr) for v in eqn.outputs)
+
+
+_programs: OrderedDict[Any, Program] = OrderedDict()
+
+
+def program(
+    jaxpr: Jaxpr,
+    name: str = "program",
+    reason: str = "a new program",
+    donated: Sequence[bool] = (),
+    jit: bool = False,
+    keep_unused: bool = False,
+) -> Program:
+    """The callable for a jaxpr: equal programs share one executable."""
+    context = (jaxlib_compat.trace_context(), tuple(donated) if any(donated) else (), jit, keep_unused)
+    memo_key = ("program", context)
+    known = jaxpr.memo.get(memo_key)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    key = (jaxpr.key, context)
+    with _lock:
+        known = _programs.get(key)
+        if known is None:
+            known = _programs[key] = Program(jaxpr, name, reason, donated, jit, keep_unused)
+            if len(_programs) > _CAPACITY:
+                _programs.popitem(last=False)
+        else:
+            _programs.move_to_end(key)
+    jaxpr.memo[memo_key] = known
+    return known
+
+
+def run(jaxpr: Jaxpr, args: Sequence[Any], name: str = "program") -> list[Any]:
+    """Run a program on concrete flat arguments."""
+    return program(jaxpr, name)(*args)
+
+
+_operations: OrderedDict[Any, Program] = OrderedDict()
+
+
+def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
+    """Run one primitive on concrete operands: what an operation outside of any trace does."""
+    types = []
+    for x in operands:
+        if type(x) is Tracer:
+            raise escaped(x)
+        types.append(x.type if type(x) is Literal else type_of(x))
+    args = [x for x in operands if type(x) is not Literal]
+    key = (op, *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)], jaxlib_compat.trace_context())
+    known = _operations.get(key)
+    if known is None:
+        known = _operation_program(op, operands, types)
+        with _lock:
+            _operations[key] = known
+            if len(_operations) > _CAPACITY:
+                _operations.popitem(last=False)
+    results = known(*args)
+    return results if op.multiple else results[0]
+
+
+def _operation_program(op: Primitive, operands: Sequence[Any], types: Sequence[Any]) -> Program:
+    literals = {i: x for i, x in enumerate(operands) if type(x) is Literal}
+
+    def function(*inputs: Any) -> list[Any]:
+        rest = iter(inputs)
+        return apply_operation(op, [literals[i] if i in literals else next(rest) for i in range(len(operands))])
+
+    free = [array_type(t.shape, t.dtype, t.weak_type) for i, t in enumerate(types) if i not in literals]
+    jaxpr, _ = trace(function, free, f"a single {op.name}")
+    return Program(jaxpr, op.name, "an operation on new types")
+
+
+def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
+    """An input that is also an output, as an array."""
+    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_, device)
+
+
+def clear() -> None:
+    """Forget every executable."""
+    with _lock:
+        _programs.clear()
+        _operations.clear()
+
+
+set_operation_runner(run_operation)
+set_trace_marker(jaxlib_compat.tracing_marker.enter, jaxlib_compat.tracing_marker.exit)
+set_program_runner(run)

@@ -1,0 +1,253 @@
+"""jaxpr -> StableHLO text.
+
+    { lambda ; a:f32[3]. let b:f32[3] = sin a; c:f32[3] = mul b 2.0 in (c,) }
+
+    module @main { func.func public @main(%0: tensor<3xf32>) -> (tensor<3xf32>) {
+      %1 = stablehlo.constant dense<0x40000000> : tensor<3xf32>
+      %2 = stablehlo.sine %0 : tensor<3xf32>
+      %3 = stablehlo.multiply %2, %1 : tensor<3xf32>
+      return %3 : tensor<3xf32> } }
+
+Text costs 1 us an operation; MLIR's Python bindings 8. The primitives write their own lines through ``Emitter``.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Atom, Jaxpr, Literal, Var
+from functrans.ir.types import ArrayType, array_type, float0, short_dtype
+from functrans.trace.frames import describe_place
+
+_ELEMENTS = {
+    "bool": "i1", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint4": "ui4",
+    "uint8": "ui8", "uint16": "ui16", "uint32": "ui32", "uint64": "ui64", "bfloat16": "bf16", "float16": "f16",
+    "float32": "f32", "float64": "f64", "complex64": "complex<f32>", "complex128": "complex<f64>",
+    "float8_e4m3fn": "f8E4M3FN", "float8_e5m2": "f8E5M2", "float8_e4m3b11fnuz": "f8E4M3B11FNUZ",
+    "float8_e4m3fnuz": "f8E4M3FNUZ", "float8_e5m2fnuz": "f8E5M2FNUZ",
+}  # fmt: skip
+_FLOAT0_STORAGE = np.dtype(np.bool_)  # a float0 array holds no information; jaxlib stores it as bool
+
+
+@functools.lru_cache(maxsize=256)
+def element_text(dtype: np.dtype[Any]) -> str:
+    """The MLIR name of an element type."""
+    name = (_FLOAT0_STORAGE if dtype == float0 else dtype).name
+    if name not in _ELEMENTS:
+        raise FunctransTypeError(f"values of dtype {short_dtype(dtype)} cannot be lowered to XLA")
+    return _ELEMENTS[name]
+
+
+@functools.lru_cache(maxsize=16384)
+def type_text(type: ArrayType) -> str:
+    """The MLIR name of an array type: ``tensor<2x3xf32>``."""
+    dims = "".join([f"{n}x" for n in type.shape])
+    return f"tensor<{dims}{element_text(type.dtype)}>"
+
+
+def _float_bits(value: Any, dtype: np.dtype[Any]) -> str:
+    raw = np.asarray(value).astype(dtype).tobytes()
+    return f"0x{int.from_bytes(raw, 'little'):0{2 * len(raw)}X}"
+
+
+@functools.lru_cache(maxsize=16384)
+def _value_text(key: Any, value: Any, dtype: np.dtype[Any]) -> str:
+    if dtype == np.bool_ or dtype == float0:
+        return "true" if value else "false"
+    if dtype.kind == "c":
+        part = np.dtype(np.float32 if dtype.itemsize == 8 else np.float64)
+        value = complex(value)
+        return f"({_float_bits(value.real, part)}, {_float_bits(value.imag, part)})"
+    if dtype.kind in "iu" or dtype in (np.dtype(ml_dtypes.int4), np.dtype(ml_dtypes.uint4)):
+        return str(int(value))
+    return _float_bits(value, dtype)
+
+
+class Emitter:
+    """Writes the lines of one module; SSA names are unique in it. Primitives' ``lower`` methods receive it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.lines: list[str] = []
+        self.header: list[str] = []  # constants of the function being written
+        self.constants: dict[Any, str] = {}
+        self.functions: list[str] = []
+        self.function_names: dict[Any, str] = {}
+
+    # -- lines ------------------------------------------------------------------------------------------------------
+
+    def fresh(self) -> str:
+        """A new SSA name."""
+        self.count += 1
+        return f"%{self.count}"
+
+    def raw(self, text: str) -> str:
+        """A line with one result, types included in ``text``."""
+        self.count += 1
+        name = f"%{self.count}"
+        self.lines.append(f"{name} = {text}")
+        return name
+
+    def raw_many(self, text: str, count: int) -> list[str]:
+        """A line with ``count`` results."""
+        if count == 0:
+            self.lines.append(text)
+            return []
+        self.count += 1
+        if count == 1:
+            self.lines.append(f"%{self.count} = {text}")
+            return [f"%{self.count}"]
+        self.lines.append(f"%{self.count}:{count} = {text}")
+        return [f"%{self.count}#{i}" for i in range(count)]
+
+    def op(self, text: str, in_types: Sequence[ArrayType], out_type: ArrayType) -> str:
+        """``text : (in_types) -> out_type``."""
+        ins = ", ".join([type_text(t) for t in in_types])
+        return self.raw(f"{text} : ({ins}) -> {type_text(out_type)}")
+
+    def elementwise(
+        self, name: str, operands: Sequence[str], in_types: Sequence[ArrayType], out_type: ArrayType
+    ) -> str:
+        """A StableHLO elementwise operation on operands of the result's shape."""
+        if in_types[0].dtype == out_type.dtype:
+            return self.raw(f"stablehlo.{name} {', '.join(operands)} : {type_text(out_type)}")
+        source = array_type(out_type.shape, in_types[0].dtype)
+        return self.op(f"stablehlo.{name} {', '.join(operands)}", [source] * len(operands), out_type)
+
+    def select(self, which: str, yes: str, no: str, which_type: ArrayType, type: ArrayType) -> str:
+        """Elementwise choice."""
+        return self.raw(f"stablehlo.select {which}, {yes}, {no} : {type_text(which_type)}, {type_text(type)}")
+
+    def text(self, type: ArrayType) -> str:
+        """The MLIR name of an array type."""
+        return type_text(type)
+
+    # -- constants --------------------------------------------------------------------------------------------------
+
+    def constant(self, value: Any, type: ArrayType) -> str:
+        """A constant of this type with every element equal to ``value``."""
+        text = _value_text(_constant_key(value), value, type.dtype)
+        key = (text, type_text(type))
+        name = self.constants.get(key)
+        if name is None:
+            name = self.constants[key] = self.fresh()
+            self.header.append(f"{name} = stablehlo.constant dense<{text}> : {key[1]}")
+        return name
+
+    def splat(self, value: Any, like: ArrayType) -> str:
+        """A constant with the shape and dtype of ``like``."""
+        return self.constant(value, like)
+
+    def scalar(self, value: Any, like: ArrayType) -> str:
+        """A rank-0 constant with the dtype of ``like``."""
+        return self.constant(value, array_type((), like.dtype))
+
+    def indices(self, values: Sequence[int], dtype: str = "i64") -> str:
+        """``array<i64: 1, 2>``."""
+        return f"array<{dtype}: {', '.join(map(str, values))}>" if values else f"array<{dtype}>"
+
+    # -- regions ----------------------------------------------------------------------------------------------------
+
+    def reduce(
+        self, name: str, operand: str, initial: str, axes: Sequence[int], in_type: ArrayType, out_type: ArrayType
+    ) -> str:
+        """Reduce with a StableHLO binary operation."""
+        scalar = array_type((), in_type.dtype)
+        dims = ", ".join(map(str, axes))
+        return self.raw(
+            f"stablehlo.reduce({operand} init: {initial}) applies stablehlo.{name} across dimensions = [{dims}] : "
+            f"({type_text(in_type)}, {type_text(scalar)}) -> {type_text(out_type)}"
+        )
+
+    def region(self, arg_types: Sequence[ArrayType], body: Callable[[list[str]], Sequence[str]], out_types: Sequence[ArrayType]) -> str:
+        """The text of a region ``{ ^bb0(args): ... stablehlo.return ... }``."""
+        names = [self.fresh() for _ in arg_types]
+        outer, self.lines = self.lines, []
+        results = body(names)
+        if results:
+            self.lines.append(f"stablehlo.return {', '.join(results)} : {', '.join(type_text(t) for t in out_types)}")
+        else:
+            self.lines.append("stablehlo.return")
+        inner, self.lines = self.lines, outer
+        args = ", ".join(f"{n}: {type_text(t)}" for n, t in zip(names, arg_types, strict=True))
+        head = f"^bb0({args}):\n" if names else ""
+        return "{\n" + head + "\n".join(inner) + "\n}"
+
+    # -- programs ---------------------------------------------------------------------------------------------------
+
+    def inline(self, jaxpr: Jaxpr, operands: Sequence[str]) -> list[str]:
+        """Write the equations of a program here; the names of its outputs."""
+        names: dict[Var, str] = dict(zip(jaxpr.inputs, operands, strict=True))
+        for eqn in jaxpr.equations:
+            op = eqn.op
+            out_types = [v.type for v in eqn.outputs]
+            ins: list[str] = []
+            in_types: list[ArrayType] = []
+            for a in eqn.inputs:
+                if type(a) is Var:
+                    ins.append(names[a])
+                    in_types.append(a.type)
+                elif getattr(op, "broadcasts_literals", False):
+                    type_ = array_type(out_types[0].shape, a.type.dtype)
+                    ins.append(self.constant(a.value, type_))  # type: ignore[union-attr]
+                    in_types.append(type_)
+                else:
+                    ins.append(self.constant(a.value, a.type))  # type: ignore[union-attr]
+                    in_types.append(a.type)
+            try:
+                results = op.lower(self, ins, in_types, out_types)
+            except Exception as error:
+                error.add_note(f"while lowering {op} written at {describe_place(eqn.where)}")
+                raise
+            if op.multiple:
+                for v, name in zip(eqn.outputs, results, strict=True):
+                    names[v] = name
+            else:
+                names[eqn.outputs[0]] = results
+        return [self._atom(a, names) for a in jaxpr.outputs]
+
+    def _atom(self, a: Atom, names: dict[Var, str]) -> str:
+        return self.constant(a.value, a.type) if type(a) is Literal else names[a]  # type: ignore[index]
+
+    def call(self, jaxpr: Jaxpr, name: str, operands: Sequence[str]) -> list[str]:
+        """Call the program as a function of the module, written once however often it is called."""
+        symbol = self.function_names.get(jaxpr)
+        if symbol is None:
+            clean = "".join(c if c.isalnum() else "_" for c in name) or "f"
+            symbol = self.function_names[jaxpr] = f"{clean}_{len(self.function_names)}"
+            self.functions.append(self.function(jaxpr, symbol, "private"))
+        ins = ", ".join(type_text(t) for t in jaxpr.in_types)
+        outs = ", ".join(type_text(t) for t in jaxpr.out_types)
+        return self.raw_many(f"call @{symbol}({', '.join(operands)}) : ({ins}) -> ({outs})", len(jaxpr.outputs))
+
+    def function(self, jaxpr: Jaxpr, symbol: str, visibility: str, attributes: Sequence[str] = ()) -> str:
+        """A whole function."""
+        saved = self.lines, self.header, self.constants
+        self.lines, self.header, self.constants = [], [], {}
+        args = [self.fresh() for _ in jaxpr.inputs]
+        results = self.inline(jaxpr, args)
+        attributes = attributes or [""] * len(args)
+        head = ", ".join(f"{n}: {type_text(v.type)}{a}" for n, v, a in zip(args, jaxpr.inputs, attributes, strict=True))
+        outs = ", ".join(type_text(t) for t in jaxpr.out_types)
+        body = "\n".join([*self.header, *self.lines])
+        back = f"return {', '.join(results)} : {outs}" if results else "return"
+        self.lines, self.header, self.constants = saved
+        return f"func.func {visibility} @{symbol}({head}) -> ({outs}) {{\n{body}\n{back}\n}}"
+
+
+def _constant_key(value: Any) -> Any:
+    return (value.__class__, repr(value))
+
+
+def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = ()) -> str:
+    """The StableHLO module of a program, as text. ``attributes``: one string an input, e.g. for donation."""
+    emitter = Emitter()
+    main = emitter.function(jaxpr, "main", "public", attributes)
+    clean = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
+    return f"module @{clean or 'main'} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
