@@ -456,6 +456,7 @@ def jit_function(
     static_argnums: Sequence[int] = (),
     static_argnames: Sequence[str] = (),
     key: Hashable = (),
+    on_error: Callable[[Exception], BaseException] = lambda error: error,
 ) -> Any:
     """The C++ callable behind ``jit``: looks the signature up, and asks ``cache_miss(*args, **kwargs)`` for a new one.
 
@@ -463,12 +464,15 @@ def jit_function(
     :class:`FastPathRecord`, and comes back at each call if it is None. A record made while a trace is open is dropped:
     those calls must be staged. Callables of equal ``fun`` and ``key`` share their signatures, so ``key`` holds every
     option of the jit (donation, static arguments, ...). Arguments of classes unknown to JAX, such as our tracers, make
-    the signature fail and arrive in ``cache_miss`` at each call.
+    the signature fail and arrive in ``cache_miss`` at each call. ``on_error`` may trim an error's traceback.
     """
 
     def guarded(*args: Any, **kwargs: Any) -> tuple[Any, FastPathRecord | None, bool]:
         try:
             outputs, record, remove = cache_miss(*args, **kwargs)
+        except Exception as error:
+            call._clear_cache()
+            raise on_error(error) from error.__cause__
         except BaseException:
             call._clear_cache()
             raise
