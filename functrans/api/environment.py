@@ -50,7 +50,7 @@ def device_get(x: Any) -> Any:
 
 def block_until_ready(x: Any) -> Any:
     """Wait until every array in ``x`` has been computed; returns ``x``."""
-    return jax.block_until_ready(x)
+    return jax.block_until_ready(x)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -26,8 +26,9 @@ from functrans.trace.frames import filter_traceback, here
 from functrans.xla import execute, jaxlib_compat
 
 F = TypeVar("F", bound=Callable[..., Any])
-tree_flatten = jax.tree_util.tree_flatten
-tree_unflatten = jax.tree_util.tree_unflatten
+tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
+tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
+tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
 _CAPACITY = 2048
 
 
