@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 
-from functrans.api import staging
+from functrans.api import compilation, staging
 from functrans.optimise import segments
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
@@ -68,16 +68,7 @@ def clear_caches() -> None:
     """
     staging.clear()
     segments.clear()
-    for forget in _forgetters:
-        forget()
-
-
-_forgetters: list[Callable[[], None]] = []
-
-
-def on_clear(forget: Callable[[], None]) -> None:
-    """Have ``clear_caches`` call this too."""
-    _forgetters.append(forget)
+    compilation.clear()
 
 
 def log_compiles(on: bool = True) -> None:

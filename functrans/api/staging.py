@@ -29,7 +29,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
 tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
 tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
-_CAPACITY = 2048
+_CAPACITY = 512
 
 
 def api_boundary(function: F) -> F:
@@ -62,7 +62,7 @@ def argument_type(x: Any, what: str) -> ArrayType:
             f"{what} is {describe(x)}, which is not a number or an array. At {here()}\n"
             "Mark it static (static_argnums), close over it, or register its class as a pytree."
         ) from None
-    if isinstance(x, np.ndarray | np.generic) and x.dtype != type_.dtype and x.dtype != float0:
+    if type(x) is np.ndarray and x.dtype != type_.dtype and x.dtype != float0:
         warn_narrowing(x.dtype, what)
     return type_
 

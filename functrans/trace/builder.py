@@ -16,11 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError
+from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, scalar_type, type_of, x64_enabled
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, scalar_type, type_of, warn_narrowing, x64_enabled
 from functrans.trace.frames import describe_place, where
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Linear, Primitive
 
 
 class _ThreadState(threading.local):
@@ -174,6 +174,8 @@ class Builder:
             type_ = x.type
         else:
             type_ = type_of(x)
+            if kind is np.ndarray and x.dtype != type_.dtype:
+                warn_narrowing(x.dtype, f"the array of shape {x.shape} used at {describe_place(where())}")
         tracer = self.new_var(type_, None)
         self.captured.append(x)
         self.captures[id(x)] = tracer
@@ -218,6 +220,11 @@ class Builder:
             return x if x.builder is self else self.lift(x)
         if kind is Literal:
             return x
+        if kind is Linear:
+            raise NotLinearError(
+                f"a program that has to be linear multiplies, divides or otherwise combines its linear inputs, at "
+                f"{describe_place(state.where or where())}\nOnly sums, scalings by other values and rearrangements are linear."
+            )
         if kind in _PYTHON_SCALARS:
             return Literal(x, type_of(x))
         if isinstance(x, np.generic):

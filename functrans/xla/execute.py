@@ -27,7 +27,7 @@ from functrans.xla import jaxlib_compat
 from functrans.xla.lower import lower
 
 logger = logging.getLogger("functrans.compile")
-_CAPACITY = 4096  # executables kept; the least recently used goes first
+_CAPACITY = 1024  # executables kept; the least recently used goes first
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
 
 

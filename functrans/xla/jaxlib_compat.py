@@ -476,6 +476,12 @@ def jit_function(
     return call
 
 
+def clear_all() -> None:
+    """Forget every signature of every callable of :func:`jit_function` and :func:`executor`."""
+    _jit_signatures.clear()
+    _executor_signatures.clear()
+
+
 def clear(function: Any) -> None:
     """Forget the signatures that a callable of :func:`jit_function` or :func:`executor` has seen."""
     function._clear_cache()
