@@ -38,7 +38,7 @@ from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
 from functrans.ops.structural import transpose as transpose_axes
-from functrans.trace.builder import bind_all
+from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
@@ -89,8 +89,10 @@ class Scan(Holding):
         _, carries, xs_vars = self.split(jaxpr.inputs)
         carry_outs, y_outs = jaxpr.outputs[: self.num_carry], jaxpr.outputs[self.num_carry :]
         consts, init, xs = self.split(operands)
-        same = [a is v and type(x) is not Literal for a, v, x in zip(carry_outs, carries, init, strict=True)]
-        handed = {v: x for v, x in zip(xs_vars, xs, strict=True)}
+        same = [
+            a is v and type(x) is Tracer and x.shape == v.type.shape for a, v, x in zip(carry_outs, carries, init, strict=True)
+        ]
+        handed = {v: x for v, x in zip(xs_vars, xs, strict=True) if type(x) is Tracer}
         forwarded = [type(a) is Var and a in handed for a in y_outs]
         if not any(same) and not any(forwarded):
             return None
