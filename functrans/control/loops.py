@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jax.tree_util import tree_structure
+from jax.tree_util import keystr, tree_flatten_with_path, tree_structure
 
 from functrans.control.bodies import (
     Body,
@@ -20,10 +21,12 @@ from functrans.control.bodies import (
     rebuild,
     trace_body,
 )
-from functrans.control.holding import permuted
 from functrans.control.scan import Scan
+from functrans.control.while_loop import While
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe, type_of
+from functrans.ops.elementwise import add, lt
+from functrans.ops.structural import convert
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.frames import here
 
@@ -32,10 +35,6 @@ _SCAN_REMEDY = (
     "functrans.numpy.where to choose inside the body, functrans.lax.while_loop inside it to repeat. (A plain Python loop keeps "
     "its values in un-jitted code.)"
 )
-
-
-def _carry_leaves(tree: Any, leaves: Sequence[Any], types: Sequence[ArrayType], paths: Sequence[str]) -> list[Leaf]:
-    return [Leaf(path, t) for path, t in zip(paths, types, strict=True)]
 
 
 # -- scan --------------------------------------------------------------------------------------------------------------
@@ -131,8 +130,6 @@ def _steady(
 def _check_carry(
     what: str, name: str, init: Any, tree: Any, types: Sequence[ArrayType], leaves: Sequence[Leaf], new_tree: Any
 ) -> None:
-    from jax.tree_util import keystr, tree_flatten_with_path
-
     before = [Leaf(keystr(path), t) for (path, _), t in zip(tree_flatten_with_path(init)[0], types, strict=True)]
     check_same_results(
         what, "the carry going in", before, tree, f"the carry that {name} returns", leaves, new_tree,
@@ -200,3 +197,154 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
         raise NotImplementedError
     _, ys = scan(lambda _, x: ((), f(x)), (), xs)
     return ys
+
+
+# -- while_loop and fori_loop ------------------------------------------------------------------------------------------
+
+
+def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+    """``while cond_fun(val): val = body_fun(val)``, compiled.
+
+    Forward mode (jvp, jacfwd) works through it; reverse mode needs the number of steps: use ``scan`` or ``fori_loop``.
+    Under vmap it runs until every lane is done, and a lane that is done keeps its value.
+
+    Args:
+      cond_fun: a function of the carry that returns a bool scalar.
+      body_fun: a function of the carry that returns the next one, of the same tree, shapes and dtypes.
+      init_val: the first carry, a pytree of arrays. Python numbers take the dtype that ``body_fun`` gives them.
+
+    Returns:
+      The last carry.
+
+    Raises:
+      TypeError: ``cond_fun`` returns no bool scalar, or the carry changes its tree, shape or dtype.
+
+    >>> import functrans as ft
+    >>> float(ft.lax.while_loop(lambda x: x < 100.0, lambda x: x * 2.0, 3.0))
+    192.0
+    """
+    if not (callable(cond_fun) and callable(body_fun)):
+        raise FunctransTypeError(
+            f"while_loop needs two functions, got {describe(cond_fun)} and {describe(body_fun)} at {here()}\n"
+            "Write while_loop(cond_fun, body_fun, init_val)."
+        )
+    carry, tree, types = operand_types("the initial value of while_loop", init_val)
+    if plain_python() and all(type(x) is not Tracer for x in carry):
+        value = init_val
+        while cond_fun(value):
+            value = body_fun(value)
+        return value
+    test_name, name = function_name(cond_fun), function_name(body_fun)
+
+    def arguments(inputs: Sequence[Any]) -> tuple[Any]:
+        return (rebuild(tree, inputs),)
+
+    def traced(current: Sequence[ArrayType]) -> Body:
+        return trace_body(body_fun, current, arguments, f"the body of while_loop ({name})", _WHILE_REMEDY)
+
+    body, types = _steady(traced, types, lambda found: len(found.leaves))
+    _check_carry("while_loop", name, init_val, tree, types, body.leaves, body.tree)
+    test = trace_body(cond_fun, types, arguments, f"the condition of while_loop ({test_name})", _WHILE_REMEDY)
+    _check_condition(test, test_name)
+    op = While(test.jaxpr, body.jaxpr, len(test.captured), len(body.captured))
+    carry = [converted(x, type_of(x), t) for x, t in zip(carry, types, strict=True)]
+    return rebuild(tree, bind_all(op, [*test.captured, *body.captured, *carry]))
+
+
+_WHILE_REMEDY = (
+    "A while_loop is traced once for all its steps, so nothing in it has a value: use functrans.lax.cond or "
+    "functrans.numpy.where to choose inside it. (A plain Python `while` keeps its values in un-jitted code.)"
+)
+
+
+def _check_condition(test: Body, name: str) -> None:
+    if len(test.leaves) != 1 or test.leaves[0].path:
+        raise FunctransTypeError(
+            f"the condition of while_loop ({name}) must return one bool scalar, it returned a tree {test.tree} at {here()}"
+        )
+    type_ = test.leaves[0].type
+    if type_.shape or type_.dtype != np.bool_:
+        fix = (
+            "Reduce it with functrans.numpy.any or functrans.numpy.all, or vmap the whole loop."
+            if type_.shape
+            else "Compare it: `return x != 0`."
+        )
+        raise FunctransTypeError(
+            f"the condition of while_loop ({name}) must return a bool scalar, it returned {type_} at {here()}\n{fix}"
+        )
+
+
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
+) -> Any:
+    """``for i in range(lower, upper): val = body_fun(i, val)``, compiled.
+
+    With plain integers as bounds it is a ``scan``, and reverse mode works; with traced bounds it is a ``while_loop``.
+
+    Args:
+      lower, upper: integer scalars of one dtype.
+      body_fun: a function of the index and the carry that returns the next carry, of the same tree, shapes and dtypes.
+      init_val: the first carry, a pytree of arrays.
+      unroll: how many steps to write into one turn of the compiled loop (plain integers as bounds only).
+
+    Returns:
+      The last carry.
+
+    Raises:
+      TypeError: a bound is no integer scalar, the bounds' dtypes differ, or the carry changes its tree, shape or dtype.
+
+    >>> import functrans as ft
+    >>> float(ft.lax.fori_loop(0, 4, lambda i, x: x + i, 0.0))
+    6.0
+    """
+    if not callable(body_fun):
+        raise FunctransTypeError(f"fori_loop needs a function as its third argument, got {describe(body_fun)} at {here()}")
+    dtype, weak = _bounds_type(lower, upper)
+    if type(lower) is not Tracer and type(upper) is not Tracer:
+        first, last = int(lower), int(upper)
+        length = max(last - first, 0)
+        if plain_python() and length == 0:
+            return init_val
+        start = first if weak else np.asarray(first, dtype)
+
+        def step(carry: Any, _: Any) -> Any:
+            i, value = carry
+            return (add(i, 1), body_fun(i, value)), None
+
+        functools.update_wrapper(step, body_fun, updated=())
+        (_, result), _ = scan(step, (start, init_val), None, length, unroll=False if unroll is None else unroll)
+        return result
+    if unroll not in (None, False, 1):
+        raise FunctransValueError(
+            f"fori_loop got unroll={unroll} and traced bounds, at {here()}\n"
+            "A loop can be unrolled only where its bounds are plain integers."
+        )
+
+    def advance(carry: Any) -> Any:
+        i, last, value = carry
+        return add(i, 1), last, body_fun(i, value)
+
+    functools.update_wrapper(advance, body_fun, updated=())
+    start, end = convert(lower, dtype, weak), convert(upper, dtype, weak)
+    return while_loop(lambda carry: lt(carry[0], carry[1]), advance, (start, end, init_val))[2]
+
+
+def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:
+    types = []
+    for what, x in (("lower", lower), ("upper", upper)):
+        try:
+            t = type_of(x)
+        except FunctransTypeError:
+            t = None
+        if t is None or t.shape or t.dtype.kind not in "iu":
+            raise FunctransTypeError(
+                f"the {what} bound of fori_loop must be an integer scalar, got {describe(x) if t is None else t} at {here()}"
+            )
+        types.append(t)
+    a, b = types
+    if a.dtype != b.dtype and not (a.weak_type != b.weak_type and a.dtype.kind == b.dtype.kind == "i"):
+        raise FunctransTypeError(
+            f"the bounds of fori_loop must have one dtype, got {a} and {b} at {here()}\nConvert one with .astype(...)."
+        )
+    strong = b if a.weak_type else a
+    return strong.dtype, a.weak_type and b.weak_type
