@@ -20,14 +20,15 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
-from functrans.ops.structural import BroadcastInDim
+from functrans.optimise.segments import literals_to_inputs
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import filter_traceback, here
 from functrans.xla import execute, jaxlib_compat
 
 F = TypeVar("F", bound=Callable[..., Any])
-tree_flatten = jax.tree_util.tree_flatten
-tree_unflatten = jax.tree_util.tree_unflatten
+tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
+tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
+tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
 _CAPACITY = 2048
 
 
@@ -164,7 +165,7 @@ def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) ->
     equations: Sequence[Equation] = builder.equations
     new_inputs: list[Var] = []
     if dynamic:
-        equations, new_inputs = _literals_to_inputs(builder.equations, set(dynamic))
+        equations, new_inputs = literals_to_inputs(builder.equations, set(dynamic))
     kept_equations, live = live_equations(equations, atoms)
     variables: list[Var] = []
     kept: list[int] = []
@@ -175,30 +176,6 @@ def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) ->
             variables.append(var)
     inputs = [*variables, *new_inputs, *[t.var for t in builder.inputs]]
     return Jaxpr(inputs, kept_equations, atoms), tuple(kept)
-
-
-def _literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tuple[list[Equation], list[Var]]:
-    place = 0
-    new_inputs: list[Var] = []
-    result: list[Equation] = []
-    for eqn in equations:
-        ins = list(eqn.inputs)
-        for i, a in enumerate(ins):
-            if type(a) is not Literal:
-                continue
-            if place in dynamic:
-                var = Var(-1, a.type)
-                new_inputs.append(var)
-                shape = eqn.outputs[0].type.shape
-                if getattr(eqn.op, "broadcasts_literals", False) and shape:
-                    spread = Var(-1, a.type.update(shape=shape))
-                    result.append(Equation(BroadcastInDim(shape, ()), (var,), (spread,), eqn.where))
-                    ins[i] = spread
-                else:
-                    ins[i] = var
-            place += 1
-        result.append(eqn if ins == list(eqn.inputs) else Equation(eqn.op, ins, eqn.outputs, eqn.where))
-    return result, new_inputs
 
 
 def apply(

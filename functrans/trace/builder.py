@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.errors import EscapedTracerError, FunctransTypeError, InternalError
+from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, type_of, x64_enabled
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, scalar_type, type_of, x64_enabled
 from functrans.trace.frames import describe_place, where
 from functrans.trace.primitive import Primitive
 
@@ -31,6 +31,7 @@ class _ThreadState(threading.local):
         self.where: Where = None  # set while a transform re-emits an equation: its user line is kept
         self.axes: dict[Any, int] = {}  # mapped axis names in scope and their sizes
         self.restart_gc = False
+        self.marker: object = None
 
 
 state = _ThreadState()
@@ -121,8 +122,7 @@ class Builder:
             if gc.isenabled():
                 gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
                 state.restart_gc = True
-            for hook in _open_hooks:
-                hook(True)
+            state.marker = _trace_opens()
         self.thread = threading.get_ident()
         self.open = True
         state.builder = self
@@ -139,8 +139,7 @@ class Builder:
         self.tracers = []
         self.callees = {}
         if self.parent is None:
-            for hook in _open_hooks:
-                hook(False)
+            _trace_closes(state.marker)
             if state.restart_gc:
                 state.restart_gc = False
                 gc.enable()
@@ -228,13 +227,25 @@ class Builder:
         return Literal(*_scalar(x))
 
 
-_open_hooks: list[Callable[[bool], None]] = []  # called when a thread's outermost builder opens and closes
+def _nothing(*_: object) -> None:
+    """Before an execution engine is installed."""
+
+
+_trace_opens: Callable[[], object] = _nothing  # called when a thread's outermost builder opens, and
+_trace_closes: Callable[[object], object] = _nothing  # with its answer when that builder closes
+
+
+def set_trace_marker(opens: Callable[[], object], closes: Callable[[object], object]) -> None:
+    """Install what tells the dispatcher that a trace is open, so that calls of jitted functions are staged."""
+    global _trace_opens, _trace_closes
+    _trace_opens, _trace_closes = opens, closes
 
 
 def _scalar(x: Any) -> tuple[Any, ArrayType]:
     for kind in _PYTHON_SCALARS:
         if isinstance(x, kind):
-            return kind(x), type_of(kind(x))
+            convert: Any = kind
+            return convert(x), scalar_type(kind)
     raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
 
 
@@ -342,7 +353,10 @@ def bind(op: Primitive, *operands: Any) -> Any:
     found = builder.cons.get(key)
     if found is not None:
         return found
-    out_type = op.infer(*types)
+    try:
+        out_type = op.infer(*types)
+    except FunctransError as error:
+        raise located(error, state.where or where(2)) from None
     producers = builder.producers
     var = Var(len(producers), out_type)
     eqn = Equation(op, atoms, (var,), state.where or where(2))
@@ -376,7 +390,11 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
         return list(found)
     outs: list[Any] = []
     eqn = Equation(op, atoms, (), state.where or where(2))
-    for type_ in op.infer(*types):
+    try:
+        out_types = op.infer(*types)
+    except FunctransError as error:
+        raise located(error, eqn.where) from None
+    for type_ in out_types:
         outs.append(builder.new_var(type_, eqn))
     eqn.outputs = tuple([t.var for t in outs])
     builder.equations.append(eqn)
@@ -387,6 +405,13 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     if not op.effectful:
         builder.cons[key] = tuple(outs)
     return outs
+
+
+def located(error: FunctransError, place: Where) -> FunctransError:
+    """The error with the user's line in its text."""
+    if place is not None and error.args and "\n    at " not in str(error):
+        error.args = (f"{error.args[0]}\n    at {describe_place(place)}", *error.args[1:])
+    return error
 
 
 def _remember_literals(builder: Builder, bare: list[Any]) -> None:
@@ -422,9 +447,10 @@ def producer_of(x: Any) -> Equation | None:
     return x.builder.producers[x.var.id] if type(x) is Tracer else None
 
 
-def tracer_for(x: Tracer, var: Var) -> Tracer:
+def tracer_for(x: Tracer, var: Any) -> Tracer:
     """The tracer of a variable of the same builder as ``x``."""
-    return x.builder.tracers[var.id]
+    tracer: Tracer = x.builder.tracers[var.id]
+    return tracer
 
 
 __all__ = [
