@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jax.tree_util import keystr, tree_flatten_with_path, tree_structure
+from jax.tree_util import keystr, tree_flatten_with_path, tree_leaves, tree_structure
 
 from functrans.control.bodies import (
     Body,
@@ -21,19 +21,22 @@ from functrans.control.bodies import (
     rebuild,
     trace_body,
 )
+from functrans.control.call import Call
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe, type_of
 from functrans.ops.elementwise import add, lt
-from functrans.ops.structural import convert
+from functrans.ops.slicing import concatenate, slice_in_dim
+from functrans.ops.structural import convert, full, reshape
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.frames import here
+from functrans.transform.vmap import vmap_jaxpr
 
 _SCAN_REMEDY = (
     "The body of a loop is traced once for all its steps, so nothing in it has a value: use functrans.lax.cond or "
-    "functrans.numpy.where to choose inside the body, functrans.lax.while_loop inside it to repeat. (A plain Python loop keeps "
-    "its values in un-jitted code.)"
+    "functrans.numpy.where to choose inside the body, functrans.lax.while_loop inside it to repeat. (A plain Python "
+    "loop keeps its values in un-jitted code.)"
 )
 
 
@@ -52,8 +55,8 @@ def scan(
     """Apply ``carry, y = f(carry, x)`` along the leading axis of ``xs``, and stack the ``y``.
 
     Args:
-      f: a function of the carry and a slice of ``xs``; it returns the next carry, of the same tree, shapes and dtypes, and
-        a pytree of arrays. It is traced once and may close over traced values.
+      f: a function of the carry and a slice of ``xs``; it returns the next carry, of the same tree, shapes and dtypes,
+        and a pytree of arrays. It is traced once and may close over traced values.
       init: the first carry, a pytree of arrays. Python numbers take the dtype that ``f`` gives them.
       xs: a pytree of arrays ``[length, ...]``, or None.
       length: the number of steps; needed where ``xs`` is None.
@@ -64,7 +67,7 @@ def scan(
       ``(carry, ys)``: the last carry, and the stacked results ``[length, ...]``.
 
     Raises:
-      TypeError: the carry changes its tree, shape or dtype, or ``f`` returns no pair. ValueError: leading axes disagree.
+      TypeError: the carry changes its tree, shape or dtype, or ``f`` returns no pair. ValueError: leading axes differ.
 
     >>> import functrans as ft, numpy as np
     >>> total, sums = ft.lax.scan(lambda s, x: (s + x, s + x), 0.0, np.arange(1.0, 5.0, dtype='float32'))
@@ -148,7 +151,7 @@ def _scan_length(types: Sequence[ArrayType], length: Any) -> int:
     if length is not None:
         if type(length) is Tracer:
             raise ConcretizationError(
-                f"the length of scan must be a plain integer, and it is a traced value of type {length.type} at {here()}\n"
+                f"the length of scan must be a plain integer, and it is a traced {length.type} at {here()}\n"
                 "Use functrans.lax.while_loop or functrans.lax.fori_loop where the number of steps is computed."
             )
         wanted = int(length)
@@ -180,7 +183,29 @@ def _unroll(unroll: int | bool, length: int) -> int:
 def _scan_in_python(
     f: Callable[..., Any], carry: Any, xs: Sequence[Any], tree: Any, length: int, reverse: bool
 ) -> tuple[Any, Any]:
-    raise NotImplementedError
+    """What ``disable_jit`` makes of a scan: a Python loop."""
+    if length == 0:
+        raise FunctransValueError(
+            f"a scan of length 0 cannot run under disable_jit, at {here()}: without a trace the types of its results "
+            "are unknown"
+        )
+    rows = []
+    for i in reversed(range(length)) if reverse else range(length):
+        carry, y = f(carry, rebuild(tree, [_row(x, i) for x in xs]))
+        rows.append(y)
+    if reverse:
+        rows.reverse()
+    columns = zip(*[tree_leaves(y) for y in rows], strict=True)
+    stacked = [concatenate([_as_row(y) for y in column], 0) for column in columns]
+    return carry, rebuild(tree_structure(rows[0]), stacked)
+
+
+def _row(x: Any, i: int) -> Any:
+    return reshape(slice_in_dim(x, i, i + 1), type_of(x).shape[1:])
+
+
+def _as_row(y: Any) -> Any:
+    return reshape(full((), y) if isinstance(y, bool | int | float | complex) else y, (1, *type_of(y).shape))
 
 
 # -- map ---------------------------------------------------------------------------------------------------------------
@@ -189,14 +214,49 @@ def _scan_in_python(
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
     """``f`` of each slice along the leading axis of ``xs``, one after the other, stacked.
 
+    Args:
+      f: a function of a slice of ``xs``.
+      xs: a pytree of arrays ``[n, ...]``.
+      batch_size: vectorize over so many slices at a time.
+
+    Returns:
+      The results of ``f``, stacked: ``[n, ...]``.
+
+    Raises:
+      ValueError: the leading axes disagree, or ``batch_size`` is not positive.
+
     >>> import functrans as ft, numpy as np
     >>> [float(y) for y in ft.lax.map(lambda x: x * x, np.arange(3.0, dtype='float32'))]
     [0.0, 1.0, 4.0]
     """
-    if batch_size is not None:
-        raise NotImplementedError
-    _, ys = scan(lambda _, x: ((), f(x)), (), xs)
-    return ys
+    if batch_size is None:
+        return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    if batch_size < 1:
+        raise FunctransValueError(f"map got batch_size={batch_size}, which is not positive, at {here()}")
+    leaves, tree, types = operand_types("xs of map", xs)
+    length = _scan_length(types, None)
+    row_types = [array_type(t.shape[1:], t.dtype, t.weak_type) for t in types]
+    purpose = f"the function of map ({function_name(f)})"
+    body = trace_body(f, row_types, lambda inputs: (rebuild(tree, inputs),), purpose, _SCAN_REMEDY)
+    mapped = [False] * len(body.captured) + [True] * len(leaves)
+    turns, left = divmod(length, batch_size)
+    parts = []
+    if turns:
+        chunk = vmap_jaxpr(body.jaxpr, batch_size, mapped, True)[0]
+        whole = [_chunks(x, turns, batch_size) for x in leaves]
+        op = Scan(chunk, turns, False, 1, len(body.captured), 0)
+        results = bind_all(op, [*body.captured, *whole])
+        parts.append([reshape(y, (turns * batch_size, *type_of(y).shape[2:])) for y in results])
+    if left or not turns:
+        rest = vmap_jaxpr(body.jaxpr, left, mapped, True)[0]
+        tail = [slice_in_dim(x, length - left, length) for x in leaves]
+        parts.append(bind_all(Call(rest, function_name(f)), [*body.captured, *tail]))
+    stacked = parts[0] if len(parts) == 1 else [concatenate(pair, 0) for pair in zip(*parts, strict=True)]
+    return rebuild(body.tree, stacked)
+
+
+def _chunks(x: Any, turns: int, size: int) -> Any:
+    return reshape(slice_in_dim(x, 0, turns * size), (turns, size, *type_of(x).shape[1:]))
 
 
 # -- while_loop and fori_loop ------------------------------------------------------------------------------------------
@@ -260,7 +320,7 @@ _WHILE_REMEDY = (
 def _check_condition(test: Body, name: str) -> None:
     if len(test.leaves) != 1 or test.leaves[0].path:
         raise FunctransTypeError(
-            f"the condition of while_loop ({name}) must return one bool scalar, it returned a tree {test.tree} at {here()}"
+            f"the condition of while_loop ({name}) must return one bool scalar, it returned {test.tree} at {here()}"
         )
     type_ = test.leaves[0].type
     if type_.shape or type_.dtype != np.bool_:
@@ -298,7 +358,7 @@ def fori_loop(
     6.0
     """
     if not callable(body_fun):
-        raise FunctransTypeError(f"fori_loop needs a function as its third argument, got {describe(body_fun)} at {here()}")
+        raise FunctransTypeError(f"fori_loop needs a function as third argument, got {describe(body_fun)} at {here()}")
     dtype, weak = _bounds_type(lower, upper)
     if type(lower) is not Tracer and type(upper) is not Tracer:
         first, last = int(lower), int(upper)
@@ -338,7 +398,8 @@ def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:
             t = None
         if t is None or t.shape or t.dtype.kind not in "iu":
             raise FunctransTypeError(
-                f"the {what} bound of fori_loop must be an integer scalar, got {describe(x) if t is None else t} at {here()}"
+                f"the {what} bound of fori_loop must be an integer scalar, "
+                f"got {describe(x) if t is None else t} at {here()}"
             )
         types.append(t)
     a, b = types

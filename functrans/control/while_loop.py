@@ -32,8 +32,7 @@ from functrans.control.scan_lowering import while_loop as emit_while
 from functrans.errors import MissingRuleError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType
-from functrans.ops.elementwise import gt
-from functrans.ops.structural import convert, reduce_sum
+from functrans.ops.reductions import reduce_or
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
@@ -72,7 +71,7 @@ class While(Holding):
             carry = evaluate(self.body, [*body_consts, *carry])
         return carry
 
-    # -- derivatives ----------------------------------------------------------------------------------------------------
+    # -- derivatives --------------------------------------------------------------------------------------------------
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         body, n = self.body, len(self.body.outputs)
@@ -88,7 +87,9 @@ class While(Holding):
         order = [*range(nb), *range(end, end + extra), *range(nb, end), *range(end + extra, len(program.inputs))]
         slope_types = chosen(body.out_types, carried)
         condition = _ignoring(self.condition, slope_types)
-        op = While(condition, permuted(program, order, range(len(program.outputs))), self.num_condition_consts, nb + extra)
+        op = While(
+            condition, permuted(program, order, range(len(program.outputs))), self.num_condition_consts, nb + extra
+        )
         condition_consts, body_consts, init = self.split(primals)
         started = [
             strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, body.out_types, strict=True) if c
@@ -97,7 +98,7 @@ class While(Holding):
         return results[:n], spread(results[n:], carried)
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        """The linear part runs the whole loop again beside its tangents: forward it is exact, backward it is refused."""
+        """The linear part runs the whole loop again beside its tangents: exact forward, refused backward."""
         outs = bind_all(self, primals)
         _, slopes = self.jvp(primals, tangents)
         return outs, slopes
@@ -105,12 +106,12 @@ class While(Holding):
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         raise MissingRuleError(
             f"reverse mode (grad, vjp, jacrev) through the while_loop or fori_loop at {describe_place(state.where)}\n"
-            "needs every step's values, and the number of steps is not known before it runs. Use functrans.lax.scan, or "
-            "functrans.lax.fori_loop with bounds that are plain Python integers, or a plain Python while loop in un-jitted code; "
-            "or forward mode (jvp, jacfwd), which works."
+            "needs the values of every step, and the number of steps is not known before it runs. Use "
+            "functrans.lax.scan, functrans.lax.fori_loop with plain Python integers as bounds, or a plain Python loop "
+            "in un-jitted code. Forward mode (jvp, jacfwd) works."
         )
 
-    # -- vmap -----------------------------------------------------------------------------------------------------------
+    # -- vmap ---------------------------------------------------------------------------------------------------------
 
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
@@ -137,7 +138,7 @@ class While(Holding):
         first = replay(condition, [*condition_consts, *whole])
         return bind_all(op, [*condition_consts, *body_consts, *first, *whole])[1:], carry_m
 
-    # -- lowering and clean-up ------------------------------------------------------------------------------------------
+    # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
@@ -178,21 +179,22 @@ class While(Holding):
 
 def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
     """The program with further inputs that it does not read."""
-    return remembered(
+    widened: Jaxpr = remembered(
         jaxpr,
         ("ignoring", tuple(types)),
         lambda: Jaxpr([*jaxpr.inputs, *[Var(-1, t) for t in types]], jaxpr.equations, jaxpr.outputs),
-    )  # type: ignore[no-any-return]
+    )
+    return widened
 
 
 def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
-    """The loop over ``(running: bool[n], *carry)``: it goes on while any lane does, and a lane that is done keeps its carry."""
+    """The loop over ``(running: bool[n], *carry)``: on while any lane is; a lane that is done keeps its carry."""
     running_type = condition.out_types[0]
     carry_types = list(body.out_types)
     tests, consts = loop.num_condition_consts, loop.num_body_consts
 
     def goes_on(running: Any, *carry: Any) -> list[Any]:
-        return [gt(reduce_sum(convert(running, np.dtype(np.int32)), (0,)), 0)]
+        return [reduce_or(running, (0,))]
 
     def step(*inputs: Any) -> list[Any]:
         test_consts, body_consts, running = inputs[:tests], inputs[tests : tests + consts], inputs[tests + consts]
