@@ -1,4 +1,4 @@
-"""Tracing the functions that a user gives to branches and loops, and saying how their results differ from what is needed.
+"""Tracing the functions that a user gives to branches and loops, and how their results differ from what is needed.
 
 Two results are compared tree and type; the error shows both trees side by side, the leaf that differs, both types and
 the cast to write.
@@ -78,8 +78,8 @@ def trace_body(
                 atom = builder.output(x)
             except FunctransTypeError:
                 raise FunctransTypeError(
-                    f"{purpose} returned {describe(x)} at result{place}, which is not a number, an array or a traced value. "
-                    f"At {here()}\nReturn arrays, numbers or pytrees of them."
+                    f"{purpose} returned {describe(x)} at result{place}, which is not a number, an array or a traced "
+                    f"value. At {here()}\nReturn arrays, numbers or pytrees of them."
                 ) from None
             outputs.append(atom)
             leaves.append(Leaf(place, atom.type))
@@ -146,7 +146,8 @@ def tree_table(left: str, left_leaves: Sequence[Leaf], right: str, right_leaves:
         rows = [rows[0], *differing, ("...", "...", "...", "")]
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     return "\n".join(
-        "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False)).rstrip() + row[3] for row in rows
+        "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False)).rstrip() + row[3]
+        for row in rows
     )
 
 
@@ -156,8 +157,8 @@ def cast_to_write(wanted: ArrayType, given: ArrayType, who: str, path: str) -> s
     if given.shape == wanted.shape:
         if given.dtype.kind in "fc" and wanted.dtype.kind in "iub":
             return (
-                f"write {leaf} as x.astype('{wanted.dtype.name}') (this drops the fraction), or start from a value of dtype "
-                f"{short_dtype(given.dtype)}"
+                f"write {leaf} as x.astype('{wanted.dtype.name}') (this drops the fraction), or start from a value of "
+                f"dtype {short_dtype(given.dtype)}"
             )
         return f"write {leaf} as x.astype('{wanted.dtype.name}')"
     return f"make the shape of {leaf} {wanted.shape} (it is {given.shape})"
@@ -181,9 +182,7 @@ def check_same_results(
             f"  {left}: {left_tree}\n  {right}: {right_tree}\n"
             f"Return the same tree of tuples, lists, dicts and arrays from {right} as {left} has."
         )
-    wrong = [
-        (a, b) for a, b in zip(left_leaves, right_leaves, strict=True) if not same_kind(a.type, b.type)
-    ]
+    wrong = [(a, b) for a, b in zip(left_leaves, right_leaves, strict=True) if not same_kind(a.type, b.type)]
     if not wrong:
         return
     a, b = wrong[0]

@@ -30,7 +30,6 @@ from functrans.control.holding import (
     check_operand,
     choose_lanes,
     chosen,
-    count,
     is_given,
     present,
     share_captured,
@@ -66,7 +65,7 @@ class Switch(Holding):
             check_operand("switch", f"operand {i}", given, wanted)
         return list(self.branches[0].out_types)
 
-    def fold(self, *operands: Any) -> Any:  # type: ignore[override]
+    def fold(self, *operands: Any) -> Any:
         """A branch chosen by a number that the program knows is written in place."""
         if type(operands[0]) is Literal:
             return replay(self.branches[int(operands[0].value)], operands[1:])
@@ -93,7 +92,9 @@ class Switch(Holding):
         if not any(has):
             return results[: len(has)], [None] * len(has)
         values = [*primals[1:], *results]
-        shared = sorted({_shared_place(s, place, part) for part, place in zip(split, places, strict=True) for s in part.sources})
+        shared = sorted(
+            {_shared_place(s, place, part) for part, place in zip(split, places, strict=True) for s in part.sources}
+        )
         types = [*self.branches[0].in_types, *self.branches[0].out_types, *slots]
         linear = Switch(
             tuple(
@@ -132,7 +133,9 @@ class Switch(Holding):
             outs, outs_mapped_ = vmap(branch, size, rest, which, axis_name)
             outs = [x if m else spread_out(x, size) for x, m in zip(outs, outs_mapped_, strict=True)]
             lanes = None if i == 0 else eq(index, i)
-            chosen_outs = outs if i == 0 else [choose_lanes(lanes, x, y) for x, y in zip(outs, chosen_outs, strict=True)]
+            chosen_outs = (
+                outs if i == 0 else [choose_lanes(lanes, x, y) for x, y in zip(outs, chosen_outs, strict=True)]
+            )
         return chosen_outs, [True] * len(chosen_outs)
 
     def lower(
@@ -221,7 +224,7 @@ def _linear_branch(
     has: Sequence[bool],
     out_types: Sequence[ArrayType],
 ) -> Jaxpr:
-    """(shared residuals, tangents) -> tangents of the results in ``has``; ``shared``: place and type of each residual."""
+    """(shared residuals, tangents) -> tangents of the results in ``has``; ``shared``: places and types of residuals."""
     position = {p: i for i, (p, _) in enumerate(shared)}
     mine = [position[_shared_place(s, place, part)] for s in part.sources]
 
@@ -250,8 +253,8 @@ def _filled(program: Jaxpr, given: Sequence[bool], types: Sequence[ArrayType]) -
 
 _NO_OPERAND = object()
 _REMEDY = (
-    "A branch is traced before it is known which one runs: use functrans.lax.cond or functrans.numpy.where inside it too. "
-    "(Python's own `if` on the predicate works in un-jitted code.)"
+    "A branch is traced before it is known which one runs: use functrans.lax.cond or functrans.numpy.where inside it "
+    "too. (Python's own `if` on the predicate works in un-jitted code.)"
 )
 
 
@@ -289,8 +292,9 @@ def cond(
     >>> float(ft.lax.cond(True, lambda x: x * 2.0, lambda x: x + 1.0, 3.0))
     6.0
     """
-    if not (callable(true_fun) and callable(false_fun)):
-        if callable(false_fun) and len(operands) == 2 and callable(operands[1]):  # JAX's first signature
+    given: tuple[Any, ...] = (true_fun, false_fun, *operands)
+    if not (callable(given[0]) and callable(given[1])):
+        if callable(given[1]) and len(operands) == 2 and callable(operands[1]):  # JAX's first signature
             on_true, on_false = false_fun, operands[1]
             return cond(pred, lambda x, _: on_true(x), lambda _, x: on_false(x), true_fun, operands[0])
         raise FunctransTypeError(
@@ -311,9 +315,7 @@ def cond(
     return _switch("cond", index, [("false_fun", false_fun), ("true_fun", true_fun)], operands, first=1)
 
 
-def switch(
-    index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = _NO_OPERAND
-) -> Any:
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = _NO_OPERAND) -> Any:
     """``branches[index](*operands)``, with ``index`` clamped to the branches there are.
 
     Args:

@@ -52,7 +52,7 @@ def has_effects(jaxpr: Jaxpr) -> bool:
     known = jaxpr.memo.get("effects")
     if known is None:
         known = jaxpr.memo["effects"] = any(eqn.op.effectful for eqn in all_equations(jaxpr))
-    return known  # type: ignore[no-any-return]
+    return bool(known)
 
 
 def fixpoint(start: Iterable[bool], step: Callable[[tuple[bool, ...]], Iterable[bool]]) -> tuple[bool, ...]:
@@ -113,7 +113,7 @@ def permuted(jaxpr: Jaxpr, inputs: Sequence[int], outputs: Sequence[int]) -> Jax
     if known is None:
         known = Jaxpr([jaxpr.inputs[i] for i in inputs], jaxpr.equations, [jaxpr.outputs[i] for i in outputs])
         jaxpr.memo[memo_key] = known
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def remembered(jaxpr: Jaxpr, memo_key: tuple[Any, ...], make: Callable[[], Any]) -> Any:

@@ -4,8 +4,8 @@
 
 The body's inputs are constants, carry and the slice of each ``xs``; its outputs are the next carry and a slice of each
 ``ys``. Reverse mode splits the body in two: a scan of the primal part, which stacks what the linear part needs and does
-not have yet (constants stay constants, slices of ``xs`` stay ``xs``, what no step changes is computed once outside), and a
-linear scan that carries tangents alone, whose transpose is a scan in the other direction.
+not have yet (constants stay constants, slices of ``xs`` stay ``xs``, what no step changes is computed once outside),
+and a linear scan that carries tangents alone, whose transpose is a scan in the other direction.
 
 A scalar given for an initial carry stands for an array filled with it.
 """
@@ -38,7 +38,7 @@ from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
 from functrans.ops.structural import transpose as transpose_axes
-from functrans.trace.builder import bind_all
+from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
@@ -48,7 +48,7 @@ from functrans.transform.vmap import spread_out, vmap_jaxpr
 
 
 class Scan(Holding):
-    """Operands ``(*consts, *carry, *xs)`` -> ``(*carry, *ys)``; step i reads ``xs[i]``, from the last one if ``reverse``.
+    """Operands ``(*consts, *carry, *xs)`` -> ``(*carry, *ys)``; step i reads ``xs[i]``; last first if ``reverse``.
 
     ``unroll`` steps are written into one turn of the compiled loop.
     """
@@ -83,14 +83,17 @@ class Scan(Holding):
         outs = self.jaxpr.out_types
         return [*outs[: self.num_carry], *[self.stacked(t) for t in outs[self.num_carry :]]]
 
-    def fold(self, *operands: Any) -> Any:  # type: ignore[override]
+    def fold(self, *operands: Any) -> Any:
         """A carry that no step changes is a constant, and a slice of ``xs`` handed on as ``ys`` is ``xs``."""
         jaxpr = self.jaxpr
         _, carries, xs_vars = self.split(jaxpr.inputs)
         carry_outs, y_outs = jaxpr.outputs[: self.num_carry], jaxpr.outputs[self.num_carry :]
         consts, init, xs = self.split(operands)
-        same = [a is v and type(x) is not Literal for a, v, x in zip(carry_outs, carries, init, strict=True)]
-        handed = {v: x for v, x in zip(xs_vars, xs, strict=True)}
+        same = [
+            a is v and type(x) is Tracer and x.shape == v.type.shape
+            for a, v, x in zip(carry_outs, carries, init, strict=True)
+        ]
+        handed = {v: x for v, x in zip(xs_vars, xs, strict=True) if type(x) is Tracer}
         forwarded = [type(a) is Var and a in handed for a in y_outs]
         if not any(same) and not any(forwarded):
             return None
@@ -124,7 +127,7 @@ class Scan(Holding):
                 y[i] = out
         return [*carry, *ys]
 
-    # -- derivatives ----------------------------------------------------------------------------------------------------
+    # -- derivatives --------------------------------------------------------------------------------------------------
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         jaxpr, n = self.jaxpr, self.num_carry
@@ -137,7 +140,14 @@ class Scan(Holding):
         # (consts, carry, x, tangents of each) -> (consts and tangents, carry and tangents, x and tangents)
         at = iter(range(len(jaxpr.inputs), len(program.inputs)))
         slots = [self.split(range(len(jaxpr.inputs))), self.split([next(at) if nz else None for nz in nonzero])]
-        order = [*slots[0][0], *present(slots[1][0]), *slots[0][1], *present(slots[1][1]), *slots[0][2], *present(slots[1][2])]
+        order = [
+            *slots[0][0],
+            *present(slots[1][0]),
+            *slots[0][1],
+            *present(slots[1][1]),
+            *slots[0][2],
+            *present(slots[1][2]),
+        ]
         at = iter(range(len(jaxpr.outputs), len(program.outputs)))
         out_slots = [next(at) if h else None for h in has]
         outs = range(len(jaxpr.outputs))
@@ -184,7 +194,7 @@ class Scan(Holding):
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         jaxpr, n = self.jaxpr, self.num_carry
-        consts, init, xs = self.split(operands)
+        consts, _, xs = self.split(operands)
         consts_l, init_l, xs_l = self.split([is_linear(x) for x in operands])
 
         def linear_after(carry: tuple[bool, ...]) -> list[bool]:
@@ -217,7 +227,9 @@ class Scan(Holding):
             [
                 *fixed,
                 *[strong_zero(t) for t in chosen(consts_types, consts_h)],
-                *_started([ct if g else None for ct, g in zip(cotangent[:n], given, strict=True)], carried, carry_types),
+                *_started(
+                    [ct if g else None for ct, g in zip(cotangent[:n], given, strict=True)], carried, carry_types
+                ),
                 *fixed_xs,
                 *present(cotangent[n:]),
             ],
@@ -232,7 +244,7 @@ class Scan(Holding):
     def _nonlinear_carry(self, operands: Sequence[Any], linear: Sequence[bool]) -> list[Any]:
         """The values, stacked, of the carries that do not depend on a linear operand."""
         free = [not flag for flag in linear]
-        consts_f, carry_f, xs_f = self.split(free)
+        consts_f, carry_f, _ = self.split(free)
         if not any(carry_f):
             return []
         jaxpr, n = self.jaxpr, self.num_carry
@@ -241,7 +253,7 @@ class Scan(Holding):
         body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs)[0], outputs)
         return bind_all(self.remade(body, count(consts_f), count(carry_f)), chosen(operands, free))[count(carry_f) :]
 
-    # -- vmap -----------------------------------------------------------------------------------------------------------
+    # -- vmap ---------------------------------------------------------------------------------------------------------
 
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
@@ -265,7 +277,7 @@ class Scan(Holding):
         ys = [_swap_leading(y) if m else y for y, m in zip(results[n:], outs_m[n:], strict=True)]
         return [*results[:n], *ys], outs_m
 
-    # -- lowering and clean-up ------------------------------------------------------------------------------------------
+    # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
@@ -308,8 +320,8 @@ class _Split(NamedTuple):
 
     ``primal``: the body with the stacked residuals as further ``ys``; ``invariant``: consts -> residuals that no step
     changes; ``linear``: (residual consts, tangents of consts; tangents of the carry; residual xs, tangents of xs) ->
-    (tangents of the carry, tangents of the ``ys`` flagged). ``consts`` and ``xs`` are the places of the residuals among the
-    operands, the results of the primal scan and the results of ``invariant``.
+    (tangents of the carry, tangents of the ``ys`` flagged). ``consts`` and ``xs`` are the places of the residuals among
+    the operands, the results of the primal scan and the results of ``invariant``.
     """
 
     primal: Jaxpr
@@ -320,9 +332,7 @@ class _Split(NamedTuple):
     ys: tuple[bool, ...]
 
 
-def _split_body(
-    scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], counts: tuple[int, int, int]
-) -> _Split:
+def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], counts: tuple[int, int, int]) -> _Split:
     """Place each residual of the body; ``counts``: nonzero tangents among consts, carry and xs."""
     primal, n, num_inputs = part.primal, scan.num_carry, len(part.primal.inputs)
     const_vars, carry_vars, xs_vars = scan.split(primal.inputs)
@@ -365,7 +375,9 @@ def _split_body(
     )
 
 
-def _carrying(part: LinearizedJaxpr, order: Sequence[int], carried: Sequence[bool], types: Sequence[ArrayType]) -> Jaxpr:
+def _carrying(
+    part: LinearizedJaxpr, order: Sequence[int], carried: Sequence[bool], types: Sequence[ArrayType]
+) -> Jaxpr:
     """The linear program with its inputs in this order and a tangent for everything carried."""
     linear, n = part.linear, len(carried)
     if list(part.nonzero[:n]) == list(carried):
@@ -387,11 +399,19 @@ def _transposed_body(
     (sums, cotangents of the carry, cotangents of xs)."""
     jaxpr, n = scan.jaxpr, scan.num_carry
     types = jaxpr.in_types
-    fixed_types = [chosen(t, [not flag for flag in which]) for t, which in zip(scan.split(types), scan.split(linear), strict=True)]
+    fixed_types = [
+        chosen(t, [not flag for flag in which]) for t, which in zip(scan.split(types), scan.split(linear), strict=True)
+    ]
     consts_h, _, xs_h = scan.split([bool(h) for h in spread(has, linear)])
     sum_types = [t.strong() for t in chosen(scan.split(types)[0], consts_h)]
     carry_types = chosen(jaxpr.out_types[:n], carried)
-    layout = [fixed_types[0], sum_types, carry_types, [*fixed_types[1], *fixed_types[2]], chosen(jaxpr.out_types[n:], ys)]
+    layout = [
+        fixed_types[0],
+        sum_types,
+        carry_types,
+        [*fixed_types[1], *fixed_types[2]],
+        chosen(jaxpr.out_types[n:], ys),
+    ]
 
     def function(*inputs: Any) -> list[Any]:
         rest = iter(inputs)

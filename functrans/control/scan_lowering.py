@@ -29,7 +29,9 @@ def while_loop(
     test = emitter.region(types, lambda names: [condition(names)], [array_type((), np.dtype(np.bool_))])
     step = emitter.region(types, body, types)
     text = ", ".join([emitter.text(t) for t in types])
-    return list(emitter.raw_many(f'"stablehlo.while"({", ".join(initial)}) ({test}, {step}) : ({text}) -> ({text})', len(types)))
+    return list(
+        emitter.raw_many(f'"stablehlo.while"({", ".join(initial)}) ({test}, {step}) : ({text}) -> ({text})', len(types))
+    )
 
 
 def lower_scan(
