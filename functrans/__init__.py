@@ -40,6 +40,10 @@ from functrans.api.environment import log_compiles as log_compiles
 from functrans.api.environment import named_scope as named_scope
 from functrans.api.environment import tree as tree
 from functrans.api.environment import tree_util as tree_util
+from functrans.api.jacobians import hessian as hessian
+from functrans.api.jacobians import hvp as hvp
+from functrans.api.jacobians import jacfwd as jacfwd
+from functrans.api.jacobians import jacrev as jacrev
 from functrans.api.vectorization import vmap as vmap
 from functrans.ir.program import Jaxpr as Jaxpr
 from functrans.ir.types import ArrayType as ArrayType
