@@ -237,4 +237,4 @@ from functrans.numpy.array_methods import install_everywhere as _install
 from functrans.ir.types import issubdtype as issubdtype
 float32=_np.float32; float64=_np.float64; float16=_np.float16; int32=_np.int32; int64=_np.int64; int8=_np.int8; int16=_np.int16; uint8=_np.uint8; uint16=_np.uint16; uint32=_np.uint32; uint64=_np.uint64; bool_=_np.bool_; complex64=_np.complex64; complex128=_np.complex128; bfloat16=_ml.bfloat16
 pi=_np.pi; e=_np.e; inf=_np.inf; nan=_np.nan; newaxis=None; euler_gamma=_np.euler_gamma
-_install()
+_install(globals())
