@@ -17,7 +17,6 @@ from typing import Any, Final, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental.layout import Format, Layout
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.xla.argument_checks import (
@@ -423,8 +422,8 @@ def _place(
             if value._sharding.memory_kind != sharding.memory_kind:
                 plain = False  # in host memory, which the C++ path does not look at
             elif len(expected.shape) > 1 and value._pjrt_layout != layouts()[position]:
-                plain = False  # neither does it look at layouts
-                value = jax.device_put(value, Format(Layout(tuple(range(len(expected.shape)))), sharding))
+                plain = False  # neither does it look at layouts; they are rare enough to go by way of the host
+                value = put(np.asarray(value), expected, device)
             elif lives_on == device:
                 arrays.append(value)
                 continue
