@@ -145,3 +145,9 @@ from functrans.ops.special import erfc as erfc
 from functrans.ops.special import lgamma as lgamma
 
 # -- control flow (functrans.control)
+from functrans.control.conditional import cond as cond
+from functrans.control.conditional import switch as switch
+from functrans.control.loops import fori_loop as fori_loop
+from functrans.control.loops import map as map
+from functrans.control.loops import scan as scan
+from functrans.control.loops import while_loop as while_loop
