@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import jax
 import numpy as np
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.xla.argument_checks import (
     TypedArray,
     argument_name,
@@ -294,11 +294,15 @@ def deleted_argument_error(arguments: Sequence[Any], names: Sequence[str] | None
     """
     for position, array in enumerate(arguments):
         if type(array) is ArrayImpl and array.is_deleted():
-            return RuntimeError(
-                f"{argument_name(position, names)}, {describe(array)}, has been deleted: it was donated to an earlier "
-                "call (donate_argnums) or its .delete() was called; keep the result of that call, or do not donate it"
-            )
+            return _deleted(argument_name(position, names), array)
     return None
+
+
+def _deleted(argument: str, array: Any) -> RuntimeError:
+    return FunctransRuntimeError(
+        f"{argument}, {describe(array)}, has been deleted: it was donated to an earlier call (donate_argnums) or its "
+        ".delete() was called; keep the result of that call, or do not donate it"
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- execution
@@ -437,9 +441,7 @@ def _place(
 
 def _check_array(value: Any, expected: TypedArray, position: int, name: str) -> None:
     if value.is_deleted():
-        error = deleted_argument_error([value], [f"{position} of {name}"])
-        assert error is not None
-        raise error
+        raise _deleted(f"argument {position} of {name}", value)
     aval = value.aval
     if aval.dtype != expected.dtype or aval.shape != expected.shape:
         raise mismatch(describe(aval), expected, position, name)
