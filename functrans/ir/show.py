@@ -178,3 +178,7 @@ def _value(value: Any) -> str:
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
     return str(value)
+
+
+setattr(Jaxpr, "__str__", format_jaxpr)  # noqa: B010  (a plain assignment to a method is a type error)
+setattr(Jaxpr, "__repr__", format_jaxpr)  # noqa: B010
