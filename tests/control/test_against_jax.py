@@ -42,7 +42,9 @@ def gradient(o: Any, f: Function, args: Any) -> Function:
 
 def tangents(args: Any) -> Any:
     return tuple(
-        np.cos(np.arange(np.size(x), dtype=np.float32)).reshape(np.shape(x)) if is_float(x) else np.zeros((), jax.dtypes.float0)
+        np.cos(np.arange(np.size(x), dtype=np.float32)).reshape(np.shape(x))
+        if is_float(x)
+        else np.zeros((), jax.dtypes.float0)
         for x in args
     )
 
@@ -93,7 +95,9 @@ def reverse_over_forward(o: Any, f: Function, args: Any) -> Any:
 
 FORWARD = [value, jitted, jvp, jvp_of_jvp, linearized]
 REVERSE = [reverse, jitted_reverse, reverse_over_reverse, forward_over_reverse, reverse_over_forward]
-CASES = [(n, t) for n, t in itertools.product(EVERY, FORWARD)] + [(n, t) for n, t in itertools.product(PROGRAMS, REVERSE)]
+CASES = [(n, t) for n, t in itertools.product(EVERY, FORWARD)] + [
+    (n, t) for n, t in itertools.product(PROGRAMS, REVERSE)
+]
 
 
 @pytest.mark.parametrize(("name", "transform"), CASES, ids=lambda x: x if isinstance(x, str) else x.__name__)
