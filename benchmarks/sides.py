@@ -71,7 +71,7 @@ class Side(ABC):
         if variant == "hvp":
 
             def hvp(primal: Any, tangent: Any, *rest: Any) -> Any:
-                gradient = lambda value: transforms.grad(f)(value, *rest)  # noqa: E731
+                gradient = lambda value: transforms.grad(f)(value, *rest)
                 return transforms.jvp(gradient, (primal,), (tangent,))[1]
 
             return hvp

@@ -50,4 +50,7 @@ from functrans.ir.types import ArrayType as ArrayType
 from functrans.trace.primitive import Primitive as Primitive
 from functrans.trace.tracer import Tracer as Tracer
 
+from functrans import lax as lax
+from functrans import numpy as numpy
+
 __version__ = "0.1.0"

@@ -15,8 +15,8 @@ def is_weak(leaf: Any) -> bool:
 
 def describe(leaf: Any) -> str:
     """`float32[3]{weak}`: what a leaf is, without its values."""
-    array = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
-    return f"{array.dtype}{list(array.shape)}{'{weak}' if is_weak(leaf) else ''}"
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else jax.dtypes.canonicalize_dtype(jax.dtypes.result_type(leaf))
+    return f"{dtype}{list(np.shape(leaf))}{'{weak}' if is_weak(leaf) else ''}"
 
 
 def rounding(dtype: Any) -> float:

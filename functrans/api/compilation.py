@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -39,12 +40,22 @@ class Callee:
         self.program: execute.Program | None = None
 
 
+_alive: weakref.WeakSet[JitSettings] = weakref.WeakSet()
+
+
+def clear() -> None:
+    """Forget what every jitted function has traced and compiled."""
+    jaxlib_compat.clear_all()
+    for settings in list(_alive):
+        settings.traces.clear()
+
+
 class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
         "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames", "static_argnums",
-        "traces",
+        "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +68,7 @@ class JitSettings:
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline = keep_unused, inline
         self.traces: OrderedDict[Any, Callee] = OrderedDict()
+        _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
 

@@ -133,9 +133,9 @@ _narrowing_warned = False
 
 
 def warn_narrowing(dtype: np.dtype[Any], what: str) -> None:
-    """Say once in a process that 64-bit data is narrowed, and how to keep it."""
+    """Say once in a process that 64-bit floating data is narrowed, and how to keep it."""
     global _narrowing_warned
-    if not _narrowing_warned:
+    if not _narrowing_warned and dtype.kind in "fc":
         _narrowing_warned = True
         warnings.warn(
             f"{what} has dtype {dtype.name} and is narrowed to {_NARROW[dtype].name}, because 64-bit types are off. "

@@ -384,8 +384,9 @@ def rev(operand: Any, dimensions: Sequence[int]) -> Any:
     return operand if not axes and type(operand) is Tracer else bind(Rev(axes), operand)
 
 
-def _start_operands(what: str, shape: Axes, start_indices: Any) -> list[Any]:
-    """Scalars of one integer dtype; a negative one counts from the end, as in JAX."""
+def _start_operands(what: str, shape: Axes, start_indices: Any, negative: bool | Sequence[bool]) -> list[Any]:
+    """Scalars of one integer dtype; a negative one counts from the end where ``negative`` says so, as in JAX."""
+    from_end = [negative] * len(shape) if isinstance(negative, bool) else list(negative)
     if hasattr(start_indices, "shape") and len(start_indices.shape) == 1:
         if start_indices.shape[0] != len(shape):
             raise FunctransTypeError(f"{what}: {start_indices.shape[0]} start indices given for an array of shape {shape}")
@@ -401,29 +402,34 @@ def _start_operands(what: str, shape: Axes, start_indices: Any) -> list[Any]:
     strong = [t.dtype for t in types if not t.weak_type]
     dtype = next((d for d in strong if d.itemsize >= max(e.itemsize for e in strong)), np.dtype(np.int32))
     out: list[Any] = []
-    for i, t, n in zip(indices, types, shape, strict=True):
+    for i, t, n, wraps in zip(indices, types, shape, from_end, strict=True):
         if kind_of(t.dtype) not in "iu":
             raise FunctransTypeError(f"{what}: start indices must be integers, got {t}")
         if isinstance(i, int | np.integer):
             value = int(i)
-            value = value + n if value < 0 else value
+            value = value + n if value < 0 and wraps else value
             out.append(scalar_literal(max(-1, min(value, n)), dtype))
             continue
         i = convert(i, dtype)
-        out.append(i if dtype.kind == "u" else select(lt(i, 0), add(i, n), i))
+        out.append(i if dtype.kind == "u" or not wraps else select(lt(i, 0), add(i, n), i))
     return out
 
 
-def dynamic_slice(operand: Any, start_indices: Any, slice_sizes: Sequence[int]) -> Any:
+def dynamic_slice(
+    operand: Any, start_indices: Any, slice_sizes: Sequence[int], *, allow_negative_indices: bool | Sequence[bool] = True
+) -> Any:
     """The window of ``slice_sizes`` at ``start_indices``, moved inside the operand where it would stick out."""
     shape = type_of(operand).shape
-    return bind(DynamicSlice(tuple(slice_sizes)), operand, *_start_operands("dynamic_slice", shape, start_indices))
+    starts = _start_operands("dynamic_slice", shape, start_indices, allow_negative_indices)
+    return bind(DynamicSlice(tuple(slice_sizes)), operand, *starts)
 
 
-def dynamic_update_slice(operand: Any, update: Any, start_indices: Any) -> Any:
+def dynamic_update_slice(
+    operand: Any, update: Any, start_indices: Any, *, allow_negative_indices: bool | Sequence[bool] = True
+) -> Any:
     """The operand with ``update`` written at ``start_indices``, moved inside the operand where it would stick out."""
     shape = type_of(operand).shape
-    starts = _start_operands("dynamic_update_slice", shape, start_indices)
+    starts = _start_operands("dynamic_update_slice", shape, start_indices, allow_negative_indices)
     return bind(DYNAMIC_UPDATE_SLICE, operand, update, *starts)
 
 

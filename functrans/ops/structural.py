@@ -361,7 +361,8 @@ def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype (strong)."""
-    return convert(operand, canonical_dtype(new_dtype), False)
+    out = convert(operand, canonical_dtype(new_dtype), False)
+    return bind(BroadcastInDim((), ()), out) if type(out) is Literal else out  # users see arrays, not literals
 
 
 def stop_gradient(x: Any) -> Any:

@@ -144,7 +144,7 @@ class _Family:
 
 
 _families: OrderedDict[Any, _Family] = OrderedDict()
-_CAPACITY = 4096
+_CAPACITY = 1024
 
 
 def _learn(skeleton: Any, literals: list[Literal]) -> None:

@@ -1,9 +1,9 @@
 """Where the concrete array class meets our tracers: indexing by a tracer, and ``jax.numpy`` called on one.
 
-Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexing does not: ``array[tracer]`` raises and
-``array.at[2].set(tracer)`` too. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
-``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same arguments.
-JAX's own tracers are not touched.
+Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexing does not: ``array[tracer]`` and
+``array.at[2].set(tracer)`` raise. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
+``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same
+arguments. JAX's own tracers are not touched.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from functrans.xla.jaxlib_compat import (
     IndexUpdateRef,
     array_operators,
     pytype_aval_mappings,
+    register_canonicalize_value_handler,
 )
 
 _UPDATE_METHODS: Final = (
@@ -59,9 +60,14 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
         if kind in plain:
             return False
         if kind is slice:
-            return holds_tracer(index.start) or holds_tracer(index.stop) or holds_tracer(index.step)
+            if type(index.start) in plain and type(index.stop) in plain and type(index.step) in plain:
+                return False
+            return is_tracer(index.start) or is_tracer(index.stop) or is_tracer(index.step)
         if kind is tuple or kind is list:
-            return any([holds_tracer(part) for part in index])
+            for part in index:  # noqa: SIM110  (a generator would cost more than all the rest, at each x[i, j])
+                if type(part) not in plain and holds_tracer(part):
+                    return True
+            return False
         return is_tracer(index)
 
     @functools.wraps(original_getitem)
@@ -77,7 +83,6 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
 
     def update_method(name: str) -> Callable[..., Any]:
         original = getattr(IndexUpdateRef, name)
-        # ``mul`` is JAX's second name of ``multiply``: report the one of the operation.
 
         @functools.wraps(original)
         def method(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -89,8 +94,7 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
 
     for name in _UPDATE_METHODS:
         setattr(IndexUpdate, name, update_method(name))
-    if hasattr(IndexUpdateRef, "mul"):
-        IndexUpdate.mul = IndexUpdate.multiply
+    IndexUpdate.mul = IndexUpdate.multiply  # JAX's second name for it
 
     class At(IndexUpdateHelper):  # type: ignore[misc]
         __slots__ = ()
@@ -103,22 +107,24 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
     ArrayImpl.at = property(At, doc=IndexUpdateHelper.__doc__)
 
 
-# Code of the operators that defer to us when they are told that we are no array.
+# Code of the operators that return NotImplemented when they are told that their operand is no array.
+# By identity: the hash of a code object reads all of it. JAX keeps them alive.
 _DEFERRING: Final = frozenset(
-    code for operator in array_operators.values() if (code := getattr(operator, "__code__", None)) is not None
+    id(code) for operator in array_operators.values() if (code := getattr(operator, "__code__", None)) is not None
 )
 
 
-def jax_array_protocol(tracer: Any) -> Callable[[], Any]:
+def jax_array_protocol(tracer: Any) -> Callable[[], Any] | None:
     """The body of ``__jax_array__`` of a tracer, to be called by the getter of that property and by nothing else.
 
-    An operator of the concrete array class gets AttributeError, so that ``array + tracer`` defers to the tracer. The
-    rest of JAX, which is about to read an array, gets a TypeError that says what to write instead. Anybody else (a
-    library that looks whether the attribute is there) gets a function that raises that TypeError.
+    An operator of the concrete array class gets None, which it takes for "no array", so that ``array + tracer`` defers
+    to the tracer (an AttributeError says the same and takes 0.4 us longer). The rest of JAX, which is about to read an
+    array, gets a TypeError that says what to write instead. Anybody else (a library that looks whether the attribute
+    is there) gets a function that raises that TypeError.
     """
     caller = sys._getframe(2)  # above this function and the getter
-    if caller.f_code in _DEFERRING:
-        raise AttributeError("__jax_array__")
+    if id(caller.f_code) in _DEFERRING:
+        return None
     module = caller.f_globals.get("__name__", "")
     if module == "jax" or module.startswith("jax."):
         raise _jax_called_on(tracer)
@@ -126,8 +132,31 @@ def jax_array_protocol(tracer: Any) -> Callable[[], Any]:
 
 
 def refuse_in_jax(tracer_class: type) -> None:
-    """Make ``jax.lax``, ``jax.jit`` and ``jax.device_put`` refuse a tracer class with the message of the protocol."""
-    pytype_aval_mappings[tracer_class] = _raise_jax_called_on
+    """Make JAX functions that do not ask for ``__jax_array__`` (lax, jit, device_put) raise the same TypeError.
+
+    They catch a TypeError raised while they look up the type of an argument and replace it by a vague one. So the
+    lookup succeeds, and the type it yields raises at its first use.
+    """
+    pytype_aval_mappings[tracer_class] = _TypeOfTracer
+    register_canonicalize_value_handler(tracer_class, None)  # None: leave the value as it is
+
+
+class _TypeOfTracer:
+    """What JAX gets for the type of our tracer: raises whatever it is used for."""
+
+    __slots__ = ("_tracer",)
+
+    def __init__(self, tracer: Any) -> None:
+        self._tracer = tracer
+
+    def __getattr__(self, name: str) -> Any:
+        raise _jax_called_on(self._tracer)
+
+    def __eq__(self, other: object) -> bool:
+        raise _jax_called_on(self._tracer)
+
+    def __hash__(self) -> int:
+        raise _jax_called_on(self._tracer)
 
 
 def _raise_jax_called_on(tracer: Any) -> Any:
@@ -138,6 +167,5 @@ def _jax_called_on(tracer: Any) -> FunctransTypeError:
     return FunctransTypeError(
         f"a function of JAX (jax.numpy, jax.lax, jax.jit, ...) was called on a functrans tracer "
         f"({type(tracer).__name__} of {tracer.dtype}[{','.join(map(str, tracer.shape))}]), which it cannot read; "
-        "call the function of the same name in functrans.numpy or functrans.lax, or bring a whole JAX function over "
-        "with functrans.from_jax(function)"
+        "call the function of the same name in functrans.numpy or functrans.lax"
     )

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend import backend as jax_backend
+from jax.experimental.layout import Format, Layout
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.xla.argument_checks import (
@@ -36,11 +36,13 @@ SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (
 _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jaxlib._jax": (
         "ArrayImpl._committed",
+        "ArrayImpl._pjrt_layout",
         "ArrayImpl._sharding",
         "ArrayImpl.aval",
         "ArrayImpl.is_deleted",
         "DeviceList",
         "LoadedExecutable.execute_sharded",
+        "LoadedExecutable.get_parameter_layouts",
         "ExecuteResults.consume_with_handlers",
         "PjitFunction._clear_cache",
         "PjitFunctionCache",
@@ -53,7 +55,11 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "pjit",
     ),
     "jax._src.config": ("default_matmul_precision.value", "enable_x64.value"),
+    "jax._src.dtypes": ("register_canonicalize_value_handler",),
     "jax._src.tree_util": ("dispatch_registry",),
+    # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
+    "jax._src.compiler": ("get_compile_options",),
+    "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("pytype_aval_mappings",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
@@ -85,8 +91,10 @@ check_supported()
 
 _jax: Any = import_module("jaxlib._jax")
 _config: Any = import_module("jax._src.config")
+_get_compile_options: Any = import_module("jax._src.compiler").get_compile_options
 _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
+register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
 
 ArrayImpl: Any = _jax.ArrayImpl
@@ -119,7 +127,7 @@ x64_enabled: Callable[[], bool] = _reader(_config.enable_x64)
 matmul_precision: Callable[[], str | None] = _reader(_config.default_matmul_precision)
 """() -> ``jax_default_matmul_precision`` of this thread."""
 
-default_device: Callable[[], Device] = jax_backend.get_default_device
+default_device: Callable[[], Device] = import_module("jax._src.interpreters.pxla").get_default_device
 """() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""
 
 
@@ -173,7 +181,7 @@ def compile_text(
     disabled_passes = overrides.pop("xla_disable_hlo_passes", "")
     if disable_fusion and device.platform == "cpu":
         disabled_passes = f"{disabled_passes},fusion" if disabled_passes else "fusion"
-    options = jax_backend.get_compile_options(
+    options = _get_compile_options(
         1,
         1,
         device_assignment=np.array([[device.id]]),
@@ -373,7 +381,7 @@ def executor(
 
     def cache_miss(*arguments: Any) -> tuple[list[jax.Array], FastPathRecord | None, bool]:
         try:
-            arrays, committed, plain = _place(arguments, in_types, device, name)
+            arrays, committed, plain = _place(arguments, in_types, executable.get_parameter_layouts, device, name)
             if committed not in handlers:
                 handlers[committed] = [array_result(t, device, committed) for t in out_types]
             outputs = executable.execute_sharded(arrays).consume_with_handlers(handlers[committed])
@@ -388,7 +396,11 @@ def executor(
 
 
 def _place(
-    arguments: Sequence[Any], in_types: Sequence[TypedArray], device: Device, name: str
+    arguments: Sequence[Any],
+    in_types: Sequence[TypedArray],
+    layouts: Callable[[], Sequence[Any]],
+    device: Device,
+    name: str,
 ) -> tuple[list[Any], bool, bool]:
     """Checked arguments as arrays on the device; whether one is committed; whether C++ would place them like this."""
     if len(arguments) != len(in_types):
@@ -407,12 +419,16 @@ def _place(
                         f"program to {device}; move it: jax.device_put(x, {device_expression(device)})"
                     )
                 committed = True
-            if value._sharding.memory_kind != single_device_sharding(device).memory_kind:
-                plain = False  # host memory: only device_put below knows how to move it
+            sharding = single_device_sharding(device)
+            if value._sharding.memory_kind != sharding.memory_kind:
+                plain = False  # in host memory, which the C++ path does not look at
+            elif len(expected.shape) > 1 and value._pjrt_layout != layouts()[position]:
+                plain = False  # neither does it look at layouts
+                value = jax.device_put(value, Format(Layout(tuple(range(len(expected.shape)))), sharding))
             elif lives_on == device:
                 arrays.append(value)
                 continue
-            arrays.append(jax.device_put(value, single_device_sharding(device)))
+            arrays.append(jax.device_put(value, sharding))
         else:
             array = host_argument(value, expected, position, name)
             plain = plain and canonical_dtype(value) == expected.dtype
@@ -474,6 +490,12 @@ def jit_function(
         _jit_signatures,
     )
     return call
+
+
+def clear_all() -> None:
+    """Forget every signature of every callable of :func:`jit_function` and :func:`executor`."""
+    _jit_signatures.clear()
+    _executor_signatures.clear()
 
 
 def clear(function: Any) -> None:

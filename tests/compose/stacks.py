@@ -177,7 +177,10 @@ NEEDS_REAL = {"jacfwd", "jacrev", "hessian"}
 NEEDS_BATCH = {"vmap", "vmap_last", "vmap_one"}
 ORDER = {"hessian": 2, "jit": 0, "vmap": 0, "vmap_last": 0, "vmap_one": 0}
 HIGHEST_ORDER = 3
-STACKS_OF_DEPTH = {1: 5, 2: 2, 3: 2}
+JACOBIANS = {"jacfwd": 1, "jacrev": 1, "hessian": 2}
+MOST_JACOBIANS = 2
+"""Each Jacobian multiplies the size of the result by that of the arguments; a third one only costs compile time."""
+STACKS_OF_DEPTH = {1: 4, 2: 3, 3: 2}
 """How many stacks of each depth a program goes through."""
 
 
@@ -192,6 +195,8 @@ def admissible(program: Program, stack: tuple[str, ...]) -> bool:
         return False
     if any(outer == inner == "jit" for outer, inner in itertools.pairwise(stack)):
         return False
+    if sum(JACOBIANS.get(name, 0) for name in stack) > MOST_JACOBIANS:
+        return False
     return sum(ORDER.get(name, 1) for name in stack) <= HIGHEST_ORDER
 
 
@@ -199,7 +204,7 @@ def chosen_stacks(program: Program) -> Iterator[tuple[str, ...]]:
     """Of each depth the stacks that a checksum of the names puts first: a fixed choice, another for every program."""
 
     def checksum(stack: tuple[str, ...]) -> int:
-        return zlib.crc32("/".join((program.name, *stack)).encode())
+        return zlib.crc32("-".join((program.name, *stack)).encode())
 
     for depth, count in STACKS_OF_DEPTH.items():
         stacks = [stack for stack in itertools.product(STEPS, repeat=depth) if admissible(program, stack)]
