@@ -165,10 +165,10 @@ class FunctransSide(Side):
         return traced, self._lower(traced, "benchmark")
 
     def compile(self, lowered: Any) -> Any:
-        """What the first call of a program does after lowering: compile, and build the executor."""
+        """What the first call of a jitted program does after lowering: compile, and build the executor."""
         jaxpr, text = lowered
         device = self._jaxlib.default_device()
-        executable = self._jaxlib.compile_text(text, device, disable_fusion=self._execute.is_small(jaxpr))
+        executable = self._jaxlib.compile_text(text, device)
         return self._jaxlib.executor(executable, jaxpr.in_types, jaxpr.out_types, device, "benchmark")
 
     def equation_count(self, function: Function, args: tuple[Any, ...]) -> int:
