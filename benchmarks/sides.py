@@ -24,6 +24,7 @@ class Side(ABC):
     name: str
     namespace: Any
     transforms: Any
+    calls_until_warm = 2  # un-jitted calls of one program before its cost is steady
 
     @abstractmethod
     def trace(self, function: Function, args: tuple[Any, ...]) -> Any:
@@ -149,6 +150,7 @@ class FunctransSide(Side):
     """functrans."""
 
     name = "functrans"
+    calls_until_warm = 80  # a program that ran 64 times in segments is compiled whole
 
     def __init__(self) -> None:
         self.transforms = importlib.import_module("functrans")
