@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import functools
 import json
 import os
 import platform
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,25 @@ from benchmarks.timing import Effort, now
 
 RESULTS = Path(__file__).resolve().parent / "results"
 GROUPS = ("dispatch", "smallest", "loops", "newton", "nested", "import", "memory")
-QUICK_VARIANTS = ("f", "grad", "hvp")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much a run does. What is left out of it is measured all the same when named by --only."""
+
+    effort: Effort
+    newton_effort: Effort  # the one measurement that takes JAX seconds a sample
+    variants: tuple[str, ...]
+    left_out: tuple[str, ...]
+    unjitted_calls: int  # of the memory test
+    distinct_programs: int
+    nested: int  # deepest nested grad
+
+
+FULL = Plan(Effort(5, 25, 0.3), Effort(5, 5, 0.0), VARIANTS, (), 100_000, 2_000, 6)
+QUICK = Plan(
+    Effort(5, 9, 0.05), Effort(2, 2, 0.0), ("f", "grad"), ("first result", "un-jitted first call"), 10_000, 200, 6
+)
 
 Job = tuple[str, Callable[[], Iterable[Row]]]
 
@@ -40,26 +60,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.list:
         print("scenarios:   ", ", ".join(SCENARIOS))
-        print("measurements:", ", ".join(stages.measurement_names()))
+        print("measurements:", ", ".join(stages.MEASUREMENTS))
         print("groups:      ", ", ".join(GROUPS))
         return 0
-    unknown = [name for name in options.only if name not in {*SCENARIOS, *stages.measurement_names(), *GROUPS}]
+    unknown = [name for name in options.only if name not in {*SCENARIOS, *stages.MEASUREMENTS, *GROUPS}]
     if unknown:
         print(f"--only {unknown[0]!r} is no scenario, measurement or group; --list shows the names", file=sys.stderr)
         return 2
     jax.config.update("jax_enable_compilation_cache", False)  # a stored executable would be no compile time
     ours: Side = JaxSide("jax again") if options.control else side_named("functrans")
     sides = (ours, JaxSide())
-    began, rows, failures = now(), [], []
+    rows: list[Row] = []
+    failures: list[str] = []
+    seconds: dict[str, float] = {}
+    began = now()
     for name, job in _progress(list(_jobs(options, sides))):
+        start = now()
         try:
             rows.extend(job())
         except Exception as error:  # one broken case must not cost the others their result
             failures.append(f"{name}: {type(error).__name__}: {error}")
             if options.fail:
                 raise
+        seconds[name] = now() - start
     text = report.table(rows, ours.name)
-    environment = _environment(options, now() - began, failures)
+    environment = _environment(options, now() - began, seconds, failures)
     print(text)
     for failure in failures:
         print("FAILED", failure)
@@ -84,49 +109,38 @@ def _parser() -> argparse.ArgumentParser:
 
 def _jobs(options: argparse.Namespace, sides: Sequence[Side]) -> Iterator[Job]:
     """The selected work, as (name, function that returns rows)."""
-    effort = Effort(5, 15, 0.1) if options.quick else Effort(5, 25, 0.3)
+    plan = QUICK if options.quick else FULL
     scenarios = [name for name in SCENARIOS if name in options.only]
-    measurements = [name for name in stages.measurement_names() if name in options.only]
+    measurements = [name for name in stages.MEASUREMENTS if name in options.only]
+
+    def chosen(measurement: str) -> bool:
+        if measurements:
+            return measurement in measurements or (measurement == "trace" and "transform" in measurements)
+        return measurement not in plan.left_out
+
+    def scenario_rows(scenario: str, variants: Sequence[str]) -> list[Row]:
+        rows = [row for variant in variants for row in stages.rows(sides, scenario, variant, plan.effort, chosen)]
+        return rows + stages.transform_rows(rows) if chosen("transform") else rows
+
     if scenarios or measurements or not options.only:
         for name in scenarios or SCENARIOS:
-            variants = [
-                variant
-                for variant in SCENARIOS[name].variants
-                if variant in (options.variant or (QUICK_VARIANTS if options.quick else VARIANTS))
-            ]
-            yield name, lambda name=name, variants=variants: _scenario(sides, name, variants, effort, measurements)
+            wanted = options.variant or plan.variants
+            variants = [variant for variant in SCENARIOS[name].variants if variant in wanted]
+            yield name, functools.partial(scenario_rows, name, variants)
+    # The control's memory test is short, for JAX takes a millisecond a call.
+    counts = (2_000, 100) if options.control else (plan.unjitted_calls, plan.distinct_programs)
     groups: dict[str, Callable[[], Iterable[Row]]] = {
-        "dispatch": lambda: calls.dispatch(sides, effort),
-        "smallest": lambda: calls.smallest_gradient(sides, effort),
-        "loops": lambda: calls.python_loops(sides, effort),
-        "newton": lambda: calls.newton(sides, effort),
-        "nested": lambda: calls.nested_gradients(sides),
+        "dispatch": lambda: calls.dispatch(sides, plan.effort),
+        "smallest": lambda: calls.smallest_gradient(sides, plan.effort),
+        "loops": lambda: calls.python_loops(sides, plan.effort),
+        "newton": lambda: calls.newton(sides, plan.newton_effort),
+        "nested": lambda: calls.nested_gradients(sides, plan.nested),
         "import": lambda: process.import_time("jax.experimental" if options.control else "functrans"),
-        "memory": lambda: process.memory(
-            "jax" if options.control else "functrans", *_memory_size(options.quick, options.control)
-        ),
+        "memory": lambda: process.memory("jax" if options.control else "functrans", *counts),
     }
     for group, job in groups.items():
         if group in options.only or not options.only:
             yield group, job
-
-
-def _memory_size(quick: bool, control: bool) -> tuple[int, int]:
-    """Un-jitted calls and distinct programs; few for JAX, which takes a millisecond a call."""
-    return (2_000, 100) if control else (10_000, 200) if quick else (100_000, 2_000)
-
-
-def _scenario(
-    sides: Sequence[Side], name: str, variants: Sequence[str], effort: Effort, measurements: Sequence[str]
-) -> list[Row]:
-    def chosen(measurement: str) -> bool:
-        needed = {"trace", "transform"} if "transform" in measurements else set()
-        return not measurements or measurement in measurements or measurement in needed
-
-    rows = [row for variant in variants for row in stages.rows(sides, name, variant, effort, chosen)]
-    if chosen("transform"):
-        rows += stages.transform_rows(rows)
-    return rows
 
 
 def _progress(jobs: list[Job]) -> Iterable[Job]:
@@ -144,11 +158,14 @@ def _progress(jobs: list[Job]) -> Iterable[Job]:
     return shown()
 
 
-def _environment(options: argparse.Namespace, seconds: float, failures: Sequence[str]) -> dict[str, Any]:
+def _environment(
+    options: argparse.Namespace, seconds: float, seconds_by_case: dict[str, float], failures: Sequence[str]
+) -> dict[str, Any]:
     return {
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "seconds": seconds,
+        "seconds by case": seconds_by_case,
         "python": platform.python_version(),
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,

@@ -11,7 +11,7 @@ import numpy
 
 from benchmarks.report import Row
 from benchmarks.sides import Side
-from benchmarks.timing import Effort, Repeated, Sampler, Samples, interleave, now, timed
+from benchmarks.timing import Effort, Repeated, Sampler, Samples, interleave, timed
 
 NEWTON_TRIP_COUNTS = 20
 
@@ -104,8 +104,11 @@ def newton(sides: Sequence[Side], effort: Effort) -> Iterator[Row]:
     first_compiles = "programs compiled by the first trip count"
     other_compiles = "programs compiled by 19 further trip counts"
     # One iteration removes a tenth of the error, so that starts a factor 1/0.9 apart differ by one iteration.
+    # Shuffled, for sorted ones would make each count the longest so far.
     arguments = [jax.device_put(numpy.float32(1.0 + 0.9**-power)) for power in range(6, 6 + NEWTON_TRIP_COUNTS)]
-    seen: dict[str, set[int]] = {side.name: set() for side in sides}
+    random.Random(0).shuffle(arguments)
+    seen: set[int] = set()
+    curves: dict[str, list[int]] = {}
 
     def sampler(side: Side) -> Sampler:
         def square_root(a: Any) -> Any:
@@ -113,32 +116,35 @@ def newton(sides: Sequence[Side], effort: Effort) -> Iterator[Row]:
             while abs(x * x - a) > 1e-3:
                 x = x - 0.1 * (x * x - a) / (2.0 * x)
                 trips += 1
-            seen[side.name].add(trips)
+            seen.add(trips)
             return x
 
         def sample() -> dict[str, float]:
             for every_side in sides:
                 every_side.clear_caches()
             gradient = side.transforms.grad(square_root)
-            compiled = side.compile_count()
+            counts = [side.compile_count()]
             first_time = timed(lambda: gradient(arguments[0]))
-            compiled_first = side.compile_count()
-            start = now()
-            jax.block_until_ready([gradient(argument) for argument in arguments[1:]])
+            counts.append(side.compile_count())
+            others_time = 0.0
+            for argument in arguments[1:]:
+                others_time += timed(lambda argument=argument: gradient(argument))  # type: ignore[misc]
+                counts.append(side.compile_count())
+            curves[side.name] = [count - counts[0] for count in counts[1:]]
             return {
                 first: first_time,
-                others: now() - start,
-                first_compiles: compiled_first - compiled,
-                other_compiles: side.compile_count() - compiled_first,
+                others: others_time,
+                first_compiles: counts[1] - counts[0],
+                other_compiles: counts[-1] - counts[1],
             }
 
         return sample
 
-    fewest = Effort(effort.least, effort.least, 0.0)
-    measured = interleave({side.name: sampler(side) for side in sides}, fewest, warm_up=0)
+    measured = interleave({side.name: sampler(side) for side in sides}, effort, warm_up=0)
     for name, samples in measured.items():
-        trips = next(iter(seen.values()))
-        note = f"{len(trips)} trip counts, {min(trips)} to {max(trips)}"
+        note = f"{len(seen)} trip counts, {min(seen)} to {max(seen)}"
+        if name == other_compiles:
+            note = f"{sides[0].name}, in total after each: {' '.join(map(str, curves[sides[0].name]))}"
         yield _row(name, "", sides, samples, unit="" if "compiled" in name else "s", note=note)
 
 

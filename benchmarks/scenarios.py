@@ -7,6 +7,7 @@ are taken with respect to the first argument, which may be a pytree.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,7 @@ def mlp(np: Namespace) -> Program:
     sizes = (64, 64, 64, 10)
     parameters = [
         (_normal(generator, rows, columns, scale=rows**-0.5), numpy.zeros(columns, numpy.float32))
-        for rows, columns in zip(sizes[:-1], sizes[1:], strict=True)
+        for rows, columns in itertools.pairwise(sizes)
     ]
     labels = numpy.eye(10, dtype=numpy.float32)[generator.integers(0, 10, 32)]
     return f, (parameters, _normal(generator, 32, 64), labels)

@@ -71,7 +71,7 @@ class Side(ABC):
         if variant == "hvp":
 
             def hvp(primal: Any, tangent: Any, *rest: Any) -> Any:
-                gradient = lambda value: transforms.grad(f)(value, *rest)  # noqa: E731
+                gradient = lambda value: transforms.grad(f)(value, *rest)
                 return transforms.jvp(gradient, (primal,), (tangent,))[1]
 
             return hvp
@@ -153,22 +153,30 @@ class FunctransSide(Side):
     def __init__(self) -> None:
         self.transforms = importlib.import_module("functrans")
         self.namespace = importlib.import_module("functrans.numpy")
-        self._xla = importlib.import_module("functrans.xla")
+        self._program = importlib.import_module("functrans.ir.program")
+        self._lower = importlib.import_module("functrans.xla.lower").lower
+        self._execute = importlib.import_module("functrans.xla.execute")
+        self._jaxlib = importlib.import_module("functrans.xla.jaxlib_compat")
 
     def trace(self, function: Function, args: tuple[Any, ...]) -> Any:
         return self.transforms.make_jaxpr(function)(*args)
 
     def lower(self, traced: Any) -> Any:
-        return self._xla.lower(traced)
+        return traced, self._lower(traced, "benchmark")
 
     def compile(self, lowered: Any) -> Any:
-        return self._xla.compile(lowered)
+        """What the first call of a program does after lowering: compile, and build the executor."""
+        jaxpr, text = lowered
+        device = self._jaxlib.default_device()
+        executable = self._jaxlib.compile_text(text, device, disable_fusion=self._execute.is_small(jaxpr))
+        return self._jaxlib.executor(executable, jaxpr.in_types, jaxpr.out_types, device, "benchmark")
 
     def equation_count(self, function: Function, args: tuple[Any, ...]) -> int:
-        return len(self.trace(function, args).equations)
+        equations = self._program.all_equations(self.trace(function, args))
+        return sum(1 for equation in equations if not equation.op.holds_jaxprs)
 
     def compile_count(self) -> int:
-        return int(self._xla.compile_count())
+        return int(self._execute.compilation_count())
 
     def clear_caches(self) -> None:
         self.transforms.clear_caches()

@@ -11,37 +11,54 @@ from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.sides import Side
 from benchmarks.timing import Effort, Repeated, Sampler, Samples, interleave, now, timed
 
-MOST_EQUATIONS_TO_RUN = 1_000  # longer programs are traced, transformed and lowered only
-VARIANTS_OF_FIRST_CALLS = ("f", "grad", "hvp")
+MOST_EQUATIONS_TO_RUN = 1_000  # by JAX's count; longer programs are traced, transformed and lowered only
+
+MEASUREMENTS = (
+    "trace",
+    "transform",
+    "lower",
+    "trace + lower",
+    "compile",
+    "first result",
+    "steady run",
+    "un-jitted call",
+    "plain call of f",
+    "un-jitted first call",
+)
 
 
 def rows(
     sides: Sequence[Side], scenario: str, variant: str, effort: Effort, chosen: Callable[[str], bool]
 ) -> list[Row]:
-    """All stages of one variant of one scenario. `chosen` says which measurements are wanted."""
+    """All stages of one variant of one scenario. `chosen` says which measurements are wanted.
+
+    `f` itself is no transform: called without `jit` it runs operation by operation on either side, and is reported
+    apart from the un-jitted calls, as "plain call of f".
+    """
     entry = SCENARIOS[scenario]
+    ours, yardstick = sides
     measured: dict[str, dict[str, Samples]] = {}
 
     def measure(make_sampler: Callable[[Side], Sampler], warm_up: int = 1) -> None:
         measured.update(interleave({side.name: make_sampler(side) for side in sides}, effort, warm_up))
 
     equations = {side.name: side.equation_count(*side.variant(entry, variant)) for side in sides}
-    runs = min(equations.values()) <= MOST_EQUATIONS_TO_RUN
-    if any(chosen(name) for name in ("trace", "lower", "trace + lower", "compile")):
-        measure(lambda side: _trace_lower_compile(side, entry, variant, runs and chosen("compile")))
+    runs = equations[yardstick.name] <= MOST_EQUATIONS_TO_RUN
+    unjitted = "plain call of f" if variant == "f" else "un-jitted call"
+    compiles = runs and chosen("compile")
+    if compiles or any(chosen(name) for name in ("trace", "lower", "trace + lower")):
+        measure(lambda side: _trace_lower_compile(side, entry, variant, compiles))
     if runs and chosen("steady run"):
         measure(lambda side: _steady_run(side, entry, variant))
-    if runs and chosen("un-jitted call"):
-        measure(lambda side: _unjitted_call(side, entry, variant))
+    if runs and chosen(unjitted):
+        measure(lambda side: _unjitted_call(side, entry, variant, unjitted))
     if runs and chosen("first result"):
-        measure(lambda side: _first_result(side, entry, variant))
-    if runs and chosen("un-jitted first call") and variant in VARIANTS_OF_FIRST_CALLS:
-        everyone = tuple(sides)
-        measure(lambda side: _unjitted_first_call(side, everyone, entry, variant), warm_up=0)
-    ours, yardstick = (side.name for side in sides)
-    note = f"equations: {equations[ours]} / {equations[yardstick]}"
+        measure(lambda side: _first_result(side, entry, variant), warm_up=0 if compiles else 1)
+    if runs and chosen("un-jitted first call") and variant in ("grad", "hvp"):
+        measure(lambda side: _unjitted_first_call(side, sides, entry, variant), warm_up=0)
+    note = f"equations: {equations[ours.name]} / {equations[yardstick.name]}"
     return [
-        Row(name, scenario, variant, samples[ours], samples[yardstick], note=note if name == "trace" else "")
+        Row(name, scenario, variant, samples[ours.name], samples[yardstick.name], note=note if name == "trace" else "")
         for name, samples in measured.items()
         if chosen(name)
     ]
@@ -85,9 +102,9 @@ def _steady_run(side: Side, scenario: Scenario, variant: str) -> Sampler:
     return Repeated("steady run", lambda: jitted(*args))
 
 
-def _unjitted_call(side: Side, scenario: Scenario, variant: str) -> Sampler:
+def _unjitted_call(side: Side, scenario: Scenario, variant: str, measurement: str) -> Sampler:
     function, args = side.variant(scenario, variant)
-    return Repeated("un-jitted call", lambda: function(*args))
+    return Repeated(measurement, lambda: function(*args))
 
 
 def _unjitted_first_call(side: Side, sides: Sequence[Side], scenario: Scenario, variant: str) -> Sampler:
@@ -117,17 +134,3 @@ def transform_rows(traces: Sequence[Row]) -> list[Row]:
         Row("transform", row.scenario, row.variant, less(row.ours, plain.ours), less(row.jax, plain.jax))
         for row in by_variant.values()
     ]
-
-
-def measurement_names() -> tuple[str, ...]:
-    return (
-        "trace",
-        "transform",
-        "lower",
-        "trace + lower",
-        "compile",
-        "first result",
-        "steady run",
-        "un-jitted call",
-        "un-jitted first call",
-    )

@@ -174,13 +174,9 @@ def input_jacobians(parameters, images):
 def largest_curvature(parameters, images, targets, seed, tolerance=1e-6, most=500):
     """Power iteration on the Hessian of the training loss: the eigenvalue found after each step, and |Hv - cv| / c."""
 
-    def hessian_vector_product(vector):
-        gradient = ft.grad(lambda at: loss(at, images, targets))
-        return ft.jvp(gradient, (parameters,), (vector,))[1]
-
     @ft.jit
     def power_step(vector):
-        product = hessian_vector_product(vector)
+        product = ft.hvp(lambda at: loss(at, images, targets), (parameters,), (vector,))
         eigenvalue = inner(vector, product)
         residual = add_scaled(product, -eigenvalue, vector)
         return unit(product), eigenvalue, fnp.sqrt(inner(residual, residual)) / eigenvalue

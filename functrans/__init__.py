@@ -40,10 +40,17 @@ from functrans.api.environment import log_compiles as log_compiles
 from functrans.api.environment import named_scope as named_scope
 from functrans.api.environment import tree as tree
 from functrans.api.environment import tree_util as tree_util
+from functrans.api.jacobians import hessian as hessian
+from functrans.api.jacobians import hvp as hvp
+from functrans.api.jacobians import jacfwd as jacfwd
+from functrans.api.jacobians import jacrev as jacrev
 from functrans.api.vectorization import vmap as vmap
 from functrans.ir.program import Jaxpr as Jaxpr
 from functrans.ir.types import ArrayType as ArrayType
 from functrans.trace.primitive import Primitive as Primitive
 from functrans.trace.tracer import Tracer as Tracer
+
+from functrans import lax as lax
+from functrans import numpy as numpy
 
 __version__ = "0.1.0"

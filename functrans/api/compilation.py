@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from functrans.api.differentiation import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
@@ -39,12 +40,22 @@ class Callee:
         self.program: execute.Program | None = None
 
 
+_alive: weakref.WeakSet[JitSettings] = weakref.WeakSet()
+
+
+def clear() -> None:
+    """Forget what every jitted function has traced and compiled."""
+    jaxlib_compat.clear_all()
+    for settings in list(_alive):
+        settings.traces.clear()
+
+
 class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
         "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames", "static_argnums",
-        "traces",
+        "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +68,7 @@ class JitSettings:
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline = keep_unused, inline
         self.traces: OrderedDict[Any, Callee] = OrderedDict()
+        _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
 
@@ -157,12 +169,9 @@ class JitSettings:
 
     def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
-        try:
-            if state.builder is not None:
-                return self.stage_call(args, kwargs), None, False
-            return self.run(args, kwargs)
-        except Exception as error:
-            raise filter_traceback(error) from error.__cause__
+        if state.builder is not None:
+            return self.stage_call(args, kwargs), None, False
+        return self.run(args, kwargs)
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
         """The call outside of any trace: results, and the record by which C++ runs this signature from now on."""
@@ -196,6 +205,22 @@ class JitSettings:
             program.executable, callee.out_tree, jaxpr.in_types, jaxpr.out_types, program.device, kept, committed
         )
         return found._replace(const_args=callee.captured)
+
+    def explain(self, error: ValueError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
+        """The C++ dispatcher's complaint about static or donated arguments in words that name the argument."""
+        try:
+            leaves, _, _ = self.split(args, kwargs)
+        except FunctransValueError as unhashable:
+            return filter_traceback(unhashable)  # type: ignore[return-value]
+        arrays = [x for x in leaves if isinstance(x, jax.Array)]
+        if any(x.is_deleted() for x in arrays):
+            gone = next(x for x in arrays if x.is_deleted())
+            return FunctransRuntimeError(
+                f"an argument of jitted {self.name}, an array {type_of(gone)}, was donated to an earlier call and its memory "
+                f"has been reused, at {here()}\nUse the result of that call instead, or leave the argument out of "
+                "donate_argnums."
+            )
+        return filter_traceback(error)  # type: ignore[return-value]
 
     def reason(self, keys: list[Any]) -> str:
         """Why a signature was new, in words."""
@@ -305,10 +330,21 @@ def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
     key = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
     dispatcher = jaxlib_compat.jit_function(
-        settings.name, settings.fun, settings.miss, settings.static_argnums, settings.static_argnames, key
+        settings.name, settings.fun, settings.miss, settings.static_argnums, settings.static_argnames, key, filter_traceback
     )
     functools.update_wrapper(dispatcher, settings.fun)
-    return dispatcher
+    if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
+        return dispatcher
+
+    @functools.wraps(settings.fun)
+    def jitted(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return dispatcher(*args, **kwargs)
+        except ValueError as error:
+            raise settings.explain(error, args, kwargs) from None
+
+    jitted.clear_cache = dispatcher.clear_cache if hasattr(dispatcher, "clear_cache") else None  # type: ignore[attr-defined]
+    return jitted
 
 
 def make_jaxpr(
@@ -362,7 +398,7 @@ def make_jaxpr(
 
 def shape_struct(t: ArrayType) -> jax.ShapeDtypeStruct:
     """A type as jax.ShapeDtypeStruct."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)
+    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)  # type: ignore[no-untyped-call]
 
 
 @api_boundary

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import jax
 
-from functrans.api import staging
+from functrans.api import compilation, staging
 from functrans.optimise import segments
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
@@ -44,18 +44,33 @@ def device_put(x: Any, device: Any = None, **options: Any) -> Any:
 
 
 def device_get(x: Any) -> Any:
-    """The leaves of ``x`` as NumPy arrays."""
+    """The leaves of ``x`` as NumPy arrays; traced values are returned as they are.
+
+    >>> import functrans as ft
+    >>> type(ft.device_get(ft.device_put(1.0))).__name__
+    'ndarray'
+    """
     return jax.tree_util.tree_map(lambda leaf: leaf if type(leaf) is Tracer else jax.device_get(leaf), x)
 
 
 def block_until_ready(x: Any) -> Any:
-    """Wait until every array in ``x`` has been computed; returns ``x``."""
-    return jax.block_until_ready(x)
+    """Wait until every array in ``x`` has been computed; returns ``x``.
+
+    >>> import functrans as ft
+    >>> float(ft.block_until_ready(ft.grad(lambda x: x * x)(3.0)))
+    6.0
+    """
+    return jax.block_until_ready(x)  # type: ignore[no-untyped-call]
 
 
 @contextmanager
 def named_scope(name: str) -> Iterator[None]:
-    """A name for a part of a program, for people who read profiles. (It does not change what is computed.)"""
+    """A name for a part of a program, for people who read profiles. (It does not change what is computed.)
+
+    >>> import functrans as ft
+    >>> with ft.named_scope("loss"):
+    ...     slope = ft.grad(lambda x: x * x)(3.0)
+    """
     with jax.named_scope(name):
         yield
 
@@ -68,25 +83,24 @@ def clear_caches() -> None:
     """
     staging.clear()
     segments.clear()
-    for forget in _forgetters:
-        forget()
-
-
-_forgetters: list[Callable[[], None]] = []
-
-
-def on_clear(forget: Callable[[], None]) -> None:
-    """Have ``clear_caches`` call this too."""
-    _forgetters.append(forget)
+    compilation.clear()
 
 
 def log_compiles(on: bool = True) -> None:
-    """Log every compilation with its reason to the logger ``functrans.compile`` (or set FUNCTRANS_LOG_COMPILES=1)."""
+    """Log every compilation with its reason to the logger ``functrans.compile`` (or set FUNCTRANS_LOG_COMPILES=1).
+
+    >>> import functrans as ft
+    >>> ft.log_compiles(False)
+    """
     execute.set_log_compiles(on)
 
 
 def full_tracebacks(on: bool = True) -> None:
-    """Show functrans' own frames in tracebacks (or set FUNCTRANS_TRACEBACK=full)."""
+    """Show functrans' own frames in tracebacks (or set FUNCTRANS_TRACEBACK=full).
+
+    >>> import functrans as ft
+    >>> ft.full_tracebacks(False)
+    """
     set_full_tracebacks(on)
 
 

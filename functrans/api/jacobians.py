@@ -19,7 +19,7 @@ from functrans.api.differentiation import (
     jvp,
     split_aux,
 )
-from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
+from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable
@@ -173,7 +173,7 @@ def _jacobian(
                 for s in types
             ]
             rows.append(tree_unflatten(tree, row))
-        answer = tree_unflatten(jax.tree_util.tree_structure(result_tree), rows)
+        answer = tree_unflatten(tree_structure(result_tree), rows)
         return (answer, aux) if has_aux else answer
 
     return jacobian

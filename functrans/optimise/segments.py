@@ -62,7 +62,7 @@ def cuts(equations: Sequence[Equation]) -> list[int]:
     periodic = False
     i = 0
     while i < n:
-        if _rounds(i, following) < FEWEST_ROUNDS - 1 and following[i] < 0 or following[i] - i > LONGEST:
+        if (_rounds(i, following) < FEWEST_ROUNDS - 1 and following[i] < 0) or following[i] - i > LONGEST:
             # not the head of a loop: go on to the first equation that is
             j = i + 1
             while j < n and j - i < LONGEST and not _rounds(j, following) >= FEWEST_ROUNDS:
@@ -144,7 +144,7 @@ class _Family:
 
 
 _families: OrderedDict[Any, _Family] = OrderedDict()
-_CAPACITY = 4096
+_CAPACITY = 1024
 
 
 def _learn(skeleton: Any, literals: list[Literal]) -> None:

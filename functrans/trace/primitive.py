@@ -97,14 +97,14 @@ class Primitive(metaclass=_PrimitiveMeta):
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and self._key() == other._key())  # type: ignore[attr-defined]
+        return self is other or (type(self) is type(other) and self._key() == other._key())
 
     def __hash__(self) -> int:
         cached = self.__dict__.get("_hash_value")
         if cached is None:
             cached = hash(self._key())
             object.__setattr__(self, "_hash_value", cached)
-        return cached  # type: ignore[no-any-return]
+        return cached
 
     def _key(self) -> tuple[Any, ...]:
         key = self.__dict__.get("_key_value")
@@ -112,7 +112,7 @@ class Primitive(metaclass=_PrimitiveMeta):
             values = [getattr(self, f.name) for f in dataclasses.fields(self)]  # type: ignore[arg-type]
             key = (type(self), *[v if isinstance(v, _SIMPLE) else (type(v), scalar_bits(v)) for v in values])
             object.__setattr__(self, "_key_value", key)
-        return key  # type: ignore[no-any-return]
+        return key
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name."""

@@ -5,14 +5,16 @@ Public names of NumPy and JAX only; ``jaxlib_compat`` calls these when a signatu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import jax
 import numpy as np
-from jax import dtypes as jax_dtypes
 
 from functrans.errors import FunctransTypeError
+
+_dtypes: Any = jax.dtypes  # public, but its stubs do not say so
 
 
 class TypedArray(Protocol):
@@ -26,25 +28,25 @@ class TypedArray(Protocol):
     def weak_type(self) -> bool: ...
 
 
-PYTHON_NUMBERS: Final = frozenset((bool, int, float, complex))
+PYTHON_NUMBERS: Final[Mapping[type, np.dtype[Any]]] = {kind: np.dtype(kind) for kind in (bool, int, float, complex)}
 
 
 def host_array(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """np.asarray(value, dtype), or TypeError where the kind of number would be narrowed."""
     if type(value) in PYTHON_NUMBERS:
-        source = np.result_type(type(value))
+        source = PYTHON_NUMBERS[type(value)]
     else:
-        source = getattr(value, "dtype", None) or np.asarray(value).dtype
-    # NumPy ranks the float8 and bfloat16 extensions as void ('V'); jnp's lattice knows their kind.
+        source = value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype
     if source != dtype and not (_kind(source) <= _kind(dtype)):
         raise FunctransTypeError(f"{value!r} of dtype {source} cannot become {dtype}; convert it with .astype first")
     return np.asarray(value, dtype)
 
 
+@functools.lru_cache(maxsize=256)
 def _kind(dtype: np.dtype[Any]) -> int:
-    """bool 0, integer 1, floating 2, complex 3; other kinds fit nowhere."""
+    """bool 0, integer 1, floating 2, complex 3; other kinds fit nowhere. NumPy itself takes bfloat16 for raw bytes."""
     for rank, kind in enumerate((np.bool_, np.integer, np.floating, np.complexfloating)):
-        if jax_dtypes.issubdtype(dtype, kind):
+        if _dtypes.issubdtype(dtype, kind):
             return rank
     return 9
 
@@ -55,6 +57,7 @@ def describe(array_type: Any) -> str:
 
 
 def mismatch(found: str, expected: TypedArray, position: int, name: str) -> FunctransTypeError:
+    """The error for an argument that is not what the program was compiled for."""
     return FunctransTypeError(
         f"argument {position} of {name} is {found}, and the program was compiled for {describe(expected)}; "
         f"pass an array of that dtype and shape (x.astype, x.reshape)"
@@ -76,7 +79,7 @@ def host_argument(value: Any, expected: TypedArray, position: int, name: str) ->
         dtype = getattr(value, "dtype", None)  # key arrays of jax.random have one
         found = f"of class {type(value).__name__}" + (f" and dtype {dtype}" if dtype else "")
         raise mismatch(found, expected, position, name)
-    if expected.shape != () or _kind(np.result_type(type(value))) > _kind(expected.dtype):
+    if expected.shape != () or _kind(PYTHON_NUMBERS[type(value)]) > _kind(expected.dtype):
         raise mismatch(f"the Python number {value!r}", expected, position, name)
     try:
         return np.asarray(value, expected.dtype)
@@ -88,17 +91,18 @@ def host_argument(value: Any, expected: TypedArray, position: int, name: str) ->
 
 def canonical_dtype(value: Any) -> np.dtype[Any] | None:
     """The dtype that JAX gives a host value under the present x64 setting."""
-    dtype = np.result_type(type(value)) if type(value) in PYTHON_NUMBERS else value.dtype
+    dtype = PYTHON_NUMBERS.get(type(value)) or value.dtype
     try:
-        return jax_dtypes.canonicalize_dtype(dtype)
+        return _dtypes.canonicalize_dtype(dtype)  # type: ignore[no-any-return]
     except TypeError:  # strings, objects: no array dtype
         return None
 
 
 def argument_name(position: int, names: Sequence[str] | None) -> str:
+    """What a message calls an argument."""
     return f"argument {position}" if names is None else f"argument {names[position]!r}"
 
 
-def device_expression(device: Device) -> str:
+def device_expression(device: Any) -> str:
     """The expression that yields a device."""
     return f"jax.devices({device.platform!r})[{device.client.devices().index(device)}]"

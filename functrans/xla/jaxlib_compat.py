@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import jax
 import numpy as np
-from jax.extend import backend as jax_backend
+from jax.experimental.layout import Format, Layout
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.xla.argument_checks import (
@@ -36,11 +36,13 @@ SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (
 _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jaxlib._jax": (
         "ArrayImpl._committed",
+        "ArrayImpl._pjrt_layout",
         "ArrayImpl._sharding",
         "ArrayImpl.aval",
         "ArrayImpl.is_deleted",
         "DeviceList",
         "LoadedExecutable.execute_sharded",
+        "LoadedExecutable.get_parameter_layouts",
         "ExecuteResults.consume_with_handlers",
         "PjitFunction._clear_cache",
         "PjitFunctionCache",
@@ -53,7 +55,11 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "pjit",
     ),
     "jax._src.config": ("default_matmul_precision.value", "enable_x64.value"),
+    "jax._src.dtypes": ("register_canonicalize_value_handler",),
     "jax._src.tree_util": ("dispatch_registry",),
+    # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
+    "jax._src.compiler": ("get_compile_options",),
+    "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("pytype_aval_mappings",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
@@ -61,18 +67,17 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def check_supported() -> None:
     """Probe every private name; raises ImportError with the version found, those supported, and the missing name."""
-    import jaxlib
-
+    version = import_module("jaxlib").__version__
     for module_name, names in _PRIVATE_NAMES.items():
         try:
             module = import_module(module_name)
         except ImportError as error:
-            raise ImportError(_unsupported(jaxlib.__version__, module_name)) from error
+            raise ImportError(_unsupported(version, module_name)) from error
         for name in names:
             try:
                 functools.reduce(getattr, name.split("."), module)
             except AttributeError as error:
-                raise ImportError(_unsupported(jaxlib.__version__, f"{module_name}.{name}")) from error
+                raise ImportError(_unsupported(version, f"{module_name}.{name}")) from error
 
 
 def _unsupported(version: str, missing: str) -> str:
@@ -86,8 +91,10 @@ check_supported()
 
 _jax: Any = import_module("jaxlib._jax")
 _config: Any = import_module("jax._src.config")
+_get_compile_options: Any = import_module("jax._src.compiler").get_compile_options
 _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
+register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
 
 ArrayImpl: Any = _jax.ArrayImpl
@@ -120,7 +127,7 @@ x64_enabled: Callable[[], bool] = _reader(_config.enable_x64)
 matmul_precision: Callable[[], str | None] = _reader(_config.default_matmul_precision)
 """() -> ``jax_default_matmul_precision`` of this thread."""
 
-default_device: Callable[[], Device] = jax_backend.get_default_device
+default_device: Callable[[], Device] = import_module("jax._src.interpreters.pxla").get_default_device
 """() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""
 
 
@@ -174,7 +181,7 @@ def compile_text(
     disabled_passes = overrides.pop("xla_disable_hlo_passes", "")
     if disable_fusion and device.platform == "cpu":
         disabled_passes = f"{disabled_passes},fusion" if disabled_passes else "fusion"
-    options = jax_backend.get_compile_options(
+    options = _get_compile_options(
         1,
         1,
         device_assignment=np.array([[device.id]]),
@@ -241,7 +248,7 @@ def put(value: Any, array_type: TypedArray, device: Device, *, committed: bool =
 # ------------------------------------------------------------------------------------------------ where arrays live
 
 
-def placement(arrays: Iterable[object], names: Sequence[str] | None = None) -> Device:
+def placement(arrays: Iterable[Any], names: Sequence[str] | None = None) -> Device:
     """The one device on which committed arrays live; the default device where none is committed.
 
     Host values and uncommitted arrays go anywhere. Raises ValueError that names the argument for an array that is
@@ -280,7 +287,7 @@ def _single_device(array: Any, position: int, names: Sequence[str] | None) -> De
     return next(iter(devices))
 
 
-def deleted_argument_error(arguments: Sequence[object], names: Sequence[str] | None = None) -> RuntimeError | None:
+def deleted_argument_error(arguments: Sequence[Any], names: Sequence[str] | None = None) -> RuntimeError | None:
     """The error that names the first deleted (donated) array among the arguments, if there is one.
 
     The C++ fast path reports a donated array only as 'Buffer has been deleted or donated'; who catches that ValueError
@@ -374,7 +381,7 @@ def executor(
 
     def cache_miss(*arguments: Any) -> tuple[list[jax.Array], FastPathRecord | None, bool]:
         try:
-            arrays, committed, plain = _place(arguments, in_types, device, name)
+            arrays, committed, plain = _place(arguments, in_types, executable.get_parameter_layouts, device, name)
             if committed not in handlers:
                 handlers[committed] = [array_result(t, device, committed) for t in out_types]
             outputs = executable.execute_sharded(arrays).consume_with_handlers(handlers[committed])
@@ -389,7 +396,11 @@ def executor(
 
 
 def _place(
-    arguments: Sequence[Any], in_types: Sequence[TypedArray], device: Device, name: str
+    arguments: Sequence[Any],
+    in_types: Sequence[TypedArray],
+    layouts: Callable[[], Sequence[Any]],
+    device: Device,
+    name: str,
 ) -> tuple[list[Any], bool, bool]:
     """Checked arguments as arrays on the device; whether one is committed; whether C++ would place them like this."""
     if len(arguments) != len(in_types):
@@ -408,12 +419,16 @@ def _place(
                         f"program to {device}; move it: jax.device_put(x, {device_expression(device)})"
                     )
                 committed = True
-            if value._sharding.memory_kind != single_device_sharding(device).memory_kind:
-                plain = False  # host memory: only device_put below knows how to move it
+            sharding = single_device_sharding(device)
+            if value._sharding.memory_kind != sharding.memory_kind:
+                plain = False  # in host memory, which the C++ path does not look at
+            elif len(expected.shape) > 1 and value._pjrt_layout != layouts()[position]:
+                plain = False  # neither does it look at layouts
+                value = jax.device_put(value, Format(Layout(tuple(range(len(expected.shape)))), sharding))
             elif lives_on == device:
                 arrays.append(value)
                 continue
-            arrays.append(jax.device_put(value, single_device_sharding(device)))
+            arrays.append(jax.device_put(value, sharding))
         else:
             array = host_argument(value, expected, position, name)
             plain = plain and canonical_dtype(value) == expected.dtype
@@ -441,6 +456,7 @@ def jit_function(
     static_argnums: Sequence[int] = (),
     static_argnames: Sequence[str] = (),
     key: Hashable = (),
+    on_error: Callable[[Exception], BaseException] = lambda error: error,
 ) -> Any:
     """The C++ callable behind ``jit``: looks the signature up, and asks ``cache_miss(*args, **kwargs)`` for a new one.
 
@@ -448,12 +464,15 @@ def jit_function(
     :class:`FastPathRecord`, and comes back at each call if it is None. A record made while a trace is open is dropped:
     those calls must be staged. Callables of equal ``fun`` and ``key`` share their signatures, so ``key`` holds every
     option of the jit (donation, static arguments, ...). Arguments of classes unknown to JAX, such as our tracers, make
-    the signature fail and arrive in ``cache_miss`` at each call.
+    the signature fail and arrive in ``cache_miss`` at each call. ``on_error`` may trim an error's traceback.
     """
 
     def guarded(*args: Any, **kwargs: Any) -> tuple[Any, FastPathRecord | None, bool]:
         try:
             outputs, record, remove = cache_miss(*args, **kwargs)
+        except Exception as error:
+            call._clear_cache()
+            raise on_error(error) from error.__cause__
         except BaseException:
             call._clear_cache()
             raise
@@ -471,6 +490,12 @@ def jit_function(
         _jit_signatures,
     )
     return call
+
+
+def clear_all() -> None:
+    """Forget every signature of every callable of :func:`jit_function` and :func:`executor`."""
+    _jit_signatures.clear()
+    _executor_signatures.clear()
 
 
 def clear(function: Any) -> None:

@@ -34,9 +34,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 SAME_FLOOR = {"numpy": {"lax"}, "nn": {"numpy", "lax"}, "random": {"numpy", "lax"}, "scipy": {"numpy", "lax"}}
 
 # (file, imported module): imports inside a function, each with the reason why it cannot stand at the top.
-LATE_IMPORTS = {
-    ("ir/program.py", "functrans.ir.show.format_jaxpr"): "a jaxpr prints itself; the printer needs its class",
-}
+LATE_IMPORTS: dict[tuple[str, str], str] = {}
 
 # The only file that may name private parts of jax or jaxlib.
 COMPATIBILITY = "xla/jaxlib_compat.py"

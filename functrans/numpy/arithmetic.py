@@ -1,0 +1,386 @@
+"""Arithmetic of arrays: sums, products, quotients, remainders and powers, under the names of ``jax.numpy``."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import jax
+import numpy as np
+
+from functrans import lax
+from functrans.errors import FunctransTypeError
+from functrans.numpy.families import binary, checked, inexact_unary, numeric_unary
+from functrans.numpy.promotion import (
+    BOOL,
+    COMPLEX,
+    FLOATS,
+    INEXACT,
+    INTEGERS,
+    UNSIGNED,
+    Array,
+    ArrayLike,
+    as_array,
+    as_operand,
+    is_scalar,
+    operand_type,
+    promote_one,
+    promote_operands,
+    select,
+    to_dtype,
+)
+from functrans.trace.tracer import Tracer
+
+add = binary(
+    "add", lax.add, "x + y; for bools, or.", ">>> fnp.add(1.5, 2)\n    Array(3.5, dtype=float32, weak_type=True)",
+    of_bools=lax.bitwise_or,
+)  # fmt: skip
+multiply = binary(
+    "multiply", lax.mul, "x * y; for bools, and.", ">>> fnp.multiply(1.5, 2)\n    Array(3., dtype=float32, weak_type=True)",
+    of_bools=lax.bitwise_and,
+)  # fmt: skip
+subtract = binary(
+    "subtract", lax.sub, "x - y. Bools are refused with TypeError: use logical_xor.",
+    ">>> fnp.subtract(1.5, 2)\n    Array(-0.5, dtype=float32, weak_type=True)",
+)  # fmt: skip
+true_divide = binary(
+    "true_divide", lax.div, "x / y, always floating or complex.",
+    ">>> fnp.true_divide(1, 2)\n    Array(0.5, dtype=float32, weak_type=True)", inexact=True,
+)  # fmt: skip
+divide = binary(
+    "divide", lax.div, "x / y, always floating or complex.",
+    ">>> fnp.divide(1, 2)\n    Array(0.5, dtype=float32, weak_type=True)", inexact=True,
+)  # fmt: skip
+arctan2 = binary(
+    "arctan2", lax.atan2, "The angle in (-pi, pi] of the point (y, x), in radians; real operands.",
+    ">>> fnp.arctan2(0., 1.)\n    Array(0., dtype=float32, weak_type=True)", inexact=True,
+)  # fmt: skip
+atan2 = arctan2
+float_power = binary(
+    "float_power", lax.pow, "x ** y, always floating or complex.",
+    ">>> fnp.float_power(2, 3)\n    Array(8., dtype=float32, weak_type=True)", inexact=True,
+)  # fmt: skip
+maximum = binary(
+    "maximum", lax.max, "The larger of x and y, NaN if either is; the derivative is shared equally at ties.",
+    ">>> fnp.maximum(1, 2)\n    Array(2, dtype=int32, weak_type=True)",
+)  # fmt: skip
+minimum = binary(
+    "minimum", lax.min, "The smaller of x and y, NaN if either is; the derivative is shared equally at ties.",
+    ">>> fnp.minimum(1, 2)\n    Array(1, dtype=int32, weak_type=True)",
+)  # fmt: skip
+nextafter = binary(
+    "nextafter", lax.nextafter, "The number after x in the direction of y.",
+    ">>> bool(fnp.nextafter(1., 2.) > 1)\n    True", inexact=True,
+)  # fmt: skip
+negative = numeric_unary(
+    "negative", lax.neg, "-x. Bools are refused with TypeError: use logical_not.",
+    ">>> fnp.negative(1.5)\n    Array(-1.5, dtype=float32, weak_type=True)",
+)  # fmt: skip
+sign = numeric_unary(
+    "sign", lax.sign, "-1, 0 or 1 as x is negative, zero or positive; x / abs(x) for complex x.",
+    ">>> fnp.sign(-1.5)\n    Array(-1., dtype=float32, weak_type=True)",
+)  # fmt: skip
+
+
+def positive(x: ArrayLike, /) -> Array:
+    """x itself, as an array."""
+    return x if type(x) is Tracer else to_array(x)
+
+
+def to_array(x: ArrayLike) -> Array:
+    """``x`` as a traced value or jax.Array."""
+    x = as_array("asarray", x)
+    return jax.device_put(x) if isinstance(x, np.ndarray) else x
+
+
+def absolute(x: ArrayLike, /) -> Array:
+    """The absolute value (modulus for complex x), elementwise.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.absolute(-1.5)
+    Array(1.5, dtype=float32, weak_type=True)
+    """
+    if type(x) is Tracer and x.type.dtype in FLOATS:
+        return lax.abs(x)
+    x, dtype = checked("absolute", x)
+    return to_array(x) if dtype == BOOL or dtype in UNSIGNED else lax.abs(promote_one("absolute", x))
+
+
+def fabs(x: ArrayLike, /) -> Array:
+    """The absolute value of real x as a floating array; TypeError for complex x."""
+    x, dtype = checked("fabs", x)
+    if dtype in COMPLEX:
+        raise FunctransTypeError(f"fabs: the operand has dtype {dtype.name}; use abs for complex numbers")
+    return lax.abs(promote_one("fabs", x, inexact=True))
+
+
+def square(x: ArrayLike, /) -> Array:
+    """x * x.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.square(3.)
+    Array(9., dtype=float32, weak_type=True)
+    """
+    if type(x) is Tracer and x.type.dtype in INEXACT:
+        return lax.square(x)
+    return lax.square(promote_one("square", x, numeric=True))
+
+
+reciprocal = inexact_unary(
+    "reciprocal", lambda x: lax.integer_pow(x, -1), "1 / x.",
+    ">>> fnp.reciprocal(4.)\n    Array(0.25, dtype=float32, weak_type=True)",
+)  # fmt: skip
+
+
+def power(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """x1 ** x2. A static integer exponent is repeated multiplication, differentiable at 0.
+
+    Raises TypeError for integers to a negative static power.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.power(3., 2)
+    Array(9., dtype=float32, weak_type=True)
+    """
+    if type(x2) is float and type(x1) is Tracer and x1.type.dtype in INEXACT:
+        return lax.pow(x1, x2)
+    exponent = _static_exponent(x2)
+    if exponent is not None:
+        x1 = promote_one("power", x1, numeric=True)
+        if exponent < 0 and operand_type("power", x1).dtype in INTEGERS:
+            raise FunctransTypeError(
+                f"power: integers of dtype {operand_type('power', x1).dtype.name} cannot be raised to the negative power "
+                f"{exponent}; convert the base with .astype(float)"
+            )
+        return lax.integer_pow(x1, exponent)
+    x1, x2 = as_operand("power", x1), as_operand("power", x2)
+    type1, type2 = operand_type("power", x1), operand_type("power", x2)
+    base, by = promote_operands("power", x1, x2, numeric=True)
+    dtype = operand_type("power", by if is_scalar(base) else base).dtype
+    if dtype in INTEGERS:
+        return _integer_power(base, by, dtype)
+    if type2.dtype in INTEGERS and type1.dtype in INEXACT:
+        return _power_of_traced_integer(base, by)
+    return lax.pow(base, by)
+
+
+pow = power
+
+
+def _static_exponent(x: Any) -> int | None:
+    """The exponent as an int where it is concrete and integer (not a bool)."""
+    if type(x) is int:
+        return x
+    if type(x) is Tracer or isinstance(x, float | complex | bool | np.bool_):
+        return None
+    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or getattr(x, "ndim", 0):
+        return None
+    try:
+        return operator.index(x)
+    except TypeError:
+        return None
+
+
+def _power_of_traced_integer(x: Any, exponent: Any) -> Any:
+    """x ** n for a floating x and an integer n that is not static; x = 0 has the derivative of x ** n."""
+    return lax.pow(x, exponent)
+
+
+def _integer_power(x: Any, y: Any, dtype: np.dtype[Any]) -> Any:
+    """Integers to integer powers, by squaring; 6 bits of the exponent suffice, for more overflows every dtype."""
+    x, y = (as_array("power", to_dtype(v, dtype)) for v in (x, y))
+    shape = x.shape or y.shape
+    x, y = (v if v.shape == shape else lax.broadcast_in_dim(v, shape, ()) for v in (x, y))
+    result = select(lax.bitwise_and(lax.eq(x, 0), lax.ne(y, 0)), 0, lax.full(shape, 1, dtype))
+    for bit in range(6):
+        result = lax.select(lax.ne(lax.bitwise_and(y, 1), 0), lax.mul(result, x), result)
+        if bit < 5:
+            x = lax.mul(x, x)
+            y = lax.shift_right_logical(y, 1)
+    return result
+
+
+def _array_pair(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any, np.dtype[Any]]:
+    """Two promoted operands, the common dtype; at least one is an array."""
+    x1, x2 = promote_operands(operation, x1, x2, numeric=True)
+    if is_scalar(x1) and is_scalar(x2):
+        x1, x2 = as_array(operation, x1), as_array(operation, x2)
+    dtype = operand_type(operation, x2 if is_scalar(x1) else x1).dtype
+    if dtype in COMPLEX:
+        raise FunctransTypeError(
+            f"{operation}: the operands have dtype {dtype.name}, and there is no order of complex numbers to divide by"
+        )
+    return x1, x2, dtype
+
+
+def floor_divide(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """The largest integer not above x1 / x2.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.floor_divide(-7, 2)
+    Array(-4, dtype=int32, weak_type=True)
+    """
+    x1, x2, dtype = _array_pair("floor_divide", x1, x2)
+    if dtype in UNSIGNED:
+        return lax.div(x1, x2)
+    if dtype in INTEGERS:
+        quotient = lax.div(x1, x2)
+        inexact = lax.bitwise_and(lax.ne(_sign(x1), _sign(x2)), lax.ne(lax.rem(x1, x2), 0))
+        return lax.select(inexact, lax.sub(quotient, 1), quotient)
+    return _float_divmod(x1, x2)[0]
+
+
+def _sign(x: Any) -> Any:
+    return int(np.sign(x)) if is_scalar(x) else lax.sign(x)
+
+
+def divmod(x1: ArrayLike, x2: ArrayLike, /) -> tuple[Array, Array]:
+    """(floor_divide(x1, x2), remainder(x1, x2))."""
+    x1, x2, dtype = _array_pair("divmod", x1, x2)
+    if dtype in INTEGERS:
+        return floor_divide(x1, x2), remainder(x1, x2)
+    return _float_divmod(x1, x2)
+
+
+def _float_divmod(x1: Any, x2: Any) -> tuple[Any, Any]:
+    # The algorithm of CPython's float_divmod (Objects/floatobject.c): rem first, so that quotient and remainder agree.
+    mod = lax.rem(x1, x2)
+    by_zero = x2 == 0 if is_scalar(x2) else lax.eq(x2, 0.0)
+    exact = lax.sub(x1, mod)
+    if is_scalar(x2):
+        if by_zero:
+            exact = x1
+    elif is_scalar(x1):
+        exact = select(by_zero, x1, exact)
+    else:
+        exact = lax.select(by_zero, x1, exact)
+    quotient = lax.div(exact, x2)
+    sign2 = float(np.sign(x2)) if is_scalar(x2) else lax.sign(x2)
+    opposite = lax.bitwise_and(lax.ne(mod, 0.0), lax.ne(lax.sign(mod), sign2))
+    mod = lax.select(opposite, lax.add(mod, x2), mod)
+    quotient = lax.select(opposite, lax.sub(quotient, 1.0), quotient)
+    return lax.round(quotient), mod
+
+
+def remainder(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """x1 - x2 * floor(x1 / x2): it has the sign of x2.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.remainder(-7, 3)
+    Array(2, dtype=int32, weak_type=True)
+    """
+    x1, x2, dtype = _array_pair("remainder", x1, x2)
+    if dtype in INTEGERS:
+        x2 = _nonzero(x2)
+    rest = lax.rem(x1, x2)
+    zero = 0.0 if dtype in FLOATS else 0
+    negative2 = bool(x2 < 0) if is_scalar(x2) else lax.lt(x2, zero)
+    opposite = lax.bitwise_and(lax.ne(lax.lt(rest, zero), negative2), lax.ne(rest, zero))
+    return lax.select(opposite, lax.add(rest, x2), rest)
+
+
+mod = remainder
+
+
+def fmod(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """x1 - x2 * trunc(x1 / x2): it has the sign of x1.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.fmod(-7, 3)
+    Array(-1, dtype=int32, weak_type=True)
+    """
+    x1, x2, dtype = _array_pair("fmod", x1, x2)
+    return lax.rem(x1, _nonzero(x2) if dtype in INTEGERS else x2)
+
+
+def _nonzero(x: Any) -> Any:
+    """An integer divisor with 1 in place of 0, as JAX does (the result of dividing by 0 is undefined in XLA)."""
+    return x or 1 if is_scalar(x) else select(lax.eq(x, 0), 1, x)
+
+
+def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """log(exp(x1) + exp(x2)) without overflow.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.logaddexp(0., -1000.)
+    Array(0., dtype=float32, weak_type=True)
+    """
+    x1, x2 = promote_operands("logaddexp", x1, x2, inexact=True)
+    larger = lax.max(x1, x2)
+    if larger.dtype in COMPLEX:
+        raise FunctransTypeError("logaddexp: complex operands are not supported; use log(exp(x1) + exp(x2))")
+    difference = lax.sub(x1, x2)
+    # inf - inf is nan; there the sum is the answer (inf, -inf, or nan)
+    return lax.select(
+        lax.ne(difference, difference),
+        lax.add(x1, x2),
+        lax.add(larger, lax.log1p(lax.exp(lax.neg(lax.abs(difference))))),
+    )
+
+
+_LN2 = float(np.log(2.0))
+
+
+def logaddexp2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """log2(2**x1 + 2**x2) without overflow."""
+    x1, x2 = promote_operands("logaddexp2", x1, x2, inexact=True)
+    larger = lax.max(x1, x2)
+    difference = lax.sub(x1, x2)
+    fraction = lax.log1p(lax.exp2(lax.neg(lax.abs(difference))))
+    return lax.select(
+        lax.ne(difference, difference), lax.add(x1, x2), lax.add(larger, lax.mul(fraction, 1.0 / _LN2))
+    )
+
+
+def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """sqrt(x1**2 + x2**2) without overflow; real operands.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.hypot(3., 4.)
+    Array(5., dtype=float32, weak_type=True)
+    """
+    x1, x2 = (as_array("hypot", x) for x in promote_operands("hypot", x1, x2, inexact=True))
+    if x1.dtype in COMPLEX:
+        raise FunctransTypeError("hypot: complex operands have no hypotenuse; pass abs(x1) and abs(x2)")
+    shape = x1.shape or x2.shape
+    x1, x2 = (lax.abs(x if x.shape == shape else lax.broadcast_in_dim(x, shape, ())) for x in (x1, x2))
+    infinite = lax.bitwise_or(lax.eq(x1, np.inf), lax.eq(x2, np.inf))
+    large, small = lax.max(x1, x2), lax.min(x1, x2)
+    is_zero = lax.eq(large, 0.0)
+    ratio = lax.div(small, select(is_zero, 1.0, large))
+    result = lax.mul(large, lax.sqrt(lax.add(lax.square(ratio), 1.0)))
+    return select(infinite, np.inf, lax.select(is_zero, large, result))
+
+
+def conjugate(x: ArrayLike, /) -> Array:
+    """The complex conjugate; real x is returned as it is."""
+    x, dtype = checked("conjugate", x)
+    return lax.conj(promote_one("conjugate", x)) if dtype in COMPLEX else to_array(x)
+
+
+conj = conjugate
+
+
+def real(x: ArrayLike, /) -> Array:
+    """The real part; real x is returned as it is."""
+    x, dtype = checked("real", x)
+    return lax.real(promote_one("real", x)) if dtype in COMPLEX else to_array(x)
+
+
+def imag(x: ArrayLike, /) -> Array:
+    """The imaginary part; zeros for real x."""
+    x, dtype = checked("imag", x)
+    if dtype in COMPLEX:
+        return lax.imag(promote_one("imag", x))
+    return lax.full(() if is_scalar(x) else x.shape, False if dtype == BOOL else 0, dtype)
+
+
+def angle(z: ArrayLike, deg: bool = False) -> Array:
+    """The argument of complex z in radians (degrees with ``deg``), in (-pi, pi]."""
+    z = promote_one("angle", z, inexact=True)
+    dtype = operand_type("angle", z).dtype
+    if dtype in COMPLEX:
+        result = lax.atan2(lax.imag(z), lax.real(z))
+    else:
+        z = as_array("angle", z)
+        result = lax.atan2(lax.full(z.shape, 0, z.dtype), z)
+    return lax.mul(result, 180.0 / np.pi) if deg else result

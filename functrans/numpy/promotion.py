@@ -1,0 +1,335 @@
+"""From what a user passes to what ``functrans.lax`` takes: dtype promotion, broadcasting, and the checks on the way.
+
+``lax`` operations want operands of one dtype and one shape, or Python scalars beside an array (they become literals of
+the program and cost no equation). The functions here bring NumPy's looser conventions to that form with as few
+equations as possible: a Python or NumPy scalar is never broadcast, and a weak array beside a strong one of the same
+dtype is left as it is.
+"""
+
+from __future__ import annotations
+
+import operator
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import dtypes as jax_dtypes
+
+from functrans import lax
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import ArrayType, canonical_dtype, describe, promote, type_of, x64_enabled
+from functrans.ops.structural import convert
+from functrans.trace.tracer import Tracer, concrete
+
+Array = Any  # a Tracer or a jax.Array
+ArrayLike = Any  # an Array, a numpy.ndarray or a number
+DType = np.dtype[Any]
+
+BOOL: DType = np.dtype(np.bool_)
+_EXTENDED_FLOATS = tuple(
+    np.dtype(getattr(jax_dtypes, name, name))
+    for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e4m3fnuz", "float8_e5m2fnuz")
+)
+_SMALL_INTEGERS = tuple(np.dtype(name) for name in ("int4", "uint4"))
+FLOATS: frozenset[DType] = frozenset([np.dtype(c) for c in "efd"] + list(_EXTENDED_FLOATS))
+COMPLEX: frozenset[DType] = frozenset([np.dtype(np.complex64), np.dtype(np.complex128)])
+UNSIGNED: frozenset[DType] = frozenset([np.dtype(f"u{n}") for n in (1, 2, 4, 8)] + [_SMALL_INTEGERS[1]])
+SIGNED: frozenset[DType] = frozenset([np.dtype(f"i{n}") for n in (1, 2, 4, 8)] + [_SMALL_INTEGERS[0]])
+INTEGERS = SIGNED | UNSIGNED
+INEXACT = FLOATS | COMPLEX
+NUMERIC = INTEGERS | INEXACT
+
+_FLOAT32, _FLOAT64, _INT32 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int32)
+_WIDE_INTEGERS = (np.dtype(np.int64), np.dtype(np.uint64))
+
+
+def is_scalar(x: Any) -> bool:
+    """Whether x is a Python or NumPy scalar (not a 0-d array): a literal, whose value may enter the program."""
+    return isinstance(x, int | float | complex | np.generic)
+
+
+def as_operand(operation: str, x: Any) -> Any:
+    """``x`` itself if an operation can take it, else the array it stands for (``__jax_array__``).
+
+    Raises TypeError, naming the operation, for lists, strings and everything else that is no array.
+    """
+    if type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex):
+        return x
+    stands_for = getattr(x, "__jax_array__", None)
+    if stands_for is not None:
+        return as_operand(operation, stands_for())
+    hint = " Make it an array first, with functrans.numpy.asarray(...)." if isinstance(x, list | tuple) else ""
+    raise FunctransTypeError(f"{operation}: an array or a number is needed, got {describe(x)}.{hint}")
+
+
+def operand_type(operation: str, x: Any) -> ArrayType:
+    """The type of an operand; a TypeError names the operation."""
+    try:
+        return type_of(x)
+    except FunctransTypeError as error:
+        raise FunctransTypeError(f"{operation}: {error}") from None
+
+
+def as_array(operation: str, x: Any) -> Any:
+    """``x`` as something with ``shape`` and ``dtype`` that lax takes: scalars become 0-d arrays.
+
+    A Python scalar becomes a weak jax.Array.
+    """
+    x = as_operand(operation, x)
+    if isinstance(x, int | float | complex) and not isinstance(x, np.generic):
+        return jax.device_put(x)
+    if isinstance(x, np.ndarray | np.generic):
+        operand_type(operation, x)
+        return np.asarray(x, canonical_dtype(x.dtype))
+    return x
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of an array or a number."""
+    return () if is_scalar(x) else tuple(x.shape)
+
+
+def scalar_of_kind(value: Any, dtype: DType) -> Any:
+    """A Python or NumPy scalar as the Python number that is a literal of ``dtype``."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if dtype == BOOL:
+        return bool(value)
+    if dtype in FLOATS:
+        return float(value.real if isinstance(value, complex) else value)
+    if dtype in COMPLEX:
+        return complex(value)
+    return int(value)
+
+
+def to_dtype(x: Any, dtype: DType, weak_type: bool = False) -> Any:
+    """``x`` in another dtype, as an array. ``x`` itself when nothing changes."""
+    if type(x) is not Tracer:
+        if is_scalar(x):
+            if weak_type:
+                return jax.device_put(scalar_of_kind(x, dtype))
+            return np.asarray(scalar_of_kind(x, dtype) if not isinstance(x, np.generic) else x).astype(dtype)
+        if isinstance(x, np.ndarray) and not weak_type:  # NumPy converts without an equation
+            return x if x.dtype == dtype else (x.real if dtype not in COMPLEX and dtype != BOOL else x).astype(dtype)
+        if x.dtype == dtype and type_of(x).weak_type == weak_type:
+            return x
+    return convert(x, dtype, weak_type)
+
+
+def inexact_dtype(dtype: DType) -> DType:
+    """The floating dtype that results of transcendental functions of this dtype have."""
+    if dtype in INEXACT:
+        return dtype
+    return _FLOAT64 if dtype in _WIDE_INTEGERS else _FLOAT32
+
+
+def promote_operands(
+    operation: str,
+    *operands: Any,
+    inexact: bool = False,
+    numeric: bool = False,
+) -> list[Any]:
+    """The operands in their common dtype and shape, as lax takes them.
+
+    Scalars stay Python scalars beside an array. ``inexact`` promotes further to a floating dtype, ``numeric`` makes
+    integers of bools. Raises TypeError without a common dtype and ValueError without a common shape.
+    """
+    operands = tuple([as_operand(operation, x) for x in operands])
+    dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
+    if all(map(is_scalar, operands)):
+        if weak:
+            return [scalar_of_kind(x, dtype) for x in operands]
+        return [to_dtype(x, dtype) for x in operands]
+    shape = common_shape(operation, *[shape_of(x) for x in operands])
+    return [
+        scalar_of_kind(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands
+    ]
+
+
+def common_dtype(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> tuple[DType, bool]:
+    """The dtype and weakness that JAX's promotion gives these operands."""
+    types = [operand_type(operation, x) for x in operands]
+    try:
+        dtype, weak = promote(*types)
+    except FunctransTypeError as error:
+        raise FunctransTypeError(f"{operation}: {error}") from None
+    if inexact and dtype not in INEXACT:
+        dtype = inexact_dtype(dtype)
+    elif numeric and dtype == BOOL:
+        dtype = _INT32
+    return dtype, weak
+
+
+def _to_common(x: Any, dtype: DType, weak: bool) -> Any:
+    """Convert, but leave weak beside strong: the result of the operation is strong in any case."""
+    if x.dtype == dtype and (not weak or type_of(x).weak_type):
+        return x
+    return to_dtype(x, dtype, weak)
+
+
+def promote_dtypes(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> list[Any]:
+    """The operands as arrays in their common dtype, shapes as they are."""
+    operands = tuple([as_operand(operation, x) for x in operands])
+    dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
+    return [to_dtype(x, dtype, weak) for x in operands]
+
+
+def promote_one(operation: str, x: Any, inexact: bool = False, numeric: bool = False) -> Any:
+    """One operand, in a floating (``inexact``) or at least integer (``numeric``) dtype."""
+    x = as_operand(operation, x)
+    type_ = operand_type(operation, x)
+    dtype = type_.dtype
+    weak = type_.weak_type
+    if inexact and dtype not in INEXACT:
+        dtype = inexact_dtype(dtype)
+    elif numeric and dtype == BOOL:
+        dtype = _INT32
+    elif type(x) is Tracer or isinstance(x, jax.Array):
+        return x
+    if is_scalar(x):
+        return scalar_of_kind(x, dtype) if weak else to_dtype(x, dtype)
+    return to_dtype(x, dtype, weak)
+
+
+def common_shape(operation: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """NumPy's broadcast of shapes; a ValueError names the operation, the shapes and the axis that disagrees."""
+    first = shapes[0]
+    for other in shapes:
+        if other != first:
+            break
+    else:
+        return first
+    rank = max(map(len, shapes))
+    result: list[int] = []
+    for axis in range(-rank, 0):
+        size = 1
+        for shape in shapes:
+            n = shape[axis] if len(shape) >= -axis else 1
+            if n == 1 or n == size:
+                continue
+            if size != 1:
+                listed = " and ".join(map(str, dict.fromkeys(shapes)))
+                raise FunctransValueError(
+                    f"{operation}: shapes {listed} cannot be broadcast together: counted from the end, axis {axis} has "
+                    f"sizes {size} and {n}. Sizes must be equal or 1; add an axis with x[:, None] or reshape one of them."
+                )
+            size = n
+        result.append(size)
+    return tuple(result)
+
+
+def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+    """``x`` repeated to ``shape`` by NumPy's rules, in at most one equation."""
+    own = x.shape
+    if own == shape:
+        return x
+    return lax.broadcast_in_dim(x, shape, tuple(range(len(shape) - len(own), len(shape))))
+
+
+def select(which: Any, on_true: Any, on_false: Any) -> Any:
+    """``lax.select`` where one alternative may be a Python scalar; ``which`` has the shape of the other one."""
+    if is_scalar(on_true):
+        on_true = lax.full(on_false.shape, scalar_of_kind(on_true, on_false.dtype), on_false.dtype)
+    elif is_scalar(on_false):
+        on_false = lax.full(on_true.shape, scalar_of_kind(on_false, on_true.dtype), on_true.dtype)
+    return lax.select(which, on_true, on_false)
+
+
+# -- arguments that are not arrays ---------------------------------------------------------------------------------
+
+
+def requested_dtype(operation: str, dtype: Any) -> DType:
+    """A dtype that the user asked for, as it is under the x64 flag; asking for 64 bits without it warns."""
+    canonical = canonical_dtype(dtype)
+    if not x64_enabled() and dtype not in (int, float, complex):
+        asked = jax_dtypes_name(dtype)
+        if asked is not None and asked != canonical:
+            warnings.warn(
+                f"{operation}: dtype {asked.name} was asked for and {canonical.name} is used, because 64-bit types are "
+                "off. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, or "
+                f"ask for {canonical.name}.",
+                UserWarning,
+                stacklevel=3,
+            )
+    return canonical
+
+
+def jax_dtypes_name(dtype: Any) -> DType | None:
+    """The NumPy dtype that an argument names, or None where it names none."""
+    try:
+        return np.dtype(getattr(dtype, "dtype", dtype) if not isinstance(dtype, type | str) else dtype)
+    except TypeError:
+        return None
+
+
+def axis_index(operation: str, axis: Any, rank: int) -> int:
+    """One axis as a number in [0, rank); raises TypeError for what is no integer, ValueError out of range."""
+    try:
+        axis = operator.index(axis)
+    except TypeError as error:
+        if type(axis) is Tracer:
+            raise
+        raise FunctransTypeError(f"{operation}: axis must be an integer, got {describe(axis)}") from error
+    if not -rank <= axis < rank:
+        raise FunctransValueError(
+            f"{operation}: axis {axis} is out of bounds for an array of {rank} dimension{'s' if rank != 1 else ''}"
+        )
+    return axis + rank if axis < 0 else axis
+
+
+def axis_indices(operation: str, axis: Any, rank: int) -> tuple[int, ...]:
+    """Axes (an int, a sequence of distinct ints, or None for all) as numbers in [0, rank)."""
+    if axis is None:
+        return tuple(range(rank))
+    if not isinstance(axis, tuple | list | np.ndarray):
+        return (axis_index(operation, axis, rank),)
+    axes = tuple(axis_index(operation, a, rank) for a in axis)
+    if len(set(axes)) != len(axes):
+        raise FunctransValueError(f"{operation}: axis {tuple(axis)} names the same axis twice")
+    return axes
+
+
+def static_value(operation: str, name: str, x: Any) -> Any:
+    """The concrete value of an argument that decides a shape; TypeError where it is traced without a value."""
+    if type(x) is not Tracer:
+        return x
+    value = concrete(x)
+    if value is None:
+        raise FunctransTypeError(
+            f"{operation}: {name} must be known while tracing, because it decides the shape of the result; it is traced "
+            f"with type {x.type}. Pass a Python value, or mark the argument with static_argnums."
+        )
+    return value
+
+
+def shape_argument(operation: str, shape: Any) -> tuple[int, ...]:
+    """A shape given as an int or a sequence of ints, checked."""
+    if isinstance(shape, np.ndarray | jax.Array) or type(shape) is Tracer:
+        shape = static_value(operation, "the shape", shape)
+        shape = np.asarray(shape).tolist()
+    sizes: Sequence[Any] = shape if isinstance(shape, Sequence) else (shape,)
+    if isinstance(shape, str):
+        raise FunctransTypeError(f"{operation}: a shape is an int or a sequence of ints, got {describe(shape)}")
+    result: list[int] = []
+    for n in sizes:
+        try:
+            size = operator.index(static_value(operation, "a size of the shape", n))
+        except TypeError as error:
+            if type(n) is Tracer:
+                raise
+            raise FunctransTypeError(
+                f"{operation}: a shape is an int or a sequence of ints, got {describe(n)} in {describe(shape)}"
+            ) from error
+        result.append(size)
+    return tuple(result)
+
+
+def refuse_out(operation: str, out: Any) -> None:
+    """Refuse NumPy's ``out=``: results are new arrays."""
+    if out is not None:
+        raise NotImplementedError(
+            f"{operation}: out= is not supported, because arrays are immutable; use the returned array."
+        )
+
