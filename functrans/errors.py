@@ -9,6 +9,7 @@
      │   └─ NotLinearError                        a rule that must be linear is not
      ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
      ├─ FunctransIndexError (IndexError)          wrong index
+     ├─ FunctransRuntimeError (RuntimeError)      an array that is gone, a device that failed
      ├─ EscapedTracerError (RuntimeError)         a tracer outlived its trace or changed thread
      ├─ MissingRuleError (NotImplementedError)    a primitive lacks the rule that a transform asked for
      └─ InternalError (AssertionError)            a malformed jaxpr: a fault of a rule or of functrans
@@ -53,6 +54,10 @@ class TracerArrayConversionError(ConcretizationError):
 
 class NotLinearError(FunctransTypeError):
     """A function that has to be linear in its argument is not."""
+
+
+class FunctransRuntimeError(FunctransError, RuntimeError):
+    """A value can no longer be used: a donated array, a device that failed."""
 
 
 class EscapedTracerError(FunctransError, RuntimeError):

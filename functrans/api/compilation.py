@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from functrans.api.differentiation import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
-from functrans.trace.frames import here
+from functrans.trace.frames import filter_traceback, here
 from functrans.trace.replay import replay
 from functrans.xla import execute, jaxlib_compat
 
@@ -38,12 +40,22 @@ class Callee:
         self.program: execute.Program | None = None
 
 
+_alive: weakref.WeakSet[JitSettings] = weakref.WeakSet()
+
+
+def clear() -> None:
+    """Forget what every jitted function has traced and compiled."""
+    jaxlib_compat.clear_all()
+    for settings in list(_alive):
+        settings.traces.clear()
+
+
 class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
         "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames", "static_argnums",
-        "traces",
+        "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +68,7 @@ class JitSettings:
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline = keep_unused, inline
         self.traces: OrderedDict[Any, Callee] = OrderedDict()
+        _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
 
@@ -154,21 +167,60 @@ class JitSettings:
         outs = replay(callee.jaxpr, operands) if self.inline else bind_all(Call(callee.jaxpr, self.name), operands)
         return tree_unflatten(callee.out_tree, outs)
 
-    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any, list[bool]]:
-        """The call outside of any trace: results, the callee, its program and which leaves are donated."""
+    def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
+        """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
+        if state.builder is not None:
+            return self.stage_call(args, kwargs), None, False
+        return self.run(args, kwargs)
+
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
+        """The call outside of any trace: results, and the record by which C++ runs this signature from now on."""
         leaves, tree, static = self.split(args, kwargs)
         for x in leaves:
             if type(x) is Tracer:
                 raise escaped(x)
         callee = self.callee(self.types(leaves), tree, static)
-        donated = self.donated(args, kwargs)
-        if callee.program is None:
+        program = callee.program
+        if program is None:
+            donated = self.donated(args, kwargs)
             reason = f"the first call of {self.name}" if len(self.traces) == 1 else self.reason(list(self.traces))
-            callee.program = execute.program(
-                callee.jaxpr, self.name, reason, donated=(False,) * len(callee.captured) + tuple(donated), jit=True
+            callee.captured = [on_device(x) for x in callee.captured]
+            callee.program = program = execute.program(
+                callee.jaxpr, self.name, reason, (False,) * len(callee.captured) + tuple(donated), True, self.keep_unused
             )
-        flat = callee.program(*callee.captured, *leaves)
-        return tree_unflatten(callee.out_tree, flat), callee, callee.program, donated
+        flat = program(*callee.captured, *leaves)
+        return tree_unflatten(callee.out_tree, flat), self.record(callee, program, leaves), False
+
+    def record(self, callee: Callee, program: execute.Program, leaves: Sequence[Any]) -> Any:
+        """What C++ needs to run the executable itself; None where the call has to come back to Python."""
+        if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
+            return None
+        arrays = [x for x in (*callee.captured, *leaves) if isinstance(x, jax.Array)]
+        if arrays and jaxlib_compat.placement(arrays) != program.device:
+            return None
+        jaxpr = callee.jaxpr
+        kept = [i in set(program.kept) for i in range(len(jaxpr.inputs))] if program.kept is not None else None
+        committed = any(getattr(x, "committed", False) for x in arrays)
+        found = jaxlib_compat.fast_path_record(
+            program.executable, callee.out_tree, jaxpr.in_types, jaxpr.out_types, program.device, kept, committed
+        )
+        return found._replace(const_args=callee.captured)
+
+    def explain(self, error: ValueError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
+        """The C++ dispatcher's complaint about static or donated arguments in words that name the argument."""
+        try:
+            leaves, _, _ = self.split(args, kwargs)
+        except FunctransValueError as unhashable:
+            return filter_traceback(unhashable)  # type: ignore[return-value]
+        arrays = [x for x in leaves if isinstance(x, jax.Array)]
+        if any(x.is_deleted() for x in arrays):
+            gone = next(x for x in arrays if x.is_deleted())
+            return FunctransRuntimeError(
+                f"an argument of jitted {self.name}, an array {type_of(gone)}, was donated to an earlier call and its memory "
+                f"has been reused, at {here()}\nUse the result of that call instead, or leave the argument out of "
+                "donate_argnums."
+            )
+        return filter_traceback(error)  # type: ignore[return-value]
 
     def reason(self, keys: list[Any]) -> str:
         """Why a signature was new, in words."""
@@ -266,18 +318,32 @@ def jit(
     return compiled_function(settings)
 
 
+def on_device(x: Any) -> Any:
+    """A captured value as a device array: it is an argument of every call (NumPy data is copied as it is now)."""
+    if isinstance(x, jax.Array):
+        return x
+    type_ = type_of(x)
+    return jaxlib_compat.put(x, type_, jaxlib_compat.default_device())
+
+
 def compiled_function(settings: JitSettings) -> Any:
-    """The callable that users get."""
+    """The callable that users get: the C++ dispatcher."""
+    key = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
+    dispatcher = jaxlib_compat.jit_function(
+        settings.name, settings.fun, settings.miss, settings.static_argnums, settings.static_argnames, key, filter_traceback
+    )
+    functools.update_wrapper(dispatcher, settings.fun)
+    if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
+        return dispatcher
 
     @functools.wraps(settings.fun)
-    @api_boundary
     def jitted(*args: Any, **kwargs: Any) -> Any:
-        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
-            return settings.fun(*args, **kwargs)
-        if state.builder is not None:
-            return settings.stage_call(args, kwargs)
-        return settings.miss(args, kwargs)[0]
+        try:
+            return dispatcher(*args, **kwargs)
+        except ValueError as error:
+            raise settings.explain(error, args, kwargs) from None
 
+    jitted.clear_cache = dispatcher.clear_cache if hasattr(dispatcher, "clear_cache") else None  # type: ignore[attr-defined]
     return jitted
 
 
@@ -332,7 +398,7 @@ def make_jaxpr(
 
 def shape_struct(t: ArrayType) -> jax.ShapeDtypeStruct:
     """A type as jax.ShapeDtypeStruct."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)
+    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)  # type: ignore[no-untyped-call]
 
 
 @api_boundary
@@ -355,4 +421,3 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return tree_unflatten(staged.out_tree, [shape_struct(t) for t in staged.jaxpr.out_types])
 
 
-disable_jit = jax.disable_jit

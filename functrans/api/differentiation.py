@@ -17,6 +17,7 @@ from functrans.api.staging import (
     argument_type,
     stage,
     tree_flatten,
+    tree_structure,
     tree_unflatten,
 )
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -35,12 +36,12 @@ from functrans.ops.structural import convert, full, scalar_literal
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import here
 from functrans.trace.primitive import Linear
+from functrans.trace.replay import replay
 from functrans.transform.jvp import instantiate_zero
 from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose, transpose_jaxpr
-from functrans.trace.replay import replay
 from functrans.xla import execute
 
 _REMEDY = ""
@@ -100,11 +101,12 @@ def grad(
     >>> float(ft.grad(lambda x: x * x + x)(3.0))
     7.0
     """
-    inner = value_and_grad(fun, argnums, has_aux, holomorphic, allow_int, _name="grad")
+    evaluate = _value_and_gradient(fun, argnums, has_aux, holomorphic, allow_int, "grad")
 
     @functools.wraps(fun)
+    @api_boundary
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, gradients = inner(*args, **kwargs)
+        value, gradients = evaluate(args, kwargs)
         return (gradients, value[1]) if has_aux else gradients
 
     return gradient
@@ -116,8 +118,6 @@ def value_and_grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
-    *,
-    _name: str = "value_and_grad",
 ) -> Callable[..., Any]:
     """A function that evaluates ``fun`` and its gradient; arguments as for ``grad``.
 
@@ -129,13 +129,30 @@ def value_and_grad(
     >>> float(value), float(slope)
     (12.0, 7.0)
     """
-    check_callable(fun, _name)
-    single = isinstance(argnums, int)
-    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    evaluate = _value_and_gradient(fun, argnums, has_aux, holomorphic, allow_int, "value_and_grad")
 
     @functools.wraps(fun)
     @api_boundary
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        return evaluate(args, kwargs)
+
+    return value_and_gradient
+
+
+def _value_and_gradient(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int],
+    has_aux: bool,
+    holomorphic: bool,
+    allow_int: bool,
+    _name: str,
+) -> Callable[[tuple[Any, ...], dict[str, Any]], tuple[Any, Any]]:
+    """(args, kwargs) -> (value, gradient); ``_name`` is the function the user called."""
+    check_callable(fun, _name)
+    single = isinstance(argnums, int)
+    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def evaluate(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         indices = check_argnums(wanted, args, _name, fun)
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
@@ -165,7 +182,7 @@ def value_and_grad(
         value = tree_unflatten(staged.out_tree, results[:count])
         return value, gradients
 
-    return value_and_gradient
+    return evaluate
 
 
 def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
@@ -345,7 +362,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     if not has_aux:
         return value, tree_unflatten(out_tree, out_slopes)
     value, aux = value
-    return value, tree_unflatten(jax.tree_util.tree_structure(value), out_slopes), aux
+    return value, tree_unflatten(tree_structure(value), out_slopes), aux
 
 
 def jvp_signature(jaxpr: Jaxpr, mask: Sequence[bool]) -> Jaxpr:
@@ -355,7 +372,7 @@ def jvp_signature(jaxpr: Jaxpr, mask: Sequence[bool]) -> Jaxpr:
     if known is None:
         extra = [type(v)(-1, v.type) for v, m in zip(jaxpr.inputs, mask, strict=True) if m]
         known = jaxpr.memo[key] = Jaxpr([*jaxpr.inputs, *extra], jaxpr.equations, jaxpr.outputs)
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def split_aux(result: Any, what: str, sizes: list[int]) -> Any:
@@ -365,7 +382,7 @@ def split_aux(result: Any, what: str, sizes: list[int]) -> Any:
             f"with has_aux=True the function given to {what} must return a pair (result, auxiliary), it returned "
             f"{describe(result)} at {here()}"
         )
-    sizes.append(jax.tree_util.tree_structure(result[0]).num_leaves)
+    sizes.append(tree_structure(result[0]).num_leaves)
     return result
 
 
@@ -525,7 +542,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
             keep = [a for a, nz in zip(range(len(out_types)), nonzero, strict=True) if nz]
             linear = Jaxpr(linear.inputs, linear.equations, [o for o, i in zip(linear.outputs, keep, strict=True) if i < first])
         nonzero, out_types = nonzero[:first], out_types[:first]
-        out_tree = jax.tree_util.tree_structure(value)
+        out_tree = tree_structure(value)
     function = LinearMap(direction, linear, residuals, nonzero, tree, tuple(types), out_tree, tuple(out_types))
     return (value, function, aux) if has_aux else (value, function)
 

@@ -20,15 +20,16 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
-from functrans.ops.structural import BroadcastInDim
+from functrans.optimise.segments import literals_to_inputs
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import filter_traceback, here
 from functrans.xla import execute, jaxlib_compat
 
 F = TypeVar("F", bound=Callable[..., Any])
-tree_flatten = jax.tree_util.tree_flatten
-tree_unflatten = jax.tree_util.tree_unflatten
-_CAPACITY = 2048
+tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
+tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
+tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
+_CAPACITY = 512
 
 
 def api_boundary(function: F) -> F:
@@ -61,7 +62,7 @@ def argument_type(x: Any, what: str) -> ArrayType:
             f"{what} is {describe(x)}, which is not a number or an array. At {here()}\n"
             "Mark it static (static_argnums), close over it, or register its class as a pytree."
         ) from None
-    if isinstance(x, np.ndarray | np.generic) and x.dtype != type_.dtype and x.dtype != float0:
+    if type(x) is np.ndarray and x.dtype != type_.dtype and x.dtype != float0:
         warn_narrowing(x.dtype, what)
     return type_
 
@@ -160,45 +161,21 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
 
 def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) -> tuple[Jaxpr, tuple[int, ...]]:
     """The program with the ``dynamic`` literals as inputs behind the captured ones, and which captures it keeps."""
-    atoms = [a.var if type(a) is Tracer else a for a in outputs]
+    atoms = [a.variable if type(a) is Tracer else a for a in outputs]
     equations: Sequence[Equation] = builder.equations
     new_inputs: list[Var] = []
     if dynamic:
-        equations, new_inputs = _literals_to_inputs(builder.equations, set(dynamic))
+        equations, new_inputs = literals_to_inputs(builder.equations, set(dynamic))
     kept_equations, live = live_equations(equations, atoms)
     variables: list[Var] = []
     kept: list[int] = []
     for i, x in enumerate(builder.captured):
-        var = builder.captures[id(x)].var
+        var = builder.captures[id(x)].variable
         if var in live:
             kept.append(i)
             variables.append(var)
-    inputs = [*variables, *new_inputs, *[t.var for t in builder.inputs]]
+    inputs = [*variables, *new_inputs, *[t.variable for t in builder.inputs]]
     return Jaxpr(inputs, kept_equations, atoms), tuple(kept)
-
-
-def _literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tuple[list[Equation], list[Var]]:
-    place = 0
-    new_inputs: list[Var] = []
-    result: list[Equation] = []
-    for eqn in equations:
-        ins = list(eqn.inputs)
-        for i, a in enumerate(ins):
-            if type(a) is not Literal:
-                continue
-            if place in dynamic:
-                var = Var(-1, a.type)
-                new_inputs.append(var)
-                shape = eqn.outputs[0].type.shape
-                if getattr(eqn.op, "broadcasts_literals", False) and shape:
-                    spread = Var(-1, a.type.update(shape=shape))
-                    result.append(Equation(BroadcastInDim(shape, ()), (var,), (spread,), eqn.where))
-                    ins[i] = spread
-                else:
-                    ins[i] = var
-            place += 1
-        result.append(eqn if ins == list(eqn.inputs) else Equation(eqn.op, ins, eqn.outputs, eqn.where))
-    return result, new_inputs
 
 
 def apply(

@@ -6,10 +6,18 @@ import functools
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from jax.tree_util import keystr, tree_flatten_with_path, tree_map, tree_structure
+from jax.tree_util import keystr, tree_flatten_with_path, tree_map
 
 from functrans.api.differentiation import check_callable, function_name
-from functrans.api.staging import api_boundary, apply, argument_type, stage, tree_flatten, tree_unflatten
+from functrans.api.staging import (
+    api_boundary,
+    apply,
+    argument_type,
+    stage,
+    tree_flatten,
+    tree_structure,
+    tree_unflatten,
+)
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, array_type, describe
@@ -141,7 +149,7 @@ def batched_signature(jaxpr: Jaxpr, size: int, places: tuple[int | None, ...]) -
             shape = v.type.shape
             inputs.append(v if a is None else type(v)(-1, v.type.update(shape=(*shape[:a], size, *shape[a:]))))
         known = jaxpr.memo[key] = Jaxpr(inputs, (), ())
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def to_front(x: Any, axis: int) -> Any:

@@ -79,7 +79,7 @@ def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:
     known = jaxpr.memo.get("axis names")
     if known is None:
         known = jaxpr.memo["axis names"] = frozenset().union(*(eqn.op.axis_names() for eqn in all_equations(jaxpr)))
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def evaluate(jaxpr: Jaxpr, arrays: Sequence[Any]) -> list[Any]:

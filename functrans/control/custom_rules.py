@@ -327,7 +327,7 @@ class CustomPullback(Primitive):
         if known is None:
             known, _ = trace(lambda *xs: self._fill(program, has, xs), program.in_types, "the pushforward of a pullback")
             self.backward.memo["pushforward"] = known
-        return known  # type: ignore[no-any-return]
+        return known
 
     def _fill(self, program: Jaxpr, has: Sequence[bool], inputs: Sequence[Any]) -> list[Any]:
         outs = iter(replay(program, inputs))

@@ -1,1 +1,3 @@
 """The intermediate form: types, programs, their checker and their printer."""
+
+from functrans.ir import show as show  # gives Jaxpr its text

@@ -136,10 +136,10 @@ class Jaxpr:
         number: dict[Var, int] = {v: i for i, v in enumerate(self.inputs)}
         rows: list[tuple[Any, ...]] = []
         for eqn in self.equations:
-            rows.append((eqn.op, *[number[a] if type(a) is Var else a for a in eqn.inputs]))  # type: ignore[index]
+            rows.append((eqn.op, *[number[a] if type(a) is Var else a for a in eqn.inputs]))
             for v in eqn.outputs:
                 number[v] = len(number)
-        outs = [number[a] if type(a) is Var else a for a in self.outputs]  # type: ignore[index]
+        outs = [number[a] if type(a) is Var else a for a in self.outputs]
         return (self.in_types, tuple(rows), tuple(outs))
 
     def __eq__(self, other: object) -> bool:
@@ -147,13 +147,6 @@ class Jaxpr:
 
     def __hash__(self) -> int:
         return self._hash if self._key is not None else hash(self.key) if self.key else 0
-
-    def __str__(self) -> str:
-        from functrans.ir.show import format_jaxpr
-
-        return format_jaxpr(self)
-
-    __repr__ = __str__
 
 
 def subjaxprs(op: Any) -> Iterator[Jaxpr]:

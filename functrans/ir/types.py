@@ -19,6 +19,7 @@ from jax import dtypes as jax_dtypes
 from functrans.errors import FunctransTypeError
 
 Shape = tuple[int, ...]
+issubdtype: Any = jax_dtypes.issubdtype  # type: ignore[attr-defined]
 float0: np.dtype[Any] = np.dtype(jax_dtypes.float0)
 bfloat16: np.dtype[Any] = np.dtype(jax_dtypes.bfloat16)
 _BOOL = np.dtype(np.bool_)
@@ -108,7 +109,7 @@ def x64_enabled() -> bool:
     return bool(_X64.jax_enable_x64)  # type: ignore[attr-defined]
 
 
-_NARROW = {
+_NARROW: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32),
     np.dtype(np.uint64): np.dtype(np.uint32), np.dtype(np.complex128): np.dtype(np.complex64),
 }  # fmt: skip
@@ -121,19 +122,20 @@ def canonical_dtype(dtype: Any) -> np.dtype[Any]:
             dtype = dtype.dtype
         if isinstance(dtype, type) and issubclass(dtype, int | float | complex) and not issubclass(dtype, np.generic):
             return scalar_type(dtype).dtype
-        if jax_dtypes.issubdtype(dtype, jax_dtypes.extended):
+        if issubdtype(dtype, jax_dtypes.extended):
             return dtype  # type: ignore[no-any-return]
         dtype = np.dtype(dtype)
-    return dtype if x64_enabled() else _NARROW.get(dtype, dtype)
+    found: np.dtype[Any] = dtype
+    return found if x64_enabled() else _NARROW.get(found, found)
 
 
 _narrowing_warned = False
 
 
 def warn_narrowing(dtype: np.dtype[Any], what: str) -> None:
-    """Say once in a process that 64-bit data is narrowed, and how to keep it."""
+    """Say once in a process that 64-bit floating data is narrowed, and how to keep it."""
     global _narrowing_warned
-    if not _narrowing_warned:
+    if not _narrowing_warned and dtype.kind in "fc":
         _narrowing_warned = True
         warnings.warn(
             f"{what} has dtype {dtype.name} and is narrowed to {_NARROW[dtype].name}, because 64-bit types are off. "
@@ -184,7 +186,8 @@ def type_of(x: Any) -> ArrayType:
     if isinstance(x, jax.ShapeDtypeStruct):
         return array_type(tuple(x.shape), canonical_dtype(x.dtype), bool(getattr(x, "weak_type", False)))
     if isinstance(x, bool | int | float | complex):
-        return type_of(next(t for t in (bool, int, float, complex) if isinstance(x, t))(x))
+        kind = next(t for t in (bool, int, float, complex) if isinstance(x, t))
+        return scalar_type(kind)
     raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
 
 
@@ -208,7 +211,7 @@ def tangent_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 @functools.lru_cache(maxsize=256)
 def is_differentiable(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype have tangents other than float0."""
-    return bool(jax_dtypes.issubdtype(dtype, np.inexact))
+    return bool(issubdtype(dtype, np.inexact))
 
 
 def tangent_type(type_: ArrayType) -> ArrayType:

@@ -6,6 +6,7 @@ name, its NumPy reference and the partial derivative for each operand; the famil
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -171,8 +172,15 @@ def binary(op: Primitive, x: Any, y: Any) -> Any:
             if x.type is y.type:
                 return bind(op, x, y)
         elif type(y) is float and x.type.dtype.kind == "f":
+            if y != 0.0:  # 0.0 and -0.0 are equal keys and different literals
+                return bind(op, x, _float_literal(y, x.type.dtype, x.type.weak_type))
             return bind(op, x, Literal(y, array_type((), x.type.dtype, x.type.weak_type)))
     return bind(op, *align(op, x, y))
+
+
+@functools.lru_cache(maxsize=4096)
+def _float_literal(value: float, dtype: np.dtype[Any], weak_type: bool) -> Literal:
+    return Literal(value, array_type((), dtype, weak_type))
 
 
 def literal_value(x: Any) -> Any:

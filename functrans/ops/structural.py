@@ -1,13 +1,13 @@
 """Operations that rearrange or retype elements, and their adjoint, the sum: all linear.
 
-``broadcast_in_dim``, ``reshape``, ``transpose``, ``reduce_sum``, ``convert_element_type``, ``stop_gradient``.
+``broadcast_in_dim``, ``reshape``, ``transpose``, ``reduce_sum``, ``convert_element_type``, ``stop_gradient``; and ``iota``.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.primitive import Primitive
 
 Axes = tuple[int, ...]
+Names: TypeAlias = Sequence[str]  # of values in StableHLO, as ``lower`` receives them
+Types: TypeAlias = Sequence[ArrayType]
 
 
 class LinearUnary(Primitive):
@@ -56,9 +58,7 @@ class BroadcastInDim(LinearUnary):
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return broadcast_in_dim(operands[0], (size, *self.shape), (0, *[d + 1 for d in self.dims])), True
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         dims = ", ".join(map(str, self.dims))
         return emitter.op(f"stablehlo.broadcast_in_dim {operands[0]}, dims = [{dims}]", in_types, out_types[0])
 
@@ -82,9 +82,7 @@ class Reshape(LinearUnary):
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reshape(operands[0], (size, *self.shape)), True
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(f"stablehlo.reshape {operands[0]}", in_types, out_types[0])
 
 
@@ -107,9 +105,7 @@ class Transpose(LinearUnary):
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return transpose(operands[0], (0, *[p + 1 for p in self.permutation])), True
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         dims = ", ".join(map(str, self.permutation))
         return emitter.op(f"stablehlo.transpose {operands[0]}, dims = [{dims}]", in_types, out_types[0])
 
@@ -135,9 +131,7 @@ class ReduceSum(LinearUnary):
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reduce_sum(operands[0], tuple(a + 1 for a in self.axes)), True
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.reduce("add", operands[0], emitter.scalar(0, in_types[0]), self.axes, in_types[0], out_types[0])
 
 
@@ -166,9 +160,7 @@ class ConvertElementType(Primitive):
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         source, to = in_types[0].dtype, self.to
         name = operands[0]
         if source == to:
@@ -204,13 +196,42 @@ class StopGradient(Primitive):
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         return operands[0]
 
 
 STOP_GRADIENT = StopGradient()
+
+
+class Iota(Primitive):
+    """0, 1, 2 ... along one axis."""
+
+    dtype: np.dtype[Any]
+    shape: Shape
+    dimension: int
+
+    def infer(self) -> ArrayType:
+        if not 0 <= self.dimension < len(self.shape):
+            raise FunctransValueError(f"iota: dimension {self.dimension} is not an axis of an array of shape {self.shape}")
+        return array_type(self.shape, self.dtype, False)
+
+    def impl(self) -> Any:
+        numbers = np.arange(self.shape[self.dimension]).astype(self.dtype)
+        shape = [-1 if i == self.dimension else 1 for i in range(len(self.shape))]
+        return np.broadcast_to(numbers.reshape(shape), self.shape)
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.raw(f"stablehlo.iota dim = {self.dimension} : {emitter.text(out_types[0])}")
+
+
+def iota(dtype: Any, size: int) -> Any:
+    """0, 1 ... size - 1."""
+    return broadcasted_iota(dtype, (size,), 0)
+
+
+def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
+    """0, 1, 2 ... along the axis ``dimension`` of an array of this shape."""
+    return bind(Iota(canonical_dtype(dtype), tuple(shape), int(dimension)))
 
 
 def compare_kind(dtype: np.dtype[Any]) -> str:
@@ -245,6 +266,17 @@ def broadcast(operand: Any, sizes: Sequence[int]) -> Any:
     """New leading axes of these sizes."""
     shape = type_of(operand).shape
     return broadcast_in_dim(operand, (*sizes, *shape), tuple(range(len(sizes), len(sizes) + len(shape))))
+
+
+def spread(operand: Any, size: int) -> Any:
+    """The operand repeated along a new mapped axis 0."""
+    shape = type_of(operand).shape if type(operand) is not Literal else ()
+    return broadcast_in_dim(operand, (size, *shape), tuple(range(1, len(shape) + 1)))
+
+
+def zeros_like(x: Any) -> Any:
+    """An array of zeros of the type of x (anything with a shape and a dtype)."""
+    return full(x.shape, 0, x.dtype)
 
 
 def full(shape: Sequence[int], value: Any, dtype: Any = None) -> Any:
@@ -329,7 +361,8 @@ def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype (strong)."""
-    return convert(operand, canonical_dtype(new_dtype), False)
+    out = convert(operand, canonical_dtype(new_dtype), False)
+    return bind(BroadcastInDim((), ()), out) if type(out) is Literal else out  # users see arrays, not literals
 
 
 def stop_gradient(x: Any) -> Any:

@@ -16,11 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.errors import EscapedTracerError, FunctransTypeError, InternalError
+from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, type_of, x64_enabled
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, scalar_type, type_of, warn_narrowing, x64_enabled
 from functrans.trace.frames import describe_place, where
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Linear, Primitive
 
 
 class _ThreadState(threading.local):
@@ -31,6 +31,7 @@ class _ThreadState(threading.local):
         self.where: Where = None  # set while a transform re-emits an equation: its user line is kept
         self.axes: dict[Any, int] = {}  # mapped axis names in scope and their sizes
         self.restart_gc = False
+        self.marker: object = None
 
 
 state = _ThreadState()
@@ -42,15 +43,15 @@ class Tracer:
     The operators and methods of an array are installed by functrans.numpy.array_methods.
     """
 
-    __slots__ = ("__weakref__", "builder", "type", "var")
+    __slots__ = ("__weakref__", "builder", "type", "variable")
 
     builder: Builder
     type: ArrayType
-    var: Var
+    variable: Var
 
     def __init__(self, builder: Builder, var: Var, type: ArrayType) -> None:
         self.builder = builder
-        self.var = var
+        self.variable = var
         self.type = type
 
     @property
@@ -121,8 +122,7 @@ class Builder:
             if gc.isenabled():
                 gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
                 state.restart_gc = True
-            for hook in _open_hooks:
-                hook(True)
+            state.marker = _trace_opens()
         self.thread = threading.get_ident()
         self.open = True
         state.builder = self
@@ -139,8 +139,7 @@ class Builder:
         self.tracers = []
         self.callees = {}
         if self.parent is None:
-            for hook in _open_hooks:
-                hook(False)
+            _trace_closes(state.marker)
             if state.restart_gc:
                 state.restart_gc = False
                 gc.enable()
@@ -159,7 +158,7 @@ class Builder:
         tracer = self.new_var(type, None)
         self.inputs.append(tracer)
         if value is not None:
-            self.values[tracer.var.id] = value
+            self.values[tracer.variable.id] = value
         return tracer
 
     def lift(self, x: Any) -> Tracer:
@@ -175,10 +174,12 @@ class Builder:
             type_ = x.type
         else:
             type_ = type_of(x)
+            if kind is np.ndarray and x.dtype != type_.dtype:
+                warn_narrowing(x.dtype, f"the array of shape {x.shape} used at {describe_place(where())}")
         tracer = self.new_var(type_, None)
         self.captured.append(x)
         self.captures[id(x)] = tracer
-        self.values[tracer.var.id] = x
+        self.values[tracer.variable.id] = x
         self.skeleton.append(type_)
         return tracer
 
@@ -197,20 +198,20 @@ class Builder:
         return (
             tuple([t.type for t in self.inputs]),
             tuple(self.skeleton),
-            tuple([a.var.id if type(a) is Tracer else a for a in outputs]),
+            tuple([a.variable.id if type(a) is Tracer else a for a in outputs]),
         )
 
     def finish(self, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
         """The program, dead code removed, and the values captured, which are its leading inputs."""
-        atoms = [a.var if type(a) is Tracer else a for a in outputs]
+        atoms = [a.variable if type(a) is Tracer else a for a in outputs]
         kept, live = live_equations(self.equations, atoms)
         captured, variables = [], []
         for x in self.captured:
-            var = self.captures[id(x)].var
+            var = self.captures[id(x)].variable
             if var in live:
                 captured.append(x)
                 variables.append(var)
-        return Jaxpr([*variables, *[t.var for t in self.inputs]], kept, atoms), captured
+        return Jaxpr([*variables, *[t.variable for t in self.inputs]], kept, atoms), captured
 
     def output(self, x: Any) -> Any:
         """A value that the traced function returned, as a Tracer of this builder or a Literal."""
@@ -219,6 +220,11 @@ class Builder:
             return x if x.builder is self else self.lift(x)
         if kind is Literal:
             return x
+        if kind is Linear:
+            raise NotLinearError(
+                f"a program that has to be linear multiplies, divides or otherwise combines its linear inputs, at "
+                f"{describe_place(state.where or where())}\nOnly sums, scalings by other values and rearrangements are linear."
+            )
         if kind in _PYTHON_SCALARS:
             return Literal(x, type_of(x))
         if isinstance(x, np.generic):
@@ -228,13 +234,25 @@ class Builder:
         return Literal(*_scalar(x))
 
 
-_open_hooks: list[Callable[[bool], None]] = []  # called when a thread's outermost builder opens and closes
+def _nothing(*_: object) -> None:
+    """Before an execution engine is installed."""
+
+
+_trace_opens: Callable[[], object] = _nothing  # called when a thread's outermost builder opens, and
+_trace_closes: Callable[[object], object] = _nothing  # with its answer when that builder closes
+
+
+def set_trace_marker(opens: Callable[[], object], closes: Callable[[object], object]) -> None:
+    """Install what tells the dispatcher that a trace is open, so that calls of jitted functions are staged."""
+    global _trace_opens, _trace_closes
+    _trace_opens, _trace_closes = opens, closes
 
 
 def _scalar(x: Any) -> tuple[Any, ArrayType]:
     for kind in _PYTHON_SCALARS:
         if isinstance(x, kind):
-            return kind(x), type_of(kind(x))
+            convert: Any = kind
+            return convert(x), scalar_type(kind)
     raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
 
 
@@ -248,7 +266,7 @@ def literal(value: Any, dtype: np.dtype[Any] | None = None, weak_type: bool = Fa
 def escaped(x: Tracer) -> EscapedTracerError:
     """The error for a tracer met outside its trace."""
     owner = x.builder
-    producer = owner.producers[x.var.id] if x.var.id < len(owner.producers) else None
+    producer = owner.producers[x.variable.id] if x.variable.id < len(owner.producers) else None
     made = f"made at {describe_place(producer.where)}" if producer is not None else "an argument or captured value"
     what = f"a traced value of type {x.type} from {owner.purpose} ({made})"
     if owner.open and owner.thread != threading.get_ident():
@@ -297,7 +315,7 @@ def _emit(op: Primitive, operands: Sequence[Any]) -> tuple[Builder, tuple[Any, .
         if kind is Tracer:
             if x.builder is not builder:
                 x = builder.lift(x)
-            var = x.var
+            var = x.variable
             atoms.append(var)
             key.append(var.id)
             types.append(x.type)
@@ -307,7 +325,7 @@ def _emit(op: Primitive, operands: Sequence[Any]) -> tuple[Builder, tuple[Any, .
             if kind is not Literal:
                 x = builder.output(x)
                 if type(x) is Tracer:
-                    var = x.var
+                    var = x.variable
                     atoms.append(var)
                     key.append(var.id)
                     types.append(x.type)
@@ -342,7 +360,10 @@ def bind(op: Primitive, *operands: Any) -> Any:
     found = builder.cons.get(key)
     if found is not None:
         return found
-    out_type = op.infer(*types)
+    try:
+        out_type = op.infer(*types)
+    except FunctransError as error:
+        raise located(error, state.where or where(2)) from None
     producers = builder.producers
     var = Var(len(producers), out_type)
     eqn = Equation(op, atoms, (var,), state.where or where(2))
@@ -376,9 +397,13 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
         return list(found)
     outs: list[Any] = []
     eqn = Equation(op, atoms, (), state.where or where(2))
-    for type_ in op.infer(*types):
+    try:
+        out_types = op.infer(*types)
+    except FunctransError as error:
+        raise located(error, eqn.where) from None
+    for type_ in out_types:
         outs.append(builder.new_var(type_, eqn))
-    eqn.outputs = tuple([t.var for t in outs])
+    eqn.outputs = tuple([t.variable for t in outs])
     builder.equations.append(eqn)
     if bare is None:
         builder.skeleton.append(key)
@@ -387,6 +412,13 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     if not op.effectful:
         builder.cons[key] = tuple(outs)
     return outs
+
+
+def located(error: FunctransError, place: Where) -> FunctransError:
+    """The error with the user's line in its text."""
+    if place is not None and error.args and "\n    at " not in str(error):
+        error.args = (f"{error.args[0]}\n    at {describe_place(place)}", *error.args[1:])
+    return error
 
 
 def _remember_literals(builder: Builder, bare: list[Any]) -> None:
@@ -419,12 +451,13 @@ def set_operation_runner(runner: Callable[[Primitive, Sequence[Any]], Any]) -> N
 
 def producer_of(x: Any) -> Equation | None:
     """The equation that made a traced value; None for inputs and concrete values."""
-    return x.builder.producers[x.var.id] if type(x) is Tracer else None
+    return x.builder.producers[x.variable.id] if type(x) is Tracer else None
 
 
-def tracer_for(x: Tracer, var: Var) -> Tracer:
+def tracer_for(x: Tracer, var: Any) -> Tracer:
     """The tracer of a variable of the same builder as ``x``."""
-    return x.builder.tracers[var.id]
+    tracer: Tracer = x.builder.tracers[var.id]
+    return tracer
 
 
 __all__ = [

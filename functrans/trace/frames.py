@@ -53,7 +53,7 @@ def line_of(place: Where) -> int | None:
     code, offset = place
     for start, end, line in code.co_lines():
         if start <= offset < end:
-            return line if line is not None else code.co_firstlineno
+            return int(line if line is not None else code.co_firstlineno)
     return int(code.co_firstlineno)
 
 

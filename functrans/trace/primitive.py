@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, NoReturn, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 import numpy as np
 
@@ -97,14 +97,14 @@ class Primitive(metaclass=_PrimitiveMeta):
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (type(self) is type(other) and self._key() == other._key())  # type: ignore[attr-defined]
+        return self is other or (type(self) is type(other) and self._key() == other._key())
 
     def __hash__(self) -> int:
         cached = self.__dict__.get("_hash_value")
         if cached is None:
             cached = hash(self._key())
             object.__setattr__(self, "_hash_value", cached)
-        return cached  # type: ignore[no-any-return]
+        return cached
 
     def _key(self) -> tuple[Any, ...]:
         key = self.__dict__.get("_key_value")
@@ -112,7 +112,7 @@ class Primitive(metaclass=_PrimitiveMeta):
             values = [getattr(self, f.name) for f in dataclasses.fields(self)]  # type: ignore[arg-type]
             key = (type(self), *[v if isinstance(v, _SIMPLE) else (type(v), scalar_bits(v)) for v in values])
             object.__setattr__(self, "_key_value", key)
-        return key  # type: ignore[no-any-return]
+        return key
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name."""
@@ -126,13 +126,23 @@ class Primitive(metaclass=_PrimitiveMeta):
 
     # -- rules ----------------------------------------------------------------------------------------------------
 
-    def infer(self, *types: ArrayType) -> Any:
-        """Types of the operands -> type of the result (a list of them where ``multiple``)."""
-        self.missing("infer", "tracing")
+    if TYPE_CHECKING:  # a subclass names its operands: def infer(self, x: ArrayType, y: ArrayType) -> ArrayType
+        infer: Callable[..., Any]
+        impl: Callable[..., Any]
+        transpose: Callable[..., Sequence[Any]]
+    else:
 
-    def impl(self, *arrays: Any) -> Any:
-        """The operation on NumPy arrays: the reference that the tests hold every other rule against."""
-        self.missing("impl", "evaluation by NumPy")
+        def infer(self, *types):
+            """Types of the operands -> type of the result (a list of them where ``multiple``)."""
+            self.missing("infer", "tracing")
+
+        def impl(self, *arrays):
+            """The operation on NumPy arrays: the reference that the tests hold every other rule against."""
+            self.missing("impl", "evaluation by NumPy")
+
+        def transpose(self, cotangent, *operands):
+            """Cotangent of the result -> cotangent (or None) of each operand; linear operands come as ``Linear``."""
+            self.missing("transpose", "reverse mode (grad, vjp, linear_transpose)")
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """(a, T a) -> (b, T b); at least one tangent is not None."""
@@ -143,10 +153,6 @@ class Primitive(metaclass=_PrimitiveMeta):
         if self.holds_jaxprs:
             self.missing("linearize", "reverse mode (grad, vjp, linearize)")
         return self.jvp(primals, tangents)
-
-    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
-        """Cotangent of the result -> cotangent (or None) of each operand; linear operands come as ``Linear``."""
-        self.missing("transpose", "reverse mode (grad, vjp, linear_transpose)")
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""

@@ -54,14 +54,14 @@ def value_of(x: Any) -> Any:
         return x
     builder: Builder = x.builder
     if not builder.open:
-        if x.var.id not in builder.values:
+        if x.variable.id not in builder.values:
             raise escaped(x)
-        return value_of(builder.values[x.var.id])
-    if builder.climbs and x.var.id not in builder.values:
+        return value_of(builder.values[x.variable.id])
+    if builder.climbs and x.variable.id not in builder.values:
         raise _NoValue(builder)
-    if x.var.id not in builder.values:
-        _sweep(builder, x.var)
-    return value_of(builder.values[x.var.id])
+    if x.variable.id not in builder.values:
+        _sweep(builder, x.variable)
+    return value_of(builder.values[x.variable.id])
 
 
 def _sweep(builder: Builder, wanted: Var) -> None:
@@ -113,7 +113,7 @@ def concrete(x: Any) -> Any:
         return np.asarray(x.value, x.type.dtype)
     if type(x) is not Tracer:
         return np.asarray(x)
-    known = x.builder.values.get(x.var.id)
+    known = x.builder.values.get(x.variable.id)
     return None if known is None else concrete(known)
 
 

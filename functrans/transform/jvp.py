@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ir.program import Jaxpr, Var
 from functrans.ops.structural import full
 from functrans.trace.builder import Tracer, state
 from functrans.trace.primitive import Primitive

@@ -82,13 +82,13 @@ def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
         places: dict[Any, int] = {}
         for i, x in enumerate([*inputs, *outs]):
             if type(x) is Tracer:
-                places.setdefault(x.var, i)
+                places.setdefault(x.variable, i)
         extra: list[Any] = []
         sources: list[int] = []
         for r in program.residuals:
-            place = places.get(r.var)
+            place = places.get(r.variable)
             if place is None:
-                place = places[r.var] = len(inputs) + len(outs) + len(extra)
+                place = places[r.variable] = len(inputs) + len(outs) + len(extra)
                 extra.append(r)
             sources.append(place)
         found.append((program, tuple(sources), len(outs)))

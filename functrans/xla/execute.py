@@ -13,9 +13,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from functrans.ir.program import Jaxpr, Literal, all_equations
-from functrans.ir.types import array_type, type_of
-from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner
+import jax
+
+from functrans.errors import FunctransValueError
+from functrans.ir.program import Jaxpr, Literal, Var, all_equations
+from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.optimise.segments import Segment, cut
+from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
@@ -23,8 +27,12 @@ from functrans.xla import jaxlib_compat
 from functrans.xla.lower import lower
 
 logger = logging.getLogger("functrans.compile")
-_CAPACITY = 4096  # executables kept; the least recently used goes first
+_CAPACITY = 1024  # executables kept; the least recently used goes first
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
+
+
+_LONGEST_WHOLE = 600  # equations: beyond this a program stays a chain of segments
+_CALLS_BEFORE_WHOLE = 64
 
 
 class Compilation(NamedTuple):
@@ -42,12 +50,25 @@ _lock = threading.Lock()
 
 
 def compilation_count() -> int:
-    """How many programs have been compiled in this process."""
+    """How many programs have been compiled in this process.
+
+    >>> import functrans as ft
+    >>> before = ft.compilation_count()
+    >>> slopes = [ft.grad(lambda x: x * x)(value) for value in (1.0, 2.0, 3.0)]
+    >>> ft.compilation_count() - before <= 1
+    True
+    """
     return _count
 
 
 def compilation_log() -> list[Compilation]:
-    """The latest compilations (at most 1000), oldest first."""
+    """The latest compilations (at most 1000), oldest first.
+
+    >>> import functrans as ft
+    >>> slope = ft.grad(lambda x: x * x * x)(1.0)
+    >>> ft.compilation_log()[-1].equations > 0
+    True
+    """
     return list(_log)
 
 
@@ -72,19 +93,34 @@ def set_log_compiles(on: bool) -> None:
 
 
 class Program:
-    """A jaxpr that can be called on concrete flat arguments; compiled at its first call."""
+    """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its arguments.
 
-    __slots__ = ("_call", "donated", "jaxpr", "jit", "kept", "name", "reason")
+    An un-jitted program that repeats itself or is very long runs as a chain of segments, until it has been called so
+    often that compiling it whole pays.
+    """
 
-    def __init__(self, jaxpr: Jaxpr, name: str, reason: str, donated: Sequence[bool] = (), jit: bool = False) -> None:
+    __slots__ = ("_call", "_others", "calls", "device", "donated", "executable", "jaxpr", "jit", "kept", "name", "reason")
+
+    def __init__(
+        self,
+        jaxpr: Jaxpr,
+        name: str,
+        reason: str,
+        donated: Sequence[bool] = (),
+        jit: bool = False,
+        keep_unused: bool = False,
+    ) -> None:
         self.jaxpr = jaxpr
         self.name = name
         self.reason = reason
         self.jit = jit  # compiled with XLA's usual passes, whatever the size
         self.donated = tuple(donated)
+        self.device: Any = None
+        self.executable: Any = None
         self._call: Callable[..., Any] | None = None
+        self._others: dict[Any, Callable[..., Any]] = {}  # by device, where arguments live on another one
         used = {a for eqn in jaxpr.equations for a in eqn.inputs} | set(jaxpr.outputs)
-        kept = [i for i, v in enumerate(jaxpr.inputs) if v in used]
+        kept = [i for i, v in enumerate(jaxpr.inputs) if v in used or keep_unused]
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
@@ -92,25 +128,68 @@ class Program:
             args = tuple([args[i] for i in self.kept])
         call = self._call
         if call is None:
-            call = self._compile()
-        return call(*args)  # type: ignore[no-any-return]
+            self.device = jaxlib_compat.placement(args)
+            call = self._call = self._compile(self.device)
+        try:
+            return call(*args)  # type: ignore[no-any-return]
+        except FunctransValueError:
+            device = jaxlib_compat.placement(args)
+            if device == self.device:
+                raise
+            other = self._others.get(device)
+            if other is None:
+                other = self._others[device] = self._compile(device)
+            return other(*args)  # type: ignore[no-any-return]
 
-    def _compile(self) -> Callable[..., Any]:
+    def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
         jaxpr = self.jaxpr
         if self.kept is not None:
             jaxpr = Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
+        segments = None if self.jit or whole else cut(jaxpr)
+        if segments is not None:
+            self.calls = 0
+            return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
-        device = jaxlib_compat.default_device()
-        attributes = [" {jax.buffer_donor = true}" if self._donates(i) else "" for i in self.kept or range(len(jaxpr.inputs))]
+        places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
+        attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
         text = lower(jaxpr, self.name, attributes)
         executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
-        self._call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+        if device == self.device:
+            self.executable = executable
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
-        return self._call
+        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
 
+    def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
+        """One executable a segment, called in order; a value is let go after its last use."""
+        steps = [(program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs) for s in segments]
+        promote = len(jaxpr.equations) <= _LONGEST_WHOLE
+        last: dict[Any, int] = {}
+        for k, (_, ins, _) in enumerate(steps):
+            last.update((a, k) for a in ins if type(a) is Var)
+        for a in jaxpr.outputs:
+            last.pop(a, None)
+        dying: list[list[Any]] = [[] for _ in steps]
+        for a, k in last.items():
+            dying[k].append(a)
 
-    def _donates(self, i: int) -> bool:
-        return i < len(self.donated) and self.donated[i]
+        def call(*args: Any) -> list[Any]:
+            if promote:
+                self.calls += 1
+                if self.calls > _CALLS_BEFORE_WHOLE:
+                    self._call = self._compile(device, whole=True)
+                    return self._call(*args)  # type: ignore[no-any-return]
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, args, strict=True))
+            for (run_segment, ins, outs), dead in zip(steps, dying, strict=True):
+                results = run_segment(*[values[a] if type(a) is Var else a for a in ins])
+                values.update(zip(outs, results, strict=True))
+                for a in dead:
+                    del values[a]
+            return [
+                jaxlib_compat.put(a.value, a.type, device) if type(a) is Literal else as_result(values[a], a.type, device)
+                for a in jaxpr.outputs
+            ]
+
+        return call
 
 
 def is_small(jaxpr: Jaxpr) -> bool:
@@ -122,10 +201,15 @@ _programs: OrderedDict[Any, Program] = OrderedDict()
 
 
 def program(
-    jaxpr: Jaxpr, name: str = "program", reason: str = "a new program", donated: Sequence[bool] = (), jit: bool = False
+    jaxpr: Jaxpr,
+    name: str = "program",
+    reason: str = "a new program",
+    donated: Sequence[bool] = (),
+    jit: bool = False,
+    keep_unused: bool = False,
 ) -> Program:
     """The callable for a jaxpr: equal programs share one executable."""
-    context = (jaxlib_compat.trace_context(), tuple(donated) if any(donated) else (), jit)
+    context = (jaxlib_compat.trace_context(), tuple(donated) if any(donated) else (), jit, keep_unused)
     memo_key = ("program", context)
     known = jaxpr.memo.get(memo_key)
     if known is not None:
@@ -134,7 +218,7 @@ def program(
     with _lock:
         known = _programs.get(key)
         if known is None:
-            known = _programs[key] = Program(jaxpr, name, reason, donated, jit)
+            known = _programs[key] = Program(jaxpr, name, reason, donated, jit, keep_unused)
             if len(_programs) > _CAPACITY:
                 _programs.popitem(last=False)
         else:
@@ -183,6 +267,11 @@ def _operation_program(op: Primitive, operands: Sequence[Any], types: Sequence[A
     return Program(jaxpr, op.name, "an operation on new types")
 
 
+def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
+    """An input that is also an output, as an array."""
+    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_, device)
+
+
 def clear() -> None:
     """Forget every executable."""
     with _lock:
@@ -191,4 +280,5 @@ def clear() -> None:
 
 
 set_operation_runner(run_operation)
+set_trace_marker(jaxlib_compat.tracing_marker.enter, jaxlib_compat.tracing_marker.exit)
 set_program_runner(run)

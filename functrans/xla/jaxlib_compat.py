@@ -1,28 +1,503 @@
-"""Stand-in."""
+"""The one room that knows private names of jax and jaxlib; a new jaxlib breaks this file and no other.
+
+Four services: configuration (what enters JAX's jit key), compilation (StableHLO text to an executable), execution
+(host values and arrays in, ``jax.Array`` out), and the C++ dispatcher behind the public ``jit``. Each name is probed
+once at import by :func:`check_supported`. What belongs to the array class itself is in ``array_patch``.
+
+Differences between versions are branches here: ``array_result_handler`` lost ``_skip_checks`` after jaxlib 0.10.
+"""
+
 from __future__ import annotations
-from typing import Any
-import jax, numpy as np
-from jax.extend import backend as jeb
-from jaxlib import _jax, xla_client as xc
-from jax._src import config
-def trace_context() -> Any: return config.trace_context()
-def default_device() -> Any: return jax.config.jax_default_device or jeb.get_backend().local_devices()[0]
-def compile_text(text: Any, device: Any, *, disable_fusion: bool=False, extra_options: Any={}) -> Any:
-    b = jeb.get_backend()
-    over = dict(extra_options)
-    if disable_fusion: over["xla_disable_hlo_passes"] = "fusion"
-    co = jeb.get_compile_options(1, 1, env_options_overrides=over)
-    return b.compile_and_load(text.encode() if isinstance(text,str) else text, _jax.DeviceList((device,)), co)
-def executor(exe: Any, in_types: Any, out_types: Any, device: Any, name: str) -> Any:
-    sh = jax.sharding.SingleDeviceSharding(device)
-    hs = [xc.array_result_handler(jax.core.ShapedArray(t.shape, t.dtype, weak_type=t.weak_type), sh, False, _skip_checks=True) for t in out_types]
-    def call(*args: Any) -> Any:
-        bufs = []
-        for a, t in zip(args, in_types):
-            if not isinstance(a, jax.Array):
-                a = np.asarray(a, t.dtype)
-                a = xc.batched_device_put(jax.core.ShapedArray(t.shape, t.dtype), sh, [a], [device], False, enable_x64=True)
-            assert a.dtype == t.dtype and a.shape == t.shape, (a, t)
-            bufs.append(a)
-        return exe.execute_sharded(bufs).consume_with_handlers(hs)
+
+import functools
+import types
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental.layout import Format, Layout
+
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.xla.argument_checks import (
+    TypedArray,
+    argument_name,
+    canonical_dtype,
+    describe,
+    device_expression,
+    host_argument,
+    host_array,
+    mismatch,
+)
+
+SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (names and signatures read, not run)"
+
+_PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "jaxlib._jax": (
+        "ArrayImpl._committed",
+        "ArrayImpl._pjrt_layout",
+        "ArrayImpl._sharding",
+        "ArrayImpl.aval",
+        "ArrayImpl.is_deleted",
+        "DeviceList",
+        "LoadedExecutable.execute_sharded",
+        "LoadedExecutable.get_parameter_layouts",
+        "ExecuteResults.consume_with_handlers",
+        "PjitFunction._clear_cache",
+        "PjitFunctionCache",
+        "array_result_handler",
+        "batched_device_put",
+        "config.Config.get_local",
+        "config.Config.set_local",
+        "config.Config.swap_local",
+        "config.trace_context",
+        "pjit",
+    ),
+    "jax._src.config": ("default_matmul_precision.value", "enable_x64.value"),
+    "jax._src.dtypes": ("register_canonicalize_value_handler",),
+    "jax._src.tree_util": ("dispatch_registry",),
+    # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
+    "jax._src.compiler": ("get_compile_options",),
+    "jax._src.interpreters.pxla": ("get_default_device",),
+    "jax._src.core": ("pytype_aval_mappings",),
+    "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
+}
+
+
+def check_supported() -> None:
+    """Probe every private name; raises ImportError with the version found, those supported, and the missing name."""
+    version = import_module("jaxlib").__version__
+    for module_name, names in _PRIVATE_NAMES.items():
+        try:
+            module = import_module(module_name)
+        except ImportError as error:
+            raise ImportError(_unsupported(version, module_name)) from error
+        for name in names:
+            try:
+                functools.reduce(getattr, name.split("."), module)
+            except AttributeError as error:
+                raise ImportError(_unsupported(version, f"{module_name}.{name}")) from error
+
+
+def _unsupported(version: str, missing: str) -> str:
+    return (
+        f"functrans does not support jax {jax.__version__} with jaxlib {version}: {missing} is missing. "
+        f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"'
+    )
+
+
+check_supported()
+
+_jax: Any = import_module("jaxlib._jax")
+_config: Any = import_module("jax._src.config")
+_get_compile_options: Any = import_module("jax._src.compiler").get_compile_options
+_dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
+pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
+register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
+_array_methods: Any = import_module("jax._src.numpy.array_methods")
+
+ArrayImpl: Any = _jax.ArrayImpl
+IndexUpdateHelper: Any = _array_methods._IndexUpdateHelper
+IndexUpdateRef: Any = _array_methods._IndexUpdateRef
+array_operators: Mapping[str, Callable[..., Any]] = _array_methods._array_operators
+
+Device = Any
+Executable = Any
+
+
+# ---------------------------------------------------------------------------------------------------- configuration
+
+
+def _reader(state: Any) -> Callable[[], Any]:
+    """() -> the present value of a configuration state; bound to the C++ getter it costs 28 ns, as a def 53."""
+    for cls in type(state).__mro__:
+        getter = cls.__dict__.get("value")
+        if isinstance(getter, property) and getter.fget is not None:
+            return types.MethodType(getter.fget, state)
+    return lambda: state.value
+
+
+trace_context: Callable[[], Hashable] = _jax.config.trace_context
+"""() -> a tuple of every configuration value that JAX keys its own traces on (x64, precision, default device ...)."""
+
+x64_enabled: Callable[[], bool] = _reader(_config.enable_x64)
+"""() -> whether 64-bit types are enabled in this thread."""
+
+matmul_precision: Callable[[], str | None] = _reader(_config.default_matmul_precision)
+"""() -> ``jax_default_matmul_precision`` of this thread."""
+
+default_device: Callable[[], Device] = import_module("jax._src.interpreters.pxla").get_default_device
+"""() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""
+
+
+class TracingMarker:
+    """A value in the key of the C++ dispatcher, set while a trace is open in this thread.
+
+    Calls of jitted functions on concrete arguments then miss the C++ fast path and reach our ``cache_miss``, which
+    stages them. It enters JAX's C++ key only, not JAX's trace context: JAX functions called meanwhile look their
+    program up once more and do not trace or compile again (a public ``jax.make_user_context`` would recompile them).
+    """
+
+    __slots__ = ("_config", "enter", "exit")
+
+    _OPEN: Final = "functrans: a trace is open"
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_tracing", None, include_in_jit_key=True, include_in_trace_context=False
+        )
+        # Bound C++ methods: a pair of calls is on the path of every un-jitted transform.
+        self.enter: Callable[[], object] = functools.partial(self._config.swap_local, self._OPEN)
+        self.exit: Callable[[object], None] = self._config.set_local
+
+    def active(self) -> bool:
+        """Whether a trace is open in this thread."""
+        return self._config.value is not None
+
+
+tracing_marker = TracingMarker()
+
+
+# ------------------------------------------------------------------------------------------------------ compilation
+
+
+def compile_text(
+    text: str | bytes,
+    device: Device,
+    *,
+    disable_fusion: bool = False,
+    extra_options: Mapping[str, str] | None = None,
+) -> Executable:
+    """StableHLO module text -> an executable loaded on one device.
+
+    Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
+    on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
+    linearly with a scalar program, and GPU code depends on it. Raises ``jax.errors.JaxRuntimeError`` with XLA's
+    message where the text is wrong.
+    """
+    client = device.client
+    overrides = dict(extra_options or {})
+    disabled_passes = overrides.pop("xla_disable_hlo_passes", "")
+    if disable_fusion and device.platform == "cpu":
+        disabled_passes = f"{disabled_passes},fusion" if disabled_passes else "fusion"
+    options = _get_compile_options(
+        1,
+        1,
+        device_assignment=np.array([[device.id]]),
+        env_options_overrides=overrides or None,
+        backend=client,
+    )
+    if disabled_passes:
+        # The option is one list: passes that the user's XLA_FLAGS or jax.config disabled stay disabled.
+        debug_options = options.executable_build_options.debug_options
+        present = debug_options.xla_disable_hlo_passes
+        debug_options.xla_disable_hlo_passes = f"{present},{disabled_passes}" if present else disabled_passes
+    encoded = text.encode() if isinstance(text, str) else text
+    return client.compile_and_load(encoded, _jax.DeviceList((device,)), options)
+
+
+# ------------------------------------------------------------------------------------------------- values and types
+
+
+@functools.lru_cache(maxsize=8192)
+def _abstract(shape: tuple[int, ...], dtype: np.dtype[Any], weak_type: bool) -> Any:
+    return jax.core.ShapedArray(shape, dtype, weak_type=weak_type)
+
+
+def abstract_value(array_type: TypedArray) -> Any:
+    """The ``jax.core.ShapedArray`` of a type, one object for equal types."""
+    return _abstract(array_type.shape, array_type.dtype, array_type.weak_type)
+
+
+@functools.lru_cache(maxsize=1024)
+def single_device_sharding(device: Device) -> jax.sharding.SingleDeviceSharding:
+    """The sharding of an array that lives on one device, one object for each device."""
+    return jax.sharding.SingleDeviceSharding(device)
+
+
+def array_result(array_type: TypedArray, device: Device, committed: bool = False) -> Any:
+    """The handler that turns an executable's output buffer into a ``jax.Array`` of this type."""
+    arguments = (abstract_value(array_type), single_device_sharding(device), committed)
+    try:
+        return _jax.array_result_handler(*arguments, _skip_checks=True)
+    except TypeError:  # jaxlib 0.11 and later
+        return _jax.array_result_handler(*arguments)
+
+
+def put(value: Any, array_type: TypedArray, device: Device, *, committed: bool = False, copy: bool = True) -> jax.Array:
+    """A host value as an array of exactly this type on this device, 64-bit types kept whatever ``jax_enable_x64`` says.
+
+    ``copy=False`` may share memory with a NumPy array that nobody will write to. Raises TypeError where the conversion
+    would lose more than precision (3.7 to an integer), ValueError for a wrong shape.
+    """
+    array = host_array(value, array_type.dtype)
+    if array.shape != array_type.shape:
+        raise FunctransValueError(f"a value of shape {array.shape} cannot become {describe(array_type)}")
+    return _jax.batched_device_put(  # type: ignore[no-any-return]
+        abstract_value(array_type),
+        single_device_sharding(device),
+        [array],
+        [device],
+        committed,
+        copy and array is value,  # np.asarray made a fresh array otherwise
+        enable_x64=True,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ where arrays live
+
+
+def placement(arrays: Iterable[Any], names: Sequence[str] | None = None) -> Device:
+    """The one device on which committed arrays live; the default device where none is committed.
+
+    Host values and uncommitted arrays go anywhere. Raises ValueError that names the argument for an array that is
+    spread over several devices, and for arrays committed to different ones.
+    """
+    found: Device = None
+    found_at = 0
+    known: Any = None
+    for position, array in enumerate(arrays):
+        if type(array) is ArrayImpl and array._committed:
+            sharding = array._sharding
+            if sharding is known:  # nearly always: results share the sharding object of their program
+                continue
+            device = _single_device(array, position, names)
+            if found is None:
+                found, found_at = device, position
+            elif device != found:
+                raise FunctransValueError(
+                    f"{argument_name(found_at, names)} is committed to {found} and "
+                    f"{argument_name(position, names)} to {device}; "
+                    f"move one of them: jax.device_put(x, {device_expression(found)})"
+                )
+            known = sharding
+    return default_device() if found is None else found
+
+
+def _single_device(array: Any, position: int, names: Sequence[str] | None) -> Device:
+    """The device of an array that lives on one, or ValueError."""
+    devices = array._sharding.device_set
+    if len(devices) != 1:
+        raise FunctransValueError(
+            f"{argument_name(position, names)}, {describe(array)}, is spread over {len(devices)} devices "
+            f"({array._sharding}), and this program runs on one; gather it first: "
+            f"jax.device_put(x, {device_expression(default_device())})"
+        )
+    return next(iter(devices))
+
+
+def deleted_argument_error(arguments: Sequence[Any], names: Sequence[str] | None = None) -> RuntimeError | None:
+    """The error that names the first deleted (donated) array among the arguments, if there is one.
+
+    The C++ fast path reports a donated array only as 'Buffer has been deleted or donated'; who catches that ValueError
+    asks here.
+    """
+    for position, array in enumerate(arguments):
+        if type(array) is ArrayImpl and array.is_deleted():
+            return RuntimeError(
+                f"{argument_name(position, names)}, {describe(array)}, has been deleted: it was donated to an earlier "
+                "call (donate_argnums) or its .delete() was called; keep the result of that call, or do not donate it"
+            )
+    return None
+
+
+# -------------------------------------------------------------------------------------------------------- execution
+
+
+class FastPathRecord(NamedTuple):
+    """What the C++ dispatcher reads to run a signature without Python; the field names are jaxlib's."""
+
+    xla_executable: Any
+    out_pytree_def: Any
+    in_shardings: Sequence[Any]
+    out_shardings: Sequence[Any]
+    out_avals: Sequence[Any]
+    out_committed: Sequence[bool]
+    kept_var_bitvec: Sequence[bool]
+    in_device_local_layouts: Sequence[Any]
+    const_args: Sequence[Any]
+
+
+def fast_path_record(
+    executable: Executable,
+    out_tree: Any,
+    in_types: Sequence[TypedArray],
+    out_types: Sequence[TypedArray],
+    device: Device,
+    kept: Sequence[bool] | None = None,
+    committed: bool = False,
+) -> FastPathRecord:
+    """What a ``cache_miss`` returns to keep its signature in C++ from now on.
+
+    ``in_types`` are the types of all flat arguments, ``kept`` tells which of them the executable takes (None: all);
+    ``committed`` is whether any argument of this signature is committed to its device. Donation needs no entry: the
+    executable knows it from its text.
+    """
+    kept = [True] * len(in_types) if kept is None else list(kept)
+    count = sum(kept)
+    sharding = single_device_sharding(device)
+    return FastPathRecord(
+        executable,
+        out_tree,
+        [sharding] * count,
+        [sharding] * len(out_types),
+        [abstract_value(t) for t in out_types],
+        [committed] * len(out_types),
+        kept,
+        [None] * count,
+        (),
+    )
+
+
+# Counted in signatures over all functions; the least recently used ones leave.
+_executor_signatures: Any = _jax.PjitFunctionCache(capacity=8192)
+_jit_signatures: Any = _jax.PjitFunctionCache(capacity=8192)
+
+
+def _shard_argument(value: Any, sharding: Any, layout: Any) -> Any:
+    """What the C++ dispatcher calls for an argument that it cannot place by itself."""
+    return jax.device_put(value, sharding)
+
+
+def executor(
+    executable: Executable,
+    in_types: Sequence[TypedArray],
+    out_types: Sequence[TypedArray],
+    device: Device,
+    name: str,
+) -> Callable[..., list[jax.Array]]:
+    """A function of flat positional arguments (arrays, NumPy values, Python numbers) that runs an executable.
+
+    It is a C++ dispatcher whose signature (dtypes, shapes, weak types, shardings, configuration) is checked here at its
+    first call, because the runtime checks nothing, and runs without Python afterwards. Results are committed where an
+    argument is. Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
+    device, RuntimeError for a deleted array, each naming the argument.
+    """
+    in_types = tuple(in_types)
+    out_types = tuple(out_types)
+    out_tree = jax.tree_util.tree_structure([0] * len(out_types))
+    handlers: dict[bool, list[Any]] = {}
+
+    def cache_miss(*arguments: Any) -> tuple[list[jax.Array], FastPathRecord | None, bool]:
+        try:
+            arrays, committed, plain = _place(arguments, in_types, executable.get_parameter_layouts, device, name)
+            if committed not in handlers:
+                handlers[committed] = [array_result(t, device, committed) for t in out_types]
+            outputs = executable.execute_sharded(arrays).consume_with_handlers(handlers[committed])
+        except BaseException:
+            call._clear_cache()  # the entry of a signature that raised would stay in Python for ever
+            raise
+        record = fast_path_record(executable, out_tree, in_types, out_types, device, None, committed) if plain else None
+        return outputs, record, False
+
+    call = _jax.pjit(name, None, cache_miss, [], [], (), _dispatch_registry, _shard_argument, _executor_signatures)
+    return call  # type: ignore[no-any-return]
+
+
+def _place(
+    arguments: Sequence[Any],
+    in_types: Sequence[TypedArray],
+    layouts: Callable[[], Sequence[Any]],
+    device: Device,
+    name: str,
+) -> tuple[list[Any], bool, bool]:
+    """Checked arguments as arrays on the device; whether one is committed; whether C++ would place them like this."""
+    if len(arguments) != len(in_types):
+        raise FunctransTypeError(f"{name} takes {len(in_types)} arguments and was given {len(arguments)}")
+    arrays = []
+    committed = False
+    plain = True
+    for position, (value, expected) in enumerate(zip(arguments, in_types, strict=True)):
+        if type(value) is ArrayImpl:
+            _check_array(value, expected, position, name)
+            lives_on = _single_device(value, position, None)
+            if value._committed:
+                if lives_on != device:
+                    raise FunctransValueError(
+                        f"argument {position} of {name}, {describe(value)}, is committed to {lives_on} and the "
+                        f"program to {device}; move it: jax.device_put(x, {device_expression(device)})"
+                    )
+                committed = True
+            sharding = single_device_sharding(device)
+            if value._sharding.memory_kind != sharding.memory_kind:
+                plain = False  # in host memory, which the C++ path does not look at
+            elif len(expected.shape) > 1 and value._pjrt_layout != layouts()[position]:
+                plain = False  # neither does it look at layouts
+                value = jax.device_put(value, Format(Layout(tuple(range(len(expected.shape)))), sharding))
+            elif lives_on == device:
+                arrays.append(value)
+                continue
+            arrays.append(jax.device_put(value, sharding))
+        else:
+            array = host_argument(value, expected, position, name)
+            plain = plain and canonical_dtype(value) == expected.dtype
+            arrays.append(put(array, expected, device, copy=False))
+    return arrays, committed, plain
+
+
+def _check_array(value: Any, expected: TypedArray, position: int, name: str) -> None:
+    if value.is_deleted():
+        error = deleted_argument_error([value], [f"{position} of {name}"])
+        assert error is not None
+        raise error
+    aval = value.aval
+    if aval.dtype != expected.dtype or aval.shape != expected.shape:
+        raise mismatch(describe(aval), expected, position, name)
+
+
+# --------------------------------------------------------------------------------------------- the public jit's C++
+
+
+def jit_function(
+    name: str,
+    fun: Callable[..., Any],
+    cache_miss: Callable[..., tuple[Any, FastPathRecord | None, bool]],
+    static_argnums: Sequence[int] = (),
+    static_argnames: Sequence[str] = (),
+    key: Hashable = (),
+    on_error: Callable[[Exception], BaseException] = lambda error: error,
+) -> Any:
+    """The C++ callable behind ``jit``: looks the signature up, and asks ``cache_miss(*args, **kwargs)`` for a new one.
+
+    ``cache_miss`` returns ``(outputs, record, False)``; the signature runs in C++ from then on if ``record`` is a
+    :class:`FastPathRecord`, and comes back at each call if it is None. A record made while a trace is open is dropped:
+    those calls must be staged. Callables of equal ``fun`` and ``key`` share their signatures, so ``key`` holds every
+    option of the jit (donation, static arguments, ...). Arguments of classes unknown to JAX, such as our tracers, make
+    the signature fail and arrive in ``cache_miss`` at each call. ``on_error`` may trim an error's traceback.
+    """
+
+    def guarded(*args: Any, **kwargs: Any) -> tuple[Any, FastPathRecord | None, bool]:
+        try:
+            outputs, record, remove = cache_miss(*args, **kwargs)
+        except Exception as error:
+            call._clear_cache()
+            raise on_error(error) from error.__cause__
+        except BaseException:
+            call._clear_cache()
+            raise
+        return outputs, None if record is not None and tracing_marker.active() else record, remove
+
+    call = _jax.pjit(
+        name,
+        fun,
+        guarded,
+        list(static_argnums),
+        list(static_argnames),
+        key,
+        _dispatch_registry,
+        _shard_argument,
+        _jit_signatures,
+    )
     return call
+
+
+def clear_all() -> None:
+    """Forget every signature of every callable of :func:`jit_function` and :func:`executor`."""
+    _jit_signatures.clear()
+    _executor_signatures.clear()
+
+
+def clear(function: Any) -> None:
+    """Forget the signatures that a callable of :func:`jit_function` or :func:`executor` has seen."""
+    function._clear_cache()

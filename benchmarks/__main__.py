@@ -1,0 +1,192 @@
+"""Measure functrans against JAX: every scenario, stage by stage, both sides interleaved in one run.
+
+python -m benchmarks                          everything, under ten minutes on two cores
+python -m benchmarks --quick                  fewer samples and cases, under two minutes
+python -m benchmarks --only mlp --only dispatch
+python -m benchmarks --only 'steady run' --only gmm --variant grad
+python -m benchmarks --control                JAX on both sides: what the machine's noise alone makes of the ratios
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import functools
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jaxlib
+import numpy
+
+from benchmarks import calls, process, report, stages
+from benchmarks.report import Row
+from benchmarks.scenarios import SCENARIOS, VARIANTS
+from benchmarks.sides import JaxSide, Side, side_named
+from benchmarks.timing import Effort, now
+
+RESULTS = Path(__file__).resolve().parent / "results"
+GROUPS = ("dispatch", "smallest", "loops", "newton", "nested", "import", "memory")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much a run does. What is left out of it is measured all the same when named by --only."""
+
+    effort: Effort
+    newton_effort: Effort  # the one measurement that takes JAX seconds a sample
+    variants: tuple[str, ...]
+    left_out: tuple[str, ...]
+    unjitted_calls: int  # of the memory test
+    distinct_programs: int
+    nested: int  # deepest nested grad
+
+
+FULL = Plan(Effort(5, 25, 0.3), Effort(5, 5, 0.0), VARIANTS, (), 100_000, 2_000, 6)
+QUICK = Plan(
+    Effort(5, 9, 0.05), Effort(2, 2, 0.0), ("f", "grad"), ("first result", "un-jitted first call"), 10_000, 200, 6
+)
+
+Job = tuple[str, Callable[[], Iterable[Row]]]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.list:
+        print("scenarios:   ", ", ".join(SCENARIOS))
+        print("measurements:", ", ".join(stages.MEASUREMENTS))
+        print("groups:      ", ", ".join(GROUPS))
+        return 0
+    unknown = [name for name in options.only if name not in {*SCENARIOS, *stages.MEASUREMENTS, *GROUPS}]
+    if unknown:
+        print(f"--only {unknown[0]!r} is no scenario, measurement or group; --list shows the names", file=sys.stderr)
+        return 2
+    jax.config.update("jax_enable_compilation_cache", False)  # a stored executable would be no compile time
+    ours: Side = JaxSide("jax again") if options.control else side_named("functrans")
+    sides = (ours, JaxSide())
+    rows: list[Row] = []
+    failures: list[str] = []
+    seconds: dict[str, float] = {}
+    began = now()
+    for name, job in _progress(list(_jobs(options, sides))):
+        start = now()
+        try:
+            rows.extend(job())
+        except Exception as error:  # one broken case must not cost the others their result
+            failures.append(f"{name}: {type(error).__name__}: {error}")
+            if options.fail:
+                raise
+        seconds[name] = now() - start
+    text = report.table(rows, ours.name)
+    environment = _environment(options, now() - began, seconds, failures)
+    print(text)
+    for failure in failures:
+        print("FAILED", failure)
+    if rows:
+        _save(text, report.as_json(rows, environment), options.output)
+    return 1 if failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="scenario, measurement or group")
+    parser.add_argument("--variant", action="append", default=[], choices=VARIANTS, help="of the scenarios")
+    parser.add_argument("--quick", action="store_true", help="fewer samples and cases")
+    parser.add_argument("--control", action="store_true", help="JAX against itself")
+    parser.add_argument("--list", action="store_true", help="show the names and leave")
+    parser.add_argument("--fail", action="store_true", help="stop at the first case that raises")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    return parser
+
+
+def _jobs(options: argparse.Namespace, sides: Sequence[Side]) -> Iterator[Job]:
+    """The selected work, as (name, function that returns rows)."""
+    plan = QUICK if options.quick else FULL
+    scenarios = [name for name in SCENARIOS if name in options.only]
+    measurements = [name for name in stages.MEASUREMENTS if name in options.only]
+
+    def chosen(measurement: str) -> bool:
+        if measurements:
+            return measurement in measurements or (measurement == "trace" and "transform" in measurements)
+        return measurement not in plan.left_out
+
+    def scenario_rows(scenario: str, variants: Sequence[str]) -> list[Row]:
+        rows = [row for variant in variants for row in stages.rows(sides, scenario, variant, plan.effort, chosen)]
+        return rows + stages.transform_rows(rows) if chosen("transform") else rows
+
+    if scenarios or measurements or not options.only:
+        for name in scenarios or SCENARIOS:
+            wanted = options.variant or plan.variants
+            variants = [variant for variant in SCENARIOS[name].variants if variant in wanted]
+            yield name, functools.partial(scenario_rows, name, variants)
+    # The control's memory test is short, for JAX takes a millisecond a call.
+    counts = (2_000, 100) if options.control else (plan.unjitted_calls, plan.distinct_programs)
+    groups: dict[str, Callable[[], Iterable[Row]]] = {
+        "dispatch": lambda: calls.dispatch(sides, plan.effort),
+        "smallest": lambda: calls.smallest_gradient(sides, plan.effort),
+        "loops": lambda: calls.python_loops(sides, plan.effort),
+        "newton": lambda: calls.newton(sides, plan.newton_effort),
+        "nested": lambda: calls.nested_gradients(sides, plan.nested),
+        "import": lambda: process.import_time("jax.experimental" if options.control else "functrans"),
+        "memory": lambda: process.memory("jax" if options.control else "functrans", *counts),
+    }
+    for group, job in groups.items():
+        if group in options.only or not options.only:
+            yield group, job
+
+
+def _progress(jobs: list[Job]) -> Iterable[Job]:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return jobs
+    bar = tqdm(jobs, unit="case", file=sys.stderr, disable=None)
+
+    def shown() -> Iterator[Job]:
+        for name, job in bar:
+            bar.set_description(name)
+            yield name, job
+
+    return shown()
+
+
+def _environment(
+    options: argparse.Namespace, seconds: float, seconds_by_case: dict[str, float], failures: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
+        "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "seconds": seconds,
+        "seconds by case": seconds_by_case,
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "numpy": numpy.__version__,
+        "machine": platform.machine(),
+        "device": str(jax.devices()[0]),
+        "cores": os.cpu_count(),
+        "load at the end": os.getloadavg(),
+        "control": options.control,
+        "quick": options.quick,
+        "failures": list(failures),
+    }
+
+
+def _save(text: str, results: dict[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = results["environment"]["when"].replace(":", "").split("+")[0]
+    for suffix, content in (("txt", text), ("json", json.dumps(results, indent=1))):
+        (folder / f"{stamp}.{suffix}").write_text(content)
+    print(f"{results['environment']['seconds']:.0f} s; written to {folder / stamp}.json and .txt")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

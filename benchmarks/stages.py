@@ -1,0 +1,136 @@
+"""The way of a scenario to its result, stage by stage: trace, lower, compile, first result, steady run, un-jitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import jax
+
+from benchmarks.report import Row
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.sides import Side
+from benchmarks.timing import Effort, Repeated, Sampler, Samples, interleave, now, timed
+
+MOST_EQUATIONS_TO_RUN = 1_000  # by JAX's count; longer programs are traced, transformed and lowered only
+
+MEASUREMENTS = (
+    "trace",
+    "transform",
+    "lower",
+    "trace + lower",
+    "compile",
+    "first result",
+    "steady run",
+    "un-jitted call",
+    "plain call of f",
+    "un-jitted first call",
+)
+
+
+def rows(
+    sides: Sequence[Side], scenario: str, variant: str, effort: Effort, chosen: Callable[[str], bool]
+) -> list[Row]:
+    """All stages of one variant of one scenario. `chosen` says which measurements are wanted.
+
+    `f` itself is no transform: called without `jit` it runs operation by operation on either side, and is reported
+    apart from the un-jitted calls, as "plain call of f".
+    """
+    entry = SCENARIOS[scenario]
+    ours, yardstick = sides
+    measured: dict[str, dict[str, Samples]] = {}
+
+    def measure(make_sampler: Callable[[Side], Sampler], warm_up: int = 1) -> None:
+        measured.update(interleave({side.name: make_sampler(side) for side in sides}, effort, warm_up))
+
+    equations = {side.name: side.equation_count(*side.variant(entry, variant)) for side in sides}
+    runs = equations[yardstick.name] <= MOST_EQUATIONS_TO_RUN
+    unjitted = "plain call of f" if variant == "f" else "un-jitted call"
+    compiles = runs and chosen("compile")
+    if compiles or any(chosen(name) for name in ("trace", "lower", "trace + lower")):
+        measure(lambda side: _trace_lower_compile(side, entry, variant, compiles))
+    if runs and chosen("steady run"):
+        measure(lambda side: _steady_run(side, entry, variant))
+    if runs and chosen(unjitted):
+        measure(lambda side: _unjitted_call(side, entry, variant, unjitted))
+    if runs and chosen("first result"):
+        measure(lambda side: _first_result(side, entry, variant), warm_up=0 if compiles else 1)
+    if runs and chosen("un-jitted first call") and variant in ("grad", "hvp"):
+        measure(lambda side: _unjitted_first_call(side, sides, entry, variant), warm_up=0)
+    note = f"equations: {equations[ours.name]} / {equations[yardstick.name]}"
+    return [
+        Row(name, scenario, variant, samples[ours.name], samples[yardstick.name], note=note if name == "trace" else "")
+        for name, samples in measured.items()
+        if chosen(name)
+    ]
+
+
+def _trace_lower_compile(side: Side, scenario: Scenario, variant: str, compiles: bool) -> Sampler:
+    def sample() -> dict[str, float]:
+        side.forget()
+        function, args = side.variant(scenario, variant)
+        start = now()
+        traced = side.trace(function, args)
+        after_trace = now()
+        lowered = side.lower(traced)
+        after_lower = now()
+        result = {
+            "trace": after_trace - start,
+            "lower": after_lower - after_trace,
+            "trace + lower": after_lower - start,
+        }
+        if compiles:
+            start = now()
+            side.compile(lowered)
+            result["compile"] = now() - start
+        return result
+
+    return sample
+
+
+def _first_result(side: Side, scenario: Scenario, variant: str) -> Sampler:
+    def sample() -> dict[str, float]:
+        side.forget()
+        function, args = side.variant(scenario, variant)
+        return {"first result": timed(lambda: side.transforms.jit(function)(*args))}
+
+    return sample
+
+
+def _steady_run(side: Side, scenario: Scenario, variant: str) -> Sampler:
+    function, args = side.variant(scenario, variant)
+    jitted = side.transforms.jit(function)
+    return Repeated("steady run", lambda: jitted(*args))
+
+
+def _unjitted_call(side: Side, scenario: Scenario, variant: str, measurement: str) -> Sampler:
+    function, args = side.variant(scenario, variant)
+    return Repeated(measurement, lambda: function(*args))
+
+
+def _unjitted_first_call(side: Side, sides: Sequence[Side], scenario: Scenario, variant: str) -> Sampler:
+    def sample() -> dict[str, float]:
+        function, args = side.variant(scenario, variant)
+        jax.block_until_ready(args)
+        for every_side in sides:  # both: one side's caches may hold what the other would use
+            every_side.clear_caches()
+        return {"un-jitted first call": timed(lambda: function(*args))}
+
+    return sample
+
+
+def transform_rows(traces: Sequence[Row]) -> list[Row]:
+    """The cost of the transform alone: the trace of a variant less the median trace of `f`, within one scenario."""
+    by_variant = {row.variant: row for row in traces if row.measurement == "trace"}
+    plain = by_variant.pop("f", None)
+    if plain is None:
+        return []
+
+    def less(samples: Samples | None, base: Samples | None) -> Samples | None:
+        if samples is None or base is None:
+            return None
+        return Samples(tuple(max(value - base.median, 1e-9) for value in samples.values))
+
+    return [
+        Row("transform", row.scenario, row.variant, less(row.ours, plain.ours), less(row.jax, plain.jax))
+        for row in by_variant.values()
+    ]

@@ -1,0 +1,108 @@
+"""Names of JAX that mean the same here, and the switches of functrans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+from functrans.api import compilation, staging
+from functrans.optimise import segments
+from functrans.trace.builder import Tracer
+from functrans.trace.frames import set_full_tracebacks
+from functrans.xla import execute
+
+config = jax.config
+tree = jax.tree
+tree_util = jax.tree_util
+ShapeDtypeStruct = jax.ShapeDtypeStruct
+Array = jax.Array
+float0 = jax.dtypes.float0
+devices = jax.devices
+local_devices = jax.local_devices
+default_backend = jax.default_backend
+default_device = jax.default_device
+enable_x64 = jax.enable_x64
+disable_jit = jax.disable_jit
+default_matmul_precision = jax.default_matmul_precision
+
+
+def device_put(x: Any, device: Any = None, **options: Any) -> Any:
+    """The leaves of ``x`` on a device (or sharding); traced values are returned as they are.
+
+    >>> import numpy as np, functrans as ft
+    >>> ft.device_put(np.ones(2, np.float32)).tolist()
+    [1.0, 1.0]
+    """
+    leaves, structure = jax.tree_util.tree_flatten(x)
+    if any(type(leaf) is Tracer for leaf in leaves):
+        moved = [leaf if type(leaf) is Tracer else jax.device_put(leaf, device, **options) for leaf in leaves]
+        return jax.tree_util.tree_unflatten(structure, moved)
+    return jax.device_put(x, device, **options)
+
+
+def device_get(x: Any) -> Any:
+    """The leaves of ``x`` as NumPy arrays; traced values are returned as they are.
+
+    >>> import functrans as ft
+    >>> type(ft.device_get(ft.device_put(1.0))).__name__
+    'ndarray'
+    """
+    return jax.tree_util.tree_map(lambda leaf: leaf if type(leaf) is Tracer else jax.device_get(leaf), x)
+
+
+def block_until_ready(x: Any) -> Any:
+    """Wait until every array in ``x`` has been computed; returns ``x``.
+
+    >>> import functrans as ft
+    >>> float(ft.block_until_ready(ft.grad(lambda x: x * x)(3.0)))
+    6.0
+    """
+    return jax.block_until_ready(x)  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def named_scope(name: str) -> Iterator[None]:
+    """A name for a part of a program, for people who read profiles. (It does not change what is computed.)
+
+    >>> import functrans as ft
+    >>> with ft.named_scope("loss"):
+    ...     slope = ft.grad(lambda x: x * x)(3.0)
+    """
+    with jax.named_scope(name):
+        yield
+
+
+def clear_caches() -> None:
+    """Forget every remembered trace, program and executable.
+
+    >>> import functrans as ft
+    >>> ft.clear_caches()
+    """
+    staging.clear()
+    segments.clear()
+    compilation.clear()
+
+
+def log_compiles(on: bool = True) -> None:
+    """Log every compilation with its reason to the logger ``functrans.compile`` (or set FUNCTRANS_LOG_COMPILES=1).
+
+    >>> import functrans as ft
+    >>> ft.log_compiles(False)
+    """
+    execute.set_log_compiles(on)
+
+
+def full_tracebacks(on: bool = True) -> None:
+    """Show functrans' own frames in tracebacks (or set FUNCTRANS_TRACEBACK=full).
+
+    >>> import functrans as ft
+    >>> ft.full_tracebacks(False)
+    """
+    set_full_tracebacks(on)
+
+
+compilation_count = execute.compilation_count
+compilation_log = execute.compilation_log

@@ -1,0 +1,255 @@
+"""jacfwd, jacrev, hessian, hvp: whole derivatives from the linear program and its transpose, mapped over a basis."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from functrans.api.differentiation import (
+    check_argnums,
+    check_callable,
+    check_input,
+    differentiation_order,
+    function_name,
+    grad,
+    jvp,
+    split_aux,
+)
+from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, is_differentiable
+from functrans.ops.elementwise import add, eq
+from functrans.ops.slicing import iota, slice_
+from functrans.ops.structural import broadcast_in_dim, convert, full, reshape, transpose
+from functrans.trace.frames import here
+from functrans.transform.linearize import LinearProgram, linearize
+from functrans.transform.transpose import transpose_jaxpr
+from functrans.transform.vmap import spread_out, vmap
+
+
+def basis(types: Sequence[ArrayType]) -> list[Any]:
+    """The standard basis of the space of these arrays: for each of them an array ``[total size, *shape]``."""
+    total = sum(t.size for t in types)
+    index = np.dtype(np.int32)
+    rows = iota(index, total)
+    result, offset = [], 0
+    for t in types:
+        columns = iota(index, t.size)
+        if offset:
+            columns = add(columns, offset)
+        hot = eq(broadcast_in_dim(rows, (total, t.size), (0,)), broadcast_in_dim(columns, (total, t.size), (1,)))
+        result.append(reshape(convert(hot, t.dtype, t.weak_type), (total, *t.shape)))
+        offset += t.size
+    return result
+
+
+def split_rows(x: Any, types: Sequence[ArrayType]) -> list[Any]:
+    """``[total size, ...]`` -> for each type ``[*shape, ...]``."""
+    rest = x.shape[1:]
+    parts, offset = [], 0
+    for t in types:
+        rows = x
+        if t.size != x.shape[0]:
+            rows = slice_(x, (offset, *[0] * len(rest)), (offset + t.size, *rest))
+        parts.append(reshape(rows, (*t.shape, *rest)))
+        offset += t.size
+    return parts
+
+
+def _map_basis(program: Jaxpr, residuals: Sequence[Any], directions: Sequence[Any], total: int) -> list[Any]:
+    """The linear program over all directions at once: ``[total, *shape]`` for each output."""
+    mapped = [False] * len(residuals) + [True] * len(directions)
+    outs, outs_mapped = vmap(program, total, [*residuals, *directions], mapped)
+    return [x if m else spread_out(x, total) for x, m in zip(outs, outs_mapped, strict=True)]
+
+
+def _forward_columns(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> list[list[Any]]:
+    """blocks[output][input]: ``[*output shape, *input shape]``."""
+    total = sum(t.size for t in ins)
+    columns = iter(_map_basis(linear.jaxpr, linear.residuals, basis(ins), total))
+    blocks = []
+    for nonzero, t in zip(linear.nonzero, outs, strict=True):
+        if not nonzero:
+            blocks.append([full((*t.shape, *s.shape), 0, t.dtype) for s in ins])
+            continue
+        row = []
+        for part, s in zip(split_rows(next(columns), ins), ins, strict=True):
+            n, m = s.ndim, t.ndim
+            row.append(transpose(part, (*range(n, n + m), *range(n))))
+        blocks.append(row)
+    return blocks
+
+
+def _backward_rows(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> list[list[Any]]:
+    """blocks[output][input]: ``[*output shape, *input shape]``."""
+    used = [t for t, nz in zip(outs, linear.nonzero, strict=True) if nz]
+    total = sum(t.size for t in used)
+    count = len(linear.residuals)
+    mask = [False] * count + [True] * len(ins)
+    program, has = transpose_jaxpr(linear.jaxpr, mask, [True] * len(used))
+    rows = iter(_map_basis(program, linear.residuals, basis(used), total)) if used else iter(())
+    by_input = [split_rows(next(rows), used) if h else None for h in has]
+    blocks = []
+    place = 0
+    for nonzero, t in zip(linear.nonzero, outs, strict=True):
+        row = []
+        for parts, s in zip(by_input, ins, strict=True):
+            row.append(full((*t.shape, *s.shape), 0, s.dtype) if parts is None or not nonzero else parts[place])
+        place += nonzero
+        blocks.append(row)
+    return blocks
+
+
+def _jacobian(
+    fun: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, holomorphic: bool, allow_int: bool, what: str
+) -> Callable[..., Any]:
+    check_callable(fun, what)
+    single = isinstance(argnums, int)
+    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    forward = what == "jacfwd"
+
+    @functools.wraps(fun)
+    @api_boundary
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        indices = check_argnums(wanted, args, what, fun)
+        chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
+        leaves, tree = tree_flatten(chosen)
+        types = [check_input(x, chosen, what, holomorphic, allow_int) for x in leaves]
+        if forward and not holomorphic:
+            for t in types:
+                if t.dtype.kind == "c":
+                    raise FunctransTypeError(
+                        f"jacfwd needs real inputs, or holomorphic=True for a holomorphic function; got {t} at {here()}"
+                    )
+        sizes: list[int] = []
+
+        def flat_fun(*inputs: Any) -> Any:
+            new = tree_unflatten(tree, inputs)
+            full_args = list(args)
+            for i, x in zip(indices, (new,) if single else new, strict=True):
+                full_args[i] = x
+            result = fun(*full_args, **kwargs)
+            return split_aux(result, what, sizes) if has_aux else result
+
+        order = differentiation_order()
+        staged = stage(flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=order)
+        jaxpr, captured, out_tree = staged
+        first = sizes[0] if has_aux else len(jaxpr.outputs)
+        outs_t = jaxpr.out_types[:first]
+        for t in outs_t:
+            check_output(t, what, holomorphic)
+        wrt = (False,) * len(captured) + tuple(is_differentiable(t.dtype) for t in types)
+        ins_t = [t for t in types if is_differentiable(t.dtype)]
+
+        def transformed(jaxpr: Jaxpr, inputs: list[Any]) -> list[Any]:
+            outs, linear = linearize(jaxpr, inputs, wrt)
+            if any(linear.nonzero[first:]):
+                keep = [i for i, nz in enumerate(linear.nonzero) if nz]
+                program = linear.jaxpr
+                program = Jaxpr(
+                    program.inputs, program.equations, [o for o, i in zip(program.outputs, keep, strict=True) if i < first]
+                )
+                linear = LinearProgram(program, linear.residuals, linear.nonzero)
+            linear = LinearProgram(linear.jaxpr, linear.residuals, linear.nonzero[:first])
+            blocks = (_forward_columns if forward else _backward_rows)(linear, ins_t, outs_t)
+            return [*outs, *[block for row in blocks for block in row]]
+
+        results = apply((what, wrt, first), jaxpr, [*captured, *leaves], transformed, what)
+        count = len(jaxpr.outputs)
+        flat_blocks = iter(results[count:])
+        result_tree = tree_unflatten(out_tree, results[:count])
+        aux = None
+        if has_aux:
+            result_tree, aux = result_tree
+        rows = []
+        for t in outs_t:
+            row = [
+                next(flat_blocks) if is_differentiable(s.dtype) else np.zeros((*t.shape, *s.shape), jax.dtypes.float0)
+                for s in types
+            ]
+            rows.append(tree_unflatten(tree, row))
+        answer = tree_unflatten(tree_structure(result_tree), rows)
+        return (answer, aux) if has_aux else answer
+
+    return jacobian
+
+
+def check_output(t: ArrayType, what: str, holomorphic: bool) -> None:
+    """Raise unless an output of this type has a Jacobian of this kind."""
+    if holomorphic and t.dtype.kind != "c":
+        raise FunctransTypeError(f"{what} with holomorphic=True needs complex results, got {t} at {here()}")
+    if what == "jacrev" and not holomorphic and (t.dtype.kind == "c" or not is_differentiable(t.dtype)):
+        raise FunctransTypeError(
+            f"jacrev needs real floating results, got {t} at {here()}\n"
+            "Use jacfwd, or holomorphic=True for a holomorphic function."
+        )
+
+
+def jacfwd(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """The Jacobian of ``fun`` column by column, by forward mode: cheap for tall Jacobians (few inputs).
+
+    Args and errors are those of ``grad``, but that the result of ``fun`` may have any shapes.
+
+    Returns:
+      A function whose result has, for each leaf ``[...out]`` of the result and each leaf ``[...in]`` of the argument, a block
+      ``[...out, ...in]``.
+
+    >>> import numpy as np, functrans as ft
+    >>> ft.jacfwd(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
+    return _jacobian(fun, argnums, has_aux, holomorphic, False, "jacfwd")
+
+
+def jacrev(
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[..., Any]:
+    """The Jacobian of ``fun`` row by row, by reverse mode: cheap for wide Jacobians (few results). As ``jacfwd`` otherwise.
+
+    >>> import numpy as np, functrans as ft
+    >>> ft.jacrev(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
+    [[2.0, 0.0], [0.0, 4.0]]
+    """
+    return _jacobian(fun, argnums, has_aux, holomorphic, allow_int, "jacrev")
+
+
+def hessian(
+    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """The Hessian of ``fun``: forward mode over reverse mode.
+
+    >>> import functrans as ft
+    >>> float(ft.hessian(lambda x: x * x * x)(2.0))
+    12.0
+    """
+    check_callable(fun, "hessian")
+    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+
+
+def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+    """The product of the Hessian of a scalar function with a vector, without the Hessian: forward over reverse.
+
+    Args:
+      fun: a function with a scalar result.
+      primals: a tuple of its arguments. tangents: a tuple of the same trees and shapes.
+
+    Returns:
+      The product, with the tree of the argument (a tuple of trees where there are several arguments).
+
+    >>> import functrans as ft
+    >>> float(ft.hvp(lambda x: x * x * x, (2.0,), (1.0,)))
+    12.0
+    """
+    argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
+    return jvp(grad(fun, argnums), primals, tangents)[1]

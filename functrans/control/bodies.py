@@ -1,0 +1,209 @@
+"""Tracing the functions that a user gives to branches and loops, and how their results differ from what is needed.
+
+Two results are compared tree and type; the error shows both trees side by side, the leaf that differs, both types and
+the cast to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
+
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Jaxpr, Literal
+from functrans.ir.types import ArrayType, array_type, describe, float0, promote, short_dtype, type_of, warn_narrowing
+from functrans.ops.structural import convert
+from functrans.trace.builder import Builder, Tracer, state
+from functrans.trace.frames import here
+from functrans.trace.replay import replay
+
+
+class Leaf(NamedTuple):
+    """A leaf of a tree of results: where it stands and its type."""
+
+    path: str
+    type: ArrayType
+
+
+class Body(NamedTuple):
+    """A traced function: ``jaxpr`` takes the ``captured`` values first; ``leaves`` and ``tree`` are its result's."""
+
+    jaxpr: Jaxpr
+    captured: list[Any]
+    leaves: list[Leaf]
+    tree: Any
+
+
+def function_name(function: Any) -> str:
+    """A name for messages."""
+    return getattr(function, "__name__", None) or type(function).__name__
+
+
+def operand_types(what: str, tree: Any) -> tuple[list[Any], Any, list[ArrayType]]:
+    """The leaves of an operand, its tree, and the types; raises TypeError naming the leaf that is not numeric."""
+    leaves, structure = tree_flatten(tree)
+    types = []
+    for i, x in enumerate(leaves):
+        try:
+            type_ = type_of(x)
+        except FunctransTypeError:
+            path = keystr(tree_flatten_with_path(tree)[0][i][0])
+            raise FunctransTypeError(
+                f"{what}{path} is {describe(x)}, which is not a number, an array or a traced value. At {here()}\n"
+                "Pass arrays, numbers or pytrees of them; close over anything else."
+            ) from None
+        if isinstance(x, np.ndarray | np.generic) and x.dtype != type_.dtype and x.dtype != float0:
+            warn_narrowing(x.dtype, what)
+        types.append(type_)
+    return leaves, structure, types
+
+
+def trace_body(
+    function: Callable[..., Any], types: Sequence[ArrayType], arguments: Any, purpose: str, remedy: str = ""
+) -> Body:
+    """Trace ``function`` on inputs of these types; ``arguments(inputs)`` makes its positional arguments of them."""
+    with Builder(purpose) as builder:
+        builder.remedy = remedy
+        inputs = [builder.new_input(t) for t in types]
+        result = function(*arguments(inputs))
+        found, tree = tree_flatten_with_path(result)
+        outputs, leaves = [], []
+        for path, x in found:
+            place = keystr(path)
+            try:
+                atom = builder.output(x)
+            except FunctransTypeError:
+                raise FunctransTypeError(
+                    f"{purpose} returned {describe(x)} at result{place}, which is not a number, an array or a traced "
+                    f"value. At {here()}\nReturn arrays, numbers or pytrees of them."
+                ) from None
+            outputs.append(atom)
+            leaves.append(Leaf(place, atom.type))
+        jaxpr, captured = builder.finish(outputs)
+    return Body(jaxpr, captured, leaves, tree)
+
+
+def cast_outputs(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
+    """The program with its results converted to these dtypes and weak flags."""
+    if all(a.type == t for a, t in zip(jaxpr.outputs, types, strict=True)):
+        return jaxpr
+    with Builder("a conversion of results") as builder:
+        inputs = [builder.new_input(t) for t in jaxpr.in_types]
+        results = replay(jaxpr, inputs)
+        cast = [builder.output(convert(x, t.dtype, t.weak_type)) for x, t in zip(results, types, strict=True)]
+        return builder.finish(cast)[0]
+
+
+def same_kind(a: ArrayType, b: ArrayType) -> bool:
+    """Whether two types agree but for the weak flag."""
+    return a.shape == b.shape and a.dtype == b.dtype
+
+
+def stronger(a: ArrayType, b: ArrayType) -> ArrayType:
+    """Of two types that agree but for the weak flag, the one that is not weak."""
+    return b if a.weak_type else a
+
+
+def promoted_carry(initial: Sequence[ArrayType], leaves: Sequence[Leaf]) -> list[ArrayType]:
+    """Types of a carry after weak initial values (Python numbers) took the dtype that the body gives them."""
+    result = []
+    for given, leaf in zip(initial, leaves, strict=True):
+        if given.weak_type and not same_kind(given, leaf.type):
+            dtype, weak = promote(given, leaf.type)
+            given = array_type(given.shape, dtype, weak)
+        result.append(given)
+    return result
+
+
+def converted(x: Any, given: ArrayType, wanted: ArrayType) -> Any:
+    """An initial value in the dtype that the loop carries."""
+    if given.dtype == wanted.dtype:
+        return x
+    if type(x) in (bool, int, float, complex):
+        kind = {"b": bool, "i": int, "u": int, "c": complex}.get(wanted.dtype.kind, float)
+        return Literal(kind(x), wanted) if state.builder is not None else np.asarray(x, wanted.dtype)
+    return convert(x, wanted.dtype, wanted.weak_type)
+
+
+# -- how two results differ --------------------------------------------------------------------------------------------
+
+
+def tree_table(left: str, left_leaves: Sequence[Leaf], right: str, right_leaves: Sequence[Leaf]) -> str:
+    """Both trees side by side, a row a leaf, ``<--`` at the rows that differ."""
+    lefts = {leaf.path: leaf.type for leaf in left_leaves}
+    rights = {leaf.path: leaf.type for leaf in right_leaves}
+    rows = [("leaf", left, right, "")]
+    for path in dict.fromkeys([*lefts, *rights]):
+        a, b = lefts.get(path), rights.get(path)
+        agree = a is not None and b is not None and same_kind(a, b)
+        rows.append((path or "(the result)", str(a or "-"), str(b or "-"), "" if agree else "  <--"))
+    if len(rows) > 40:
+        differing = [row for row in rows[1:] if row[3]][:38]
+        rows = [rows[0], *differing, ("...", "...", "...", "")]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    return "\n".join(
+        "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False)).rstrip() + row[3]
+        for row in rows
+    )
+
+
+def cast_to_write(wanted: ArrayType, given: ArrayType, who: str, path: str) -> str:
+    """What to write so that a result gets the wanted type."""
+    leaf = f"{who}{path}"
+    if given.shape == wanted.shape:
+        if given.dtype.kind in "fc" and wanted.dtype.kind in "iub":
+            return (
+                f"write {leaf} as x.astype('{wanted.dtype.name}') (this drops the fraction), or start from a value of "
+                f"dtype {short_dtype(given.dtype)}"
+            )
+        return f"write {leaf} as x.astype('{wanted.dtype.name}')"
+    return f"make the shape of {leaf} {wanted.shape} (it is {given.shape})"
+
+
+def check_same_results(
+    what: str,
+    left: str,
+    left_leaves: Sequence[Leaf],
+    left_tree: Any,
+    right: str,
+    right_leaves: Sequence[Leaf],
+    right_tree: Any,
+    rule: str,
+) -> None:
+    """Raise TypeError unless two results have one tree and the same types; ``right`` is the one to be changed."""
+    if left_tree != right_tree:
+        raise FunctransTypeError(
+            f"{what}: {rule}, and their trees differ, at {here()}\n"
+            f"{tree_table(left, left_leaves, right, right_leaves)}\n"
+            f"  {left}: {left_tree}\n  {right}: {right_tree}\n"
+            f"Return the same tree of tuples, lists, dicts and arrays from {right} as {left} has."
+        )
+    wrong = [(a, b) for a, b in zip(left_leaves, right_leaves, strict=True) if not same_kind(a.type, b.type)]
+    if not wrong:
+        return
+    a, b = wrong[0]
+    leaf = f"the leaf {b.path}" if b.path else "the result"
+    raise FunctransTypeError(
+        f"{what}: {rule}, and {leaf} has type {a.type} in {left} and {b.type} in {right}, at {here()}\n"
+        f"{tree_table(left, left_leaves, right, right_leaves)}\n"
+        f"To fix it, {cast_to_write(a.type, b.type, right, b.path)}."
+    )
+
+
+def is_concrete(x: Any) -> bool:
+    """Whether x is a number or an array, not a traced value."""
+    return type(x) is not Tracer
+
+
+def plain_python() -> bool:
+    """Whether ``disable_jit`` is on: branches and loops run as Python where their values are concrete."""
+    return bool(jax.config.jax_disable_jit)  # type: ignore[attr-defined]
+
+
+def rebuild(tree: Any, leaves: Sequence[Any]) -> Any:
+    """The pytree with these leaves."""
+    return tree_unflatten(tree, leaves)

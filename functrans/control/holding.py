@@ -1,0 +1,162 @@
+"""What branches and loops share: the base class of operations that hold programs, fixpoints, and shared inputs.
+
+A held program has no constants: what a branch or body closes over are leading operands of the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from functrans.control.call import jaxpr_axis_names
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Atom, Jaxpr, Literal, Var, all_equations, subjaxprs
+from functrans.ir.types import ArrayType, array_type
+from functrans.ops.elementwise import SELECT
+from functrans.ops.structural import broadcast_in_dim, full
+from functrans.trace.builder import bind
+from functrans.trace.primitive import Primitive
+
+
+class Holding(Primitive):
+    """An operation that holds jaxprs and has a list of results."""
+
+    multiple = True
+    holds_jaxprs = True
+
+    @property
+    def effectful(self) -> bool:  # type: ignore[override]
+        """Whether an operation of a held program is."""
+        return any(has_effects(jaxpr) for jaxpr in subjaxprs(self))
+
+    def axis_names(self) -> frozenset[Any]:
+        return frozenset().union(*[jaxpr_axis_names(jaxpr) for jaxpr in subjaxprs(self)])
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return self.batch_named(size, operands, mapped, None)
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        """As ``batch``, where the held programs may speak of the mapped axis by name."""
+        self.missing("batch_named", "vmap")
+
+    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
+        """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
+        and the places of its results among this one's; None where nothing can be dropped."""
+        return None
+
+
+def has_effects(jaxpr: Jaxpr) -> bool:
+    """Whether the program holds an effectful operation."""
+    known = jaxpr.memo.get("effects")
+    if known is None:
+        known = jaxpr.memo["effects"] = any(eqn.op.effectful for eqn in all_equations(jaxpr))
+    return bool(known)
+
+
+def fixpoint(start: Iterable[bool], step: Callable[[tuple[bool, ...]], Iterable[bool]]) -> tuple[bool, ...]:
+    """The smallest set of flags that holds ``start`` and what ``step`` makes of the set itself."""
+    current = tuple(start)
+    while True:
+        grown = tuple([a or b for a, b in zip(current, step(current), strict=True)])
+        if grown == current:
+            return current
+        current = grown
+
+
+def count(flags: Iterable[bool]) -> int:
+    """How many flags are set."""
+    return sum(map(bool, flags))
+
+
+def chosen(values: Sequence[Any], flags: Iterable[bool]) -> list[Any]:
+    """The values whose flag is set."""
+    return [x for x, flag in zip(values, flags, strict=True) if flag]
+
+
+def spread(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
+    """The values at the places whose flag is set, None at the others: the inverse of ``chosen``."""
+    rest = iter(values)
+    return [next(rest) if flag else None for flag in flags]
+
+
+def present(values: Iterable[Any]) -> list[Any]:
+    """The values that are not None."""
+    return [x for x in values if x is not None]
+
+
+def is_given(values: Iterable[Any]) -> list[bool]:
+    """Which values are not None."""
+    return [x is not None for x in values]
+
+
+def strong_zero(type: ArrayType) -> Literal:
+    """A scalar zero of this dtype.
+
+    It stands for a whole array of zeros where an operation takes an initial carry: a literal is never captured, so the
+    zero tangent or cotangent that a loop starts from is no residual.
+    """
+    zero = 0j if type.dtype.kind == "c" else False if type.dtype.kind == "b" else 0 if type.dtype.kind in "iu" else 0.0
+    return Literal(zero, array_type((), type.dtype))
+
+
+def zeros(type: ArrayType) -> Any:
+    """An array of zeros inside the program being traced."""
+    return full(type.shape, 0, type.dtype)
+
+
+def permuted(jaxpr: Jaxpr, inputs: Sequence[int], outputs: Sequence[int]) -> Jaxpr:
+    """The program with its inputs and outputs in another order (or fewer outputs). Remembered on the jaxpr."""
+    memo_key = ("permuted", tuple(inputs), tuple(outputs))
+    known = jaxpr.memo.get(memo_key)
+    if known is None:
+        known = Jaxpr([jaxpr.inputs[i] for i in inputs], jaxpr.equations, [jaxpr.outputs[i] for i in outputs])
+        jaxpr.memo[memo_key] = known
+    return known
+
+
+def remembered(jaxpr: Jaxpr, memo_key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+    """What ``make`` derives from the program, made once."""
+    known = jaxpr.memo.get(memo_key)
+    if known is None:
+        known = jaxpr.memo[memo_key] = make()
+    return known
+
+
+def share_captured(programs: Sequence[Jaxpr], captured: Sequence[Sequence[Any]]) -> tuple[list[Jaxpr], list[Any]]:
+    """Programs whose leading inputs are what each captured -> programs that all take one list of captured values."""
+    shared: dict[int, tuple[Any, ArrayType]] = {}
+    for jaxpr, values in zip(programs, captured, strict=True):
+        for x, v in zip(values, jaxpr.inputs, strict=False):
+            shared.setdefault(id(x), (x, v.type))
+    widened = []
+    for jaxpr, values in zip(programs, captured, strict=True):
+        own = {id(x): v for x, v in zip(values, jaxpr.inputs, strict=False)}
+        leading = [own[key] if key in own else Var(-1, type_) for key, (_, type_) in shared.items()]
+        widened.append(Jaxpr([*leading, *jaxpr.inputs[len(values) :]], jaxpr.equations, jaxpr.outputs))
+    return widened, [x for x, _ in shared.values()]
+
+
+def depends_on(jaxpr: Jaxpr, sources: Iterable[Var]) -> set[Atom]:
+    """The variables that depend on any of ``sources``, themselves included."""
+    reached: set[Atom] = set(sources)
+    for eqn in jaxpr.equations:
+        if any(type(a) is Var and a in reached for a in eqn.inputs):
+            reached.update(eqn.outputs)
+    return reached
+
+
+def check_operand(what: str, place: str, given: ArrayType, wanted: ArrayType, scalars: bool = False) -> None:
+    """Raise unless an operand has the shape and dtype that a held program takes."""
+    if given.dtype != wanted.dtype or (given.shape != wanted.shape and not (scalars and not given.shape)):
+        raise FunctransTypeError(f"{what}: {place} has type {given}, and the program takes {wanted}")
+
+
+def choose_lanes(which: Any, on_true: Any, on_false: Any) -> Any:
+    """For mapped ``which: [n]``, arrays of shape [n, ...]: the lanes of one or the other."""
+    if on_true is on_false:
+        return on_true
+    if on_true.ndim > 1:
+        which = broadcast_in_dim(which, on_true.shape, (0,))
+    return bind(SELECT, which, on_true, on_false)

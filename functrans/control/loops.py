@@ -1,0 +1,411 @@
+"""The user's loops: ``scan`` and ``map``, ``while_loop`` and ``fori_loop``, with JAX's signatures and meaning."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from jax.tree_util import keystr, tree_flatten_with_path, tree_leaves, tree_structure
+
+from functrans.control.bodies import (
+    Body,
+    Leaf,
+    check_same_results,
+    converted,
+    function_name,
+    operand_types,
+    plain_python,
+    promoted_carry,
+    rebuild,
+    trace_body,
+)
+from functrans.control.call import Call
+from functrans.control.scan import Scan
+from functrans.control.while_loop import While
+from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
+from functrans.ir.types import ArrayType, array_type, describe, type_of
+from functrans.ops.elementwise import add, lt
+from functrans.ops.slicing import concatenate, slice_in_dim
+from functrans.ops.structural import convert, full, reshape
+from functrans.trace.builder import Tracer, bind_all
+from functrans.trace.frames import here
+from functrans.transform.vmap import vmap_jaxpr
+
+_SCAN_REMEDY = (
+    "The body of a loop is traced once for all its steps, so nothing in it has a value: use functrans.lax.cond or "
+    "functrans.numpy.where to choose inside the body, functrans.lax.while_loop inside it to repeat. (A plain Python "
+    "loop keeps its values in un-jitted code.)"
+)
+
+
+# -- scan --------------------------------------------------------------------------------------------------------------
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+    _split_transpose: bool = False,
+) -> tuple[Any, Any]:
+    """Apply ``carry, y = f(carry, x)`` along the leading axis of ``xs``, and stack the ``y``.
+
+    Args:
+      f: a function of the carry and a slice of ``xs``; it returns the next carry, of the same tree, shapes and dtypes,
+        and a pytree of arrays. It is traced once and may close over traced values.
+      init: the first carry, a pytree of arrays. Python numbers take the dtype that ``f`` gives them.
+      xs: a pytree of arrays ``[length, ...]``, or None.
+      length: the number of steps; needed where ``xs`` is None.
+      reverse: go from the last slice to the first; ``ys[i]`` belongs to ``xs[i]`` all the same.
+      unroll: how many steps to write into one turn of the compiled loop; True: all of them.
+
+    Returns:
+      ``(carry, ys)``: the last carry, and the stacked results ``[length, ...]``.
+
+    Raises:
+      TypeError: the carry changes its tree, shape or dtype, or ``f`` returns no pair. ValueError: leading axes differ.
+
+    >>> import functrans as ft, numpy as np
+    >>> total, sums = ft.lax.scan(lambda s, x: (s + x, s + x), 0.0, np.arange(1.0, 5.0, dtype='float32'))
+    >>> float(total), [float(s) for s in sums]
+    (10.0, [1.0, 3.0, 6.0, 10.0])
+    """
+    if not callable(f):
+        raise FunctransTypeError(f"scan needs a function as its first argument, got {describe(f)} at {here()}")
+    carry, carry_tree, carry_types = operand_types("the initial carry of scan", init)
+    slices, xs_tree, xs_types = operand_types("xs of scan", xs)
+    length = _scan_length(xs_types, length)
+    unroll = _unroll(unroll, length)
+    name = function_name(f)
+    if plain_python():
+        return _scan_in_python(f, init, slices, xs_tree, length, reverse)
+    purpose = f"the body of scan ({name})"
+    x_types = [array_type(t.shape[1:], t.dtype, t.weak_type) for t in xs_types]
+
+    def arguments(inputs: Sequence[Any]) -> tuple[Any, Any]:
+        return rebuild(carry_tree, inputs[: len(carry)]), rebuild(xs_tree, inputs[len(carry) :])
+
+    shape: list[Any] = []
+
+    def body(current: Any, x: Any) -> tuple[Any, Any]:
+        result = f(current, x)
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise FunctransTypeError(
+                f"{purpose} must return a pair (carry, y), it returned {describe(result)} at {here()}\n"
+                "Write `return carry, None` where there is nothing to stack."
+            )
+        shape[:] = [tree_structure(result[0]), tree_structure(result[1])]
+        return result[0], result[1]
+
+    def traced(types: Sequence[ArrayType]) -> Body:
+        return trace_body(body, [*types, *x_types], arguments, purpose, _SCAN_REMEDY)
+
+    found, carry_types = _steady(traced, carry_types, lambda _: shape[0].num_leaves)
+    count = shape[0].num_leaves
+    leaves = [Leaf(leaf.path.removeprefix("[0]"), leaf.type) for leaf in found.leaves[:count]]
+    _check_carry("scan", name, init, carry_tree, carry_types, leaves, shape[0])
+    carry = [converted(x, type_of(x), t) for x, t in zip(carry, carry_types, strict=True)]
+    op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), count)
+    results = bind_all(op, [*found.captured, *carry, *slices])
+    return rebuild(carry_tree, results[:count]), rebuild(shape[1], results[count:])
+
+
+def _steady(
+    traced: Callable[[Sequence[ArrayType]], Body], types: list[ArrayType], count: Callable[[Body], int]
+) -> tuple[Body, list[ArrayType]]:
+    """Trace a body, again while weak initial values of the carry have to take another dtype."""
+    found = traced(types)
+    for _ in range(3):
+        if count(found) != len(types):
+            break
+        promoted = promoted_carry(types, found.leaves[: len(types)])
+        if promoted == types:
+            break
+        types = promoted
+        found = traced(types)
+    return found, types
+
+
+def _check_carry(
+    what: str, name: str, init: Any, tree: Any, types: Sequence[ArrayType], leaves: Sequence[Leaf], new_tree: Any
+) -> None:
+    before = [Leaf(keystr(path), t) for (path, _), t in zip(tree_flatten_with_path(init)[0], types, strict=True)]
+    check_same_results(
+        what, "the carry going in", before, tree, f"the carry that {name} returns", leaves, new_tree,
+        "the carry must keep its tree, shapes and dtypes from step to step",
+    )  # fmt: skip
+
+
+def _scan_length(types: Sequence[ArrayType], length: Any) -> int:
+    for t in types:
+        if not t.shape:
+            raise FunctransValueError(
+                f"scan got a scalar ({t}) in xs, which has no leading axis to go along, at {here()}\n"
+                "Pass arrays [length, ...] in xs, close over what is the same for all steps, or give length= alone."
+            )
+    sizes = [t.shape[0] for t in types]
+    if length is not None:
+        if type(length) is Tracer:
+            raise ConcretizationError(
+                f"the length of scan must be a plain integer, and it is a traced {length.type} at {here()}\n"
+                "Use functrans.lax.while_loop or functrans.lax.fori_loop where the number of steps is computed."
+            )
+        wanted = int(length)
+        if any(n != wanted for n in sizes):
+            raise FunctransValueError(f"scan got length={wanted}, and xs with leading axes {sizes}, at {here()}")
+        if wanted < 0:
+            raise FunctransValueError(f"scan got length={wanted}, which is negative, at {here()}")
+        return wanted
+    if not sizes:
+        raise FunctransValueError(f"scan got no xs and no length, at {here()}\nPass length= for a loop without xs.")
+    if len(set(sizes)) > 1:
+        raise FunctransValueError(
+            f"scan got xs with different leading axes, {sizes} (types {', '.join(map(str, types))}), at {here()}\n"
+            "Every array in xs needs the same leading size: it is the number of steps."
+        )
+    return sizes[0]
+
+
+def _unroll(unroll: int | bool, length: int) -> int:
+    if isinstance(unroll, bool):
+        return max(length, 1) if unroll else 1
+    if not isinstance(unroll, int | np.integer):
+        raise FunctransTypeError(f"unroll must be a bool or a positive integer, got {describe(unroll)} at {here()}")
+    if unroll < 0:
+        raise FunctransValueError(f"unroll must be a bool or a positive integer, got {unroll} at {here()}")
+    return max(int(unroll), 1)
+
+
+def _scan_in_python(
+    f: Callable[..., Any], carry: Any, xs: Sequence[Any], tree: Any, length: int, reverse: bool
+) -> tuple[Any, Any]:
+    """What ``disable_jit`` makes of a scan: a Python loop."""
+    if length == 0:
+        raise FunctransValueError(
+            f"a scan of length 0 cannot run under disable_jit, at {here()}: without a trace the types of its results "
+            "are unknown"
+        )
+    rows = []
+    for i in reversed(range(length)) if reverse else range(length):
+        carry, y = f(carry, rebuild(tree, [_row(x, i) for x in xs]))
+        rows.append(y)
+    if reverse:
+        rows.reverse()
+    columns = zip(*[tree_leaves(y) for y in rows], strict=True)
+    stacked = [concatenate([_as_row(y) for y in column], 0) for column in columns]
+    return carry, rebuild(tree_structure(rows[0]), stacked)
+
+
+def _row(x: Any, i: int) -> Any:
+    return reshape(slice_in_dim(x, i, i + 1), type_of(x).shape[1:])
+
+
+def _as_row(y: Any) -> Any:
+    return reshape(full((), y) if isinstance(y, bool | int | float | complex) else y, (1, *type_of(y).shape))
+
+
+# -- map ---------------------------------------------------------------------------------------------------------------
+
+
+def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
+    """``f`` of each slice along the leading axis of ``xs``, one after the other, stacked.
+
+    Args:
+      f: a function of a slice of ``xs``.
+      xs: a pytree of arrays ``[n, ...]``.
+      batch_size: vectorize over so many slices at a time.
+
+    Returns:
+      The results of ``f``, stacked: ``[n, ...]``.
+
+    Raises:
+      ValueError: the leading axes disagree, or ``batch_size`` is not positive.
+
+    >>> import functrans as ft, numpy as np
+    >>> [float(y) for y in ft.lax.map(lambda x: x * x, np.arange(3.0, dtype='float32'))]
+    [0.0, 1.0, 4.0]
+    """
+    if batch_size is None:
+        return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    if batch_size < 1:
+        raise FunctransValueError(f"map got batch_size={batch_size}, which is not positive, at {here()}")
+    leaves, tree, types = operand_types("xs of map", xs)
+    length = _scan_length(types, None)
+    row_types = [array_type(t.shape[1:], t.dtype, t.weak_type) for t in types]
+    purpose = f"the function of map ({function_name(f)})"
+    body = trace_body(f, row_types, lambda inputs: (rebuild(tree, inputs),), purpose, _SCAN_REMEDY)
+    mapped = [False] * len(body.captured) + [True] * len(leaves)
+    turns, left = divmod(length, batch_size)
+    parts = []
+    if turns:
+        chunk = vmap_jaxpr(body.jaxpr, batch_size, mapped, True)[0]
+        whole = [_chunks(x, turns, batch_size) for x in leaves]
+        op = Scan(chunk, turns, False, 1, len(body.captured), 0)
+        results = bind_all(op, [*body.captured, *whole])
+        parts.append([reshape(y, (turns * batch_size, *type_of(y).shape[2:])) for y in results])
+    if left or not turns:
+        rest = vmap_jaxpr(body.jaxpr, left, mapped, True)[0]
+        tail = [slice_in_dim(x, length - left, length) for x in leaves]
+        parts.append(bind_all(Call(rest, function_name(f)), [*body.captured, *tail]))
+    stacked = parts[0] if len(parts) == 1 else [concatenate(pair, 0) for pair in zip(*parts, strict=True)]
+    return rebuild(body.tree, stacked)
+
+
+def _chunks(x: Any, turns: int, size: int) -> Any:
+    return reshape(slice_in_dim(x, 0, turns * size), (turns, size, *type_of(x).shape[1:]))
+
+
+# -- while_loop and fori_loop ------------------------------------------------------------------------------------------
+
+
+def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+    """``while cond_fun(val): val = body_fun(val)``, compiled.
+
+    Forward mode (jvp, jacfwd) works through it; reverse mode needs the number of steps: use ``scan`` or ``fori_loop``.
+    Under vmap it runs until every lane is done, and a lane that is done keeps its value.
+
+    Args:
+      cond_fun: a function of the carry that returns a bool scalar.
+      body_fun: a function of the carry that returns the next one, of the same tree, shapes and dtypes.
+      init_val: the first carry, a pytree of arrays. Python numbers take the dtype that ``body_fun`` gives them.
+
+    Returns:
+      The last carry.
+
+    Raises:
+      TypeError: ``cond_fun`` returns no bool scalar, or the carry changes its tree, shape or dtype.
+
+    >>> import functrans as ft
+    >>> float(ft.lax.while_loop(lambda x: x < 100.0, lambda x: x * 2.0, 3.0))
+    192.0
+    """
+    if not (callable(cond_fun) and callable(body_fun)):
+        raise FunctransTypeError(
+            f"while_loop needs two functions, got {describe(cond_fun)} and {describe(body_fun)} at {here()}\n"
+            "Write while_loop(cond_fun, body_fun, init_val)."
+        )
+    carry, tree, types = operand_types("the initial value of while_loop", init_val)
+    if plain_python() and all(type(x) is not Tracer for x in carry):
+        value = init_val
+        while cond_fun(value):
+            value = body_fun(value)
+        return value
+    test_name, name = function_name(cond_fun), function_name(body_fun)
+
+    def arguments(inputs: Sequence[Any]) -> tuple[Any]:
+        return (rebuild(tree, inputs),)
+
+    def traced(current: Sequence[ArrayType]) -> Body:
+        return trace_body(body_fun, current, arguments, f"the body of while_loop ({name})", _WHILE_REMEDY)
+
+    body, types = _steady(traced, types, lambda found: len(found.leaves))
+    _check_carry("while_loop", name, init_val, tree, types, body.leaves, body.tree)
+    test = trace_body(cond_fun, types, arguments, f"the condition of while_loop ({test_name})", _WHILE_REMEDY)
+    _check_condition(test, test_name)
+    op = While(test.jaxpr, body.jaxpr, len(test.captured), len(body.captured))
+    carry = [converted(x, type_of(x), t) for x, t in zip(carry, types, strict=True)]
+    return rebuild(tree, bind_all(op, [*test.captured, *body.captured, *carry]))
+
+
+_WHILE_REMEDY = (
+    "A while_loop is traced once for all its steps, so nothing in it has a value: use functrans.lax.cond or "
+    "functrans.numpy.where to choose inside it. (A plain Python `while` keeps its values in un-jitted code.)"
+)
+
+
+def _check_condition(test: Body, name: str) -> None:
+    if len(test.leaves) != 1 or test.leaves[0].path:
+        raise FunctransTypeError(
+            f"the condition of while_loop ({name}) must return one bool scalar, it returned {test.tree} at {here()}"
+        )
+    type_ = test.leaves[0].type
+    if type_.shape or type_.dtype != np.bool_:
+        fix = (
+            "Reduce it with functrans.numpy.any or functrans.numpy.all, or vmap the whole loop."
+            if type_.shape
+            else "Compare it: `return x != 0`."
+        )
+        raise FunctransTypeError(
+            f"the condition of while_loop ({name}) must return a bool scalar, it returned {type_} at {here()}\n{fix}"
+        )
+
+
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
+) -> Any:
+    """``for i in range(lower, upper): val = body_fun(i, val)``, compiled.
+
+    With plain integers as bounds it is a ``scan``, and reverse mode works; with traced bounds it is a ``while_loop``.
+
+    Args:
+      lower, upper: integer scalars of one dtype.
+      body_fun: a function of the index and the carry that returns the next carry, of the same tree, shapes and dtypes.
+      init_val: the first carry, a pytree of arrays.
+      unroll: how many steps to write into one turn of the compiled loop (plain integers as bounds only).
+
+    Returns:
+      The last carry.
+
+    Raises:
+      TypeError: a bound is no integer scalar, the bounds' dtypes differ, or the carry changes its tree, shape or dtype.
+
+    >>> import functrans as ft
+    >>> float(ft.lax.fori_loop(0, 4, lambda i, x: x + i, 0.0))
+    6.0
+    """
+    if not callable(body_fun):
+        raise FunctransTypeError(f"fori_loop needs a function as third argument, got {describe(body_fun)} at {here()}")
+    dtype, weak = _bounds_type(lower, upper)
+    if type(lower) is not Tracer and type(upper) is not Tracer:
+        first, last = int(lower), int(upper)
+        length = max(last - first, 0)
+        if plain_python() and length == 0:
+            return init_val
+        start = first if weak else np.asarray(first, dtype)
+
+        def step(carry: Any, _: Any) -> Any:
+            i, value = carry
+            return (add(i, 1), body_fun(i, value)), None
+
+        functools.update_wrapper(step, body_fun, updated=())
+        (_, result), _ = scan(step, (start, init_val), None, length, unroll=False if unroll is None else unroll)
+        return result
+    if unroll not in (None, False, 1):
+        raise FunctransValueError(
+            f"fori_loop got unroll={unroll} and traced bounds, at {here()}\n"
+            "A loop can be unrolled only where its bounds are plain integers."
+        )
+
+    def advance(carry: Any) -> Any:
+        i, last, value = carry
+        return add(i, 1), last, body_fun(i, value)
+
+    functools.update_wrapper(advance, body_fun, updated=())
+    start, end = convert(lower, dtype, weak), convert(upper, dtype, weak)
+    return while_loop(lambda carry: lt(carry[0], carry[1]), advance, (start, end, init_val))[2]
+
+
+def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:
+    types = []
+    for what, x in (("lower", lower), ("upper", upper)):
+        try:
+            t = type_of(x)
+        except FunctransTypeError:
+            t = None
+        if t is None or t.shape or t.dtype.kind not in "iu":
+            raise FunctransTypeError(
+                f"the {what} bound of fori_loop must be an integer scalar, "
+                f"got {describe(x) if t is None else t} at {here()}"
+            )
+        types.append(t)
+    a, b = types
+    if a.dtype != b.dtype and not (a.weak_type != b.weak_type and a.dtype.kind == b.dtype.kind == "i"):
+        raise FunctransTypeError(
+            f"the bounds of fori_loop must have one dtype, got {a} and {b} at {here()}\nConvert one with .astype(...)."
+        )
+    strong = b if a.weak_type else a
+    return strong.dtype, a.weak_type and b.weak_type

@@ -1,0 +1,428 @@
+"""The loop with a known number of steps: ``scan``.
+
+    carry, ys = scan[jaxpr={ lambda ; const carry x. let ... in (carry, y) }, length=n] const carry xs
+
+The body's inputs are constants, carry and the slice of each ``xs``; its outputs are the next carry and a slice of each
+``ys``. Reverse mode splits the body in two: a scan of the primal part, which stacks what the linear part needs and does
+not have yet (constants stay constants, slices of ``xs`` stay ``xs``, what no step changes is computed once outside),
+and a linear scan that carries tangents alone, whose transpose is a scan in the other direction.
+
+A scalar given for an initial carry stands for an array filled with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functrans.control.call import evaluate
+from functrans.control.holding import (
+    Holding,
+    check_operand,
+    chosen,
+    count,
+    depends_on,
+    fixpoint,
+    is_given,
+    permuted,
+    present,
+    remembered,
+    spread,
+    strong_zero,
+    zeros,
+)
+from functrans.control.scan_lowering import lower_scan
+from functrans.ir.program import Jaxpr, Literal, Var, live_equations
+from functrans.ir.types import ArrayType, array_type
+from functrans.ops.elementwise import add
+from functrans.ops.structural import transpose as transpose_axes
+from functrans.trace.builder import Tracer, bind_all
+from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.replay import replay, trace
+from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
+from functrans.transform.transpose import transpose_jaxpr
+from functrans.transform.vmap import spread_out, vmap_jaxpr
+
+
+class Scan(Holding):
+    """Operands ``(*consts, *carry, *xs)`` -> ``(*carry, *ys)``; step i reads ``xs[i]``; last first if ``reverse``.
+
+    ``unroll`` steps are written into one turn of the compiled loop.
+    """
+
+    jaxpr: Jaxpr
+    length: int
+    reverse: bool
+    unroll: int
+    num_consts: int
+    num_carry: int
+
+    def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Anything with an item for each operand: (for the consts, for the carry, for the xs)."""
+        first, second = self.num_consts, self.num_consts + self.num_carry
+        return list(values[:first]), list(values[first:second]), list(values[second:])
+
+    def remade(self, jaxpr: Jaxpr, num_consts: int, num_carry: int) -> Scan:
+        """A scan of as many steps in the same order over another body."""
+        return Scan(jaxpr, self.length, self.reverse, self.unroll, num_consts, num_carry)
+
+    def stacked(self, type: ArrayType) -> ArrayType:
+        """The type of all the slices of this type."""
+        return array_type((self.length, *type.shape), type.dtype, type.weak_type)
+
+    def infer(self, *types: ArrayType) -> Any:
+        for what, given, wanted in zip(
+            ("const", "initial carry", "xs"), self.split(types), self.split(self.jaxpr.in_types), strict=True
+        ):
+            for i, (a, b) in enumerate(zip(given, wanted, strict=True)):
+                b = self.stacked(b) if what == "xs" else b
+                check_operand("scan", f"{what} {i}", a, b, scalars=what == "initial carry")
+        outs = self.jaxpr.out_types
+        return [*outs[: self.num_carry], *[self.stacked(t) for t in outs[self.num_carry :]]]
+
+    def fold(self, *operands: Any) -> Any:
+        """A carry that no step changes is a constant, and a slice of ``xs`` handed on as ``ys`` is ``xs``."""
+        jaxpr = self.jaxpr
+        _, carries, xs_vars = self.split(jaxpr.inputs)
+        carry_outs, y_outs = jaxpr.outputs[: self.num_carry], jaxpr.outputs[self.num_carry :]
+        consts, init, xs = self.split(operands)
+        same = [
+            a is v and type(x) is Tracer and x.shape == v.type.shape
+            for a, v, x in zip(carry_outs, carries, init, strict=True)
+        ]
+        handed = {v: x for v, x in zip(xs_vars, xs, strict=True) if type(x) is Tracer}
+        forwarded = [type(a) is Var and a in handed for a in y_outs]
+        if not any(same) and not any(forwarded):
+            return None
+        kept = [not s for s in same]
+        first, second = self.num_consts, self.num_consts + self.num_carry
+        places = range(first, second)
+        moved = permuted(
+            jaxpr,
+            [*range(first), *chosen(places, same), *chosen(places, kept), *range(second, len(jaxpr.inputs))],
+            [*chosen(range(self.num_carry), kept), *[self.num_carry + i for i, f in enumerate(forwarded) if not f]],
+        )
+        scan = self.remade(moved, first + count(same), count(kept))
+        results = bind_all(scan, [*consts, *chosen(init, same), *chosen(init, kept), *xs])
+        outs = spread(results[: count(kept)], kept)
+        ys = spread(results[count(kept) :], [not f for f in forwarded])
+        return [
+            *[x if s else out for x, s, out in zip(init, same, outs, strict=True)],
+            *[handed[a] if f else y for a, f, y in zip(y_outs, forwarded, ys, strict=True)],
+        ]
+
+    def impl(self, *arrays: Any) -> Any:
+        consts, init, xs = self.split(arrays)
+        _, carry_types, _ = self.split(self.jaxpr.in_types)
+        carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, carry_types, strict=True)]
+        y_types = self.jaxpr.out_types[self.num_carry :]
+        ys = [np.zeros((self.length, *t.shape), t.dtype) for t in y_types]
+        for i in reversed(range(self.length)) if self.reverse else range(self.length):
+            outs = evaluate(self.jaxpr, [*consts, *carry, *[np.asarray(x)[i] for x in xs]])
+            carry = outs[: self.num_carry]
+            for y, out in zip(ys, outs[self.num_carry :], strict=True):
+                y[i] = out
+        return [*carry, *ys]
+
+    # -- derivatives --------------------------------------------------------------------------------------------------
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        jaxpr, n = self.jaxpr, self.num_carry
+        consts_t, init_t, xs_t = self.split(tangents)
+        lead, tail = is_given(consts_t), is_given(xs_t)
+        carried = fixpoint(is_given(init_t), lambda c: jvp_jaxpr(jaxpr, [*lead, *c, *tail])[1][:n])
+        nonzero = [*lead, *carried, *tail]
+        keep_ys = [False] * (len(jaxpr.outputs) - n)
+        program, has = jvp_jaxpr(jaxpr, nonzero, [*carried, *keep_ys])
+        # (consts, carry, x, tangents of each) -> (consts and tangents, carry and tangents, x and tangents)
+        at = iter(range(len(jaxpr.inputs), len(program.inputs)))
+        slots = [self.split(range(len(jaxpr.inputs))), self.split([next(at) if nz else None for nz in nonzero])]
+        order = [
+            *slots[0][0],
+            *present(slots[1][0]),
+            *slots[0][1],
+            *present(slots[1][1]),
+            *slots[0][2],
+            *present(slots[1][2]),
+        ]
+        at = iter(range(len(jaxpr.outputs), len(program.outputs)))
+        out_slots = [next(at) if h else None for h in has]
+        outs = range(len(jaxpr.outputs))
+        out_order = [*outs[:n], *present(out_slots[:n]), *outs[n:], *present(out_slots[n:])]
+        consts, init, xs = self.split(primals)
+        _, carry_types, _ = self.split(jaxpr.in_types)
+        scan = self.remade(permuted(program, order, out_order), len(consts) + count(lead), n + count(carried))
+        results = bind_all(
+            scan,
+            [*consts, *present(consts_t), *init, *_started(init_t, carried, carry_types), *xs, *present(xs_t)],
+        )
+        by_slot = dict(zip(out_order, results, strict=True))
+        return [by_slot[i] for i in outs], [None if i is None else by_slot[i] for i in out_slots]
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        jaxpr, n = self.jaxpr, self.num_carry
+        consts_t, init_t, xs_t = self.split(tangents)
+        lead, tail = is_given(consts_t), is_given(xs_t)
+        carried = fixpoint(is_given(init_t), lambda c: linearize_jaxpr(jaxpr, [*lead, *c, *tail]).nonzero[:n])
+        wrt = (*lead, *carried, *tail)
+        plan: _Split = remembered(
+            jaxpr,
+            ("scan split", self.num_consts, n, wrt),
+            lambda: _split_body(self, linearize_jaxpr(jaxpr, wrt), carried, (count(lead), count(carried), count(tail))),
+        )
+        results = bind_all(self.remade(plan.primal, self.num_consts, n), primals)
+        outs = results[: len(jaxpr.outputs)]
+        _, carry_types, _ = self.split(jaxpr.in_types)
+        hoisted = replay(plan.invariant, primals[: self.num_consts])
+        values = [*primals, *results, *hoisted]
+        residual_consts, residual_xs = ([values[i] for i in places] for places in (plan.consts, plan.xs))
+        linear = self.remade(plan.linear, len(residual_consts) + count(lead), count(carried))
+        slopes = bind_all(
+            linear,
+            [
+                *residual_consts,
+                *present(consts_t),
+                *_started(init_t, carried, carry_types),
+                *residual_xs,
+                *present(xs_t),
+            ],
+        )
+        return outs, spread(slopes, [*carried, *plan.ys])
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        jaxpr, n = self.jaxpr, self.num_carry
+        consts, _, xs = self.split(operands)
+        consts_l, init_l, xs_l = self.split([is_linear(x) for x in operands])
+
+        def linear_after(carry: tuple[bool, ...]) -> list[bool]:
+            reached = depends_on(jaxpr, chosen(jaxpr.inputs, [*consts_l, *carry, *xs_l]))
+            return [type(a) is Var and a in reached for a in jaxpr.outputs[:n]]
+
+        carry_l = fixpoint(init_l, linear_after)
+        linear = (*consts_l, *carry_l, *xs_l)
+        fixed = [x for x in consts if not is_linear(x)]
+        fixed_xs = [*self._nonlinear_carry(operands, linear), *[x for x in xs if not is_linear(x)]]
+        ys_given = is_given(cotangent[n:])
+
+        def sent_back(carry: tuple[bool, ...]) -> list[bool]:
+            has = transpose_jaxpr(jaxpr, linear, [*carry, *ys_given])[1]
+            return [bool(h) for h in self.split(spread(has, linear))[1]]
+
+        given = [ct is not None and flag for ct, flag in zip(cotangent[:n], carry_l, strict=True)]
+        carried = fixpoint(given, sent_back)
+        program, has = transpose_jaxpr(jaxpr, linear, [*carried, *ys_given])
+        consts_h, _, xs_h = self.split([bool(h) for h in spread(has, linear)])
+        body, _ = remembered(
+            jaxpr,
+            ("scan transpose", self.num_consts, n, linear, carried, tuple(ys_given)),
+            lambda: _transposed_body(self, program, has, linear, carried, ys_given),
+        )
+        scan = Scan(body, self.length, not self.reverse, self.unroll, len(fixed), count(consts_h) + count(carried))
+        consts_types, carry_types, _ = self.split(jaxpr.in_types)
+        results = bind_all(
+            scan,
+            [
+                *fixed,
+                *[strong_zero(t) for t in chosen(consts_types, consts_h)],
+                *_started(
+                    [ct if g else None for ct, g in zip(cotangent[:n], given, strict=True)], carried, carry_types
+                ),
+                *fixed_xs,
+                *present(cotangent[n:]),
+            ],
+        )
+        init_ct = spread(results[count(consts_h) : count(consts_h) + count(carried)], carried)
+        return [
+            *spread(results[: count(consts_h)], consts_h),
+            *[ct if flag else None for ct, flag in zip(init_ct, init_l, strict=True)],
+            *spread(results[count(consts_h) + count(carried) :], xs_h),
+        ]
+
+    def _nonlinear_carry(self, operands: Sequence[Any], linear: Sequence[bool]) -> list[Any]:
+        """The values, stacked, of the carries that do not depend on a linear operand."""
+        free = [not flag for flag in linear]
+        consts_f, carry_f, _ = self.split(free)
+        if not any(carry_f):
+            return []
+        jaxpr, n = self.jaxpr, self.num_carry
+        inputs = chosen(jaxpr.inputs, free)
+        outputs = [*chosen(jaxpr.outputs[:n], carry_f), *chosen(self.split(jaxpr.inputs)[1], carry_f)]
+        body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs)[0], outputs)
+        return bind_all(self.remade(body, count(consts_f), count(carry_f)), chosen(operands, free))[count(carry_f) :]
+
+    # -- vmap ---------------------------------------------------------------------------------------------------------
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        jaxpr, n = self.jaxpr, self.num_carry
+        consts_m, init_m, xs_m = self.split(mapped)
+
+        def outputs_mapped(carry: Sequence[bool]) -> tuple[bool, ...]:
+            return vmap_jaxpr(jaxpr, size, [*consts_m, *carry, *xs_m], False, axis_name)[1]
+
+        carry_m = fixpoint(init_m, lambda c: outputs_mapped(c)[:n])
+        outs_m = [*carry_m, *outputs_mapped(carry_m)[n:]]
+        program, _ = vmap_jaxpr(jaxpr, size, [*consts_m, *carry_m, *xs_m], outs_m, axis_name)
+        consts, init, xs = self.split(operands)
+        init = [
+            spread_out(x, size) if m and not given and type(x) is not Literal else x
+            for x, m, given in zip(init, carry_m, init_m, strict=True)
+        ]
+        xs = [_swap_leading(x) if m else x for x, m in zip(xs, xs_m, strict=True)]
+        results = bind_all(self.remade(program, self.num_consts, n), [*consts, *init, *xs])
+        ys = [_swap_leading(y) if m else y for y, m in zip(results[n:], outs_m[n:], strict=True)]
+        return [*results[:n], *ys], outs_m
+
+    # -- lowering and clean-up ----------------------------------------------------------------------------------------
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return lower_scan(self, emitter, operands, in_types, out_types)
+
+    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
+        jaxpr, n = self.jaxpr, self.num_carry
+        carries = self.split(jaxpr.inputs)[1]
+        y_outs = chosen(jaxpr.outputs[n:], used[n:])
+
+        def read(kept: tuple[bool, ...]) -> list[bool]:
+            _, live = live_equations(jaxpr.equations, [*chosen(jaxpr.outputs[:n], kept), *y_outs])
+            return [v in live for v in carries]
+
+        kept = fixpoint(used[:n], read)
+        outputs = [*chosen(jaxpr.outputs[:n], kept), *y_outs]
+        equations, live = live_equations(jaxpr.equations, outputs)
+        consts_k, _, xs_k = self.split([v in live for v in jaxpr.inputs])
+        inputs_kept = [*consts_k, *kept, *xs_k]
+        if all(inputs_kept) and len(outputs) == len(jaxpr.outputs) and len(equations) == len(jaxpr.equations):
+            return None
+        body = Jaxpr(chosen(jaxpr.inputs, inputs_kept), equations, outputs)
+        places = chosen(range(len(jaxpr.inputs)), inputs_kept)
+        return self.remade(body, count(consts_k), count(kept)), places, chosen(range(len(used)), [*kept, *used[n:]])
+
+
+def _started(initial: Sequence[Any], carried: Sequence[bool], types: Sequence[ArrayType]) -> list[Any]:
+    """Initial (co)tangents of what is carried, zero where there is none."""
+    return [strong_zero(t) if x is None else x for x, flag, t in zip(initial, carried, types, strict=True) if flag]
+
+
+def _swap_leading(x: Any) -> Any:
+    """[size, length, ...] <-> [length, size, ...]"""
+    return transpose_axes(x, (1, 0, *range(2, x.ndim)))
+
+
+class _Split(NamedTuple):
+    """A body split for reverse mode.
+
+    ``primal``: the body with the stacked residuals as further ``ys``; ``invariant``: consts -> residuals that no step
+    changes; ``linear``: (residual consts, tangents of consts; tangents of the carry; residual xs, tangents of xs) ->
+    (tangents of the carry, tangents of the ``ys`` flagged). ``consts`` and ``xs`` are the places of the residuals among
+    the operands, the results of the primal scan and the results of ``invariant``.
+    """
+
+    primal: Jaxpr
+    invariant: Jaxpr
+    linear: Jaxpr
+    consts: tuple[int, ...]
+    xs: tuple[int, ...]
+    ys: tuple[bool, ...]
+
+
+def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], counts: tuple[int, int, int]) -> _Split:
+    """Place each residual of the body; ``counts``: nonzero tangents among consts, carry and xs."""
+    primal, n, num_inputs = part.primal, scan.num_carry, len(part.primal.inputs)
+    const_vars, carry_vars, xs_vars = scan.split(primal.inputs)
+    atoms: list[Any] = [*primal.inputs, *primal.outputs]
+    varying = depends_on(primal, [*carry_vars, *xs_vars])
+    results: list[Any] = list(primal.outputs[: part.num_outputs])  # of the primal scan's body, stacked residuals behind
+    invariant: list[Any] = []
+    by_const: list[tuple[int, int]] = []  # (which residual, its place)
+    by_xs: list[tuple[int, int]] = []
+    hoisted: list[tuple[int, int]] = []
+    for k, source in enumerate(part.sources):
+        var = atoms[source]
+        if var in const_vars:
+            by_const.append((k, source))
+        elif var in xs_vars:
+            by_xs.append((k, primal.inputs.index(var)))
+        elif var not in varying:
+            hoisted.append((k, len(invariant)))
+            invariant.append(var)
+        else:
+            stacked = next((i for i in range(n, len(results)) if results[i] is var), None)
+            if stacked is None:
+                stacked = len(results)
+                results.append(var)
+            by_xs.append((k, num_inputs + stacked))
+    total = num_inputs + len(results)
+    by_const += [(k, total + i) for k, i in hoisted]
+    num_residuals = len(part.sources)
+    tangents = iter(range(num_residuals, len(part.linear.inputs)))
+    consts_t, carry_t, xs_t = ([next(tangents) for _ in range(c)] for c in counts)
+    order = [*[k for k, _ in by_const], *consts_t, *carry_t, *[k for k, _ in by_xs], *xs_t]
+    ys = tuple(part.nonzero[n:])
+    return _Split(
+        Jaxpr(primal.inputs, live_equations(primal.equations, results)[0], results),
+        Jaxpr(const_vars, live_equations(primal.equations, invariant)[0], invariant),
+        _carrying(part, order, carried, scan.split(primal.in_types)[1]),
+        tuple([p for _, p in by_const]),
+        tuple([p for _, p in by_xs]),
+        ys,
+    )
+
+
+def _carrying(
+    part: LinearizedJaxpr, order: Sequence[int], carried: Sequence[bool], types: Sequence[ArrayType]
+) -> Jaxpr:
+    """The linear program with its inputs in this order and a tangent for everything carried."""
+    linear, n = part.linear, len(carried)
+    if list(part.nonzero[:n]) == list(carried):
+        return permuted(linear, order, range(len(linear.outputs)))
+
+    def function(*inputs: Any) -> list[Any]:
+        by_place = dict(zip(order, inputs, strict=True))
+        slopes = spread(replay(linear, [by_place[i] for i in range(len(inputs))]), part.nonzero)
+        carry = [zeros(t) if x is None else x for x, flag, t in zip(slopes[:n], carried, types, strict=True) if flag]
+        return [*carry, *present(slopes[n:])]
+
+    return trace(function, [linear.in_types[i] for i in order], "linearize of a loop body")[0]
+
+
+def _transposed_body(
+    scan: Scan, program: Jaxpr, has: Sequence[bool], linear: Sequence[bool], carried: Sequence[bool], ys: Sequence[bool]
+) -> tuple[Jaxpr, None]:
+    """(nonlinear consts; sums for consts, cotangents of the carry; nonlinear carry and xs, cotangents of ys) ->
+    (sums, cotangents of the carry, cotangents of xs)."""
+    jaxpr, n = scan.jaxpr, scan.num_carry
+    types = jaxpr.in_types
+    fixed_types = [
+        chosen(t, [not flag for flag in which]) for t, which in zip(scan.split(types), scan.split(linear), strict=True)
+    ]
+    consts_h, _, xs_h = scan.split([bool(h) for h in spread(has, linear)])
+    sum_types = [t.strong() for t in chosen(scan.split(types)[0], consts_h)]
+    carry_types = chosen(jaxpr.out_types[:n], carried)
+    layout = [
+        fixed_types[0],
+        sum_types,
+        carry_types,
+        [*fixed_types[1], *fixed_types[2]],
+        chosen(jaxpr.out_types[n:], ys),
+    ]
+
+    def function(*inputs: Any) -> list[Any]:
+        rest = iter(inputs)
+        fixed, sums, carry, fixed_xs, y_cts = ([next(rest) for _ in group] for group in layout)
+        sent = spread(spread(replay(program, [*fixed, *fixed_xs, *carry, *y_cts]), has), linear)
+        consts_ct, carry_ct, xs_ct = scan.split(sent)
+        all_carry = [zeros(t) if x is None else x for x, t in zip(carry_ct, scan.split(types)[1], strict=True)]
+        return [
+            *[add(total, x) for total, x in zip(sums, chosen(consts_ct, consts_h), strict=True)],
+            *chosen(all_carry, carried),
+            *chosen(xs_ct, xs_h),
+        ]
+
+    return trace(function, [t for group in layout for t in group], "transpose of a loop body")[0], None

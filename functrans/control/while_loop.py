@@ -1,0 +1,208 @@
+"""The loop that runs until its condition fails: ``while``. Forward mode and vmap; reverse mode has no number of steps.
+
+    carry = while[condition={ lambda ; k carry. ... }, body={ lambda ; c carry. ... }] k c carry
+
+A scalar given for an initial carry stands for an array filled with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.control.call import evaluate
+from functrans.control.holding import (
+    Holding,
+    check_operand,
+    choose_lanes,
+    chosen,
+    count,
+    fixpoint,
+    is_given,
+    permuted,
+    present,
+    remembered,
+    spread,
+    strong_zero,
+)
+from functrans.control.scan_lowering import filled
+from functrans.control.scan_lowering import while_loop as emit_while
+from functrans.errors import MissingRuleError
+from functrans.ir.program import Jaxpr, Literal, Var, live_equations
+from functrans.ir.types import ArrayType
+from functrans.ops.reductions import reduce_or
+from functrans.trace.builder import bind_all, state
+from functrans.trace.frames import describe_place
+from functrans.trace.primitive import Primitive
+from functrans.trace.replay import replay, trace
+from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.vmap import spread_out, vmap_jaxpr
+
+
+class While(Holding):
+    """Operands ``(*condition consts, *body consts, *carry)`` -> ``(*carry)``: the body, while the condition holds."""
+
+    condition: Jaxpr
+    body: Jaxpr
+    num_condition_consts: int
+    num_body_consts: int
+    name = "while"
+
+    def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """Anything with an item for each operand: (for the condition's consts, for the body's, for the carry)."""
+        first, second = self.num_condition_consts, self.num_condition_consts + self.num_body_consts
+        return list(values[:first]), list(values[first:second]), list(values[second:])
+
+    def infer(self, *types: ArrayType) -> Any:
+        wanted = [*self.condition.in_types[: self.num_condition_consts], *self.body.in_types]
+        for what, given, needed in zip(
+            ("condition const", "body const", "initial carry"), self.split(types), self.split(wanted), strict=True
+        ):
+            for i, (a, b) in enumerate(zip(given, needed, strict=True)):
+                check_operand("while", f"{what} {i}", a, b, scalars=what == "initial carry")
+        return list(self.body.out_types)
+
+    def impl(self, *arrays: Any) -> Any:
+        condition_consts, body_consts, init = self.split(arrays)
+        carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, self.body.out_types, strict=True)]
+        while evaluate(self.condition, [*condition_consts, *carry])[0]:
+            carry = evaluate(self.body, [*body_consts, *carry])
+        return carry
+
+    # -- derivatives --------------------------------------------------------------------------------------------------
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        body, n = self.body, len(self.body.outputs)
+        _, consts_t, init_t = self.split(tangents)
+        lead = is_given(consts_t)
+        carried = fixpoint(is_given(init_t), lambda c: jvp_jaxpr(body, [*lead, *c])[1])
+        if not any(carried):
+            return bind_all(self, primals), [None] * n
+        program, _ = jvp_jaxpr(body, [*lead, *carried], carried)
+        # (consts, carry, tangents of consts, tangents of the carry) -> (consts and tangents, carry and tangents)
+        nb, extra = self.num_body_consts, count(lead)
+        end = len(body.inputs)
+        order = [*range(nb), *range(end, end + extra), *range(nb, end), *range(end + extra, len(program.inputs))]
+        slope_types = chosen(body.out_types, carried)
+        condition = _ignoring(self.condition, slope_types)
+        op = While(
+            condition, permuted(program, order, range(len(program.outputs))), self.num_condition_consts, nb + extra
+        )
+        condition_consts, body_consts, init = self.split(primals)
+        started = [
+            strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, body.out_types, strict=True) if c
+        ]
+        results = bind_all(op, [*condition_consts, *body_consts, *present(consts_t), *init, *started])
+        return results[:n], spread(results[n:], carried)
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """The linear part runs the whole loop again beside its tangents: exact forward, refused backward."""
+        outs = bind_all(self, primals)
+        _, slopes = self.jvp(primals, tangents)
+        return outs, slopes
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        raise MissingRuleError(
+            f"reverse mode (grad, vjp, jacrev) through the while_loop or fori_loop at {describe_place(state.where)}\n"
+            "needs the values of every step, and the number of steps is not known before it runs. Use "
+            "functrans.lax.scan, functrans.lax.fori_loop with plain Python integers as bounds, or a plain Python loop "
+            "in un-jitted code. Forward mode (jvp, jacfwd) works."
+        )
+
+    # -- vmap ---------------------------------------------------------------------------------------------------------
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        condition_consts_m, body_consts_m, init_m = self.split(mapped)
+        carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, size, [*body_consts_m, *c], False, axis_name)[1])
+        lanes_differ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], False, axis_name)[1][0]
+        if lanes_differ:
+            carry_m = (True,) * len(carry_m)
+        body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
+        condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)
+        condition_consts, body_consts, init = self.split(operands)
+        init = [
+            spread_out(x, size) if m and not given and type(x) is not Literal else x
+            for x, m, given in zip(init, carry_m, init_m, strict=True)
+        ]
+        if not lanes_differ:
+            op = While(condition, body, self.num_condition_consts, self.num_body_consts)
+            return bind_all(op, [*condition_consts, *body_consts, *init]), carry_m
+        op = _lane_by_lane(self, condition, body)
+        whole = [
+            spread_out(x, size) if type(x) is Literal else x for x in init
+        ]  # the condition is evaluated once before the loop
+        first = replay(condition, [*condition_consts, *whole])
+        return bind_all(op, [*condition_consts, *body_consts, *first, *whole])[1:], carry_m
+
+    # -- lowering and clean-up ----------------------------------------------------------------------------------------
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        condition_consts, body_consts, init = self.split(operands)
+        types = list(self.body.out_types)
+        init = [filled(emitter, x, t, w) for x, t, w in zip(init, self.split(in_types)[2], types, strict=True)]
+        return emit_while(
+            emitter,
+            init,
+            types,
+            lambda names: emitter.inline(self.condition, [*condition_consts, *names])[0],
+            lambda names: emitter.inline(self.body, [*body_consts, *names]),
+        )
+
+    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
+        condition, body = self.condition, self.body
+        _, tested = live_equations(condition.equations, condition.outputs)
+        carries = body.inputs[self.num_body_consts :]
+        read_by_condition = [v in tested for v in condition.inputs[self.num_condition_consts :]]
+
+        def read(kept: tuple[bool, ...]) -> list[bool]:
+            _, live = live_equations(body.equations, chosen(body.outputs, kept))
+            return [v in live for v in carries]
+
+        kept = fixpoint([u or r for u, r in zip(used, read_by_condition, strict=True)], read)
+        outputs = chosen(body.outputs, kept)
+        equations, live = live_equations(body.equations, outputs)
+        consts_k = [v in live for v in body.inputs[: self.num_body_consts]]
+        tests_k = [v in tested for v in condition.inputs[: self.num_condition_consts]]
+        if all(kept) and all(consts_k) and all(tests_k) and len(equations) == len(body.equations):
+            return None
+        new_body = Jaxpr(chosen(body.inputs, [*consts_k, *kept]), equations, outputs)
+        new_condition = Jaxpr(chosen(condition.inputs, [*tests_k, *kept]), condition.equations, condition.outputs)
+        places = chosen(range(len(tests_k) + len(body.inputs)), [*tests_k, *consts_k, *kept])
+        return While(new_condition, new_body, count(tests_k), count(consts_k)), places, chosen(range(len(used)), kept)
+
+
+def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
+    """The program with further inputs that it does not read."""
+    widened: Jaxpr = remembered(
+        jaxpr,
+        ("ignoring", tuple(types)),
+        lambda: Jaxpr([*jaxpr.inputs, *[Var(-1, t) for t in types]], jaxpr.equations, jaxpr.outputs),
+    )
+    return widened
+
+
+def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
+    """The loop over ``(running: bool[n], *carry)``: on while any lane is; a lane that is done keeps its carry."""
+    running_type = condition.out_types[0]
+    carry_types = list(body.out_types)
+    tests, consts = loop.num_condition_consts, loop.num_body_consts
+
+    def goes_on(running: Any, *carry: Any) -> list[Any]:
+        return [reduce_or(running, (0,))]
+
+    def step(*inputs: Any) -> list[Any]:
+        test_consts, body_consts, running = inputs[:tests], inputs[tests : tests + consts], inputs[tests + consts]
+        carry = inputs[tests + consts + 1 :]
+        new = replay(body, [*body_consts, *carry])
+        new = [choose_lanes(running, x, old) for x, old in zip(new, carry, strict=True)]
+        return [*replay(condition, [*test_consts, *new]), *new]
+
+    step_types = [*condition.in_types[:tests], *body.in_types[:consts], running_type, *carry_types]
+    new_condition = trace(goes_on, [running_type, *carry_types], "vmap of a while loop")[0]
+    return While(new_condition, trace(step, step_types, "vmap of a while loop")[0], 0, tests + consts)

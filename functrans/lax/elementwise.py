@@ -1,0 +1,95 @@
+"""Elementwise functions of ``jax.lax`` that are more than one primitive."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import jax
+
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import is_differentiable, type_of
+from functrans.ops import structural
+from functrans.ops.elementwise import eq, integer_pow, kind_of, ne, pow_, round_, select
+
+
+class RoundingMethod(enum.Enum):
+    """What ``round`` does with halves."""
+
+    AWAY_FROM_ZERO = 0
+    TO_NEAREST_EVEN = 1
+
+
+def round(x: Any, rounding_method: Any = RoundingMethod.AWAY_FROM_ZERO) -> Any:
+    """The nearest integer of each element; halves go away from zero, or to even.
+
+    >>> from functrans import lax
+    >>> float(lax.round(2.5)), float(lax.round(2.5, lax.RoundingMethod.TO_NEAREST_EVEN))
+    (3.0, 2.0)
+    """
+    name = getattr(rounding_method, "name", rounding_method)
+    if name not in RoundingMethod.__members__:
+        raise FunctransValueError(f"round: unknown rounding method {rounding_method!r}; use a lax.RoundingMethod")
+    return round_(x, name == "TO_NEAREST_EVEN")
+
+
+def pow(x: Any, y: Any) -> Any:
+    """x ** y for a floating or complex x; an integer y is taken as it is.
+
+    >>> from functrans import lax
+    >>> float(lax.pow(2.0, 3))
+    8.0
+    """
+    if isinstance(y, int) and not isinstance(y, bool):
+        return integer_pow(x, y)
+    base, exponent = type_of(x), type_of(y)
+    if kind_of(exponent.dtype) in "iu" and is_differentiable(base.dtype):
+        y = structural.convert(y, base.dtype)
+    return pow_(x, y)
+
+
+def select_n(which: Any, *cases: Any) -> Any:
+    """The element of ``cases[which]``; ``which`` is bool with at most two cases, or int32.
+
+    Raises:
+      TypeError: no case, or a ``which`` of another dtype.
+
+    >>> from functrans import lax
+    >>> float(lax.select_n(True, 1.0, 2.0))
+    2.0
+    """
+    type_ = type_of(which)
+    kind = kind_of(type_.dtype)
+    if not cases or kind not in "bi" or (kind == "b" and len(cases) > 2):
+        raise FunctransTypeError(
+            f"select_n: `which` must be int32, or bool with one or two cases; got {type_} and {len(cases)} cases"
+        )
+    out = cases[0] if kind == "b" else cases[-1]
+    if kind == "b":
+        return select(which, cases[1], out) if len(cases) == 2 else out
+    if len(cases) == 2:
+        return select(ne(which, 0), cases[1], cases[0])
+    for i in reversed(range(len(cases) - 1)):
+        out = select(eq(which, i), cases[i], out)
+    return out
+
+
+def convert_element_type(operand: Any, new_dtype: Any) -> Any:
+    """The operand in another dtype; complex to real drops the imaginary part.
+
+    >>> from functrans import lax
+    >>> int(lax.convert_element_type(2.75, int))
+    2
+    """
+    return structural.convert_element_type(operand, new_dtype)
+
+
+def stop_gradient(x: Any) -> Any:
+    """A pytree of arrays as it is, with a zero derivative.
+
+    >>> import functrans as ft
+    >>> from functrans import lax
+    >>> float(ft.grad(lambda x: lax.mul(x, lax.stop_gradient(x)))(3.0))
+    3.0
+    """
+    return jax.tree_util.tree_map(structural.stop_gradient, x)

@@ -1,0 +1,107 @@
+"""Functions of ``jax.lax`` that index along one axis."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from functrans.errors import FunctransIndexError
+from functrans.ir.types import type_of
+from functrans.lax.shapes import squeeze
+from functrans.ops.indexing import GatherDimensionNumbers, gather
+from functrans.ops.slicing import canonical_axis, concatenate, dynamic_slice, dynamic_update_slice, slice_in_dim
+from functrans.ops.structural import broadcast_in_dim, reshape, scalar_literal
+
+
+def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True) -> Any:
+    """The elements at a static position along ``axis``.
+
+    Raises:
+      IndexError: the position is out of bounds.
+
+    >>> from functrans import lax
+    >>> lax.index_in_dim(lax.iota(int, 5), -1).tolist()
+    [4]
+    """
+    shape = type_of(operand).shape
+    axis = canonical_axis("index_in_dim", axis, len(shape))
+    size, index = shape[axis], operator.index(index)
+    if not -size <= index < size:
+        raise FunctransIndexError(f"index_in_dim: index {index} is out of bounds for axis {axis} of size {size}")
+    out = slice_in_dim(operand, index % size, index % size + 1, 1, axis)
+    return out if keepdims else squeeze(out, (axis,))
+
+
+def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: int = 0) -> Any:
+    """``slice_size`` elements along ``axis`` from a position that may be traced; moved inside where they stick out.
+
+    >>> from functrans import lax
+    >>> lax.dynamic_slice_in_dim(lax.iota(int, 5), 4, 2).tolist()
+    [3, 4]
+    """
+    shape = type_of(operand).shape
+    axis = canonical_axis("dynamic_slice_in_dim", axis, len(shape))
+    sizes = (*shape[:axis], int(slice_size), *shape[axis + 1 :])
+    return dynamic_slice(operand, _starts(len(shape), start_index, axis), sizes)
+
+
+def _starts(ndim: int, index: Any, axis: int) -> Sequence[Any]:
+    return [index if a == axis else 0 for a in range(ndim)]
+
+
+def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Any:
+    """The elements at a position along ``axis`` that may be traced.
+
+    >>> from functrans import lax
+    >>> int(lax.dynamic_index_in_dim(lax.iota(int, 5), 2, keepdims=False))
+    2
+    """
+    out = dynamic_slice_in_dim(operand, index, 1, axis)
+    return out if keepdims else squeeze(out, (axis,))
+
+
+def dynamic_update_slice_in_dim(operand: Any, update: Any, start_index: Any, axis: int) -> Any:
+    """The operand with ``update`` written from a position along ``axis`` that may be traced.
+
+    >>> from functrans import lax
+    >>> lax.dynamic_update_slice_in_dim(lax.iota(int, 4), lax.full((2,), 9), 1, 0).tolist()
+    [0, 9, 9, 3]
+    """
+    ndim = type_of(operand).ndim
+    axis = canonical_axis("dynamic_update_slice_in_dim", axis, ndim)
+    return dynamic_update_slice(operand, update, _starts(ndim, start_index, axis))
+
+
+def dynamic_update_index_in_dim(operand: Any, update: Any, index: Any, axis: int) -> Any:
+    """The operand with ``update`` (with or without the axis, of size 1) written at a position along ``axis``.
+
+    >>> from functrans import lax
+    >>> lax.dynamic_update_index_in_dim(lax.iota(int, 4), 9, 1, 0).tolist()
+    [0, 9, 2, 3]
+    """
+    type_ = type_of(operand)
+    axis = canonical_axis("dynamic_update_index_in_dim", axis, type_.ndim)
+    shape = type_of(update).shape
+    if len(shape) != type_.ndim:
+        wide = (*shape[:axis], 1, *shape[axis:])
+        if isinstance(update, bool | int | float | complex):
+            update = broadcast_in_dim(scalar_literal(update, type_.dtype), wide, ())
+        else:
+            update = reshape(update, wide)
+    return dynamic_update_slice_in_dim(operand, update, index, axis)
+
+
+def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
+    """The elements at several positions along several axes: ``src[..., idxs[0], ..., idxs[1], ...]``.
+
+    >>> from functrans import lax
+    >>> lax.index_take(lax.iota(int, 5), (lax.iota(int, 2),), (0,)).tolist()
+    [0, 1]
+    """
+    shape = type_of(src).shape
+    columns = [reshape(i, (type_of(i).shape[0], 1)) for i in idxs]
+    axes = tuple(axes)
+    sizes = tuple([1 if a in axes else n for a, n in enumerate(shape)])
+    numbers = GatherDimensionNumbers(tuple(range(1, len(shape) - len(axes) + 1)), axes, axes)
+    return gather(src, concatenate(columns, 1), numbers, sizes)

@@ -1,0 +1,29 @@
+"""Precisions of products, as ``jax.lax`` names them. Their values are names that ``dot_general`` understands."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Precision(enum.Enum):
+    """How exact a matrix product is on hardware that can trade exactness for speed."""
+
+    DEFAULT = "default"
+    HIGH = "high"
+    HIGHEST = "highest"
+
+
+class DotAlgorithmPreset(enum.Enum):
+    """The arithmetic of a matrix product: types of the operands, of the accumulation, number of passes."""
+
+    DEFAULT = "DEFAULT"
+    F16_F16_F16 = "F16_F16_F16"
+    F16_F16_F32 = "F16_F16_F32"
+    BF16_BF16_BF16 = "BF16_BF16_BF16"
+    BF16_BF16_F32 = "BF16_BF16_F32"
+    BF16_BF16_F32_X3 = "BF16_BF16_F32_X3"
+    BF16_BF16_F32_X6 = "BF16_BF16_F32_X6"
+    TF32_TF32_F32 = "TF32_TF32_F32"
+    TF32_TF32_F32_X3 = "TF32_TF32_F32_X3"
+    F32_F32_F32 = "F32_F32_F32"
+    F64_F64_F64 = "F64_F64_F64"

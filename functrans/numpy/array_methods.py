@@ -1,0 +1,254 @@
+"""The operators, methods and properties of an array, given to the tracer class.
+
+Binary operators return NotImplemented for what is no array, so that the other operand's class gets its turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+
+from functrans.errors import FunctransTypeError
+from functrans.numpy import arithmetic, comparison, creation, grids, joining, products, reductions, rounding, selection, shapes
+from functrans.numpy.indexing import get_item
+from functrans.numpy.promotion import Array
+from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
+from functrans.trace.frames import here
+from functrans.trace.tracer import Tracer
+from functrans.xla.array_patch import jax_array_protocol, patch_array_indexing, refuse_in_jax
+
+_OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)
+Function = Callable[..., Any]
+
+
+def _operator(function: Function, reflected: bool = False) -> Function:
+    if reflected:
+
+        def method(self: Any, other: Any) -> Any:
+            return function(other, self) if isinstance(other, _OPERANDS) else NotImplemented
+
+    else:
+
+        def method(self: Any, other: Any) -> Any:
+            kind = type(other)
+            if kind is Tracer or kind is float or kind is int or isinstance(other, _OPERANDS):
+                return function(self, other)
+            return NotImplemented
+
+    return method
+
+
+def _comparison(function: Function, symbol: str) -> Function:
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, _OPERANDS):
+            return function(self, other)
+        if type(other) in (list, tuple, set, dict):
+            raise FunctransTypeError(
+                f"unsupported operand types for {symbol}: an array and {type(other).__name__}, at {here()}\n"
+                "Convert it with functrans.numpy.asarray."
+            )
+        return NotImplemented
+
+    return method
+
+
+def _power(self: Any, other: Any, modulus: Any = None) -> Any:
+    if modulus is not None:
+        raise FunctransTypeError(f"pow(x, y, modulus) of arrays is not supported, at {here()}\nWrite (x ** y) % modulus.")
+    return arithmetic.power(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+
+
+def _iterate(self: Any) -> Iterator[Any]:
+    if not self.type.shape:
+        raise FunctransTypeError(f"a scalar (shape ()) cannot be iterated over, at {here()}")
+    return iter([get_item(self, i) for i in range(self.type.shape[0])])
+
+
+def _length(self: Any) -> int:
+    if not self.type.shape:
+        raise FunctransTypeError(f"a scalar (shape ()) has no len(), at {here()}")
+    return int(self.type.shape[0])
+
+
+def _set_item(self: Any, key: Any, value: Any) -> NoReturn:
+    raise FunctransTypeError(
+        f"arrays are immutable: x[index] = value is not possible for a traced array, at {here()}\n"
+        "Write x = x.at[index].set(value) (or .add, .multiply, .min, .max)."
+    )
+
+
+def _contains(self: Any, value: Any) -> Any:
+    return bool(reductions.any(comparison.equal(self, value)))
+
+
+def _reshape(self: Any, *shape: Any, order: str = "C") -> Any:
+    return shapes.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+
+
+def _transpose(self: Any, *axes: Any) -> Any:
+    if not axes:
+        return shapes.transpose(self)
+    return shapes.transpose(self, axes[0] if len(axes) == 1 else axes)
+
+
+def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
+    return creation.astype(self, dtype)
+
+
+def _copy(self: Any) -> Any:
+    return self
+
+
+def _flatten(self: Any, order: str = "C") -> Any:
+    return shapes.ravel(self, order)
+
+
+def _trace(self: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
+    return reductions.sum(grids.diagonal(self, offset, axis1, axis2), axis=-1, dtype=dtype)
+
+
+def _view(self: Any, dtype: Any = None, type: Any = None) -> NoReturn:
+    raise FunctransTypeError(
+        f"x.view() of a traced array is not supported, at {here()}\nUse functrans.lax.bitcast_convert_type to reinterpret "
+        "bits, or x.astype to convert values."
+    )
+
+
+def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
+    return self
+
+
+
+_UNARY: dict[str, Function] = {
+    "__neg__": arithmetic.negative,
+    "__pos__": arithmetic.positive,
+    "__abs__": arithmetic.absolute,
+    "__invert__": comparison.bitwise_not,
+    "__round__": rounding.round,
+    "__floor__": rounding.floor,
+    "__ceil__": rounding.ceil,
+    "__trunc__": rounding.trunc,
+    "conj": arithmetic.conjugate,
+    "conjugate": arithmetic.conjugate,
+}
+_BINARY: dict[str, Function] = {
+    "add": arithmetic.add,
+    "sub": arithmetic.subtract,
+    "mul": arithmetic.multiply,
+    "truediv": arithmetic.true_divide,
+    "floordiv": arithmetic.floor_divide,
+    "mod": arithmetic.remainder,
+    "divmod": arithmetic.divmod,
+    "matmul": products.matmul,
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
+    "lshift": comparison.left_shift,
+    "rshift": comparison.right_shift,
+}
+_COMPARISONS: dict[str, tuple[Function, str]] = {
+    "__eq__": (comparison.equal, "=="),
+    "__ne__": (comparison.not_equal, "!="),
+    "__lt__": (comparison.less, "<"),
+    "__le__": (comparison.less_equal, "<="),
+    "__gt__": (comparison.greater, ">"),
+    "__ge__": (comparison.greater_equal, ">="),
+}
+_METHODS: dict[str, Function] = {
+    "all": reductions.all,
+    "any": reductions.any,
+    "argmax": reductions.argmax,
+    "argmin": reductions.argmin,
+    "choose": selection.choose,
+    "clip": selection.clip,
+    "compress": lambda self, condition, axis=None: selection.compress(condition, self, axis),
+    "diagonal": grids.diagonal,
+    "dot": products.dot,
+    "max": reductions.max,
+    "mean": reductions.mean,
+    "min": reductions.min,
+    "nonzero": selection.nonzero,
+    "prod": reductions.prod,
+    "ptp": reductions.ptp,
+    "ravel": _flatten,
+    "flatten": _flatten,
+    "repeat": joining.repeat,
+    "reshape": _reshape,
+    "round": rounding.round,
+    "squeeze": shapes.squeeze,
+    "std": reductions.std,
+    "sum": reductions.sum,
+    "swapaxes": shapes.swapaxes,
+    "take": selection.take,
+    "to_device": _to_device,
+    "trace": _trace,
+    "transpose": _transpose,
+    "var": reductions.var,
+    "view": _view,
+    "astype": _astype,
+    "copy": _copy,
+    "__copy__": _copy,
+    "__deepcopy__": lambda self, memo: self,
+    "__getitem__": get_item,
+    "__setitem__": _set_item,
+    "__iter__": _iterate,
+    "__len__": _length,
+    "__contains__": _contains,
+    "__pow__": _power,
+}
+_PROPERTIES: dict[str, Function] = {
+    "T": shapes.transpose,
+    "mT": shapes.matrix_transpose,
+    "real": arithmetic.real,
+    "imag": arithmetic.imag,
+    "itemsize": lambda self: self.type.dtype.itemsize,
+    "nbytes": lambda self: self.type.dtype.itemsize * self.type.size,
+    "at": IndexUpdateHelper,
+    "__jax_array__": lambda self: jax_array_protocol(self),
+}
+
+
+def install(tracer_class: type) -> None:
+    """Give a class the operators, methods and properties of ``jax.Array``."""
+    for name, function in (*_UNARY.items(), *_METHODS.items()):
+        setattr(tracer_class, name, _method(function))
+    for name, function in _BINARY.items():
+        setattr(tracer_class, f"__{name}__", _operator(function))
+        setattr(tracer_class, f"__r{name}__", _operator(function, reflected=True))
+    setattr(tracer_class, "__rpow__", _operator(arithmetic.power, reflected=True))
+    for name, (function, symbol) in _COMPARISONS.items():
+        setattr(tracer_class, name, _comparison(function, symbol))
+    for name, function in _PROPERTIES.items():
+        setattr(tracer_class, name, property(function))
+
+
+def _method(function: Function) -> Function:
+    """A plain function, so that it binds to the instance (a callable object would not)."""
+    if hasattr(function, "__get__"):
+        return function
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self, *args, **kwargs)
+
+    return method
+
+
+def _update(array: Array, index: Any, method: str, args: Any, kwargs: Any) -> Any:
+    """``array.at[index].method(...)`` of a concrete array where a tracer takes part."""
+    return getattr(IndexUpdate(array, index), method)(*args, **kwargs)
+
+
+def _is_tracer(x: object) -> bool:
+    return type(x) is Tracer
+
+
+def install_everywhere() -> None:
+    """Operators for tracers; ``array[tracer]`` and ``array.at[...]`` of concrete arrays; JAX's refusal of tracers."""
+    install(Tracer)
+    patch_array_indexing(_is_tracer, get_item, _update)
+    refuse_in_jax(Tracer)
+
+

@@ -1,0 +1,259 @@
+"""``dot_general``: sums of products over chosen axes, the one operation behind dot, matmul, tensordot and einsum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import jax
+import ml_dtypes
+import numpy as np
+
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, type_of
+from functrans.ops.elementwise import add, kind_of, real_dtype
+from functrans.ops.structural import Axes, Names, Types, convert, transpose
+from functrans.trace.builder import bind
+from functrans.trace.primitive import Primitive, is_linear
+
+DotDimensionNumbers: TypeAlias = "tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]"
+
+
+class DotGeneral(Primitive):
+    """Contract ``lhs_contracting`` of the first operand with ``rhs_contracting`` of the second.
+
+    Axes of the result: the batch axes, the other axes of the first operand, the other axes of the second.
+    ``precision``: that of both operands, or of each as 'HIGH:DEFAULT', or the name of an algorithm.
+    """
+
+    lhs_contracting: Axes
+    rhs_contracting: Axes
+    lhs_batch: Axes
+    rhs_batch: Axes
+    preferred_element_type: np.dtype[Any]
+    precision: str = "DEFAULT"
+
+    def with_axes(self, contracting: tuple[Axes, Axes], batch: tuple[Axes, Axes], swap: bool = False) -> DotGeneral:
+        """The same product over other axes; ``swap``: its operands change places, and so do their precisions."""
+        precision = ":".join(reversed(self.precision.split(":"))) if swap else self.precision
+        return DotGeneral(*contracting, *batch, self.preferred_element_type, precision)
+
+    def infer(self, x: ArrayType, y: ArrayType) -> ArrayType:
+        for what, ours, theirs in (
+            ("contracting", self.lhs_contracting, self.rhs_contracting), ("batch", self.lhs_batch, self.rhs_batch),
+        ):  # fmt: skip
+            fits = len(ours) == len(theirs) and all(0 <= a < x.ndim for a in ours) and all(0 <= b < y.ndim for b in theirs)
+            if not fits or any(x.shape[a] != y.shape[b] for a, b in zip(ours, theirs, strict=True)):
+                raise FunctransTypeError(
+                    f"dot_general: {what} axes {ours} of shape {x.shape} and {theirs} of shape {y.shape} must pair axes of "
+                    "equal size"
+                )
+        for axes in ((*self.lhs_contracting, *self.lhs_batch), (*self.rhs_contracting, *self.rhs_batch)):
+            if len(set(axes)) != len(axes):
+                raise FunctransTypeError(f"dot_general: axes {axes} name one axis twice")
+        shape = (
+            *[x.shape[a] for a in self.lhs_batch],
+            *[x.shape[a] for a in free_axes(x.ndim, self.lhs_contracting, self.lhs_batch)],
+            *[y.shape[a] for a in free_axes(y.ndim, self.rhs_contracting, self.rhs_batch)],
+        )
+        return array_type(shape, self.preferred_element_type, x.weak_type and y.weak_type)
+
+    def impl(self, x: Any, y: Any) -> Any:
+        x, y = np.asarray(x), np.asarray(y)
+        wide = np.result_type(*[np.float32 if v.dtype.kind == "V" else v.dtype for v in (x, y)])
+        to = self.preferred_element_type
+        if to.kind != "V" and to.kind != "b":
+            wide = np.result_type(wide, to)
+        x, y = x.astype(wide), y.astype(wide)
+        x_free = free_axes(x.ndim, self.lhs_contracting, self.lhs_batch)
+        y_free = free_axes(y.ndim, self.rhs_contracting, self.rhs_batch)
+        batch, count = [x.shape[a] for a in self.lhs_batch], int(np.prod([x.shape[a] for a in self.lhs_contracting]))
+        x_shape, y_shape = [x.shape[a] for a in x_free], [y.shape[a] for a in y_free]
+        left = np.transpose(x, (*self.lhs_batch, *x_free, *self.lhs_contracting))
+        right = np.transpose(y, (*self.rhs_batch, *self.rhs_contracting, *y_free))
+        left = left.reshape(*batch, int(np.prod(x_shape)), count)
+        right = right.reshape(*batch, count, int(np.prod(y_shape)))
+        return np.matmul(left, right).reshape(*batch, *x_shape, *y_shape).astype(self.preferred_element_type)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        (x, y), (s, t) = primals, tangents
+        left = bind(self, s, y) if s is not None else None
+        right = bind(self, x, t) if t is not None else None
+        return bind(self, x, y), left if right is None else right if left is None else add(left, right)
+
+    def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
+        if is_linear(x):
+            dims = (self.lhs_contracting, self.rhs_contracting), (self.lhs_batch, self.rhs_batch)
+            return [self._transposed(cotangent, x, y, *dims, first=True), None]
+        dims = (self.rhs_contracting, self.lhs_contracting), (self.rhs_batch, self.lhs_batch)
+        return [None, self._transposed(cotangent, y, x, *dims, first=False)]
+
+    def _transposed(
+        self, cotangent: Any, x: Any, y: Any, contracting: tuple[Axes, Axes], batch: tuple[Axes, Axes], first: bool
+    ) -> Any:
+        """The cotangent of x. Of the two orders of the product, the one that needs no transpose, if either does."""
+        x_kept, y_kept = free_axes(x.ndim, contracting[0], batch[0]), free_axes(y.ndim, contracting[1], batch[1])
+        count = len(batch[0])
+        rest = tuple(range(count, count + len(x_kept) + len(y_kept)))
+        ours = rest[len(x_kept) :] if first else rest[: len(y_kept)]  # y's axes in the cotangent
+        summed = [contracting[0][i] for i in np.argsort(contracting[1])]  # x's contracting axes, ordered as in y
+        ahead, behind = (*batch[0], *x_kept, *summed), (*batch[0], *summed, *x_kept)
+        batching = tuple(range(count))
+        if behind == tuple(range(x.ndim)) and ahead != behind:
+            op = self.with_axes((y_kept, ours), (batch[1], batching), swap=first)
+            product, order = bind(_with_dtype(op, x.dtype), y, cotangent), behind
+        else:
+            op = self.with_axes((ours, y_kept), (batching, batch[1]), swap=not first)
+            product, order = bind(_with_dtype(op, x.dtype), cotangent, y), ahead
+        out = transpose(product, tuple([int(i) for i in np.argsort(order)]))
+        return convert(out, x.dtype, x.type.weak_type) if out.dtype != x.dtype else out
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x, y = operands
+        x_contracting, x_batch = (_shifted(a) if mapped[0] else a for a in (self.lhs_contracting, self.lhs_batch))
+        y_contracting, y_batch = (_shifted(a) if mapped[1] else a for a in (self.rhs_contracting, self.rhs_batch))
+        if all(mapped):
+            op = self.with_axes((x_contracting, y_contracting), ((0, *x_batch), (0, *y_batch)))
+            return bind(op, x, y), True
+        x_free, y_free = free_axes(x.ndim, x_contracting, x_batch), free_axes(y.ndim, y_contracting, y_batch)
+        count = len(x_batch)
+        if mapped[1] and len(y_free) == 1 and x_free:  # a matrix times many vectors: the vectors first
+            op = self.with_axes((y_contracting, x_contracting), (y_batch, x_batch), swap=True)
+            out, place = bind(op, y, x), count
+        else:
+            op = self.with_axes((x_contracting, y_contracting), (x_batch, y_batch))
+            out, place = bind(op, x, y), count if mapped[0] else count + len(x_free)
+        return transpose(out, (place, *[d for d in range(out.ndim) if d != place])), True
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        batching = ""
+        if self.lhs_batch:
+            batching = f"batching_dims = {list(self.lhs_batch)} x {list(self.rhs_batch)}, "
+        text = (
+            f"stablehlo.dot_general {operands[0]}, {operands[1]}, {batching}"
+            f"contracting_dims = {list(self.lhs_contracting)} x {list(self.rhs_contracting)}{self._precision_text()}"
+        )
+        return emitter.op(text, in_types, out_types[0])
+
+    def _precision_text(self) -> str:
+        if self.precision in _ALGORITHMS:
+            left, right, accumulation, components, primitives = _ALGORITHMS[self.precision]
+            return (
+                f", algorithm = <lhs_precision_type = {left}, rhs_precision_type = {right}, accumulation_type = {accumulation}, "
+                f"lhs_component_count = {components}, rhs_component_count = {components}, "
+                f"num_primitive_operations = {primitives}, allow_imprecise_accumulation = false>"
+            )
+        left, _, right = self.precision.partition(":")
+        return f", precision = [{left}, {right or left}]"
+
+
+def _with_dtype(op: DotGeneral, dtype: np.dtype[Any]) -> DotGeneral:
+    """The product with results of this dtype, where the precision of the accumulation stays as it was."""
+    if op.preferred_element_type == dtype or kind_of(op.preferred_element_type) == kind_of(dtype):
+        return op
+    return DotGeneral(op.lhs_contracting, op.rhs_contracting, op.lhs_batch, op.rhs_batch, dtype, op.precision)
+
+
+def free_axes(ndim: int, contracting: Axes, batch: Axes) -> Axes:
+    """The axes that are neither contracted nor batch axes."""
+    return tuple([a for a in range(ndim) if a not in contracting and a not in batch])
+
+
+def _shifted(axes: Axes) -> Axes:
+    return tuple([a + 1 for a in axes])
+
+
+# -- precision -------------------------------------------------------------------------------------------------------
+
+_PRECISIONS = {
+    "default": "DEFAULT", "fastest": "DEFAULT", "bfloat16": "DEFAULT", "high": "HIGH", "tensorfloat32": "HIGH",
+    "bfloat16_3x": "HIGH", "highest": "HIGHEST", "float32": "HIGHEST",
+}  # fmt: skip
+
+# name: types of the operands and of the accumulation, number of components, number of primitive operations
+_ALGORITHMS: dict[str, tuple[str, str, str, int, int]] = {
+    "F16_F16_F16": ("f16", "f16", "f16", 1, 1),
+    "F16_F16_F32": ("f16", "f16", "f32", 1, 1),
+    "BF16_BF16_BF16": ("bf16", "bf16", "bf16", 1, 1),
+    "BF16_BF16_F32": ("bf16", "bf16", "f32", 1, 1),
+    "BF16_BF16_F32_X3": ("bf16", "bf16", "f32", 1, 3),
+    "BF16_BF16_F32_X6": ("bf16", "bf16", "f32", 1, 6),
+    "TF32_TF32_F32": ("tf32", "tf32", "f32", 1, 1),
+    "TF32_TF32_F32_X3": ("tf32", "tf32", "f32", 1, 3),
+    "F32_F32_F32": ("f32", "f32", "f32", 1, 1),
+    "F64_F64_F64": ("f64", "f64", "f64", 1, 1),
+}
+
+
+def precision_name(precision: Any) -> str:
+    """A precision of functrans or JAX, a string, a pair of them or None (the configured default) as a string."""
+    if precision is None:
+        precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+        if precision is None:
+            return "DEFAULT"
+    if isinstance(precision, tuple | list):
+        if len(precision) != 2:
+            raise FunctransValueError(f"dot_general: precision must be one value or a pair, got {precision!r}")
+        left, right = map(precision_name, precision)
+        return left if left == right else f"{left}:{right}"
+    name = precision if isinstance(precision, str) else getattr(precision, "name", None)
+    if isinstance(name, str):
+        known = _PRECISIONS.get(name.lower())
+        if known is not None:
+            return known
+        if name.upper() in ("DEFAULT", *_ALGORITHMS):
+            return name.upper()
+    raise FunctransValueError(
+        f"dot_general: unknown precision {precision!r}; use one of {', '.join(_PRECISIONS)} or an algorithm "
+        f"({', '.join(_ALGORITHMS)})"
+    )
+
+
+# -- functions -------------------------------------------------------------------------------------------------------
+
+
+def _rank(dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    """The order in which XLA picks the dtype of a product of two different ones."""
+    part = real_dtype(dtype)
+    if is_differentiable(part):
+        limits = ml_dtypes.finfo(part)
+        return kind_of(dtype) == "c", int(limits.maxexp), int(limits.nmant), limits.bits, True
+    return False, -1, -1, 1 if dtype == np.bool_ else dtype.itemsize * 8, kind_of(dtype) != "u"
+
+
+def dot_general(
+    lhs: Any, rhs: Any, dimension_numbers: DotDimensionNumbers, precision: Any = None, preferred_element_type: Any = None
+) -> Any:
+    """Sums of products over the contracting axes.
+
+    ``dimension_numbers``: ``((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch))``.
+    """
+    x, y = type_of(lhs), type_of(rhs)
+    if preferred_element_type is not None:
+        dtype = canonical_dtype(preferred_element_type)
+    elif x.dtype == y.dtype:
+        dtype = x.dtype
+    else:
+        dtype = max(x.dtype, y.dtype, key=_rank)
+        if _rank(x.dtype) == _rank(y.dtype):
+            raise FunctransTypeError(f"dot_general: no common dtype for {x} and {y}; convert one with .astype(...)")
+    (x_contracting, y_contracting), (x_batch, y_batch) = dimension_numbers
+    axes = [tuple([int(a) for a in group]) for group in (x_contracting, y_contracting, x_batch, y_batch)]
+    return bind(DotGeneral(*axes, dtype, precision_name(precision)), lhs, rhs)
+
+
+def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None) -> Any:
+    """Vector and matrix products of operands of rank 1 or 2."""
+    x, y = type_of(lhs), type_of(rhs)
+    if not 1 <= x.ndim <= 2 or not 1 <= y.ndim <= 2 or x.shape[-1] != y.shape[0]:
+        raise FunctransTypeError(f"dot: incompatible shapes {x.shape} and {y.shape}; vectors and matrices only")
+    return dot_general(lhs, rhs, (((x.ndim - 1,), (0,)), ((), ())), precision, preferred_element_type)
+
+
+def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Any:
+    """Products of matrices along shared leading axes: [..., m, k], [..., k, n] -> [..., m, n]."""
+    x, y = type_of(lhs), type_of(rhs)
+    if x.ndim < 2 or y.ndim != x.ndim or x.shape[:-2] != y.shape[:-2]:
+        raise FunctransTypeError(f"batch_matmul: shapes {x.shape} and {y.shape} must be [..., m, k] and [..., k, n]")
+    batch = tuple(range(x.ndim - 2))
+    return dot_general(lhs, rhs, (((x.ndim - 1,), (x.ndim - 2,)), (batch, batch)), precision)

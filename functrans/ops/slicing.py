@@ -1,0 +1,439 @@
+"""Parts of arrays and arrays made of parts: slice, pad, concatenate, rev, dynamic_slice, dynamic_update_slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Literal
+from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ops.elementwise import add, kind_of, lt, select, sub
+from functrans.ops.indexing import Gather, GatherDimensionNumbers, Scatter, ScatterDimensionNumbers
+from functrans.ops.structural import (
+    Axes,
+    LinearUnary,
+    Names,
+    Types,
+    broadcast_in_dim,
+    broadcasted_iota,
+    check_axes,
+    convert,
+    full,
+    iota,
+    reduce_sum,
+    reshape,
+    scalar_literal,
+    spread,
+    zeros_like,
+)
+from functrans.trace.builder import Tracer, bind
+from functrans.trace.primitive import Primitive, is_linear
+
+
+class Slice(LinearUnary):
+    """The elements start, start + stride ... below limit along each axis."""
+
+    start_indices: Axes
+    limit_indices: Axes
+    strides: Axes
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        start, limit, strides = self.start_indices, self.limit_indices, self.strides
+        if not len(start) == len(limit) == len(strides) == x.ndim or any(
+            not 0 <= a <= b <= n or s < 1 for a, b, s, n in zip(start, limit, strides, x.shape, strict=True)
+        ):
+            raise FunctransTypeError(
+                f"slice: start {start}, limit {limit} and strides {strides} do not fit an array of shape {x.shape}"
+            )
+        shape = tuple([(b - a + s - 1) // s for a, b, s in zip(start, limit, strides, strict=True)])
+        return array_type(shape, x.dtype, x.weak_type)
+
+    def impl(self, x: Any) -> Any:
+        return x[tuple(map(slice, self.start_indices, self.limit_indices, self.strides))]
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        config = []
+        for start, n, stride, size in zip(self.start_indices, cotangent.shape, self.strides, x.shape, strict=True):
+            end = start + (n - 1) * stride + 1 if n else start
+            config.append((start, size - end, stride - 1))
+        return [pad(cotangent, scalar_literal(0, cotangent.dtype), config)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(Slice((0, *self.start_indices), (size, *self.limit_indices), (1, *self.strides)), operands[0]), True
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        ranges = ", ".join(
+            f"{a}:{b}:{s}" for a, b, s in zip(self.start_indices, self.limit_indices, self.strides, strict=True)
+        )
+        return emitter.op(f"stablehlo.slice {operands[0]} [{ranges}]", in_types, out_types[0])
+
+
+class Pad(Primitive):
+    """``low`` elements before, ``high`` behind (negative: removed) and ``interior`` between, all of one scalar value."""
+
+    low: Axes
+    high: Axes
+    interior: Axes
+
+    def infer(self, x: ArrayType, value: ArrayType) -> ArrayType:
+        low, high, interior = self.low, self.high, self.interior
+        if value.shape or value.dtype != x.dtype:
+            raise FunctransTypeError(f"pad: the padding value must be a scalar of the dtype of {x}, got {value}")
+        if len(low) != x.ndim or any(i < 0 for i in interior):
+            raise FunctransValueError(
+                f"pad: low {low}, high {high} and interior {interior} must have one entry for each axis of {x.shape}, and "
+                "interior padding cannot be negative"
+            )
+        shape = tuple(
+            [lo + hi + n + max(0, n - 1) * i for n, lo, hi, i in zip(x.shape, low, high, interior, strict=True)]
+        )
+        if any(n < 0 for n in shape):
+            raise FunctransValueError(f"pad: padding {low}, {high} leaves a negative size {shape} of an array {x.shape}")
+        return array_type(shape, x.dtype, x.weak_type and value.weak_type)
+
+    def impl(self, x: Any, value: Any) -> Any:
+        x = np.asarray(x)
+        spaced_shape = [n + max(0, n - 1) * i for n, i in zip(x.shape, self.interior, strict=True)]
+        spaced = np.full(spaced_shape, value, x.dtype)
+        spaced[tuple(slice(None, None, i + 1) for i in self.interior)] = x
+        wide = [(max(0, lo), max(0, hi)) for lo, hi in zip(self.low, self.high, strict=True)]
+        out = np.full([n + a + b for n, (a, b) in zip(spaced_shape, wide, strict=True)], value, x.dtype)
+        out[tuple(slice(a, a + n) for n, (a, _) in zip(spaced_shape, wide, strict=True))] = spaced
+        cut = [
+            slice(max(0, -lo), n - max(0, -hi)) for n, lo, hi in zip(out.shape, self.low, self.high, strict=True)
+        ]
+        return out[tuple(cut)]
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        out = bind(self, *primals)
+        x_t, value_t = tangents
+        if value_t is None:
+            return out, bind(self, x_t, scalar_literal(0, out.dtype))
+        return out, bind(self, zeros_like(primals[0]) if x_t is None else x_t, value_t)
+
+    def transpose(self, cotangent: Any, x: Any, value: Any) -> Sequence[Any]:
+        inner = pad(
+            cotangent, scalar_literal(0, cotangent.dtype), [(-lo, -hi, 0) for lo, hi in zip(self.low, self.high, strict=True)]
+        )
+        inner = slice_(inner, (0,) * inner.ndim, inner.shape, tuple([i + 1 for i in self.interior]))
+        value_bar = None
+        if is_linear(value):
+            everything = reduce_sum(cotangent, tuple(range(cotangent.ndim)))
+            value_bar = sub(everything, reduce_sum(inner, tuple(range(inner.ndim))))
+        return [inner if is_linear(x) else None, value_bar]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x, value = operands
+        op = Pad((0, *self.low), (0, *self.high), (0, *self.interior))
+        x = x if mapped[0] else spread(x, size)
+        if not mapped[1]:
+            return bind(op, x, value), True
+        padded = bind(op, x, scalar_literal(0, x.dtype))
+        inside = bind(op, full(x.shape, True), scalar_literal(False, np.dtype(np.bool_)))
+        return select(inside, padded, broadcast_in_dim(value, padded.shape, (0,))), True
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        low, high, interior = list(self.low), list(self.high), list(self.interior)
+        text = f"stablehlo.pad {operands[0]}, {operands[1]}, low = {low}, high = {high}, interior = {interior}"
+        return emitter.op(text, in_types, out_types[0])
+
+
+class Concatenate(Primitive):
+    """The operands joined along the axis ``dimension``."""
+
+    dimension: int
+
+    def infer(self, *types: ArrayType) -> ArrayType:
+        axis = self.dimension
+        if not types:
+            raise FunctransTypeError("concatenate: at least one array is needed")
+        first = types[0]
+        if not 0 <= axis < first.ndim:
+            raise FunctransValueError(f"concatenate: {axis} is not an axis of an array of shape {first.shape}")
+        for t in types:
+            other = (*t.shape[:axis], first.shape[axis], *t.shape[axis + 1 :])
+            if t.ndim != first.ndim or other != first.shape or t.dtype != first.dtype:
+                names = ", ".join(map(str, types))
+                raise FunctransTypeError(f"concatenate: operands {names} must agree in dtype and in all axes but {axis}")
+        size = sum(t.shape[axis] for t in types)
+        shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
+        return array_type(shape, first.dtype, all(t.weak_type for t in types))
+
+    def impl(self, *arrays: Any) -> Any:
+        return np.concatenate(arrays, self.dimension)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        out = bind(self, *primals)
+        slopes = [zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
+        return out, bind(self, *slopes)
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        out: list[Any] = []
+        start, axis = 0, self.dimension
+        for x in operands:
+            end = start + x.shape[axis]
+            out.append(slice_in_dim(cotangent, start, end, 1, axis) if is_linear(x) else None)
+            start = end
+        return out
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        parts = [x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]
+        return bind(Concatenate(self.dimension + 1), *parts), True
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.op(f"stablehlo.concatenate {', '.join(operands)}, dim = {self.dimension}", in_types, out_types[0])
+
+
+class Rev(LinearUnary):
+    """The elements in reverse order along ``dimensions``."""
+
+    dimensions: Axes
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        check_axes("rev", x, self.dimensions)
+        return x
+
+    def impl(self, x: Any) -> Any:
+        return np.flip(x, self.dimensions)
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        return [bind(self, cotangent)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(Rev(tuple([d + 1 for d in self.dimensions])), operands[0]), True
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.raw(
+            f"stablehlo.reverse {operands[0]}, dims = {list(self.dimensions)} : {emitter.text(out_types[0])}"
+        )
+
+
+class DynamicSlice(Primitive):
+    """The window of ``slice_sizes`` that starts at the scalar operands behind the first; moved inside if it sticks out."""
+
+    slice_sizes: Axes
+
+    def infer(self, x: ArrayType, *starts: ArrayType) -> ArrayType:
+        _check_starts("dynamic_slice", x, starts)
+        sizes = self.slice_sizes
+        if len(sizes) != x.ndim or any(not 0 <= s <= n for s, n in zip(sizes, x.shape, strict=True)):
+            raise FunctransTypeError(f"dynamic_slice: slice_sizes {sizes} do not fit in an array of shape {x.shape}")
+        return array_type(sizes, x.dtype, x.weak_type)
+
+    def impl(self, x: Any, *starts: Any) -> Any:
+        return np.asarray(x)[_window(np.shape(x), starts, self.slice_sizes)]
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return bind(self, *primals), bind(self, tangents[0], *primals[1:])
+
+    def transpose(self, cotangent: Any, x: Any, *starts: Any) -> Sequence[Any]:
+        return [bind(DYNAMIC_UPDATE_SLICE, zeros_like(x), cotangent, *starts), *[None] * len(starts)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x, *starts = operands
+        if not any(mapped[1:]):
+            return bind(DynamicSlice((size, *self.slice_sizes)), x, _zero_like(starts), *starts), True
+        shape = x.shape[1:] if mapped[0] else x.shape
+        index_map, indices = _index_vectors(size, starts, mapped[1:], shape, self.slice_sizes)
+        dims = GatherDimensionNumbers(tuple(range(len(shape))), (), index_map)
+        op = Gather(dims, self.slice_sizes, "clip")
+        return op.batch(size, (x, indices), (mapped[0], True))
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        text = f"stablehlo.dynamic_slice {', '.join(operands)}, sizes = {list(self.slice_sizes)}"
+        return emitter.op(text, in_types, out_types[0])
+
+
+class DynamicUpdateSlice(Primitive):
+    """The first operand with the second written over the window that starts at the scalars behind them."""
+
+    def infer(self, x: ArrayType, update: ArrayType, *starts: ArrayType) -> ArrayType:
+        _check_starts("dynamic_update_slice", x, starts)
+        fits = update.ndim == x.ndim and all(u <= n for u, n in zip(update.shape, x.shape, strict=True))
+        if not fits or update.dtype != x.dtype:
+            raise FunctransTypeError(f"dynamic_update_slice: an update {update} does not fit in an operand {x}")
+        return array_type(x.shape, x.dtype, x.weak_type and update.weak_type)
+
+    def impl(self, x: Any, update: Any, *starts: Any) -> Any:
+        out = np.array(x)
+        out[_window(out.shape, starts, np.shape(update))] = update
+        return out
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        x, update, *starts = primals
+        x_t, update_t = tangents[:2]
+        x_t = zeros_like(x) if x_t is None else x_t
+        update_t = zeros_like(update) if update_t is None else update_t
+        return bind(self, *primals), bind(self, x_t, update_t, *starts)
+
+    def transpose(self, cotangent: Any, x: Any, update: Any, *starts: Any) -> Sequence[Any]:
+        x_bar = bind(self, cotangent, zeros_like(update), *starts) if is_linear(x) else None
+        update_bar = bind(DynamicSlice(update.shape), cotangent, *starts) if is_linear(update) else None
+        return [x_bar, update_bar, *[None] * len(starts)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x, update, *starts = operands
+        x = x if mapped[0] else spread(x, size)
+        update = update if mapped[1] else spread(update, size)
+        if not any(mapped[2:]):
+            return bind(self, x, update, _zero_like(starts), *starts), True
+        index_map, indices = _index_vectors(size, starts, mapped[2:], x.shape[1:], update.shape[1:])
+        dims = ScatterDimensionNumbers(tuple(range(update.ndim - 1)), (), index_map)
+        return Scatter(dims, "clip", True, True).batch(size, (x, indices, update), (True, True, True))
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.op(f"stablehlo.dynamic_update_slice {', '.join(operands)}", in_types, out_types[0])
+
+
+DYNAMIC_UPDATE_SLICE = DynamicUpdateSlice()
+
+
+def _check_starts(what: str, x: ArrayType, starts: Sequence[ArrayType]) -> None:
+    if len(starts) != x.ndim:
+        raise FunctransTypeError(f"{what}: {len(starts)} start indices given for an array of shape {x.shape}")
+    for t in starts:
+        if t.shape or kind_of(t.dtype) not in "iu":
+            raise FunctransTypeError(f"{what}: start indices must be integer scalars, got {t}")
+        if t.dtype != starts[0].dtype:
+            names = ", ".join(map(str, starts))
+            raise FunctransTypeError(f"{what}: start indices must have one dtype, got {names}")
+
+
+def _window(shape: Axes, starts: Sequence[Any], sizes: Axes) -> tuple[slice, ...]:
+    moved = [max(0, min(int(i), n - s)) for i, n, s in zip(starts, shape, sizes, strict=True)]
+    return tuple(slice(i, i + s) for i, s in zip(moved, sizes, strict=True))
+
+
+def _zero_like(starts: Sequence[Any]) -> Literal:
+    return scalar_literal(0, type_of(starts[0]).dtype if starts else np.dtype(np.int32))
+
+
+def _index_vectors(
+    size: int, starts: Sequence[Any], mapped: Sequence[bool], shape: Axes, sizes: Axes
+) -> tuple[Axes, Any]:
+    """The axes whose start matters and the start indices along them: (axes, [size, len(axes)])."""
+    axes = tuple([a for a, (n, s) in enumerate(zip(shape, sizes, strict=True)) if n != s])
+    dtype = type_of(starts[0]).dtype
+    if not axes:  # whole windows: they all start at 0
+        return (), full((size, 0), 0, dtype)
+    columns = [broadcast_in_dim(starts[a], (size, 1), (0,) if mapped[a] else ()) for a in axes]
+    return axes, concatenate(columns, 1)
+
+
+# -- functions -------------------------------------------------------------------------------------------------------
+
+
+def slice_(
+    operand: Any, start_indices: Sequence[int], limit_indices: Sequence[int], strides: Sequence[int] | None = None
+) -> Any:
+    """The elements from start to limit along each axis."""
+    start, limit = tuple(start_indices), tuple(limit_indices)
+    steps = (1,) * len(start) if strides is None else tuple(strides)
+    shape = type_of(operand).shape
+    if limit == shape and not any(start) and all(s == 1 for s in steps) and type(operand) is Tracer:
+        return operand
+    return bind(Slice(start, limit, steps), operand)
+
+
+def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None, stride: int = 1, axis: int = 0) -> Any:
+    """The elements from start to limit along one axis; negative positions count from the end."""
+    shape = type_of(operand).shape
+    axis = canonical_axis("slice_in_dim", axis, len(shape))
+    size = shape[axis]
+    start = 0 if start_index is None else int(start_index)
+    limit = size if limit_index is None else int(limit_index)
+    starts, limits, strides = [0] * len(shape), list(shape), [1] * len(shape)
+    starts[axis] = start + size if start < 0 else start
+    limits[axis] = limit + size if limit < 0 else limit
+    strides[axis] = int(stride)
+    return slice_(operand, starts, limits, strides)
+
+
+def canonical_axis(what: str, axis: int, ndim: int) -> int:
+    """The axis counted from the front; raises ValueError if there is no such axis."""
+    if not -ndim <= axis < ndim:
+        raise FunctransValueError(f"{what}: axis {axis} is out of bounds for an array of rank {ndim}")
+    return int(axis) % ndim
+
+
+def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Any:
+    """``padding_config``: (low, high, interior) for each axis; negative low and high remove elements."""
+    config = [tuple(map(int, c)) for c in padding_config]
+    if type(operand) is Tracer and not any(any(c) for c in config) and len(config) == operand.ndim:
+        return operand
+    low, high, interior = zip(*config, strict=True) if config else ((), (), ())
+    dtype = type_of(operand).dtype
+    if isinstance(padding_value, bool | int | float | complex):
+        padding_value = scalar_literal(padding_value, dtype, type_of(operand).weak_type)
+    return bind(Pad(low, high, interior), operand, padding_value)
+
+
+def concatenate(operands: Sequence[Any], dimension: int) -> Any:
+    """The arrays joined along the axis ``dimension``."""
+    if len(operands) == 1 and type(operands[0]) is Tracer:
+        return operands[0]
+    return bind(Concatenate(int(dimension)), *operands)
+
+
+def rev(operand: Any, dimensions: Sequence[int]) -> Any:
+    """The elements in reverse order along ``dimensions``."""
+    axes = tuple(dimensions)
+    return operand if not axes and type(operand) is Tracer else bind(Rev(axes), operand)
+
+
+def _start_operands(what: str, shape: Axes, start_indices: Any, negative: bool | Sequence[bool]) -> list[Any]:
+    """Scalars of one integer dtype; a negative one counts from the end where ``negative`` says so, as in JAX."""
+    from_end = [negative] * len(shape) if isinstance(negative, bool) else list(negative)
+    if hasattr(start_indices, "shape") and len(start_indices.shape) == 1:
+        if start_indices.shape[0] != len(shape):
+            raise FunctransTypeError(f"{what}: {start_indices.shape[0]} start indices given for an array of shape {shape}")
+        if isinstance(start_indices, Tracer):
+            indices = [reshape(slice_(start_indices, (i,), (i + 1,)), ()) for i in range(len(shape))]
+        else:
+            indices = list(np.asarray(start_indices))
+    else:
+        indices = list(start_indices)
+    if len(indices) != len(shape):
+        raise FunctransTypeError(f"{what}: {len(indices)} start indices given for an array of shape {shape}")
+    types = [type_of(i) for i in indices]
+    strong = [t.dtype for t in types if not t.weak_type]
+    dtype = next((d for d in strong if d.itemsize >= max(e.itemsize for e in strong)), np.dtype(np.int32))
+    out: list[Any] = []
+    for i, t, n, wraps in zip(indices, types, shape, from_end, strict=True):
+        if kind_of(t.dtype) not in "iu":
+            raise FunctransTypeError(f"{what}: start indices must be integers, got {t}")
+        if isinstance(i, int | np.integer):
+            value = int(i)
+            value = value + n if value < 0 and wraps else value
+            out.append(scalar_literal(max(-1, min(value, n)), dtype))
+            continue
+        i = convert(i, dtype)
+        out.append(i if dtype.kind == "u" or not wraps else select(lt(i, 0), add(i, n), i))
+    return out
+
+
+def dynamic_slice(
+    operand: Any, start_indices: Any, slice_sizes: Sequence[int], *, allow_negative_indices: bool | Sequence[bool] = True
+) -> Any:
+    """The window of ``slice_sizes`` at ``start_indices``, moved inside the operand where it would stick out."""
+    shape = type_of(operand).shape
+    starts = _start_operands("dynamic_slice", shape, start_indices, allow_negative_indices)
+    return bind(DynamicSlice(tuple(slice_sizes)), operand, *starts)
+
+
+def dynamic_update_slice(
+    operand: Any, update: Any, start_indices: Any, *, allow_negative_indices: bool | Sequence[bool] = True
+) -> Any:
+    """The operand with ``update`` written at ``start_indices``, moved inside the operand where it would stick out."""
+    shape = type_of(operand).shape
+    starts = _start_operands("dynamic_update_slice", shape, start_indices, allow_negative_indices)
+    return bind(DYNAMIC_UPDATE_SLICE, operand, update, *starts)
+
+
+__all__ = [
+    "Concatenate", "DynamicSlice", "DynamicUpdateSlice", "Pad", "Rev", "Slice", "broadcasted_iota", "canonical_axis",
+    "concatenate", "dynamic_slice", "dynamic_update_slice", "iota", "pad", "rev", "slice_", "slice_in_dim",
+]  # fmt: skip

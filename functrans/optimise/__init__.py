@@ -1,0 +1,1 @@
+"""Programs made better before they run: jaxpr -> jaxpr."""

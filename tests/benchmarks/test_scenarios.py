@@ -1,0 +1,102 @@
+"""The benchmark scenarios compute what they are named for, and every side can run them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy
+import numpy as np
+import pytest
+import scipy.special
+import scipy.stats
+from scipy.spatial.transform import Rotation
+
+from benchmarks import report
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.sides import variant_args
+from benchmarks.timing import Samples
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_has_one_value_under_numpy_and_under_jax(name: str) -> None:
+    f, args = SCENARIOS[name].build(np)
+    traced, _ = SCENARIOS[name].build(jax.numpy)
+    np.testing.assert_allclose(jax.jit(traced)(*args), f(*args), rtol=1e-5)
+
+
+def test_camera_turns_points_as_scipy_does() -> None:
+    f, (camera, point, weight, feature) = SCENARIOS["camera"].build(np)
+    seen = Rotation.from_rotvec(camera[:3]).apply(point - camera[3:6])
+    projected = seen[:2] / seen[2]
+    radius = projected @ projected
+    pixel = projected * (1 + camera[9] * radius + camera[10] * radius**2) * camera[6] + camera[7:9]
+    expected = np.sum((weight * (pixel - feature)) ** 2) + (1 - weight**2) ** 2
+    np.testing.assert_allclose(f(camera, point, weight, feature), expected, rtol=1e-5)
+
+
+def test_camera_without_rotation_is_at_the_limit_of_small_rotations() -> None:
+    f, (camera, *rest) = SCENARIOS["camera"].build(np)
+    unturned, hardly_turned = camera.copy(), camera.copy()
+    unturned[:3] = 0
+    hardly_turned[:3] = (1e-5, 0, 0)
+    with np.errstate(all="raise"):
+        np.testing.assert_allclose(f(unturned, *rest), f(hardly_turned, *rest), rtol=1e-4)
+
+
+def test_gmm_is_the_likelihood_that_scipy_gives_plus_the_wishart_prior() -> None:
+    f, (parameters, x) = SCENARIOS["gmm"].build(np)
+    alphas, means, factors = (np.asarray(value, np.float64) for value in parameters)
+    components, dimension = means.shape
+    densities, prior = [], 0.0
+    for k in range(components):
+        factor = np.diag(np.exp(factors[k, :dimension]))
+        factor.T[np.triu_indices(dimension, 1)] = factors[k, dimension:]  # strictly lower, column by column
+        covariance = np.linalg.inv(factor.T @ factor)
+        densities.append(scipy.stats.multivariate_normal(means[k], covariance).logpdf(x))
+        prior += 0.5 * np.sum(factor**2)
+    degrees = dimension + 1
+    constant = -degrees * dimension * 0.5 * np.log(2) - scipy.special.multigammaln(0.5 * degrees, dimension)
+    weights = scipy.special.log_softmax(alphas)
+    likelihood = np.sum(scipy.special.logsumexp(np.stack(densities, 1) + weights, axis=1))
+    np.testing.assert_allclose(f(parameters, x), likelihood + prior - components * constant, rtol=1e-5)
+
+
+def test_mapped_arguments_are_stacked_and_scaled_and_the_others_left_alone() -> None:
+    scenario = SCENARIOS["gmm"]
+    _, args = scenario.build(np)
+    parameters, x = variant_args(args, "vmap(grad)", scenario.mapped)
+    np.testing.assert_array_equal(parameters[0], args[0][0])
+    assert x.shape == (8, *args[1].shape)
+    np.testing.assert_allclose(x[3], args[1] * 1.03, rtol=1e-6)
+
+
+def _row(measurement: str, ours: tuple[float, ...], yardstick: tuple[float, ...]) -> report.Row:
+    return report.Row(measurement, "case", "", Samples(ours), Samples(yardstick))
+
+
+@pytest.mark.parametrize(
+    ("measurement", "ours", "yardstick", "verdict"),
+    [
+        ("dispatch", (1.0, 1.0, 1.0), (1.0, 1.0, 1.0), "met"),
+        ("dispatch", (1.0, 1.2, 1.4), (0.9, 1.1, 1.3), "met (within spread)"),
+        ("dispatch", (1.2, 1.2, 1.2), (1.0, 1.0, 1.0), "MISSED"),
+        ("un-jitted first call", (1.9,), (1.0,), "met"),
+        ("un-jitted first call", (2.1,), (1.0,), "MISSED"),
+        ("un-jitted grad(x*x + x)(3.0)", (41e-6,), (1e-3,), "MISSED"),
+        ("trace", (1.0,), (1.0,), ""),
+    ],
+)
+def test_a_row_is_judged_by_its_own_target(
+    measurement: str, ours: tuple[float, ...], yardstick: tuple[float, ...], verdict: str
+) -> None:
+    assert report.verdict(_row(measurement, ours, yardstick)) == verdict
+
+
+def test_geometric_means_are_judged_by_scenario_and_over_all() -> None:
+    rows = [
+        report.Row("trace + lower", scenario, variant, Samples((1.0,)), Samples((ratio,)))
+        for scenario, variant, ratio in (("a", "f", 4.0), ("a", "grad", 16.0), ("b", "f", 3.0))
+    ]
+    found = {summary.scenario: summary for summary in report.summaries(rows)}
+    assert found["a"].ratio == pytest.approx(8.0)
+    assert (found["a"].verdict, found["b"].verdict, found["all"].verdict) == ("met", "MISSED", "MISSED")
+    assert found["all"].worst == pytest.approx(3.0)

@@ -1,0 +1,29 @@
+"""Settings and fixtures that every test folder shares."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import hypothesis
+import jax
+import pytest
+
+# Derandomised by default, so that a red run can be repeated; `FUNCTRANS_TESTS=thorough` draws new programs each time.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, max_examples=25, database=None)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=400)
+hypothesis.settings.load_profile("thorough" if os.environ.get("FUNCTRANS_TESTS") == "thorough" else "steady")
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """64-bit types on for one test, whatever the process was started with."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(params=[False, True], ids=["x32", "x64"])
+def both_widths(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """The test once with 64-bit types off and once with them on."""
+    with jax.enable_x64(request.param):
+        yield request.param

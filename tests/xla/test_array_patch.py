@@ -1,0 +1,281 @@
+"""Concrete arrays hand indexing by a tracer to us and the rest to JAX; JAX's functions refuse a tracer in words."""
+
+from __future__ import annotations
+
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from functrans.xla import array_patch, jaxlib_compat
+from functrans.xla.jaxlib_compat import ArrayImpl, IndexUpdateHelper, IndexUpdateRef
+
+UPDATES = ("set", "add", "subtract", "multiply", "mul", "divide", "power", "min", "max")
+OPERATORS = (
+    "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift lt le gt ge eq ne".split()  # noqa: SIM905
+)
+
+
+class Tracer:
+    """Stand-in of our tracer: every operator answers with its own name."""
+
+    __slots__ = ("dtype", "shape")
+
+    def __init__(self):
+        self.dtype = np.dtype(np.int32)
+        self.shape = (2,)
+
+    @property
+    def __jax_array__(self):
+        return array_patch.jax_array_protocol(self)
+
+    __hash__ = object.__hash__
+
+
+def _answer(name):
+    return lambda self, other: (name, other)
+
+
+REFLECTED = "radd rsub rmul rtruediv rfloordiv rmod rpow rmatmul rand ror rxor rlshift rrshift rdivmod".split()  # noqa: SIM905
+for _name in [*REFLECTED, "lt", "le", "gt", "ge", "eq", "ne"]:
+    setattr(Tracer, f"__{_name}__", _answer(_name))
+array_patch.refuse_in_jax(Tracer)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The patch with hooks that record what they are given; whatever was there before comes back."""
+    monkeypatch.setattr(ArrayImpl, "__getitem__", ArrayImpl.__getitem__)
+    monkeypatch.setattr(ArrayImpl, "at", ArrayImpl.at)
+    recorded = []
+
+    def getitem(array, index):
+        recorded.append(("getitem", array, index))
+        return "ours"
+
+    def at_method(array, index, name, args, kwargs):
+        recorded.append((name, array, index, args, dict(kwargs)))
+        return "ours"
+
+    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), getitem, at_method)
+    return recorded
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        lambda t: t,
+        lambda t: (t, 2),
+        lambda t: (t, slice(2, None)),
+        lambda t: (..., t),
+        lambda t: (None, slice(None), t),
+        lambda t: slice(t, None),
+        lambda t: slice(None, t),
+        lambda t: slice(None, None, t),
+        lambda t: (0, slice(t, 3)),
+        lambda t: ([0, 1], t),
+    ],
+)
+def test_an_index_that_holds_a_tracer_reaches_us(calls, index):
+    array = jnp.ones((3, 4))
+    tracer = Tracer()
+    chosen = index(tracer)
+    assert array[chosen] == "ours"
+    ((kind, received, received_index),) = calls
+    assert kind == "getitem"
+    assert received is array
+    assert received_index is chosen
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_updates_with_a_tracer_reach_us(calls, name):
+    array = jnp.ones((3, 4))
+    tracer = Tracer()
+    assert getattr(array.at[tracer], name)(1.0) == "ours"
+    assert getattr(array.at[0, tracer], name)(1.0, mode="drop") == "ours"
+    assert getattr(array.at[2], name)(tracer) == "ours"
+    assert getattr(array.at[2:], name)(values=tracer) == "ours"
+    expected = "multiply" if name == "mul" else name
+    assert [call[0] for call in calls] == [expected] * 4
+    assert calls[1][2:] == ((0, tracer), (1.0,), {"mode": "drop"})
+    assert calls[2][2:] == (2, (tracer,), {})
+    assert calls[3][3:] == ((), {"values": tracer})
+
+
+def test_get_and_apply_at_a_tracer_reach_us(calls):
+    tracer = Tracer()
+    array = jnp.ones(3)
+    assert array.at[tracer].get(mode="fill", fill_value=0) == "ours"
+    assert array.at[tracer].apply(jnp.sin) == "ours"
+    assert [(c[0], c[3], c[4]) for c in calls] == [
+        ("get", (), {"mode": "fill", "fill_value": 0}),
+        ("apply", (jnp.sin,), {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        0,
+        -1,
+        slice(1, 3),
+        ...,
+        None,
+        (1, 2),
+        (slice(None), None, 1),
+        np.array([0, 2]),
+        np.int32(1),
+        jnp.array([2, 0]),
+        (jnp.array([0, 1]), slice(1, 3)),
+        np.array([True, False, True]),
+    ],
+)
+def test_other_indices_reach_jax(calls, index):
+    values = np.arange(12.0, dtype=np.float32).reshape(3, 4)
+    array = jnp.asarray(values)
+    numpy_index = jax.tree.map(np.asarray, index) if isinstance(index, tuple | jax.Array) else index
+    if isinstance(index, tuple):
+        numpy_index = tuple(np.asarray(i) if isinstance(i, jax.Array) else i for i in index)
+    np.testing.assert_array_equal(array[index], values[numpy_index])
+    changed = values.copy()
+    changed[numpy_index] = 7
+    np.testing.assert_array_equal(array.at[index].set(7), changed)
+    np.testing.assert_array_equal(array.at[index].get(), values[numpy_index])
+    assert calls == []
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_other_updates_reach_jax(calls, name):
+    array = jnp.array([1.0, 2.0, 3.0])
+    expected = getattr(IndexUpdateRef(array, 1), name)(2.0)
+    np.testing.assert_array_equal(getattr(array.at[1], name)(2.0), expected)
+    assert calls == []
+
+
+def test_errors_of_jax_stay(calls):
+    with pytest.raises(TypeError, match="non-tuple sequence"):
+        jnp.ones(3)[[0, 1]]
+    with pytest.raises(IndexError, match="Too many indices"):
+        jnp.ones(3)[0, 0]
+    with pytest.raises(TypeError, match=r"JAX arrays are immutable.*\.at"):
+        jnp.ones(3)[0] = 1
+
+
+def test_jax_transformations_index_as_before(calls):
+    array = jnp.arange(5.0)
+    assert jax.jit(lambda i: array[i])(3) == 3
+    assert jax.jit(lambda x: x[2])(array) == 2
+    np.testing.assert_array_equal(jax.vmap(lambda i: array.at[i].set(0.0))(jnp.arange(2))[1], [0, 0, 2, 3, 4])
+    assert jax.grad(lambda x: x.at[1].multiply(3.0).sum())(array)[1] == 3
+    assert calls == []
+
+
+def test_patching_again_replaces_the_hooks_and_does_not_stack(calls):
+    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), lambda a, i: "second", lambda *a: "second")
+    array = jnp.ones(3)
+    assert array[Tracer()] == "second"
+    assert array.at[Tracer()].set(1) == "second"
+    assert calls == []
+    assert not hasattr(ArrayImpl.__getitem__.__wrapped__, "__wrapped__")
+
+
+def test_at_is_still_what_jax_says_it_is(calls):
+    array = jnp.ones(3)
+    assert isinstance(array.at, IndexUpdateHelper)
+    assert isinstance(array.at[0], IndexUpdateRef)
+    assert ArrayImpl.at.__doc__ == IndexUpdateHelper.__doc__
+    assert "IndexUpdate" in repr(array.at[0])
+
+
+# __jax_array__
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_of_arrays_defer_to_the_tracer(name):
+    array, tracer = jnp.ones(2, jnp.int32), Tracer()
+    answer, other = getattr(operator, name)(array, tracer)
+    mirrored = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+    assert answer == mirrored.get(name, "r" + name.rstrip("_"))
+    assert other is array
+
+
+def test_divmod_defers_to_the_tracer():
+    assert divmod(jnp.ones(2), Tracer())[0] == "rdivmod"
+
+
+def test_operators_of_jax_tracers_defer_to_the_tracer():
+    seen = []
+
+    def f(x):
+        seen.append((x + Tracer())[0])
+        return x
+
+    jax.jit(f)(1.0)
+    assert seen == ["radd"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, t: jnp.sin(t),
+        lambda x, t: jnp.add(x, t),
+        lambda x, t: jnp.add(t, x),
+        lambda x, t: jnp.dot(x, t),
+        lambda x, t: jnp.matmul(x, t),
+        lambda x, t: jnp.asarray(t),
+        lambda x, t: jnp.array(t),
+        lambda x, t: jnp.array([t, 1]),
+        lambda x, t: jnp.stack([x, t]),
+        lambda x, t: jnp.concatenate([x, t]),
+        lambda x, t: jnp.where(x > 0, t, x),
+        lambda x, t: jnp.sum(t),
+        lambda x, t: jnp.reshape(t, (1, 2)),
+        lambda x, t: jnp.einsum("i,i", x, t),
+        lambda x, t: jnp.linalg.norm(t),
+        lambda x, t: x.dot(t),
+        lambda x, t: x.at[0].set(t),
+        lambda x, t: jax.lax.sin(t),
+        lambda x, t: jax.lax.add(x, t),
+        lambda x, t: jax.lax.select(x > 0, t, x),
+        lambda x, t: jax.lax.concatenate([x, t], 0),
+        lambda x, t: jax.lax.scan(lambda c, y: (c, y), t, x),
+        lambda x, t: jax.lax.cond(True, lambda y: y, lambda y: y, t),
+        lambda x, t: jax.jvp(jnp.sin, (t,), (t,)),
+        lambda x, t: jax.vjp(jnp.sin, t),
+        lambda x, t: jax.linearize(lambda y: y * 2, t),
+        lambda x, t: jax.eval_shape(lambda y: y, t),
+        lambda x, t: jax.block_until_ready(jax.tree.map(jnp.negative, {"a": t})),
+        lambda x, t: jax.nn.relu(t),
+        lambda x, t: jax.nn.softmax(t),
+        lambda x, t: jax.jit(lambda y: y)(t),
+        lambda x, t: jax.grad(lambda y: y)(t),
+        lambda x, t: jax.vmap(lambda y: y)(t),
+        lambda x, t: jax.device_put(t),
+        lambda x, t: jax.random.normal(t),
+    ],
+)
+def test_a_jax_function_called_on_a_tracer_says_what_to_write(call):
+    with pytest.raises(
+        TypeError, match=r"called on a functrans tracer \(Tracer of int32\[2\]\).*functrans\.numpy"
+    ) as info:
+        call(jnp.ones(2), Tracer())
+    assert "functrans.from_jax" in str(info.value)
+
+
+def test_others_may_ask_for_the_attribute_and_get_the_error_when_they_call_it():
+    method = Tracer().__jax_array__
+    assert callable(method)
+    with pytest.raises(TypeError, match="called on a functrans tracer"):
+        method()
+
+
+def test_a_refused_tracer_still_reaches_our_own_jit():
+    tracer = Tracer()
+    call = jaxlib_compat.jit_function("f", lambda x: x, lambda *args, **kwargs: ((args, kwargs), None, False))
+    for _ in range(2):
+        (first, nested), keywords = call(tracer, {"a": [tracer, 1.0]}, k=tracer)
+        assert first is tracer
+        assert nested["a"][0] is tracer
+        assert keywords["k"] is tracer
