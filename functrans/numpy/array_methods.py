@@ -12,7 +12,18 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError
-from functrans.numpy import arithmetic, comparison, creation, grids, joining, products, reductions, rounding, selection, shapes
+from functrans.numpy import (
+    arithmetic,
+    comparison,
+    creation,
+    grids,
+    joining,
+    products,
+    reductions,
+    rounding,
+    selection,
+    shapes,
+)
 from functrans.numpy.indexing import get_item
 from functrans.numpy.promotion import Array
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
@@ -218,7 +229,7 @@ def install(tracer_class: type) -> None:
     for name, function in _BINARY.items():
         setattr(tracer_class, f"__{name}__", _operator(function))
         setattr(tracer_class, f"__r{name}__", _operator(function, reflected=True))
-    setattr(tracer_class, "__rpow__", _operator(arithmetic.power, reflected=True))
+    tracer_class.__rpow__ = _operator(arithmetic.power, reflected=True)
     for name, (function, symbol) in _COMPARISONS.items():
         setattr(tracer_class, name, _comparison(function, symbol))
     for name, function in _PROPERTIES.items():

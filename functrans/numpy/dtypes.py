@@ -37,7 +37,7 @@ class _ScalarType(type):
         return array(x, cls.dtype)
 
     def __eq__(cls, other: object) -> bool:
-        return cls is other or (other is not None and not isinstance(other, str) and _same(cls.dtype, other))
+        return cls is other or cls.dtype.type is other or (isinstance(other, _ScalarType) and cls.dtype == other.dtype)
 
     def __hash__(cls) -> int:
         return hash(cls.dtype.type)
@@ -47,13 +47,6 @@ class _ScalarType(type):
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, cls.dtype.type)
-
-
-def _same(own: np.dtype[Any], other: Any) -> bool:
-    try:
-        return own == np.dtype(other)
-    except TypeError:
-        return False
 
 
 def _scalar_type(name: str) -> Any:

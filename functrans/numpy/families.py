@@ -14,8 +14,8 @@ from functrans.numpy.promotion import (
     INEXACT,
     NUMERIC,
     DType,
-    operand_type,
     as_operand,
+    operand_type,
     promote_one,
     promote_operands,
 )
@@ -80,11 +80,11 @@ def binary(
             if kind is Tracer:
                 if y.type is x.type and x.type.dtype in direct:
                     return primitive(x, y)
-            elif (kind is float and x.type.dtype in INEXACT or kind is int) and x.type.dtype in direct:
+            elif ((kind is float and x.type.dtype in INEXACT) or kind is int) and x.type.dtype in direct:
                 return primitive(x, y)
         elif type(y) is Tracer:
             kind = type(x)
-            if (kind is float and y.type.dtype in INEXACT or kind is int) and y.type.dtype in direct:
+            if ((kind is float and y.type.dtype in INEXACT) or kind is int) and y.type.dtype in direct:
                 return primitive(x, y)
         x, y = promote_operands(name, x, y, inexact=inexact, numeric=numeric)
         if of_bools is not None or of_complex is not None:

@@ -7,7 +7,6 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-
 from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.numpy import reductions

@@ -78,7 +78,7 @@ def _widths(rank: int, pad_width: Any) -> list[tuple[int, int]]:
 
 def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     traced = type(values) is Tracer
-    if is_scalar(values) or (traced and not values.ndim) or np.ndim(values) == 0 and not traced:
+    if is_scalar(values) or (traced and not values.ndim) or (np.ndim(values) == 0 and not traced):
         value = np.asarray(scalar_of_kind(values, x.dtype), x.dtype) if is_scalar(values) else to_dtype(values, x.dtype)
         return lax.pad(x, value, [(b, a, 0) for b, a in widths])
     pairs = np.broadcast_to(np.asarray(static_value("pad", "constant_values", values)), (x.ndim, 2))

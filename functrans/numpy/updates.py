@@ -25,9 +25,9 @@ from functrans.numpy.promotion import (
     as_operand,
     broadcast,
     common_shape,
+    is_scalar,
     operand_type,
     scalar_of_kind,
-    is_scalar,
     to_dtype,
 )
 from functrans.trace.tracer import Tracer
