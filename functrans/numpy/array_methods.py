@@ -5,7 +5,7 @@ Binary operators return NotImplemented for what is no array, so that the other o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import jax
@@ -26,6 +26,7 @@ from functrans.numpy import (
 )
 from functrans.numpy.indexing import get_item
 from functrans.numpy.promotion import Array
+from functrans.numpy.protocols import array_function, array_ufunc
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
 from functrans.trace.frames import here
 from functrans.trace.tracer import Tracer
@@ -256,9 +257,13 @@ def _is_tracer(x: object) -> bool:
     return type(x) is Tracer
 
 
-def install_everywhere() -> None:
-    """Operators for tracers; ``array[tracer]`` and ``array.at[...]`` of concrete arrays; JAX's refusal of tracers."""
+def install_everywhere(namespace: Mapping[str, Any]) -> None:
+    """Operators for tracers; ``array[tracer]`` and ``array.at[...]`` of concrete arrays; NumPy's protocols, whose
+    functions are looked up in ``namespace``; JAX's refusal of tracers.
+    """
     install(Tracer)
+    setattr(Tracer, "__array_ufunc__", array_ufunc(namespace))
+    setattr(Tracer, "__array_function__", array_function(namespace))
     patch_array_indexing(_is_tracer, get_item, _update)
     refuse_in_jax(Tracer)
 

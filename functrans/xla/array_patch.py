@@ -167,6 +167,5 @@ def _jax_called_on(tracer: Any) -> FunctransTypeError:
     return FunctransTypeError(
         f"a function of JAX (jax.numpy, jax.lax, jax.jit, ...) was called on a functrans tracer "
         f"({type(tracer).__name__} of {tracer.dtype}[{','.join(map(str, tracer.shape))}]), which it cannot read; "
-        "call the function of the same name in functrans.numpy or functrans.lax, or bring a whole JAX function over "
-        "with functrans.from_jax(function)"
+        "call the function of the same name in functrans.numpy or functrans.lax"
     )
