@@ -364,4 +364,4 @@ __all__ = [
     "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
-install_everywhere()
+install_everywhere(globals())
