@@ -10,11 +10,13 @@ import numpy as np
 from jax.dtypes import finfo
 
 from functrans import lax
+from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
 from functrans.numpy.comparison import isnan, truth
 from functrans.numpy.creation import asarray
+from functrans.numpy.families import concrete_arrays
 from functrans.numpy.indexing import normalized
 from functrans.numpy.promotion import (
     COMPLEX,
@@ -58,6 +60,8 @@ def where(
         raise FunctransValueError("where: both x and y are needed, or neither (for the positions where the condition holds)")
     if size is not None or fill_value is not None:
         raise FunctransValueError("where: size and fill_value go with the condition alone, for the positions where it holds")
+    if concrete_arrays(condition, x, y):
+        return _compiled_where(condition, x, y)
     which = truth("where", condition)
     x, y = as_operand("where", x), as_operand("where", y)
     dtype, weak = common_dtype("where", x, y)
@@ -68,6 +72,9 @@ def where(
     if which.shape != shape and which.shape != ():
         which = broadcast(which, shape)
     return lax.select(which, on_true, on_false)
+
+
+_compiled_where = jit(where)
 
 
 def _alternative(x: Any, dtype: np.dtype[Any], weak: bool, shape: tuple[int, ...]) -> Any:
