@@ -59,23 +59,7 @@ def custom_jvp_that_holds_a_scan(ft: Any, fnp: Any, lax: Any) -> Function:
     return lambda x: cube(fnp.sin(x))
 
 
-@program(values(2), values(seed=1.0))
-def custom_jvp_closing_over_a_tracer(ft: Any, fnp: Any, lax: Any) -> Function:
-    def function(x: Any, scale: Any) -> Any:
-        @ft.custom_jvp
-        def scaled(y: Any) -> Any:
-            return y * scale
-
-        @scaled.defjvp
-        def scaled_jvp(primals: Any, tangents: Any) -> Any:
-            return scaled(*primals), tangents[0] * scale * 2.0
-
-        return scaled(x * x)
-
-    return function
-
-
-# In JAX a custom_vjp has no forward mode; what functrans adds there is tested under tests/laws.
+# In JAX a custom_vjp has no forward mode; what functrans adds there is tested in tests/api/test_custom_rules.py.
 
 
 @program(values(2), forward=False)
