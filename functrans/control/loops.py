@@ -154,7 +154,7 @@ def _check_carry(
         )
         tree, new_tree = tree.children()[-1], new_tree.children()[-1]
     check_same_results(
-        what, "the carry going in", before, tree, f"the carry that {name} returns", leaves, new_tree,
+        what, "the carry going in", before, tree, f"the carry that the body ({name}) returns", leaves, new_tree,
         "the carry must keep its tree, shapes and dtypes from step to step",
     )  # fmt: skip
 
