@@ -24,6 +24,7 @@ class Side(ABC):
     name: str
     namespace: Any
     transforms: Any
+    calls_until_warm = 2  # un-jitted calls of one program before its cost is steady
 
     @abstractmethod
     def trace(self, function: Function, args: tuple[Any, ...]) -> Any:
@@ -149,6 +150,7 @@ class FunctransSide(Side):
     """functrans."""
 
     name = "functrans"
+    calls_until_warm = 80  # a program that ran 64 times in segments is compiled whole
 
     def __init__(self) -> None:
         self.transforms = importlib.import_module("functrans")
@@ -165,10 +167,10 @@ class FunctransSide(Side):
         return traced, self._lower(traced, "benchmark")
 
     def compile(self, lowered: Any) -> Any:
-        """What the first call of a program does after lowering: compile, and build the executor."""
+        """What the first call of a jitted program does after lowering: compile, and build the executor."""
         jaxpr, text = lowered
         device = self._jaxlib.default_device()
-        executable = self._jaxlib.compile_text(text, device, disable_fusion=self._execute.is_small(jaxpr))
+        executable = self._jaxlib.compile_text(text, device)
         return self._jaxlib.executor(executable, jaxpr.in_types, jaxpr.out_types, device, "benchmark")
 
     def equation_count(self, function: Function, args: tuple[Any, ...]) -> int:

@@ -104,7 +104,7 @@ def _steady_run(side: Side, scenario: Scenario, variant: str) -> Sampler:
 
 def _unjitted_call(side: Side, scenario: Scenario, variant: str, measurement: str) -> Sampler:
     function, args = side.variant(scenario, variant)
-    return Repeated(measurement, lambda: function(*args))
+    return Repeated(measurement, lambda: function(*args), warm_up=side.calls_until_warm)
 
 
 def _unjitted_first_call(side: Side, sides: Sequence[Side], scenario: Scenario, variant: str) -> Sampler:

@@ -86,15 +86,24 @@ class Repeated:
     """A sampler that repeats a short call until a sample lasts `seconds`, and reports the time of one call.
 
     `block` waits for every result (a run); without it only for the last (dispatch, which is asynchronous).
+    `warm_up` calls come before the first sample.
     """
 
-    def __init__(self, measurement: str, call: Callable[[], Any], seconds: float = 2e-3, block: bool = True) -> None:
-        self.measurement, self.call, self.seconds, self.block = measurement, call, seconds, block
+    def __init__(
+        self,
+        measurement: str,
+        call: Callable[[], Any],
+        *,
+        seconds: float = 2e-3,
+        block: bool = True,
+        warm_up: int = 1,
+    ) -> None:
+        self.measurement, self.call, self.seconds, self.block, self.warm_up = measurement, call, seconds, block, warm_up
         self.repeats = 0
 
     def __call__(self) -> dict[str, float]:
         if not self.repeats:
-            jax.block_until_ready(self.call())
+            self._elapsed(self.warm_up)
             self.repeats = max(1, min(10_000, int(self.seconds / max(self._elapsed(3) / 3, 1e-8))))
         return {self.measurement: self._elapsed(self.repeats) / self.repeats}
 

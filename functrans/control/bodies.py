@@ -15,11 +15,10 @@ from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unf
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Literal
-from functrans.ir.types import ArrayType, array_type, describe, float0, promote, short_dtype, type_of, warn_narrowing
+from functrans.ir.types import ArrayType, array_type, describe, float0, promote, type_of, warn_narrowing
 from functrans.ops.structural import convert
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import here
-from functrans.trace.replay import replay
 
 
 class Leaf(NamedTuple):
@@ -87,25 +86,9 @@ def trace_body(
     return Body(jaxpr, captured, leaves, tree)
 
 
-def cast_outputs(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
-    """The program with its results converted to these dtypes and weak flags."""
-    if all(a.type == t for a, t in zip(jaxpr.outputs, types, strict=True)):
-        return jaxpr
-    with Builder("a conversion of results") as builder:
-        inputs = [builder.new_input(t) for t in jaxpr.in_types]
-        results = replay(jaxpr, inputs)
-        cast = [builder.output(convert(x, t.dtype, t.weak_type)) for x, t in zip(results, types, strict=True)]
-        return builder.finish(cast)[0]
-
-
 def same_kind(a: ArrayType, b: ArrayType) -> bool:
     """Whether two types agree but for the weak flag."""
     return a.shape == b.shape and a.dtype == b.dtype
-
-
-def stronger(a: ArrayType, b: ArrayType) -> ArrayType:
-    """Of two types that agree but for the weak flag, the one that is not weak."""
-    return b if a.weak_type else a
 
 
 def promoted_carry(initial: Sequence[ArrayType], leaves: Sequence[Leaf]) -> list[ArrayType]:
@@ -140,7 +123,7 @@ def tree_table(left: str, left_leaves: Sequence[Leaf], right: str, right_leaves:
     for path in dict.fromkeys([*lefts, *rights]):
         a, b = lefts.get(path), rights.get(path)
         agree = a is not None and b is not None and same_kind(a, b)
-        rows.append((path or "(the result)", str(a or "-"), str(b or "-"), "" if agree else "  <--"))
+        rows.append((path or "(all of it)", str(a or "-"), str(b or "-"), "" if agree else "  <--"))
     if len(rows) > 40:
         differing = [row for row in rows[1:] if row[3]][:38]
         rows = [rows[0], *differing, ("...", "...", "...", "")]
@@ -151,17 +134,16 @@ def tree_table(left: str, left_leaves: Sequence[Leaf], right: str, right_leaves:
     )
 
 
-def cast_to_write(wanted: ArrayType, given: ArrayType, who: str, path: str) -> str:
-    """What to write so that a result gets the wanted type."""
-    leaf = f"{who}{path}"
-    if given.shape == wanted.shape:
-        if given.dtype.kind in "fc" and wanted.dtype.kind in "iub":
-            return (
-                f"write {leaf} as x.astype('{wanted.dtype.name}') (this drops the fraction), or start from a value of "
-                f"dtype {short_dtype(given.dtype)}"
-            )
-        return f"write {leaf} as x.astype('{wanted.dtype.name}')"
-    return f"make the shape of {leaf} {wanted.shape} (it is {given.shape})"
+def cast_to_write(left: str, a: ArrayType, right: str, b: ArrayType, path: str) -> str:
+    """What to write so that two results get one type: the narrower dtype is cast to the wider."""
+    if a.shape != b.shape:
+        return f"make the shape of {right}{path} {a.shape} (it is {b.shape})"
+    try:
+        common = promote(a.strong(), b.strong())[0]
+    except FunctransTypeError:
+        common = a.dtype
+    who, wanted = (left, b) if common == b.dtype else (right, a)
+    return f"write {who}{path} as x.astype('{wanted.dtype.name}')"
 
 
 def check_same_results(
@@ -174,7 +156,7 @@ def check_same_results(
     right_tree: Any,
     rule: str,
 ) -> None:
-    """Raise TypeError unless two results have one tree and the same types; ``right`` is the one to be changed."""
+    """Raise TypeError unless two results have one tree and the same types."""
     if left_tree != right_tree:
         raise FunctransTypeError(
             f"{what}: {rule}, and their trees differ, at {here()}\n"
@@ -186,11 +168,11 @@ def check_same_results(
     if not wrong:
         return
     a, b = wrong[0]
-    leaf = f"the leaf {b.path}" if b.path else "the result"
+    leaf = f"the leaf {b.path}" if b.path else "it"
     raise FunctransTypeError(
         f"{what}: {rule}, and {leaf} has type {a.type} in {left} and {b.type} in {right}, at {here()}\n"
         f"{tree_table(left, left_leaves, right, right_leaves)}\n"
-        f"To fix it, {cast_to_write(a.type, b.type, right, b.path)}."
+        f"To fix it, {cast_to_write(left, a.type, right, b.type, b.path)}."
     )
 
 

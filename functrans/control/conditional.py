@@ -14,14 +14,12 @@ import numpy as np
 
 from functrans.control.bodies import (
     Body,
-    cast_outputs,
     check_same_results,
     function_name,
     is_concrete,
     operand_types,
     plain_python,
     rebuild,
-    stronger,
     trace_body,
 )
 from functrans.control.call import evaluate
@@ -54,7 +52,10 @@ _INT32 = np.dtype(np.int32)
 
 
 class Switch(Holding):
-    """Operands ``(index, *inputs)``: the results of ``branches[index]`` on the inputs. The index is in range."""
+    """Operands ``(index, *inputs)``: the results of ``branches[index]`` on the inputs. The index is in range.
+
+    The weak flags of the results are those of the first branch, as in JAX.
+    """
 
     branches: tuple[Jaxpr, ...]
 
@@ -378,15 +379,12 @@ def _switch(
         purpose = f"the branch {name} of {what} ({function_name(function)})"
         bodies.append(trace_body(function, types, lambda inputs: rebuild(tree, inputs), purpose, _REMEDY))
     lead_name, lead = functions[first][0], bodies[first]
-    out_types = [leaf.type for leaf in lead.leaves]
     for (name, _), body in zip(functions, bodies, strict=True):
         if body is not lead:
             check_same_results(
                 what, lead_name, lead.leaves, lead.tree, name, body.leaves, body.tree,
                 "the branches must return the same tree of the same types",
             )  # fmt: skip
-            out_types = [stronger(a, leaf.type) for a, leaf in zip(out_types, body.leaves, strict=True)]
-    jaxprs = [cast_outputs(body.jaxpr, out_types) for body in bodies]
-    programs, captured = share_captured(jaxprs, [body.captured for body in bodies])
+    programs, captured = share_captured([body.jaxpr for body in bodies], [body.captured for body in bodies])
     index = Literal(index, type_of(np.int32(0))) if isinstance(index, int) else index
     return rebuild(lead.tree, bind_all(Switch(tuple(programs)), [index, *captured, *leaves]))

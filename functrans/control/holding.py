@@ -24,6 +24,11 @@ class Holding(Primitive):
     multiple = True
     holds_jaxprs = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]  # this class has no fields and compares by address;
+        cls.__hash__ = Primitive.__hash__  # type: ignore[method-assign]  # its subclasses compare by the programs they hold
+
     @property
     def effectful(self) -> bool:  # type: ignore[override]
         """Whether an operation of a held program is."""

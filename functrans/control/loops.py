@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -76,14 +75,20 @@ def scan(
     """
     if not callable(f):
         raise FunctransTypeError(f"scan needs a function as its first argument, got {describe(f)} at {here()}")
-    carry, carry_tree, carry_types = operand_types("the initial carry of scan", init)
+    return _scan("scan", function_name(f), f, init, xs, length, reverse, unroll)
+
+
+def _scan(
+    what: str, name: str, f: Any, init: Any, xs: Any, length: Any, reverse: bool, unroll: int | bool, shown: str = ""
+) -> tuple[Any, Any]:
+    """``scan`` for the user's call of ``what``; ``shown``: the path of the part of the carry that the user knows of."""
+    carry, carry_tree, carry_types = operand_types(f"the initial carry of {what}", init)
     slices, xs_tree, xs_types = operand_types("xs of scan", xs)
     length = _scan_length(xs_types, length)
     unroll = _unroll(unroll, length)
-    name = function_name(f)
     if plain_python():
         return _scan_in_python(f, init, slices, xs_tree, length, reverse)
-    purpose = f"the body of scan ({name})"
+    purpose = f"the body of {what} ({name})"
     x_types = [array_type(t.shape[1:], t.dtype, t.weak_type) for t in xs_types]
 
     def arguments(inputs: Sequence[Any]) -> tuple[Any, Any]:
@@ -107,7 +112,7 @@ def scan(
     found, carry_types = _steady(traced, carry_types, lambda _: shape[0].num_leaves)
     count = shape[0].num_leaves
     leaves = [Leaf(leaf.path.removeprefix("[0]"), leaf.type) for leaf in found.leaves[:count]]
-    _check_carry("scan", name, init, carry_tree, carry_types, leaves, shape[0])
+    _check_carry(what, name, init, carry_tree, carry_types, leaves, shape[0], shown)
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, carry_types, strict=True)]
     op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), count)
     results = bind_all(op, [*found.captured, *carry, *slices])
@@ -131,9 +136,22 @@ def _steady(
 
 
 def _check_carry(
-    what: str, name: str, init: Any, tree: Any, types: Sequence[ArrayType], leaves: Sequence[Leaf], new_tree: Any
+    what: str,
+    name: str,
+    init: Any,
+    tree: Any,
+    types: Sequence[ArrayType],
+    leaves: Sequence[Leaf],
+    new_tree: Any,
+    shown: str = "",
 ) -> None:
     before = [Leaf(keystr(path), t) for (path, _), t in zip(tree_flatten_with_path(init)[0], types, strict=True)]
+    if shown:
+        before, leaves = (
+            [Leaf(x.path.removeprefix(shown), x.type) for x in group if x.path.startswith(shown)]
+            for group in (before, leaves)
+        )
+        tree, new_tree = tree.children()[-1], new_tree.children()[-1]
     check_same_results(
         what, "the carry going in", before, tree, f"the carry that {name} returns", leaves, new_tree,
         "the carry must keep its tree, shapes and dtypes from step to step",
@@ -164,7 +182,7 @@ def _scan_length(types: Sequence[ArrayType], length: Any) -> int:
         raise FunctransValueError(f"scan got no xs and no length, at {here()}\nPass length= for a loop without xs.")
     if len(set(sizes)) > 1:
         raise FunctransValueError(
-            f"scan got xs with different leading axes, {sizes} (types {', '.join(map(str, types))}), at {here()}\n"
+            f"scan got xs with different leading axes, {sizes} ({', '.join([str(t) for t in types])}), at {here()}\n"
             "Every array in xs needs the same leading size: it is the number of steps."
         )
     return sizes[0]
@@ -288,22 +306,27 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
             f"while_loop needs two functions, got {describe(cond_fun)} and {describe(body_fun)} at {here()}\n"
             "Write while_loop(cond_fun, body_fun, init_val)."
         )
-    carry, tree, types = operand_types("the initial value of while_loop", init_val)
+    return _while("while_loop", function_name(body_fun), cond_fun, body_fun, init_val)
+
+
+def _while(what: str, name: str, cond_fun: Any, body_fun: Any, init_val: Any, shown: str = "") -> Any:
+    """``while_loop`` for the user's call of ``what``; ``shown``: as for ``_scan``."""
+    carry, tree, types = operand_types(f"the initial value of {what}", init_val)
     if plain_python() and all(type(x) is not Tracer for x in carry):
         value = init_val
         while cond_fun(value):
             value = body_fun(value)
         return value
-    test_name, name = function_name(cond_fun), function_name(body_fun)
+    test_name = function_name(cond_fun)
 
     def arguments(inputs: Sequence[Any]) -> tuple[Any]:
         return (rebuild(tree, inputs),)
 
     def traced(current: Sequence[ArrayType]) -> Body:
-        return trace_body(body_fun, current, arguments, f"the body of while_loop ({name})", _WHILE_REMEDY)
+        return trace_body(body_fun, current, arguments, f"the body of {what} ({name})", _WHILE_REMEDY)
 
     body, types = _steady(traced, types, lambda found: len(found.leaves))
-    _check_carry("while_loop", name, init_val, tree, types, body.leaves, body.tree)
+    _check_carry(what, name, init_val, tree, types, body.leaves, body.tree, shown)
     test = trace_body(cond_fun, types, arguments, f"the condition of while_loop ({test_name})", _WHILE_REMEDY)
     _check_condition(test, test_name)
     op = While(test.jaxpr, body.jaxpr, len(test.captured), len(body.captured))
@@ -371,9 +394,9 @@ def fori_loop(
             i, value = carry
             return (add(i, 1), body_fun(i, value)), None
 
-        functools.update_wrapper(step, body_fun, updated=())
-        (_, result), _ = scan(step, (start, init_val), None, length, unroll=False if unroll is None else unroll)
-        return result
+        turns = False if unroll is None else unroll
+        name = function_name(body_fun)
+        return _scan("fori_loop", name, step, (start, init_val), None, length, False, turns, "[1]")[0][1]
     if unroll not in (None, False, 1):
         raise FunctransValueError(
             f"fori_loop got unroll={unroll} and traced bounds, at {here()}\n"
@@ -384,9 +407,12 @@ def fori_loop(
         i, last, value = carry
         return add(i, 1), last, body_fun(i, value)
 
-    functools.update_wrapper(advance, body_fun, updated=())
     start, end = convert(lower, dtype, weak), convert(upper, dtype, weak)
-    return while_loop(lambda carry: lt(carry[0], carry[1]), advance, (start, end, init_val))[2]
+
+    def running(carry: Any) -> Any:
+        return lt(carry[0], carry[1])
+
+    return _while("fori_loop", function_name(body_fun), running, advance, (start, end, init_val), "[2]")[2]
 
 
 def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:

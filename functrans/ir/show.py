@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Iterator
-from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -157,14 +156,16 @@ def _literal(a: Any) -> str:
     return f"{value}:{a.type}"
 
 
+_REQUIRED = object()  # in place of the default of a parameter that has none
+
+
 def _shown(op: Any) -> list[tuple[str, Any]]:
     """The parameters that differ from their defaults."""
     shown: list[tuple[str, Any]] = []
-    for field in fields(op):
-        value = getattr(op, field.name)
-        default = field.default
-        if default is MISSING or type(default) is not type(value) or default != value:
-            shown.append((field.name.rstrip("_"), value))
+    for name, value in op.parameters().items():
+        default = getattr(type(op), name, _REQUIRED)
+        if type(default) is not type(value) or default != value:
+            shown.append((name.rstrip("_"), value))
     return shown
 
 
@@ -178,3 +179,7 @@ def _value(value: Any) -> str:
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
     return str(value)
+
+
+setattr(Jaxpr, "__str__", format_jaxpr)  # noqa: B010  (a plain assignment to a method is a type error)
+setattr(Jaxpr, "__repr__", format_jaxpr)  # noqa: B010

@@ -1,240 +1,370 @@
-"""``jax.numpy``, by functrans: the same names, signatures and dtypes."""
+"""``jax.numpy`` by functrans: the same names, signatures, dtypes and values, for arrays and traced values alike.
 
-from functrans.numpy.arithmetic import add as add
-from functrans.numpy.arithmetic import multiply as multiply
-from functrans.numpy.arithmetic import subtract as subtract
-from functrans.numpy.arithmetic import true_divide as true_divide
-from functrans.numpy.arithmetic import divide as divide
-from functrans.numpy.arithmetic import arctan2 as arctan2
-from functrans.numpy.arithmetic import atan2 as atan2
-from functrans.numpy.arithmetic import float_power as float_power
-from functrans.numpy.arithmetic import maximum as maximum
-from functrans.numpy.arithmetic import minimum as minimum
-from functrans.numpy.arithmetic import nextafter as nextafter
-from functrans.numpy.arithmetic import negative as negative
-from functrans.numpy.arithmetic import sign as sign
-from functrans.numpy.arithmetic import positive as positive
-from functrans.numpy.arithmetic import to_array as to_array
-from functrans.numpy.arithmetic import absolute as absolute
-from functrans.numpy.arithmetic import fabs as fabs
-from functrans.numpy.arithmetic import square as square
-from functrans.numpy.arithmetic import reciprocal as reciprocal
-from functrans.numpy.arithmetic import power as power
-from functrans.numpy.arithmetic import pow as pow
-from functrans.numpy.arithmetic import floor_divide as floor_divide
-from functrans.numpy.arithmetic import divmod as divmod
-from functrans.numpy.arithmetic import remainder as remainder
-from functrans.numpy.arithmetic import mod as mod
-from functrans.numpy.arithmetic import fmod as fmod
-from functrans.numpy.arithmetic import logaddexp as logaddexp
-from functrans.numpy.arithmetic import logaddexp2 as logaddexp2
-from functrans.numpy.arithmetic import hypot as hypot
-from functrans.numpy.arithmetic import conjugate as conjugate
-from functrans.numpy.arithmetic import conj as conj
-from functrans.numpy.arithmetic import real as real
-from functrans.numpy.arithmetic import imag as imag
-from functrans.numpy.arithmetic import angle as angle
-from functrans.numpy.comparison import equal as equal
-from functrans.numpy.comparison import not_equal as not_equal
-from functrans.numpy.comparison import greater as greater
-from functrans.numpy.comparison import greater_equal as greater_equal
-from functrans.numpy.comparison import less as less
-from functrans.numpy.comparison import less_equal as less_equal
-from functrans.numpy.comparison import bitwise_and as bitwise_and
-from functrans.numpy.comparison import bitwise_or as bitwise_or
-from functrans.numpy.comparison import bitwise_xor as bitwise_xor
-from functrans.numpy.comparison import left_shift as left_shift
-from functrans.numpy.comparison import right_shift as right_shift
-from functrans.numpy.comparison import invert as invert
-from functrans.numpy.comparison import bitwise_not as bitwise_not
-from functrans.numpy.comparison import bitwise_invert as bitwise_invert
-from functrans.numpy.comparison import bitwise_count as bitwise_count
-from functrans.numpy.comparison import truth as truth
-from functrans.numpy.comparison import logical_and as logical_and
-from functrans.numpy.comparison import logical_or as logical_or
-from functrans.numpy.comparison import logical_xor as logical_xor
-from functrans.numpy.comparison import logical_not as logical_not
-from functrans.numpy.comparison import isnan as isnan
-from functrans.numpy.comparison import isfinite as isfinite
-from functrans.numpy.comparison import isinf as isinf
-from functrans.numpy.comparison import isposinf as isposinf
-from functrans.numpy.comparison import isneginf as isneginf
-from functrans.numpy.comparison import isreal as isreal
-from functrans.numpy.comparison import iscomplex as iscomplex
-from functrans.numpy.comparison import signbit as signbit
-from functrans.numpy.comparison import copysign as copysign
-from functrans.numpy.comparison import isclose as isclose
-from functrans.numpy.comparison import allclose as allclose
-from functrans.numpy.comparison import array_equal as array_equal
-from functrans.numpy.comparison import array_equiv as array_equiv
-from functrans.numpy.creation import array as array
-from functrans.numpy.creation import asarray as asarray
-from functrans.numpy.creation import stack_parts as stack_parts
-from functrans.numpy.creation import zeros as zeros
-from functrans.numpy.creation import ones as ones
-from functrans.numpy.creation import empty as empty
-from functrans.numpy.creation import full as full
-from functrans.numpy.creation import zeros_like as zeros_like
-from functrans.numpy.creation import ones_like as ones_like
-from functrans.numpy.creation import empty_like as empty_like
-from functrans.numpy.creation import full_like as full_like
-from functrans.numpy.creation import copy as copy
-from functrans.numpy.creation import astype as astype
-from functrans.numpy.creation import fromfunction as fromfunction
-from functrans.numpy.creation import indices as indices
-from functrans.numpy.elementary import exp as exp
-from functrans.numpy.elementary import exp2 as exp2
-from functrans.numpy.elementary import expm1 as expm1
-from functrans.numpy.elementary import log as log
-from functrans.numpy.elementary import log1p as log1p
-from functrans.numpy.elementary import sqrt as sqrt
-from functrans.numpy.elementary import cbrt as cbrt
-from functrans.numpy.elementary import sin as sin
-from functrans.numpy.elementary import cos as cos
-from functrans.numpy.elementary import tan as tan
-from functrans.numpy.elementary import arcsin as arcsin
-from functrans.numpy.elementary import arccos as arccos
-from functrans.numpy.elementary import arctan as arctan
-from functrans.numpy.elementary import sinh as sinh
-from functrans.numpy.elementary import cosh as cosh
-from functrans.numpy.elementary import tanh as tanh
-from functrans.numpy.elementary import arcsinh as arcsinh
-from functrans.numpy.elementary import arctanh as arctanh
-from functrans.numpy.elementary import arccosh as arccosh
-from functrans.numpy.elementary import log2 as log2
-from functrans.numpy.elementary import log10 as log10
-from functrans.numpy.elementary import deg2rad as deg2rad
-from functrans.numpy.elementary import rad2deg as rad2deg
-from functrans.numpy.elementary import sinc as sinc
-from functrans.numpy.grids import arange as arange
-from functrans.numpy.grids import linspace as linspace
-from functrans.numpy.grids import logspace as logspace
-from functrans.numpy.grids import geomspace as geomspace
-from functrans.numpy.grids import meshgrid as meshgrid
-from functrans.numpy.grids import ix_ as ix_
-from functrans.numpy.grids import eye as eye
-from functrans.numpy.grids import identity as identity
-from functrans.numpy.grids import tri as tri
-from functrans.numpy.grids import tril as tril
-from functrans.numpy.grids import triu as triu
-from functrans.numpy.grids import tril_indices as tril_indices
-from functrans.numpy.grids import triu_indices as triu_indices
-from functrans.numpy.grids import diag_indices as diag_indices
-from functrans.numpy.grids import diagonal as diagonal
-from functrans.numpy.grids import diag as diag
-from functrans.numpy.grids import diagflat as diagflat
-from functrans.numpy.grids import vander as vander
-from functrans.numpy.joining import concatenate as concatenate
-from functrans.numpy.joining import concat as concat
-from functrans.numpy.joining import stack as stack
-from functrans.numpy.joining import unstack as unstack
-from functrans.numpy.joining import vstack as vstack
-from functrans.numpy.joining import row_stack as row_stack
-from functrans.numpy.joining import hstack as hstack
-from functrans.numpy.joining import dstack as dstack
-from functrans.numpy.joining import column_stack as column_stack
-from functrans.numpy.joining import append as append
-from functrans.numpy.joining import block as block
-from functrans.numpy.joining import split as split
-from functrans.numpy.joining import array_split as array_split
-from functrans.numpy.joining import vsplit as vsplit
-from functrans.numpy.joining import hsplit as hsplit
-from functrans.numpy.joining import dsplit as dsplit
-from functrans.numpy.joining import tile as tile
-from functrans.numpy.joining import repeat as repeat
-from functrans.numpy.joining import take_rows as take_rows
-from functrans.numpy.joining import delete as delete
-from functrans.numpy.joining import insert as insert
-from functrans.numpy.products import contract as contract
-from functrans.numpy.products import dot as dot
-from functrans.numpy.products import matmul as matmul
-from functrans.numpy.products import vdot as vdot
-from functrans.numpy.products import vecdot as vecdot
-from functrans.numpy.products import matvec as matvec
-from functrans.numpy.products import vecmat as vecmat
-from functrans.numpy.products import inner as inner
-from functrans.numpy.products import outer as outer
-from functrans.numpy.products import tensordot as tensordot
-from functrans.numpy.products import kron as kron
-from functrans.numpy.products import cross as cross
-from functrans.numpy.reductions import sum as sum
-from functrans.numpy.reductions import prod as prod
-from functrans.numpy.reductions import lowest as lowest
-from functrans.numpy.reductions import highest as highest
-from functrans.numpy.reductions import max as max
-from functrans.numpy.reductions import min as min
-from functrans.numpy.reductions import all as all
-from functrans.numpy.reductions import any as any
-from functrans.numpy.reductions import mean as mean
-from functrans.numpy.reductions import average as average
-from functrans.numpy.reductions import var as var
-from functrans.numpy.reductions import std as std
-from functrans.numpy.reductions import ptp as ptp
-from functrans.numpy.reductions import count_nonzero as count_nonzero
-from functrans.numpy.reductions import argmax as argmax
-from functrans.numpy.reductions import argmin as argmin
-from functrans.numpy.reductions import nansum as nansum
-from functrans.numpy.reductions import nanprod as nanprod
-from functrans.numpy.reductions import nanmax as nanmax
-from functrans.numpy.reductions import nanmin as nanmin
-from functrans.numpy.reductions import nanmean as nanmean
-from functrans.numpy.reductions import nanvar as nanvar
-from functrans.numpy.reductions import nanstd as nanstd
-from functrans.numpy.reductions import nanargmax as nanargmax
-from functrans.numpy.reductions import nanargmin as nanargmin
-from functrans.numpy.rounding import floor as floor
-from functrans.numpy.rounding import ceil as ceil
-from functrans.numpy.rounding import trunc as trunc
-from functrans.numpy.rounding import fix as fix
-from functrans.numpy.rounding import rint as rint
-from functrans.numpy.rounding import round as round
-from functrans.numpy.rounding import around as around
-from functrans.numpy.rounding import modf as modf
-from functrans.numpy.rounding import heaviside as heaviside
-from functrans.numpy.selection import where as where
-from functrans.numpy.selection import nonzero as nonzero
-from functrans.numpy.selection import flatnonzero as flatnonzero
-from functrans.numpy.selection import argwhere as argwhere
-from functrans.numpy.selection import clip as clip
-from functrans.numpy.selection import nan_to_num as nan_to_num
-from functrans.numpy.selection import select as select
-from functrans.numpy.selection import choose as choose
-from functrans.numpy.selection import piecewise as piecewise
-from functrans.numpy.selection import take as take
-from functrans.numpy.selection import take_along_axis as take_along_axis
-from functrans.numpy.selection import extract as extract
-from functrans.numpy.selection import compress as compress
-from functrans.numpy.shapes import shape as shape
-from functrans.numpy.shapes import ndim as ndim
-from functrans.numpy.shapes import size as size
-from functrans.numpy.shapes import reshape as reshape
-from functrans.numpy.shapes import ravel as ravel
-from functrans.numpy.shapes import transpose as transpose
-from functrans.numpy.shapes import permute_dims as permute_dims
-from functrans.numpy.shapes import matrix_transpose as matrix_transpose
-from functrans.numpy.shapes import swapaxes as swapaxes
-from functrans.numpy.shapes import moveaxis as moveaxis
-from functrans.numpy.shapes import rollaxis as rollaxis
-from functrans.numpy.shapes import expand_dims as expand_dims
-from functrans.numpy.shapes import squeeze as squeeze
-from functrans.numpy.shapes import broadcast_shapes as broadcast_shapes
-from functrans.numpy.shapes import broadcast_to as broadcast_to
-from functrans.numpy.shapes import broadcast_arrays as broadcast_arrays
-from functrans.numpy.shapes import atleast_1d as atleast_1d
-from functrans.numpy.shapes import atleast_2d as atleast_2d
-from functrans.numpy.shapes import atleast_3d as atleast_3d
-from functrans.numpy.shapes import flip as flip
-from functrans.numpy.shapes import fliplr as fliplr
-from functrans.numpy.shapes import flipud as flipud
-from functrans.numpy.shapes import rot90 as rot90
-from functrans.numpy.shapes import roll as roll
-from functrans.numpy.shapes import resize as resize
-from functrans.numpy.shapes import iscomplexobj as iscomplexobj
-from functrans.numpy.shapes import isrealobj as isrealobj
-import numpy as _np
-import ml_dtypes as _ml
-from functrans.numpy.array_methods import install_everywhere as _install
-from functrans.ir.types import issubdtype as issubdtype
-float32=_np.float32; float64=_np.float64; float16=_np.float16; int32=_np.int32; int64=_np.int64; int8=_np.int8; int16=_np.int16; uint8=_np.uint8; uint16=_np.uint16; uint32=_np.uint32; uint64=_np.uint64; bool_=_np.bool_; complex64=_np.complex64; complex128=_np.complex128; bfloat16=_ml.bfloat16
-pi=_np.pi; e=_np.e; inf=_np.inf; nan=_np.nan; newaxis=None; euler_gamma=_np.euler_gamma
-_install(globals())
+Importing this module gives tracers the operators and methods of an array.
+"""
+
+from functrans.numpy import linalg
+from functrans.numpy.arithmetic import (
+    abs,
+    absolute,
+    add,
+    angle,
+    arctan2,
+    atan2,
+    conj,
+    conjugate,
+    divide,
+    divmod,
+    fabs,
+    float_power,
+    floor_divide,
+    fmod,
+    hypot,
+    imag,
+    logaddexp,
+    logaddexp2,
+    maximum,
+    minimum,
+    mod,
+    multiply,
+    negative,
+    nextafter,
+    positive,
+    pow,
+    power,
+    real,
+    reciprocal,
+    remainder,
+    sign,
+    square,
+    subtract,
+    true_divide,
+)
+from functrans.numpy.array_methods import install_everywhere
+from functrans.numpy.calculus import (
+    diff,
+    ediff1d,
+    gradient,
+    interp,
+    polyval,
+    trace,
+    trapezoid,
+)
+from functrans.numpy.comparison import (
+    allclose,
+    array_equal,
+    array_equiv,
+    bitwise_and,
+    bitwise_count,
+    bitwise_invert,
+    bitwise_left_shift,
+    bitwise_not,
+    bitwise_or,
+    bitwise_right_shift,
+    bitwise_xor,
+    copysign,
+    equal,
+    greater,
+    greater_equal,
+    invert,
+    isclose,
+    iscomplex,
+    isfinite,
+    isinf,
+    isnan,
+    isneginf,
+    isposinf,
+    isreal,
+    left_shift,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    not_equal,
+    right_shift,
+    signbit,
+)
+from functrans.numpy.creation import (
+    array,
+    asarray,
+    astype,
+    copy,
+    empty,
+    empty_like,
+    fromfunction,
+    full,
+    full_like,
+    indices,
+    ones,
+    ones_like,
+    zeros,
+    zeros_like,
+)
+from functrans.numpy.dtypes import (
+    bfloat16,
+    bool_,
+    can_cast,
+    cdouble,
+    complex64,
+    complex128,
+    complex_,
+    complexfloating,
+    csingle,
+    double,
+    dtype,
+    e,
+    euler_gamma,
+    finfo,
+    float8_e4m3fn,
+    float8_e5m2,
+    float16,
+    float32,
+    float64,
+    float_,
+    floating,
+    generic,
+    iinfo,
+    inexact,
+    inf,
+    int8,
+    int16,
+    int32,
+    int64,
+    int_,
+    integer,
+    iscomplexobj,
+    isdtype,
+    isrealobj,
+    isscalar,
+    issubdtype,
+    iterable,
+    nan,
+    ndarray,
+    newaxis,
+    number,
+    pi,
+    promote_types,
+    result_type,
+    signedinteger,
+    single,
+    uint,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+    unsignedinteger,
+)
+from functrans.numpy.einsum import (
+    einsum,
+)
+from functrans.numpy.elementary import (
+    acos,
+    acosh,
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctanh,
+    asin,
+    asinh,
+    atan,
+    atanh,
+    cbrt,
+    cos,
+    cosh,
+    deg2rad,
+    degrees,
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    log2,
+    log10,
+    rad2deg,
+    radians,
+    sin,
+    sinc,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+)
+from functrans.numpy.grids import (
+    arange,
+    diag,
+    diag_indices,
+    diagflat,
+    diagonal,
+    eye,
+    geomspace,
+    identity,
+    ix_,
+    linspace,
+    logspace,
+    meshgrid,
+    tri,
+    tril,
+    tril_indices,
+    triu,
+    triu_indices,
+    vander,
+)
+from functrans.numpy.joining import (
+    append,
+    array_split,
+    block,
+    column_stack,
+    concat,
+    concatenate,
+    delete,
+    dsplit,
+    dstack,
+    hsplit,
+    hstack,
+    insert,
+    repeat,
+    row_stack,
+    split,
+    stack,
+    tile,
+    unstack,
+    vsplit,
+    vstack,
+)
+from functrans.numpy.padding import (
+    pad,
+)
+from functrans.numpy.products import (
+    cross,
+    dot,
+    inner,
+    kron,
+    matmul,
+    matvec,
+    outer,
+    tensordot,
+    vdot,
+    vecdot,
+    vecmat,
+)
+from functrans.numpy.reductions import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    average,
+    count_nonzero,
+    max,
+    mean,
+    min,
+    nanargmax,
+    nanargmin,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+    prod,
+    ptp,
+    std,
+    sum,
+    var,
+)
+from functrans.numpy.rounding import (
+    around,
+    ceil,
+    fix,
+    floor,
+    heaviside,
+    modf,
+    rint,
+    round,
+    trunc,
+)
+from functrans.numpy.selection import (
+    argwhere,
+    choose,
+    clip,
+    compress,
+    extract,
+    flatnonzero,
+    fmax,
+    fmin,
+    nan_to_num,
+    nonzero,
+    piecewise,
+    select,
+    take,
+    take_along_axis,
+    where,
+)
+from functrans.numpy.shapes import (
+    atleast_1d,
+    atleast_2d,
+    atleast_3d,
+    broadcast_arrays,
+    broadcast_shapes,
+    broadcast_to,
+    expand_dims,
+    flip,
+    fliplr,
+    flipud,
+    matrix_transpose,
+    moveaxis,
+    ndim,
+    permute_dims,
+    ravel,
+    reshape,
+    resize,
+    roll,
+    rollaxis,
+    rot90,
+    shape,
+    size,
+    squeeze,
+    swapaxes,
+    transpose,
+)
+
+__all__ = [
+    "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any", "append", "arange",
+    "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argwhere",
+    "around", "array", "array_equal", "array_equiv", "array_split", "asarray", "asin", "asinh", "astype", "atan",
+    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average", "bfloat16", "bitwise_and", "bitwise_count",
+    "bitwise_invert", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
+    "block", "bool_", "broadcast_arrays", "broadcast_shapes", "broadcast_to", "can_cast", "cbrt", "cdouble", "ceil",
+    "choose", "clip", "column_stack", "complex128", "complex64", "complex_", "complexfloating", "compress", "concat",
+    "concatenate", "conj", "conjugate", "copy", "copysign", "cos", "cosh", "count_nonzero", "cross", "csingle",
+    "deg2rad", "degrees", "delete", "diag", "diag_indices", "diagflat", "diagonal", "diff", "divide", "divmod", "dot",
+    "double", "dsplit", "dstack", "dtype", "e", "ediff1d", "einsum", "empty", "empty_like", "equal", "euler_gamma",
+    "exp", "exp2", "expand_dims", "expm1", "extract", "eye", "fabs", "finfo", "fix", "flatnonzero", "flip", "fliplr",
+    "flipud", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "float_", "float_power", "floating",
+    "floor", "floor_divide", "fmax", "fmin", "fmod", "fromfunction", "full", "full_like", "generic", "geomspace",
+    "gradient", "greater", "greater_equal", "heaviside", "hsplit", "hstack", "hypot", "identity", "iinfo", "imag",
+    "indices", "inexact", "inf", "inner", "insert", "int16", "int32", "int64", "int8", "int_", "integer", "interp",
+    "invert", "isclose", "iscomplex", "iscomplexobj", "isdtype", "isfinite", "isinf", "isnan", "isneginf", "isposinf",
+    "isreal", "isrealobj", "isscalar", "issubdtype", "iterable", "ix_", "kron", "left_shift", "less", "less_equal",
+    "linalg", "linspace", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "logspace", "matmul", "matrix_transpose", "matvec", "max", "maximum", "mean",
+    "meshgrid", "min", "minimum", "mod", "modf", "moveaxis", "multiply", "nan", "nan_to_num", "nanargmax",
+    "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "ndarray", "ndim",
+    "negative", "newaxis", "nextafter", "nonzero", "not_equal", "number", "ones", "ones_like", "outer", "pad",
+    "permute_dims", "pi", "piecewise", "polyval", "positive", "pow", "power", "prod", "promote_types", "ptp",
+    "rad2deg", "radians", "ravel", "real", "reciprocal", "remainder", "repeat", "reshape", "resize", "result_type",
+    "right_shift", "rint", "roll", "rollaxis", "rot90", "round", "row_stack", "select", "shape", "sign", "signbit",
+    "signedinteger", "sin", "sinc", "single", "sinh", "size", "split", "sqrt", "square", "squeeze", "stack", "std",
+    "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace",
+    "transpose", "trapezoid", "tri", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "uint",
+    "uint16", "uint32", "uint64", "uint8", "unsignedinteger", "unstack", "vander", "var", "vdot", "vecdot", "vecmat",
+    "vsplit", "vstack", "where", "zeros", "zeros_like",
+]  # fmt: skip
+
+install_everywhere(globals())

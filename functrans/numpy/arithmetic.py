@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from functrans import lax
+from functrans.api.custom_rules import custom_jvp
 from functrans.errors import FunctransTypeError
 from functrans.numpy.families import binary, checked, inexact_unary, numeric_unary
 from functrans.numpy.promotion import (
@@ -104,6 +105,9 @@ def absolute(x: ArrayLike, /) -> Array:
         return lax.abs(x)
     x, dtype = checked("absolute", x)
     return to_array(x) if dtype == BOOL or dtype in UNSIGNED else lax.abs(promote_one("absolute", x))
+
+
+abs = absolute
 
 
 def fabs(x: ArrayLike, /) -> Array:
@@ -297,18 +301,9 @@ def _nonzero(x: Any) -> Any:
     return x or 1 if is_scalar(x) else select(lax.eq(x, 0), 1, x)
 
 
-def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
-    """log(exp(x1) + exp(x2)) without overflow.
-
-    >>> import functrans.numpy as fnp
-    >>> fnp.logaddexp(0., -1000.)
-    Array(0., dtype=float32, weak_type=True)
-    """
-    x1, x2 = promote_operands("logaddexp", x1, x2, inexact=True)
-    larger = lax.max(x1, x2)
-    if larger.dtype in COMPLEX:
-        raise FunctransTypeError("logaddexp: complex operands are not supported; use log(exp(x1) + exp(x2))")
-    difference = lax.sub(x1, x2)
+@custom_jvp
+def _logaddexp(x1: Any, x2: Any) -> Any:
+    larger, difference = lax.max(x1, x2), lax.sub(x1, x2)
     # inf - inf is nan; there the sum is the answer (inf, -inf, or nan)
     return lax.select(
         lax.ne(difference, difference),
@@ -317,17 +312,48 @@ def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     )
 
 
-_LN2 = float(np.log(2.0))
+@_logaddexp.defjvp
+def _logaddexp_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    # The derivative of the formula above has no second derivative at x1 == x2; this one is smooth.
+    out = _logaddexp(*primals)
+    finite_out = select(lax.eq(out, np.inf), 0.0, out)
+    total = None
+    for x, t in zip(primals, tangents, strict=True):
+        finite_x = select(lax.eq(x, np.inf), 0.0, x)
+        term = lax.mul(t, lax.exp(lax.sub(finite_x, finite_out)))
+        total = term if total is None else lax.add(total, term)
+    return out, total
+
+
+def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """log(exp(x1) + exp(x2)) without overflow; real operands.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.logaddexp(0., -1000.)
+    Array(0., dtype=float32, weak_type=True)
+    """
+    return _logaddexp(*_real_arrays("logaddexp", x1, x2))
 
 
 def logaddexp2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
-    """log2(2**x1 + 2**x2) without overflow."""
-    x1, x2 = promote_operands("logaddexp2", x1, x2, inexact=True)
-    larger = lax.max(x1, x2)
-    difference = lax.sub(x1, x2)
-    fraction = lax.log1p(lax.exp2(lax.neg(lax.abs(difference))))
-    return lax.select(
-        lax.ne(difference, difference), lax.add(x1, x2), lax.add(larger, lax.mul(fraction, 1.0 / _LN2))
+    """log2(2**x1 + 2**x2) without overflow; real operands."""
+    x1, x2 = _real_arrays("logaddexp2", x1, x2)
+    return lax.mul(_logaddexp(lax.mul(x1, _LN2), lax.mul(x2, _LN2)), 1.0 / _LN2)
+
+
+_LN2 = float(np.log(2.0))
+
+
+def _real_arrays(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any]:
+    """Two floating operands as arrays of one shape; TypeError for complex ones."""
+    x1, x2 = (as_array(operation, x) for x in promote_operands(operation, x1, x2, inexact=True))
+    if x1.dtype in COMPLEX or x2.dtype in COMPLEX:
+        raise FunctransTypeError(f"{operation}: complex operands are not supported")
+    dtype = x1.dtype
+    shape = x1.shape or x2.shape
+    x1, x2 = (x if x.dtype == dtype else to_dtype(x, dtype) for x in (x1, x2))
+    return x1 if x1.shape == shape else lax.broadcast_in_dim(x1, shape, ()), (
+        x2 if x2.shape == shape else lax.broadcast_in_dim(x2, shape, ())
     )
 
 
@@ -338,11 +364,7 @@ def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> fnp.hypot(3., 4.)
     Array(5., dtype=float32, weak_type=True)
     """
-    x1, x2 = (as_array("hypot", x) for x in promote_operands("hypot", x1, x2, inexact=True))
-    if x1.dtype in COMPLEX:
-        raise FunctransTypeError("hypot: complex operands have no hypotenuse; pass abs(x1) and abs(x2)")
-    shape = x1.shape or x2.shape
-    x1, x2 = (lax.abs(x if x.shape == shape else lax.broadcast_in_dim(x, shape, ())) for x in (x1, x2))
+    x1, x2 = map(lax.abs, _real_arrays("hypot", x1, x2))
     infinite = lax.bitwise_or(lax.eq(x1, np.inf), lax.eq(x2, np.inf))
     large, small = lax.max(x1, x2), lax.min(x1, x2)
     is_zero = lax.eq(large, 0.0)

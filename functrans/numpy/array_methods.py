@@ -12,12 +12,27 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError
-from functrans.numpy import arithmetic, comparison, creation, grids, joining, products, reductions, rounding, selection, shapes
+from functrans.numpy import (
+    arithmetic,
+    comparison,
+    creation,
+    grids,
+    joining,
+    products,
+    reductions,
+    rounding,
+    selection,
+    shapes,
+)
+from functrans.numpy.families import direct_dtypes, number
 from functrans.numpy.indexing import get_item
 from functrans.numpy.promotion import Array
 from functrans.numpy.protocols import array_function, array_ufunc
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
+from functrans.ops.elementwise import ADD, DIV, EQ, GE, GT, LE, LT, MUL, NE, SUB
+from functrans.trace.builder import bind
 from functrans.trace.frames import here
+from functrans.trace.primitive import Primitive
 from functrans.trace.tracer import Tracer
 from functrans.xla.array_patch import jax_array_protocol, patch_array_indexing, refuse_in_jax
 
@@ -25,25 +40,56 @@ _OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)
 Function = Callable[..., Any]
 
 
-def _operator(function: Function, reflected: bool = False) -> Function:
-    if reflected:
+def _operator(function: Function, primitive: Primitive | None = None, inexact: bool = False) -> Function:
+    """The method for ``self op other``. Operands that need no promotion go to the primitive at once."""
+    if primitive is None:
 
-        def method(self: Any, other: Any) -> Any:
-            return function(other, self) if isinstance(other, _OPERANDS) else NotImplemented
+        def plain(self: Any, other: Any) -> Any:
+            return function(self, other) if isinstance(other, _OPERANDS) else NotImplemented
 
-    else:
+        return plain
+    direct = direct_dtypes(inexact, ordered=False)
 
-        def method(self: Any, other: Any) -> Any:
-            kind = type(other)
-            if kind is Tracer or kind is float or kind is int or isinstance(other, _OPERANDS):
-                return function(self, other)
-            return NotImplemented
+    def method(self: Any, other: Any) -> Any:
+        type_ = self.type
+        if type(other) is Tracer:
+            if other.type is type_ and type_.dtype in direct:
+                return bind(primitive, self, other)
+        elif not inexact or type_.dtype.kind == "f":
+            value = number(other, type_)
+            if value is not None:
+                return bind(primitive, self, value)
+        return function(self, other) if isinstance(other, _OPERANDS) else NotImplemented
 
     return method
 
 
-def _comparison(function: Function, symbol: str) -> Function:
+def _reflected(function: Function, primitive: Primitive | None = None, inexact: bool = False) -> Function:
+    """The method for ``other op self``."""
+
     def method(self: Any, other: Any) -> Any:
+        if primitive is not None and (not inexact or self.type.dtype.kind == "f"):
+            value = number(other, self.type)
+            if value is not None:
+                return bind(primitive, value, self)
+        return function(other, self) if isinstance(other, _OPERANDS) else NotImplemented
+
+    return method
+
+
+def _comparison(function: Function, symbol: str, primitive: Primitive) -> Function:
+    ordered = symbol not in ("==", "!=")
+    direct = direct_dtypes(False, ordered)
+
+    def method(self: Any, other: Any) -> Any:
+        type_ = self.type
+        if type(other) is Tracer:
+            if other.type is type_ and type_.dtype in direct:
+                return bind(primitive, self, other)
+        else:
+            value = number(other, type_)
+            if value is not None:
+                return bind(primitive, self, value)
         if isinstance(other, _OPERANDS):
             return function(self, other)
         if type(other) in (list, tuple, set, dict):
@@ -135,28 +181,29 @@ _UNARY: dict[str, Function] = {
     "conj": arithmetic.conjugate,
     "conjugate": arithmetic.conjugate,
 }
-_BINARY: dict[str, Function] = {
-    "add": arithmetic.add,
-    "sub": arithmetic.subtract,
-    "mul": arithmetic.multiply,
-    "truediv": arithmetic.true_divide,
-    "floordiv": arithmetic.floor_divide,
-    "mod": arithmetic.remainder,
-    "divmod": arithmetic.divmod,
-    "matmul": products.matmul,
-    "and": comparison.bitwise_and,
-    "or": comparison.bitwise_or,
-    "xor": comparison.bitwise_xor,
-    "lshift": comparison.left_shift,
-    "rshift": comparison.right_shift,
+# name: (function, the primitive it is without promotion, whether the result is floating in any case)
+_BINARY: dict[str, tuple[Function, Primitive | None, bool]] = {
+    "add": (arithmetic.add, ADD, False),
+    "sub": (arithmetic.subtract, SUB, False),
+    "mul": (arithmetic.multiply, MUL, False),
+    "truediv": (arithmetic.true_divide, DIV, True),
+    "floordiv": (arithmetic.floor_divide, None, False),
+    "mod": (arithmetic.remainder, None, False),
+    "divmod": (arithmetic.divmod, None, False),
+    "matmul": (products.matmul, None, False),
+    "and": (comparison.bitwise_and, None, False),
+    "or": (comparison.bitwise_or, None, False),
+    "xor": (comparison.bitwise_xor, None, False),
+    "lshift": (comparison.left_shift, None, False),
+    "rshift": (comparison.right_shift, None, False),
 }
-_COMPARISONS: dict[str, tuple[Function, str]] = {
-    "__eq__": (comparison.equal, "=="),
-    "__ne__": (comparison.not_equal, "!="),
-    "__lt__": (comparison.less, "<"),
-    "__le__": (comparison.less_equal, "<="),
-    "__gt__": (comparison.greater, ">"),
-    "__ge__": (comparison.greater_equal, ">="),
+_COMPARISONS: dict[str, tuple[Function, str, Primitive]] = {
+    "__eq__": (comparison.equal, "==", EQ),
+    "__ne__": (comparison.not_equal, "!=", NE),
+    "__lt__": (comparison.less, "<", LT),
+    "__le__": (comparison.less_equal, "<=", LE),
+    "__gt__": (comparison.greater, ">", GT),
+    "__ge__": (comparison.greater_equal, ">=", GE),
 }
 _METHODS: dict[str, Function] = {
     "all": reductions.all,
@@ -216,12 +263,12 @@ def install(tracer_class: type) -> None:
     """Give a class the operators, methods and properties of ``jax.Array``."""
     for name, function in (*_UNARY.items(), *_METHODS.items()):
         setattr(tracer_class, name, _method(function))
-    for name, function in _BINARY.items():
-        setattr(tracer_class, f"__{name}__", _operator(function))
-        setattr(tracer_class, f"__r{name}__", _operator(function, reflected=True))
-    setattr(tracer_class, "__rpow__", _operator(arithmetic.power, reflected=True))
-    for name, (function, symbol) in _COMPARISONS.items():
-        setattr(tracer_class, name, _comparison(function, symbol))
+    for name, (function, primitive, inexact) in _BINARY.items():
+        setattr(tracer_class, f"__{name}__", _operator(function, primitive, inexact))
+        setattr(tracer_class, f"__r{name}__", _reflected(function, primitive, inexact))
+    tracer_class.__rpow__ = _reflected(arithmetic.power)
+    for name, (function, symbol, compare) in _COMPARISONS.items():
+        setattr(tracer_class, name, _comparison(function, symbol, compare))
     for name, function in _PROPERTIES.items():
         setattr(tracer_class, name, property(function))
 
@@ -251,8 +298,8 @@ def install_everywhere(namespace: Mapping[str, Any]) -> None:
     functions are looked up in ``namespace``; JAX's refusal of tracers.
     """
     install(Tracer)
-    setattr(Tracer, "__array_ufunc__", array_ufunc(namespace))
-    setattr(Tracer, "__array_function__", array_function(namespace))
+    Tracer.__array_ufunc__ = array_ufunc(namespace)
+    Tracer.__array_function__ = array_function(namespace)
     patch_array_indexing(_is_tracer, get_item, _update)
     refuse_in_jax(Tracer)
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from functrans import lax
+from functrans.api.custom_rules import custom_jvp
 from functrans.numpy.families import inexact_unary
-from functrans.numpy.promotion import COMPLEX, Array, ArrayLike, operand_type, promote_one, select
+from functrans.numpy.promotion import (
+    COMPLEX,
+    Array,
+    ArrayLike,
+    as_array,
+    is_scalar,
+    promote_one,
+    scalar_of_kind,
+    select,
+)
 
 _WEAK = "dtype=float32, weak_type=True)"
 
@@ -68,33 +79,31 @@ rad2deg = inexact_unary(
 )
 radians, degrees = deg2rad, rad2deg
 
-_SINC_TERMS = 6
+@partial(custom_jvp, nondiff_argnums=(0,))
+def _sinc_derivative_at_zero(order: int, angle: Any) -> Any:
+    """The derivative of sin(t) / t at 0, in the shape of ``angle``; its own derivative is the next one."""
+    value = 0.0 if order % 2 else (-1.0) ** (order // 2) / (order + 1)
+    return lax.full(angle.shape, value, angle.dtype)
+
+
+@_sinc_derivative_at_zero.defjvp
+def _sinc_derivative_at_zero_jvp(order: int, primals: Any, tangents: Any) -> tuple[Any, Any]:
+    next_derivative = _sinc_derivative_at_zero(order + 1, primals[0])
+    return _sinc_derivative_at_zero(order, primals[0]), lax.mul(tangents[0], next_derivative)
 
 
 def sinc(x: ArrayLike, /) -> Array:
-    """sin(pi x) / (pi x), and 1 at x = 0, with the derivatives that the limit has there (up to the twelfth).
+    """sin(pi x) / (pi x), and 1 at x = 0, where every derivative is the limit's.
 
     >>> import functrans.numpy as fnp
     >>> fnp.sinc(0.)
     Array(1., dtype=float32, weak_type=True)
     """
     x = promote_one("sinc", x, inexact=True)
-    type_ = operand_type("sinc", x)
-    one = 1.0 if type_.dtype not in COMPLEX else 1.0 + 0j
-    angle = lax.mul(x, np.pi * one)
-    at_zero = lax.eq(angle, 0 * one)
+    if is_scalar(x):
+        x = as_array("sinc", x)
+    one = scalar_of_kind(1, x.dtype)
+    angle = lax.mul(x, np.pi)
+    at_zero = lax.eq(x, 0 * one)
     safe = select(at_zero, one, angle)
-    # Maclaurin's series at 0: its value is exact there, and so is every derivative within its order.
-    squared = lax.square(angle)
-    series = lax.mul(squared, 0 * one)
-    for k in range(_SINC_TERMS, 0, -1):
-        series = lax.mul(squared, lax.add(series, (-1) ** k / _factorial(2 * k + 1) * one))
-    series = lax.add(series, one)
-    return lax.select(at_zero, series, lax.div(lax.sin(safe), safe))
-
-
-def _factorial(n: int) -> float:
-    result = 1.0
-    for k in range(2, n + 1):
-        result *= k
-    return result
+    return lax.select(at_zero, _sinc_derivative_at_zero(0, angle), lax.div(lax.sin(safe), safe))

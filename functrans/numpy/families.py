@@ -1,27 +1,42 @@
 """Makers of the functions of NumPy's elementwise families: one maker a calling convention, one call a function.
 
-The traced common case (operands that need no promotion) is tested first and reaches the primitive directly.
+The traced common case (operands that need no promotion) is tested first and reaches the primitive directly. On concrete
+arrays, outside of any trace, the whole function runs as one compiled program through the C++ dispatcher.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from functrans.api.compilation import jit
+from functrans.ir.program import Literal
+from functrans.ir.types import ArrayType
 from functrans.numpy.promotion import (
+    COMPLEX,
     INEXACT,
     NUMERIC,
     DType,
-    operand_type,
     as_operand,
+    operand_type,
     promote_one,
     promote_operands,
 )
+from functrans.ops.structural import scalar_literal
+from functrans.trace.builder import state
 from functrans.trace.tracer import Tracer
+from functrans.xla.jaxlib_compat import ArrayImpl
 
 Function = Callable[..., Any]
+_BESIDE_ARRAYS = frozenset([ArrayImpl, float])  # a Python int may be too large for the array's dtype: checked in Python
+
+
+def concrete_arrays(*operands: Any) -> bool:
+    """Whether nothing is being traced and the operands are device arrays (or floats): run the function as one program."""
+    return state.builder is None and all([type(x) in _BESIDE_ARRAYS for x in operands])
 
 
 def _named(function: Function, name: str, summary: str, example: str) -> Function:
@@ -42,8 +57,11 @@ def inexact_unary(name: str, primitive: Function, summary: str, example: str) ->
     def function(x: Any, /) -> Any:
         if type(x) is Tracer and x.type.dtype in INEXACT:
             return primitive(x)
+        if type(x) is ArrayImpl and state.builder is None:
+            return compiled(x)
         return primitive(promote_one(name, x, inexact=True))
 
+    compiled = jit(function)
     return _named(function, name, summary, example)
 
 
@@ -53,9 +71,33 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
     def function(x: Any, /) -> Any:
         if type(x) is Tracer:
             return primitive(x)
+        if type(x) is ArrayImpl and state.builder is None:
+            return compiled(x)
         return primitive(promote_one(name, x))
 
+    compiled = jit(function)
     return _named(function, name, summary, example)
+
+
+@functools.lru_cache(maxsize=4096)
+def _number(value: Any, dtype: DType, weak_type: bool) -> Literal:
+    return scalar_literal(value, dtype, weak_type)
+
+
+_DIRECT_KINDS = {int: "fiu", float: "f"}
+
+
+def number(value: Any, type_: ArrayType) -> Literal | None:
+    """A Python int or float as the literal it becomes beside an operand of this type; None where that needs promotion.
+
+    The commonest numbers are remembered (a zero is not: 0.0 and -0.0 are equal keys and different numbers).
+    """
+    kinds = _DIRECT_KINDS.get(type(value))
+    if kinds is None or type_.dtype.kind not in kinds:
+        return None
+    if value == 0 or value != value:
+        return scalar_literal(value, type_.dtype, type_.weak_type)
+    return _number(value, type_.dtype, type_.weak_type)
 
 
 def binary(
@@ -70,22 +112,16 @@ def binary(
     numeric: bool = False,
 ) -> Function:
     """A function of two promoted operands; ``of_bools`` and ``of_complex`` replace the primitive for these dtypes."""
-    direct: frozenset[DType] = INEXACT if inexact else NUMERIC
-    if of_complex is not None:
-        direct = direct - {np.dtype(np.complex64), np.dtype(np.complex128)}
+    direct = direct_dtypes(inexact, of_complex is not None)
 
     def function(x: Any, y: Any, /) -> Any:
         if type(x) is Tracer:
-            kind = type(y)
-            if kind is Tracer:
-                if y.type is x.type and x.type.dtype in direct:
-                    return primitive(x, y)
-            elif (kind is float and x.type.dtype in INEXACT or kind is int) and x.type.dtype in direct:
+            if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
                 return primitive(x, y)
-        elif type(y) is Tracer:
-            kind = type(x)
-            if (kind is float and y.type.dtype in INEXACT or kind is int) and y.type.dtype in direct:
+            if type(y) is float and x.type.dtype.kind == "f":
                 return primitive(x, y)
+        elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
+            return compiled(x, y)
         x, y = promote_operands(name, x, y, inexact=inexact, numeric=numeric)
         if of_bools is not None or of_complex is not None:
             dtype = operand_type(name, y if isinstance(x, int | float | complex) else x).dtype
@@ -95,7 +131,13 @@ def binary(
                 return of_complex(x, y)
         return primitive(x, y)
 
+    compiled = jit(function)
     return _named(function, name, summary, example)
+
+
+def direct_dtypes(inexact: bool, ordered: bool) -> frozenset[DType]:
+    """The dtypes of which two equal operands need no promotion before the primitive (``ordered``: not complex)."""
+    return (INEXACT if inexact else NUMERIC) - (COMPLEX if ordered else frozenset())
 
 
 def checked(operation: str, x: Any) -> tuple[Any, DType]:

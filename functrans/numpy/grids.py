@@ -22,6 +22,7 @@ from functrans.numpy.promotion import (
     ArrayLike,
     as_array,
     axis_index,
+    broadcast,
     common_dtype,
     common_shape,
     inexact_dtype,
@@ -30,7 +31,6 @@ from functrans.numpy.promotion import (
     shape_of,
     static_value,
     to_dtype,
-    broadcast,
 )
 from functrans.trace.builder import current_builder
 from functrans.trace.tracer import Tracer

@@ -243,8 +243,8 @@ def select(which: Any, on_true: Any, on_false: Any) -> Any:
 def requested_dtype(operation: str, dtype: Any) -> DType:
     """A dtype that the user asked for, as it is under the x64 flag; asking for 64 bits without it warns."""
     canonical = canonical_dtype(dtype)
-    if not x64_enabled() and dtype not in (int, float, complex):
-        asked = jax_dtypes_name(dtype)
+    if not x64_enabled() and not any(dtype is kind for kind in (int, float, complex)):
+        asked = _named_dtype(dtype)
         if asked is not None and asked != canonical:
             warnings.warn(
                 f"{operation}: dtype {asked.name} was asked for and {canonical.name} is used, because 64-bit types are "
@@ -256,7 +256,7 @@ def requested_dtype(operation: str, dtype: Any) -> DType:
     return canonical
 
 
-def jax_dtypes_name(dtype: Any) -> DType | None:
+def _named_dtype(dtype: Any) -> DType | None:
     """The NumPy dtype that an argument names, or None where it names none."""
     try:
         return np.dtype(getattr(dtype, "dtype", dtype) if not isinstance(dtype, type | str) else dtype)

@@ -22,7 +22,6 @@ from functrans.numpy.promotion import (
     broadcast,
     common_shape,
     is_scalar,
-    promote_dtypes,
     shape_argument,
     shape_of,
 )
@@ -365,13 +364,3 @@ def resize(a: ArrayLike, new_shape: Any) -> Array:
     if x.shape[0] != wanted:
         x = lax.slice(x, (0,), (wanted,))
     return lax.reshape(x, sizes)
-
-
-def iscomplexobj(x: Any) -> bool:
-    """Whether the dtype is complex."""
-    return bool(promote_dtypes("iscomplexobj", x)[0].dtype.kind == "c")
-
-
-def isrealobj(x: Any) -> bool:
-    """Whether the dtype is not complex."""
-    return not iscomplexobj(x)

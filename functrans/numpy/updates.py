@@ -25,9 +25,9 @@ from functrans.numpy.promotion import (
     as_operand,
     broadcast,
     common_shape,
+    is_scalar,
     operand_type,
     scalar_of_kind,
-    is_scalar,
     to_dtype,
 )
 from functrans.trace.tracer import Tracer
@@ -138,12 +138,12 @@ def _update(
     mode = "drop" if mode in (None, "fill") else mode
     x = asarray(x)
     if operation != "apply":
-        values = _checked_values(name, x, values, keep_scalar=operation != "set")
+        values = _checked_values(name, x, values)
     if operation != "set" and _is_distinct(x, key, unique_indices) and (operation != "add" or _is_static_window(x, key)):
         options = {"mode": "clip", "unique_indices": True, "wrap_negative_indices": wrap_negative_indices}
         old = read(x, key, **options)  # type: ignore[arg-type]
         values = _COMBINE[operation](old, values)
-        values = to_dtype(broadcast_into(name, values, tuple(old.shape)), x.dtype)
+        values = to_dtype(broadcast_into(name, values, tuple(old.shape), x.dtype), x.dtype)
         operation, unique_indices = "set", True
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None
@@ -160,7 +160,7 @@ def _update(
     return updated
 
 
-def _checked_values(name: str, x: Any, values: Any, keep_scalar: bool) -> Any:
+def _checked_values(name: str, x: Any, values: Any) -> Any:
     """Values in the dtype of x. Those that do not fit warn, as in JAX."""
     values = asarray(values) if isinstance(values, list | tuple) else as_operand(name, values)
     found = operand_type(name, values)
@@ -173,14 +173,14 @@ def _checked_values(name: str, x: Any, values: Any, keep_scalar: bool) -> Any:
             stacklevel=4,
         )
     if is_scalar(values):
-        return scalar_of_kind(values, x.dtype) if keep_scalar else np.asarray(scalar_of_kind(values, x.dtype), x.dtype)
+        return scalar_of_kind(values, x.dtype)
     return values if values.dtype == x.dtype else to_dtype(values, x.dtype)
 
 
-def broadcast_into(name: str, values: Any, shape: tuple[int, ...]) -> Any:
+def broadcast_into(name: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """Values repeated to the shape of the places; ValueError where that is impossible."""
     if is_scalar(values):
-        return lax.full(shape, values)
+        return lax.full(shape, values, dtype)
     own = tuple(values.shape)
     if own == shape:
         return values
@@ -233,9 +233,9 @@ def _write_window(name: str, x: Any, key: Key, values: Any) -> Any:
     if window is None:
         return None
     starts, sizes, shape = window
-    values = broadcast_into(name, values, shape)
     if 0 in sizes:
         return x
+    values = broadcast_into(name, values, sizes if is_scalar(values) else shape, x.dtype)
     if sizes == tuple(x.shape):
         return asarray(lax.reshape(values, sizes) if tuple(values.shape) != sizes else values)
     if tuple(values.shape) != sizes:
@@ -249,15 +249,13 @@ def _write_scatter(
     unique_indices: bool, mode: Any, wrap: bool,
 ) -> Any:  # fmt: skip
     plan = make_plan(key, wrap)
-    if is_scalar(values):
-        values = np.asarray(values, x.dtype)
-    values = broadcast_into(name, values, plan.shape)
     if 0 in plan.shape:
         return x
+    values = broadcast_into(name, values, plan.compact if is_scalar(values) else plan.shape, x.dtype)
     own = tuple(x.shape)
     if shape != own:
         x = lax.reshape(x, shape)
-    if plan.compact != plan.shape:
+    if tuple(values.shape) != plan.compact:
         values = lax.reshape(values, plan.compact)
     if plan.indices is None:  # every element: one empty index
         indices: Any = np.zeros((0,), np.int32)

@@ -599,7 +599,8 @@ class _Chlo(_Floating):
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        return emitter.op(f"chlo.{self.hlo} {', '.join(operands)}", in_types, out_types[0])
+        type_ = emitter.text(out_types[0])
+        return emitter.raw(f"chlo.{self.hlo} {operands[0]} : {type_} -> {type_}")
 
 
 class Asin(_Chlo):

@@ -56,5 +56,9 @@ def assert_close(actual: Any, expected: Any, tolerance: float, what: str) -> Non
     if not same:
         raise AssertionError(
             f"{what}: results differ by more than {tolerance:.2g} of the largest value\n"
-            f"actual:   {np.array2string(actual, threshold=60)}\nexpected: {np.array2string(expected, threshold=60)}"
+            f"actual:   {_text(actual)}\nexpected: {_text(expected)}"
         )
+
+
+def _text(x: Any) -> str:
+    return np.array2string(x, threshold=24, edgeitems=2, precision=9).replace("\n\n", "\n")

@@ -8,6 +8,7 @@ builder is *captured*: it becomes an extra input. Equal pure operations on equal
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 from collections.abc import Callable, Sequence
@@ -345,6 +346,12 @@ def _emit(op: Primitive, operands: Sequence[Any]) -> tuple[Builder, tuple[Any, .
     return builder, (full, bare), atoms, types
 
 
+@functools.lru_cache(maxsize=8192)
+def _inferred(op: Primitive, *types: ArrayType) -> Any:
+    """What ``op.infer`` says, remembered: an operation with parameters may have much to check."""
+    return op.infer(*types)
+
+
 def bind(op: Primitive, *operands: Any) -> Any:
     """Apply a primitive with one result: emit its equation, or run it when nothing is being traced."""
     if state.builder is None:
@@ -361,7 +368,7 @@ def bind(op: Primitive, *operands: Any) -> Any:
     if found is not None:
         return found
     try:
-        out_type = op.infer(*types)
+        out_type = _inferred(op, *types) if op.parameter_names else op.infer(*types)
     except FunctransError as error:
         raise located(error, state.where or where(2)) from None
     producers = builder.producers

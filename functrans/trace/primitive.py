@@ -14,7 +14,6 @@ program's structural key. ``None`` is a zero tangent or cotangent in every rule.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
@@ -82,19 +81,46 @@ class Primitive(metaclass=_PrimitiveMeta):
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     name: ClassVar[str] = ""
-    _interned: ClassVar[bool] = False
+    _interned: ClassVar[bool] = True
+    parameter_names: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        # What dataclasses.dataclass(frozen=True) would do; it compiles an __init__ for each class, which would be most of
+        # the time that importing this package takes.
         super().__init_subclass__(**kwargs)
-        dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        own = {k: str(v) for k, v in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(v)}
+        cls.parameter_names = (*cls.parameter_names, *[name for name in own if name not in cls.parameter_names])
         cls._shared = {}
-        cls._interned = all(str(f.type) in _SAFE_FIELDS for f in fields)
-        if not fields:  # one object: its address is its identity, which C compares
+        cls._interned = cls._interned and all(text in _SAFE_FIELDS for text in own.values())
+        if not cls.parameter_names:  # one object: its address is its identity, which C compares
             cls.__hash__ = object.__hash__  # type: ignore[method-assign]
             cls.__eq__ = object.__eq__  # type: ignore[method-assign]
+        elif cls.__hash__ is object.__hash__:
+            cls.__hash__ = Primitive.__hash__  # type: ignore[method-assign]
+            cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
+
+    if not TYPE_CHECKING:  # the type checker makes the signature from the fields (dataclass_transform)
+
+        def __init__(self, *args, **kwargs):
+            values = self.__dict__
+            names = self.parameter_names
+            if len(args) > len(names):
+                raise TypeError(f"{type(self).__name__} takes {len(names)} parameters {names}, got {len(args)}")
+            values.update(zip(names, args))
+            for name, value in kwargs.items():
+                if name not in names or name in values:
+                    raise TypeError(f"{type(self).__name__} has no parameter {name!r} left to be given; it has {names}")
+                values[name] = value
+            for name in names:
+                if name not in values:
+                    if not hasattr(type(self), name):
+                        raise TypeError(f"{type(self).__name__} needs the parameter {name!r}; it has {names}")
+                    values[name] = getattr(type(self), name)
+
+        def __setattr__(self, name, value):
+            raise AttributeError(f"a primitive is immutable: {name} of {type(self).__name__} cannot be set")
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(self) is type(other) and self._key() == other._key())
@@ -103,20 +129,20 @@ class Primitive(metaclass=_PrimitiveMeta):
         cached = self.__dict__.get("_hash_value")
         if cached is None:
             cached = hash(self._key())
-            object.__setattr__(self, "_hash_value", cached)
+            self.__dict__["_hash_value"] = cached
         return cached
 
     def _key(self) -> tuple[Any, ...]:
         key = self.__dict__.get("_key_value")
         if key is None:
-            values = [getattr(self, f.name) for f in dataclasses.fields(self)]  # type: ignore[arg-type]
+            values = [self.__dict__[name] for name in self.parameter_names]
             key = (type(self), *[v if isinstance(v, _SIMPLE) else (type(v), scalar_bits(v)) for v in values])
-            object.__setattr__(self, "_key_value", key)
+            self.__dict__["_key_value"] = key
         return key
 
     def parameters(self) -> dict[str, Any]:
         """The parameters by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        return {name: self.__dict__[name] for name in self.parameter_names}
 
     def __repr__(self) -> str:
         parameters = self.parameters()

@@ -17,9 +17,8 @@ from typing import Any, Final, NamedTuple
 
 import jax
 import numpy as np
-from jax.experimental.layout import Format, Layout
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.xla.argument_checks import (
     TypedArray,
     argument_name,
@@ -295,11 +294,15 @@ def deleted_argument_error(arguments: Sequence[Any], names: Sequence[str] | None
     """
     for position, array in enumerate(arguments):
         if type(array) is ArrayImpl and array.is_deleted():
-            return RuntimeError(
-                f"{argument_name(position, names)}, {describe(array)}, has been deleted: it was donated to an earlier "
-                "call (donate_argnums) or its .delete() was called; keep the result of that call, or do not donate it"
-            )
+            return _deleted(argument_name(position, names), array)
     return None
+
+
+def _deleted(argument: str, array: Any) -> RuntimeError:
+    return FunctransRuntimeError(
+        f"{argument}, {describe(array)}, has been deleted: it was donated to an earlier call (donate_argnums) or its "
+        ".delete() was called; keep the result of that call, or do not donate it"
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- execution
@@ -423,8 +426,8 @@ def _place(
             if value._sharding.memory_kind != sharding.memory_kind:
                 plain = False  # in host memory, which the C++ path does not look at
             elif len(expected.shape) > 1 and value._pjrt_layout != layouts()[position]:
-                plain = False  # neither does it look at layouts
-                value = jax.device_put(value, Format(Layout(tuple(range(len(expected.shape)))), sharding))
+                plain = False  # neither does it look at layouts; they are rare enough to go by way of the host
+                value = put(np.asarray(value), expected, device)
             elif lives_on == device:
                 arrays.append(value)
                 continue
@@ -438,9 +441,7 @@ def _place(
 
 def _check_array(value: Any, expected: TypedArray, position: int, name: str) -> None:
     if value.is_deleted():
-        error = deleted_argument_error([value], [f"{position} of {name}"])
-        assert error is not None
-        raise error
+        raise _deleted(f"argument {position} of {name}", value)
     aval = value.aval
     if aval.dtype != expected.dtype or aval.shape != expected.shape:
         raise mismatch(describe(aval), expected, position, name)

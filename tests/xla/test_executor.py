@@ -149,7 +149,7 @@ def test_executor_names_a_deleted_array():
     array = jnp.float32(1) + 0
     call(1.0, array)
     array.delete()
-    with pytest.raises(RuntimeError, match=r"argument '1 of double', float32\[\], has been deleted"):
+    with pytest.raises(RuntimeError, match=r"argument 1 of double, float32\[\], has been deleted"):
         call(1.0, array)
 
 

@@ -1,0 +1,149 @@
+"""Activation functions: elementwise, floating."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from functrans import lax
+from functrans.numpy.arithmetic import add, logaddexp, maximum, minimum, multiply, true_divide
+from functrans.numpy.comparison import greater, less_equal
+from functrans.numpy.creation import asarray
+from functrans.numpy.elementary import expm1, tanh
+from functrans.numpy.promotion import Array, ArrayLike, operand_type, promote_one, scalar_of_kind
+from functrans.numpy.selection import where
+
+__all__ = ["tanh"]
+
+
+def _floating(operation: str, x: ArrayLike) -> Any:
+    x = promote_one(operation, x, inexact=True)
+    return asarray(x) if isinstance(x, int | float | complex) else x
+
+
+def identity(x: ArrayLike) -> Array:
+    """x itself."""
+    return asarray(x)
+
+
+def relu(x: ArrayLike) -> Array:
+    """max(x, 0), with the derivative 0 at 0.
+
+    >>> from functrans import nn
+    >>> nn.relu(-1.5)
+    Array(0., dtype=float32, weak_type=True)
+    """
+    x = asarray(x)
+    # The comparison is false for NaN, which therefore stays; at 0 the constant is chosen, whose derivative is 0.
+    return where(less_equal(x, 0), scalar_of_kind(0, operand_type("relu", x).dtype), x)
+
+
+def relu6(x: ArrayLike) -> Array:
+    """min(max(x, 0), 6), with the derivative 0 at both ends."""
+    x = _floating("relu6", x)
+    return where(lax.le(x, 0.0), 0.0, where(lax.ge(x, 6.0), 6.0, x))
+
+
+def sigmoid(x: ArrayLike) -> Array:
+    """1 / (1 + exp(-x)).
+
+    >>> from functrans import nn
+    >>> nn.sigmoid(0.)
+    Array(0.5, dtype=float32, weak_type=True)
+    """
+    return lax.logistic(_floating("sigmoid", x))
+
+
+def log_sigmoid(x: ArrayLike) -> Array:
+    """log(sigmoid(x)), without underflow."""
+    x = _floating("log_sigmoid", x)
+    return lax.neg(softplus(lax.neg(x)))
+
+
+def softplus(x: ArrayLike) -> Array:
+    """log(1 + exp(x)), without overflow."""
+    return logaddexp(_floating("softplus", x), 0.0)
+
+
+def soft_sign(x: ArrayLike) -> Array:
+    """x / (1 + abs(x))."""
+    x = _floating("soft_sign", x)
+    return lax.div(x, lax.add(lax.abs(x), 1.0))
+
+
+def silu(x: ArrayLike) -> Array:
+    """x * sigmoid(x)."""
+    x = _floating("silu", x)
+    return lax.mul(x, lax.logistic(x))
+
+
+swish = silu
+
+
+def mish(x: ArrayLike) -> Array:
+    """x * tanh(softplus(x))."""
+    x = _floating("mish", x)
+    return lax.mul(x, lax.tanh(softplus(x)))
+
+
+def gelu(x: ArrayLike, approximate: bool = True) -> Array:
+    """x * P(Z <= x) for a standard normal Z; by default its approximation with tanh (Hendrycks and Gimpel 2016).
+
+    The exact form needs ``lax.erf``.
+
+    >>> from functrans import nn
+    >>> nn.gelu(0.)
+    Array(0., dtype=float32, weak_type=True)
+    """
+    x = _floating("gelu", x)
+    if approximate:
+        inner = lax.mul(lax.add(x, lax.mul(lax.integer_pow(x, 3), 0.044715)), math.sqrt(2 / math.pi))
+        return lax.mul(x, lax.mul(lax.add(lax.tanh(inner), 1.0), 0.5))
+    erfc = getattr(lax, "erfc", None)
+    if erfc is None:
+        raise NotImplementedError("gelu: approximate=False needs the error function, which functrans does not have yet")
+    return lax.mul(lax.mul(x, 0.5), erfc(lax.mul(x, -math.sqrt(0.5))))
+
+
+def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
+    """x where x > 0, else alpha * (exp(x) - 1)."""
+    x = _floating("elu", x)
+    # expm1 sees only negative numbers: its overflow would poison the derivative of the other branch
+    return where(greater(x, 0), x, multiply(alpha, expm1(where(greater(x, 0), 0.0, x))))
+
+
+def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
+    """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
+    x = _floating("celu", x)
+    return add(maximum(x, 0.0), multiply(alpha, expm1(true_divide(minimum(x, 0.0), alpha))))
+
+
+def selu(x: ArrayLike) -> Array:
+    """The scaled elu that keeps activations normalised (Klambauer et al. 2017)."""
+    return multiply(1.0507009873554804934193349852946, elu(x, 1.6732632423543772848170429916717))
+
+
+def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 1e-2) -> Array:
+    """x where x >= 0, else negative_slope * x."""
+    x = _floating("leaky_relu", x)
+    return where(lax.ge(x, 0.0), x, multiply(x, negative_slope))
+
+
+def hard_tanh(x: ArrayLike) -> Array:
+    """x cut to [-1, 1], with the derivative 0 at the ends."""
+    x = _floating("hard_tanh", x)
+    return where(lax.gt(x, 1.0), 1.0, where(lax.lt(x, -1.0), -1.0, x))
+
+
+def hard_sigmoid(x: ArrayLike) -> Array:
+    """relu6(x + 3) / 6."""
+    return true_divide(relu6(add(_floating("hard_sigmoid", x), 3.0)), 6.0)
+
+
+def hard_silu(x: ArrayLike) -> Array:
+    """x * hard_sigmoid(x)."""
+    x = _floating("hard_silu", x)
+    return multiply(x, hard_sigmoid(x))
+
+
+hard_swish = hard_silu

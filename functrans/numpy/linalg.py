@@ -1,0 +1,169 @@
+"""Linear algebra that needs products only: norms, powers and chains of matrices."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from functrans import lax
+from functrans.errors import FunctransValueError
+from functrans.numpy import reductions
+from functrans.numpy.arithmetic import absolute, power
+from functrans.numpy.calculus import trace as _trace
+from functrans.numpy.comparison import not_equal
+from functrans.numpy.creation import asarray, astype
+from functrans.numpy.einsum import einsum
+from functrans.numpy.grids import diagonal as _diagonal
+from functrans.numpy.grids import eye
+from functrans.numpy.products import cross as _cross
+from functrans.numpy.products import matmul, tensordot, vecdot
+from functrans.numpy.products import outer as _outer
+from functrans.numpy.promotion import Array, ArrayLike, as_operand, axis_indices, promote_dtypes
+from functrans.numpy.shapes import matrix_transpose, ravel
+
+__all__ = [
+    "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer",
+    "tensordot", "trace", "vecdot", "vector_norm",
+]  # fmt: skip
+
+
+def norm(x: ArrayLike, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
+    """A norm of vectors (one axis) or matrices (two axes).
+
+    Vectors: ``ord`` a number (2 by default), inf, -inf, 0. Matrices: 'fro' (default), 1, -1, inf, -inf. The spectral and
+    nuclear norms need singular values, which functrans does not have yet. The gradient at 0 is NaN, as in JAX.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.linalg.norm(fnp.array([3., 4.]))
+    Array(5., dtype=float32)
+    """
+    (x,) = promote_dtypes("norm", asarray(as_operand("norm", x)), inexact=True)
+    if axis is None:
+        if ord is None:
+            flat = ravel(x)
+            result = lax.sqrt(_sum_of_squares(flat, (0,), False))
+            return lax.reshape(result, (1,) * x.ndim) if keepdims else result
+        axes = tuple(range(x.ndim))
+    else:
+        axes = axis_indices("norm", axis, x.ndim)
+    if len(axes) == 1:
+        return _vector_norm(x, axes, 2 if ord is None else ord, keepdims)
+    if len(axes) == 2:
+        return _matrix_norm(x, axes, "fro" if ord is None else ord, keepdims)
+    raise FunctransValueError(f"norm: ord={ord!r} needs one axis (vectors) or two (matrices), got {len(axes)}")
+
+
+def _sum_of_squares(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    squares = lax.square(x) if x.dtype.kind != "c" else lax.real(lax.mul(x, lax.conj(x)))
+    return reductions.sum(squares, axes, keepdims=keepdims)
+
+
+def _vector_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any:
+    if isinstance(ord, str):
+        raise FunctransValueError(f"norm: ord must be a number for vectors, got {ord!r}")
+    if ord == 2:
+        return lax.sqrt(_sum_of_squares(x, axes, keepdims))
+    if ord == math.inf:
+        return reductions.max(absolute(x), axes, keepdims=keepdims)
+    if ord == -math.inf:
+        return reductions.min(absolute(x), axes, keepdims=keepdims)
+    if ord == 0:
+        return reductions.sum(astype(not_equal(x, 0), absolute(x).dtype), axes, keepdims=keepdims)
+    if ord == 1:
+        return reductions.sum(absolute(x), axes, keepdims=keepdims)
+    return power(reductions.sum(power(absolute(x), float(ord)), axes, keepdims=keepdims), 1.0 / float(ord))
+
+
+def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any:
+    rows, columns = axes
+    if ord == "fro":
+        return lax.sqrt(_sum_of_squares(x, axes, keepdims))
+    if ord in (1, -1, math.inf, -math.inf):
+        summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
+        extreme = reductions.max if ord > 0 else reductions.min
+        sums = reductions.sum(absolute(x), summed, keepdims=True)
+        result = extreme(sums, other, keepdims=True)
+        shape = tuple(n for i, n in enumerate(result.shape) if i not in axes)
+        return result if keepdims else lax.reshape(result, shape)
+    if ord in ("nuc", 2, -2):
+        raise NotImplementedError(f"norm: ord={ord!r} of matrices needs singular values, which functrans does not have yet")
+    raise FunctransValueError(f"norm: ord of matrices must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
+
+
+def vector_norm(x: ArrayLike, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Array:
+    """The norm of vectors along ``axis`` (a tuple counts as one axis; None takes all elements)."""
+    (x,) = promote_dtypes("vector_norm", asarray(as_operand("vector_norm", x)), inexact=True)
+    return _vector_norm(x, axis_indices("vector_norm", axis, x.ndim), ord, keepdims)
+
+
+def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") -> Array:
+    """The norm of the matrices in the last two axes."""
+    return norm(x, ord, (-2, -1), keepdims)
+
+
+def matrix_power(a: ArrayLike, n: int) -> Array:
+    """A square matrix to a static power n >= 0, by squaring.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.linalg.matrix_power(fnp.array([[1, 1], [0, 1]]), 3)
+    Array([[1, 3],
+           [0, 1]], dtype=int32)
+    """
+    x = asarray(as_operand("matrix_power", a))
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        raise FunctransValueError(f"matrix_power: square matrices are needed, got shape {tuple(x.shape)}")
+    n = operator.index(n)
+    if n < 0:
+        raise NotImplementedError(f"matrix_power: n={n} needs an inverse, which functrans does not have yet")
+    if not n:
+        unit = eye(x.shape[-1], dtype=x.dtype)
+        return lax.broadcast_in_dim(unit, tuple(x.shape), (x.ndim - 2, x.ndim - 1))
+    result = None
+    while True:
+        if n & 1:
+            result = x if result is None else matmul(result, x)
+        n >>= 1
+        if not n:
+            return result
+        x = matmul(x, x)
+
+
+def multi_dot(arrays: Sequence[ArrayLike], *, precision: Any = None) -> Array:
+    """The product of several matrices (the first and last may be vectors) in the cheapest order."""
+    given = [asarray(a) for a in arrays]
+    if not given:
+        raise FunctransValueError("multi_dot: at least one array is needed")
+    for i, a in enumerate(given):
+        if a.ndim != 2 and not (a.ndim == 1 and i in (0, len(given) - 1)):
+            raise FunctransValueError(f"multi_dot: matrices are needed, argument {i} has shape {tuple(a.shape)}")
+    if len(given) == 1:
+        return given[0]
+    names = [chr(ord("a") + i) + chr(ord("a") + i + 1) for i in range(len(given))]
+    if given[0].ndim == 1:
+        names[0] = names[0][1]
+    if given[-1].ndim == 1:
+        names[-1] = names[-1][0]
+    result = (names[0][0] if given[0].ndim == 2 else "") + (names[-1][-1] if given[-1].ndim == 2 else "")
+    return einsum(f"{','.join(names)}->{result}", *given, optimize="optimal", precision=precision)
+
+
+def cross(x1: ArrayLike, x2: ArrayLike, /, *, axis: int = -1) -> Array:
+    """The vector product of vectors of 3 components."""
+    return _cross(x1, x2, axis=axis)
+
+
+def outer(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """All products of elements of two vectors."""
+    return _outer(x1, x2)
+
+
+def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Array:
+    """The sum of a diagonal of the last two axes."""
+    return _trace(x, offset, -2, -1, dtype)
+
+
+def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Array:
+    """A diagonal of the last two axes."""
+    return _diagonal(x, offset, -2, -1)

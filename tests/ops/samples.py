@@ -1,0 +1,330 @@
+"""Sample operands for every primitive class: what the rule checker runs over, and nothing else.
+
+A row is a primitive instance and operands (a Python number stands for a literal), with flags of ``check_rules``. Values
+lie inside the smooth part of a function's domain, far from ties and steps, so that differences mean something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from functrans.ops import elementwise as ew
+from functrans.ops import indexing, products, reductions, representation, slicing, special, structural
+from functrans.ops.indexing import GatherDimensionNumbers, ScatterDimensionNumbers
+from functrans.trace.primitive import Primitive
+
+bf16 = np.dtype(ml_dtypes.bfloat16)
+f16, f32, f64, c64, c128, i8, i32, i64, u8, u32, boolean = (
+    np.dtype(n)
+    for n in ("float16", "float32", "float64", "complex64", "complex128", "int8", "int32", "int64", "uint8", "uint32", "bool")
+)
+SHAPES = [(), (3,), (2, 3), (2, 1, 3), (0,), (2, 0, 3)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One primitive at one sample."""
+
+    op: Primitive
+    operands: tuple[Any, ...]
+    flags: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        types = ",".join(f"{np.asarray(x).dtype}{list(np.shape(x))}" if not isinstance(x, float | int) else "literal" for x in self.operands)
+        return f"{self.op}({types})".replace(" ", "")
+
+
+def numbers(shape: Sequence[int], dtype: Any, low: float = -2.0, high: float = 2.0, seed: int = 0) -> Any:
+    """Distinct numbers in [low, high], none of them near an integer or half-integer multiple of the others."""
+    dtype = np.dtype(dtype)
+    random = np.random.default_rng((seed, *shape))
+    if dtype == boolean:
+        return random.random(shape) < 0.5
+    if dtype.kind in "iu":
+        return random.integers(int(low) if dtype.kind == "i" else 1, int(high) + 3, shape).astype(dtype)
+    count = int(np.prod(shape))
+    x = random.permutation(low + (high - low) * (np.arange(count) + 0.37 + 0.11 * seed) / max(count, 1)).reshape(shape)
+    if dtype.kind == "c":
+        x = x + 1j * random.permutation(np.linspace(0.3, 0.9, count)).reshape(shape)
+    return np.asarray(x).astype(dtype)
+
+
+def of_many_types(op: Primitive, count: int, accepts: str, low: float = -2.0, high: float = 2.0, **flags: Any) -> Iterator[Row]:
+    """An elementwise operation over dtypes, ranks, empty shapes and literals."""
+
+    def row(shape: Sequence[int], dtype: Any, **more: Any) -> Row:
+        return Row(op, tuple(numbers(shape, dtype, low, high, seed=k) for k in range(count)), {**flags, **more})
+
+    if "f" in accepts:
+        yield row((2, 3), f32)
+        yield row((3,), f64, execute=False)
+        yield row((3,), bf16, execute=False)
+        yield from (row(shape, f32, execute=False) for shape in SHAPES)
+        if count == 2:
+            x = numbers((3,), f32, low, high)
+            yield Row(op, (x, 0.75), flags)
+            yield Row(op, (0.75, x), flags)
+    if "c" in accepts:
+        yield row((3,), c64)
+        yield row((2,), c128, execute=False)
+    if "i" in accepts:
+        yield row((2, 3), i32)
+        yield row((3,), i8, execute=False)
+        yield row((3,), i64, execute=False)
+    if "u" in accepts:
+        yield row((3,), u8, execute=False)
+        yield row((), u32)
+    if "b" in accepts:
+        yield row((2, 3), boolean)
+
+
+def elementwise_rows() -> Iterator[Row]:
+    rough = {"derivative": False}  # a step function, or a derivative that is zero by definition
+    for op in (ew.NEG, ew.SIGN, ew.ABS):
+        yield from of_many_types(op, 1, "iufc" if op is not ew.NEG else "ifc")
+    for op in (ew.SQUARE, *[ew.IntegerPow(n) for n in (0, 1, 2, 3, 7)]):
+        yield from of_many_types(op, 1, "iufc")
+    yield from of_many_types(ew.IntegerPow(-2), 1, "fc", 0.5, 2.0)
+    for op in (ew.EXP, ew.EXP2, ew.EXPM1, ew.SIN, ew.COS, ew.TANH, ew.LOGISTIC):
+        yield from of_many_types(op, 1, "fc")
+    yield from of_many_types(ew.TAN, 1, "fc", -1.2, 1.2)
+    for op in (ew.SINH, ew.COSH, ew.ASINH, ew.ATAN):
+        yield from of_many_types(op, 1, "fc")
+    for op in (ew.ASIN, ew.ACOS, ew.ATANH):
+        yield from of_many_types(op, 1, "fc", -0.9, 0.9)
+    yield from of_many_types(ew.ACOSH, 1, "fc", 1.3, 3.0)
+    for op in (ew.LOG, ew.SQRT, ew.RSQRT):
+        yield from of_many_types(op, 1, "fc", 0.3, 3.0)
+    yield from of_many_types(ew.LOG1P, 1, "fc", -0.6, 2.0)
+    yield from of_many_types(ew.CBRT, 1, "f", 0.3, 3.0)
+    for op in (ew.FLOOR, ew.CEIL, ew.Round(False), ew.Round(True)):
+        yield from of_many_types(op, 1, "f")
+    yield Row(ew.Round(False), (np.float32([0.5, 1.5, -2.5]),), rough)
+    yield Row(ew.Round(True), (np.float32([0.5, 1.5, -2.5]),), rough)
+    yield from of_many_types(ew.IS_FINITE, 1, "f")
+    yield Row(ew.IS_FINITE, (np.float32([np.inf, np.nan, 1.0]),))
+    for op in (ew.NOT, ew.POPULATION_COUNT, ew.CLZ):
+        yield from of_many_types(op, 1, "iub" if op is ew.NOT else "iu")
+    for op in (ew.ADD, ew.MUL):
+        yield from of_many_types(op, 2, "iufcb")
+    yield from of_many_types(ew.SUB, 2, "iufc")
+    yield from of_many_types(ew.DIV, 2, "fc", 0.5, 2.0)
+    for op in (ew.DIV, ew.REM):
+        yield Row(op, (np.int32([7, -7, 7, -7]), np.int32([2, 2, -2, -2])))
+        yield Row(op, (np.uint8([7, 200]), np.uint8([2, 3])))
+    yield Row(ew.REM, (np.float32([5.3, -5.3, 5.3]), np.float32([2.1, 2.1, -2.1])))
+    yield Row(ew.REM, (np.float64([5.3, -5.3]), np.float64([2.1, 2.1])), {"execute": False})
+    for op in (ew.MAX, ew.MIN):
+        yield from of_many_types(op, 2, "iufb")
+        yield Row(op, (np.float32([1.0, np.nan, 2.0]), np.float32([np.nan, 1.0, 3.0])), rough)
+    yield from of_many_types(ew.POW, 2, "fc", 0.5, 2.0)
+    yield Row(ew.POW, (np.float32([0.0, 2.0]), np.float32([2.0, 0.0])), rough)
+    yield from of_many_types(ew.ATAN2, 2, "f", 0.3, 2.0)
+    yield from (Row(ew.NEXTAFTER, (numbers((3,), d), numbers((3,), d, seed=1)), rough) for d in (f32, f64))
+    for op in (ew.AND, ew.OR, ew.XOR):
+        yield from of_many_types(op, 2, "iub")
+    for op in (ew.SHIFT_LEFT, ew.SHIFT_RIGHT_ARITHMETIC, ew.SHIFT_RIGHT_LOGICAL):
+        yield Row(op, (np.int32([5, -5, 100]), np.int32([1, 2, 3])))
+        yield Row(op, (np.uint8([5, 250, 100]), np.uint8([1, 2, 3])))
+    for op in (ew.EQ, ew.NE, ew.LT, ew.LE, ew.GT, ew.GE):
+        yield from of_many_types(op, 2, "iufb" + ("c" if op in (ew.EQ, ew.NE) else ""))
+        yield Row(op, (np.float32([1.0, np.nan]), np.float32([1.0, np.nan])))
+    for dtype in (f32, f64, c64, bf16, i32, boolean):
+        which, yes, no = numbers((2, 3), boolean), numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)
+        yield Row(ew.SELECT, (which, yes, no), {"execute": dtype != f64})
+    yield Row(ew.SELECT, (np.bool_(True), numbers((2, 3), f32), numbers((2, 3), f32, seed=1)))
+    yield Row(ew.SELECT, (np.bool_(False), np.float32(1.5), np.float32(2.5)))
+    yield Row(ew.SELECT, (numbers((0, 2), boolean), numbers((0, 2), f32), numbers((0, 2), f32)), {"execute": False})
+    x = np.float32([[-1.5, 0.3, 2.5], [0.1, 0.2, 0.9]])
+    yield Row(ew.CLAMP, (x * 0 - 0.7, x, x * 0 + 0.8))
+    yield Row(ew.CLAMP, (-0.7, x, 0.8))
+    yield Row(ew.CLAMP, (0, np.int32([-4, 1, 9]), 5))
+    for op in (ew.REAL, ew.IMAG, ew.CONJ):
+        yield from of_many_types(op, 1, "c")
+    for dtype in (f32, f64):
+        yield Row(ew.MAKE_COMPLEX, (numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)), {"execute": dtype == f32})
+    for op in (special.ERF, special.ERFC):
+        yield from of_many_types(op, 1, "f")
+    yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)
+    for op in (special.LGAMMA, special.DIGAMMA, special.Polygamma(1)):
+        yield from of_many_types(op, 1, "f", 0.6, 4.0, roundings=256)
+
+
+def structural_rows() -> Iterator[Row]:
+    for dtype in (f32, f64, c64, bf16, i32, boolean):
+        fast = {"execute": dtype == f32}
+        x = numbers((2, 3), dtype)
+        yield Row(structural.BroadcastInDim((2, 4, 3), (0, 2)), (x,), fast)
+        yield Row(structural.Reshape((3, 2)), (x,), fast)
+        yield Row(structural.Transpose((1, 0)), (x,), fast)
+        if dtype != boolean:
+            yield Row(structural.ReduceSum((0,)), (x,), fast)
+        yield Row(structural.STOP_GRADIENT, (x,), {"derivative": False, **fast})
+    yield Row(structural.BroadcastInDim((2, 3), (0, 1)), (numbers((1, 3), f32),))
+    yield Row(structural.BroadcastInDim((2, 3), ()), (np.float32(1.5),))
+    yield Row(structural.BroadcastInDim((0, 3), (1,)), (numbers((3,), f32),))
+    yield Row(structural.Reshape((0, 5)), (numbers((2, 0), f32),))
+    yield Row(structural.Reshape(()), (numbers((1, 1), f32),))
+    yield Row(structural.Transpose((2, 0, 1)), (numbers((2, 3, 4), f32),))
+    yield Row(structural.ReduceSum((0, 2)), (numbers((2, 3, 4), f32),))
+    yield Row(structural.ReduceSum((1,)), (numbers((2, 0), f32),))
+    kinds = [f32, f64, bf16, f16, c64, i32, u8, boolean]
+    for source in kinds:
+        for to in kinds:
+            x = numbers((3,), source, 0.6, 2.0)
+            yield Row(structural.ConvertElementType(to), (x,), {"second_order": False, "execute": to == f32})
+    yield Row(structural.Iota(i32, (3,), 0), ())
+    yield Row(structural.Iota(f32, (2, 3), 1), ())
+    yield Row(structural.Iota(bf16, (2, 0, 3), 0), ())
+
+
+def reduction_rows() -> Iterator[Row]:
+    for kind, accepts in (
+        (reductions.ReduceProd, [f32, f64, c64, i32]),
+        (reductions.ReduceMax, [f32, f64, bf16, i32, u8, boolean]),
+        (reductions.ReduceMin, [f32, f64, bf16, i32, u8, boolean]),
+        (reductions.ReduceAnd, [i32, u8, boolean]),
+        (reductions.ReduceOr, [i32, u8, boolean]),
+    ):
+        for dtype in accepts:
+            yield Row(kind((1,)), (numbers((2, 3), dtype),), {"execute": dtype in (f32, i32)})
+        x = numbers((2, 3, 4), accepts[0], 0.5, 1.7)
+        yield Row(kind((0, 2)), (x,))
+        yield Row(kind((0,)), (numbers((3,), accepts[0]),))
+        yield Row(kind(()), (numbers((3,), accepts[0]),), {"execute": False})
+        yield Row(kind((1,)), (numbers((2, 0), accepts[0]),), {"wrt": ()})
+    yield Row(reductions.ReduceProd((0,)), (np.float64([2.0, 0.0, 3.0, 0.5, 1.5]),))
+    yield Row(reductions.ReduceProd((0,)), (np.float64([[2.0, 0.0], [0.0, 3.0], [0.0, 4.0]]),))
+    for kind in (reductions.ReduceMax, reductions.ReduceMin):
+        yield Row(kind((0,)), (np.float32([1.0, np.nan, 2.0]),), {"wrt": ()})
+        yield Row(kind((1,)), (np.float32([[1.0, 1.0, 0.5], [2.0, 3.0, 3.0]]),), {"derivative": False})  # ties
+    for arg in (reductions.Argmax, reductions.Argmin):
+        for dtype in (f32, f64, bf16, i32, u8, boolean):
+            yield Row(arg(1, i32), (numbers((2, 3), dtype),))
+        yield Row(arg(0, i64), (numbers((3, 2, 2), f32),))
+        yield Row(arg(0, u8), (np.float32([1.0, np.nan, 2.0, np.nan]),))
+        yield Row(arg(0, i32), (np.float32([-np.inf, -np.inf]),))
+        yield Row(arg(0, i32), (np.float32([np.inf, np.inf, 1.0, -np.inf, -np.inf]),))
+
+
+def product_rows() -> Iterator[Row]:
+    def dot(x: tuple[int, ...], y: tuple[int, ...], dims: Any, dtype: Any = f32, **flags: Any) -> Row:
+        (xc, yc), (xb, yb) = dims
+        op = products.DotGeneral(tuple(xc), tuple(yc), tuple(xb), tuple(yb), np.dtype(dtype))
+        return Row(op, (numbers(x, dtype), numbers(y, dtype, seed=1)), flags)
+
+    for dtype in (f32, f64, c64, bf16, i32):
+        yield dot((2, 3), (3, 4), (([1], [0]), ([], [])), dtype, execute=dtype in (f32, c64))
+    yield dot((3,), (3,), (([0], [0]), ([], [])))
+    yield dot((2, 3), (3,), (([1], [0]), ([], [])))
+    yield dot((3,), (3, 2), (([0], [0]), ([], [])))
+    yield dot((2,), (3,), (([], []), ([], [])))
+    yield dot((), (), (([], []), ([], [])))
+    yield dot((2, 3, 4), (4, 5, 2), (([2], [0]), ([0], [2])))
+    yield dot((2, 3, 4), (3, 4, 2), (([1, 2], [0, 1]), ([0], [2])), execute=False)
+    yield dot((3, 4, 2), (4, 3, 5), (([0, 1], [1, 0]), ([], [])), execute=False)
+    yield dot((2, 3, 4, 5), (3, 2, 5, 4), (([3], [2]), ([1, 0], [0, 1])), execute=False)
+    yield dot((2, 0), (0, 3), (([1], [0]), ([], [])))
+    yield dot((0, 2), (2, 3), (([1], [0]), ([], [])), execute=False)
+    x, y = numbers((2, 3), bf16), numbers((3, 4), bf16, seed=1)
+    yield Row(products.DotGeneral((1,), (0,), (), (), f32), (x, y))
+    x, y = numbers((2, 3), f32), numbers((3, 4), f32, seed=1)
+    yield Row(products.DotGeneral((1,), (0,), (), (), f32, "HIGHEST"), (x, y))
+    yield Row(products.DotGeneral((1,), (0,), (), (), f32, "HIGH:DEFAULT"), (x, y))
+    yield Row(products.DotGeneral((1,), (0,), (), (), f32, "F32_F32_F32"), (x, y))
+
+
+def slicing_rows() -> Iterator[Row]:
+    for dtype in (f32, f64, c64, bf16, i32, boolean):
+        fast = {"execute": dtype == f32}
+        x, y = numbers((4, 5), dtype), numbers((2, 5), dtype, seed=1)
+        yield Row(slicing.Slice((1, 0), (4, 5), (1, 2)), (x,), fast)
+        zero = np.zeros((), dtype)
+        yield Row(slicing.Pad((1, 0), (0, 2), (0, 1)), (x, zero), fast)
+        yield Row(slicing.Concatenate(0), (x, y, x), fast)
+        yield Row(slicing.Rev((0, 1)), (x,), fast)
+        yield Row(slicing.DynamicSlice((2, 3)), (x, np.int32(1), np.int32(1)), fast)
+        yield Row(slicing.DYNAMIC_UPDATE_SLICE, (x, y, np.int32(1), np.int32(0)), fast)
+    x = numbers((4, 5), f32)
+    yield Row(slicing.Slice((2, 5), (2, 5), (1, 1)), (x,))
+    yield Row(slicing.Slice((0, 1), (4, 5), (3, 3)), (x,), {"execute": False})
+    yield Row(slicing.Slice((), (), ()), (np.float32(1),), {"execute": False})
+    yield Row(slicing.Pad((-1, 1), (2, -2), (1, 2)), (x, np.float32(1.5)))
+    yield Row(slicing.Pad((-2, 0), (-1, 3), (0, 0)), (x, 0.5))
+    yield Row(slicing.Pad((2,), (1,), (3,)), (numbers((0,), f32), np.float32(2)))
+    yield Row(slicing.Concatenate(1), (numbers((2, 0), f32), numbers((2, 3), f32)))
+    yield Row(slicing.Concatenate(0), (x,), {"execute": False})
+    yield Row(slicing.DynamicSlice((2, 3)), (x, np.int32(7), np.int32(-3)))  # moved inside
+    yield Row(slicing.DynamicSlice((4, 5)), (x, np.int32(7), np.int32(1)))
+    yield Row(slicing.DynamicSlice(()), (np.float32(3),), {"execute": False})
+    yield Row(slicing.DynamicSlice((1, 5)), (x, np.uint8(2), np.uint8(0)))
+    y = numbers((2, 3), f32, seed=1)
+    yield Row(slicing.DYNAMIC_UPDATE_SLICE, (x, y, np.int32(7), np.int32(-3)))
+    yield Row(slicing.DYNAMIC_UPDATE_SLICE, (x, numbers((0, 3), f32), np.int32(1), np.int32(1)), {"execute": False})
+
+
+def gathers() -> Iterator[tuple[GatherDimensionNumbers, tuple[int, ...], tuple[int, ...], Any]]:
+    """(dimension numbers, slice sizes, shape of the operand, indices, some of them out of bounds)."""
+    yield GatherDimensionNumbers((1,), (0,), (0,)), (1, 3), (5, 3), np.int32([[4], [0], [7], [-1]])
+    yield GatherDimensionNumbers((), (0, 1), (0, 1)), (1, 1), (5, 3), np.int32([[4, 1], [1, 2], [2, 9]])
+    yield GatherDimensionNumbers((0, 1), (), (1, 0)), (2, 2), (5, 3), np.int32([1, 2])
+    yield GatherDimensionNumbers((1,), (), (0,)), (2,), (5,), np.int32([[3], [4]])
+    yield GatherDimensionNumbers((2,), (1,), (1,), (0,), (0,)), (1, 1, 3), (2, 4, 3), np.int32([[[3], [1]], [[5], [0]]])
+    yield GatherDimensionNumbers((0,), (), ()), (3,), (3,), np.zeros((0,), np.int32)
+    yield GatherDimensionNumbers((1,), (0,), (0,)), (1, 3), (5, 3), np.zeros((0, 1), np.int32)
+    yield GatherDimensionNumbers((), (0,), (0,)), (1,), (300,), np.uint8([[255], [3]])
+
+
+def indexing_rows() -> Iterator[Row]:
+    for d, sizes, shape, indices in gathers():
+        x = numbers(shape, f32)
+        for mode, fill in (("fill", float("nan")), ("fill", 0.5), ("clip", None)):
+            yield Row(indexing.Gather(d, sizes, mode, fill_value=fill), (x, indices), {"second_order": False})
+        inside = np.clip(indices, 0, 1)
+        yield Row(indexing.Gather(d, sizes, "promise_in_bounds"), (x, inside), {"second_order": False})
+        s = ScatterDimensionNumbers(*d)
+        windows = indexing.Gather(d, sizes, "clip")
+        updates = numbers(windows.impl(x, indices).shape, f32, seed=1)
+        for kind in (indexing.Scatter, indexing.ScatterAdd, indexing.ScatterMul, indexing.ScatterMin, indexing.ScatterMax):
+            many = kind is indexing.ScatterMul and indices.size > len(d.start_index_map)
+            for mode in ("fill", "clip"):
+                # scatter_mul is differentiable by its updates only where indices are unique, which vmap cannot see
+                flags = {"second_order": False, "execute": mode == "fill"}
+                if many:
+                    flags |= {"wrt": (0,)}
+                yield Row(kind(s, mode), (x, indices, updates), flags)
+    d, s = GatherDimensionNumbers((1,), (0,), (0,)), ScatterDimensionNumbers((1,), (0,), (0,))
+    for dtype in (f64, c64, bf16, i32, u8, boolean):
+        x, indices = numbers((5, 3), dtype), np.int64([[4], [0]])
+        fast = {"execute": dtype == c64}
+        updates = numbers((2, 3), dtype, seed=1)
+        yield Row(indexing.Gather(d, (1, 3), "fill", fill_value=indexing.default_fill(dtype)), (x, indices), fast)
+        yield Row(indexing.Scatter(s, "fill"), (x, indices, updates), fast)
+        yield Row(indexing.Scatter(s, "fill", True, True), (x, indices[::-1], updates), fast)
+        if dtype != boolean:
+            yield Row(indexing.ScatterAdd(s, "fill"), (x, indices, updates), fast)
+            yield Row(indexing.ScatterMul(s, "fill", False, True), (x, indices, updates), fast)
+    yield Row(indexing.Gather(d, (1, 3), "clip"), (numbers((5, 3), f32), np.uint32([[2**31 + 5], [1]])))
+
+
+def representation_rows() -> Iterator[Row]:
+    yield Row(representation.BitcastConvertType(i32), (numbers((3,), f32),))
+    yield Row(representation.BitcastConvertType(f32), (numbers((3,), i32),), {"derivative": False})
+    yield Row(representation.BitcastConvertType(u8), (numbers((3,), f32),))
+    yield Row(representation.BitcastConvertType(f32), (np.uint8([[1, 2, 3, 64]]),), {"derivative": False})
+    for dtype in (f32, f64, bf16):
+        yield Row(representation.ReducePrecision(5, 3), (numbers((5,), dtype),), {"wrt": ()})  # rounding is not linear
+        yield Row(representation.ReducePrecision(8, 5), (numbers((2, 3), dtype),), {"wrt": ()})
+    yield Row(representation.OPTIMIZATION_BARRIER, (numbers((2, 3), f32), numbers((3,), i32), numbers((), c64)))
+
+
+ROWS = [
+    *elementwise_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(), *indexing_rows(),
+    *representation_rows(),
+]  # fmt: skip

@@ -1,0 +1,60 @@
+"""Every rule of every primitive class agrees with its NumPy reference and with the other rules."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import functrans
+from functrans.testing import check_rules
+from functrans.trace.primitive import Primitive
+from tests.ops.samples import ROWS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Classes whose rules need a setting of their own (a mapped axis, a held program): the test file that gives it to them.
+ELSEWHERE = {
+    "Psum": "tests/ops/test_collectives.py",
+    "Pmax": "tests/ops/test_collectives.py",
+    "Pmin": "tests/ops/test_collectives.py",
+    "AllGather": "tests/ops/test_collectives.py",
+    "ScatterLane": "tests/ops/test_collectives.py",
+    "AxisIndex": "tests/ops/test_collectives.py",
+}
+
+
+def concrete_primitives() -> set[type[Primitive]]:
+    """The classes at the leaves of the tree of primitives, every module of the package imported."""
+    for module in pkgutil.walk_packages(functrans.__path__, "functrans."):
+        importlib.import_module(module.name)
+    found: set[type[Primitive]] = set()
+    stack = [Primitive]
+    while stack:
+        children = [c for c in stack.pop().__subclasses__() if c.__module__.startswith("functrans.")]
+        stack.extend(children)
+        found.update(c for c in children if not c.__subclasses__())
+    return found
+
+
+def test_every_primitive_class_has_a_sample_row() -> None:
+    covered = {type(row.op) for row in ROWS}
+    missing = [c for c in concrete_primitives() - covered if c.__name__ not in ELSEWHERE]
+    assert not missing, f"no sample row in tests/ops/samples.py for {sorted(c.__name__ for c in missing)}"
+
+
+@pytest.mark.parametrize("name", sorted(ELSEWHERE))
+def test_a_class_checked_elsewhere_is_named_there(name: str) -> None:
+    assert name in (ROOT / ELSEWHERE[name]).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_rules_agree(row) -> None:
+    dtypes = [np.asarray(x).dtype for x in row.operands] + [v for v in row.op.parameters().values() if isinstance(v, np.dtype)]
+    wide = any(d.name in ("float64", "complex128", "int64", "uint64") for d in dtypes)
+    with jax.enable_x64(wide):
+        check_rules(row.op, *row.operands, **row.flags)
