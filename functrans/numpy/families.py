@@ -57,11 +57,11 @@ def inexact_unary(name: str, primitive: Function, summary: str, example: str) ->
     """A function whose result is floating or complex: integers are promoted."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer and x.type.dtype in INEXACT:
-            return primitive(x)
-        if type(x) is ArrayImpl and state.builder is None:
-            return compiled(x)
         try:
+            if type(x) is Tracer and x.type.dtype in INEXACT:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
             return primitive(promote_one(name, x, inexact=True))
         except FunctransError as error:
             raise filter_traceback(error) from None
@@ -74,11 +74,11 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
     """A function of numbers of any dtype that keeps the dtype."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer:
-            return primitive(x)
-        if type(x) is ArrayImpl and state.builder is None:
-            return compiled(x)
         try:
+            if type(x) is Tracer:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
             return primitive(promote_one(name, x))
         except FunctransError as error:
             raise filter_traceback(error) from None
@@ -123,14 +123,14 @@ def binary(
     direct = direct_dtypes(inexact, of_complex is not None)
 
     def function(x: Any, y: Any, /) -> Any:
-        if type(x) is Tracer:
-            if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
-                return primitive(x, y)
-            if type(y) is float and x.type.dtype.kind == "f":
-                return primitive(x, y)
-        elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
-            return compiled(x, y)
         try:
+            if type(x) is Tracer:
+                if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
+                    return primitive(x, y)
+                if type(y) is float and x.type.dtype.kind == "f":
+                    return primitive(x, y)
+            elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
+                return compiled(x, y)
             return general(x, y)
         except FunctransError as error:
             raise filter_traceback(error) from None

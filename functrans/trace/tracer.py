@@ -208,7 +208,7 @@ def _repr(self: Tracer) -> str:
         value = None
     if value is None:
         return f"Tracer<{self.type}>"
-    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200)
+    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200) if value.ndim else str(value)
     return f"Tracer<{self.type}, value={text}>"
 
 
