@@ -176,6 +176,14 @@ def _segment(
     return Segment(jaxpr, (*free, *numbers), tuple(kept))
 
 
+def with_changing_literals(jaxpr: Jaxpr) -> Segment:
+    """The whole program as one segment: literals seen to change between otherwise equal programs are its inputs."""
+    last_use: dict[Var, int] = {a: len(jaxpr.equations) for a in jaxpr.outputs if type(a) is Var}
+    skeleton, literals, free, kept = _skeleton(jaxpr.equations, last_use, len(jaxpr.equations))
+    _learn(skeleton, literals)
+    return _segment(jaxpr.equations, skeleton, literals, free, kept)
+
+
 def literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tuple[Sequence[Equation], list[Var]]:
     """The equations with the literals at these places (counted in order) as new variables; those variables."""
     if not dynamic:

@@ -18,7 +18,7 @@ import jax
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, Var, all_equations
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.optimise.segments import Segment, cut
+from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
@@ -246,6 +246,15 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], name: str = "program") -> list[Any]:
     return program(jaxpr, name)(*args)
 
 
+def run_demanded(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
+    """Run what a value asked for while tracing needs; numbers in the code that change do not compile it again."""
+    segment = with_changing_literals(jaxpr)
+    values = dict(zip(jaxpr.inputs, args, strict=True))
+    results = run(segment.jaxpr, [values[a] if type(a) is Var else a for a in segment.inputs], "demanded")
+    by_variable = dict(zip(segment.outputs, results, strict=True))
+    return [by_variable[a] for a in jaxpr.outputs]
+
+
 _operations: OrderedDict[Any, Program] = OrderedDict()
 
 
@@ -295,4 +304,4 @@ def clear() -> None:
 
 set_operation_runner(run_operation)
 set_trace_marker(jaxlib_compat.tracing_marker.enter, jaxlib_compat.tracing_marker.exit)
-set_program_runner(run)
+set_program_runner(run_demanded)
