@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrans.api.compilation import jit
+from functrans.errors import FunctransError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType
 from functrans.numpy.promotion import (
@@ -27,6 +28,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.ops.structural import scalar_literal
 from functrans.trace.builder import state
+from functrans.trace.frames import filter_traceback
 from functrans.trace.tracer import Tracer
 from functrans.xla.jaxlib_compat import ArrayImpl
 
@@ -59,7 +61,10 @@ def inexact_unary(name: str, primitive: Function, summary: str, example: str) ->
             return primitive(x)
         if type(x) is ArrayImpl and state.builder is None:
             return compiled(x)
-        return primitive(promote_one(name, x, inexact=True))
+        try:
+            return primitive(promote_one(name, x, inexact=True))
+        except FunctransError as error:
+            raise filter_traceback(error) from None
 
     compiled = jit(function)
     return _named(function, name, summary, example)
@@ -73,7 +78,10 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
             return primitive(x)
         if type(x) is ArrayImpl and state.builder is None:
             return compiled(x)
-        return primitive(promote_one(name, x))
+        try:
+            return primitive(promote_one(name, x))
+        except FunctransError as error:
+            raise filter_traceback(error) from None
 
     compiled = jit(function)
     return _named(function, name, summary, example)
@@ -122,6 +130,12 @@ def binary(
                 return primitive(x, y)
         elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
             return compiled(x, y)
+        try:
+            return general(x, y)
+        except FunctransError as error:
+            raise filter_traceback(error) from None
+
+    def general(x: Any, y: Any) -> Any:
         x, y = promote_operands(name, x, y, inexact=inexact, numeric=numeric)
         if of_bools is not None or of_complex is not None:
             dtype = operand_type(name, y if isinstance(x, int | float | complex) else x).dtype

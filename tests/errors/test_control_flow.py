@@ -128,7 +128,7 @@ def test_a_while_carry_of_another_tree_shows_both() -> None:
     def loop(x: Any) -> Any:
         return lax.while_loop(lambda c: c[0] < 10, lambda c: c[0], (x, x))  # blame
 
-    refusal(TypeError, lambda: ft.jit(loop)(scalar)).says("while_loop", "body", ("tree", "structure", "tuple"))
+    refusal(TypeError, lambda: ft.jit(loop)(scalar)).says("while_loop", ("body", "lambda"), ("tree", "structure", "tuple"))
 
 
 def test_a_while_condition_that_is_no_boolean_shows_its_type() -> None:
