@@ -271,6 +271,7 @@ def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[s
     return tuple(dict.fromkeys([*nums, *sorted(extra_nums)])), tuple(dict.fromkeys([*names, *sorted(extra_names)]))
 
 
+@api_boundary
 def jit(
     fun: Callable[..., Any] | None = None,
     *,
@@ -347,6 +348,7 @@ def compiled_function(settings: JitSettings) -> Any:
     return jitted
 
 
+@api_boundary
 def make_jaxpr(
     fun: Callable[..., Any],
     static_argnums: int | Sequence[int] = (),

@@ -74,6 +74,7 @@ def check_callable(fun: Any, what: str) -> None:
 # -- grad --------------------------------------------------------------------------------------------------------------
 
 
+@api_boundary
 def grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -112,6 +113,7 @@ def grad(
     return gradient
 
 
+@api_boundary
 def value_and_grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -150,7 +152,7 @@ def _value_and_gradient(
     """(args, kwargs) -> (value, gradient); ``_name`` is the function the user called."""
     check_callable(fun, _name)
     single = isinstance(argnums, int)
-    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted = argument_numbers(argnums, _name)
 
     def evaluate(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         indices = check_argnums(wanted, args, _name, fun)
@@ -212,6 +214,17 @@ def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]
         filled = [next(slopes) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in types]
         results = [*results[: len(jaxpr.outputs)], *filled]
     return results
+
+
+def argument_numbers(argnums: Any, what: str) -> tuple[int, ...]:
+    """argnums as a tuple; raises TypeError when it is neither an int nor a sequence of ints."""
+    if isinstance(argnums, int):
+        return (argnums,)
+    if not isinstance(argnums, Sequence) or not all(hasattr(i, "__index__") for i in argnums):
+        raise FunctransTypeError(
+            f"argnums of {what} must be an int or a sequence of ints, got {describe(argnums)} at {here()}"
+        )
+    return tuple(int(i) for i in argnums)
 
 
 def check_argnums(wanted: tuple[int, ...], args: Sequence[Any], what: str, fun: Any) -> tuple[int, ...]:

@@ -8,10 +8,9 @@ compile for ever.
 
 from __future__ import annotations
 
-import functools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,27 +21,14 @@ from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
 from functrans.optimise.segments import literals_to_inputs
 from functrans.trace.builder import Builder, Tracer, state
-from functrans.trace.frames import filter_traceback, here
+from functrans.trace.frames import api_boundary as api_boundary
+from functrans.trace.frames import here
 from functrans.xla import execute, jaxlib_compat
 
-F = TypeVar("F", bound=Callable[..., Any])
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
 tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
 tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
 _CAPACITY = 512
-
-
-def api_boundary(function: F) -> F:
-    """Tracebacks of errors that leave this function show the user's frames and at most two of functrans'."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            raise filter_traceback(error) from error.__cause__
-
-    return wrapper  # type: ignore[return-value]
 
 
 class Staged(NamedTuple):
@@ -123,9 +109,17 @@ class _Family:
 _families: OrderedDict[Any, _Family] = OrderedDict()
 
 
+def _places(equations: Sequence[Equation]) -> Any:
+    """Where the first and the last equation were written: programs of other functions keep their own lines for errors."""
+    if not equations:
+        return None
+    first, last = equations[0].where, equations[-1].where
+    return (first and (id(first[0]), first[1]), last and (id(last[0]), last[1]))
+
+
 def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
     """The jaxpr of what was traced, the very object of an earlier equal trace if there was one, and its leading inputs."""
-    key = (builder.key(outputs), jaxlib_compat.trace_context())
+    key = (builder.key(outputs), _places(builder.equations), jaxlib_compat.trace_context())
     family = _families.get(key)
     if family is None:
         if len(_families) >= _CAPACITY:

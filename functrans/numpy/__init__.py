@@ -5,6 +5,7 @@ Importing this module gives tracers the operators and methods of an array.
 
 from functrans.numpy import linalg
 from functrans.numpy.arithmetic import (
+    abs,
     absolute,
     add,
     angle,
@@ -295,6 +296,8 @@ from functrans.numpy.selection import (
     compress,
     extract,
     flatnonzero,
+    fmax,
+    fmin,
     nan_to_num,
     nonzero,
     piecewise,
@@ -332,7 +335,7 @@ from functrans.numpy.shapes import (
 )
 
 __all__ = [
-    "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any", "append", "arange",
+    "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any", "append", "arange",
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argwhere",
     "around", "array", "array_equal", "array_equiv", "array_split", "asarray", "asin", "asinh", "astype", "atan",
     "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "average", "bfloat16", "bitwise_and", "bitwise_count",
@@ -344,12 +347,12 @@ __all__ = [
     "double", "dsplit", "dstack", "dtype", "e", "ediff1d", "einsum", "empty", "empty_like", "equal", "euler_gamma",
     "exp", "exp2", "expand_dims", "expm1", "extract", "eye", "fabs", "finfo", "fix", "flatnonzero", "flip", "fliplr",
     "flipud", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "float_", "float_power", "floating",
-    "floor", "floor_divide", "fmod", "fromfunction", "full", "full_like", "generic", "geomspace", "gradient",
-    "greater", "greater_equal", "heaviside", "hsplit", "hstack", "hypot", "identity", "iinfo", "imag", "indices",
-    "inexact", "inf", "inner", "insert", "int16", "int32", "int64", "int8", "int_", "integer", "interp", "invert",
-    "isclose", "iscomplex", "iscomplexobj", "isdtype", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal",
-    "isrealobj", "isscalar", "issubdtype", "iterable", "ix_", "kron", "left_shift", "less", "less_equal", "linalg",
-    "linspace", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
+    "floor", "floor_divide", "fmax", "fmin", "fmod", "fromfunction", "full", "full_like", "generic", "geomspace",
+    "gradient", "greater", "greater_equal", "heaviside", "hsplit", "hstack", "hypot", "identity", "iinfo", "imag",
+    "indices", "inexact", "inf", "inner", "insert", "int16", "int32", "int64", "int8", "int_", "integer", "interp",
+    "invert", "isclose", "iscomplex", "iscomplexobj", "isdtype", "isfinite", "isinf", "isnan", "isneginf", "isposinf",
+    "isreal", "isrealobj", "isscalar", "issubdtype", "iterable", "ix_", "kron", "left_shift", "less", "less_equal",
+    "linalg", "linspace", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
     "logical_or", "logical_xor", "logspace", "matmul", "matrix_transpose", "matvec", "max", "maximum", "mean",
     "meshgrid", "min", "minimum", "mod", "modf", "moveaxis", "multiply", "nan", "nan_to_num", "nanargmax",
     "nanargmin", "nanmax", "nanmean", "nanmin", "nanprod", "nanstd", "nansum", "nanvar", "ndarray", "ndim",

@@ -107,6 +107,9 @@ def absolute(x: ArrayLike, /) -> Array:
     return to_array(x) if dtype == BOOL or dtype in UNSIGNED else lax.abs(promote_one("absolute", x))
 
 
+abs = absolute
+
+
 def fabs(x: ArrayLike, /) -> Array:
     """The absolute value of real x as a floating array; TypeError for complex x."""
     x, dtype = checked("fabs", x)

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans import lax
+from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.arithmetic import conjugate, multiply, subtract
 from functrans.numpy.creation import asarray
+from functrans.numpy.families import concrete_arrays
 from functrans.numpy.promotion import (
     Array,
     ArrayLike,
@@ -63,6 +65,8 @@ def dot(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_
     >>> fnp.dot(fnp.array([1., 2.]), fnp.array([3., 4.]))
     Array(11., dtype=float32)
     """
+    if precision is None and preferred_element_type is None and concrete_arrays(a, b):
+        return _compiled_dot(a, b)
     x, y = _pair("dot", a, b)
     if not x.ndim or not y.ndim:
         result = multiply(x, y)
@@ -70,6 +74,9 @@ def dot(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_
     axis = max(0, y.ndim - 2)
     _refuse_sizes("dot", x, y, x.ndim - 1, axis)
     return contract("dot", x, y, (((x.ndim - 1,), (axis,)), ((), ())), precision, preferred_element_type)
+
+
+_compiled_dot = jit(dot)
 
 
 def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
@@ -85,6 +92,8 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
         if ta.dtype == tb.dtype and len(ta.shape) == len(tb.shape) == 2 and not ta.weak_type and ta.shape[1] == tb.shape[0]:
             if preferred_element_type is None:
                 return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision)
+    elif precision is None and preferred_element_type is None and concrete_arrays(a, b):
+        return _compiled_matmul(a, b)
     x, y = _pair("matmul", a, b)
     if not x.ndim or not y.ndim:
         raise FunctransTypeError(f"matmul: scalars have no axis to contract (shapes {tuple(x.shape)} and {tuple(y.shape)}); use *")
@@ -125,6 +134,9 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
     order += [rank + 1] if operand_type("matmul", b).ndim > 1 else []
     wanted = sorted(order)
     return result if order == wanted else lax.transpose(result, [order.index(i) for i in wanted])
+
+
+_compiled_matmul = jit(matmul)
 
 
 def _without(x: Any, axes: list[int]) -> Any:

@@ -10,11 +10,13 @@ import numpy as np
 from jax.dtypes import finfo
 
 from functrans import lax
+from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
-from functrans.numpy.comparison import isnan, truth
+from functrans.numpy.comparison import greater, isnan, less, logical_or, truth
 from functrans.numpy.creation import asarray
+from functrans.numpy.families import concrete_arrays
 from functrans.numpy.indexing import normalized
 from functrans.numpy.promotion import (
     COMPLEX,
@@ -58,6 +60,8 @@ def where(
         raise FunctransValueError("where: both x and y are needed, or neither (for the positions where the condition holds)")
     if size is not None or fill_value is not None:
         raise FunctransValueError("where: size and fill_value go with the condition alone, for the positions where it holds")
+    if concrete_arrays(condition, x, y):
+        return _compiled_where(condition, x, y)
     which = truth("where", condition)
     x, y = as_operand("where", x), as_operand("where", y)
     dtype, weak = common_dtype("where", x, y)
@@ -68,6 +72,9 @@ def where(
     if which.shape != shape and which.shape != ():
         which = broadcast(which, shape)
     return lax.select(which, on_true, on_false)
+
+
+_compiled_where = jit(where)
 
 
 def _alternative(x: Any, dtype: np.dtype[Any], weak: bool, shape: tuple[int, ...]) -> Any:
@@ -128,6 +135,21 @@ def clip(arr: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None 
     if max is not None:
         result = minimum(max, result)
     return result if type(result) is Tracer else asarray(result)
+
+
+def fmax(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """The larger of x1 and x2, the other one where one is NaN.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.fmax(1., fnp.nan)
+    Array(1., dtype=float32, weak_type=True)
+    """
+    return where(logical_or(greater(x1, x2), isnan(x2)), x1, x2)
+
+
+def fmin(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+    """The smaller of x1 and x2, the other one where one is NaN."""
+    return where(logical_or(less(x1, x2), isnan(x2)), x1, x2)
 
 
 def nan_to_num(
@@ -338,6 +360,6 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: N
 
 
 __all__ = [
-    "argwhere", "choose", "clip", "compress", "extract", "flatnonzero", "nan_to_num", "nonzero", "piecewise", "select",
+    "argwhere", "choose", "clip", "compress", "extract", "flatnonzero", "fmax", "fmin", "nan_to_num", "nonzero", "piecewise", "select",
     "take", "take_along_axis", "where",
 ]  # fmt: skip

@@ -71,9 +71,9 @@ class DotGeneral(Primitive):
         x_shape, y_shape = [x.shape[a] for a in x_free], [y.shape[a] for a in y_free]
         left = np.transpose(x, (*self.lhs_batch, *x_free, *self.lhs_contracting))
         right = np.transpose(y, (*self.rhs_batch, *self.rhs_contracting, *y_free))
-        left = left.reshape(*batch, int(np.prod(x_shape)), count)
-        right = right.reshape(*batch, count, int(np.prod(y_shape)))
-        return np.matmul(left, right).reshape(*batch, *x_shape, *y_shape).astype(self.preferred_element_type)
+        left = left.reshape((*batch, int(np.prod(x_shape)), count))
+        right = right.reshape((*batch, count, int(np.prod(y_shape))))
+        return np.matmul(left, right).reshape((*batch, *x_shape, *y_shape)).astype(self.preferred_element_type)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents

@@ -78,7 +78,8 @@ def test_a_function_that_is_no_function_is_refused() -> None:
 
 
 def test_an_argument_that_is_no_array_names_its_class_and_place() -> None:
-    refusal(TypeError, lambda: ft.grad(lambda x, y: x)(scalar, "text")).says("str", ("text", "argument"))
+    refusal(TypeError, lambda: ft.grad(lambda x: x)("text")).says("str", ("text", "argument"))
+    refusal(TypeError, lambda: ft.jvp(lambda x: x, (scalar, [None, "text"]), (scalar, [None, 1.0]))).says("str")
 
 
 # jvp and linearize.
@@ -86,7 +87,7 @@ def test_an_argument_that_is_no_array_names_its_class_and_place() -> None:
 
 def test_jvp_with_another_number_of_tangents_names_both_numbers() -> None:
     refusal((TypeError, ValueError), lambda: ft.jvp(lambda x, y: x * y, (vector, vector), (vector,))).says(
-        "jvp", "tangent", "primal", "2", "1"
+        "jvp", "tangent", "primal", ("2", "(*, *)"), ("1", "(*,)")
     )
 
 
