@@ -54,6 +54,12 @@ class _CustomFunction:
                     f"{sorted(bound.kwargs)}, which a derivative rule cannot receive, at {here()}"
                 )
             args = bound.args
+        for i in self.nondiff_argnums:
+            if not -len(args) <= i < len(args):
+                raise FunctransValueError(
+                    f"nondiff_argnums={self.nondiff_argnums} of {type(self).__name__} function {function_name(self.fun)} names "
+                    f"argument {i}, and the function has {len(args)} argument(s), at {here()}"
+                )
         static = {i % len(args) for i in self.nondiff_argnums} if args else set()
         return args, [args[i] for i in sorted(static)], [x for i, x in enumerate(args) if i not in static]
 

@@ -15,6 +15,7 @@ from functrans.api.staging import (
     api_boundary,
     apply,
     argument_type,
+    as_values,
     stage,
     tree_flatten,
     tree_structure,
@@ -42,7 +43,7 @@ from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose, transpose_jaxpr
-from functrans.xla import execute
+from functrans.xla import execute, jaxlib_compat
 
 _REMEDY = ""
 
@@ -74,6 +75,7 @@ def check_callable(fun: Any, what: str) -> None:
 # -- grad --------------------------------------------------------------------------------------------------------------
 
 
+@api_boundary
 def grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -112,6 +114,7 @@ def grad(
     return gradient
 
 
+@api_boundary
 def value_and_grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -150,14 +153,13 @@ def _value_and_gradient(
     """(args, kwargs) -> (value, gradient); ``_name`` is the function the user called."""
     check_callable(fun, _name)
     single = isinstance(argnums, int)
-    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted = argument_numbers(argnums, _name)
 
     def evaluate(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         indices = check_argnums(wanted, args, _name, fun)
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
         types = [check_input(x, chosen, _name, holomorphic, allow_int) for x in leaves]
-        aux: list[Any] = []
 
         def flat_fun(*inputs: Any) -> Any:
             new = tree_unflatten(tree, inputs)
@@ -172,15 +174,14 @@ def _value_and_gradient(
                     f"with has_aux=True the function given to {_name} must return a pair (value, auxiliary), it returned "
                     f"{describe(result)} at {here()}"
                 )
-            aux.append(result)
-            return check_scalar(result[0], _name, holomorphic), result[1]
+            return check_scalar(result[0], _name, holomorphic), hold_objects(result[1])
 
         staged = stage(flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order())
         results = _gradients(staged, leaves, types)
         count = len(staged.jaxpr.outputs)
         gradients = tree_unflatten(tree, [*results[count:]])
         value = tree_unflatten(staged.out_tree, results[:count])
-        return value, gradients
+        return release_objects(value) if has_aux else value, gradients
 
     return evaluate
 
@@ -212,6 +213,17 @@ def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]
         filled = [next(slopes) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in types]
         results = [*results[: len(jaxpr.outputs)], *filled]
     return results
+
+
+def argument_numbers(argnums: Any, what: str) -> tuple[int, ...]:
+    """argnums as a tuple; raises TypeError when it is neither an int nor a sequence of ints."""
+    if isinstance(argnums, int):
+        return (argnums,)
+    if not isinstance(argnums, Sequence) or not all(hasattr(i, "__index__") for i in argnums):
+        raise FunctransTypeError(
+            f"argnums of {what} must be an int or a sequence of ints, got {describe(argnums)} at {here()}"
+        )
+    return tuple(int(i) for i in argnums)
 
 
 def check_argnums(wanted: tuple[int, ...], args: Sequence[Any], what: str, fun: Any) -> tuple[int, ...]:
@@ -284,6 +296,39 @@ def check_scalar(result: Any, what: str, holomorphic: bool) -> Any:
         fix = "Pass holomorphic=True, or return its real part." if kind == "c" else "Convert it to a float."
         raise FunctransTypeError(f"{what} needs a function with a real floating result, got {type_} at {here()}\n{fix}")
     return result
+
+
+@jax.tree_util.register_pytree_node_class
+class _Held:
+    """An auxiliary result that is no array: it passes through a transform untouched."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def tree_flatten(self) -> Any:
+        return (), (id(self.value), self.value)
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, _: Any) -> _Held:
+        return cls(static[1])
+
+
+def hold_objects(aux: Any) -> Any:
+    """The auxiliary result with its leaves that are no arrays set aside in the tree."""
+    return jax.tree_util.tree_map(lambda x: x if _is_arraylike(x) else _Held(x), aux)
+
+
+def release_objects(result: Any) -> Any:
+    """The result with the objects set aside by ``hold_objects`` back in their places."""
+    return jax.tree_util.tree_map(
+        lambda x: x.value if type(x) is _Held else x, result, is_leaf=lambda x: type(x) is _Held
+    )
+
+
+def _is_arraylike(x: Any) -> bool:
+    return type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
 
 
 # -- jvp ---------------------------------------------------------------------------------------------------------------
@@ -502,7 +547,7 @@ class LinearMap:
         if state.builder is None:
             if all(t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype) for t, v in zip(types, program.inputs, strict=True)):
                 return execute.run(program, values, key)
-        return list(run(program, values))
+        return as_values(run(program, values))
 
     def __repr__(self) -> str:
         kind = "linearized function" if self.direction == "forward" else "pullback"
@@ -525,6 +570,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     values = [*captured, *leaves]
     if state.builder is not None:
         outs, program = linearize_replay(jaxpr, values, wrt)
+        outs = as_values(outs)
         linear, residuals, nonzero = program.jaxpr, list(program.residuals), program.nonzero
     else:
         split, extra = _linearized(jaxpr, wrt)
@@ -549,7 +595,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
 
 def as_array(x: Any) -> Any:
     """A residual as an array (arguments may be Python numbers)."""
-    return x if isinstance(x, jax.Array | np.ndarray) else np.asarray(x, type_of(x).dtype)
+    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_of(x), jaxlib_compat.default_device())
 
 
 def _linearized(jaxpr: Jaxpr, wrt: tuple[bool, ...]) -> tuple[LinearizedJaxpr, list[Any]]:

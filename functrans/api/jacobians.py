@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from functrans.api.differentiation import (
+    argument_numbers,
     check_argnums,
     check_callable,
     check_input,
@@ -110,7 +111,7 @@ def _jacobian(
 ) -> Callable[..., Any]:
     check_callable(fun, what)
     single = isinstance(argnums, int)
-    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted = argument_numbers(argnums, what)
     forward = what == "jacfwd"
 
     @functools.wraps(fun)
@@ -190,6 +191,7 @@ def check_output(t: ArrayType, what: str, holomorphic: bool) -> None:
         )
 
 
+@api_boundary
 def jacfwd(
     fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
@@ -208,6 +210,7 @@ def jacfwd(
     return _jacobian(fun, argnums, has_aux, holomorphic, False, "jacfwd")
 
 
+@api_boundary
 def jacrev(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -224,6 +227,7 @@ def jacrev(
     return _jacobian(fun, argnums, has_aux, holomorphic, allow_int, "jacrev")
 
 
+@api_boundary
 def hessian(
     fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
@@ -234,7 +238,7 @@ def hessian(
     12.0
     """
     check_callable(fun, "hessian")
-    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+    return functools.update_wrapper(jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic), fun)
 
 
 def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

@@ -38,6 +38,7 @@ def is_none(x: Any) -> bool:
     return x is None
 
 
+@api_boundary
 def vmap(
     fun: Callable[..., Any],
     in_axes: Any = 0,
@@ -224,7 +225,8 @@ def mapped_size(axes: Sequence[int | None], types: Sequence[ArrayType], tree: An
         if not -t.ndim <= axis < t.ndim:
             name = argument_name(tree, i)
             raise FunctransValueError(
-                f"vmap was asked to map axis {axis} of {name}, which has shape {t.shape} ({t.ndim} axes), at {here()}"
+                f"vmap was asked to map axis {axis} of {name}, which has shape {t.shape} ({t.ndim} axes), at {here()}\n"
+                f"Pass it unmapped with in_axes=None in its place, or give it that axis."
             )
         n = t.shape[axis]
         if n not in sizes:

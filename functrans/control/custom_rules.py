@@ -24,7 +24,7 @@ from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
-from functrans.transform.transpose import transpose, transpose_jaxpr
+from functrans.transform.transpose import check_linear, transpose, transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap
 
 
@@ -131,6 +131,10 @@ class CustomJvp(Primitive):
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
         rule, values, args, wanted = self._tangents(primals, tangents)
+        if "checked linear" not in rule.memo:
+            mask = [False] * (len(values) + len(args)) + [True] * len(wanted)
+            check_linear(rule, mask, f"the jvp rule of {self.name_}")
+            rule.memo["checked linear"] = True
         zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
         none = [None] * (len(values) + len(args))
         outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_rule)

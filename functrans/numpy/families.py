@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrans.api.compilation import jit
+from functrans.errors import FunctransError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType
 from functrans.numpy.promotion import (
@@ -27,6 +28,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.ops.structural import scalar_literal
 from functrans.trace.builder import state
+from functrans.trace.frames import filter_traceback
 from functrans.trace.tracer import Tracer
 from functrans.xla.jaxlib_compat import ArrayImpl
 
@@ -55,11 +57,14 @@ def inexact_unary(name: str, primitive: Function, summary: str, example: str) ->
     """A function whose result is floating or complex: integers are promoted."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer and x.type.dtype in INEXACT:
-            return primitive(x)
-        if type(x) is ArrayImpl and state.builder is None:
-            return compiled(x)
-        return primitive(promote_one(name, x, inexact=True))
+        try:
+            if type(x) is Tracer and x.type.dtype in INEXACT:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
+            return primitive(promote_one(name, x, inexact=True))
+        except FunctransError as error:
+            raise filter_traceback(error) from None
 
     compiled = jit(function)
     return _named(function, name, summary, example)
@@ -69,11 +74,14 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
     """A function of numbers of any dtype that keeps the dtype."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer:
-            return primitive(x)
-        if type(x) is ArrayImpl and state.builder is None:
-            return compiled(x)
-        return primitive(promote_one(name, x))
+        try:
+            if type(x) is Tracer:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
+            return primitive(promote_one(name, x))
+        except FunctransError as error:
+            raise filter_traceback(error) from None
 
     compiled = jit(function)
     return _named(function, name, summary, example)
@@ -115,13 +123,19 @@ def binary(
     direct = direct_dtypes(inexact, of_complex is not None)
 
     def function(x: Any, y: Any, /) -> Any:
-        if type(x) is Tracer:
-            if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
-                return primitive(x, y)
-            if type(y) is float and x.type.dtype.kind == "f":
-                return primitive(x, y)
-        elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
-            return compiled(x, y)
+        try:
+            if type(x) is Tracer:
+                if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
+                    return primitive(x, y)
+                if type(y) is float and x.type.dtype.kind == "f":
+                    return primitive(x, y)
+            elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
+                return compiled(x, y)
+            return general(x, y)
+        except FunctransError as error:
+            raise filter_traceback(error) from None
+
+    def general(x: Any, y: Any) -> Any:
         x, y = promote_operands(name, x, y, inexact=inexact, numeric=numeric)
         if of_bools is not None or of_complex is not None:
             dtype = operand_type(name, y if isinstance(x, int | float | complex) else x).dtype

@@ -153,12 +153,12 @@ def _bound(v: Any) -> int:
     """A bound of a slice as an int; slices decide shapes."""
     try:
         return operator.index(v)
-    except ConcretizationError as error:
+    except ConcretizationError:
         raise FunctransIndexError(
             f"the bounds of a slice decide the shape of the result and must be static, but one is traced ({v.type}). Use "
             "functrans.lax.dynamic_slice(x, starts, sizes) for a window of static size at a traced position, or "
             "functrans.numpy.where with a mask."
-        ) from error
+        ) from None
     except TypeError:
         raise FunctransTypeError(f"the bounds of a slice must be integers or None, got {describe(v)}") from None
 
@@ -166,12 +166,12 @@ def _bound(v: Any) -> int:
 def _parse_mask(mask: Any) -> list[Any]:
     try:
         values = np.asarray(mask)
-    except ConcretizationError as error:
+    except ConcretizationError:
         raise FunctransIndexError(
             f"x[mask] needs the values of the boolean mask, because their number decides the shape of the result, and this "
             f"mask of shape {tuple(mask.shape)} is traced. Use functrans.numpy.where(mask, x, 0) to keep the shape, "
             "x.at[...] with where for updates, or functrans.numpy.nonzero(mask, size=n) outside."
-        ) from error
+        ) from None
     if not values.ndim:
         return [_ScalarBool(bool(values))]
     return [_Mask(at, n, values.shape) for at, n in zip(np.nonzero(values), values.shape, strict=True)]

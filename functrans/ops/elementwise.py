@@ -132,6 +132,8 @@ def align(op: Primitive, *operands: Any) -> list[Any]:
     """Operands of one dtype and shape: Python scalars become literals, rank-0 arrays are broadcast; the rest must agree."""
     types = [type_of(x) for x in operands]
     arrays = [t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)]
+    if not arrays:  # numbers alone: a literal with a dtype of its own decides
+        arrays = [t for x, t in zip(operands, types, strict=True) if type(x) is Literal and not t.weak_type]
     lead = arrays[0] if arrays else types[0]
     shape = next((t.shape for t in types if t.shape), ())
     out: list[Any] = []

@@ -39,7 +39,7 @@ def _next_occurrences(equations: Sequence[Equation]) -> list[int]:
     result = [-1] * len(equations)
     for i in range(len(equations) - 1, -1, -1):
         eqn = equations[i]
-        signature = (eqn.op, eqn.where, eqn.outputs[0].type if eqn.outputs else None)
+        signature = (eqn.op, eqn.where, type(eqn.where), eqn.outputs[0].type if eqn.outputs else None)
         result[i] = upcoming.get(signature, -1)
         upcoming[signature] = i
     return result

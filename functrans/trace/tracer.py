@@ -132,7 +132,8 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
 
 _BRANCH = (
     "Use functrans.lax.cond or functrans.numpy.where to choose, functrans.lax.while_loop to repeat, or mark the argument "
-    "with static_argnums if it is a plain Python value. (Without jit, vmap or a loop around it, un-jitted grad, jvp and "
+    "with static_argnums if it is a plain Python value; combine conditions with & | ~ or functrans.numpy.logical_and, "
+    "logical_or, logical_not. (Without jit, vmap or a loop around it, un-jitted grad, jvp and "
     "vjp do allow Python control flow on values.)"
 )
 _NUMBER = (
@@ -140,7 +141,8 @@ _NUMBER = (
     "argument with static_argnums if it is a plain Python value."
 )
 _INDEX = (
-    "A Python list, range or shape needs a static integer: use functrans.numpy indexing or functrans.lax.dynamic_slice, "
+    "A Python list, range or shape needs a static integer: make the list an array (functrans.numpy.asarray(list)[i]) or "
+    "choose with functrans.lax.switch; use functrans.numpy indexing or functrans.lax.dynamic_slice, "
     "functrans.lax.fori_loop for the loop, or static_argnums for the argument."
 )
 
@@ -206,7 +208,7 @@ def _repr(self: Tracer) -> str:
         value = None
     if value is None:
         return f"Tracer<{self.type}>"
-    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200)
+    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200) if value.ndim else str(value)
     return f"Tracer<{self.type}, value={text}>"
 
 

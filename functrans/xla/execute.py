@@ -133,7 +133,12 @@ class Program:
             call = self._call = self._compile(self.device)
         try:
             return call(*args)  # type: ignore[no-any-return]
-        except FunctransValueError:
+        except ValueError as error:
+            if jax.config.jax_disable_jit and not isinstance(error, FunctransValueError):  # type: ignore[attr-defined]
+                with jax.disable_jit(False):  # it is the user's functions that are not to be jitted; programs run as ever
+                    return call(*args)  # type: ignore[no-any-return]
+            if not isinstance(error, FunctransValueError):
+                raise
             device = jaxlib_compat.placement(args)
             if device == self.device:
                 raise

@@ -13,10 +13,14 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+import functrans as ft
+from functrans import lax
+from functrans.ir.types import type_of
 from functrans.ops import elementwise as ew
 from functrans.ops import indexing, products, reductions, representation, slicing, special, structural
 from functrans.ops.indexing import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.primitive import Primitive
+from functrans.transform.linearize import linearize_jaxpr
 
 bf16 = np.dtype(ml_dtypes.bfloat16)
 f16, f32, f64, c64, c128, i8, i32, i64, u8, u32, boolean = (
@@ -285,7 +289,8 @@ def indexing_rows() -> Iterator[Row]:
     for d, sizes, shape, indices in gathers():
         x = numbers(shape, f32)
         for mode, fill in (("fill", float("nan")), ("fill", 0.5), ("clip", None)):
-            yield Row(indexing.Gather(d, sizes, mode, fill_value=fill), (x, indices), {"second_order": False})
+            flags = {"second_order": False, "derivative": fill == fill}  # differences of NaN are NaN
+            yield Row(indexing.Gather(d, sizes, mode, fill_value=fill), (x, indices), flags)
         inside = np.clip(indices, 0, 1)
         yield Row(indexing.Gather(d, sizes, "promise_in_bounds"), (x, inside), {"second_order": False})
         s = ScatterDimensionNumbers(*d)
@@ -324,7 +329,61 @@ def representation_rows() -> Iterator[Row]:
     yield Row(representation.OPTIMIZATION_BARRIER, (numbers((2, 3), f32), numbers((3,), i32), numbers((), c64)))
 
 
+def held_by(f: Any, *args: Any, **flags: Any) -> Row:
+    """A row for the operation that a function ends with, and that holds the rest of it."""
+    last = ft.make_jaxpr(f)(*args).equations[-1]
+    assert [a.type for a in last.inputs] == [type_of(x) for x in args], last
+    return Row(last.op, args, flags)
+
+
+def control_rows() -> Iterator[Row]:
+    x, y = numbers((3,), f32), numbers((3,), f32, seed=1)
+    m = numbers((3, 3), f32)
+    yield held_by(ft.jit(lambda a, b: (lax.mul(lax.sin(a), b), a, lax.lt(a, b))), x, y)
+
+    def step(carry: Any, element: Any) -> Any:
+        return lax.mul(lax.sin(carry), element), lax.mul(carry, element)
+
+    yield held_by(lambda a, b: lax.scan(step, a, b), np.float32(0.7), y)
+    yield held_by(lambda a, b: lax.scan(step, a, b, reverse=True), x, m)
+    branches = [lambda a, b: lax.mul(lax.sin(a), b), lambda a, b: b, lambda a, b: lax.full((3,), 2.0, f32)]
+    for index in range(3):
+        yield held_by(lambda i, a, b: lax.switch(i, branches, a, b), np.int32(index), x, y)
+
+    def again(state: Any) -> Any:
+        return lax.add(state[0], 1), lax.mul(lax.sin(state[1]), 1.5)
+
+    yield held_by(lambda i, a: lax.while_loop(lambda s: lax.lt(s[0], 3), again, (i, a)), np.int32(1), x, reverse=False)
+
+    @ft.custom_jvp
+    def with_jvp(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(a), b)
+
+    @with_jvp.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        (a, b), (s, t) = primals, tangents
+        return with_jvp(a, b), lax.add(lax.mul(s, lax.mul(lax.cos(a), b)), lax.mul(t, lax.sin(a)))
+
+    yield held_by(with_jvp, x, y)
+
+    @ft.custom_vjp
+    def with_vjp(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(a), b)
+
+    def forward(a: Any, b: Any) -> Any:
+        return with_vjp(a, b), (a, b)
+
+    def backward(residuals: Any, ct: Any) -> Any:
+        a, b = residuals
+        return lax.mul(ct, lax.mul(lax.cos(a), b)), lax.mul(ct, lax.sin(a))
+
+    with_vjp.defvjp(forward, backward)
+    yield held_by(with_vjp, x, y)
+    pullback = linearize_jaxpr(ft.make_jaxpr(with_vjp)(x, y), (True, True)).linear.equations[-1]
+    yield Row(pullback.op, tuple(numbers(a.type.shape, f32, seed=k) for k, a in enumerate(pullback.inputs)))
+
+
 ROWS = [
     *elementwise_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(), *indexing_rows(),
-    *representation_rows(),
+    *representation_rows(), *control_rows(),
 ]  # fmt: skip
