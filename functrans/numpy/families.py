@@ -28,7 +28,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.ops.structural import scalar_literal
 from functrans.trace.builder import state
-from functrans.trace.frames import filter_traceback
+from functrans.trace.frames import filter_traceback, trims_tracebacks
 from functrans.trace.tracer import Tracer
 from functrans.xla.jaxlib_compat import ArrayImpl
 
@@ -50,7 +50,7 @@ def _named(function: Function, name: str, summary: str, example: str) -> Functio
     >>> import functrans.numpy as fnp
     {example.strip()}
     """
-    return function
+    return trims_tracebacks(function)
 
 
 def inexact_unary(name: str, primitive: Function, summary: str, example: str) -> Function:

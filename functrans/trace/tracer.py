@@ -123,7 +123,7 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
         return np.asarray(value_of(x))
     except _NoValue as missing:
         owner = missing.builder
-        remedy = fix or owner.remedy
+        remedy = "\n".join(dict.fromkeys(text for text in (owner.remedy, fix) if text))
         raise error(
             f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
             f"{owner.purpose}, at {describe_place(where())}\n{remedy}"
