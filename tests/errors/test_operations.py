@@ -43,7 +43,7 @@ MISMATCHES: dict[str, tuple[Callable[[Any, Any], Any], Any, Any, tuple[Any, ...]
     "lax_add_shapes": (lax.add, three, np.ones(4, np.float32), ("add", "(3,)", "(4,)")),
     "lax_add_dtypes": (lax.add, three, ints, ("add", "float32", "int32", ("astype", "convert"))),
     "lax_select": (lambda x, y: lax.select(x > 0, x, y), three, np.ones(4, np.float32), ("select", "(3,)", "(4,)")),
-    "lax_clamp": (lambda x, y: lax.clamp(0, x, y), three, three, ("clamp", "int32", "float32")),
+    "lax_clamp": (lambda x, y: lax.clamp(np.zeros(3, np.int32), x, y), three, three, ("clamp", "int32", "float32")),
     "dynamic_slice": (lambda x, y: lax.dynamic_slice(x, (0,), (5,)), three, three, ("dynamic_slice", "5", "3")),
     "dynamic_update_slice": (
         lambda x, y: lax.dynamic_update_slice(x, y, (0,)),
