@@ -152,8 +152,8 @@ def power(x1: ArrayLike, x2: ArrayLike, /) -> Array:
         x1 = promote_one("power", x1, numeric=True)
         if exponent < 0 and operand_type("power", x1).dtype in INTEGERS:
             raise FunctransTypeError(
-                f"power: integers of dtype {operand_type('power', x1).dtype.name} cannot be raised to the negative power "
-                f"{exponent}; convert the base with .astype(float)"
+                f"power: integers of dtype {operand_type('power', x1).dtype.name} cannot be raised to the negative "
+                f"power {exponent}; convert the base with .astype(float)"
             )
         return lax.integer_pow(x1, exponent)
     x1, x2 = as_operand("power", x1), as_operand("power", x2)

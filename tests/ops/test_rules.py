@@ -54,7 +54,9 @@ def test_a_class_checked_elsewhere_is_named_there(name: str) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_rules_agree(row) -> None:
-    dtypes = [np.asarray(x).dtype for x in row.operands] + [v for v in row.op.parameters().values() if isinstance(v, np.dtype)]
+    dtypes = [np.asarray(x).dtype for x in row.operands] + [
+        v for v in row.op.parameters().values() if isinstance(v, np.dtype)
+    ]
     wide = any(d.name in ("float64", "complex128", "int64", "uint64") for d in dtypes)
     with jax.enable_x64(wide):
         check_rules(row.op, *row.operands, **row.flags)
