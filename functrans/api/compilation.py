@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from functrans.api.differentiation import check_callable, function_name
-from functrans.api.staging import api_boundary, argument_type, output, stage, tree_flatten, tree_unflatten
+from functrans.api.staging import api_boundary, argument_type, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
@@ -164,7 +164,7 @@ class JitSettings:
         leaves, tree, static = self.split(args, kwargs)
         callee = self.callee(self.types(leaves), tree, static)
         operands = [*callee.captured, *leaves]
-        outs = replay(callee.jaxpr, operands) if self.inline else bind_all(Call(callee.jaxpr, self.name), operands)
+        outs = as_values(replay(callee.jaxpr, operands)) if self.inline else bind_all(Call(callee.jaxpr, self.name), operands)
         return tree_unflatten(callee.out_tree, outs)
 
     def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:

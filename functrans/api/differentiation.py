@@ -15,6 +15,7 @@ from functrans.api.staging import (
     api_boundary,
     apply,
     argument_type,
+    as_values,
     stage,
     tree_flatten,
     tree_structure,
@@ -42,7 +43,7 @@ from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose, transpose_jaxpr
-from functrans.xla import execute
+from functrans.xla import execute, jaxlib_compat
 
 _REMEDY = ""
 
@@ -159,7 +160,6 @@ def _value_and_gradient(
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
         types = [check_input(x, chosen, _name, holomorphic, allow_int) for x in leaves]
-        aux: list[Any] = []
 
         def flat_fun(*inputs: Any) -> Any:
             new = tree_unflatten(tree, inputs)
@@ -174,8 +174,7 @@ def _value_and_gradient(
                     f"with has_aux=True the function given to {_name} must return a pair (value, auxiliary), it "
                     f"returned {describe(result)} at {here()}"
                 )
-            aux.append(result)
-            return check_scalar(result[0], _name, holomorphic), result[1]
+            return check_scalar(result[0], _name, holomorphic), hold_objects(result[1])
 
         staged = stage(
             flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order()
@@ -184,7 +183,7 @@ def _value_and_gradient(
         count = len(staged.jaxpr.outputs)
         gradients = tree_unflatten(tree, [*results[count:]])
         value = tree_unflatten(staged.out_tree, results[:count])
-        return value, gradients
+        return release_objects(value) if has_aux else value, gradients
 
     return evaluate
 
@@ -301,6 +300,39 @@ def check_scalar(result: Any, what: str, holomorphic: bool) -> Any:
         fix = "Pass holomorphic=True, or return its real part." if kind == "c" else "Convert it to a float."
         raise FunctransTypeError(f"{what} needs a function with a real floating result, got {type_} at {here()}\n{fix}")
     return result
+
+
+@jax.tree_util.register_pytree_node_class
+class _Held:
+    """An auxiliary result that is no array: it passes through a transform untouched."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def tree_flatten(self) -> Any:
+        return (), (id(self.value), self.value)
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, _: Any) -> _Held:
+        return cls(static[1])
+
+
+def hold_objects(aux: Any) -> Any:
+    """The auxiliary result with its leaves that are no arrays set aside in the tree."""
+    return jax.tree_util.tree_map(lambda x: x if _is_arraylike(x) else _Held(x), aux)
+
+
+def release_objects(result: Any) -> Any:
+    """The result with the objects set aside by ``hold_objects`` back in their places."""
+    return jax.tree_util.tree_map(
+        lambda x: x.value if type(x) is _Held else x, result, is_leaf=lambda x: type(x) is _Held
+    )
+
+
+def _is_arraylike(x: Any) -> bool:
+    return type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
 
 
 # -- jvp ---------------------------------------------------------------------------------------------------------------
@@ -539,7 +571,7 @@ class LinearMap:
                 for t, v in zip(types, program.inputs, strict=True)
             ):
                 return execute.run(program, values, key)
-        return list(run(program, values))
+        return as_values(run(program, values))
 
     def __repr__(self) -> str:
         kind = "linearized function" if self.direction == "forward" else "pullback"
@@ -564,6 +596,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     values = [*captured, *leaves]
     if state.builder is not None:
         outs, program = linearize_replay(jaxpr, values, wrt)
+        outs = as_values(outs)
         linear, residuals, nonzero = program.jaxpr, list(program.residuals), program.nonzero
     else:
         split, extra = _linearized(jaxpr, wrt)
@@ -590,7 +623,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
 
 def as_array(x: Any) -> Any:
     """A residual as an array (arguments may be Python numbers)."""
-    return x if isinstance(x, jax.Array | np.ndarray) else np.asarray(x, type_of(x).dtype)
+    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_of(x), jaxlib_compat.default_device())
 
 
 def _linearized(jaxpr: Jaxpr, wrt: tuple[bool, ...]) -> tuple[LinearizedJaxpr, list[Any]]:

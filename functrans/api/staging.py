@@ -19,6 +19,7 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
+from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.segments import literals_to_inputs
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import api_boundary as api_boundary
@@ -176,13 +177,18 @@ def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) ->
     return Jaxpr(inputs, kept_equations, atoms), tuple(kept)
 
 
+def as_values(results: Sequence[Any]) -> list[Any]:
+    """Results for the user: a literal of a program becomes a traced value (or an array, outside of any trace)."""
+    return [broadcast_in_dim(x, ()) if type(x) is Literal else x for x in results]
+
+
 def apply(
     key: Any, jaxpr: Jaxpr, values: Sequence[Any], transformed: Callable[[Jaxpr, list[Any]], Sequence[Any]], name: str
 ) -> list[Any]:
     """Run ``transformed(jaxpr, inputs)``: inline where a trace is open, else as one program remembered under ``key``.
     """
     if state.builder is not None:
-        return list(transformed(jaxpr, list(values)))
+        return as_values(transformed(jaxpr, list(values)))
     memo_key = (key, jaxlib_compat.trace_context())
     program = jaxpr.memo.get(memo_key)
     if program is None:

@@ -26,6 +26,7 @@ class Call(Primitive):
     name_: str = "f"
     multiple = True
     holds_jaxprs = True
+    name = "jit"
 
     def infer(self, *types: ArrayType) -> Any:
         for i, (given, wanted) in enumerate(zip(types, self.jaxpr.in_types, strict=True)):

@@ -91,7 +91,8 @@ def array_type(shape: Shape, dtype: np.dtype[Any], weak_type: bool = False) -> A
 
 _SHORT = {
     "bool": "bool", "bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64",
-    "complex64": "c64", "complex128": "c128", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
+    "complex64": "c64", "complex128": "c128",
+    "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
     "uint4": "u4", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
 }  # fmt: skip
 

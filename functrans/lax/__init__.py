@@ -153,6 +153,8 @@ from functrans.control.loops import scan as scan
 from functrans.control.loops import while_loop as while_loop
 
 # Several names drop the underscore their definitions carry (``abs_`` is ``abs``): this list is what exports them.
+from functrans.trace.frames import guard_namespace
+
 __all__ = [
     "RoundingMethod",
     "convert_element_type",
@@ -291,3 +293,5 @@ __all__ = [
     "scan",
     "while_loop",
 ]
+
+guard_namespace(globals())

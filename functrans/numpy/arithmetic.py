@@ -37,7 +37,8 @@ add = binary(
     of_bools=lax.bitwise_or,
 )  # fmt: skip
 multiply = binary(
-    "multiply", lax.mul, "x * y; for bools, and.", ">>> fnp.multiply(1.5, 2)\n    Array(3., dtype=float32, weak_type=True)",
+    "multiply", lax.mul, "x * y; for bools, and.",
+    ">>> fnp.multiply(1.5, 2)\n    Array(3., dtype=float32, weak_type=True)",
     of_bools=lax.bitwise_and,
 )  # fmt: skip
 subtract = binary(
@@ -176,7 +177,7 @@ def _static_exponent(x: Any) -> int | None:
         return x
     if type(x) is Tracer or isinstance(x, float | complex | bool | np.bool_):
         return None
-    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or getattr(x, "ndim", 0):
+    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or (isinstance(x, np.ndarray | jax.Array) and x.ndim):
         return None
     try:
         return operator.index(x)

@@ -87,8 +87,8 @@ def linspace(
     shape = common_shape("linspace", start.shape, stop.shape)
     intervals = count - 1 if endpoint else count
     if all(isinstance(x, np.ndarray | np.generic | jax.Array) for x in (start, stop)) and type(start) is not Tracer:
-        exact = np.linspace(*(np.asarray(x, np.complex128 if computed in COMPLEX else np.float64) for x in (start, stop)),
-                            count, endpoint=endpoint)  # fmt: skip
+        wide: Any = np.complex128 if computed in COMPLEX else np.float64
+        exact = np.linspace(np.asarray(start, wide), np.asarray(stop, wide), count, endpoint=endpoint)
         result = asarray(exact.astype(computed))
     elif count == 0:
         result = zeros((0, *shape), computed)

@@ -67,8 +67,8 @@ class IndexUpdate:
         return f"IndexUpdate({self.array!r}, {self.key!r})"
 
     def get(
-        self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None, fill_value: Any = None,
-        wrap_negative_indices: bool = True,
+        self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
+        fill_value: Any = None, wrap_negative_indices: bool = True,
     ) -> Array:  # fmt: skip
         """The elements there; mode='fill' gives NaN (or ``fill_value``) for what is out of bounds."""
         return read(

@@ -584,8 +584,8 @@ def _literal_to_array(x: Any) -> Any:
 
 
 def gather(
-    operand: Any, start_indices: Any, dimension_numbers: Any, slice_sizes: Sequence[int], *, unique_indices: bool = False,
-    indices_are_sorted: bool = False, mode: Any = None, fill_value: Any = None,
+    operand: Any, start_indices: Any, dimension_numbers: Any, slice_sizes: Sequence[int], *,
+    unique_indices: bool = False, indices_are_sorted: bool = False, mode: Any = None, fill_value: Any = None,
 ) -> Any:  # fmt: skip
     """The windows of ``operand`` that start at the index vectors along the last axis of ``start_indices``."""
     how = GatherScatterMode.from_any(mode).value

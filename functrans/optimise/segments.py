@@ -39,7 +39,7 @@ def _next_occurrences(equations: Sequence[Equation]) -> list[int]:
     result = [-1] * len(equations)
     for i in range(len(equations) - 1, -1, -1):
         eqn = equations[i]
-        signature = (eqn.op, eqn.where, eqn.outputs[0].type if eqn.outputs else None)
+        signature = (eqn.op, eqn.where, type(eqn.where), eqn.outputs[0].type if eqn.outputs else None)
         result[i] = upcoming.get(signature, -1)
         upcoming[signature] = i
     return result
@@ -175,6 +175,14 @@ def _segment(
         equations, extra = literals_to_inputs(piece, dynamic)
         jaxpr = family.programs[static] = Jaxpr([*free, *extra], equations, kept)
     return Segment(jaxpr, (*free, *numbers), tuple(kept))
+
+
+def with_changing_literals(jaxpr: Jaxpr) -> Segment:
+    """The whole program as one segment: literals seen to change between otherwise equal programs are its inputs."""
+    last_use: dict[Var, int] = {a: len(jaxpr.equations) for a in jaxpr.outputs if type(a) is Var}
+    skeleton, literals, free, kept = _skeleton(jaxpr.equations, last_use, len(jaxpr.equations))
+    _learn(skeleton, literals)
+    return _segment(jaxpr.equations, skeleton, literals, free, kept)
 
 
 def literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tuple[Sequence[Equation], list[Var]]:

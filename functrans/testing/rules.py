@@ -56,7 +56,7 @@ def check_rules(
       batch: check batch.
       wrt: the arrays to differentiate by, counted without literals; by default every floating or complex one.
       reverse: check linearize and transpose (False: the operation has no reverse mode).
-      execute: compile and run the programs that the rules emit too, and not evaluate them with NumPy alone.
+      execute: compile and run what the rules emit, ``lower`` included; False: evaluate it with NumPy alone.
       roundings: the tolerance of values, in units of the dtype's epsilon.
 
     Raises:
@@ -78,7 +78,41 @@ def check_rules(
     if batch and case.arrays:
         for mapped in _subsets(range(len(case.arrays))):
             case.check_batch(mapped)
-    case.check_execution(everything=execute)
+    if execute:
+        check_execution([case])
+
+
+def check_lowering(samples: Sequence[tuple[Primitive, Sequence[Any]]], roundings: float = _ROUNDINGS) -> None:
+    """Check that what ``lower`` writes, compiled and run, gives the values of ``impl``: all samples in one program.
+
+    Compiling takes most of the time of check_rules; a table of many rows pays it once here, with ``execute=False`` there.
+
+    >>> import numpy as np
+    >>> from functrans.ops import elementwise
+    >>> from functrans.testing import check_lowering
+    >>> check_lowering([(elementwise.SIN, [np.float32([1, 2])]), (elementwise.COS, [np.float32(3)])])
+    """
+    cases = [_Case(op, operands, roundings) for op, operands in samples]
+    for case in cases:
+        case.check_values()
+    check_execution(cases)
+
+
+def check_execution(cases: Sequence[_Case]) -> None:
+    """Every program that the cases evaluated with NumPy, compiled as one and run."""
+    runs = [(case, *entry) for case in cases for entry in case.seen.values()]
+    together = Jaxpr(
+        [v for _, jaxpr, _, _ in runs for v in jaxpr.inputs],
+        [eqn for _, jaxpr, _, _ in runs for eqn in jaxpr.equations],
+        [a for _, jaxpr, _, _ in runs for a in jaxpr.outputs],
+    )
+    actual = iter(run(together, [a for _, _, args, _ in runs for a in args]))
+    for case, jaxpr, _, expected in runs:
+        for b, type_ in zip(expected, jaxpr.out_types, strict=True):
+            a = next(actual)
+            if (a.shape, a.dtype) != (type_.shape, type_.dtype):
+                raise AssertionError(f"{case.message('lower')}: it gives {a.dtype}{a.shape}, infer says {type_}")
+            case.close(a, b, "lower")
 
 
 def _subsets(items: Sequence[int]) -> list[tuple[int, ...]]:
@@ -120,21 +154,6 @@ class _Case:
             results = evaluate(jaxpr, args)
         self.seen.setdefault(id(jaxpr), (jaxpr, args, results))
         return results
-
-    def check_execution(self, everything: bool) -> None:
-        """Every program that was run (or that of the operation alone), all compiled as one."""
-        runs = list(self.seen.values()) if everything else [self.seen[id(self.jaxpr)]]
-        together = Jaxpr(
-            [v for jaxpr, _, _ in runs for v in jaxpr.inputs],
-            [eqn for jaxpr, _, _ in runs for eqn in jaxpr.equations],
-            [a for jaxpr, _, _ in runs for a in jaxpr.outputs],
-        )
-        actual = run(together, [a for _, args, _ in runs for a in args])
-        expected = [x for _, _, results in runs for x in results]
-        for a, b, type_ in zip(actual, expected, together.out_types, strict=True):
-            if (a.shape, a.dtype) != (type_.shape, type_.dtype):
-                raise AssertionError(f"{self.message('lower')}: it gives {a.dtype}{a.shape}, infer says {type_}")
-            self.close(a, b, "lower")
 
     def fill(self, arrays: Sequence[Any]) -> list[Any]:
         """The operands with these arrays in the places of arrays."""

@@ -56,6 +56,13 @@ def blame(error: Exception, eqn: Equation) -> None:
         error.add_note(note)
 
 
+class Backward(tuple):  # type: ignore[type-arg]
+    """The place of an operation of the backward pass: that of the forward operation it belongs to, and not equal to it in
+    the signature by which repeated rounds are recognised (optimise.segments)."""
+
+    __slots__ = ()
+
+
 @contextmanager
 def at(place: Where) -> Iterator[None]:
     """Equations emitted inside carry this user line."""

@@ -124,7 +124,7 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
         return np.asarray(value_of(x))
     except _NoValue as missing:
         owner = missing.builder
-        remedy = fix or owner.remedy
+        remedy = "\n".join(dict.fromkeys(text for text in (owner.remedy, fix) if text))
         raise error(
             f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
             f"{owner.purpose}, at {describe_place(where())}\n{remedy}"
@@ -211,7 +211,7 @@ def _repr(self: Tracer) -> str:
         value = None
     if value is None:
         return f"Tracer<{self.type}>"
-    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200)
+    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200) if value.ndim else str(value)
     return f"Tracer<{self.type}, value={text}>"
 
 
@@ -228,8 +228,8 @@ def _block_until_ready(self: Tracer) -> Tracer:
 
 for _name, _method in {
     "__bool__": _bool, "__float__": _float, "__int__": _int, "__complex__": _complex, "__index__": _index,
-    "__array__": _array, "item": _item, "tolist": _tolist, "__format__": _format, "__repr__": _repr, "__hash__": _no_hash,
-    "block_until_ready": _block_until_ready,
+    "__array__": _array, "item": _item, "tolist": _tolist, "__format__": _format, "__repr__": _repr,
+    "__hash__": _no_hash, "block_until_ready": _block_until_ready,
 }.items():  # fmt: skip
     setattr(Tracer, _name, _method)
 

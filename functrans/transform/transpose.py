@@ -20,7 +20,7 @@ from functrans.ops.elementwise import DIV, MUL, add
 from functrans.trace.builder import state
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
-from functrans.trace.replay import blame, emit, trace
+from functrans.trace.replay import Backward, blame, emit, trace
 
 
 def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -60,7 +60,7 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
             cts = [pending.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
-            state.where = eqn.where
+            state.where = None if eqn.where is None else Backward(eqn.where)  # type: ignore[assignment]
             ins = [Linear(a.type) if a in linear else values[a] if type(a) is Var else a for a in eqn.inputs]
             check_rule_is_linear(eqn.op, eqn, ins)
             sent = eqn.op.transpose(cts if eqn.op.multiple else cts[0], *ins)

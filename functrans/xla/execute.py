@@ -18,7 +18,7 @@ import jax
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, Var, all_equations
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.optimise.segments import Segment, cut
+from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
@@ -147,7 +147,12 @@ class Program:
             call = self._call = self._compile(self.device)
         try:
             return call(*args)  # type: ignore[no-any-return]
-        except FunctransValueError:
+        except ValueError as error:
+            if jax.config.jax_disable_jit and not isinstance(error, FunctransValueError):  # type: ignore[attr-defined]
+                with jax.disable_jit(False):  # it is the user's functions that are not to be jitted; programs run as ever
+                    return call(*args)  # type: ignore[no-any-return]
+            if not isinstance(error, FunctransValueError):
+                raise
             device = jaxlib_compat.placement(args)
             if device == self.device:
                 raise
@@ -260,6 +265,15 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], name: str = "program") -> list[Any]:
     return program(jaxpr, name)(*args)
 
 
+def run_demanded(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
+    """Run what a value asked for while tracing needs; numbers in the code that change do not compile it again."""
+    segment = with_changing_literals(jaxpr)
+    values = dict(zip(jaxpr.inputs, args, strict=True))
+    results = run(segment.jaxpr, [values[a] if type(a) is Var else a for a in segment.inputs], "demanded")
+    by_variable = dict(zip(segment.outputs, results, strict=True))
+    return [by_variable[a] for a in jaxpr.outputs]
+
+
 _operations: OrderedDict[Any, Program] = OrderedDict()
 
 
@@ -313,4 +327,4 @@ def clear() -> None:
 
 set_operation_runner(run_operation)
 set_trace_marker(jaxlib_compat.tracing_marker.enter, jaxlib_compat.tracing_marker.exit)
-set_program_runner(run)
+set_program_runner(run_demanded)

@@ -161,7 +161,7 @@ def test_a_pullback_is_called_many_times_and_stored() -> None:
 def test_a_pullback_is_a_pytree_with_its_residuals_as_leaves() -> None:
     _, pullback = square_and_pullback(y0)
     leaves, structure = jax.tree.flatten(pullback)
-    assert leaves and all(isinstance(leaf, jax.Array) for leaf in leaves)
+    assert leaves and all(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
     rebuilt = jax.tree.unflatten(structure, leaves)
     assert_same(rebuilt(y0), pullback(y0))
     again = square_and_pullback(y0 * 2)[1]
