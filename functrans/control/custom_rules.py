@@ -37,6 +37,9 @@ class DeferredRule:
     def __init__(self, make: Callable[[], tuple[Any, list[Any]]]) -> None:
         self.make = make
 
+    def __repr__(self) -> str:
+        return "a rule not traced yet"
+
 
 Rule = Jaxpr | DeferredRule
 
