@@ -24,7 +24,8 @@ from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable
-from functrans.ops.elementwise import add, eq
+from functrans.ops.elementwise import add
+from functrans.ops.logic import eq
 from functrans.ops.slicing import iota, slice_
 from functrans.ops.structural import broadcast_in_dim, convert, full, reshape, transpose
 from functrans.trace.frames import here

@@ -37,7 +37,8 @@ from functrans.control.holding import (
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, live_equations
 from functrans.ir.types import ArrayType, describe, type_of
-from functrans.ops.elementwise import clamp, eq, ne
+from functrans.ops.arithmetic import clamp
+from functrans.ops.logic import eq, ne
 from functrans.ops.structural import convert
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import api_boundary, here

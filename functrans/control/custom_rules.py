@@ -18,7 +18,7 @@ from functrans.control.call import evaluate, jaxpr_axis_names
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable
-from functrans.ops import elementwise as ew
+from functrans.ops import elementwise
 from functrans.ops.structural import full, reduce_sum
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import here
@@ -67,7 +67,7 @@ def batched_rule(rule: Rule, consts: Sequence[Any], size: int, mapped: Sequence[
         results = []
         for i, (x, m) in enumerate(zip(outs, outs_mapped, strict=True)):
             if i in summed:
-                results.append(reduce_sum(x, (0,)) if m else ew.mul(x, float(size)))
+                results.append(reduce_sum(x, (0,)) if m else elementwise.mul(x, float(size)))
             else:
                 results.append(x if m else spread_out(x, size))
         return results

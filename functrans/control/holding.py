@@ -12,7 +12,7 @@ from functrans.control.call import jaxpr_axis_names
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Atom, Jaxpr, Literal, Var, all_equations, subjaxprs
 from functrans.ir.types import ArrayType, array_type
-from functrans.ops.elementwise import SELECT
+from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
 from functrans.trace.builder import bind
 from functrans.trace.primitive import Primitive

@@ -25,7 +25,8 @@ from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe, type_of
-from functrans.ops.elementwise import add, lt
+from functrans.ops.elementwise import add
+from functrans.ops.logic import lt
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.builder import Tracer, bind_all

@@ -19,6 +19,7 @@ import numpy as np
 
 from functrans.ir.program import Equation, Jaxpr, Var, Where, subjaxprs
 
+
 def format_jaxpr(jaxpr: Jaxpr, lines: bool = False) -> str:
     """The program as text.
 

@@ -10,7 +10,9 @@ import jax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import is_differentiable, type_of
 from functrans.ops import structural
-from functrans.ops.elementwise import eq, integer_pow, kind_of, ne, pow_, round_, select
+from functrans.ops.arithmetic import integer_pow, pow_, round_
+from functrans.ops.elementwise import kind_of
+from functrans.ops.logic import eq, ne, select
 
 
 class RoundingMethod(enum.Enum):

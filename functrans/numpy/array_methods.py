@@ -29,7 +29,8 @@ from functrans.numpy.indexing import get_item
 from functrans.numpy.promotion import Array
 from functrans.numpy.protocols import array_function, array_ufunc
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
-from functrans.ops.elementwise import ADD, DIV, EQ, GE, GT, LE, LT, MUL, NE, SUB
+from functrans.ops.elementwise import ADD, DIV, MUL, SUB
+from functrans.ops.logic import EQ, GE, GT, LE, LT, NE
 from functrans.trace.builder import bind
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive

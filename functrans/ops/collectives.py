@@ -13,10 +13,10 @@ import numpy as np
 
 from functrans.errors import FunctransError, FunctransTypeError
 from functrans.ir.types import ArrayType, array_type, describe
-from functrans.ops import elementwise as ew
+from functrans.ops import elementwise, logic
 from functrans.ops.reductions import reduce_max, reduce_min
 from functrans.ops.slicing import iota
-from functrans.ops.structural import broadcast_in_dim, full, reduce_sum, reshape, transpose
+from functrans.ops.structural import broadcast_in_dim, reduce_sum, reshape, transpose
 from functrans.trace.builder import bind, state
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
@@ -76,7 +76,7 @@ class Psum(_Collective):
 
     def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
-        total = reduce_sum(x, (0,)) if mapped[0] else ew.mul(x, size)
+        total = reduce_sum(x, (0,)) if mapped[0] else elementwise.mul(x, size)
         return self.without(name, total), False
 
 
@@ -152,10 +152,10 @@ class ScatterLane(Primitive):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         lane = bind(AxisIndex(self.axis_name))
         positions = iota(np.dtype(np.int32), self.size)
-        chosen = broadcast_in_dim(ew.eq(positions, lane), x.shape, (self.axis,))
+        chosen = broadcast_in_dim(logic.eq(positions, lane), x.shape, (self.axis,))
         kept = tuple(d for d in range(x.ndim) if d != self.axis)
         spread = broadcast_in_dim(cotangent, x.shape, kept)
-        return [ew.select(chosen, spread, full(x.shape, 0, x.dtype))]
+        return [logic.select(chosen, spread, 0)]
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(ScatterLane(self.axis_name, self.size, self.axis + 1), operands[0]), True
@@ -166,8 +166,8 @@ class ScatterLane(Primitive):
             order = [self.axis, *[d for d in range(x.ndim) if d != self.axis]]
             return transpose(x, order), True
         positions = iota(np.dtype(np.int32), size)
-        same = ew.eq(broadcast_in_dim(positions, x.shape, (0,)), broadcast_in_dim(positions, x.shape, (self.axis + 1,)))
-        return reduce_sum(ew.select(same, x, full(x.shape, 0, x.dtype)), (self.axis + 1,)), True
+        same = logic.eq(broadcast_in_dim(positions, x.shape, (0,)), broadcast_in_dim(positions, x.shape, (self.axis + 1,)))
+        return reduce_sum(logic.select(same, x, 0), (self.axis + 1,)), True
 
 
 class AxisIndex(Primitive):

@@ -16,7 +16,8 @@ import numpy as np
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, is_differentiable, type_of
-from functrans.ops.elementwise import add, div, eq, kind_of, mul, select
+from functrans.ops.elementwise import add, div, kind_of, mul
+from functrans.ops.logic import eq, select
 from functrans.ops.structural import Axes, Names, Types, convert, full, iota, reshape, spread, zeros_like
 from functrans.trace.builder import bind
 from functrans.trace.primitive import Primitive, is_linear
@@ -407,8 +408,8 @@ class Scatter(_Scatter):
         numbers = _one_based_numbers(updates.shape, number)
         winners = bind(self, full(x.shape, 0, number), indices, numbers)
         won = eq(numbers, bind(self.gather_back(x, updates), winners, indices))
-        kept = select(eq(winners, full(x.shape, 0, number)), x_t, zeros_like(x))
-        return out, bind(self.with_op(ScatterAdd), kept, indices, select(won, updates_t, zeros_like(updates)))
+        kept = select(eq(winners, 0), x_t, 0.0)
+        return out, bind(self.with_op(ScatterAdd), kept, indices, select(won, updates_t, 0.0))
 
     def transpose(self, cotangent: Any, x: Any, indices: Any, updates: Any) -> Sequence[Any]:
         x_bar = bind(self, cotangent, indices, zeros_like(updates)) if is_linear(x) else None
@@ -455,9 +456,9 @@ class _ScatterExtremum(_Scatter):
         summing = self.with_op(ScatterAdd)
         kept, won = eq(x, out), eq(updates, bind(self.gather_back(x, updates), out, indices))
         count = bind(summing, convert(kept, x.dtype), indices, convert(won, x.dtype))
-        x_t = zeros_like(x) if x_t is None else select(kept, x_t, zeros_like(x))
+        x_t = zeros_like(x) if x_t is None else select(kept, x_t, 0.0)
         if updates_t is not None:
-            x_t = bind(summing, x_t, indices, select(won, updates_t, zeros_like(updates)))
+            x_t = bind(summing, x_t, indices, select(won, updates_t, 0.0))
         return out, div(x_t, count)  # ties share equally
 
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, short_dtype
-from functrans.ops.elementwise import add, div, eq, kind_of, mul
+from functrans.ops.elementwise import add, div, kind_of, mul
+from functrans.ops.logic import eq
 from functrans.ops.slicing import canonical_axis, pad, slice_in_dim
 from functrans.ops.structural import (
     Axes,

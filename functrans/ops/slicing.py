@@ -10,8 +10,9 @@ import numpy as np
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.ops.elementwise import add, kind_of, lt, select, sub
+from functrans.ops.elementwise import add, kind_of, sub
 from functrans.ops.indexing import Gather, GatherDimensionNumbers, Scatter, ScatterDimensionNumbers
+from functrans.ops.logic import lt, select
 from functrans.ops.structural import (
     Axes,
     LinearUnary,

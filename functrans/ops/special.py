@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops.elementwise import Elementwise, exp, mul, neg
+from functrans.ops.elementwise import Elementwise, mul, neg
+from functrans.ops.functions import exp
 from functrans.ops.structural import Names, Types
 from functrans.trace.builder import bind
 

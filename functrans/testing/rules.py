@@ -63,7 +63,7 @@ def check_rules(
       AssertionError: a rule is wrong; the message says which, at which operands, with both results.
 
     >>> import numpy as np
-    >>> from functrans.ops import elementwise
+    >>> from functrans.ops import elementwise, functions
     >>> from functrans.testing import check_rules
     >>> check_rules(elementwise.MUL, np.float32([1, 2, 3]), np.float32([4, 5, 6]))
     """
@@ -88,9 +88,9 @@ def check_lowering(samples: Sequence[tuple[Primitive, Sequence[Any]]], roundings
     Compiling takes most of the time of check_rules; a table of many rows pays it once here, with ``execute=False`` there.
 
     >>> import numpy as np
-    >>> from functrans.ops import elementwise
+    >>> from functrans.ops import elementwise, functions
     >>> from functrans.testing import check_lowering
-    >>> check_lowering([(elementwise.SIN, [np.float32([1, 2])]), (elementwise.COS, [np.float32(3)])])
+    >>> check_lowering([(functions.SIN, [np.float32([1, 2])]), (functions.COS, [np.float32(3)])])
     """
     cases = [_Case(op, operands, roundings) for op, operands in samples]
     for case in cases:

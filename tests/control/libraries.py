@@ -12,7 +12,7 @@ import numpy as np
 import functrans
 from functrans.control.conditional import cond, switch
 from functrans.control.loops import fori_loop, map, scan, while_loop
-from functrans.ops import elementwise as ew
+from functrans.ops import elementwise, functions, logic
 from functrans.ops.slicing import dynamic_slice
 from functrans.ops.structural import convert_element_type, full, reduce_sum, reshape, stop_gradient
 
@@ -25,8 +25,8 @@ ours = SimpleNamespace(
     grad=functrans.grad, jvp=functrans.jvp, vjp=functrans.vjp, jit=functrans.jit, vmap=functrans.vmap,
     linearize=functrans.linearize, linear_transpose=functrans.linear_transpose,
     cond=cond, switch=switch, scan=scan, map=map, while_loop=while_loop, fori_loop=fori_loop,
-    add=ew.add, sub=ew.sub, mul=ew.mul, sin=ew.sin, cos=ew.cos, exp=ew.exp, tanh=ew.tanh, neg=ew.neg,
-    lt=ew.lt, gt=ew.gt,
+    add=elementwise.add, sub=elementwise.sub, mul=elementwise.mul, sin=functions.sin, cos=functions.cos, exp=functions.exp, tanh=functions.tanh, neg=elementwise.neg,
+    lt=logic.lt, gt=logic.gt,
     sum=_sum, full=full, convert=convert_element_type, reshape=reshape, stop_gradient=stop_gradient,
     item=lambda x, i: reshape(dynamic_slice(x, [i], [1]), ()),
 )  # fmt: skip

@@ -16,8 +16,20 @@ import numpy as np
 import functrans as ft
 from functrans import lax
 from functrans.ir.types import type_of
-from functrans.ops import elementwise as ew
-from functrans.ops import indexing, products, reductions, representation, slicing, special, structural
+from functrans.ops import (
+    arithmetic,
+    complex_numbers,
+    elementwise,
+    functions,
+    indexing,
+    logic,
+    products,
+    reductions,
+    representation,
+    slicing,
+    special,
+    structural,
+)
 from functrans.ops.indexing import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
@@ -107,69 +119,69 @@ def of_many_types(
 
 def elementwise_rows() -> Iterator[Row]:
     rough = {"derivative": False}  # a step function, or a derivative that is zero by definition
-    for op in (ew.NEG, ew.SIGN, ew.ABS):
-        yield from of_many_types(op, 1, "iufc" if op is not ew.NEG else "ifc")
-    for op in (ew.SQUARE, *[ew.IntegerPow(n) for n in (0, 1, 2, 3, 7)]):
+    for op in (elementwise.NEG, arithmetic.SIGN, arithmetic.ABS):
+        yield from of_many_types(op, 1, "iufc" if op is not elementwise.NEG else "ifc")
+    for op in (arithmetic.SQUARE, *[arithmetic.IntegerPow(n) for n in (0, 1, 2, 3, 7)]):
         yield from of_many_types(op, 1, "iufc")
-    yield from of_many_types(ew.IntegerPow(-2), 1, "fc", 0.5, 2.0)
-    for op in (ew.EXP, ew.EXP2, ew.EXPM1, ew.SIN, ew.COS, ew.TANH, ew.LOGISTIC):
+    yield from of_many_types(arithmetic.IntegerPow(-2), 1, "fc", 0.5, 2.0)
+    for op in (functions.EXP, functions.EXP2, functions.EXPM1, functions.SIN, functions.COS, functions.TANH, functions.LOGISTIC):
         yield from of_many_types(op, 1, "fc")
-    yield from of_many_types(ew.TAN, 1, "fc", -1.2, 1.2)
-    for op in (ew.SINH, ew.COSH, ew.ASINH, ew.ATAN):
+    yield from of_many_types(functions.TAN, 1, "fc", -1.2, 1.2)
+    for op in (functions.SINH, functions.COSH, functions.ASINH, functions.ATAN):
         yield from of_many_types(op, 1, "fc")
-    for op in (ew.ASIN, ew.ACOS, ew.ATANH):
+    for op in (functions.ASIN, functions.ACOS, functions.ATANH):
         yield from of_many_types(op, 1, "fc", -0.9, 0.9)
-    yield from of_many_types(ew.ACOSH, 1, "fc", 1.3, 3.0)
-    for op in (ew.LOG, ew.SQRT, ew.RSQRT):
+    yield from of_many_types(functions.ACOSH, 1, "fc", 1.3, 3.0)
+    for op in (functions.LOG, functions.SQRT, functions.RSQRT):
         yield from of_many_types(op, 1, "fc", 0.3, 3.0)
-    yield from of_many_types(ew.LOG1P, 1, "fc", -0.6, 2.0)
-    yield from of_many_types(ew.CBRT, 1, "f", 0.3, 3.0)
-    for op in (ew.FLOOR, ew.CEIL, ew.Round(False), ew.Round(True)):
+    yield from of_many_types(functions.LOG1P, 1, "fc", -0.6, 2.0)
+    yield from of_many_types(functions.CBRT, 1, "f", 0.3, 3.0)
+    for op in (arithmetic.FLOOR, arithmetic.CEIL, arithmetic.Round(False), arithmetic.Round(True)):
         yield from of_many_types(op, 1, "f")
-    yield Row(ew.Round(False), (np.float32([0.5, 1.5, -2.5]),), rough)
-    yield Row(ew.Round(True), (np.float32([0.5, 1.5, -2.5]),), rough)
-    yield from of_many_types(ew.IS_FINITE, 1, "f")
-    yield Row(ew.IS_FINITE, (np.float32([np.inf, np.nan, 1.0]),))
-    for op in (ew.NOT, ew.POPULATION_COUNT, ew.CLZ):
-        yield from of_many_types(op, 1, "iub" if op is ew.NOT else "iu")
-    for op in (ew.ADD, ew.MUL):
+    yield Row(arithmetic.Round(False), (np.float32([0.5, 1.5, -2.5]),), rough)
+    yield Row(arithmetic.Round(True), (np.float32([0.5, 1.5, -2.5]),), rough)
+    yield from of_many_types(logic.IS_FINITE, 1, "f")
+    yield Row(logic.IS_FINITE, (np.float32([np.inf, np.nan, 1.0]),))
+    for op in (logic.NOT, logic.POPULATION_COUNT, logic.CLZ):
+        yield from of_many_types(op, 1, "iub" if op is logic.NOT else "iu")
+    for op in (elementwise.ADD, elementwise.MUL):
         yield from of_many_types(op, 2, "iufcb")
-    yield from of_many_types(ew.SUB, 2, "iufc")
-    yield from of_many_types(ew.DIV, 2, "fc", 0.5, 2.0)
-    for op in (ew.DIV, ew.REM):
+    yield from of_many_types(elementwise.SUB, 2, "iufc")
+    yield from of_many_types(elementwise.DIV, 2, "fc", 0.5, 2.0)
+    for op in (elementwise.DIV, arithmetic.REM):
         yield Row(op, (np.int32([7, -7, 7, -7]), np.int32([2, 2, -2, -2])))
         yield Row(op, (np.uint8([7, 200]), np.uint8([2, 3])))
-    yield Row(ew.REM, (np.float32([5.3, -5.3, 5.3]), np.float32([2.1, 2.1, -2.1])))
-    yield Row(ew.REM, (np.float64([5.3, -5.3]), np.float64([2.1, 2.1])), {"execute": False})
-    for op in (ew.MAX, ew.MIN):
+    yield Row(arithmetic.REM, (np.float32([5.3, -5.3, 5.3]), np.float32([2.1, 2.1, -2.1])))
+    yield Row(arithmetic.REM, (np.float64([5.3, -5.3]), np.float64([2.1, 2.1])), {"execute": False})
+    for op in (arithmetic.MAX, arithmetic.MIN):
         yield from of_many_types(op, 2, "iufb")
         yield Row(op, (np.float32([1.0, np.nan, 2.0]), np.float32([np.nan, 1.0, 3.0])), rough)
-    yield from of_many_types(ew.POW, 2, "fc", 0.5, 2.0)
-    yield Row(ew.POW, (np.float32([0.0, 2.0]), np.float32([2.0, 0.0])), rough)
-    yield from of_many_types(ew.ATAN2, 2, "f", 0.3, 2.0)
-    yield from (Row(ew.NEXTAFTER, (numbers((3,), d), numbers((3,), d, seed=1)), rough) for d in (f32, f64))
-    for op in (ew.AND, ew.OR, ew.XOR):
+    yield from of_many_types(arithmetic.POW, 2, "fc", 0.5, 2.0)
+    yield Row(arithmetic.POW, (np.float32([0.0, 2.0]), np.float32([2.0, 0.0])), rough)
+    yield from of_many_types(functions.ATAN2, 2, "f", 0.3, 2.0)
+    yield from (Row(arithmetic.NEXTAFTER, (numbers((3,), d), numbers((3,), d, seed=1)), rough) for d in (f32, f64))
+    for op in (logic.AND, logic.OR, logic.XOR):
         yield from of_many_types(op, 2, "iub")
-    for op in (ew.SHIFT_LEFT, ew.SHIFT_RIGHT_ARITHMETIC, ew.SHIFT_RIGHT_LOGICAL):
+    for op in (logic.SHIFT_LEFT, logic.SHIFT_RIGHT_ARITHMETIC, logic.SHIFT_RIGHT_LOGICAL):
         yield Row(op, (np.int32([5, -5, 100]), np.int32([1, 2, 3])))
         yield Row(op, (np.uint8([5, 250, 100]), np.uint8([1, 2, 3])))
-    for op in (ew.EQ, ew.NE, ew.LT, ew.LE, ew.GT, ew.GE):
-        yield from of_many_types(op, 2, "iufb" + ("c" if op in (ew.EQ, ew.NE) else ""))
+    for op in (logic.EQ, logic.NE, logic.LT, logic.LE, logic.GT, logic.GE):
+        yield from of_many_types(op, 2, "iufb" + ("c" if op in (logic.EQ, logic.NE) else ""))
         yield Row(op, (np.float32([1.0, np.nan]), np.float32([1.0, np.nan])))
     for dtype in (f32, f64, c64, bf16, i32, boolean):
         which, yes, no = numbers((2, 3), boolean), numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)
-        yield Row(ew.SELECT, (which, yes, no), {"execute": dtype != f64})
-    yield Row(ew.SELECT, (np.bool_(True), numbers((2, 3), f32), numbers((2, 3), f32, seed=1)))
-    yield Row(ew.SELECT, (np.bool_(False), np.float32(1.5), np.float32(2.5)))
-    yield Row(ew.SELECT, (numbers((0, 2), boolean), numbers((0, 2), f32), numbers((0, 2), f32)), {"execute": False})
+        yield Row(logic.SELECT, (which, yes, no), {"execute": dtype != f64})
+    yield Row(logic.SELECT, (np.bool_(True), numbers((2, 3), f32), numbers((2, 3), f32, seed=1)))
+    yield Row(logic.SELECT, (np.bool_(False), np.float32(1.5), np.float32(2.5)))
+    yield Row(logic.SELECT, (numbers((0, 2), boolean), numbers((0, 2), f32), numbers((0, 2), f32)), {"execute": False})
     x = np.float32([[-1.5, 0.3, 2.5], [0.1, 0.2, 0.9]])
-    yield Row(ew.CLAMP, (x * 0 - 0.7, x, x * 0 + 0.8))
-    yield Row(ew.CLAMP, (-0.7, x, 0.8))
-    yield Row(ew.CLAMP, (0, np.int32([-4, 1, 9]), 5))
-    for op in (ew.REAL, ew.IMAG, ew.CONJ):
+    yield Row(arithmetic.CLAMP, (x * 0 - 0.7, x, x * 0 + 0.8))
+    yield Row(arithmetic.CLAMP, (-0.7, x, 0.8))
+    yield Row(arithmetic.CLAMP, (0, np.int32([-4, 1, 9]), 5))
+    for op in (complex_numbers.REAL, complex_numbers.IMAG, complex_numbers.CONJ):
         yield from of_many_types(op, 1, "c")
     for dtype in (f32, f64):
-        yield Row(ew.MAKE_COMPLEX, (numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)), {"execute": dtype == f32})
+        yield Row(complex_numbers.MAKE_COMPLEX, (numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)), {"execute": dtype == f32})
     for op in (special.ERF, special.ERFC):
         yield from of_many_types(op, 1, "f")
     yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)

@@ -1,0 +1,319 @@
+"""Arithmetic beyond the four operations: remainders, extrema, powers, signs, rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.errors import FunctransTypeError
+from functrans.ir.types import ArrayType, short_dtype
+from functrans.ops.complex_numbers import complex_, conj, real
+from functrans.ops.elementwise import (
+    COMPLEX,
+    MUL,
+    UNIT,
+    UNSIGNED,
+    Elementwise,
+    Stepwise,
+    align,
+    binary,
+    div,
+    kind_of,
+    literal_value,
+    mul,
+    neg,
+    real_dtype,
+    same_type,
+    sub,
+)
+from functrans.ops.functions import log
+from functrans.ops.logic import and_, eq, gt, lt, select
+from functrans.ops.structural import Names, Types, convert, full, scalar_literal
+from functrans.trace.builder import Tracer, bind
+
+
+class Rem(Elementwise):
+    hlo = "remainder"
+    accepts = "iuf"
+    reference = staticmethod(np.fmod)
+
+    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
+        if i == 0:
+            return UNIT
+        quotient = div(x, y)
+        return neg(mul(sign(quotient), floor(abs_(quotient))))
+
+
+class Max(Elementwise):
+    hlo = "maximum"
+    accepts = "iufbc"
+    reference = staticmethod(np.maximum)
+
+    def partial(self, i: int, out: Any, *operands: Any) -> Any:
+        return _share_of_ties(out, operands[i], operands[1 - i])
+
+
+class Min(Elementwise):
+    hlo = "minimum"
+    accepts = "iufbc"
+    reference = staticmethod(np.minimum)
+
+    def partial(self, i: int, out: Any, *operands: Any) -> Any:
+        return _share_of_ties(out, operands[i], operands[1 - i])
+
+
+def _share_of_ties(out: Any, mine: Any, other: Any) -> Any:
+    """1 where the result is mine alone, 1/2 where both operands are equal, 0 elsewhere."""
+    share = select(eq(other, out), scalar_literal(0.5, out.dtype), scalar_literal(1.0, out.dtype))
+    return select(eq(mine, out), share, 0.0)
+
+
+class Pow(Elementwise):
+    """x ** y for a floating or complex x."""
+
+    hlo = "power"
+    accepts = "fc"
+    reference = staticmethod(np.power)
+
+    @staticmethod
+    def fold(x: Any, y: Any) -> Any:
+        value = literal_value(y)
+        return x if value is not None and value == 1 and same_type(x, y) else None
+
+    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
+        if i == 0:
+            exponent = literal_value(y)
+            if exponent is not None:
+                return None if exponent == 0 else mul(exponent, pow_(x, exponent - 1))
+            return select(eq(y, 0.0), 0.0, mul(y, pow_(x, sub(y, 1.0))))
+        if literal_value(x) is not None:
+            x = full(out.shape, literal_value(x), out.dtype)
+        return mul(log(select(eq(x, 0.0), 1.0, x)), out)
+
+
+class IntegerPow(Elementwise):
+    """x ** y for a static integer y."""
+
+    y: int
+
+    @property
+    def exponent(self) -> int:
+        return self.y
+
+    def impl(self, *arrays: Any) -> Any:
+        x = np.asarray(arrays[0])
+        if self.y < 0:
+            return (np.ones((), x.dtype) / x ** np.asarray(-self.y, x.dtype if x.dtype.kind in "iu" else None)).astype(x.dtype)
+        return np.power(x, np.asarray(self.y)).astype(x.dtype)
+
+    def infer(self, *types: ArrayType) -> ArrayType:
+        if self.y < 0 and kind_of(types[0].dtype) in "iu":
+            raise FunctransTypeError(
+                f"integer_pow: integers of dtype {short_dtype(types[0].dtype)} cannot be raised to the negative power {self.y}; "
+                "convert the base to a floating dtype"
+            )
+        return super().infer(*types)
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        return None if self.y == 0 else mul(self.y, integer_pow(x, self.y - 1))
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        type_ = out_types[0]
+        remaining, square, result = abs(self.y), operands[0], None
+        while remaining:
+            if remaining & 1:
+                result = square if result is None else emitter.elementwise("multiply", [result, square], [type_] * 2, type_)
+            remaining >>= 1
+            if remaining:
+                square = emitter.elementwise("multiply", [square, square], [type_] * 2, type_)
+        one = emitter.splat(1, type_)
+        if result is None:
+            return one
+        return result if self.y > 0 else emitter.elementwise("divide", [one, result], [type_] * 2, type_)
+
+
+class Square(Elementwise):
+    reference = staticmethod(np.square)
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        return mul(2.0 if kind_of(x.dtype) in "fc" else 2, x)
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.elementwise("multiply", [operands[0]] * 2, [in_types[0]] * 2, out_types[0])
+
+
+class Abs(Elementwise):
+    hlo = "abs"
+    reference = staticmethod(np.abs)
+
+    def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        return real_dtype(dtype)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        x, t = primals[0], tangents[0]
+        out = abs_(x)
+        if kind_of(x.dtype) == COMPLEX:
+            return out, real(mul(t, conj(sign(x))))
+        return out, mul(t, sign(x))
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        if kind_of(in_types[0].dtype) == UNSIGNED:
+            return operands[0]
+        return super().lower(emitter, operands, in_types, out_types)
+
+
+class Sign(Elementwise):
+    hlo = "sign"
+    reference = staticmethod(np.sign)
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        x, t = primals[0], tangents[0]
+        out = sign(x)
+        if kind_of(x.dtype) != COMPLEX:
+            return out, None
+        # d(z/|z|) = (dz - s Re(conj(s) dz)) / |z|
+        size = abs_(x)
+        safe = select(eq(size, 0.0), 1.0, size)
+        radial = real(mul(t, conj(out)))
+        turn = sub(t, mul(complex_(radial, full(size.shape, 0, size.dtype)), out))
+        return out, div(turn, complex_(safe, full(size.shape, 0, size.dtype)))
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        if kind_of(in_types[0].dtype) == UNSIGNED:
+            zero, one = emitter.splat(0, in_types[0]), emitter.splat(1, in_types[0])
+            boolean = in_types[0].update(dtype=np.dtype(np.bool_), weak_type=False)
+            is_zero = emitter.op(f"stablehlo.compare EQ, {operands[0]}, {zero}, UNSIGNED", [in_types[0]] * 2, boolean)
+            return emitter.select(is_zero, zero, one, boolean, out_types[0])
+        return super().lower(emitter, operands, in_types, out_types)
+
+
+class Clamp(Elementwise):
+    """min(max(x, low), high); operands are (low, x, high) of one shape, or scalar literals as bounds."""
+
+    accepts = "iufb"
+
+    def impl(self, *arrays: Any) -> Any:
+        low, x, high = arrays
+        return np.minimum(np.maximum(x, low), high).astype(np.asarray(x).dtype)
+
+    def partial(self, i: int, out: Any, low: Any, x: Any, high: Any) -> Any:
+        inside = and_(gt(x, low), lt(x, high)) if i == 1 else gt(low, x) if i == 0 else lt(high, x)
+        if i == 0:
+            inside = and_(inside, lt(low, high))
+        return convert(inside, out.dtype)
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.op(f"stablehlo.clamp {', '.join(operands)}", [out_types[0]] * 3, out_types[0])
+
+
+class Floor(Stepwise):
+    hlo = "floor"
+    accepts = "f"
+    reference = staticmethod(np.floor)
+
+
+class Ceil(Stepwise):
+    hlo = "ceil"
+    accepts = "f"
+    reference = staticmethod(np.ceil)
+
+
+class Round(Stepwise):
+    """Round half away from zero (``to_even=False``) or half to even."""
+
+    to_even: bool = False
+    accepts = "f"
+
+    def impl(self, *arrays: Any) -> Any:
+        x = np.asarray(arrays[0])
+        if self.to_even:
+            return np.rint(x)
+        return np.trunc(x) + np.copysign((np.abs(x - np.trunc(x)) >= 0.5), x).astype(x.dtype)
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        name = "round_nearest_even" if self.to_even else "round_nearest_afz"
+        return emitter.elementwise(name, operands, in_types, out_types[0])
+
+
+class NextAfter(Stepwise):
+    accepts = "f"
+    reference = staticmethod(np.nextafter)
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        type_ = emitter.text(out_types[0])
+        return emitter.raw(f"chlo.broadcast_next_after {', '.join(operands)} : ({type_}, {type_}) -> {type_}")
+
+
+REM, MAX, MIN, POW, SQUARE, ABS, SIGN, CLAMP = Rem(), Max(), Min(), Pow(), Square(), Abs(), Sign(), Clamp()
+FLOOR, CEIL, NEXTAFTER = Floor(), Ceil(), NextAfter()
+
+
+def rem(x: Any, y: Any) -> Any:
+    """The remainder with the sign of x."""
+    return binary(REM, x, y)
+
+
+def max_(x: Any, y: Any) -> Any:
+    """The larger of x and y; NaN if either is."""
+    return binary(MAX, x, y)
+
+
+def min_(x: Any, y: Any) -> Any:
+    """The smaller of x and y; NaN if either is."""
+    return binary(MIN, x, y)
+
+
+def pow_(x: Any, y: Any) -> Any:
+    """x ** y."""
+    return binary(POW, x, y)
+
+
+def integer_pow(x: Any, y: int) -> Any:
+    """x ** y for a static integer y."""
+    if y == 1 and type(x) is Tracer:
+        return x
+    if y == 2:
+        return binary(MUL, x, x) if type(x) is Tracer else bind(IntegerPow(2), x)
+    return bind(IntegerPow(int(y)), x)
+
+
+def square(x: Any) -> Any:
+    """square of each element."""
+    return bind(SQUARE, x)
+
+
+def abs_(x: Any) -> Any:
+    """The absolute value."""
+    return bind(ABS, x)
+
+
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; z/|z| for complex numbers."""
+    return bind(SIGN, x)
+
+
+def clamp(low: Any, x: Any, high: Any) -> Any:
+    """min(max(x, low), high)."""
+    return bind(CLAMP, *align(CLAMP, low, x, high))
+
+
+def floor(x: Any) -> Any:
+    """floor of each element."""
+    return bind(FLOOR, x)
+
+
+def ceil(x: Any) -> Any:
+    """ceil of each element."""
+    return bind(CEIL, x)
+
+
+def round_(x: Any, to_even: bool = False) -> Any:
+    """The nearest integer; halves go away from zero, or to even."""
+    return bind(Round(bool(to_even)), x)
+
+
+def nextafter(x: Any, y: Any) -> Any:
+    """nextafter of corresponding elements."""
+    return binary(NEXTAFTER, x, y)
