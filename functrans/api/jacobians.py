@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from functrans.api.differentiation import (
+    argument_numbers,
     check_argnums,
     check_callable,
     check_input,
@@ -110,7 +111,7 @@ def _jacobian(
 ) -> Callable[..., Any]:
     check_callable(fun, what)
     single = isinstance(argnums, int)
-    wanted: tuple[int, ...] = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    wanted = argument_numbers(argnums, what)
     forward = what == "jacfwd"
 
     @functools.wraps(fun)
@@ -152,7 +153,9 @@ def _jacobian(
                 keep = [i for i, nz in enumerate(linear.nonzero) if nz]
                 program = linear.jaxpr
                 program = Jaxpr(
-                    program.inputs, program.equations, [o for o, i in zip(program.outputs, keep, strict=True) if i < first]
+                    program.inputs,
+                    program.equations,
+                    [o for o, i in zip(program.outputs, keep, strict=True) if i < first],
                 )
                 linear = LinearProgram(program, linear.residuals, linear.nonzero)
             linear = LinearProgram(linear.jaxpr, linear.residuals, linear.nonzero[:first])
@@ -190,6 +193,7 @@ def check_output(t: ArrayType, what: str, holomorphic: bool) -> None:
         )
 
 
+@api_boundary
 def jacfwd(
     fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
@@ -198,8 +202,8 @@ def jacfwd(
     Args and errors are those of ``grad``, but that the result of ``fun`` may have any shapes.
 
     Returns:
-      A function whose result has, for each leaf ``[...out]`` of the result and each leaf ``[...in]`` of the argument, a block
-      ``[...out, ...in]``.
+      A function whose result has, for each leaf ``[...out]`` of the result and each leaf ``[...in]`` of the argument, a
+      block ``[...out, ...in]``.
 
     >>> import numpy as np, functrans as ft
     >>> ft.jacfwd(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
@@ -208,6 +212,7 @@ def jacfwd(
     return _jacobian(fun, argnums, has_aux, holomorphic, False, "jacfwd")
 
 
+@api_boundary
 def jacrev(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -215,7 +220,8 @@ def jacrev(
     holomorphic: bool = False,
     allow_int: bool = False,
 ) -> Callable[..., Any]:
-    """The Jacobian of ``fun`` row by row, by reverse mode: cheap for wide Jacobians (few results). As ``jacfwd`` otherwise.
+    """The Jacobian of ``fun`` row by row, by reverse mode: cheap for wide Jacobians (few results). As ``jacfwd``
+    otherwise.
 
     >>> import numpy as np, functrans as ft
     >>> ft.jacrev(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
@@ -224,6 +230,7 @@ def jacrev(
     return _jacobian(fun, argnums, has_aux, holomorphic, allow_int, "jacrev")
 
 
+@api_boundary
 def hessian(
     fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
 ) -> Callable[..., Any]:
@@ -234,7 +241,7 @@ def hessian(
     12.0
     """
     check_callable(fun, "hessian")
-    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+    return functools.update_wrapper(jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic), fun)
 
 
 def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

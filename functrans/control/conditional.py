@@ -40,7 +40,7 @@ from functrans.ir.types import ArrayType, describe, type_of
 from functrans.ops.elementwise import clamp, eq, ne
 from functrans.ops.structural import convert
 from functrans.trace.builder import bind_all
-from functrans.trace.frames import here
+from functrans.trace.frames import api_boundary, here
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
@@ -270,6 +270,7 @@ def _operands(what: str, operands: tuple[Any, ...], operand: Any) -> tuple[Any, 
     return (operand,)
 
 
+@api_boundary
 def cond(
     pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = _NO_OPERAND
 ) -> Any:
@@ -316,6 +317,7 @@ def cond(
     return _switch("cond", index, [("false_fun", false_fun), ("true_fun", true_fun)], operands, first=1)
 
 
+@api_boundary
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = _NO_OPERAND) -> Any:
     """``branches[index](*operands)``, with ``index`` clamped to the branches there are.
 

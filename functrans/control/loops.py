@@ -29,7 +29,7 @@ from functrans.ops.elementwise import add, lt
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.builder import Tracer, bind_all
-from functrans.trace.frames import here
+from functrans.trace.frames import api_boundary, here
 from functrans.transform.vmap import vmap_jaxpr
 
 _SCAN_REMEDY = (
@@ -42,6 +42,7 @@ _SCAN_REMEDY = (
 # -- scan --------------------------------------------------------------------------------------------------------------
 
 
+@api_boundary
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,
@@ -153,7 +154,7 @@ def _check_carry(
         )
         tree, new_tree = tree.children()[-1], new_tree.children()[-1]
     check_same_results(
-        what, "the carry going in", before, tree, f"the carry that {name} returns", leaves, new_tree,
+        what, "the carry going in", before, tree, f"the carry that the body ({name}) returns", leaves, new_tree,
         "the carry must keep its tree, shapes and dtypes from step to step",
     )  # fmt: skip
 
@@ -229,6 +230,7 @@ def _as_row(y: Any) -> Any:
 # -- map ---------------------------------------------------------------------------------------------------------------
 
 
+@api_boundary
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
     """``f`` of each slice along the leading axis of ``xs``, one after the other, stacked.
 
@@ -280,6 +282,7 @@ def _chunks(x: Any, turns: int, size: int) -> Any:
 # -- while_loop and fori_loop ------------------------------------------------------------------------------------------
 
 
+@api_boundary
 def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
     """``while cond_fun(val): val = body_fun(val)``, compiled.
 
@@ -357,6 +360,7 @@ def _check_condition(test: Body, name: str) -> None:
         )
 
 
+@api_boundary
 def fori_loop(
     lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
 ) -> Any:

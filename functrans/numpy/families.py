@@ -1,6 +1,7 @@
 """Makers of the functions of NumPy's elementwise families: one maker a calling convention, one call a function.
 
-The traced common case (operands that need no promotion) is tested first and reaches the primitive directly.
+The traced common case (operands that need no promotion) is tested first and reaches the primitive directly. On concrete
+arrays, outside of any trace, the whole function runs as one compiled program through the C++ dispatcher.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from functrans.api.compilation import jit
+from functrans.errors import FunctransError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType
 from functrans.numpy.promotion import (
@@ -24,9 +27,19 @@ from functrans.numpy.promotion import (
     promote_operands,
 )
 from functrans.ops.structural import scalar_literal
+from functrans.trace.builder import state
+from functrans.trace.frames import filter_traceback, trims_tracebacks
 from functrans.trace.tracer import Tracer
+from functrans.xla.jaxlib_compat import ArrayImpl
 
 Function = Callable[..., Any]
+_BESIDE_ARRAYS = frozenset([ArrayImpl, float])  # a Python int may be too large for the array's dtype: checked in Python
+
+
+def concrete_arrays(*operands: Any) -> bool:
+    """Whether nothing is being traced and the operands are device arrays (or floats): run the function as one program.
+    """
+    return state.builder is None and all([type(x) in _BESIDE_ARRAYS for x in operands])
 
 
 def _named(function: Function, name: str, summary: str, example: str) -> Function:
@@ -38,17 +51,23 @@ def _named(function: Function, name: str, summary: str, example: str) -> Functio
     >>> import functrans.numpy as fnp
     {example.strip()}
     """
-    return function
+    return trims_tracebacks(function)
 
 
 def inexact_unary(name: str, primitive: Function, summary: str, example: str) -> Function:
     """A function whose result is floating or complex: integers are promoted."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer and x.type.dtype in INEXACT:
-            return primitive(x)
-        return primitive(promote_one(name, x, inexact=True))
+        try:
+            if type(x) is Tracer and x.type.dtype in INEXACT:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
+            return primitive(promote_one(name, x, inexact=True))
+        except FunctransError as error:
+            raise filter_traceback(error) from None
 
+    compiled = jit(function)
     return _named(function, name, summary, example)
 
 
@@ -56,10 +75,16 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
     """A function of numbers of any dtype that keeps the dtype."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer:
-            return primitive(x)
-        return primitive(promote_one(name, x))
+        try:
+            if type(x) is Tracer:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
+            return primitive(promote_one(name, x))
+        except FunctransError as error:
+            raise filter_traceback(error) from None
 
+    compiled = jit(function)
     return _named(function, name, summary, example)
 
 
@@ -99,11 +124,19 @@ def binary(
     direct = direct_dtypes(inexact, of_complex is not None)
 
     def function(x: Any, y: Any, /) -> Any:
-        if type(x) is Tracer:
-            if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
-                return primitive(x, y)
-            if type(y) is float and x.type.dtype.kind == "f":
-                return primitive(x, y)
+        try:
+            if type(x) is Tracer:
+                if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
+                    return primitive(x, y)
+                if type(y) is float and x.type.dtype.kind == "f":
+                    return primitive(x, y)
+            elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
+                return compiled(x, y)
+            return general(x, y)
+        except FunctransError as error:
+            raise filter_traceback(error) from None
+
+    def general(x: Any, y: Any) -> Any:
         x, y = promote_operands(name, x, y, inexact=inexact, numeric=numeric)
         if of_bools is not None or of_complex is not None:
             dtype = operand_type(name, y if isinstance(x, int | float | complex) else x).dtype
@@ -113,6 +146,7 @@ def binary(
                 return of_complex(x, y)
         return primitive(x, y)
 
+    compiled = jit(function)
     return _named(function, name, summary, example)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, short_dtype
-from functrans.ops.elementwise import add, div, eq, kind_of, mul, select
+from functrans.ops.elementwise import add, div, eq, kind_of, mul
 from functrans.ops.slicing import canonical_axis, pad, slice_in_dim
 from functrans.ops.structural import (
     Axes,
@@ -23,7 +23,6 @@ from functrans.ops.structural import (
     reduce_sum,
     reshape,
     transpose,
-    zeros_like,
 )
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.primitive import Primitive
@@ -102,9 +101,8 @@ class _Extremum(_Reduction):
         x, t = primals[0], tangents[0]
         out = bind(self, x)
         kept = tuple([a for a in range(x.ndim) if a not in self.axes])
-        where = eq(x, broadcast_in_dim(out, x.shape, kept))
-        chosen = reduce_sum(select(where, t, zeros_like(x)), self.axes)
-        return out, div(chosen, reduce_sum(convert(where, x.dtype), self.axes))  # ties share equally
+        where = convert(eq(x, broadcast_in_dim(out, x.shape, kept)), x.dtype)
+        return out, div(reduce_sum(mul(t, where), self.axes), reduce_sum(where, self.axes))  # ties share equally
 
 
 class ReduceMax(_Extremum):

@@ -5,14 +5,18 @@ A frame belongs to functrans when its file lies in the package. ``where()`` stop
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import traceback
-from types import FrameType, TracebackType
-from typing import Any
+from collections.abc import Callable
+from types import FrameType, FunctionType, TracebackType
+from typing import Any, TypeVar
 
+from functrans.errors import FunctransError
 from functrans.ir.program import Where
 
+F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INTERNAL_LIBRARIES = (os.path.join("site-packages", "jax") + os.sep, os.path.join("site-packages", "jaxlib") + os.sep)
 _internal: dict[str, bool] = {}
@@ -90,7 +94,8 @@ def set_full_tracebacks(on: bool) -> None:
 
 
 def filter_traceback(error: BaseException) -> BaseException:
-    """Drop functrans' own frames from the error's traceback, but for the one that raised it."""
+    """Drop functrans' own frames from the error's traceback, but for the one that raised it; note the user's line."""
+    _note_line(error)
     if show_all_frames():
         return error
     frames: list[tuple[Any, TracebackType]] = []
@@ -106,6 +111,53 @@ def filter_traceback(error: BaseException) -> BaseException:
         head = TracebackType(head, t.tb_frame, t.tb_lasti, t.tb_lineno)
     error.__traceback__ = head
     return error
+
+
+def api_boundary(function: F) -> F:
+    """Tracebacks of errors that leave this function show the user's frames and at most two of functrans'."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raise filter_traceback(error) from error.__cause__
+
+    return wrapper  # type: ignore[return-value]
+
+
+def guard_namespace(namespace: dict[str, Any]) -> None:
+    """Put ``api_boundary`` around the public functions of a module that trim no tracebacks themselves."""
+    for name in namespace["__all__"]:
+        function = namespace[name]
+        if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__") and function not in _guarded:
+            namespace[name] = api_boundary(function)
+
+
+_guarded: set[Any] = set()  # functions that trim tracebacks themselves
+
+
+def trims_tracebacks(function: F) -> F:
+    """Mark a function that trims the tracebacks of its errors itself."""
+    _guarded.add(function)
+    return function
+
+
+def _note_line(error: BaseException) -> None:
+    """A note with the user's innermost line, on errors of functrans that do not name it."""
+    if not isinstance(error, FunctransError):
+        return
+    innermost: TracebackType | None = None
+    tb = error.__traceback__
+    while tb is not None:
+        if not is_internal(tb.tb_frame.f_code.co_filename):
+            innermost = tb
+        tb = tb.tb_next
+    if innermost is None:
+        return
+    place = f"{innermost.tb_frame.f_code.co_filename}:{innermost.tb_lineno}"
+    if place not in str(error) and not any(place in note for note in getattr(error, "__notes__", ())):
+        error.add_note(f"at {describe_place((innermost.tb_frame.f_code, innermost.tb_lasti))}")
 
 
 def format_frames(error: BaseException) -> list[str]:

@@ -1,0 +1,1 @@
+"""What each public name accepts and returns, beside the numbers: arguments, trees, caches, threads, Python values."""

@@ -25,8 +25,11 @@ class Refusal:
     frames: tuple[traceback.FrameSummary, ...]
 
     def says(self, *fragments: str | tuple[str, ...]) -> Refusal:
-        """Every fragment is in the text, or one of them where a tuple gives several wordings; case does not count."""
-        low = self.text.lower()
+        """Every fragment is in the text, or one of them where a tuple gives several wordings; case does not count.
+
+        Types may be spelled as in printed programs: `f32[3]` says `float32` and `(3,)`.
+        """
+        low = (self.text + "\n" + _spelled_out(self.text)).lower()
         for fragment in fragments:
             wordings = (fragment,) if isinstance(fragment, str) else fragment
             assert any(wording.lower() in low for wording in wordings), f"{wordings} not said in:\n{self.text}"
@@ -34,6 +37,17 @@ class Refusal:
 
     def package_frames(self) -> list[traceback.FrameSummary]:
         return [frame for frame in self.frames if os.path.abspath(frame.filename).startswith(PACKAGE)]
+
+
+def _spelled_out(text: str) -> str:
+    """The short types of a text, `f32[2,3]`, as NumPy prints them: `float32 (2, 3)`."""
+    families = {"f": "float", "i": "int", "u": "uint", "c": "complex", "bf": "bfloat", "bool": "bool"}
+
+    def spell(match: re.Match[str]) -> str:
+        sizes = tuple(int(size) for size in match[3].split(",") if size)
+        return f"{families[match[1]]}{match[2]} {sizes}"
+
+    return "\n".join(spell(match) for match in re.finditer(r"\b(bf|bool|f|i|u|c)(\d*)\[([\d,]*)\]", text))
 
 
 def _shown(error: BaseException) -> Iterator[BaseException]:
@@ -84,7 +98,9 @@ def refusal(kind: Kind, action: Callable[[], Any]) -> Refusal:
     blamed = _blamed_lines(caller)
     filename = caller.co_filename
     if blamed:
-        assert _names_line(found.text, filename, blamed), f"none of the lines {sorted(blamed)} is named in:\n{found.text}"
+        assert _names_line(found.text, filename, blamed), (
+            f"none of the lines {sorted(blamed)} is named in:\n{found.text}"
+        )
     else:
         users = [frame for frame in found.frames if not os.path.abspath(frame.filename).startswith(PACKAGE)]
         assert users and users[-1].filename == filename, f"the traceback ends in {users[-1:]}, not in the test"

@@ -13,15 +13,31 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+import functrans as ft
+from functrans import lax
+from functrans.ir.types import type_of
 from functrans.ops import elementwise as ew
 from functrans.ops import indexing, products, reductions, representation, slicing, special, structural
 from functrans.ops.indexing import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.primitive import Primitive
+from functrans.transform.linearize import linearize_jaxpr
 
 bf16 = np.dtype(ml_dtypes.bfloat16)
 f16, f32, f64, c64, c128, i8, i32, i64, u8, u32, boolean = (
     np.dtype(n)
-    for n in ("float16", "float32", "float64", "complex64", "complex128", "int8", "int32", "int64", "uint8", "uint32", "bool")
+    for n in (
+        "float16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+        "int8",
+        "int32",
+        "int64",
+        "uint8",
+        "uint32",
+        "bool",
+    )
 )
 SHAPES = [(), (3,), (2, 3), (2, 1, 3), (0,), (2, 0, 3)]
 
@@ -36,7 +52,10 @@ class Row:
 
     @property
     def name(self) -> str:
-        types = ",".join(f"{np.asarray(x).dtype}{list(np.shape(x))}" if not isinstance(x, float | int) else "literal" for x in self.operands)
+        types = ",".join(
+            f"{np.asarray(x).dtype}{list(np.shape(x))}" if not isinstance(x, float | int) else "literal"
+            for x in self.operands
+        )
         return f"{self.op}({types})".replace(" ", "")
 
 
@@ -49,13 +68,15 @@ def numbers(shape: Sequence[int], dtype: Any, low: float = -2.0, high: float = 2
     if dtype.kind in "iu":
         return random.integers(int(low) if dtype.kind == "i" else 1, int(high) + 3, shape).astype(dtype)
     count = int(np.prod(shape))
-    x = random.permutation(low + (high - low) * (np.arange(count) + 0.37) / max(count, 1)).reshape(shape)
+    x = random.permutation(low + (high - low) * (np.arange(count) + 0.37 + 0.11 * seed) / max(count, 1)).reshape(shape)
     if dtype.kind == "c":
         x = x + 1j * random.permutation(np.linspace(0.3, 0.9, count)).reshape(shape)
     return np.asarray(x).astype(dtype)
 
 
-def of_many_types(op: Primitive, count: int, accepts: str, low: float = -2.0, high: float = 2.0, **flags: Any) -> Iterator[Row]:
+def of_many_types(
+    op: Primitive, count: int, accepts: str, low: float = -2.0, high: float = 2.0, **flags: Any
+) -> Iterator[Row]:
     """An elementwise operation over dtypes, ranks, empty shapes and literals."""
 
     def row(shape: Sequence[int], dtype: Any, **more: Any) -> Row:
@@ -198,11 +219,11 @@ def reduction_rows() -> Iterator[Row]:
         yield Row(kind((0, 2)), (x,))
         yield Row(kind((0,)), (numbers((3,), accepts[0]),))
         yield Row(kind(()), (numbers((3,), accepts[0]),), {"execute": False})
-        yield Row(kind((1,)), (numbers((2, 0), accepts[0]),), {"derivative": kind is reductions.ReduceProd})
+        yield Row(kind((1,)), (numbers((2, 0), accepts[0]),), {"wrt": ()})
     yield Row(reductions.ReduceProd((0,)), (np.float64([2.0, 0.0, 3.0, 0.5, 1.5]),))
     yield Row(reductions.ReduceProd((0,)), (np.float64([[2.0, 0.0], [0.0, 3.0], [0.0, 4.0]]),))
     for kind in (reductions.ReduceMax, reductions.ReduceMin):
-        yield Row(kind((0,)), (np.float32([1.0, np.nan, 2.0]),), {"derivative": False})
+        yield Row(kind((0,)), (np.float32([1.0, np.nan, 2.0]),), {"wrt": ()})
         yield Row(kind((1,)), (np.float32([[1.0, 1.0, 0.5], [2.0, 3.0, 3.0]]),), {"derivative": False})  # ties
     for arg in (reductions.Argmax, reductions.Argmin):
         for dtype in (f32, f64, bf16, i32, u8, boolean):
@@ -285,13 +306,20 @@ def indexing_rows() -> Iterator[Row]:
     for d, sizes, shape, indices in gathers():
         x = numbers(shape, f32)
         for mode, fill in (("fill", float("nan")), ("fill", 0.5), ("clip", None)):
-            yield Row(indexing.Gather(d, sizes, mode, fill_value=fill), (x, indices), {"second_order": False})
+            flags = {"second_order": False, "derivative": fill == fill}  # differences of NaN are NaN
+            yield Row(indexing.Gather(d, sizes, mode, fill_value=fill), (x, indices), flags)
         inside = np.clip(indices, 0, 1)
         yield Row(indexing.Gather(d, sizes, "promise_in_bounds"), (x, inside), {"second_order": False})
         s = ScatterDimensionNumbers(*d)
         windows = indexing.Gather(d, sizes, "clip")
         updates = numbers(windows.impl(x, indices).shape, f32, seed=1)
-        for kind in (indexing.Scatter, indexing.ScatterAdd, indexing.ScatterMul, indexing.ScatterMin, indexing.ScatterMax):
+        for kind in (
+            indexing.Scatter,
+            indexing.ScatterAdd,
+            indexing.ScatterMul,
+            indexing.ScatterMin,
+            indexing.ScatterMax,
+        ):
             many = kind is indexing.ScatterMul and indices.size > len(d.start_index_map)
             for mode in ("fill", "clip"):
                 # scatter_mul is differentiable by its updates only where indices are unique, which vmap cannot see
@@ -319,12 +347,66 @@ def representation_rows() -> Iterator[Row]:
     yield Row(representation.BitcastConvertType(u8), (numbers((3,), f32),))
     yield Row(representation.BitcastConvertType(f32), (np.uint8([[1, 2, 3, 64]]),), {"derivative": False})
     for dtype in (f32, f64, bf16):
-        yield Row(representation.ReducePrecision(5, 3), (numbers((5,), dtype),), {"derivative": False})
-        yield Row(representation.ReducePrecision(8, 5), (numbers((2, 3), dtype),), {"derivative": False})
+        yield Row(representation.ReducePrecision(5, 3), (numbers((5,), dtype),), {"wrt": ()})  # rounding is not linear
+        yield Row(representation.ReducePrecision(8, 5), (numbers((2, 3), dtype),), {"wrt": ()})
     yield Row(representation.OPTIMIZATION_BARRIER, (numbers((2, 3), f32), numbers((3,), i32), numbers((), c64)))
+
+
+def held_by(f: Any, *args: Any, **flags: Any) -> Row:
+    """A row for the operation that a function ends with, and that holds the rest of it."""
+    last = ft.make_jaxpr(f)(*args).equations[-1]
+    assert [a.type for a in last.inputs] == [type_of(x) for x in args], last
+    return Row(last.op, args, flags)
+
+
+def control_rows() -> Iterator[Row]:
+    x, y = numbers((3,), f32), numbers((3,), f32, seed=1)
+    m = numbers((3, 3), f32)
+    yield held_by(ft.jit(lambda a, b: (lax.mul(lax.sin(a), b), a, lax.lt(a, b))), x, y)
+
+    def step(carry: Any, element: Any) -> Any:
+        return lax.mul(lax.sin(carry), element), lax.mul(carry, element)
+
+    yield held_by(lambda a, b: lax.scan(step, a, b), np.float32(0.7), y)
+    yield held_by(lambda a, b: lax.scan(step, a, b, reverse=True), x, m)
+    branches = [lambda a, b: lax.mul(lax.sin(a), b), lambda a, b: b, lambda a, b: lax.full((3,), 2.0, f32)]
+    for index in range(3):
+        yield held_by(lambda i, a, b: lax.switch(i, branches, a, b), np.int32(index), x, y)
+
+    def again(state: Any) -> Any:
+        return lax.add(state[0], 1), lax.mul(lax.sin(state[1]), 1.5)
+
+    yield held_by(lambda i, a: lax.while_loop(lambda s: lax.lt(s[0], 3), again, (i, a)), np.int32(1), x, reverse=False)
+
+    @ft.custom_jvp
+    def with_jvp(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(a), b)
+
+    @with_jvp.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        (a, b), (s, t) = primals, tangents
+        return with_jvp(a, b), lax.add(lax.mul(s, lax.mul(lax.cos(a), b)), lax.mul(t, lax.sin(a)))
+
+    yield held_by(with_jvp, x, y)
+
+    @ft.custom_vjp
+    def with_vjp(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(a), b)
+
+    def forward(a: Any, b: Any) -> Any:
+        return with_vjp(a, b), (a, b)
+
+    def backward(residuals: Any, ct: Any) -> Any:
+        a, b = residuals
+        return lax.mul(ct, lax.mul(lax.cos(a), b)), lax.mul(ct, lax.sin(a))
+
+    with_vjp.defvjp(forward, backward)
+    yield held_by(with_vjp, x, y)
+    pullback = linearize_jaxpr(ft.make_jaxpr(with_vjp)(x, y), (True, True)).linear.equations[-1]
+    yield Row(pullback.op, tuple(numbers(a.type.shape, f32, seed=k) for k, a in enumerate(pullback.inputs)))
 
 
 ROWS = [
     *elementwise_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(), *indexing_rows(),
-    *representation_rows(),
+    *representation_rows(), *control_rows(),
 ]  # fmt: skip

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import functrans
-from functrans.testing import check_rules
+from functrans.testing import check_lowering, check_rules
 from functrans.trace.primitive import Primitive
-from tests.ops.samples import ROWS
+from tests.ops.samples import ROWS, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,9 +52,28 @@ def test_a_class_checked_elsewhere_is_named_there(name: str) -> None:
     assert name in (ROOT / ELSEWHERE[name]).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_rules_agree(row) -> None:
+def needs_x64(row: Row) -> bool:
     dtypes = [np.asarray(x).dtype for x in row.operands] + [v for v in row.op.parameters().values() if isinstance(v, np.dtype)]
-    wide = any(d.name in ("float64", "complex128", "int64", "uint64") for d in dtypes)
-    with jax.enable_x64(wide):
+    return any(d.name in ("float64", "complex128", "int64", "uint64") for d in dtypes)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_rules_agree(row: Row) -> None:
+    with jax.enable_x64(needs_x64(row)):
         check_rules(row.op, *row.operands, **row.flags)
+
+
+# Rows that test_rules_agree only evaluates, a hundred in one program: compiling is what takes the time.
+UNEXECUTED = [row for row in ROWS if not row.flags.get("execute", True)]
+CHUNKS = [
+    (wide, chosen[i : i + 100])
+    for wide in (False, True)
+    for chosen in [[row for row in UNEXECUTED if needs_x64(row) == wide]]
+    for i in range(0, len(chosen), 100)
+]
+
+
+@pytest.mark.parametrize(("wide", "rows"), CHUNKS, ids=range(len(CHUNKS)))
+def test_lowering_agrees(wide: bool, rows: list[Row]) -> None:
+    with jax.enable_x64(wide):
+        check_lowering([(row.op, row.operands) for row in rows], max(row.flags.get("roundings", 64) for row in rows))

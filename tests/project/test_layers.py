@@ -148,7 +148,8 @@ def does_our_work(name):
         return any(name == module or name.startswith(module + ".") for module in modules)
 
     parts = name.split(".")
-    return (stands_in(FORBIDDEN_MODULES) and not stands_in(DATA_ONLY)) or (len(parts) > 1 and parts[0] == "jax" and parts[1] in FORBIDDEN_NAMES)
+    is_transform = len(parts) > 1 and parts[0] == "jax" and parts[1] in FORBIDDEN_NAMES
+    return is_transform or (stands_in(FORBIDDEN_MODULES) and not stands_in(DATA_ONLY))
 
 
 def report(faults):
