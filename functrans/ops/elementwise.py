@@ -59,7 +59,9 @@ class Elementwise(Primitive):
         if kind_of(first.dtype) not in self.accepts:
             self._refuse(first.dtype)
         result = self.result_dtype(first.dtype)
-        return first if result is first.dtype else array_type(first.shape, result, first.weak_type and result != np.bool_)
+        return (
+            first if result is first.dtype else array_type(first.shape, result, first.weak_type and result != np.bool_)
+        )
 
     def _infer_mixed(self, types: Sequence[ArrayType]) -> ArrayType:
         shape = next((t.shape for t in types if t.shape), ())
@@ -129,9 +131,12 @@ def batched_alike(size: int, operands: Sequence[Any], mapped: Sequence[bool]) ->
 
 
 def align(op: Primitive, *operands: Any) -> list[Any]:
-    """Operands of one dtype and shape: Python scalars become literals, rank-0 arrays are broadcast; the rest must agree."""
+    """Operands of one dtype and shape: Python scalars become literals, rank-0 arrays are broadcast; the rest must
+    agree."""
     types = [type_of(x) for x in operands]
-    arrays = [t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)]
+    arrays = [
+        t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)
+    ]
     if not arrays:  # numbers alone: a literal with a dtype of its own decides
         arrays = [t for x, t in zip(operands, types, strict=True) if type(x) is Literal and not t.weak_type]
     lead = arrays[0] if arrays else types[0]
@@ -153,11 +158,13 @@ _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 
 
 def _literal_like(op: Primitive, value: Any, lead: ArrayType) -> Literal:
-    kind = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f" if isinstance(value, float) else "c"
+    kind = (
+        "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f" if isinstance(value, float) else "c"
+    )
     if _RANK[kind] > _RANK[kind_of(lead.dtype)]:
         raise FunctransTypeError(
-            f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the array "
-            "with .astype(...), or use functrans.numpy, which promotes"
+            f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the "
+            "array with .astype(...), or use functrans.numpy, which promotes"
         )
     return scalar_literal(value, lead.dtype, lead.weak_type)
 
@@ -194,7 +201,9 @@ def literal_value(x: Any) -> Any:
 
 def _same_type(x: Any, other: Any) -> bool:
     """Whether dropping ``other`` from an operation with ``x`` leaves the result's type as it is."""
-    return type(x) is Tracer and (type(other) is not Literal or x.type.weak_type == other.type.weak_type or not x.type.weak_type)
+    return type(x) is Tracer and (
+        type(other) is not Literal or x.type.weak_type == other.type.weak_type or not x.type.weak_type
+    )
 
 
 # -- arithmetic --------------------------------------------------------------------------------------------------
@@ -398,14 +407,16 @@ class IntegerPow(Elementwise):
     def impl(self, *arrays: Any) -> Any:
         x = np.asarray(arrays[0])
         if self.y < 0:
-            return (np.ones((), x.dtype) / x ** np.asarray(-self.y, x.dtype if x.dtype.kind in "iu" else None)).astype(x.dtype)
+            return (np.ones((), x.dtype) / x ** np.asarray(-self.y, x.dtype if x.dtype.kind in "iu" else None)).astype(
+                x.dtype
+            )
         return np.power(x, np.asarray(self.y)).astype(x.dtype)
 
     def infer(self, *types: ArrayType) -> ArrayType:
         if self.y < 0 and kind_of(types[0].dtype) in "iu":
             raise FunctransTypeError(
-                f"integer_pow: integers of dtype {short_dtype(types[0].dtype)} cannot be raised to the negative power {self.y}; "
-                "convert the base to a floating dtype"
+                f"integer_pow: integers of dtype {short_dtype(types[0].dtype)} cannot be raised to the negative power "
+                f"{self.y}; convert the base to a floating dtype"
             )
         return super().infer(*types)
 
@@ -419,7 +430,9 @@ class IntegerPow(Elementwise):
         remaining, square, result = abs(self.y), operands[0], None
         while remaining:
             if remaining & 1:
-                result = square if result is None else emitter.elementwise("multiply", [result, square], [type_] * 2, type_)
+                result = (
+                    square if result is None else emitter.elementwise("multiply", [result, square], [type_] * 2, type_)
+                )
             remaining >>= 1
             if remaining:
                 square = emitter.elementwise("multiply", [square, square], [type_] * 2, type_)
@@ -502,7 +515,9 @@ class Exp2(_Floating):
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        scaled = emitter.elementwise("multiply", [operands[0], emitter.splat(np.log(2.0), in_types[0])], [in_types[0]] * 2, in_types[0])
+        scaled = emitter.elementwise(
+            "multiply", [operands[0], emitter.splat(np.log(2.0), in_types[0])], [in_types[0]] * 2, in_types[0]
+        )
         return emitter.elementwise("exponential", [scaled], in_types, out_types[0])
 
 
@@ -805,7 +820,9 @@ class ShiftRightArithmetic(_Bitwise):
     @staticmethod
     def reference(x: Any, y: Any) -> Any:
         x = np.asarray(x)
-        return np.right_shift(x.view(f"i{x.dtype.itemsize}"), np.asarray(y).astype(f"i{x.dtype.itemsize}")).view(x.dtype)
+        return np.right_shift(x.view(f"i{x.dtype.itemsize}"), np.asarray(y).astype(f"i{x.dtype.itemsize}")).view(
+            x.dtype
+        )
 
 
 class ShiftRightLogical(_Bitwise):
@@ -815,7 +832,9 @@ class ShiftRightLogical(_Bitwise):
     @staticmethod
     def reference(x: Any, y: Any) -> Any:
         x = np.asarray(x)
-        return np.right_shift(x.view(f"u{x.dtype.itemsize}"), np.asarray(y).astype(f"u{x.dtype.itemsize}")).view(x.dtype)
+        return np.right_shift(x.view(f"u{x.dtype.itemsize}"), np.asarray(y).astype(f"u{x.dtype.itemsize}")).view(
+            x.dtype
+        )
 
 
 # -- comparison and choice -------------------------------------------------------------------------------------------
@@ -834,7 +853,14 @@ class Compare(_Stepwise):
         return super().infer(*types).update(weak_type=False)
 
     def impl(self, *arrays: Any) -> Any:
-        function = {"EQ": "equal", "NE": "not_equal", "LT": "less", "LE": "less_equal", "GT": "greater", "GE": "greater_equal"}
+        function = {
+            "EQ": "equal",
+            "NE": "not_equal",
+            "LT": "less",
+            "LE": "less_equal",
+            "GT": "greater",
+            "GE": "greater_equal",
+        }
         return getattr(np, function[self.direction])(*arrays)
 
     def lower(
@@ -863,8 +889,15 @@ class Select(Primitive):
 
     def infer(self, *types: ArrayType) -> ArrayType:
         which, yes, no = types
-        if which.dtype != np.bool_ or which.shape not in ((), yes.shape) or yes.shape != no.shape or yes.dtype != no.dtype:
-            raise FunctransTypeError(f"select: a bool and two arrays of one type are needed, got {which}, {yes} and {no}")
+        if (
+            which.dtype != np.bool_
+            or which.shape not in ((), yes.shape)
+            or yes.shape != no.shape
+            or yes.dtype != no.dtype
+        ):
+            raise FunctransTypeError(
+                f"select: a bool and two arrays of one type are needed, got {which}, {yes} and {no}"
+            )
         return yes if yes.weak_type == no.weak_type or not yes.weak_type else no
 
     def impl(self, which: Any, yes: Any, no: Any) -> Any:
@@ -1025,14 +1058,42 @@ class Conj(Elementwise):
 # -- functions -------------------------------------------------------------------------------------------------------
 
 NEG, ADD, SUB, MUL, DIV, REM, MAX, MIN, POW = Neg(), Add(), Sub(), Mul(), Div(), Rem(), Max(), Min(), Pow()
-ABS, SIGN, EXP, EXP2, EXPM1, LOG, LOG1P, SQRT, RSQRT = Abs(), Sign(), Exp(), Exp2(), Expm1(), Log(), Log1p(), Sqrt(), Rsqrt()
-CBRT, SQUARE, SIN, COS, TAN, ASIN, ACOS, ATAN, ATAN2 = Cbrt(), Square(), Sin(), Cos(), Tan(), Asin(), Acos(), Atan(), Atan2()
+ABS, SIGN, EXP, EXP2, EXPM1, LOG, LOG1P, SQRT, RSQRT = (
+    Abs(),
+    Sign(),
+    Exp(),
+    Exp2(),
+    Expm1(),
+    Log(),
+    Log1p(),
+    Sqrt(),
+    Rsqrt(),
+)
+CBRT, SQUARE, SIN, COS, TAN, ASIN, ACOS, ATAN, ATAN2 = (
+    Cbrt(),
+    Square(),
+    Sin(),
+    Cos(),
+    Tan(),
+    Asin(),
+    Acos(),
+    Atan(),
+    Atan2(),
+)
 SINH, COSH, TANH, ASINH, ACOSH, ATANH, LOGISTIC = Sinh(), Cosh(), Tanh(), Asinh(), Acosh(), Atanh(), Logistic()
 FLOOR, CEIL, NEXTAFTER, AND, OR, XOR, NOT = Floor(), Ceil(), NextAfter(), And(), Or(), Xor(), Not()
 POPULATION_COUNT, CLZ, SHIFT_LEFT = PopulationCount(), Clz(), ShiftLeft()
 SHIFT_RIGHT_ARITHMETIC, SHIFT_RIGHT_LOGICAL = ShiftRightArithmetic(), ShiftRightLogical()
 EQ, NE, LT, LE, GT, GE = (Compare(d) for d in ("EQ", "NE", "LT", "LE", "GT", "GE"))
-IS_FINITE, SELECT, CLAMP, REAL, IMAG, MAKE_COMPLEX, CONJ = IsFinite(), Select(), Clamp(), Real(), Imag(), Complex(), Conj()
+IS_FINITE, SELECT, CLAMP, REAL, IMAG, MAKE_COMPLEX, CONJ = (
+    IsFinite(),
+    Select(),
+    Clamp(),
+    Real(),
+    Imag(),
+    Complex(),
+    Conj(),
+)
 
 
 def neg(x: Any) -> Any:

@@ -42,11 +42,13 @@ class DotGeneral(Primitive):
         for what, ours, theirs in (
             ("contracting", self.lhs_contracting, self.rhs_contracting), ("batch", self.lhs_batch, self.rhs_batch),
         ):  # fmt: skip
-            fits = len(ours) == len(theirs) and all(0 <= a < x.ndim for a in ours) and all(0 <= b < y.ndim for b in theirs)
+            fits = (
+                len(ours) == len(theirs) and all(0 <= a < x.ndim for a in ours) and all(0 <= b < y.ndim for b in theirs)
+            )
             if not fits or any(x.shape[a] != y.shape[b] for a, b in zip(ours, theirs, strict=True)):
                 raise FunctransTypeError(
-                    f"dot_general: {what} axes {ours} of shape {x.shape} and {theirs} of shape {y.shape} must pair axes of "
-                    "equal size"
+                    f"dot_general: {what} axes {ours} of shape {x.shape} and {theirs} of shape {y.shape} must pair "
+                    "axes of equal size"
                 )
         for axes in ((*self.lhs_contracting, *self.lhs_batch), (*self.rhs_contracting, *self.rhs_batch)):
             if len(set(axes)) != len(axes):
@@ -139,8 +141,8 @@ class DotGeneral(Primitive):
         if self.precision in _ALGORITHMS:
             left, right, accumulation, components, primitives = _ALGORITHMS[self.precision]
             return (
-                f", algorithm = <lhs_precision_type = {left}, rhs_precision_type = {right}, accumulation_type = {accumulation}, "
-                f"lhs_component_count = {components}, rhs_component_count = {components}, "
+                f", algorithm = <lhs_precision_type = {left}, rhs_precision_type = {right}, accumulation_type = "
+                f"{accumulation}, lhs_component_count = {components}, rhs_component_count = {components}, "
                 f"num_primitive_operations = {primitives}, allow_imprecise_accumulation = false>"
             )
         left, _, right = self.precision.partition(":")
@@ -222,7 +224,11 @@ def _rank(dtype: np.dtype[Any]) -> tuple[Any, ...]:
 
 
 def dot_general(
-    lhs: Any, rhs: Any, dimension_numbers: DotDimensionNumbers, precision: Any = None, preferred_element_type: Any = None
+    lhs: Any,
+    rhs: Any,
+    dimension_numbers: DotDimensionNumbers,
+    precision: Any = None,
+    preferred_element_type: Any = None,
 ) -> Any:
     """Sums of products over the contracting axes.
 

@@ -1,8 +1,8 @@
 """Cut a long straight-line program into segments, so that a repeated loop body gives the same segment again.
 
-XLA's compile time grows faster than linearly with the length of a program, and a Python loop that runs one more time is a
-new program. A segment is a program of its own, found by structural key: 80 steps of a loop compile a handful of segments,
-and 81 steps compile none.
+XLA's compile time grows faster than linearly with the length of a program, and a Python loop that runs one more time is
+a new program. A segment is a program of its own, found by structural key: 80 steps of a loop compile a handful of
+segments, and 81 steps compile none.
 
 A loop is seen by its user lines: an equation's signature is its operation and its place in the user's code, and where
 the signature at the start of a segment comes again, a new round begins. Numbers written in the code that differ from
@@ -106,7 +106,8 @@ def cut(jaxpr: Jaxpr) -> list[Segment] | None:
 def _skeleton(
     piece: Sequence[Equation], last_use: dict[Var, int], end: int
 ) -> tuple[Any, list[Literal], list[Var], list[Var]]:
-    """Structural key without the values of literals; the literals; free variables by first use; variables used later."""
+    """Structural key without the values of literals; the literals; free variables by first use; variables used later.
+    """
     number: dict[Var, int] = {}
     free: list[Var] = []
     rows: list[Any] = []

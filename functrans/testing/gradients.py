@@ -64,7 +64,13 @@ class _Bounds:
 
 
 def _check(
-    f: Callable[..., Any], args: tuple[Any, ...], order: int, modes: Sequence[str], bounds: _Bounds, random: Any, path: str
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    order: int,
+    modes: Sequence[str],
+    bounds: _Bounds,
+    random: Any,
+    path: str,
 ) -> None:
     if order < 1:
         return

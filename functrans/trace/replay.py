@@ -29,7 +29,9 @@ def emit(eqn: Equation, operands: Sequence[Any]) -> list[Any]:
     return bind_all(eqn.op, operands) if eqn.op.multiple else [bind(eqn.op, *operands)]
 
 
-def replay(jaxpr: Jaxpr, inputs: Sequence[Any], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit) -> list[Any]:
+def replay(
+    jaxpr: Jaxpr, inputs: Sequence[Any], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit
+) -> list[Any]:
     """jaxpr, values for its inputs -> values of its outputs; ``rule`` maps an equation and its operands to results."""
     values: dict[Any, Any] = dict(zip(jaxpr.inputs, inputs, strict=True))
     saved = state.where

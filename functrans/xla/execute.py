@@ -74,7 +74,8 @@ def compilation_log() -> list[Compilation]:
 
 
 def note_compilation(name: str, equations: int, seconds: float, reason: str) -> None:
-    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it."""
+    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it.
+    """
     global _count
     with _lock:
         _count += 1
@@ -94,13 +95,26 @@ def set_log_compiles(on: bool) -> None:
 
 
 class Program:
-    """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its arguments.
+    """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its
+    arguments.
 
     An un-jitted program that repeats itself or is very long runs as a chain of segments, until it has been called so
     often that compiling it whole pays.
     """
 
-    __slots__ = ("_call", "_others", "calls", "device", "donated", "executable", "jaxpr", "jit", "kept", "name", "reason")
+    __slots__ = (
+        "_call",
+        "_others",
+        "calls",
+        "device",
+        "donated",
+        "executable",
+        "jaxpr",
+        "jit",
+        "kept",
+        "name",
+        "reason",
+    )
 
     def __init__(
         self,
@@ -167,7 +181,10 @@ class Program:
 
     def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
         """One executable a segment, called in order; a value is let go after its last use."""
-        steps = [(program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs) for s in segments]
+        steps = [
+            (program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs)
+            for s in segments
+        ]
         promote = len(jaxpr.equations) <= _LONGEST_WHOLE
         last: dict[Any, int] = {}
         for k, (_, ins, _) in enumerate(steps):
@@ -191,7 +208,9 @@ class Program:
                 for a in dead:
                     del values[a]
             return [
-                jaxlib_compat.put(a.value, a.type, device) if type(a) is Literal else as_result(values[a], a.type, device)
+                jaxlib_compat.put(a.value, a.type, device)
+                if type(a) is Literal
+                else as_result(values[a], a.type, device)
                 for a in jaxpr.outputs
             ]
 
@@ -201,9 +220,9 @@ class Program:
 def is_small(jaxpr: Jaxpr) -> bool:
     """Whether the program is long and its values small: then XLA's fusion pass costs more than it saves.
 
-    Measured on chains of sin, mul, div: with 50 equations fusion compiles faster (0.33 s against 0.45 s), with 360 slower
-    (3.5 s against 0.54 s), and the fused program runs slower too. Complex values always go through it: without, XLA's
-    CPU backend copies them wrongly where a transpose changes their layout (jaxlib 0.10.2).
+    Measured on chains of sin, mul, div: with 50 equations fusion compiles faster (0.33 s against 0.45 s), with 360
+    slower (3.5 s against 0.54 s), and the fused program runs slower too. Complex values always go through it: without,
+    XLA's CPU backend copies them wrongly where a transpose changes their layout (jaxlib 0.10.2).
     """
     if len(jaxpr.equations) <= _LONG:
         return False
@@ -266,7 +285,11 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
             raise escaped(x)
         types.append(x.type if type(x) is Literal else type_of(x))
     args = [x for x in operands if type(x) is not Literal]
-    key = (op, *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)], jaxlib_compat.trace_context())
+    key = (
+        op,
+        *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)],
+        jaxlib_compat.trace_context(),
+    )
     known = _operations.get(key)
     if known is None:
         known = _operation_program(op, operands, types)

@@ -87,7 +87,8 @@ def test_conversions_under_un_jitted_grad_see_the_value() -> None:
     ft.grad(function)(3.0, np.array([1.0, 2.0]))
     np.testing.assert_array_equal(seen.pop("array"), [2.0, 3.0])
     assert seen == {
-        "float": 6.0, "int": 6, "item": 6.0, "list": [2.0, 4.0], "bool": True, "format": "6.00", "round": 6.0, "complex": 6 + 0j,
+        "float": 6.0, "int": 6, "item": 6.0, "list": [2.0, 4.0], "bool": True, "format": "6.00", "round": 6.0,
+        "complex": 6 + 0j,
     }  # fmt: skip
 
 
