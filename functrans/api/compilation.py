@@ -164,7 +164,11 @@ class JitSettings:
         leaves, tree, static = self.split(args, kwargs)
         callee = self.callee(self.types(leaves), tree, static)
         operands = [*callee.captured, *leaves]
-        outs = as_values(replay(callee.jaxpr, operands)) if self.inline else bind_all(Call(callee.jaxpr, self.name), operands)
+        outs = (
+            as_values(replay(callee.jaxpr, operands))
+            if self.inline
+            else bind_all(Call(callee.jaxpr, self.name), operands)
+        )
         return tree_unflatten(callee.out_tree, outs)
 
     def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
@@ -440,5 +444,3 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     staged = stage(flat_fun, leaves, types, f"eval_shape of {function_name(fun)}", remedy=_REMEDY)
     return tree_unflatten(staged.out_tree, [shape_struct(t) for t in staged.jaxpr.out_types])
-
-

@@ -565,12 +565,11 @@ class LinearMap:
 
     def _apply(self, key: str, program: Jaxpr, values: list[Any], run: Any) -> list[Any]:
         types = tuple(type_of(x) for x in values)
-        if state.builder is None:
-            if all(
-                t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
-                for t, v in zip(types, program.inputs, strict=True)
-            ):
-                return execute.run(program, values, key)
+        if state.builder is None and all(
+            t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
+            for t, v in zip(types, program.inputs, strict=True)
+        ):
+            return execute.run(program, values, key)
         return as_values(run(program, values))
 
     def __repr__(self) -> str:

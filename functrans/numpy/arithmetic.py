@@ -64,17 +64,23 @@ float_power = binary(
     "float_power", lax.pow, "x ** y, always floating or complex.",
     ">>> fnp.float_power(2, 3)\n    Array(8., dtype=float32, weak_type=True)", inexact=True,
 )  # fmt: skip
+
+
 def _larger(x: Any, y: Any) -> Any:
     """The larger complex number: by real part, then imaginary part; NaN if either is."""
     x, y = promote_arrays("maximum", x, y)
-    bigger = lax.select(lax.eq(lax.real(x), lax.real(y)), lax.gt(lax.imag(x), lax.imag(y)), lax.gt(lax.real(x), lax.real(y)))
+    bigger = lax.select(
+        lax.eq(lax.real(x), lax.real(y)), lax.gt(lax.imag(x), lax.imag(y)), lax.gt(lax.real(x), lax.real(y))
+    )
     return lax.select(lax.bitwise_or(bigger, lax.ne(x, x)), x, y)
 
 
 def _smaller(x: Any, y: Any) -> Any:
     """The smaller complex number: by real part, then imaginary part; NaN if either is."""
     x, y = promote_arrays("minimum", x, y)
-    lower = lax.select(lax.eq(lax.real(x), lax.real(y)), lax.lt(lax.imag(x), lax.imag(y)), lax.lt(lax.real(x), lax.real(y)))
+    lower = lax.select(
+        lax.eq(lax.real(x), lax.real(y)), lax.lt(lax.imag(x), lax.imag(y)), lax.lt(lax.real(x), lax.real(y))
+    )
     return lax.select(lax.bitwise_or(lower, lax.ne(x, x)), x, y)
 
 
@@ -178,7 +184,7 @@ def power(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     base, by = promote_operands("power", x1, x2, numeric=True)
     dtype = operand_type("power", by if is_scalar(base) else base).dtype
     if dtype in INTEGERS:
-        return _integer_power(*promote_arrays("power", x1, x2, numeric=True), dtype)
+        return _integer_power(*promote_arrays("power", x1, x2, numeric=True), dtype)  # type: ignore[call-arg]
     if type2.dtype in INTEGERS and type1.dtype in INEXACT:
         return _power_of_traced_integer(base, by)
     return lax.pow(base, by)
@@ -193,7 +199,9 @@ def _static_exponent(x: Any) -> int | None:
         return x
     if type(x) is Tracer or isinstance(x, float | complex | bool | np.bool_):
         return None
-    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or (isinstance(x, np.ndarray | jax.Array) and x.ndim):
+    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or (
+        isinstance(x, np.ndarray | jax.Array) and x.ndim
+    ):
         return None
     try:
         return operator.index(x)

@@ -99,9 +99,8 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
             and len(ta.shape) == len(tb.shape) == 2
             and not ta.weak_type
             and ta.shape[1] == tb.shape[0]
-        ):
-            if preferred_element_type is None:
-                return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision)
+        ) and preferred_element_type is None:
+            return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision)
     elif precision is None and preferred_element_type is None and concrete_arrays(a, b):
         return _compiled_matmul(a, b)
     x, y = _pair("matmul", a, b)

@@ -253,7 +253,8 @@ def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeri
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
     shape = common_shape(operation, *[shape_of(x) for x in operands])
     return [
-        filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands
+        filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape)
+        for x in operands
     ]
 
 
@@ -296,7 +297,7 @@ def axis_index(operation: str, axis: Any, rank: int) -> int:
         raise FunctransValueError(
             f"{operation}: axis {axis} is out of bounds for an array of {rank} dimension{'s' if rank != 1 else ''}"
         )
-    return axis + rank if axis < 0 else axis
+    return axis + rank if axis < 0 else axis  # type: ignore[no-any-return]
 
 
 def axis_indices(operation: str, axis: Any, rank: int) -> tuple[int, ...]:
@@ -352,4 +353,3 @@ def refuse_out(operation: str, out: Any) -> None:
         raise NotImplementedError(
             f"{operation}: out= is not supported, because arrays are immutable; use the returned array."
         )
-

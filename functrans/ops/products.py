@@ -218,7 +218,7 @@ def _rank(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     """The order in which XLA picks the dtype of a product of two different ones."""
     part = real_dtype(dtype)
     if is_differentiable(part):
-        limits = ml_dtypes.finfo(part)
+        limits = ml_dtypes.finfo(part)  # type: ignore[no-untyped-call]
         return kind_of(dtype) == "c", int(limits.maxexp), int(limits.nmant), limits.bits, True
     return False, -1, -1, 1 if dtype == np.bool_ else dtype.itemsize * 8, kind_of(dtype) != "u"
 
@@ -245,7 +245,7 @@ def dot_general(
             raise FunctransTypeError(f"dot_general: no common dtype for {x} and {y}; convert one with .astype(...)")
     (x_contracting, y_contracting), (x_batch, y_batch) = dimension_numbers
     axes = [tuple([int(a) for a in group]) for group in (x_contracting, y_contracting, x_batch, y_batch)]
-    return bind(DotGeneral(*axes, dtype, precision_name(precision)), lhs, rhs)
+    return bind(DotGeneral(*axes, dtype, precision_name(precision)), lhs, rhs)  # type: ignore[arg-type, call-arg]
 
 
 def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None) -> Any:

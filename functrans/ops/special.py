@@ -27,7 +27,7 @@ class _Special(Elementwise):
 
 def _scipy(name: str) -> Callable[..., Any]:
     def reference(*arrays: Any) -> Any:
-        import scipy.special
+        import scipy.special  # type: ignore[import-untyped]
 
         dtype = np.asarray(arrays[0]).dtype
         wide = [np.asarray(x).astype(np.float64) for x in arrays]

@@ -321,7 +321,7 @@ def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) ->
 
 def _fits(value: int, dtype: np.dtype[Any]) -> bool:
     bits = dtype.itemsize * 8
-    return 0 <= value < 2**bits if dtype.kind == "u" else -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
+    return 0 <= value < 2**bits if dtype.kind == "u" else -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)  # type: ignore[no-any-return]
 
 
 def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:

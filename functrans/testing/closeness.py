@@ -15,17 +15,17 @@ def epsilon(dtype: np.dtype[Any]) -> float:
     if not is_differentiable(dtype):
         return 0.0
     part = np.zeros((), dtype).real.dtype if dtype.kind == "c" else dtype
-    return float(ml_dtypes.finfo(part).eps)
+    return float(ml_dtypes.finfo(part).eps)  # type: ignore[no-untyped-call]
 
 
 def difference_step(dtype: np.dtype[Any]) -> float:
     """The step of a central difference that balances truncation (step^2) and rounding (eps / step): eps^(1/3)."""
-    return epsilon(dtype) ** (1 / 3)
+    return epsilon(dtype) ** (1 / 3)  # type: ignore[no-any-return]
 
 
 def difference_tolerance(dtype: np.dtype[Any]) -> float:
     """What a central difference with that step can be trusted to: eps^(2/3), times 100 for third derivatives."""
-    return 100 * epsilon(dtype) ** (2 / 3)
+    return 100 * epsilon(dtype) ** (2 / 3)  # type: ignore[no-any-return]
 
 
 def wide(x: Any) -> Any:

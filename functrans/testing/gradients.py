@@ -86,7 +86,7 @@ def _check(
             cotangent = _direction(f(*args), random)
             _compare_vjp(f, args, directions, cotangent, bounds, name)
 
-            def derivative(*points: Any, cotangent: Any = cotangent) -> Any:
+            def derivative(*points: Any, cotangent: Any = cotangent) -> Any:  # type: ignore[misc]
                 return _floating(vjp(f, *points)[1](cotangent))
 
         if order > 1:

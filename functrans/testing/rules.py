@@ -85,7 +85,8 @@ def check_rules(
 def check_lowering(samples: Sequence[tuple[Primitive, Sequence[Any]]], roundings: float = _ROUNDINGS) -> None:
     """Check that what ``lower`` writes, compiled and run, gives the values of ``impl``: all samples in one program.
 
-    Compiling takes most of the time of check_rules; a table of many rows pays it once here, with ``execute=False`` there.
+    Compiling takes most of the time of check_rules: a table of many rows pays it once here, and passes
+    ``execute=False`` there.
 
     >>> import numpy as np
     >>> from functrans.ops import elementwise, functions
@@ -338,9 +339,7 @@ class _Case:
         program, _ = vmap_jaxpr(self.jaxpr, _LANES, chosen, True)
         check_jaxpr(program)
         stacked = [_lanes(x) if m else x for x, m in zip(self.arrays, chosen, strict=True)]
-        loop = [
-            self.reference([x[k] if m else x for x, m in zip(stacked, chosen, strict=True)]) for k in range(_LANES)
-        ]
+        loop = [self.reference([x[k] if m else x for x, m in zip(stacked, chosen, strict=True)]) for k in range(_LANES)]
         for a, *rows in zip(self.run(program, stacked), *loop, strict=True):
             self.close(a, np.stack([np.asarray(r) for r in rows]), f"batch (operands {tuple(mapped)} mapped)")
         # mapped twice: the outer time, the operands that were not, and all of them

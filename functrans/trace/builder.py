@@ -363,7 +363,17 @@ def _inferred(op: Primitive, *types: ArrayType) -> Any:
 
 
 def bind(op: Primitive, *operands: Any) -> Any:
-    """Apply a primitive with one result: emit its equation, or run it when nothing is being traced."""
+    """Apply a primitive with one result: emit its equation, or run it when nothing is being traced.
+
+    Args:
+      op: the primitive, with its parameters.
+      operands: traced values, arrays or numbers.
+
+    >>> import functrans as ft
+    >>> from functrans.ops.elementwise import Add
+    >>> float(ft.bind(Add(), 1.0, 2.0))
+    3.0
+    """
     if state.builder is None:
         return run_operation(op, operands)
     if op.fold is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 import functrans as ft
 from tests.agreement import assert_same
@@ -57,7 +58,7 @@ def assert_cases_agree(
         if (name in refused) != (name in refused_by_jax):
             problems.append(f"{name}: {refused.get(name, 'a result')!r}, JAX: {refused_by_jax.get(name, 'a result')!r}")
         elif name not in refused:
-            boolean = all(getattr(leaf, "dtype", None) == bool for leaf in jax.tree.leaves(expected[name]))
+            boolean = all(getattr(leaf, "dtype", None) == np.bool_ for leaf in jax.tree.leaves(expected[name]))
             strict = weak and not boolean and name.partition("(")[0] not in KEEPS_WEAK
             try:
                 compare = assert_same if values else _assert_same_type

@@ -83,7 +83,7 @@ def binary_names(*operands: Any) -> list[str]:
     which JAX lets divide by zero."""
     dtypes = [np.asarray(x).dtype for x in operands]
     names = [n for n in BINARY if not any(d.kind == "c" for d in dtypes) or n not in REAL_ONLY]
-    return [n for n in names if n != "fmod" or not all(d == bool for d in dtypes)]
+    return [n for n in names if n != "fmod" or not all(d == np.bool_ for d in dtypes)]
 
 
 @pytest.mark.parametrize("first", DTYPES)

@@ -186,7 +186,9 @@ def test_repeated_places_add_up() -> None:
 
 
 def test_combining_at_traced_places_asks_for_the_promise_that_they_are_distinct() -> None:
-    with pytest.raises(NotImplementedError, match=r"x.at\[...\].divide needs places that are known to be distinct.*unique_indices=True"):
+    with pytest.raises(
+        NotImplementedError, match=r"x.at\[...\].divide needs places that are known to be distinct.*unique_indices=True"
+    ):
         ft.jit(lambda x, i: x.at[i].divide(2.0))(X, I)
     distinct = ft.jit(lambda x, i: x.at[i].divide(2.0, unique_indices=True))(X, np.array([2, 0]))
     np.testing.assert_allclose(distinct, X * np.array([0.5, 1, 0.5], np.float32)[:, None, None])
@@ -263,9 +265,7 @@ TAKES: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("mode", [None, "fill", "clip", "wrap"])
 def test_take_agrees_with_jax(mode: str | None) -> None:
     def cases(module: Any) -> dict[str, Any]:
-        return {
-            name: lambda x, i=i, axis=axis: module.take(x, i, axis, mode=mode) for name, (i, axis) in TAKES.items()
-        }
+        return {name: lambda x, i=i, axis=axis: module.take(x, i, axis, mode=mode) for name, (i, axis) in TAKES.items()}
 
     for x in (X, X.astype(np.int8)):
         assert_cases_agree(cases(fnp), cases(jnp), x, operations=1)

@@ -124,7 +124,15 @@ def elementwise_rows() -> Iterator[Row]:
     for op in (arithmetic.SQUARE, *[arithmetic.IntegerPow(n) for n in (0, 1, 2, 3, 7)]):
         yield from of_many_types(op, 1, "iufc")
     yield from of_many_types(arithmetic.IntegerPow(-2), 1, "fc", 0.5, 2.0)
-    for op in (functions.EXP, functions.EXP2, functions.EXPM1, functions.SIN, functions.COS, functions.TANH, functions.LOGISTIC):
+    for op in (
+        functions.EXP,
+        functions.EXP2,
+        functions.EXPM1,
+        functions.SIN,
+        functions.COS,
+        functions.TANH,
+        functions.LOGISTIC,
+    ):
         yield from of_many_types(op, 1, "fc")
     yield from of_many_types(functions.TAN, 1, "fc", -1.2, 1.2)
     for op in (functions.SINH, functions.COSH, functions.ASINH, functions.ATAN):
@@ -181,7 +189,11 @@ def elementwise_rows() -> Iterator[Row]:
     for op in (complex_numbers.REAL, complex_numbers.IMAG, complex_numbers.CONJ):
         yield from of_many_types(op, 1, "c")
     for dtype in (f32, f64):
-        yield Row(complex_numbers.MAKE_COMPLEX, (numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)), {"execute": dtype == f32})
+        yield Row(
+            complex_numbers.MAKE_COMPLEX,
+            (numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)),
+            {"execute": dtype == f32},
+        )
     for op in (special.ERF, special.ERFC):
         yield from of_many_types(op, 1, "f")
     yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)
