@@ -26,8 +26,8 @@ from functrans.transform.vmap import vmap
 class Composite(Primitive):
     """An operation with one result, defined by a function of its operands.
 
-    Every rule follows from the program that ``define`` traces to; a subclass may write any rule itself. ``define`` may use
-    the fields of the class and must not close over traced values.
+    Every rule follows from the program that ``define`` traces to; a subclass may write any rule itself. ``define`` may
+    use the fields of the class and must not close over traced values.
 
     >>> import functrans as ft
     >>> class Cube(ft.Composite):
@@ -53,7 +53,8 @@ class Composite(Primitive):
             jaxpr, captured = trace(lambda *xs: [self.define(*xs)], key, f"{self.name}.define")
             if captured:
                 raise FunctransTypeError(
-                    f"{type(self).__qualname__}.define closes over {len(captured)} array(s) or traced value(s); pass them as operands"
+                    f"{type(self).__qualname__}.define closes over {len(captured)} array(s) or traced value(s); pass "
+                    "them as operands"
                 )
             programs[key] = jaxpr
         found: Jaxpr = programs[key]

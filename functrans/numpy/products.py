@@ -290,8 +290,8 @@ def cross(
         other_u, other_v = u[1 - i], v[1 - i]
         first = None if v3 is None else multiply(other_u, v3)
         second = None if u3 is None else multiply(u3, other_v)
-        value = first if second is None else lax.neg(second) if first is None else subtract(first, second)
-        return value if i == 0 or value is None else lax.neg(value)
+        plus, minus = (first, second) if i == 0 else (second, first)
+        return plus if minus is None else lax.neg(minus) if plus is None else subtract(plus, minus)
 
     columns = [component(0), component(1), third]
     shape = common_shape("cross", *[tuple(c.shape) for c in columns])

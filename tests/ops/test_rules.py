@@ -37,8 +37,8 @@ def concrete_primitives() -> set[type[Primitive]]:
     found: set[type[Primitive]] = set()
     stack = [Primitive]
     while stack:
-        children = [c for c in stack.pop().__subclasses__() if getattr(sys.modules[c.__module__], c.__name__, None) is c]
-        children = [c for c in children if c.__module__.startswith("functrans.")]
+        children = [c for c in stack.pop().__subclasses__() if c.__module__.startswith("functrans.")]
+        children = [c for c in children if getattr(sys.modules[c.__module__], c.__name__, None) is c]  # not in examples
         stack.extend(children)
         found.update(c for c in children if not c.__subclasses__())
     return found
