@@ -150,7 +150,11 @@ def _update(
         values = to_dtype(broadcast_into(name, values, tuple(old.shape), x.dtype), x.dtype)
         operation, unique_indices = "set", True
     if operation in ("divide", "power"):  # the values of one place are multiplied first
-        options = {"mode": mode, "indices_are_sorted": indices_are_sorted, "wrap_negative_indices": wrap_negative_indices}
+        options = {
+            "mode": mode,
+            "indices_are_sorted": indices_are_sorted,
+            "wrap_negative_indices": wrap_negative_indices,
+        }
         return to_dtype(_COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options)), x.dtype)
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None
@@ -209,8 +213,7 @@ def _is_static_window(x: Any, key: Any) -> bool:
 
 
 def _window(key: Key) -> tuple[list[int], tuple[int, ...], tuple[int, ...]] | None:
-    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box in bounds.
-    """
+    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box in bounds."""
     starts: list[int] = []
     sizes: list[int] = []
     shape: list[int] = []

@@ -175,7 +175,9 @@ def test_repeated_places_add_up() -> None:
 
 
 def test_applying_a_function_at_traced_places_asks_for_the_promise_that_they_are_distinct() -> None:
-    with pytest.raises(NotImplementedError, match=r"apply needs places that are known to be distinct.*unique_indices=True"):
+    with pytest.raises(
+        NotImplementedError, match=r"apply needs places that are known to be distinct.*unique_indices=True"
+    ):
         ft.jit(lambda x, i: x.at[i].apply(fnp.sin))(X, I)
     found = ft.jit(lambda x, i: x.at[i].apply(fnp.negative, unique_indices=True))(X, np.array([2, 0]))
     np.testing.assert_allclose(found, X * np.array([-1, 1, -1], np.float32)[:, None, None])
@@ -252,9 +254,7 @@ TAKES: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("mode", [None, "fill", "clip", "wrap"])
 def test_take_agrees_with_jax(mode: str | None) -> None:
     def cases(module: Any) -> dict[str, Any]:
-        return {
-            name: lambda x, i=i, axis=axis: module.take(x, i, axis, mode=mode) for name, (i, axis) in TAKES.items()
-        }
+        return {name: lambda x, i=i, axis=axis: module.take(x, i, axis, mode=mode) for name, (i, axis) in TAKES.items()}
 
     for x in (X, X.astype(np.int8)):
         assert_cases_agree(cases(fnp), cases(jnp), x, operations=1)
