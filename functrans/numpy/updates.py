@@ -150,7 +150,7 @@ def _update(
         values = to_dtype(broadcast_into(name, values, tuple(old.shape), x.dtype), x.dtype)
         operation, unique_indices = "set", True
     if operation in ("divide", "power"):  # the values of one place are multiplied first
-        options = {
+        options: dict[str, Any] = {
             "mode": mode,
             "indices_are_sorted": indices_are_sorted,
             "wrap_negative_indices": wrap_negative_indices,
@@ -213,7 +213,7 @@ def _is_static_window(x: Any, key: Any) -> bool:
 
 
 def _window(key: Key) -> tuple[list[int], tuple[int, ...], tuple[int, ...]] | None:
-    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box in bounds."""
+    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box."""
     starts: list[int] = []
     sizes: list[int] = []
     shape: list[int] = []
