@@ -150,12 +150,12 @@ def _update(
         values = to_dtype(broadcast_into(name, values, tuple(old.shape), x.dtype), x.dtype)
         operation, unique_indices = "set", True
     if operation in ("divide", "power"):  # the values of one place are multiplied first
-        options: dict[str, Any] = {
+        options: dict[str, Any] = {  # type: ignore[no-redef]
             "mode": mode,
             "indices_are_sorted": indices_are_sorted,
             "wrap_negative_indices": wrap_negative_indices,
         }
-        return to_dtype(_COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options)), x.dtype)
+        return to_dtype(_COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options)), x.dtype)  # type: ignore[arg-type]
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None
     if updated is None:
