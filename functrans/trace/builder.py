@@ -50,7 +50,9 @@ state = _ThreadState()
 class Tracer:
     """The one value that user code sees while it is traced: a variable of an open builder.
 
-    The operators and methods of an array are installed by functrans.numpy.array_methods.
+    The operators and methods of an array are installed by functrans.numpy.array_methods. ``isinstance(x, jax.Array)``
+    is False for a tracer, on purpose: JAX's own functions take what is an instance for an array that they can read, and
+    would fail obscurely instead of deferring to the tracer or refusing it by name.
     """
 
     __slots__ = ("__weakref__", "builder", "type", "variable")
