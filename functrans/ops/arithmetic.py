@@ -105,14 +105,16 @@ class IntegerPow(Elementwise):
     def impl(self, *arrays: Any) -> Any:
         x = np.asarray(arrays[0])
         if self.y < 0:
-            return (np.ones((), x.dtype) / x ** np.asarray(-self.y, x.dtype if x.dtype.kind in "iu" else None)).astype(x.dtype)
+            return (np.ones((), x.dtype) / x ** np.asarray(-self.y, x.dtype if x.dtype.kind in "iu" else None)).astype(
+                x.dtype
+            )
         return np.power(x, np.asarray(self.y)).astype(x.dtype)
 
     def infer(self, *types: ArrayType) -> ArrayType:
         if self.y < 0 and kind_of(types[0].dtype) in "iu":
             raise FunctransTypeError(
-                f"integer_pow: integers of dtype {short_dtype(types[0].dtype)} cannot be raised to the negative power {self.y}; "
-                "convert the base to a floating dtype"
+                f"integer_pow: integers of dtype {short_dtype(types[0].dtype)} cannot be raised to the negative power "
+                f"{self.y}; convert the base to a floating dtype"
             )
         return super().infer(*types)
 
@@ -124,7 +126,9 @@ class IntegerPow(Elementwise):
         remaining, square, result = abs(self.y), operands[0], None
         while remaining:
             if remaining & 1:
-                result = square if result is None else emitter.elementwise("multiply", [result, square], [type_] * 2, type_)
+                result = (
+                    square if result is None else emitter.elementwise("multiply", [result, square], [type_] * 2, type_)
+                )
             remaining >>= 1
             if remaining:
                 square = emitter.elementwise("multiply", [square, square], [type_] * 2, type_)

@@ -166,7 +166,9 @@ class ScatterLane(Primitive):
             order = [self.axis, *[d for d in range(x.ndim) if d != self.axis]]
             return transpose(x, order), True
         positions = iota(np.dtype(np.int32), size)
-        same = logic.eq(broadcast_in_dim(positions, x.shape, (0,)), broadcast_in_dim(positions, x.shape, (self.axis + 1,)))
+        same = logic.eq(
+            broadcast_in_dim(positions, x.shape, (0,)), broadcast_in_dim(positions, x.shape, (self.axis + 1,))
+        )
         return reduce_sum(logic.select(same, x, 0), (self.axis + 1,)), True
 
 

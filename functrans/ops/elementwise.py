@@ -60,7 +60,9 @@ class Elementwise(Primitive):
         if kind_of(first.dtype) not in self.accepts:
             self._refuse(first.dtype)
         result = self.result_dtype(first.dtype)
-        return first if result is first.dtype else array_type(first.shape, result, first.weak_type and result != np.bool_)
+        return (
+            first if result is first.dtype else array_type(first.shape, result, first.weak_type and result != np.bool_)
+        )
 
     def _infer_mixed(self, types: Sequence[ArrayType]) -> ArrayType:
         shape = next((t.shape for t in types if t.shape), ())
@@ -135,9 +137,11 @@ def batched_alike(size: int, operands: Sequence[Any], mapped: Sequence[bool]) ->
 
 
 def align(op: Primitive, *operands: Any) -> list[Any]:
-    """Operands of one dtype and shape: Python scalars become literals, rank-0 arrays are broadcast; the rest must agree."""
+    """Operands of one dtype and shape: numbers become literals, rank-0 arrays are broadcast; the rest must agree."""
     types = [type_of(x) for x in operands]
-    arrays = [t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)]
+    arrays = [
+        t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)
+    ]
     if not arrays:  # numbers alone: a literal with a dtype of its own decides
         arrays = [t for x, t in zip(operands, types, strict=True) if type(x) is Literal and not t.weak_type]
     lead = arrays[0] if arrays else types[0]
@@ -159,11 +163,13 @@ _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 
 
 def _literal_like(op: Primitive, value: Any, lead: ArrayType) -> Literal:
-    kind = "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f" if isinstance(value, float) else "c"
+    kind = (
+        "b" if isinstance(value, bool) else "i" if isinstance(value, int) else "f" if isinstance(value, float) else "c"
+    )
     if _RANK[kind] > _RANK[kind_of(lead.dtype)]:
         raise FunctransTypeError(
-            f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the array "
-            "with .astype(...), or use functrans.numpy, which promotes"
+            f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the "
+            "array with .astype(...), or use functrans.numpy, which promotes"
         )
     return scalar_literal(value, lead.dtype, lead.weak_type)
 
@@ -195,7 +201,9 @@ def literal_value(x: Any) -> Any:
 
 def same_type(x: Any, other: Any) -> bool:
     """Whether dropping ``other`` from an operation with ``x`` leaves the result's type as it is."""
-    return type(x) is Tracer and (type(other) is not Literal or x.type.weak_type == other.type.weak_type or not x.type.weak_type)
+    return type(x) is Tracer and (
+        type(other) is not Literal or x.type.weak_type == other.type.weak_type or not x.type.weak_type
+    )
 
 
 # -- the operations --------------------------------------------------------------------------------------------------

@@ -31,7 +31,9 @@ class Exp2(_Floating):
         return mul(out, float(np.log(2.0)))
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
-        scaled = emitter.elementwise("multiply", [operands[0], emitter.splat(np.log(2.0), in_types[0])], [in_types[0]] * 2, in_types[0])
+        scaled = emitter.elementwise(
+            "multiply", [operands[0], emitter.splat(np.log(2.0), in_types[0])], [in_types[0]] * 2, in_types[0]
+        )
         return emitter.elementwise("exponential", [scaled], in_types, out_types[0])
 
 

@@ -97,7 +97,9 @@ class Gather(Primitive):
     def infer(self, x: ArrayType, indices: ArrayType) -> ArrayType:
         d = self.dimension_numbers
         _check_indices("gather", indices, d.start_index_map, d.operand_batching_dims, d.start_indices_batching_dims)
-        if len(self.slice_sizes) != x.ndim or any(not 0 <= s <= n for s, n in zip(self.slice_sizes, x.shape, strict=True)):
+        if len(self.slice_sizes) != x.ndim or any(
+            not 0 <= s <= n for s, n in zip(self.slice_sizes, x.shape, strict=True)
+        ):
             raise FunctransTypeError(
                 f"gather: slice_sizes {self.slice_sizes} do not fit in an operand of shape {x.shape}"
             )
@@ -114,7 +116,12 @@ class Gather(Primitive):
         d = self.dimension_numbers
         out = np.empty(self.infer(type_of(x), type_of(indices)).shape, x.dtype)
         windows = _windows(
-            x.shape, indices, self.slice_sizes, d.start_index_map, d.operand_batching_dims, d.start_indices_batching_dims
+            x.shape,
+            indices,
+            self.slice_sizes,
+            d.start_index_map,
+            d.operand_batching_dims,
+            d.start_indices_batching_dims,
         )
         gone = (*d.collapsed_slice_dims, *d.operand_batching_dims)
         for place, start, inside in windows:
@@ -122,7 +129,9 @@ class Gather(Primitive):
             if self.mode == _FILL and not inside:
                 out[at] = self.fill_value
             else:
-                out[at] = np.squeeze(x[tuple(slice(s, s + n) for s, n in zip(start, self.slice_sizes, strict=True))], gone)
+                out[at] = np.squeeze(
+                    x[tuple(slice(s, s + n) for s, n in zip(start, self.slice_sizes, strict=True))], gone
+                )
         return out
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -132,12 +141,18 @@ class Gather(Primitive):
     def _of_tangents(self) -> Gather:
         if self.mode != _FILL or self.fill_value == 0:
             return self
-        return Gather(self.dimension_numbers, self.slice_sizes, self.mode, self.indices_are_sorted, self.unique_indices, 0)
+        return Gather(
+            self.dimension_numbers, self.slice_sizes, self.mode, self.indices_are_sorted, self.unique_indices, 0
+        )
 
     def transpose(self, cotangent: Any, x: Any, indices: Any) -> Sequence[Any]:
         d = self.dimension_numbers
         dims = ScatterDimensionNumbers(
-            d.offset_dims, d.collapsed_slice_dims, d.start_index_map, d.operand_batching_dims, d.start_indices_batching_dims
+            d.offset_dims,
+            d.collapsed_slice_dims,
+            d.start_index_map,
+            d.operand_batching_dims,
+            d.start_indices_batching_dims,
         )
         op = ScatterAdd(dims, self.mode, self.indices_are_sorted, self.unique_indices)
         return [bind(op, zeros_like(x), indices, cotangent), None]
@@ -168,7 +183,9 @@ class Gather(Primitive):
             else:  # wider windows
                 sizes = (size, *sizes)
                 d = d._replace(offset_dims=(0, *_shifted(d.offset_dims)))
-        return bind(Gather(d, sizes, self.mode, is_sorted, self.unique_indices and mapped[0], self.fill_value), x, indices), True
+        return bind(
+            Gather(d, sizes, self.mode, is_sorted, self.unique_indices and mapped[0], self.fill_value), x, indices
+        ), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         d = self.dimension_numbers
@@ -177,14 +194,16 @@ class Gather(Primitive):
         if out_type.size == 0:
             return emitter.splat(0, out_type)
         text = (
-            f"#stablehlo.gather<offset_dims = {list(d.offset_dims)}, collapsed_slice_dims = {list(d.collapsed_slice_dims)}, "
+            f"#stablehlo.gather<offset_dims = {list(d.offset_dims)}, "
+            f"collapsed_slice_dims = {list(d.collapsed_slice_dims)}, "
             f"operand_batching_dims = {list(d.operand_batching_dims)}, "
             f"start_indices_batching_dims = {list(d.start_indices_batching_dims)}, "
             f"start_index_map = {list(d.start_index_map)}, index_vector_dim = {index_type.ndim - 1}>"
         )
         out = emitter.op(
             f'"stablehlo.gather"({operands[0]}, {indices}) <{{dimension_numbers = {text}, '
-            f"indices_are_sorted = {_flag(self.indices_are_sorted)}, slice_sizes = {emitter.indices(self.slice_sizes)}}}>",
+            f"indices_are_sorted = {_flag(self.indices_are_sorted)}, "
+            f"slice_sizes = {emitter.indices(self.slice_sizes)}}}>",
             [x_type, index_type],
             out_type,
         )
@@ -220,12 +239,14 @@ class _Scatter(Primitive):
         kept = _kept(x.ndim, d.inserted_window_dims, d.operand_batching_dims)
         if len(kept) != len(d.update_window_dims) or len(d.update_window_dims) + indices.ndim - 1 != updates.ndim:
             raise FunctransTypeError(
-                f"{self.name}: updates {updates.shape} with window axes {d.update_window_dims} do not fit indices of shape "
-                f"{indices.shape} and an operand of shape {x.shape}"
+                f"{self.name}: updates {updates.shape} with window axes {d.update_window_dims} do not fit indices "
+                f"of shape {indices.shape} and an operand of shape {x.shape}"
             )
         window = [updates.shape[w] for w in d.update_window_dims]
         if any(n > x.shape[a] for n, a in zip(window, kept, strict=True)):
-            raise FunctransTypeError(f"{self.name}: windows of shape {window} do not fit in an operand of shape {x.shape}")
+            raise FunctransTypeError(
+                f"{self.name}: windows of shape {window} do not fit in an operand of shape {x.shape}"
+            )
         expected = _interleave(indices.shape[:-1], d.update_window_dims, window)
         if expected != updates.shape:
             raise FunctransTypeError(f"{self.name}: updates have shape {updates.shape}, the indices ask for {expected}")
@@ -244,12 +265,19 @@ class _Scatter(Primitive):
         sizes = self.window_sizes(out, updates)
         gone = (*d.inserted_window_dims, *d.operand_batching_dims)
         windows = _windows(
-            out.shape, indices, sizes, d.scatter_dims_to_operand_dims, d.operand_batching_dims, d.scatter_indices_batching_dims
+            out.shape,
+            indices,
+            sizes,
+            d.scatter_dims_to_operand_dims,
+            d.operand_batching_dims,
+            d.scatter_indices_batching_dims,
         )
         for place, start, inside in windows:
             if self.mode != _CLIP and not inside:
                 continue
-            at: tuple[Any, ...] = tuple(_interleave(place, d.update_window_dims, [slice(None)] * len(d.update_window_dims)))
+            at: tuple[Any, ...] = tuple(
+                _interleave(place, d.update_window_dims, [slice(None)] * len(d.update_window_dims))
+            )
             target = tuple(slice(s, s + n) for s, n in zip(start, sizes, strict=True))
             update = np.expand_dims(updates[at], tuple(sorted(gone)))
             out[target] = type(self).reference(out[target], update)
@@ -263,7 +291,9 @@ class _Scatter(Primitive):
             d.scatter_indices_batching_dims,
         )  # fmt: skip
         fill = 0 if self.mode == _FILL else None
-        return Gather(dims, self.window_sizes(x, updates), self.mode, self.indices_are_sorted, self.unique_indices, fill)
+        return Gather(
+            dims, self.window_sizes(x, updates), self.mode, self.indices_are_sorted, self.unique_indices, fill
+        )
 
     def writes_once(self, indices: Any) -> bool:
         """Whether no element is written twice: promised, or there is one window only."""
@@ -274,7 +304,10 @@ class _Scatter(Primitive):
     def with_op(self, kind: type[_Scatter], unique: bool | None = None) -> _Scatter:
         """The same indexing with another way to combine."""
         return kind(
-            self.dimension_numbers, self.mode, self.indices_are_sorted, self.unique_indices if unique is None else unique
+            self.dimension_numbers,
+            self.mode,
+            self.indices_are_sorted,
+            self.unique_indices if unique is None else unique,
         )
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
@@ -317,9 +350,11 @@ class _Scatter(Primitive):
         region = emitter.region([scalar, scalar], body, [scalar])
         text = (
             f"#stablehlo.scatter<update_window_dims = {list(d.update_window_dims)}, "
-            f"inserted_window_dims = {list(d.inserted_window_dims)}, input_batching_dims = {list(d.operand_batching_dims)}, "
+            f"inserted_window_dims = {list(d.inserted_window_dims)}, "
+            f"input_batching_dims = {list(d.operand_batching_dims)}, "
             f"scatter_indices_batching_dims = {list(d.scatter_indices_batching_dims)}, "
-            f"scatter_dims_to_operand_dims = {list(d.scatter_dims_to_operand_dims)}, index_vector_dim = {index_type.ndim - 1}>"
+            f"scatter_dims_to_operand_dims = {list(d.scatter_dims_to_operand_dims)}, "
+            f"index_vector_dim = {index_type.ndim - 1}>"
         )
         return emitter.op(
             f'"stablehlo.scatter"({operands[0]}, {indices}, {operands[2]}) <{{'
@@ -460,7 +495,8 @@ def _check_indices(what: str, indices: ArrayType, index_map: Axes, batching: Axe
         raise FunctransTypeError(f"{what}: indices must be an integer array of rank 1 or more, got {indices}")
     if indices.shape[-1] != len(index_map):
         raise FunctransTypeError(
-            f"{what}: the last axis of indices of shape {indices.shape} must have one entry for each of the axes {index_map}"
+            f"{what}: the last axis of indices of shape {indices.shape} must have one entry for each of the axes "
+            f"{index_map}"
         )
     if len(batching) != len(indices_batching):
         raise FunctransTypeError(f"{what}: batching axes {batching} and {indices_batching} must pair")
@@ -515,7 +551,9 @@ def _in_bounds(emitter: Any, indices: str, type_: ArrayType, bounds: Sequence[in
     """Whether each window lies inside the operand."""
     mask = array_type(type_.shape, np.dtype(np.bool_))
     low = emitter.op(f"stablehlo.compare GE, {indices}, {emitter.splat(0, type_)}, SIGNED", [type_, type_], mask)
-    high = emitter.op(f"stablehlo.compare LE, {indices}, {_bounds(emitter, bounds, type_)}, SIGNED", [type_, type_], mask)
+    high = emitter.op(
+        f"stablehlo.compare LE, {indices}, {_bounds(emitter, bounds, type_)}, SIGNED", [type_, type_], mask
+    )
     both = emitter.elementwise("and", [low, high], [mask, mask], mask)
     out = array_type(type_.shape[:-1], mask.dtype)
     if len(bounds) == 1:
@@ -549,8 +587,8 @@ def _literal_to_array(x: Any) -> Any:
 
 
 def gather(
-    operand: Any, start_indices: Any, dimension_numbers: Any, slice_sizes: Sequence[int], *, unique_indices: bool = False,
-    indices_are_sorted: bool = False, mode: Any = None, fill_value: Any = None,
+    operand: Any, start_indices: Any, dimension_numbers: Any, slice_sizes: Sequence[int], *,
+    unique_indices: bool = False, indices_are_sorted: bool = False, mode: Any = None, fill_value: Any = None,
 ) -> Any:  # fmt: skip
     """The windows of ``operand`` that start at the index vectors along the last axis of ``start_indices``."""
     how = GatherScatterMode.from_any(mode).value
@@ -562,7 +600,12 @@ def gather(
     else:
         fill_value = None
     op = Gather(
-        _gather_numbers(dimension_numbers), _axes(slice_sizes), how, bool(indices_are_sorted), bool(unique_indices), fill_value
+        _gather_numbers(dimension_numbers),
+        _axes(slice_sizes),
+        how,
+        bool(indices_are_sorted),
+        bool(unique_indices),
+        fill_value,
     )
     return bind(op, operand, start_indices)
 

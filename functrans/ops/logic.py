@@ -74,7 +74,9 @@ class ShiftRightArithmetic(_Bitwise):
     @staticmethod
     def reference(x: Any, y: Any) -> Any:
         x = np.asarray(x)
-        return np.right_shift(x.view(f"i{x.dtype.itemsize}"), np.asarray(y).astype(f"i{x.dtype.itemsize}")).view(x.dtype)
+        return np.right_shift(x.view(f"i{x.dtype.itemsize}"), np.asarray(y).astype(f"i{x.dtype.itemsize}")).view(
+            x.dtype
+        )
 
 
 class ShiftRightLogical(_Bitwise):
@@ -84,7 +86,9 @@ class ShiftRightLogical(_Bitwise):
     @staticmethod
     def reference(x: Any, y: Any) -> Any:
         x = np.asarray(x)
-        return np.right_shift(x.view(f"u{x.dtype.itemsize}"), np.asarray(y).astype(f"u{x.dtype.itemsize}")).view(x.dtype)
+        return np.right_shift(x.view(f"u{x.dtype.itemsize}"), np.asarray(y).astype(f"u{x.dtype.itemsize}")).view(
+            x.dtype
+        )
 
 
 class Compare(Stepwise):
@@ -100,7 +104,14 @@ class Compare(Stepwise):
         return super().infer(*types).update(weak_type=False)
 
     def impl(self, *arrays: Any) -> Any:
-        function = {"EQ": "equal", "NE": "not_equal", "LT": "less", "LE": "less_equal", "GT": "greater", "GE": "greater_equal"}
+        function = {
+            "EQ": "equal",
+            "NE": "not_equal",
+            "LT": "less",
+            "LE": "less_equal",
+            "GT": "greater",
+            "GE": "greater_equal",
+        }
         return getattr(np, function[self.direction])(*arrays)
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -135,7 +146,9 @@ class Select(Primitive):
             or yes.dtype != no.dtype
             or any(t.shape not in ((), shape) for t in (which, yes, no))
         ):
-            raise FunctransTypeError(f"select: a bool and two arrays of one type are needed, got {which}, {yes} and {no}")
+            raise FunctransTypeError(
+                f"select: a bool and two arrays of one type are needed, got {which}, {yes} and {no}"
+            )
         return array_type(shape, yes.dtype, yes.weak_type and no.weak_type)
 
     def impl(self, which: Any, yes: Any, no: Any) -> Any:
@@ -168,7 +181,9 @@ class Select(Primitive):
         if not mapped[0] and not which.shape:
             return bind(self, which, yes, no), True
         if len(which.shape) < len(shape):
-            which = broadcast_in_dim(which, shape, (0,) if len(which.shape) == 1 and mapped[0] else tuple(range(1, len(shape))))
+            which = broadcast_in_dim(
+                which, shape, (0,) if len(which.shape) == 1 and mapped[0] else tuple(range(1, len(shape)))
+            )
         return bind(self, which, yes, no), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

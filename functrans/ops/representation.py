@@ -1,4 +1,4 @@
-"""Operations on how values are stored and scheduled: bits, precision, and the barrier that XLA does not move work across."""
+"""Operations on how values are stored and scheduled: bits, precision, and a barrier to XLA's moving of work."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ class BitcastConvertType(Primitive):
     def infer(self, x: ArrayType) -> ArrayType:
         source, to = x.dtype.itemsize, self.to.itemsize
         if np.bool_ in (x.dtype, self.to) and x.dtype != self.to:
-            raise FunctransTypeError(f"bitcast_convert_type: {x} cannot be read as {short_dtype(self.to)}: bools have no bits")
+            raise FunctransTypeError(
+                f"bitcast_convert_type: {x} cannot be read as {short_dtype(self.to)}: bools have no bits"
+            )
         if source == to:
             shape = x.shape
         elif source < to:
             if not x.shape or x.shape[-1] != to // source:
                 raise FunctransTypeError(
-                    f"bitcast_convert_type: the last axis of {x} must have size {to // source} to become {short_dtype(self.to)}"
+                    f"bitcast_convert_type: the last axis of {x} must have size {to // source} to become "
+                    f"{short_dtype(self.to)}"
                 )
             shape = x.shape[:-1]
         else:
@@ -61,12 +64,14 @@ class ReducePrecision(LinearUnary):
         if not is_differentiable(x.dtype) or x.dtype.kind == "c":
             raise FunctransTypeError(f"reduce_precision: the operand must be real and floating, got {x}")
         if self.exponent_bits < 1 or self.mantissa_bits < 0:
-            raise FunctransValueError("reduce_precision: at least one bit of exponent and none of mantissa less than zero")
+            raise FunctransValueError(
+                "reduce_precision: at least one bit of exponent and none of mantissa less than zero"
+            )
         return x
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
-        limits = ml_dtypes.finfo(x.dtype)
+        limits: Any = ml_dtypes.finfo(x.dtype)  # type: ignore[no-untyped-call]
         least = 2 - 2 ** (self.exponent_bits - 1)  # the smallest exponent of a normal number
         wide = x.astype(np.float64) if x.dtype.itemsize < 8 else x
         mantissa, exponent = np.frexp(wide)

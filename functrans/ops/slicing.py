@@ -73,7 +73,7 @@ class Slice(LinearUnary):
 
 
 class Pad(Primitive):
-    """``low`` elements before, ``high`` behind (negative: removed) and ``interior`` between, all of one scalar value."""
+    """``low`` elements before, ``high`` behind (negative: removed) and ``interior`` between, all of one value."""
 
     low: Axes
     high: Axes
@@ -85,14 +85,16 @@ class Pad(Primitive):
             raise FunctransTypeError(f"pad: the padding value must be a scalar of the dtype of {x}, got {value}")
         if len(low) != x.ndim or any(i < 0 for i in interior):
             raise FunctransValueError(
-                f"pad: low {low}, high {high} and interior {interior} must have one entry for each axis of {x.shape}, and "
-                "interior padding cannot be negative"
+                f"pad: low {low}, high {high} and interior {interior} must have one entry for each axis of {x.shape}, "
+                "and interior padding cannot be negative"
             )
         shape = tuple(
             [lo + hi + n + max(0, n - 1) * i for n, lo, hi, i in zip(x.shape, low, high, interior, strict=True)]
         )
         if any(n < 0 for n in shape):
-            raise FunctransValueError(f"pad: padding {low}, {high} leaves a negative size {shape} of an array {x.shape}")
+            raise FunctransValueError(
+                f"pad: padding {low}, {high} leaves a negative size {shape} of an array {x.shape}"
+            )
         return array_type(shape, x.dtype, x.weak_type and value.weak_type)
 
     def impl(self, x: Any, value: Any) -> Any:
@@ -103,9 +105,7 @@ class Pad(Primitive):
         wide = [(max(0, lo), max(0, hi)) for lo, hi in zip(self.low, self.high, strict=True)]
         out = np.full([n + a + b for n, (a, b) in zip(spaced_shape, wide, strict=True)], value, x.dtype)
         out[tuple(slice(a, a + n) for n, (a, _) in zip(spaced_shape, wide, strict=True))] = spaced
-        cut = [
-            slice(max(0, -lo), n - max(0, -hi)) for n, lo, hi in zip(out.shape, self.low, self.high, strict=True)
-        ]
+        cut = [slice(max(0, -lo), n - max(0, -hi)) for n, lo, hi in zip(out.shape, self.low, self.high, strict=True)]
         return out[tuple(cut)]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -117,7 +117,9 @@ class Pad(Primitive):
 
     def transpose(self, cotangent: Any, x: Any, value: Any) -> Sequence[Any]:
         inner = pad(
-            cotangent, scalar_literal(0, cotangent.dtype), [(-lo, -hi, 0) for lo, hi in zip(self.low, self.high, strict=True)]
+            cotangent,
+            scalar_literal(0, cotangent.dtype),
+            [(-lo, -hi, 0) for lo, hi in zip(self.low, self.high, strict=True)],
         )
         inner = slice_(inner, (0,) * inner.ndim, inner.shape, tuple([i + 1 for i in self.interior]))
         value_bar = None
@@ -158,7 +160,9 @@ class Concatenate(Primitive):
             other = (*t.shape[:axis], first.shape[axis], *t.shape[axis + 1 :])
             if t.ndim != first.ndim or other != first.shape or t.dtype != first.dtype:
                 names = ", ".join(map(str, types))
-                raise FunctransTypeError(f"concatenate: operands {names} must agree in dtype and in all axes but {axis}")
+                raise FunctransTypeError(
+                    f"concatenate: operands {names} must agree in dtype and in all axes but {axis}"
+                )
         size = sum(t.shape[axis] for t in types)
         shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
         return array_type(shape, first.dtype, all(t.weak_type for t in types))
@@ -185,7 +189,9 @@ class Concatenate(Primitive):
         return bind(Concatenate(self.dimension + 1), *parts), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.op(f"stablehlo.concatenate {', '.join(operands)}, dim = {self.dimension}", in_types, out_types[0])
+        return emitter.op(
+            f"stablehlo.concatenate {', '.join(operands)}, dim = {self.dimension}", in_types, out_types[0]
+        )
 
 
 class Rev(LinearUnary):
@@ -213,7 +219,7 @@ class Rev(LinearUnary):
 
 
 class DynamicSlice(Primitive):
-    """The window of ``slice_sizes`` that starts at the scalar operands behind the first; moved inside if it sticks out."""
+    """The window of ``slice_sizes`` at the scalar operands behind the first; moved inside if it sticks out."""
 
     slice_sizes: Axes
 
@@ -390,7 +396,9 @@ def _start_operands(what: str, shape: Axes, start_indices: Any, negative: bool |
     from_end = [negative] * len(shape) if isinstance(negative, bool) else list(negative)
     if hasattr(start_indices, "shape") and len(start_indices.shape) == 1:
         if start_indices.shape[0] != len(shape):
-            raise FunctransTypeError(f"{what}: {start_indices.shape[0]} start indices given for an array of shape {shape}")
+            raise FunctransTypeError(
+                f"{what}: {start_indices.shape[0]} start indices given for an array of shape {shape}"
+            )
         if isinstance(start_indices, Tracer):
             indices = [reshape(slice_(start_indices, (i,), (i + 1,)), ()) for i in range(len(shape))]
         else:
@@ -417,7 +425,11 @@ def _start_operands(what: str, shape: Axes, start_indices: Any, negative: bool |
 
 
 def dynamic_slice(
-    operand: Any, start_indices: Any, slice_sizes: Sequence[int], *, allow_negative_indices: bool | Sequence[bool] = True
+    operand: Any,
+    start_indices: Any,
+    slice_sizes: Sequence[int],
+    *,
+    allow_negative_indices: bool | Sequence[bool] = True,
 ) -> Any:
     """The window of ``slice_sizes`` at ``start_indices``, moved inside the operand where it would stick out."""
     shape = type_of(operand).shape

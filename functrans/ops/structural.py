@@ -1,6 +1,7 @@
 """Operations that rearrange or retype elements, and their adjoint, the sum: all linear.
 
-``broadcast_in_dim``, ``reshape``, ``transpose``, ``reduce_sum``, ``convert_element_type``, ``stop_gradient``; and ``iota``.
+``broadcast_in_dim``, ``reshape``, ``transpose``, ``reduce_sum``, ``convert_element_type``, ``stop_gradient``; and
+``iota``.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ class ReduceSum(LinearUnary):
     def infer(self, x: ArrayType) -> ArrayType:
         check_axes("reduce_sum", x, self.axes)
         if x.dtype == np.bool_:
-            raise FunctransTypeError("reduce_sum: a bool operand cannot be summed; convert it to an integer dtype first")
+            raise FunctransTypeError(
+                "reduce_sum: a bool operand cannot be summed; convert it to an integer dtype first"
+            )
         return array_type(tuple([n for i, n in enumerate(x.shape) if i not in self.axes]), x.dtype, x.weak_type)
 
     def impl(self, x: Any) -> Any:
@@ -168,8 +171,12 @@ class ConvertElementType(Primitive):
         if source.kind == "c" and to.kind != "c":
             if to == np.bool_:
                 zero = emitter.splat(0, in_types[0])
-                return emitter.op(f"stablehlo.compare NE, {name}, {zero}, FLOAT", (in_types[0], in_types[0]), out_types[0])
-            real = in_types[0].update(dtype=np.dtype(np.float32 if source.itemsize == 8 else np.float64), weak_type=False)
+                return emitter.op(
+                    f"stablehlo.compare NE, {name}, {zero}, FLOAT", (in_types[0], in_types[0]), out_types[0]
+                )
+            real = in_types[0].update(
+                dtype=np.dtype(np.float32 if source.itemsize == 8 else np.float64), weak_type=False
+            )
             name = emitter.op(f"stablehlo.real {name}", in_types, real)
             if real.dtype == to:
                 return name
@@ -212,7 +219,9 @@ class Iota(Primitive):
 
     def infer(self) -> ArrayType:
         if not 0 <= self.dimension < len(self.shape):
-            raise FunctransValueError(f"iota: dimension {self.dimension} is not an axis of an array of shape {self.shape}")
+            raise FunctransValueError(
+                f"iota: dimension {self.dimension} is not an axis of an array of shape {self.shape}"
+            )
         return array_type(self.shape, self.dtype, False)
 
     def impl(self) -> Any:
@@ -311,8 +320,9 @@ def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) ->
 
 
 def _fits(value: int, dtype: np.dtype[Any]) -> bool:
-    bits = dtype.itemsize * 8
-    return 0 <= value < 2**bits if dtype.kind == "u" else -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
+    bits: int = dtype.itemsize * 8
+    low, high = (0, 1 << bits) if dtype.kind == "u" else (-(1 << bits - 1), 1 << bits - 1)
+    return low <= value < high
 
 
 def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:
@@ -368,5 +378,3 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
 def stop_gradient(x: Any) -> Any:
     """The operand itself, with a zero derivative."""
     return bind(STOP_GRADIENT, x) if is_differentiable(type_of(x).dtype) else x
-
-

@@ -42,8 +42,8 @@ def check_rules(
 
     - ``infer`` gives the shapes and dtypes of what ``impl`` returns;
     - ``lower``, compiled and run, gives the values of ``impl``;
-    - ``jvp`` gives the central differences of ``impl``, for each choice of differentiated operands; of ``jvp``, likewise;
-    - ``linearize`` gives what ``jvp`` gives, and ``transpose`` its adjoint, also where cotangents are missing or add up;
+    - ``jvp`` gives the central differences of ``impl``, for each choice of operands; its derivative those of ``jvp``;
+    - ``linearize`` gives what ``jvp`` gives, ``transpose`` its adjoint, also where cotangents are missing or add up;
     - ``batch`` gives what a Python loop gives, for each choice of mapped operands, and again when mapped twice.
 
     Args:
@@ -83,7 +83,7 @@ def check_rules(
 def check_lowering(samples: Sequence[tuple[Primitive, Sequence[Any]]], roundings: float = _ROUNDINGS) -> None:
     """Check that what ``lower`` writes, compiled and run, gives the values of ``impl``: all samples in one program.
 
-    Compiling takes most of the time of check_rules; a table of many rows pays it once here, with ``execute=False`` there.
+    Compiling takes most of the time of check_rules; a table of rows pays it once here, with ``execute=False`` there.
 
     >>> import numpy as np
     >>> from functrans.ops import elementwise, functions
@@ -131,7 +131,9 @@ class _Case:
         self.operands = [scalar_literal(x, lead) if _is_number(x) else x for x in sample]  # type: ignore[arg-type]
         self.arrays = [np.asarray(x) for x in self.operands if type(x) is not Literal]
         self.types: list[ArrayType] = [type_of(x) for x in self.arrays]
-        self.jaxpr, captured = trace(lambda *inputs: apply_operation(op, self.fill(inputs)), self.types, f"check of {op}")
+        self.jaxpr, captured = trace(
+            lambda *inputs: apply_operation(op, self.fill(inputs)), self.types, f"check of {op}"
+        )
         assert not captured, "an operation captured a value"
         self.seen: dict[int, tuple[Jaxpr, Sequence[Any], list[Any]]] = {}
         self.roundings = roundings
@@ -290,7 +292,12 @@ class _Case:
         self._check_adjoint(twice, residuals, slopes, [*linear] * 2, [*cotangents, *cotangents])
 
     def _check_adjoint(
-        self, linear: Jaxpr, residuals: Sequence[Any], slopes: Sequence[Any], outs: Sequence[Any], cotangents: Sequence[Any]
+        self,
+        linear: Jaxpr,
+        residuals: Sequence[Any],
+        slopes: Sequence[Any],
+        outs: Sequence[Any],
+        cotangents: Sequence[Any],
     ) -> None:
         """Re <ct, J t> = Re <J^T ct, t>."""
         count = len(residuals)
@@ -313,10 +320,15 @@ class _Case:
                 raise AssertionError(
                     f"{self.message('transpose')}: the cotangent of an operand {type_} has type {ct.dtype}{ct.shape}"
                 )
-        pairs = [[wide(cotangents[i]) * wide(outs[i]) for i in given], [wide(a) * wide(b) for a, b in zip(sent, slopes, strict=True)]]
+        pairs = [
+            [wide(cotangents[i]) * wide(outs[i]) for i in given],
+            [wide(a) * wide(b) for a, b in zip(sent, slopes, strict=True)],
+        ]
         left, right = (sum(float(np.sum(np.real(p))) for p in side) for side in pairs)
         size = max(1.0, sum(float(np.sum(np.abs(p))) for side in pairs for p in side))
-        if not abs(left - right) <= self.roundings * epsilon(self.dtype) * size and not (np.isnan(left) and np.isnan(right)):
+        if not abs(left - right) <= self.roundings * epsilon(self.dtype) * size and not (
+            np.isnan(left) and np.isnan(right)
+        ):
             raise AssertionError(f"{self.message('transpose')}: <ct, J t> = {left} and <J^T ct, t> = {right}")
 
     def check_batch(self, mapped: Sequence[int]) -> None:
@@ -324,19 +336,24 @@ class _Case:
         program, _ = vmap_jaxpr(self.jaxpr, _LANES, chosen, True)
         check_jaxpr(program)
         stacked = [_lanes(x) if m else x for x, m in zip(self.arrays, chosen, strict=True)]
-        loop = [
-            self.reference([x[k] if m else x for x, m in zip(stacked, chosen, strict=True)]) for k in range(_LANES)
-        ]
+        loop = [self.reference([x[k] if m else x for x, m in zip(stacked, chosen, strict=True)]) for k in range(_LANES)]
         for a, *rows in zip(self.run(program, stacked), *loop, strict=True):
             self.close(a, np.stack([np.asarray(r) for r in rows]), f"batch (operands {tuple(mapped)} mapped)")
         # mapped twice: the outer time, the operands that were not, and all of them
         for outer in {tuple(not c for c in chosen), (True,) * len(chosen)} - {(False,) * len(chosen)}:
             again, _ = vmap_jaxpr(program, 2, outer, True)
             check_jaxpr(again)
-            twice = [np.stack([x, np.flip(x, 0) if m else x]) if o else x for x, o, m in zip(stacked, outer, chosen, strict=True)]
+            twice = [
+                np.stack([x, np.flip(x, 0) if m else x]) if o else x
+                for x, o, m in zip(stacked, outer, chosen, strict=True)
+            ]
             rows = [self.run(program, [x[k] if o else x for x, o in zip(twice, outer, strict=True)]) for k in range(2)]
             for a, first, last in zip(self.run(again, twice), *rows, strict=True):
-                self.close(a, np.stack([np.asarray(first), np.asarray(last)]), f"batch (operands {tuple(mapped)} mapped, twice)")
+                self.close(
+                    a,
+                    np.stack([np.asarray(first), np.asarray(last)]),
+                    f"batch (operands {tuple(mapped)} mapped, twice)",
+                )
 
 
 def _is_number(x: Any) -> bool:

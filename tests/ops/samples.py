@@ -37,7 +37,19 @@ from functrans.transform.linearize import linearize_jaxpr
 bf16 = np.dtype(ml_dtypes.bfloat16)
 f16, f32, f64, c64, c128, i8, i32, i64, u8, u32, boolean = (
     np.dtype(n)
-    for n in ("float16", "float32", "float64", "complex64", "complex128", "int8", "int32", "int64", "uint8", "uint32", "bool")
+    for n in (
+        "float16",
+        "float32",
+        "float64",
+        "complex64",
+        "complex128",
+        "int8",
+        "int32",
+        "int64",
+        "uint8",
+        "uint32",
+        "bool",
+    )
 )
 SHAPES = [(), (3,), (2, 3), (2, 1, 3), (0,), (2, 0, 3)]
 
@@ -52,7 +64,10 @@ class Row:
 
     @property
     def name(self) -> str:
-        types = ",".join(f"{np.asarray(x).dtype}{list(np.shape(x))}" if not isinstance(x, float | int) else "literal" for x in self.operands)
+        types = ",".join(
+            f"{np.asarray(x).dtype}{list(np.shape(x))}" if not isinstance(x, float | int) else "literal"
+            for x in self.operands
+        )
         return f"{self.op}({types})".replace(" ", "")
 
 
@@ -71,7 +86,9 @@ def numbers(shape: Sequence[int], dtype: Any, low: float = -2.0, high: float = 2
     return np.asarray(x).astype(dtype)
 
 
-def of_many_types(op: Primitive, count: int, accepts: str, low: float = -2.0, high: float = 2.0, **flags: Any) -> Iterator[Row]:
+def of_many_types(
+    op: Primitive, count: int, accepts: str, low: float = -2.0, high: float = 2.0, **flags: Any
+) -> Iterator[Row]:
     """An elementwise operation over dtypes, ranks, empty shapes and literals."""
 
     def row(shape: Sequence[int], dtype: Any, **more: Any) -> Row:
@@ -107,7 +124,15 @@ def elementwise_rows() -> Iterator[Row]:
     for op in (arithmetic.SQUARE, *[arithmetic.IntegerPow(n) for n in (0, 1, 2, 3, 7)]):
         yield from of_many_types(op, 1, "iufc")
     yield from of_many_types(arithmetic.IntegerPow(-2), 1, "fc", 0.5, 2.0)
-    for op in (functions.EXP, functions.EXP2, functions.EXPM1, functions.SIN, functions.COS, functions.TANH, functions.LOGISTIC):
+    for op in (
+        functions.EXP,
+        functions.EXP2,
+        functions.EXPM1,
+        functions.SIN,
+        functions.COS,
+        functions.TANH,
+        functions.LOGISTIC,
+    ):
         yield from of_many_types(op, 1, "fc")
     yield from of_many_types(functions.TAN, 1, "fc", -1.2, 1.2)
     for op in (functions.SINH, functions.COSH, functions.ASINH, functions.ATAN):
@@ -164,7 +189,11 @@ def elementwise_rows() -> Iterator[Row]:
     for op in (complex_numbers.REAL, complex_numbers.IMAG, complex_numbers.CONJ):
         yield from of_many_types(op, 1, "c")
     for dtype in (f32, f64):
-        yield Row(complex_numbers.MAKE_COMPLEX, (numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)), {"execute": dtype == f32})
+        yield Row(
+            complex_numbers.MAKE_COMPLEX,
+            (numbers((2, 3), dtype), numbers((2, 3), dtype, seed=1)),
+            {"execute": dtype == f32},
+        )
     for op in (special.ERF, special.ERFC):
         yield from of_many_types(op, 1, "f")
     yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)
@@ -308,7 +337,13 @@ def indexing_rows() -> Iterator[Row]:
         s = ScatterDimensionNumbers(*d)
         windows = indexing.Gather(d, sizes, "clip")
         updates = numbers(windows.impl(x, indices).shape, f32, seed=1)
-        for kind in (indexing.Scatter, indexing.ScatterAdd, indexing.ScatterMul, indexing.ScatterMin, indexing.ScatterMax):
+        for kind in (
+            indexing.Scatter,
+            indexing.ScatterAdd,
+            indexing.ScatterMul,
+            indexing.ScatterMin,
+            indexing.ScatterMax,
+        ):
             many = kind is indexing.ScatterMul and indices.size > len(d.start_index_map)
             for mode in ("fill", "clip"):
                 # scatter_mul is differentiable by its updates only where indices are unique, which vmap cannot see

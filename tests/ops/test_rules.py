@@ -53,7 +53,9 @@ def test_a_class_checked_elsewhere_is_named_there(name: str) -> None:
 
 
 def needs_x64(row: Row) -> bool:
-    dtypes = [np.asarray(x).dtype for x in row.operands] + [v for v in row.op.parameters().values() if isinstance(v, np.dtype)]
+    dtypes = [np.asarray(x).dtype for x in row.operands] + [
+        v for v in row.op.parameters().values() if isinstance(v, np.dtype)
+    ]
     return any(d.name in ("float64", "complex128", "int64", "uint64") for d in dtypes)
 
 
