@@ -1,4 +1,5 @@
-"""When two results count as the same: tree, shape, dtype, weak type, and value to a tolerance derived from the dtype."""
+"""When two results count as the same: tree, shape, dtype, weak type, and value to a tolerance derived from the dtype.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def rounding(dtype: Any) -> float:
     return float(jax.numpy.finfo(dtype).eps) if jax.numpy.issubdtype(dtype, np.inexact) else 0.0
 
 
-def assert_values_agree(actual: Any, expected: Any, operations: int = 64, context: str = "", scale: float = 1.0) -> None:
+def assert_values_agree(
+    actual: Any, expected: Any, operations: int = 64, context: str = "", scale: float = 1.0
+) -> None:
     """Equal up to the rounding of `operations` operations at the scale of the largest value of the leaf.
 
     The error of a sum of rounded terms grows with the terms, not with the result; hence the scale is that of the

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from functrans.api.differentiation import check_callable, function_name
-from functrans.api.staging import api_boundary, argument_type, output, stage, tree_flatten, tree_unflatten
+from functrans.api.staging import api_boundary, argument_type, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
@@ -54,8 +54,8 @@ class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
-        "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames", "static_argnums",
-        "traces", "__weakref__",
+        "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames",
+        "static_argnums", "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -90,8 +90,8 @@ class JitSettings:
                 which = f"argument {name}" if isinstance(name, int) else f"keyword argument {name!r}"
                 raise FunctransValueError(
                     f"static {which} of jitted {self.name} is {describe(value)}, which is not hashable, at {here()}\n"
-                    "Static arguments are part of the key of the compiled program: pass a tuple instead of a list, a frozen "
-                    "dataclass instead of a mutable one, or make the argument dynamic."
+                    "Static arguments are part of the key of the compiled program: pass a tuple instead of a list, a "
+                    "frozen dataclass instead of a mutable one, or make the argument dynamic."
                 ) from None
         leaves, tree = tree_flatten((dynamic_args, dynamic_kwargs))
         return leaves, tree, tuple((k, type(v), v) for k, v in static)
@@ -164,7 +164,7 @@ class JitSettings:
         leaves, tree, static = self.split(args, kwargs)
         callee = self.callee(self.types(leaves), tree, static)
         operands = [*callee.captured, *leaves]
-        outs = replay(callee.jaxpr, operands) if self.inline else bind_all(Call(callee.jaxpr, self.name), operands)
+        outs = as_values(replay(callee.jaxpr, operands)) if self.inline else bind_all(Call(callee.jaxpr, self.name), operands)
         return tree_unflatten(callee.out_tree, outs)
 
     def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
@@ -186,7 +186,12 @@ class JitSettings:
             reason = f"the first call of {self.name}" if len(self.traces) == 1 else self.reason(list(self.traces))
             callee.captured = [on_device(x) for x in callee.captured]
             callee.program = program = execute.program(
-                callee.jaxpr, self.name, reason, (False,) * len(callee.captured) + tuple(donated), True, self.keep_unused
+                callee.jaxpr,
+                self.name,
+                reason,
+                (False,) * len(callee.captured) + tuple(donated),
+                True,
+                self.keep_unused,
             )
         flat = program(*callee.captured, *leaves)
         return tree_unflatten(callee.out_tree, flat), self.record(callee, program, leaves), False
@@ -216,9 +221,9 @@ class JitSettings:
         if any(x.is_deleted() for x in arrays):
             gone = next(x for x in arrays if x.is_deleted())
             return FunctransRuntimeError(
-                f"an argument of jitted {self.name}, an array {type_of(gone)}, was donated to an earlier call and its memory "
-                f"has been reused, at {here()}\nUse the result of that call instead, or leave the argument out of "
-                "donate_argnums."
+                f"an argument of jitted {self.name}, an array {type_of(gone)}, was donated to an earlier call and its "
+                f"memory has been reused, at {here()}\nUse the result of that call instead, or leave the argument out "
+                "of donate_argnums."
             )
         return filter_traceback(error)  # type: ignore[return-value]
 
@@ -264,7 +269,9 @@ def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[s
             )
     for name in names:
         if name not in by_keyword and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            raise FunctransValueError(f"jit: {what}argnames has {name!r}, and {function_name(fun)} has no argument of that name")
+            raise FunctransValueError(
+                f"jit: {what}argnames has {name!r}, and {function_name(fun)} has no argument of that name"
+            )
     order = [p.name for p in positional]
     extra_nums = {order.index(n) for n in names if n in order}
     extra_names = {order[i] for i in nums if -len(order) <= i < len(order) and order[i] in by_keyword}
@@ -307,10 +314,16 @@ def jit(
     if inspect.isgeneratorfunction(fun):
         raise FunctransTypeError(f"jit: {function_name(fun)} is a generator function, which cannot be traced")
     statics = resolve_names(
-        fun, _tuple_of(static_argnums, int, "static_argnums"), _tuple_of(static_argnames, str, "static_argnames"), "static_"
+        fun,
+        _tuple_of(static_argnums, int, "static_argnums"),
+        _tuple_of(static_argnames, str, "static_argnames"),
+        "static_",
     )
     donates = resolve_names(
-        fun, _tuple_of(donate_argnums, int, "donate_argnums"), _tuple_of(donate_argnames, str, "donate_argnames"), "donate_"
+        fun,
+        _tuple_of(donate_argnums, int, "donate_argnums"),
+        _tuple_of(donate_argnames, str, "donate_argnames"),
+        "donate_",
     )
     overlap = set(statics[0]) & set(donates[0])
     if overlap:
@@ -331,7 +344,13 @@ def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
     key = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
     dispatcher = jaxlib_compat.jit_function(
-        settings.name, settings.fun, settings.miss, settings.static_argnums, settings.static_argnames, key, filter_traceback
+        settings.name,
+        settings.fun,
+        settings.miss,
+        settings.static_argnums,
+        settings.static_argnames,
+        key,
+        filter_traceback,
     )
     functools.update_wrapper(dispatcher, settings.fun)
     if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):

@@ -57,8 +57,9 @@ class _CustomFunction:
         for i in self.nondiff_argnums:
             if not -len(args) <= i < len(args):
                 raise FunctransValueError(
-                    f"nondiff_argnums={self.nondiff_argnums} of {type(self).__name__} function {function_name(self.fun)} names "
-                    f"argument {i}, and the function has {len(args)} argument(s), at {here()}"
+                    f"nondiff_argnums={self.nondiff_argnums} of {type(self).__name__} function "
+                    f"{function_name(self.fun)} names argument {i}, and the function has {len(args)} argument(s), at "
+                    f"{here()}"
                 )
         static = {i % len(args) for i in self.nondiff_argnums} if args else set()
         return args, [args[i] for i in sorted(static)], [x for i, x in enumerate(args) if i not in static]
@@ -98,7 +99,8 @@ def _fail(failure: Exception) -> Traced:
 def _check_tree(what: str, given: Any, expected: Any, given_tree: Any, expected_tree: Any) -> None:
     if given_tree != expected_tree:
         raise FunctransTypeError(
-            f"{what} has another tree structure than {expected}, at {here()}\n  expected: {expected_tree}\n  returned: {given_tree}"
+            f"{what} has another tree structure than {expected}, at {here()}\n  expected: {expected_tree}\n  returned: "
+            f"{given_tree}"
         )
 
 
@@ -108,16 +110,16 @@ def _check_type(what: str, given: Any, wanted: ArrayType) -> None:
         raise FunctransValueError(f"{what} has shape {type_.shape}, and shape {wanted.shape} is needed, at {here()}")
     if type_.dtype != wanted.dtype and not type_.weak_type:
         raise FunctransTypeError(
-            f"{what} has dtype {short_dtype(type_.dtype)}, and dtype {short_dtype(wanted.dtype)} is needed, at {here()}\n"
-            f"Convert it with .astype({wanted.dtype.name!r})."
+            f"{what} has dtype {short_dtype(type_.dtype)}, and dtype {short_dtype(wanted.dtype)} is needed, at "
+            f"{here()}\nConvert it with .astype({wanted.dtype.name!r})."
         )
 
 
 class custom_jvp(_CustomFunction):
     """A function with a forward derivative rule of its own; reverse mode, Hessians and vmap use that rule too.
 
-    ``defjvp(rule)``: ``rule(primals, tangents) -> (result, tangent of the result)`` (static arguments first), linear in the
-    tangents. ``defjvps(rule0, rule1, ...)``: for each argument ``rule(tangent, result, *args)``, or None for zero.
+    ``defjvp(rule)``: ``rule(primals, tangents) -> (result, tangent of the result)`` (static arguments first), linear in
+    the tangents. ``defjvps(rule0, rule1, ...)``: for each argument ``rule(tangent, result, *args)``, or None for zero.
 
     Args:
       fun: the function.
@@ -142,7 +144,9 @@ class custom_jvp(_CustomFunction):
     def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
         """Set the rule ``jvp(*static, primals, tangents) -> (result, tangent)``; returns it."""
         if symbolic_zeros:
-            raise FunctransTypeError("custom_jvp.defjvp: symbolic_zeros is not supported; tangents that are zero are arrays of zeros")
+            raise FunctransTypeError(
+                "custom_jvp.defjvp: symbolic_zeros is not supported; tangents that are zero are arrays of zeros"
+            )
         self.jvp = jvp
         return jvp
 
@@ -192,13 +196,17 @@ class custom_jvp(_CustomFunction):
             result = self.jvp(*static, tree_unflatten(tree, values), tree_unflatten(tree, slopes))  # type: ignore[misc]
             if not (isinstance(result, tuple | list) and len(result) == 2):
                 raise FunctransTypeError(
-                    f"the jvp rule of {name} must return a pair (result, tangent of the result), it returned {describe(result)} "
-                    f"at {here()}"
+                    f"the jvp rule of {name} must return a pair (result, tangent of the result), it returned "
+                    f"{describe(result)} at {here()}"
                 )
             outs, found_tree = tree_flatten(result[0])
-            _check_tree(f"the result of the jvp rule of {name}", result[0], f"the result of {name}", found_tree, out_tree)
+            _check_tree(
+                f"the result of the jvp rule of {name}", result[0], f"the result of {name}", found_tree, out_tree
+            )
             out_slopes, slope_tree = tree_flatten(result[1])
-            _check_tree(f"the tangent returned by the jvp rule of {name}", result[1], "its result", slope_tree, out_tree)
+            _check_tree(
+                f"the tangent returned by the jvp rule of {name}", result[1], "its result", slope_tree, out_tree
+            )
             checked = []
             for i, (x, t, wanted) in enumerate(zip(outs, out_slopes, out_types, strict=True)):
                 _check_type(f"result {i} of the jvp rule of {name}", x, wanted)
@@ -220,8 +228,8 @@ class custom_vjp(_CustomFunction):
     """A function with a reverse derivative rule of its own; forward mode, Hessians and vmap use that rule too.
 
     ``defvjp(fwd, bwd)``: ``fwd(*args) -> (result, residuals)``; ``bwd(*static, residuals, cotangent) -> tuple`` with a
-    cotangent (or None for zero) for each argument that is not static. In reverse mode ``bwd`` runs as written; forward mode
-    needs it to be linear in the cotangent.
+    cotangent (or None for zero) for each argument that is not static. In reverse mode ``bwd`` runs as written; forward
+    mode needs it to be linear in the cotangent.
 
     >>> import functrans as ft
     >>> @ft.custom_vjp
@@ -238,19 +246,25 @@ class custom_vjp(_CustomFunction):
         self.bwd: Callable[..., Any] | None = None
 
     def defvjp(
-        self, fwd: Callable[..., Any], bwd: Callable[..., Any], symbolic_zeros: bool = False, optimize_remat: bool = False
+        self,
+        fwd: Callable[..., Any],
+        bwd: Callable[..., Any],
+        symbolic_zeros: bool = False,
+        optimize_remat: bool = False,
     ) -> None:
         """Set the pair of rules."""
         if symbolic_zeros:
-            raise FunctransTypeError("custom_vjp.defvjp: symbolic_zeros is not supported; cotangents that are zero are arrays of zeros")
+            raise FunctransTypeError(
+                "custom_vjp.defvjp: symbolic_zeros is not supported; cotangents that are zero are arrays of zeros"
+            )
         self.fwd, self.bwd = fwd, bwd
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = function_name(self.fun)
         if self.fwd is None or self.bwd is None:
             raise FunctransTypeError(
-                f"the custom_vjp function {name} has no rules yet, at {here()}\nGive it some with {name}.defvjp(fwd, bwd) "
-                "before calling it."
+                f"the custom_vjp function {name} has no rules yet, at {here()}\nGive it some with {name}.defvjp(fwd, "
+                "bwd) before calling it."
             )
         args, static, dynamic = self._arguments(args, kwargs)
         if state.builder is None:
@@ -299,15 +313,20 @@ class _VjpRules:
         result = self.owner.fwd(*[x if i in static else next(rest) for i, x in enumerate(self.args)])  # type: ignore[misc]
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise FunctransTypeError(
-                f"the fwd rule of {self.name} must return a pair (result, residuals), it returned {describe(result)} at {here()}"
+                f"the fwd rule of {self.name} must return a pair (result, residuals), it returned {describe(result)} "
+                f"at {here()}"
             )
         outs, found = tree_flatten(result[0])
-        _check_tree(f"the result of the fwd rule of {self.name}", result[0], f"the result of {self.name}", found, self.out_tree)
+        _check_tree(
+            f"the result of the fwd rule of {self.name}", result[0], f"the result of {self.name}", found, self.out_tree
+        )
         for i, (x, wanted) in enumerate(zip(outs, self.out_types, strict=True)):
             _check_type(f"result {i} of the fwd rule of {self.name}", x, wanted)
             outs[i] = convert(x, wanted.dtype, wanted.weak_type)
         residuals, self.residual_tree = tree_flatten(result[1])
-        self.residual_types = [argument_type(r, f"a residual returned by the fwd rule of {self.name}") for r in residuals]
+        self.residual_types = [
+            argument_type(r, f"a residual returned by the fwd rule of {self.name}") for r in residuals
+        ]
         return [*outs, *residuals]
 
     def trace_backward(self, order: int) -> Traced:
@@ -325,8 +344,8 @@ class _VjpRules:
         parts = self.tree.children()
         if not isinstance(result, tuple) or len(result) != len(parts):
             raise FunctransTypeError(
-                f"the bwd rule of {self.name} must return a tuple with {len(parts)} cotangent(s), one for each argument that is not "
-                f"static, it returned {describe(result)} at {here()}"
+                f"the bwd rule of {self.name} must return a tuple with {len(parts)} cotangent(s), one for each "
+                f"argument that is not static, it returned {describe(result)} at {here()}"
             )
         leaves: list[Any] = []
         for i, (part, tree) in enumerate(zip(result, parts, strict=True)):

@@ -15,6 +15,7 @@ from functrans.api.staging import (
     api_boundary,
     apply,
     argument_type,
+    as_values,
     stage,
     tree_flatten,
     tree_structure,
@@ -42,7 +43,7 @@ from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose, transpose_jaxpr
-from functrans.xla import execute
+from functrans.xla import execute, jaxlib_compat
 
 _REMEDY = ""
 
@@ -159,7 +160,6 @@ def _value_and_gradient(
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
         types = [check_input(x, chosen, _name, holomorphic, allow_int) for x in leaves]
-        aux: list[Any] = []
 
         def flat_fun(*inputs: Any) -> Any:
             new = tree_unflatten(tree, inputs)
@@ -171,18 +171,19 @@ def _value_and_gradient(
                 return check_scalar(result, _name, holomorphic)
             if not (isinstance(result, tuple) and len(result) == 2):
                 raise FunctransTypeError(
-                    f"with has_aux=True the function given to {_name} must return a pair (value, auxiliary), it returned "
-                    f"{describe(result)} at {here()}"
+                    f"with has_aux=True the function given to {_name} must return a pair (value, auxiliary), it "
+                    f"returned {describe(result)} at {here()}"
                 )
-            aux.append(result)
-            return check_scalar(result[0], _name, holomorphic), result[1]
+            return check_scalar(result[0], _name, holomorphic), hold_objects(result[1])
 
-        staged = stage(flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order())
+        staged = stage(
+            flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order()
+        )
         results = _gradients(staged, leaves, types)
         count = len(staged.jaxpr.outputs)
         gradients = tree_unflatten(tree, [*results[count:]])
         value = tree_unflatten(staged.out_tree, results[:count])
-        return value, gradients
+        return release_objects(value) if has_aux else value, gradients
 
     return evaluate
 
@@ -232,12 +233,14 @@ def check_argnums(wanted: tuple[int, ...], args: Sequence[Any], what: str, fun: 
     result = []
     for i in wanted:
         if not hasattr(i, "__index__"):
-            raise FunctransTypeError(f"argnums of {what} must be an int or a sequence of ints, got {wanted!r} at {here()}")
+            raise FunctransTypeError(
+                f"argnums of {what} must be an int or a sequence of ints, got {wanted!r} at {here()}"
+            )
         if not -len(args) <= i < len(args):
             raise FunctransValueError(
                 f"{what} of {function_name(fun)} was asked to differentiate by positional argument {i} (argnums="
-                f"{wanted[0] if len(wanted) == 1 else wanted}), and the call has {len(args)} positional argument(s). At {here()}\n"
-                "Keyword arguments cannot be differentiated by: pass the argument by position."
+                f"{wanted[0] if len(wanted) == 1 else wanted}), and the call has {len(args)} positional argument(s). "
+                f"At {here()}\nKeyword arguments cannot be differentiated by: pass the argument by position."
             )
         result.append(i % len(args))
     if len(set(result)) != len(result):
@@ -266,9 +269,9 @@ def check_input(x: Any, tree: Any, what: str, holomorphic: bool, allow_int: bool
         return type_
     elif not is_differentiable(dtype) and not allow_int:
         raise FunctransTypeError(
-            f"{what} needs real or complex floating inputs, and the argument{_place(x, tree)} has dtype {short_dtype(dtype)} "
-            f"({type_}) at {here()}\nConvert it to a float (3.0 instead of 3, x.astype(float)), or pass allow_int=True to get "
-            "a zero derivative of dtype float0."
+            f"{what} needs real or complex floating inputs, and the argument{_place(x, tree)} has dtype "
+            f"{short_dtype(dtype)} ({type_}) at {here()}\nConvert it to a float (3.0 instead of 3, x.astype(float)), "
+            "or pass allow_int=True to get a zero derivative of dtype float0."
         )
     return type_
 
@@ -287,8 +290,8 @@ def check_scalar(result: Any, what: str, holomorphic: bool) -> Any:
         type_ = result.type
     if type_.shape != ():
         raise FunctransTypeError(
-            f"{what} needs a function with a scalar result, and it returned an array of shape {type_.shape} ({type_}) at {here()}\n"
-            "Reduce it (sum or mean), or use jacrev or jacfwd for the derivative of an array."
+            f"{what} needs a function with a scalar result, and it returned an array of shape {type_.shape} ({type_}) "
+            f"at {here()}\nReduce it (sum or mean), or use jacrev or jacfwd for the derivative of an array."
         )
     kind = type_.dtype.kind
     if holomorphic and kind != "c":
@@ -297,6 +300,39 @@ def check_scalar(result: Any, what: str, holomorphic: bool) -> Any:
         fix = "Pass holomorphic=True, or return its real part." if kind == "c" else "Convert it to a float."
         raise FunctransTypeError(f"{what} needs a function with a real floating result, got {type_} at {here()}\n{fix}")
     return result
+
+
+@jax.tree_util.register_pytree_node_class
+class _Held:
+    """An auxiliary result that is no array: it passes through a transform untouched."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def tree_flatten(self) -> Any:
+        return (), (id(self.value), self.value)
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, _: Any) -> _Held:
+        return cls(static[1])
+
+
+def hold_objects(aux: Any) -> Any:
+    """The auxiliary result with its leaves that are no arrays set aside in the tree."""
+    return jax.tree_util.tree_map(lambda x: x if _is_arraylike(x) else _Held(x), aux)
+
+
+def release_objects(result: Any) -> Any:
+    """The result with the objects set aside by ``hold_objects`` back in their places."""
+    return jax.tree_util.tree_map(
+        lambda x: x.value if type(x) is _Held else x, result, is_leaf=lambda x: type(x) is _Held
+    )
+
+
+def _is_arraylike(x: Any) -> bool:
+    return type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic | bool | int | float | complex)
 
 
 # -- jvp ---------------------------------------------------------------------------------------------------------------
@@ -326,12 +362,15 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     check_callable(fun, "jvp")
     for name, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, tuple | list):
-            raise FunctransTypeError(f"jvp: {name} must be a tuple or list of the arguments, got {describe(value)} at {here()}")
+            raise FunctransTypeError(
+                f"jvp: {name} must be a tuple or list of the arguments, got {describe(value)} at {here()}"
+            )
     leaves, tree = tree_flatten(tuple(primals))
     slopes, slope_tree = tree_flatten(tuple(tangents))
     if tree != slope_tree:
         raise FunctransTypeError(
-            f"jvp: primals and tangents must have the same tree structure, at {here()}\n  primals:  {tree}\n  tangents: {slope_tree}"
+            f"jvp: primals and tangents must have the same tree structure, at {here()}\n  primals:  {tree}\n  "
+            f"tangents: {slope_tree}"
         )
     types = [argument_type(x, f"primals{_place(x, primals)} of jvp") for x in leaves]
     nonzero = []
@@ -364,7 +403,9 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 
     given = [x for x, nz in zip(slopes, nonzero, strict=True) if nz]
     extended = jvp_signature(jaxpr, mask)
-    results = apply(("jvp", mask, first), extended, [*captured, *leaves, *given], lambda _, ins: transformed(jaxpr, ins), "jvp")
+    results = apply(
+        ("jvp", mask, first), extended, [*captured, *leaves, *given], lambda _, ins: transformed(jaxpr, ins), "jvp"
+    )
     outs = results[: len(jaxpr.outputs)]
     rest = iter(results[len(jaxpr.outputs) :])
     out_slopes = [
@@ -408,12 +449,13 @@ def check_tangent(what: str, word: str, t: Any, wanted: ArrayType, i: int) -> bo
     type_ = argument_type(t, f"{word} {i} of {what}")
     if wanted.dtype == float0:
         raise FunctransTypeError(
-            f"{what}: {word} {i} has type {type_}, and the value it belongs to is integer or bool, whose {word}s have dtype "
-            f"float0, at {here()}\nPass np.zeros({wanted.shape}, functrans.float0)."
+            f"{what}: {word} {i} has type {type_}, and the value it belongs to is integer or bool, whose {word}s have "
+            f"dtype float0, at {here()}\nPass np.zeros({wanted.shape}, functrans.float0)."
         )
     if type_.shape != wanted.shape:
         raise FunctransValueError(
-            f"{what}: {word} {i} has shape {type_.shape} and the value it belongs to has shape {wanted.shape}, at {here()}"
+            f"{what}: {word} {i} has shape {type_.shape} and the value it belongs to has shape {wanted.shape}, at "
+            f"{here()}"
         )
     if type_.dtype != wanted.dtype and not isinstance(t, bool | int | float):
         raise FunctransTypeError(
@@ -441,7 +483,17 @@ class LinearMap:
     cond and scan, may be stored, called many times, and differentiated.
     """
 
-    __slots__ = ("direction", "in_tree", "in_types", "jaxpr", "nonzero", "num_residuals", "out_tree", "out_types", "residuals")
+    __slots__ = (
+        "direction",
+        "in_tree",
+        "in_types",
+        "jaxpr",
+        "nonzero",
+        "num_residuals",
+        "out_tree",
+        "out_types",
+        "residuals",
+    )
 
     def __init__(
         self, direction: str, jaxpr: Jaxpr, residuals: Sequence[Any], nonzero: tuple[bool, ...],
@@ -468,7 +520,8 @@ class LinearMap:
         forward = self.direction == "forward"
         if not forward and len(args) != 1:
             raise FunctransTypeError(
-                f"a pullback takes one argument, the cotangent of the function's result, and was given {len(args)} at {here()}"
+                f"a pullback takes one argument, the cotangent of the function's result, and was given {len(args)} at "
+                f"{here()}"
             )
         what, word = ("linearized function", "tangent") if forward else ("pullback", "cotangent")
         given = args if forward else args[0]
@@ -513,9 +566,12 @@ class LinearMap:
     def _apply(self, key: str, program: Jaxpr, values: list[Any], run: Any) -> list[Any]:
         types = tuple(type_of(x) for x in values)
         if state.builder is None:
-            if all(t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype) for t, v in zip(types, program.inputs, strict=True)):
+            if all(
+                t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
+                for t, v in zip(types, program.inputs, strict=True)
+            ):
                 return execute.run(program, values, key)
-        return list(run(program, values))
+        return as_values(run(program, values))
 
     def __repr__(self) -> str:
         kind = "linearized function" if self.direction == "forward" else "pullback"
@@ -532,12 +588,15 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
         result = fun(*tree_unflatten(tree, inputs))
         return split_aux(result, what, sizes) if has_aux else result
 
-    staged = stage(flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order())
+    staged = stage(
+        flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order()
+    )
     jaxpr, captured, out_tree = staged
     wrt = (False,) * len(captured) + tuple(is_differentiable(t.dtype) for t in types)
     values = [*captured, *leaves]
     if state.builder is not None:
         outs, program = linearize_replay(jaxpr, values, wrt)
+        outs = as_values(outs)
         linear, residuals, nonzero = program.jaxpr, list(program.residuals), program.nonzero
     else:
         split, extra = _linearized(jaxpr, wrt)
@@ -553,7 +612,9 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
         first = sizes[0]
         if any(nonzero[first:]):
             keep = [a for a, nz in zip(range(len(out_types)), nonzero, strict=True) if nz]
-            linear = Jaxpr(linear.inputs, linear.equations, [o for o, i in zip(linear.outputs, keep, strict=True) if i < first])
+            linear = Jaxpr(
+                linear.inputs, linear.equations, [o for o, i in zip(linear.outputs, keep, strict=True) if i < first]
+            )
         nonzero, out_types = nonzero[:first], out_types[:first]
         out_tree = tree_structure(value)
     function = LinearMap(direction, linear, residuals, nonzero, tree, tuple(types), out_tree, tuple(out_types))
@@ -562,7 +623,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
 
 def as_array(x: Any) -> Any:
     """A residual as an array (arguments may be Python numbers)."""
-    return x if isinstance(x, jax.Array | np.ndarray) else np.asarray(x, type_of(x).dtype)
+    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_of(x), jaxlib_compat.default_device())
 
 
 def _linearized(jaxpr: Jaxpr, wrt: tuple[bool, ...]) -> tuple[LinearizedJaxpr, list[Any]]:
@@ -586,10 +647,11 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 @api_boundary
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """The value of ``fun`` at ``primals`` and its pullback: cotangent of the result -> tuple of cotangents of the arguments.
+    """The value of ``fun`` at ``primals`` and its pullback: cotangent of the result -> tuple of cotangents of the
+    arguments.
 
-    The pullback is a closure over its residuals; it may be called many times, stored, passed through jit, vmap and scan,
-    and is itself differentiable.
+    The pullback is a closure over its residuals; it may be called many times, stored, passed through jit, vmap and
+    scan, and is itself differentiable.
 
     Returns:
       ``(value, pullback)``; with ``has_aux``, ``(value, pullback, auxiliary)``.
@@ -635,4 +697,14 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     return LinearMap("backward", jaxpr, captured, nonzero, tree, tuple(types), out_tree, jaxpr.out_types)
 
 
-__all__ = ["Builder", "LinearMap", "array_type", "grad", "jvp", "linear_transpose", "linearize", "value_and_grad", "vjp"]
+__all__ = [
+    "Builder",
+    "LinearMap",
+    "array_type",
+    "grad",
+    "jvp",
+    "linear_transpose",
+    "linearize",
+    "value_and_grad",
+    "vjp",
+]

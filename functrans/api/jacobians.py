@@ -154,7 +154,9 @@ def _jacobian(
                 keep = [i for i, nz in enumerate(linear.nonzero) if nz]
                 program = linear.jaxpr
                 program = Jaxpr(
-                    program.inputs, program.equations, [o for o, i in zip(program.outputs, keep, strict=True) if i < first]
+                    program.inputs,
+                    program.equations,
+                    [o for o, i in zip(program.outputs, keep, strict=True) if i < first],
                 )
                 linear = LinearProgram(program, linear.residuals, linear.nonzero)
             linear = LinearProgram(linear.jaxpr, linear.residuals, linear.nonzero[:first])
@@ -201,8 +203,8 @@ def jacfwd(
     Args and errors are those of ``grad``, but that the result of ``fun`` may have any shapes.
 
     Returns:
-      A function whose result has, for each leaf ``[...out]`` of the result and each leaf ``[...in]`` of the argument, a block
-      ``[...out, ...in]``.
+      A function whose result has, for each leaf ``[...out]`` of the result and each leaf ``[...in]`` of the argument, a
+      block ``[...out, ...in]``.
 
     >>> import numpy as np, functrans as ft
     >>> ft.jacfwd(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
@@ -219,7 +221,8 @@ def jacrev(
     holomorphic: bool = False,
     allow_int: bool = False,
 ) -> Callable[..., Any]:
-    """The Jacobian of ``fun`` row by row, by reverse mode: cheap for wide Jacobians (few results). As ``jacfwd`` otherwise.
+    """The Jacobian of ``fun`` row by row, by reverse mode: cheap for wide Jacobians (few results). As ``jacfwd``
+    otherwise.
 
     >>> import numpy as np, functrans as ft
     >>> ft.jacrev(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
@@ -239,7 +242,7 @@ def hessian(
     12.0
     """
     check_callable(fun, "hessian")
-    return jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic)
+    return functools.update_wrapper(jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic), fun)
 
 
 def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

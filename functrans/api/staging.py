@@ -2,8 +2,8 @@
 
 A call at top level traces the function every time and then looks for what was traced under its structural key: a
 program seen before costs one trace, one key and one dispatch. Numbers written in the code are literals of the key; one
-that is seen to change between otherwise equal programs becomes a run-time input, so ``lr = lr * 0.9`` in a loop does not
-compile for ever.
+that is seen to change between otherwise equal programs becomes a run-time input, so ``lr = lr * 0.9`` in a loop does
+not compile for ever.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
+from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.segments import literals_to_inputs
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import api_boundary as api_boundary
@@ -72,7 +73,9 @@ def stage(
             inputs = [builder.new_input(t) for t in types]
         result = fun(*inputs)
         flat, out_tree = tree_flatten(result)
-        outputs = [a if type(a) is Tracer and a.builder is builder else output(builder, a, result, purpose) for a in flat]
+        outputs = [
+            a if type(a) is Tracer and a.builder is builder else output(builder, a, result, purpose) for a in flat
+        ]
         if builder.parent is not None:
             jaxpr, captured = builder.finish(outputs)
         else:
@@ -87,8 +90,8 @@ def output(builder: Builder, x: Any, result: Any, purpose: str) -> Any:
     except FunctransTypeError:
         place = next(keystr(path) for path, leaf in tree_flatten_with_path(result)[0] if leaf is x)
         raise FunctransTypeError(
-            f"the function given to {purpose} returned {describe(x)} at result{place}, which is not a number or an array. "
-            f"At {here()}\nReturn arrays, numbers or pytrees of them; keep other objects out of the result."
+            f"the function given to {purpose} returned {describe(x)} at result{place}, which is not a number or an "
+            f"array. At {here()}\nReturn arrays, numbers or pytrees of them; keep other objects out of the result."
         ) from None
 
 
@@ -110,7 +113,8 @@ _families: OrderedDict[Any, _Family] = OrderedDict()
 
 
 def _places(equations: Sequence[Equation]) -> Any:
-    """Where the first and the last equation were written: programs of other functions keep their own lines for errors."""
+    """Where the first and the last equation were written: programs of other functions keep their own lines for errors.
+    """
     if not equations:
         return None
     first, last = equations[0].where, equations[-1].where
@@ -118,7 +122,8 @@ def _places(equations: Sequence[Equation]) -> Any:
 
 
 def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
-    """The jaxpr of what was traced, the very object of an earlier equal trace if there was one, and its leading inputs."""
+    """The jaxpr of what was traced, the very object of an earlier equal trace if there was one, and its leading inputs.
+    """
     key = (builder.key(outputs), _places(builder.equations), jaxlib_compat.trace_context())
     family = _families.get(key)
     if family is None:
@@ -172,12 +177,18 @@ def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) ->
     return Jaxpr(inputs, kept_equations, atoms), tuple(kept)
 
 
+def as_values(results: Sequence[Any]) -> list[Any]:
+    """Results for the user: a literal of a program becomes a traced value (or an array, outside of any trace)."""
+    return [broadcast_in_dim(x, ()) if type(x) is Literal else x for x in results]
+
+
 def apply(
     key: Any, jaxpr: Jaxpr, values: Sequence[Any], transformed: Callable[[Jaxpr, list[Any]], Sequence[Any]], name: str
 ) -> list[Any]:
-    """Run ``transformed(jaxpr, inputs)``: inline where a trace is open, else as one program remembered under ``key``."""
+    """Run ``transformed(jaxpr, inputs)``: inline where a trace is open, else as one program remembered under ``key``.
+    """
     if state.builder is not None:
-        return list(transformed(jaxpr, list(values)))
+        return as_values(transformed(jaxpr, list(values)))
     memo_key = (key, jaxlib_compat.trace_context())
     program = jaxpr.memo.get(memo_key)
     if program is None:

@@ -29,7 +29,8 @@ from functrans.transform.vmap import vmap as vmap_replay
 
 _REMEDY = (
     "Under vmap a value stands for many at once. Use functrans.lax.cond or functrans.numpy.where to choose, "
-    "functrans.lax.while_loop to repeat, or pass the argument unmapped (in_axes=None) or by closure if it is the same for all."
+    "functrans.lax.while_loop to repeat, or pass the argument unmapped (in_axes=None) or by closure if it is the same "
+    "for all."
 )
 
 
@@ -53,8 +54,8 @@ def vmap(
       fun: a function of arrays or pytrees of them.
       in_axes: which axis of each positional argument to map: an int (negative from the end), None (not mapped), or a
         tuple with an entry for each argument, each a tree prefix of it. Keyword arguments are mapped along axis 0.
-      out_axes: where the mapped axis goes in each result: an int, None for a result that is the same for all lanes, or a
-        tree prefix of the result.
+      out_axes: where the mapped axis goes in each result: an int, None for a result that is the same for all lanes, or
+        a tree prefix of the result.
       axis_name: a name for the axis, for ``lax.psum`` and its like.
       axis_size: the size of the axis, needed when nothing is mapped.
 
@@ -81,8 +82,8 @@ def vmap(
     def batched(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):
             raise FunctransValueError(
-                f"vmap: in_axes has {len(in_axes)} entries and the call has {len(args)} positional argument(s), at {here()}\n"
-                f"  in_axes: {in_axes}"
+                f"vmap: in_axes has {len(in_axes)} entries and the call has {len(args)} positional argument(s), at "
+                f"{here()}\n  in_axes: {in_axes}"
             )
         leaves, tree = tree_flatten((args, kwargs))
         axes = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
@@ -107,7 +108,9 @@ def vmap(
         def transformed(_: Jaxpr, inputs: list[Any]) -> list[Any]:
             inputs = [x if a in (None, 0) else to_front(x, a) for x, a in zip(inputs, in_places, strict=True)]
             outs, outs_mapped = vmap_replay(jaxpr, size, inputs, mapped, axis_name)
-            return [place_output(*o, size, out_tree) for o in zip(outs, outs_mapped, placed, range(len(outs)), strict=True)]
+            return [
+                place_output(*o, size, out_tree) for o in zip(outs, outs_mapped, placed, range(len(outs)), strict=True)
+            ]
 
         key = ("vmap", size, in_places, tuple(placed), axis_name)
         results = apply(key, lifted, [*captured, *leaves], transformed, "vmap")
@@ -164,8 +167,8 @@ def place_output(x: Any, mapped: bool, axis: int | None, i: int, size: int, tree
     if axis is None:
         if mapped:
             raise FunctransValueError(
-                f"vmap: out_axes is None for result{output_name(tree, i)}, and that result differs between lanes, at {here()}\n"
-                "Give an int, or reduce over the lanes (functrans.lax.psum with axis_name)."
+                f"vmap: out_axes is None for result{output_name(tree, i)}, and that result differs between lanes, at "
+                f"{here()}\nGive an int, or reduce over the lanes (functrans.lax.psum with axis_name)."
             )
         return x
     if not mapped:
@@ -173,8 +176,8 @@ def place_output(x: Any, mapped: bool, axis: int | None, i: int, size: int, tree
     ndim = len(x.shape)
     if not -ndim <= axis < ndim:
         raise FunctransValueError(
-            f"vmap: out_axes {axis} is out of range for result{output_name(tree, i)}, which has {ndim} axes with the mapped one, "
-            f"at {here()}"
+            f"vmap: out_axes {axis} is out of range for result{output_name(tree, i)}, which has {ndim} axes with the "
+            f"mapped one, at {here()}"
         )
     axis %= ndim
     if axis == 0:
@@ -195,7 +198,9 @@ def prefix_axes(what: str, prefix: Any, tree: Any) -> list[int | None]:
         return [prefix] * tree_structure(tree).num_leaves
     result: list[int | None] = []
     try:
-        tree_map(lambda axis, part: result.extend([axis] * tree_structure(part).num_leaves), prefix, tree, is_leaf=is_none)
+        tree_map(
+            lambda axis, part: result.extend([axis] * tree_structure(part).num_leaves), prefix, tree, is_leaf=is_none
+        )
     except (ValueError, TypeError, KeyError):
         raise FunctransValueError(
             f"vmap: {what} must be a tree prefix of the {'arguments' if what == 'in_axes' else 'result'}, at {here()}\n"

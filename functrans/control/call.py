@@ -26,11 +26,14 @@ class Call(Primitive):
     name_: str = "f"
     multiple = True
     holds_jaxprs = True
+    name = "jit"
 
     def infer(self, *types: ArrayType) -> Any:
         for i, (given, wanted) in enumerate(zip(types, self.jaxpr.in_types, strict=True)):
             if given.shape != wanted.shape or given.dtype != wanted.dtype:
-                raise FunctransTypeError(f"call of {self.name_}: operand {i} has type {given}, the program takes {wanted}")
+                raise FunctransTypeError(
+                    f"call of {self.name_}: operand {i} has type {given}, the program takes {wanted}"
+                )
         return list(self.jaxpr.out_types)
 
     def impl(self, *arrays: Any) -> Any:

@@ -2,7 +2,8 @@
 
 The rule is a program too: it is traced where the function is called, so it may close over traced values, and every
 transform finds plain jaxprs. A rule uses up one order of differentiation of the trace it stands in; where none is left
-(``Builder.order``) the rule stays a Python function (``DeferredRule``), traced only if somebody differentiates after all.
+(``Builder.order``) the rule stays a Python function (``DeferredRule``), traced only if somebody differentiates after
+all.
 
 One rule serves every mode: the forward rule of ``custom_jvp`` is linearized in its tangents; the pullback of
 ``custom_vjp`` is transposed when forward mode asks, and is required to be linear only then.
@@ -35,6 +36,9 @@ class DeferredRule:
 
     def __init__(self, make: Callable[[], tuple[Any, list[Any]]]) -> None:
         self.make = make
+
+    def __repr__(self) -> str:
+        return "a rule not traced yet"
 
 
 Rule = Jaxpr | DeferredRule
@@ -106,7 +110,9 @@ class CustomJvp(Primitive):
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, self.primal_operands(arrays))
 
-    def _tangents(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Jaxpr, list[Any], list[Any], list[Any]]:
+    def _tangents(
+        self, primals: Sequence[Any], tangents: Sequence[Any]
+    ) -> tuple[Jaxpr, list[Any], list[Any], list[Any]]:
         consts, rule_consts, args = self.split(primals)
         const_ts, _, arg_ts = self.split(tangents)
         refuse_closed_over(const_ts, self.name_, "custom_jvp")
@@ -186,7 +192,8 @@ def refuse_closed_over(tangents: Sequence[Any], name: str, what: str) -> None:
     if any(t is not None for t in tangents):
         raise FunctransTypeError(
             f"the {what} function {name} is differentiated with respect to a value it closes over, and its rule gives "
-            f"derivatives by its arguments only, at {here()}\nPass that value as an argument of {name}, or stop_gradient it."
+            f"derivatives by its arguments only, at {here()}\nPass that value as an argument of {name}, or "
+            "stop_gradient it."
         )
 
 
@@ -321,15 +328,17 @@ class CustomPullback(Primitive):
             program, has = transpose_jaxpr(self.backward, linear, [True] * len(self.backward.outputs))
         except NotLinearError as error:
             raise NotLinearError(
-                f"forward mode through the custom_vjp function {self.name_} needs the transpose of its bwd function, and bwd "
-                f"is not linear in the cotangent: {error}\nUse reverse mode (grad, vjp) only, or define {self.name_} with "
-                "custom_jvp."
+                f"forward mode through the custom_vjp function {self.name_} needs the transpose of its bwd function, "
+                f"and bwd is not linear in the cotangent: {error}\nUse reverse mode (grad, vjp) only, or define "
+                f"{self.name_} with custom_jvp."
             ) from None
         if all(has):
             return program
         known = self.backward.memo.get("pushforward")
         if known is None:
-            known, _ = trace(lambda *xs: self._fill(program, has, xs), program.in_types, "the pushforward of a pullback")
+            known, _ = trace(
+                lambda *xs: self._fill(program, has, xs), program.in_types, "the pushforward of a pullback"
+            )
             self.backward.memo["pushforward"] = known
         return known
 

@@ -91,7 +91,8 @@ def array_type(shape: Shape, dtype: np.dtype[Any], weak_type: bool = False) -> A
 
 _SHORT = {
     "bool": "bool", "bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64",
-    "complex64": "c64", "complex128": "c128", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
+    "complex64": "c64", "complex128": "c128",
+    "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
     "uint4": "u4", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
 }  # fmt: skip
 
@@ -178,7 +179,9 @@ def type_of(x: Any) -> ArrayType:
         return found
     if isinstance(x, np.ndarray | np.generic):
         if x.dtype.kind not in "biufcV" or (x.dtype.kind == "V" and x.dtype not in _EXTENSION):
-            raise FunctransTypeError(f"an array of dtype {x.dtype} is not numeric and cannot be traced or computed with")
+            raise FunctransTypeError(
+                f"an array of dtype {x.dtype} is not numeric and cannot be traced or computed with"
+            )
         dtype = x.dtype if x64_enabled() else _NARROW.get(x.dtype, x.dtype)
         return array_type(x.shape, dtype, False)
     if isinstance(x, jax.Array):
@@ -193,7 +196,15 @@ def type_of(x: Any) -> ArrayType:
 
 _EXTENSION = {float0, bfloat16} | {
     np.dtype(getattr(ml_dtypes, name))
-    for name in ("float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e4m3fnuz", "float8_e5m2fnuz", "int4", "uint4")
+    for name in (
+        "float8_e4m3fn",
+        "float8_e5m2",
+        "float8_e4m3b11fnuz",
+        "float8_e4m3fnuz",
+        "float8_e5m2fnuz",
+        "int4",
+        "uint4",
+    )
 }
 
 

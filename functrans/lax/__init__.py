@@ -140,6 +140,7 @@ from functrans.ops.structural import full as full
 from functrans.ops.structural import iota as iota
 from functrans.ops.structural import reduce_sum as reduce_sum
 from functrans.ops.structural import transpose as transpose
+from functrans.trace.frames import guard_namespace
 
 __all__ = [
     "DotAlgorithmPreset", "GatherDimensionNumbers", "GatherScatterMode", "Precision", "RoundingMethod",
@@ -160,3 +161,5 @@ __all__ = [
     "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "transpose", "while_loop",
     "zeros_like_array",
 ]  # fmt: skip
+
+guard_namespace(globals())

@@ -56,7 +56,11 @@ def logsumexp(
         x, weights = promote_dtypes("logsumexp", asarray(a), asarray(b), inexact=True)
         shape = common_shape("logsumexp", tuple(x.shape), tuple(weights.shape))
         x, weights = broadcast(x, shape), broadcast(weights, shape)
-        where = lax.ne(weights, 0.0) if where is None else lax.bitwise_and(lax.ne(weights, 0.0), as_array("logsumexp", where))
+        where = (
+            lax.ne(weights, 0.0)
+            if where is None
+            else lax.bitwise_and(lax.ne(weights, 0.0), as_array("logsumexp", where))
+        )
     else:
         (x,) = promote_dtypes("logsumexp", asarray(a), inexact=True)
         weights = None

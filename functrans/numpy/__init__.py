@@ -334,6 +334,8 @@ from functrans.numpy.shapes import (
     transpose,
 )
 
+from functrans.trace.frames import guard_namespace
+
 __all__ = [
     "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any", "append", "arange",
     "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argwhere",
@@ -368,3 +370,4 @@ __all__ = [
 ]  # fmt: skip
 
 install_everywhere(globals())
+guard_namespace(globals())

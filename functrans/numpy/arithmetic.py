@@ -37,7 +37,8 @@ add = binary(
     of_bools=lax.bitwise_or,
 )  # fmt: skip
 multiply = binary(
-    "multiply", lax.mul, "x * y; for bools, and.", ">>> fnp.multiply(1.5, 2)\n    Array(3., dtype=float32, weak_type=True)",
+    "multiply", lax.mul, "x * y; for bools, and.",
+    ">>> fnp.multiply(1.5, 2)\n    Array(3., dtype=float32, weak_type=True)",
     of_bools=lax.bitwise_and,
 )  # fmt: skip
 subtract = binary(
@@ -152,8 +153,8 @@ def power(x1: ArrayLike, x2: ArrayLike, /) -> Array:
         x1 = promote_one("power", x1, numeric=True)
         if exponent < 0 and operand_type("power", x1).dtype in INTEGERS:
             raise FunctransTypeError(
-                f"power: integers of dtype {operand_type('power', x1).dtype.name} cannot be raised to the negative power "
-                f"{exponent}; convert the base with .astype(float)"
+                f"power: integers of dtype {operand_type('power', x1).dtype.name} cannot be raised to the negative "
+                f"power {exponent}; convert the base with .astype(float)"
             )
         return lax.integer_pow(x1, exponent)
     x1, x2 = as_operand("power", x1), as_operand("power", x2)
@@ -176,7 +177,7 @@ def _static_exponent(x: Any) -> int | None:
         return x
     if type(x) is Tracer or isinstance(x, float | complex | bool | np.bool_):
         return None
-    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or getattr(x, "ndim", 0):
+    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or (isinstance(x, np.ndarray | jax.Array) and x.ndim):
         return None
     try:
         return operator.index(x)

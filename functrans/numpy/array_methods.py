@@ -105,7 +105,9 @@ def _comparison(function: Function, symbol: str, primitive: Primitive) -> Functi
 
 def _power(self: Any, other: Any, modulus: Any = None) -> Any:
     if modulus is not None:
-        raise FunctransTypeError(f"pow(x, y, modulus) of arrays is not supported, at {here()}\nWrite (x ** y) % modulus.")
+        raise FunctransTypeError(
+            f"pow(x, y, modulus) of arrays is not supported, at {here()}\nWrite (x ** y) % modulus."
+        )
     return arithmetic.power(self, other) if isinstance(other, _OPERANDS) else NotImplemented
 
 
@@ -160,8 +162,8 @@ def _trace(self: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: An
 
 def _view(self: Any, dtype: Any = None, type: Any = None) -> NoReturn:
     raise FunctransTypeError(
-        f"x.view() of a traced array is not supported, at {here()}\nUse functrans.lax.bitcast_convert_type to reinterpret "
-        "bits, or x.astype to convert values."
+        f"x.view() of a traced array is not supported, at {here()}\nUse functrans.lax.bitcast_convert_type to "
+        "reinterpret bits, or x.astype to convert values."
     )
 
 

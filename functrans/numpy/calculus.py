@@ -204,7 +204,9 @@ def interp(
     """
     xp, fp = asarray(xp), asarray(fp)
     if xp.ndim != 1 or tuple(xp.shape) != tuple(fp.shape):
-        raise FunctransValueError(f"interp: xp and fp must be vectors of one length, got {tuple(xp.shape)} and {tuple(fp.shape)}")
+        raise FunctransValueError(
+            f"interp: xp and fp must be vectors of one length, got {tuple(xp.shape)} and {tuple(fp.shape)}"
+        )
     if period is not None:
         raise NotImplementedError("interp: period= is not supported yet, because it needs a sort")
     at, xp = promote_dtypes("interp", asarray(x), xp, inexact=True)
@@ -220,7 +222,9 @@ def interp(
     above = lax.ge(
         lax.broadcast_in_dim(at, table, tuple(range(at.ndim))), lax.broadcast_in_dim(inner, table, (at.ndim,))
     )
-    segment = sum_over(lax.convert_element_type(above, np.dtype(np.int32)), -1) if n > 2 else lax.full(at.shape, 0, np.int32)
+    segment = (
+        sum_over(lax.convert_element_type(above, np.dtype(np.int32)), -1) if n > 2 else lax.full(at.shape, 0, np.int32)
+    )
     low_x, high_x = take(xp, segment, 0, mode="clip"), take(_cut(xp, 0, 1, 0), segment, 0, mode="clip")
     low_f, high_f = take(fp, segment, 0, mode="clip"), take(_cut(fp, 0, 1, 0), segment, 0, mode="clip")
     step = subtract(high_x, low_x)

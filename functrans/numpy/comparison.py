@@ -60,7 +60,10 @@ less_equal = binary(
 
 _THREE = "Array(3, dtype=int32, weak_type=True)"
 bitwise_and = binary(
-    "bitwise_and", lax.bitwise_and, "The bits that are set in both integers.", f">>> fnp.bitwise_and(3, 7)\n    {_THREE}"
+    "bitwise_and",
+    lax.bitwise_and,
+    "The bits that are set in both integers.",
+    f">>> fnp.bitwise_and(3, 7)\n    {_THREE}",
 )
 bitwise_or = binary(
     "bitwise_or", lax.bitwise_or, "The bits that are set in either integer.", f">>> fnp.bitwise_or(1, 2)\n    {_THREE}"
@@ -351,7 +354,7 @@ def array_equiv(a1: ArrayLike, a2: ArrayLike) -> Array:
 __all__ = [
     "allclose", "array_equal", "array_equiv", "bitwise_and", "bitwise_count", "bitwise_invert", "bitwise_left_shift",
     "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "copysign", "equal", "greater", "greater_equal",
-    "invert", "isclose", "iscomplex", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "left_shift", "less",
-    "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift",
+    "invert", "isclose", "iscomplex", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "left_shift",
+    "less", "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "not_equal", "right_shift",
     "signbit", "truth",
 ]  # fmt: skip

@@ -43,7 +43,9 @@ def array(
     Array([1, 2, 3], dtype=int32)
     """
     if order not in (None, "K", "C"):
-        raise NotImplementedError(f"array: order={order!r} is not supported, because arrays have no memory order; use 'K'")
+        raise NotImplementedError(
+            f"array: order={order!r} is not supported, because arrays have no memory order; use 'K'"
+        )
     to = None if dtype is None else requested_dtype("array", dtype)
     result = _from_object(object, to)
     if to is not None:
@@ -75,7 +77,12 @@ def _from_object(x: Any, dtype: np.dtype[Any] | None) -> Any:
     if type(x) is Tracer or isinstance(x, jax.Array):
         return x
     if isinstance(x, np.ndarray | np.generic):
-        if x.dtype in _WIDE_DATA and isinstance(x, np.ndarray) and dtype is None and canonical_dtype(x.dtype) != x.dtype:
+        if (
+            x.dtype in _WIDE_DATA
+            and isinstance(x, np.ndarray)
+            and dtype is None
+            and canonical_dtype(x.dtype) != x.dtype
+        ):
             warn_narrowing(x.dtype, "a NumPy array")
         if dtype is not None and x.dtype != dtype:
             return to_dtype(np.asarray(x), dtype)
@@ -292,7 +299,9 @@ def indices(dimensions: Any, dtype: Any = None, sparse: bool = False) -> Any:
     shape = shape_argument("indices", dimensions)
     to = scalar_type(int).dtype if dtype is None else requested_dtype("indices", dtype)
     if sparse:
-        parts = [lax.reshape(lax.iota(to, n), (*(1,) * i, n, *(1,) * (len(shape) - 1 - i))) for i, n in enumerate(shape)]
+        parts = [
+            lax.reshape(lax.iota(to, n), (*(1,) * i, n, *(1,) * (len(shape) - 1 - i))) for i, n in enumerate(shape)
+        ]
         return tuple(parts)
     if not shape:
         return lax.full((0,), 0, to)

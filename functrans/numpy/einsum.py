@@ -84,7 +84,9 @@ def parse_subscripts(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], 
         )
     strange = set(text) - set(string.ascii_letters) - set(",.->")
     if strange:
-        raise FunctransValueError(f"einsum: subscripts {subscripts!r} hold {sorted(strange)}; axes are named by letters")
+        raise FunctransValueError(
+            f"einsum: subscripts {subscripts!r} hold {sorted(strange)}; axes are named by letters"
+        )
     free = [c for c in string.ascii_letters if c not in text]
     counts = [rank - len(names.replace("...", "")) for names, rank in zip(inputs, ranks, strict=True)]
     for names, rank, count in zip(inputs, ranks, counts, strict=True):
@@ -95,7 +97,8 @@ def parse_subscripts(subscripts: str, ranks: Sequence[int]) -> tuple[list[str], 
     longest = max([c for c, names in zip(counts, inputs, strict=True) if "..." in names], default=0)
     dots = "".join(free[:longest])
     named = [
-        names.replace("...", dots[longest - count :] if count else "") for names, count in zip(inputs, counts, strict=True)
+        names.replace("...", dots[longest - count :] if count else "")
+        for names, count in zip(inputs, counts, strict=True)
     ]
     if arrow:
         output = right.replace("...", dots)
@@ -117,7 +120,8 @@ def _sizes(subscripts: str, inputs: Sequence[str], arrays: Sequence[Any]) -> dic
             if n != 1 and sizes.get(c, 1) not in (1, n):
                 shapes = ", ".join(str(tuple(a.shape)) for a in arrays)
                 raise FunctransTypeError(
-                    f"einsum: in {subscripts!r} with shapes {shapes}, axis {c!r} has sizes {sizes[c]} and {n}; they must be equal"
+                    f"einsum: in {subscripts!r} with shapes {shapes}, axis {c!r} has sizes {sizes[c]} and {n}; they "
+                    "must be equal"
                 )
             sizes[c] = n if c not in sizes or n != 1 else sizes[c]
     return sizes
@@ -135,7 +139,10 @@ def _path(inputs: Sequence[str], output: str, sizes: dict[str, int], optimize: A
         return [(0, 1)] * (count - 1)
     kind = "optimal" if optimize is True else optimize
     path, _ = opt_einsum.contract_path(
-        ",".join(inputs) + "->" + output, *[tuple(sizes[c] for c in names) for names in inputs], shapes=True, optimize=kind
+        ",".join(inputs) + "->" + output,
+        *[tuple(sizes[c] for c in names) for names in inputs],
+        shapes=True,
+        optimize=kind,
     )
     return [tuple(sorted(p)) for p in path]
 

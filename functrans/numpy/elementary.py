@@ -33,14 +33,24 @@ cbrt = inexact_unary("cbrt", lax.cbrt, "The real cube root.", ">>> bool(abs(fnp.
 sin = inexact_unary("sin", lax.sin, "The sine of x in radians.", f">>> fnp.sin(0.)\n    Array(0., {_WEAK}")
 cos = inexact_unary("cos", lax.cos, "The cosine of x in radians.", f">>> fnp.cos(0.)\n    Array(1., {_WEAK}")
 tan = inexact_unary("tan", lax.tan, "The tangent of x in radians.", f">>> fnp.tan(0.)\n    Array(0., {_WEAK}")
-arcsin = inexact_unary("arcsin", lax.asin, "The inverse sine, in radians.", f">>> fnp.arcsin(0.)\n    Array(0., {_WEAK}")
-arccos = inexact_unary("arccos", lax.acos, "The inverse cosine, in radians.", f">>> fnp.arccos(1.)\n    Array(0., {_WEAK}")
-arctan = inexact_unary("arctan", lax.atan, "The inverse tangent, in radians.", f">>> fnp.arctan(0.)\n    Array(0., {_WEAK}")
+arcsin = inexact_unary(
+    "arcsin", lax.asin, "The inverse sine, in radians.", f">>> fnp.arcsin(0.)\n    Array(0., {_WEAK}"
+)
+arccos = inexact_unary(
+    "arccos", lax.acos, "The inverse cosine, in radians.", f">>> fnp.arccos(1.)\n    Array(0., {_WEAK}"
+)
+arctan = inexact_unary(
+    "arctan", lax.atan, "The inverse tangent, in radians.", f">>> fnp.arctan(0.)\n    Array(0., {_WEAK}"
+)
 sinh = inexact_unary("sinh", lax.sinh, "The hyperbolic sine.", f">>> fnp.sinh(0.)\n    Array(0., {_WEAK}")
 cosh = inexact_unary("cosh", lax.cosh, "The hyperbolic cosine.", f">>> fnp.cosh(0.)\n    Array(1., {_WEAK}")
 tanh = inexact_unary("tanh", lax.tanh, "The hyperbolic tangent.", f">>> fnp.tanh(0.)\n    Array(0., {_WEAK}")
-arcsinh = inexact_unary("arcsinh", lax.asinh, "The inverse hyperbolic sine.", f">>> fnp.arcsinh(0.)\n    Array(0., {_WEAK}")
-arctanh = inexact_unary("arctanh", lax.atanh, "The inverse hyperbolic tangent.", f">>> fnp.arctanh(0.)\n    Array(0., {_WEAK}")
+arcsinh = inexact_unary(
+    "arcsinh", lax.asinh, "The inverse hyperbolic sine.", f">>> fnp.arcsinh(0.)\n    Array(0., {_WEAK}"
+)
+arctanh = inexact_unary(
+    "arctanh", lax.atanh, "The inverse hyperbolic tangent.", f">>> fnp.arctanh(0.)\n    Array(0., {_WEAK}"
+)
 
 
 def _arccosh(x: Any) -> Any:
@@ -50,7 +60,9 @@ def _arccosh(x: Any) -> Any:
     return result
 
 
-arccosh = inexact_unary("arccosh", _arccosh, "The inverse hyperbolic cosine.", f">>> fnp.arccosh(1.)\n    Array(0., {_WEAK}")
+arccosh = inexact_unary(
+    "arccosh", _arccosh, "The inverse hyperbolic cosine.", f">>> fnp.arccosh(1.)\n    Array(0., {_WEAK}"
+)
 
 asin, acos, atan = arcsin, arccos, arctan
 asinh, acosh, atanh = arcsinh, arccosh, arctanh
@@ -67,7 +79,9 @@ def _scaled_log(x: Any, base: float) -> Any:
     return lax.mul(logarithm, scale)
 
 
-log2 = inexact_unary("log2", lambda x: _scaled_log(x, 2.0), "log(x) / log(2).", f">>> fnp.log2(8.)\n    Array(3., {_WEAK}")
+log2 = inexact_unary(
+    "log2", lambda x: _scaled_log(x, 2.0), "log(x) / log(2).", f">>> fnp.log2(8.)\n    Array(3., {_WEAK}"
+)
 log10 = inexact_unary(
     "log10", lambda x: _scaled_log(x, 10.0), "log(x) / log(10).", ">>> bool(abs(fnp.log10(100.) - 2) < 1e-6)\n    True"
 )

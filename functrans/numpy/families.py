@@ -28,7 +28,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.ops.structural import scalar_literal
 from functrans.trace.builder import state
-from functrans.trace.frames import filter_traceback
+from functrans.trace.frames import filter_traceback, trims_tracebacks
 from functrans.trace.tracer import Tracer
 from functrans.xla.jaxlib_compat import ArrayImpl
 
@@ -37,7 +37,8 @@ _BESIDE_ARRAYS = frozenset([ArrayImpl, float])  # a Python int may be too large 
 
 
 def concrete_arrays(*operands: Any) -> bool:
-    """Whether nothing is being traced and the operands are device arrays (or floats): run the function as one program."""
+    """Whether nothing is being traced and the operands are device arrays (or floats): run the function as one program.
+    """
     return state.builder is None and all([type(x) in _BESIDE_ARRAYS for x in operands])
 
 
@@ -50,18 +51,18 @@ def _named(function: Function, name: str, summary: str, example: str) -> Functio
     >>> import functrans.numpy as fnp
     {example.strip()}
     """
-    return function
+    return trims_tracebacks(function)
 
 
 def inexact_unary(name: str, primitive: Function, summary: str, example: str) -> Function:
     """A function whose result is floating or complex: integers are promoted."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer and x.type.dtype in INEXACT:
-            return primitive(x)
-        if type(x) is ArrayImpl and state.builder is None:
-            return compiled(x)
         try:
+            if type(x) is Tracer and x.type.dtype in INEXACT:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
             return primitive(promote_one(name, x, inexact=True))
         except FunctransError as error:
             raise filter_traceback(error) from None
@@ -74,11 +75,11 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
     """A function of numbers of any dtype that keeps the dtype."""
 
     def function(x: Any, /) -> Any:
-        if type(x) is Tracer:
-            return primitive(x)
-        if type(x) is ArrayImpl and state.builder is None:
-            return compiled(x)
         try:
+            if type(x) is Tracer:
+                return primitive(x)
+            if type(x) is ArrayImpl and state.builder is None:
+                return compiled(x)
             return primitive(promote_one(name, x))
         except FunctransError as error:
             raise filter_traceback(error) from None
@@ -123,14 +124,14 @@ def binary(
     direct = direct_dtypes(inexact, of_complex is not None)
 
     def function(x: Any, y: Any, /) -> Any:
-        if type(x) is Tracer:
-            if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
-                return primitive(x, y)
-            if type(y) is float and x.type.dtype.kind == "f":
-                return primitive(x, y)
-        elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
-            return compiled(x, y)
         try:
+            if type(x) is Tracer:
+                if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
+                    return primitive(x, y)
+                if type(y) is float and x.type.dtype.kind == "f":
+                    return primitive(x, y)
+            elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
+                return compiled(x, y)
             return general(x, y)
         except FunctransError as error:
             raise filter_traceback(error) from None

@@ -87,8 +87,8 @@ def linspace(
     shape = common_shape("linspace", start.shape, stop.shape)
     intervals = count - 1 if endpoint else count
     if all(isinstance(x, np.ndarray | np.generic | jax.Array) for x in (start, stop)) and type(start) is not Tracer:
-        exact = np.linspace(*(np.asarray(x, np.complex128 if computed in COMPLEX else np.float64) for x in (start, stop)),
-                            count, endpoint=endpoint)  # fmt: skip
+        wide: Any = np.complex128 if computed in COMPLEX else np.float64
+        exact = np.linspace(np.asarray(start, wide), np.asarray(stop, wide), count, endpoint=endpoint)
         result = asarray(exact.astype(computed))
     elif count == 0:
         result = zeros((0, *shape), computed)
@@ -100,7 +100,9 @@ def linspace(
         else:
             # start * (1 - t) + stop * t is exact at both ends, which start + t * (stop - start) is not
             full = (intervals, *shape)
-            t = broadcast(lax.reshape(lax.div(lax.iota(computed, intervals), intervals), (intervals, *(1,) * len(shape))), full)
+            t = broadcast(
+                lax.reshape(lax.div(lax.iota(computed, intervals), intervals), (intervals, *(1,) * len(shape))), full
+            )
             lower, upper = (lax.broadcast_in_dim(x, full, tuple(range(1, len(full)))) for x in (start, stop))
             result = lax.add(lax.mul(lower, lax.sub(1.0, t)), lax.mul(upper, t))
             if endpoint:
@@ -234,7 +236,9 @@ def _triangle(operation: str, m: ArrayLike, k: Any, lower: bool) -> Array:
     x = as_array(operation, m)
     if len(x.shape) < 2:
         raise FunctransValueError(f"{operation}: at least 2 dimensions are needed, got shape {tuple(x.shape)}")
-    keep = _band(*x.shape[-2:], k if lower else subtract(k, 1) if not isinstance(k, int) else k - 1, lax.ge if lower else lax.lt)
+    keep = _band(
+        *x.shape[-2:], k if lower else subtract(k, 1) if not isinstance(k, int) else k - 1, lax.ge if lower else lax.lt
+    )
     return select(broadcast(keep, tuple(x.shape)), x, 0)
 
 
@@ -342,5 +346,7 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Arra
     n = x.shape[0] if N is None else N
     if n < 0:
         raise FunctransValueError(f"vander: N must not be negative, got {n}")
-    columns = [lax.reshape(lax.integer_pow(x, i), (*x.shape, 1)) for i in (range(n) if increasing else range(n - 1, -1, -1))]
+    columns = [
+        lax.reshape(lax.integer_pow(x, i), (*x.shape, 1)) for i in (range(n) if increasing else range(n - 1, -1, -1))
+    ]
     return lax.concatenate(columns, 1) if columns else zeros((*shape_of(x), 0), x.dtype)

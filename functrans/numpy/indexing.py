@@ -81,7 +81,8 @@ def parse(shape: tuple[int, ...], key: Any) -> tuple[Key, tuple[int, ...]]:
         raise FunctransIndexError("an index can hold only one ellipsis (...)")
     if consumed > len(shape):
         raise FunctransIndexError(
-            f"too many indices: {consumed} for an array of {len(shape)} dimension{'s' if len(shape) != 1 else ''} (shape {shape})"
+            f"too many indices: {consumed} for an array of {len(shape)} dimension{'s' if len(shape) != 1 else ''} "
+            f"(shape {shape})"
         )
     group = _group_position(entries, len(shape) - consumed)
     missing = [slice(None)] * (len(shape) - consumed)
@@ -138,7 +139,9 @@ def _parse_item(item: Any) -> list[Any]:
             return [int(item)] if isinstance(item, np.ndarray) and not item.ndim else [item]
         raise FunctransTypeError(f"an index array must be of integers or bools, got dtype {item.dtype.name}")
     if isinstance(item, float | complex | str | np.generic):
-        raise FunctransTypeError(f"an index must be an integer, slice, None, ... or an array of integers, got {describe(item)}")
+        raise FunctransTypeError(
+            f"an index must be an integer, slice, None, ... or an array of integers, got {describe(item)}"
+        )
     if hasattr(item, "__jax_array__"):
         return _parse_item(item.__jax_array__())
     try:
@@ -155,8 +158,8 @@ def _bound(v: Any) -> int:
         return operator.index(v)
     except ConcretizationError:
         raise FunctransIndexError(
-            f"the bounds of a slice decide the shape of the result and must be static, but one is traced ({v.type}). Use "
-            "functrans.lax.dynamic_slice(x, starts, sizes) for a window of static size at a traced position, or "
+            f"the bounds of a slice decide the shape of the result and must be static, but one is traced ({v.type}). "
+            "Use functrans.lax.dynamic_slice(x, starts, sizes) for a window of static size at a traced position, or "
             "functrans.numpy.where with a mask."
         ) from None
     except TypeError:
@@ -168,9 +171,9 @@ def _parse_mask(mask: Any) -> list[Any]:
         values = np.asarray(mask)
     except ConcretizationError:
         raise FunctransIndexError(
-            f"x[mask] needs the values of the boolean mask, because their number decides the shape of the result, and this "
-            f"mask of shape {tuple(mask.shape)} is traced. Use functrans.numpy.where(mask, x, 0) to keep the shape, "
-            "x.at[...] with where for updates, or functrans.numpy.nonzero(mask, size=n) outside."
+            "x[mask] needs the values of the boolean mask, because their number decides the shape of the result, and "
+            f"this mask of shape {tuple(mask.shape)} is traced. Use functrans.numpy.where(mask, x, 0) to keep the "
+            "shape, x.at[...] with where for updates, or functrans.numpy.nonzero(mask, size=n) outside."
         ) from None
     if not values.ndim:
         return [_ScalarBool(bool(values))]
@@ -361,7 +364,9 @@ def _position(e: Any, dtype: np.dtype[Any], n: int, wrap: bool) -> Any:
 def normalized(index: Any, n: int) -> Any:
     """Index array with negative positions counted from the end of an axis of size n."""
     if isinstance(index, np.ndarray | np.generic):
-        return np.where(index < 0, index + n, index).astype(index.dtype) if index.dtype.kind == "i" else np.asarray(index)
+        return (
+            np.where(index < 0, index + n, index).astype(index.dtype) if index.dtype.kind == "i" else np.asarray(index)
+        )
     if index.dtype in UNSIGNED:
         return index
     if index.dtype.itemsize < 4:
@@ -396,7 +401,9 @@ def make_plan(key: Key, wrap: bool = True) -> Plan:
     sizes = iter(enumerate(key.shape))
     placed = [(e, *((None, 0) if e is None else next(sizes))) for e in key.entries]
     arrays = [e for e in key.entries if _is_index(e)]
-    group_shape = common_shape("indexing", *[() if type(e) is int else tuple(e.shape) for e in arrays]) if arrays else ()
+    group_shape = (
+        common_shape("indexing", *[() if type(e) is int else tuple(e.shape) for e in arrays]) if arrays else ()
+    )
     # Axes of the result in order: (kind, size, axis of the array)
     dims: list[tuple[str, int, int]] = []
     group = [("group", n, -1) for n in group_shape]
@@ -472,5 +479,6 @@ def _join_columns(columns: list[tuple[Any, tuple[int, ...]]], batch: tuple[int, 
 
 
 __all__ = [
-    "Key", "Plan", "get_item", "index_dtype", "make_plan", "mode_name", "normalized", "parse", "read", "static_position",
+    "Key", "Plan", "get_item", "index_dtype", "make_plan", "mode_name", "normalized", "parse", "read",
+    "static_position",
 ]  # fmt: skip

@@ -222,7 +222,8 @@ def _split(operation: str, ary: ArrayLike, indices_or_sections: Any, axis: int, 
         parts = operator.index(given)
         if parts <= 0 or (equal and n % parts):
             raise FunctransValueError(
-                f"{operation}: axis {axis} of shape {tuple(x.shape)} has size {n} and cannot be cut into {parts} equal parts"
+                f"{operation}: axis {axis} of shape {tuple(x.shape)} has size {n} and cannot be cut into {parts} equal "
+                "parts"
                 + ("; use array_split" if parts > 0 else "")
             )
         size, extra = divmod(n, parts)

@@ -32,8 +32,8 @@ __all__ = [
 def norm(x: ArrayLike, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
     """A norm of vectors (one axis) or matrices (two axes).
 
-    Vectors: ``ord`` a number (2 by default), inf, -inf, 0. Matrices: 'fro' (default), 1, -1, inf, -inf. The spectral and
-    nuclear norms need singular values, which functrans does not have yet. The gradient at 0 is NaN, as in JAX.
+    Vectors: ``ord`` a number (2 by default), inf, -inf, 0. Matrices: 'fro' (default), 1, -1, inf, -inf. The spectral
+    and nuclear norms need singular values, which functrans does not have yet. The gradient at 0 is NaN, as in JAX.
 
     >>> import functrans.numpy as fnp
     >>> fnp.linalg.norm(fnp.array([3., 4.]))
@@ -88,7 +88,9 @@ def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
         shape = tuple(n for i, n in enumerate(result.shape) if i not in axes)
         return result if keepdims else lax.reshape(result, shape)
     if ord in ("nuc", 2, -2):
-        raise NotImplementedError(f"norm: ord={ord!r} of matrices needs singular values, which functrans does not have yet")
+        raise NotImplementedError(
+            f"norm: ord={ord!r} of matrices needs singular values, which functrans does not have yet"
+        )
     raise FunctransValueError(f"norm: ord of matrices must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
 
 

@@ -33,7 +33,9 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
     x = asarray(as_operand("pad", array))
     if mode not in _MODES:
         raise NotImplementedError(f"pad: mode must be one of {', '.join(_MODES)}, got {mode!r}")
-    allowed = {"constant": ("constant_values",), "reflect": ("reflect_type",), "symmetric": ("reflect_type",)}.get(mode, ())
+    allowed = {"constant": ("constant_values",), "reflect": ("reflect_type",), "symmetric": ("reflect_type",)}.get(
+        mode, ()
+    )
     strange = set(kwargs) - set(allowed)
     if strange:
         raise FunctransValueError(f"pad: mode {mode!r} has no option {', '.join(sorted(strange))}")
@@ -47,7 +49,9 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
             continue
         n = x.shape[axis]
         if not n:
-            raise FunctransValueError(f"pad: axis {axis} of shape {tuple(x.shape)} is empty and can be padded with constants only")
+            raise FunctransValueError(
+                f"pad: axis {axis} of shape {tuple(x.shape)} is empty and can be padded with constants only"
+            )
         if mode in _STATISTICS:
             x = _statistic(x, axis, before, after, _STATISTICS[mode])
         else:
@@ -94,7 +98,9 @@ def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
 def _statistic(x: Any, axis: int, before: int, after: int, function: Any) -> Any:
     value = function(x, axis, keepdims=True)
     if value.dtype != x.dtype:
-        value = to_dtype(lax.round(value, lax.RoundingMethod.TO_NEAREST_EVEN) if x.dtype.kind in "iu" else value, x.dtype)
+        value = to_dtype(
+            lax.round(value, lax.RoundingMethod.TO_NEAREST_EVEN) if x.dtype.kind in "iu" else value, x.dtype
+        )
     shape = list(x.shape)
     parts = []
     for width in (before, after):

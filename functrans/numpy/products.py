@@ -47,8 +47,9 @@ def contract(
 def _refuse_sizes(operation: str, a: Any, b: Any, axis_a: int, axis_b: int) -> None:
     if a.shape[axis_a] != b.shape[axis_b]:
         raise FunctransTypeError(
-            f"{operation}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: the contracted axes {axis_a} and {axis_b} "
-            f"have sizes {a.shape[axis_a]} and {b.shape[axis_b]}. Transpose one operand, or check which axis is meant."
+            f"{operation}: shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit: the contracted axes {axis_a} and "
+            f"{axis_b} have sizes {a.shape[axis_a]} and {b.shape[axis_b]}. Transpose one operand, or check which axis "
+            "is meant."
         )
 
 
@@ -70,7 +71,11 @@ def dot(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_
     x, y = _pair("dot", a, b)
     if not x.ndim or not y.ndim:
         result = multiply(x, y)
-        return result if preferred_element_type is None else to_dtype(result, requested_dtype("dot", preferred_element_type))
+        return (
+            result
+            if preferred_element_type is None
+            else to_dtype(result, requested_dtype("dot", preferred_element_type))
+        )
     axis = max(0, y.ndim - 2)
     _refuse_sizes("dot", x, y, x.ndim - 1, axis)
     return contract("dot", x, y, (((x.ndim - 1,), (axis,)), ((), ())), precision, preferred_element_type)
@@ -89,14 +94,21 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
     """
     if type(a) is Tracer and type(b) is Tracer:
         ta, tb = a.type, b.type
-        if ta.dtype == tb.dtype and len(ta.shape) == len(tb.shape) == 2 and not ta.weak_type and ta.shape[1] == tb.shape[0]:
+        if (
+            ta.dtype == tb.dtype
+            and len(ta.shape) == len(tb.shape) == 2
+            and not ta.weak_type
+            and ta.shape[1] == tb.shape[0]
+        ):
             if preferred_element_type is None:
                 return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision)
     elif precision is None and preferred_element_type is None and concrete_arrays(a, b):
         return _compiled_matmul(a, b)
     x, y = _pair("matmul", a, b)
     if not x.ndim or not y.ndim:
-        raise FunctransTypeError(f"matmul: scalars have no axis to contract (shapes {tuple(x.shape)} and {tuple(y.shape)}); use *")
+        raise FunctransTypeError(
+            f"matmul: scalars have no axis to contract (shapes {tuple(x.shape)} and {tuple(y.shape)}); use *"
+        )
     axis = max(0, y.ndim - 2)
     _refuse_sizes("matmul", x, y, x.ndim - 1, axis)
     batch_x, batch_y = tuple(x.shape[:-2]), tuple(y.shape[:-2])
@@ -257,7 +269,8 @@ def cross(
     x, y = moveaxis(x, axisa, -1), moveaxis(y, axisb, -1)
     if x.shape[-1] not in (2, 3) or y.shape[-1] not in (2, 3):
         raise FunctransValueError(
-            f"cross: vectors need 2 or 3 components, got {x.shape[-1]} and {y.shape[-1]} (shapes {tuple(x.shape)}, {tuple(y.shape)})"
+            f"cross: vectors need 2 or 3 components, got {x.shape[-1]} and {y.shape[-1]} (shapes {tuple(x.shape)}, "
+            f"{tuple(y.shape)})"
         )
 
     def parts(v: Any) -> list[Any]:

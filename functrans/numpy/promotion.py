@@ -213,7 +213,8 @@ def common_shape(operation: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
                 listed = " and ".join(map(str, dict.fromkeys(shapes)))
                 raise FunctransValueError(
                     f"{operation}: shapes {listed} cannot be broadcast together: counted from the end, axis {axis} has "
-                    f"sizes {size} and {n}. Sizes must be equal or 1; add an axis with x[:, None] or reshape one of them."
+                    f"sizes {size} and {n}. Sizes must be equal or 1; add an axis with x[:, None] or reshape one of "
+                    "them."
                 )
             size = n
         result.append(size)
@@ -248,8 +249,8 @@ def requested_dtype(operation: str, dtype: Any) -> DType:
         if asked is not None and asked != canonical:
             warnings.warn(
                 f"{operation}: dtype {asked.name} was asked for and {canonical.name} is used, because 64-bit types are "
-                "off. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, or "
-                f"ask for {canonical.name}.",
+                "off. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, "
+                f"or ask for {canonical.name}.",
                 UserWarning,
                 stacklevel=3,
             )
@@ -298,8 +299,8 @@ def static_value(operation: str, name: str, x: Any) -> Any:
     value = concrete(x)
     if value is None:
         raise FunctransTypeError(
-            f"{operation}: {name} must be known while tracing, because it decides the shape of the result; it is traced "
-            f"with type {x.type}. Pass a Python value, or mark the argument with static_argnums."
+            f"{operation}: {name} must be known while tracing, because it decides the shape of the result; it is "
+            f"traced with type {x.type}. Pass a Python value, or mark the argument with static_argnums."
         )
     return value
 

@@ -27,7 +27,8 @@ def array_ufunc(namespace: Mapping[str, Any]) -> Callable[..., Any]:
         out = options.pop("out", None)
         if out is not None:
             raise FunctransTypeError(
-                f"np.{name} with out= would write a traced value into a NumPy array, at {here()}\nUse the returned array."
+                f"np.{name} with out= would write a traced value into a NumPy array, at {here()}\nUse the returned "
+                "array."
             )
         if how == "reduce" and name in _REDUCTIONS:
             options.setdefault("axis", 0)

@@ -77,7 +77,9 @@ def _masked(operation: str, x: Any, where: Any, neutral: Any) -> Any:
 def _finished(result: Any, x: Any, axes: tuple[int, ...], keepdims: bool, initial: Any, combine: Any) -> Any:
     if initial is not None:
         if shape_of(as_operand("initial", initial)) != ():
-            raise FunctransValueError(f"the initial value of a reduction must be a scalar, got shape {np.shape(initial)}")
+            raise FunctransValueError(
+                f"the initial value of a reduction must be a scalar, got shape {np.shape(initial)}"
+            )
         start = scalar_of_kind(initial, x.dtype) if is_scalar(initial) else to_dtype(initial, x.dtype)
         result = combine(result, start if is_scalar(start) else broadcast(start, tuple(result.shape)))
     if keepdims and axes:
@@ -114,7 +116,9 @@ def _total(
     if computed == BOOL:
         x = truth(operation, x)
         x = _masked(operation, x, where, bool(neutral))
-        return _finished(of_bools(x, axes), x, axes, keepdims, initial, lax.bitwise_or if not neutral else lax.bitwise_and)
+        return _finished(
+            of_bools(x, axes), x, axes, keepdims, initial, lax.bitwise_or if not neutral else lax.bitwise_and
+        )
     weak = dtype is None and type(x) is Tracer and x.type.weak_type
     if x.dtype != computed:
         x = to_dtype(x, computed, weak)
@@ -138,7 +142,19 @@ def sum(
         if out is None and type_.dtype in INEXACT and type_.dtype.itemsize >= 4:
             return lax.reduce_sum(a, tuple(range(len(type_.shape))))
     return _total(
-        "sum", lax.reduce_sum, 0, lax.add, lax.reduce_or, a, axis, dtype, out, keepdims, initial, where, promote_integers
+        "sum",
+        lax.reduce_sum,
+        0,
+        lax.add,
+        lax.reduce_or,
+        a,
+        axis,
+        dtype,
+        out,
+        keepdims,
+        initial,
+        where,
+        promote_integers,
     )
 
 
@@ -153,7 +169,19 @@ def prod(
     Array(6., dtype=float32)
     """
     return _total(
-        "prod", lax.reduce_prod, 1, lax.mul, lax.reduce_and, a, axis, dtype, out, keepdims, initial, where, promote_integers
+        "prod",
+        lax.reduce_prod,
+        1,
+        lax.mul,
+        lax.reduce_and,
+        a,
+        axis,
+        dtype,
+        out,
+        keepdims,
+        initial,
+        where,
+        promote_integers,
     )
 
 
@@ -177,7 +205,9 @@ def _extreme(
 ) -> Array:  # fmt: skip
     x, axes = _operand(operation, a, axis, out)
     if initial is None and where is not None:
-        raise FunctransValueError(f"{operation}: with where= an initial value is needed, because all elements may be masked")
+        raise FunctransValueError(
+            f"{operation}: with where= an initial value is needed, because all elements may be masked"
+        )
     if initial is None and 0 in [x.shape[i] for i in axes]:
         raise FunctransValueError(
             f"{operation}: the reduced axes {axes} of shape {tuple(x.shape)} hold no element; pass an initial value"
@@ -290,7 +320,8 @@ def average(
             )
         if tuple(w.shape) != tuple(x.shape[i] for i in axes):
             raise FunctransValueError(
-                f"average: weights of shape {tuple(w.shape)} match neither the array of shape {tuple(x.shape)} nor its axes {axes}"
+                f"average: weights of shape {tuple(w.shape)} match neither the array of shape {tuple(x.shape)} nor its "
+                f"axes {axes}"
             )
         w = lax.broadcast_in_dim(w, tuple(x.shape), axes)
     total = sum(w, axes, keepdims=keepdims)
@@ -326,7 +357,8 @@ def _variance(
     to = None if dtype is None else requested_dtype(operation, dtype)
     if to is not None and to not in COMPLEX and x.dtype in COMPLEX:
         raise FunctransTypeError(
-            f"{operation}: dtype {to.name} cannot hold the complex numbers of the operand; leave dtype out, the result is real"
+            f"{operation}: dtype {to.name} cannot hold the complex numbers of the operand; leave dtype out, the result "
+            "is real"
         )
     computed = to if to is not None else inexact_dtype(x.dtype)
     result_dtype = to if to is not None else np.zeros((), computed).real.dtype
@@ -373,7 +405,9 @@ def count_nonzero(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Ar
     return sum(asarray(truth("count_nonzero", as_array("count_nonzero", a))), axis, keepdims=keepdims)
 
 
-def _position(operation: str, primitive: Callable[..., Any], a: ArrayLike, axis: Any, out: Any, keepdims: bool) -> Array:
+def _position(
+    operation: str, primitive: Callable[..., Any], a: ArrayLike, axis: Any, out: Any, keepdims: bool
+) -> Array:
     refuse_out(operation, out)
     x = as_array(operation, a)
     rank = len(x.shape)

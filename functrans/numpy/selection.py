@@ -57,9 +57,13 @@ def where(
     if x is None and y is None:
         return nonzero(condition, size=size, fill_value=fill_value)
     if x is None or y is None:
-        raise FunctransValueError("where: both x and y are needed, or neither (for the positions where the condition holds)")
+        raise FunctransValueError(
+            "where: both x and y are needed, or neither (for the positions where the condition holds)"
+        )
     if size is not None or fill_value is not None:
-        raise FunctransValueError("where: size and fill_value go with the condition alone, for the positions where it holds")
+        raise FunctransValueError(
+            "where: size and fill_value go with the condition alone, for the positions where it holds"
+        )
     if concrete_arrays(condition, x, y):
         return _compiled_where(condition, x, y)
     which = truth("where", condition)
@@ -153,7 +157,11 @@ def fmin(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 
 
 def nan_to_num(
-    x: ArrayLike, copy: bool = True, nan: ArrayLike = 0.0, posinf: ArrayLike | None = None, neginf: ArrayLike | None = None
+    x: ArrayLike,
+    copy: bool = True,
+    nan: ArrayLike = 0.0,
+    posinf: ArrayLike | None = None,
+    neginf: ArrayLike | None = None,
 ) -> Array:
     """NaNs replaced by ``nan``, infinities by the largest finite numbers or those given.
 
@@ -220,13 +228,17 @@ def choose(a: ArrayLike, choices: Any, out: None = None, mode: str = "raise") ->
     return to_dtype(broadcast(as_array("choose", result), shape), common_dtype("choose", *options)[0])
 
 
-def piecewise(x: ArrayLike, condlist: Any, funclist: list[ArrayLike | Callable[..., Array]], *args: Any, **kw: Any) -> Array:
+def piecewise(
+    x: ArrayLike, condlist: Any, funclist: list[ArrayLike | Callable[..., Array]], *args: Any, **kw: Any
+) -> Array:
     """At each place the function (or constant) of the last condition that holds; one more function is the default.
 
     All functions are computed for all of ``x``.
     """
     x = as_array("piecewise", x)
-    conditions = list(condlist) if isinstance(condlist, list | tuple) or np.ndim(condlist) > len(x.shape) else [condlist]
+    conditions = (
+        list(condlist) if isinstance(condlist, list | tuple) or np.ndim(condlist) > len(x.shape) else [condlist]
+    )
     n = len(conditions)
     if len(funclist) not in (n, n + 1):
         raise FunctransValueError(f"piecewise: {n} conditions go with {n} or {n + 1} functions, got {len(funclist)}")
@@ -274,7 +286,9 @@ def take(
     elif mode in ("clip", "promise_in_bounds"):
         gather_mode = mode
     elif mode == "raise":
-        raise NotImplementedError("take: mode='raise' is not supported: a compiled program cannot raise; use 'fill' or 'clip'")
+        raise NotImplementedError(
+            "take: mode='raise' is not supported: a compiled program cannot raise; use 'fill' or 'clip'"
+        )
     else:
         raise FunctransValueError(f"take: mode must be 'fill', 'wrap' or 'clip', got {mode!r}")
     rank, index_rank = len(sizes), len(at.shape)
@@ -304,12 +318,15 @@ def take_along_axis(
         raise FunctransTypeError(f"take_along_axis: indices must be integers, got dtype {at.dtype.name}")
     if axis is None:
         if len(at.shape) != 1:
-            raise FunctransValueError(f"take_along_axis: without an axis indices must be a vector, got {tuple(at.shape)}")
+            raise FunctransValueError(
+                f"take_along_axis: without an axis indices must be a vector, got {tuple(at.shape)}"
+            )
         x, axis = ravel(x), 0
     rank = len(x.shape)
     if len(at.shape) != rank:
         raise FunctransValueError(
-            f"take_along_axis: indices and array must have the same rank, got shapes {tuple(at.shape)} and {tuple(x.shape)}"
+            f"take_along_axis: indices and array must have the same rank, got shapes {tuple(at.shape)} and "
+            f"{tuple(x.shape)}"
         )
     axis = axis_index("take_along_axis", axis, rank)
     n = x.shape[axis]
@@ -360,6 +377,6 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: N
 
 
 __all__ = [
-    "argwhere", "choose", "clip", "compress", "extract", "flatnonzero", "fmax", "fmin", "nan_to_num", "nonzero", "piecewise", "select",
-    "take", "take_along_axis", "where",
+    "argwhere", "choose", "clip", "compress", "extract", "flatnonzero", "fmax", "fmin", "nan_to_num", "nonzero",
+    "piecewise", "select", "take", "take_along_axis", "where",
 ]  # fmt: skip

@@ -79,13 +79,14 @@ def _whole_shape(own: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ..
         known = math.prod(n for n in wanted if n != -1)
         if not known or total % known:
             raise FunctransValueError(
-                f"reshape: an array of shape {own} ({total} elements) has no shape {wanted}: {total} is not a multiple of "
-                f"{known}"
+                f"reshape: an array of shape {own} ({total} elements) has no shape {wanted}: {total} is not a multiple "
+                f"of {known}"
             )
         return tuple(total // known if n == -1 else n for n in wanted)
     if math.prod(wanted) != total:
         raise FunctransValueError(
-            f"reshape: an array of shape {own} ({total} elements) cannot take shape {wanted} ({math.prod(wanted)} elements)"
+            f"reshape: an array of shape {own} ({total} elements) cannot take shape {wanted} ({math.prod(wanted)} "
+            "elements)"
         )
     return wanted
 
@@ -115,7 +116,9 @@ def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Array:
     else:
         order = tuple(axis_index("transpose", i, rank) for i in axes)
         if sorted(order) != list(range(rank)):
-            raise FunctransValueError(f"transpose: axes {tuple(axes)} do not name each axis of shape {tuple(x.shape)} once")
+            raise FunctransValueError(
+                f"transpose: axes {tuple(axes)} do not name each axis of shape {tuple(x.shape)} once"
+            )
     return asarray(x) if order == tuple(range(rank)) else lax.transpose(x, order)
 
 

@@ -67,8 +67,8 @@ class IndexUpdate:
         return f"IndexUpdate({self.array!r}, {self.key!r})"
 
     def get(
-        self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None, fill_value: Any = None,
-        wrap_negative_indices: bool = True,
+        self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
+        fill_value: Any = None, wrap_negative_indices: bool = True,
     ) -> Array:  # fmt: skip
         """The elements there; mode='fill' gives NaN (or ``fill_value``) for what is out of bounds."""
         return read(
@@ -139,7 +139,11 @@ def _update(
     x = asarray(x)
     if operation != "apply":
         values = _checked_values(name, x, values)
-    if operation != "set" and _is_distinct(x, key, unique_indices) and (operation != "add" or _is_static_window(x, key)):
+    if (
+        operation != "set"
+        and _is_distinct(x, key, unique_indices)
+        and (operation != "add" or _is_static_window(x, key))
+    ):
         options = {"mode": "clip", "unique_indices": True, "wrap_negative_indices": wrap_negative_indices}
         old = read(x, key, **options)  # type: ignore[arg-type]
         values = _COMBINE[operation](old, values)
@@ -151,8 +155,8 @@ def _update(
         scatter = lax.scatter if operation == "set" else getattr(lax, _SCATTERS.get(operation, ""), None)
         if scatter is None:
             raise NotImplementedError(
-                f"{name} needs places that are known to be distinct, because repeated ones would have to be combined. If yours "
-                f"are distinct, say so: x.at[...].{operation}(..., unique_indices=True)."
+                f"{name} needs places that are known to be distinct, because repeated ones would have to be combined. "
+                f"If yours are distinct, say so: x.at[...].{operation}(..., unique_indices=True)."
             )
         updated = _write_scatter(
             name, scatter, x, parsed, shape, values, indices_are_sorted, unique_indices, mode, wrap_negative_indices
@@ -164,11 +168,13 @@ def _checked_values(name: str, x: Any, values: Any) -> Any:
     """Values in the dtype of x. Those that do not fit warn, as in JAX."""
     values = asarray(values) if isinstance(values, list | tuple) else as_operand(name, values)
     found = operand_type(name, values)
-    fits = promote(array_type((), found.dtype, found.weak_type), array_type((), x.dtype, operand_type(name, x).weak_type))
+    fits = promote(
+        array_type((), found.dtype, found.weak_type), array_type((), x.dtype, operand_type(name, x).weak_type)
+    )
     if fits[0] != x.dtype:
         warnings.warn(
-            f"{name}: values of dtype {short_dtype(found.dtype)} do not fit an array of dtype {short_dtype(x.dtype)} and are cut "
-            f"to it; convert the array or the values with .astype(...)",
+            f"{name}: values of dtype {short_dtype(found.dtype)} do not fit an array of dtype {short_dtype(x.dtype)} "
+            f"and are cut to it; convert the array or the values with .astype(...)",
             FutureWarning,
             stacklevel=4,
         )
@@ -200,7 +206,8 @@ def _is_static_window(x: Any, key: Any) -> bool:
 
 
 def _window(key: Key) -> tuple[list[int], tuple[int, ...], tuple[int, ...]] | None:
-    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box in bounds."""
+    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box in bounds.
+    """
     starts: list[int] = []
     sizes: list[int] = []
     shape: list[int] = []

@@ -1,8 +1,8 @@
 """Cut a long straight-line program into segments, so that a repeated loop body gives the same segment again.
 
-XLA's compile time grows faster than linearly with the length of a program, and a Python loop that runs one more time is a
-new program. A segment is a program of its own, found by structural key: 80 steps of a loop compile a handful of segments,
-and 81 steps compile none.
+XLA's compile time grows faster than linearly with the length of a program, and a Python loop that runs one more time is
+a new program. A segment is a program of its own, found by structural key: 80 steps of a loop compile a handful of
+segments, and 81 steps compile none.
 
 A loop is seen by its user lines: an equation's signature is its operation and its place in the user's code, and where
 the signature at the start of a segment comes again, a new round begins. Numbers written in the code that differ from
@@ -39,7 +39,7 @@ def _next_occurrences(equations: Sequence[Equation]) -> list[int]:
     result = [-1] * len(equations)
     for i in range(len(equations) - 1, -1, -1):
         eqn = equations[i]
-        signature = (eqn.op, eqn.where, eqn.outputs[0].type if eqn.outputs else None)
+        signature = (eqn.op, eqn.where, type(eqn.where), eqn.outputs[0].type if eqn.outputs else None)
         result[i] = upcoming.get(signature, -1)
         upcoming[signature] = i
     return result
@@ -106,7 +106,8 @@ def cut(jaxpr: Jaxpr) -> list[Segment] | None:
 def _skeleton(
     piece: Sequence[Equation], last_use: dict[Var, int], end: int
 ) -> tuple[Any, list[Literal], list[Var], list[Var]]:
-    """Structural key without the values of literals; the literals; free variables by first use; variables used later."""
+    """Structural key without the values of literals; the literals; free variables by first use; variables used later.
+    """
     number: dict[Var, int] = {}
     free: list[Var] = []
     rows: list[Any] = []
@@ -174,6 +175,14 @@ def _segment(
         equations, extra = literals_to_inputs(piece, dynamic)
         jaxpr = family.programs[static] = Jaxpr([*free, *extra], equations, kept)
     return Segment(jaxpr, (*free, *numbers), tuple(kept))
+
+
+def with_changing_literals(jaxpr: Jaxpr) -> Segment:
+    """The whole program as one segment: literals seen to change between otherwise equal programs are its inputs."""
+    last_use: dict[Var, int] = {a: len(jaxpr.equations) for a in jaxpr.outputs if type(a) is Var}
+    skeleton, literals, free, kept = _skeleton(jaxpr.equations, last_use, len(jaxpr.equations))
+    _learn(skeleton, literals)
+    return _segment(jaxpr.equations, skeleton, literals, free, kept)
 
 
 def literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tuple[Sequence[Equation], list[Var]]:

@@ -19,7 +19,16 @@ import numpy as np
 
 from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, scalar_type, type_of, warn_narrowing, x64_enabled
+from functrans.ir.types import (
+    ArrayType,
+    array_type,
+    canonical_dtype,
+    describe,
+    scalar_type,
+    type_of,
+    warn_narrowing,
+    x64_enabled,
+)
 from functrans.trace.frames import describe_place, where
 from functrans.trace.primitive import Linear, Primitive
 
@@ -88,8 +97,8 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order", "parent", "place",
-        "producers", "purpose", "remedy", "segments", "skeleton", "thread", "tracers", "values",
+        "callees", "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order",
+        "parent", "place", "producers", "purpose", "remedy", "segments", "skeleton", "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -224,7 +233,8 @@ class Builder:
         if kind is Linear:
             raise NotLinearError(
                 f"a program that has to be linear multiplies, divides or otherwise combines its linear inputs, at "
-                f"{describe_place(state.where or where())}\nOnly sums, scalings by other values and rearrangements are linear."
+                f"{describe_place(state.where or where())}\nOnly sums, scalings by other values and rearrangements are "
+                "linear."
             )
         if kind in _PYTHON_SCALARS:
             return Literal(x, type_of(x))

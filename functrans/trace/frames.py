@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from functrans.errors import FunctransError
@@ -124,6 +124,23 @@ def api_boundary(function: F) -> F:
             raise filter_traceback(error) from error.__cause__
 
     return wrapper  # type: ignore[return-value]
+
+
+def guard_namespace(namespace: dict[str, Any]) -> None:
+    """Put ``api_boundary`` around the public functions of a module that trim no tracebacks themselves."""
+    for name in namespace["__all__"]:
+        function = namespace[name]
+        if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__") and function not in _guarded:
+            namespace[name] = api_boundary(function)
+
+
+_guarded: set[Any] = set()  # functions that trim tracebacks themselves
+
+
+def trims_tracebacks(function: F) -> F:
+    """Mark a function that trims the tracebacks of its errors itself."""
+    _guarded.add(function)
+    return function
 
 
 def _note_line(error: BaseException) -> None:

@@ -85,8 +85,8 @@ class Primitive(metaclass=_PrimitiveMeta):
     parameter_names: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # What dataclasses.dataclass(frozen=True) would do; it compiles an __init__ for each class, which would be most of
-        # the time that importing this package takes.
+        # What dataclasses.dataclass(frozen=True) would do; it compiles an __init__ for each class, which would be most
+        # of the time that importing this package takes.
         super().__init_subclass__(**kwargs)
         own = {k: str(v) for k, v in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(v)}
         cls.parameter_names = (*cls.parameter_names, *[name for name in own if name not in cls.parameter_names])

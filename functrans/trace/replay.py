@@ -29,7 +29,9 @@ def emit(eqn: Equation, operands: Sequence[Any]) -> list[Any]:
     return bind_all(eqn.op, operands) if eqn.op.multiple else [bind(eqn.op, *operands)]
 
 
-def replay(jaxpr: Jaxpr, inputs: Sequence[Any], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit) -> list[Any]:
+def replay(
+    jaxpr: Jaxpr, inputs: Sequence[Any], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit
+) -> list[Any]:
     """jaxpr, values for its inputs -> values of its outputs; ``rule`` maps an equation and its operands to results."""
     values: dict[Any, Any] = dict(zip(jaxpr.inputs, inputs, strict=True))
     saved = state.where
@@ -52,6 +54,13 @@ def blame(error: Exception, eqn: Equation) -> None:
     note = f"in the rule for {eqn.op.name}, for the operation at {describe_place(eqn.where)}"
     if note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+class Backward(tuple):  # type: ignore[type-arg]
+    """The place of an operation of the backward pass: that of the forward operation it belongs to, and not equal to it in
+    the signature by which repeated rounds are recognised (optimise.segments)."""
+
+    __slots__ = ()
 
 
 @contextmanager

@@ -103,7 +103,8 @@ _BUILDER_REFERENCES = 3  # the list of tracers, the table of shared operations, 
 
 
 def _held(builder: Builder, eqn: Equation, var: Var) -> bool:
-    """Whether anything besides the builder refers to the tracer of this variable (a hint: recomputing is always right)."""
+    """Whether anything besides the builder refers to the tracer of this variable (a hint: recomputing is always right).
+    """
     return sys.getrefcount(builder.tracers[var.id]) > _BUILDER_REFERENCES
 
 
@@ -123,7 +124,7 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
         return np.asarray(value_of(x))
     except _NoValue as missing:
         owner = missing.builder
-        remedy = fix or owner.remedy
+        remedy = "\n".join(dict.fromkeys(text for text in (owner.remedy, fix) if text))
         raise error(
             f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
             f"{owner.purpose}, at {describe_place(where())}\n{remedy}"
@@ -131,18 +132,18 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
 
 
 _BRANCH = (
-    "Use functrans.lax.cond or functrans.numpy.where to choose, functrans.lax.while_loop to repeat, or mark the argument "
-    "with static_argnums if it is a plain Python value; combine conditions with & | ~ or functrans.numpy.logical_and, "
-    "logical_or, logical_not. (Without jit, vmap or a loop around it, un-jitted grad, jvp and "
-    "vjp do allow Python control flow on values.)"
+    "Use functrans.lax.cond or functrans.numpy.where to choose, functrans.lax.while_loop to repeat, or mark the "
+    "argument with static_argnums if it is a plain Python value; combine conditions with & | ~ or "
+    "functrans.numpy.logical_and, logical_or, logical_not. (Without jit, vmap or a loop around it, un-jitted grad, jvp "
+    "and vjp do allow Python control flow on values.)"
 )
 _NUMBER = (
     "Keep it an array (functrans.numpy functions take it), return it as an extra result (has_aux=True), or mark the "
     "argument with static_argnums if it is a plain Python value."
 )
 _INDEX = (
-    "A Python list, range or shape needs a static integer: make the list an array (functrans.numpy.asarray(list)[i]) or "
-    "choose with functrans.lax.switch; use functrans.numpy indexing or functrans.lax.dynamic_slice, "
+    "A Python list, range or shape needs a static integer: make the list an array (functrans.numpy.asarray(list)[i]) "
+    "or choose with functrans.lax.switch; use functrans.numpy indexing or functrans.lax.dynamic_slice, "
     "functrans.lax.fori_loop for the loop, or static_argnums for the argument."
 )
 
@@ -153,7 +154,9 @@ def _bool(self: Tracer) -> bool:
             f"the truth value of an array of shape {self.type.shape} is ambiguous at {describe_place(where())}\n"
             "Use functrans.numpy.any or functrans.numpy.all."
         )
-    return bool(demand(self, "bool() (an `if`, `while`, `and`, `or`, `not`)", TracerBoolConversionError, _BRANCH).reshape(()))
+    return bool(
+        demand(self, "bool() (an `if`, `while`, `and`, `or`, `not`)", TracerBoolConversionError, _BRANCH).reshape(())
+    )
 
 
 def _scalar(self: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> Any:
@@ -208,7 +211,7 @@ def _repr(self: Tracer) -> str:
         value = None
     if value is None:
         return f"Tracer<{self.type}>"
-    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200)
+    text = np.array2string(value, separator=", ", prefix="Tracer<", threshold=200) if value.ndim else str(value)
     return f"Tracer<{self.type}, value={text}>"
 
 
@@ -225,8 +228,8 @@ def _block_until_ready(self: Tracer) -> Tracer:
 
 for _name, _method in {
     "__bool__": _bool, "__float__": _float, "__int__": _int, "__complex__": _complex, "__index__": _index,
-    "__array__": _array, "item": _item, "tolist": _tolist, "__format__": _format, "__repr__": _repr, "__hash__": _no_hash,
-    "block_until_ready": _block_until_ready,
+    "__array__": _array, "item": _item, "tolist": _tolist, "__format__": _format, "__repr__": _repr,
+    "__hash__": _no_hash, "block_until_ready": _block_until_ready,
 }.items():  # fmt: skip
     setattr(Tracer, _name, _method)
 

@@ -30,7 +30,9 @@ def jvp(jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[
     return differentiate(jaxpr, primals, tangents, jvp_rule)
 
 
-def differentiate(jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], rule: Any) -> tuple[list[Any], list[Any]]:
+def differentiate(
+    jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], rule: Any
+) -> tuple[list[Any], list[Any]]:
     """The replay behind jvp and linearize: ``rule(op, primals, tangents)`` where a tangent is not zero."""
     values: dict[Any, Any] = dict(zip(jaxpr.inputs, primals, strict=True))
     slopes: dict[Any, Any] = {v: t for v, t in zip(jaxpr.inputs, tangents, strict=True) if t is not None}
@@ -65,7 +67,9 @@ def differentiate(jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any],
     )
 
 
-def jvp_jaxpr(jaxpr: Jaxpr, nonzero: Sequence[bool], instantiate: Sequence[bool] | None = None) -> tuple[Jaxpr, tuple[bool, ...]]:
+def jvp_jaxpr(
+    jaxpr: Jaxpr, nonzero: Sequence[bool], instantiate: Sequence[bool] | None = None
+) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The program (primals, nonzero tangents) -> (outputs, nonzero tangents), and which output tangents it has.
 
     ``instantiate``: outputs whose tangent is wanted even if it is zero. Remembered on the jaxpr.

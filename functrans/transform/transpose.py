@@ -20,7 +20,7 @@ from functrans.ops.elementwise import DIV, MUL, add
 from functrans.trace.builder import state
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
-from functrans.trace.replay import blame, emit, trace
+from functrans.trace.replay import Backward, blame, emit, trace
 
 
 def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -60,7 +60,7 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
             cts = [pending.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
-            state.where = eqn.where
+            state.where = None if eqn.where is None else Backward(eqn.where)  # type: ignore[assignment]
             ins = [Linear(a.type) if a in linear else values[a] if type(a) is Var else a for a in eqn.inputs]
             check_rule_is_linear(eqn.op, eqn, ins)
             sent = eqn.op.transpose(cts if eqn.op.multiple else cts[0], *ins)
@@ -103,13 +103,14 @@ def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
         product = op in (MUL,) or type(op).__name__ == "DotGeneral"
         if type(op).transpose is Primitive.transpose or (product and len(places) > 1) or (op is DIV and 1 in places):
             raise NotLinearError(
-                f"{what} must be linear in the tangents, and {op.name} at {describe_place(eqn.where)} is not: tangents may only "
-                "be added, scaled by other values and rearranged"
+                f"{what} must be linear in the tangents, and {op.name} at {describe_place(eqn.where)} is not: tangents "
+                "may only be added, scaled by other values and rearranged"
             )
 
 
 def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
-    """The program (nonlinear inputs, nonzero cotangents) -> nonzero cotangents of the linear inputs, and which those are.
+    """The program (nonlinear inputs, nonzero cotangents) -> nonzero cotangents of the linear inputs, and which those
+    are.
 
     Remembered on the jaxpr.
     """
@@ -121,7 +122,9 @@ def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool
 
     def function(*inputs: Any) -> list[Any]:
         rest = iter(inputs)
-        operands = [Linear(v.type) if is_linear else next(rest) for v, is_linear in zip(jaxpr.inputs, linear, strict=True)]
+        operands = [
+            Linear(v.type) if is_linear else next(rest) for v, is_linear in zip(jaxpr.inputs, linear, strict=True)
+        ]
         cts = transpose(jaxpr, operands, [next(rest) if nz else None for nz in nonzero])
         has.extend(ct is not None for ct in cts)
         return [ct for ct in cts if ct is not None]

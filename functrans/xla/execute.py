@@ -18,7 +18,7 @@ import jax
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, Var, all_equations
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.optimise.segments import Segment, cut
+from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
@@ -74,7 +74,8 @@ def compilation_log() -> list[Compilation]:
 
 
 def note_compilation(name: str, equations: int, seconds: float, reason: str) -> None:
-    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it."""
+    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it.
+    """
     global _count
     with _lock:
         _count += 1
@@ -94,13 +95,26 @@ def set_log_compiles(on: bool) -> None:
 
 
 class Program:
-    """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its arguments.
+    """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its
+    arguments.
 
     An un-jitted program that repeats itself or is very long runs as a chain of segments, until it has been called so
     often that compiling it whole pays.
     """
 
-    __slots__ = ("_call", "_others", "calls", "device", "donated", "executable", "jaxpr", "jit", "kept", "name", "reason")
+    __slots__ = (
+        "_call",
+        "_others",
+        "calls",
+        "device",
+        "donated",
+        "executable",
+        "jaxpr",
+        "jit",
+        "kept",
+        "name",
+        "reason",
+    )
 
     def __init__(
         self,
@@ -133,7 +147,12 @@ class Program:
             call = self._call = self._compile(self.device)
         try:
             return call(*args)  # type: ignore[no-any-return]
-        except FunctransValueError:
+        except ValueError as error:
+            if jax.config.jax_disable_jit and not isinstance(error, FunctransValueError):  # type: ignore[attr-defined]
+                with jax.disable_jit(False):  # it is the user's functions that are not to be jitted; programs run as ever
+                    return call(*args)  # type: ignore[no-any-return]
+            if not isinstance(error, FunctransValueError):
+                raise
             device = jaxlib_compat.placement(args)
             if device == self.device:
                 raise
@@ -162,7 +181,10 @@ class Program:
 
     def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
         """One executable a segment, called in order; a value is let go after its last use."""
-        steps = [(program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs) for s in segments]
+        steps = [
+            (program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs)
+            for s in segments
+        ]
         promote = len(jaxpr.equations) <= _LONGEST_WHOLE
         last: dict[Any, int] = {}
         for k, (_, ins, _) in enumerate(steps):
@@ -186,7 +208,9 @@ class Program:
                 for a in dead:
                     del values[a]
             return [
-                jaxlib_compat.put(a.value, a.type, device) if type(a) is Literal else as_result(values[a], a.type, device)
+                jaxlib_compat.put(a.value, a.type, device)
+                if type(a) is Literal
+                else as_result(values[a], a.type, device)
                 for a in jaxpr.outputs
             ]
 
@@ -196,9 +220,9 @@ class Program:
 def is_small(jaxpr: Jaxpr) -> bool:
     """Whether the program is long and its values small: then XLA's fusion pass costs more than it saves.
 
-    Measured on chains of sin, mul, div: with 50 equations fusion compiles faster (0.33 s against 0.45 s), with 360 slower
-    (3.5 s against 0.54 s), and the fused program runs slower too. Complex values always go through it: without, XLA's
-    CPU backend copies them wrongly where a transpose changes their layout (jaxlib 0.10.2).
+    Measured on chains of sin, mul, div: with 50 equations fusion compiles faster (0.33 s against 0.45 s), with 360
+    slower (3.5 s against 0.54 s), and the fused program runs slower too. Complex values always go through it: without,
+    XLA's CPU backend copies them wrongly where a transpose changes their layout (jaxlib 0.10.2).
     """
     if len(jaxpr.equations) <= _LONG:
         return False
@@ -241,6 +265,15 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], name: str = "program") -> list[Any]:
     return program(jaxpr, name)(*args)
 
 
+def run_demanded(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
+    """Run what a value asked for while tracing needs; numbers in the code that change do not compile it again."""
+    segment = with_changing_literals(jaxpr)
+    values = dict(zip(jaxpr.inputs, args, strict=True))
+    results = run(segment.jaxpr, [values[a] if type(a) is Var else a for a in segment.inputs], "demanded")
+    by_variable = dict(zip(segment.outputs, results, strict=True))
+    return [by_variable[a] for a in jaxpr.outputs]
+
+
 _operations: OrderedDict[Any, Program] = OrderedDict()
 
 
@@ -252,7 +285,11 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
             raise escaped(x)
         types.append(x.type if type(x) is Literal else type_of(x))
     args = [x for x in operands if type(x) is not Literal]
-    key = (op, *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)], jaxlib_compat.trace_context())
+    key = (
+        op,
+        *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)],
+        jaxlib_compat.trace_context(),
+    )
     known = _operations.get(key)
     if known is None:
         known = _operation_program(op, operands, types)
@@ -290,4 +327,4 @@ def clear() -> None:
 
 set_operation_runner(run_operation)
 set_trace_marker(jaxlib_compat.tracing_marker.enter, jaxlib_compat.tracing_marker.exit)
-set_program_runner(run)
+set_program_runner(run_demanded)

@@ -165,7 +165,9 @@ class Emitter:
             f"({type_text(in_type)}, {type_text(scalar)}) -> {type_text(out_type)}"
         )
 
-    def region(self, arg_types: Sequence[ArrayType], body: Callable[[list[str]], Sequence[str]], out_types: Sequence[ArrayType]) -> str:
+    def region(
+        self, arg_types: Sequence[ArrayType], body: Callable[[list[str]], Sequence[str]], out_types: Sequence[ArrayType]
+    ) -> str:
         """The text of a region ``{ ^bb0(args): ... stablehlo.return ... }``."""
         names = [self.fresh() for _ in arg_types]
         outer, self.lines = self.lines, []

@@ -92,7 +92,9 @@ def test_the_gradient_of_a_real_function_of_a_complex_number_follows_jax() -> No
 
 def test_allow_int_gives_float0_for_integers_and_booleans() -> None:
     n, mask = np.array([1, 2], np.int32), np.array([True, False])
-    gradient = ft.grad(lambda n, mask, y: fnp.sum(fnp.where(mask, n * y, y)), argnums=(0, 1, 2), allow_int=True)(n, mask, y0)
+    gradient = ft.grad(lambda n, mask, y: fnp.sum(fnp.where(mask, n * y, y)), argnums=(0, 1, 2), allow_int=True)(
+        n, mask, y0
+    )
     assert [g.dtype for g in gradient] == [float0, float0, np.float32]
     assert [np.shape(g) for g in gradient] == [(2,)] * 3
     assert_same(gradient[2], np.array([1.0, 1.0], np.float32), weak=False)
@@ -159,7 +161,7 @@ def test_a_pullback_is_called_many_times_and_stored() -> None:
 def test_a_pullback_is_a_pytree_with_its_residuals_as_leaves() -> None:
     _, pullback = square_and_pullback(y0)
     leaves, structure = jax.tree.flatten(pullback)
-    assert leaves and all(isinstance(leaf, jax.Array) for leaf in leaves)
+    assert leaves and all(isinstance(leaf, jax.Array | np.ndarray) for leaf in leaves)
     rebuilt = jax.tree.unflatten(structure, leaves)
     assert_same(rebuilt(y0), pullback(y0))
     again = square_and_pullback(y0 * 2)[1]

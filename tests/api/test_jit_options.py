@@ -43,7 +43,9 @@ def test_one_trace_serves_equal_types() -> None:
     assert body.calls == 4, "a Python float is an input, whatever its value"
 
 
-@pytest.mark.parametrize("options", [{"static_argnums": 1}, {"static_argnums": (1,)}, {"static_argnums": -1}, {"static_argnames": "n"}])
+@pytest.mark.parametrize(
+    "options", [{"static_argnums": 1}, {"static_argnums": (1,)}, {"static_argnums": -1}, {"static_argnames": "n"}]
+)
 def test_static_arguments_are_python_values(options: Any) -> None:
     body = Counted(lambda x, n: sum(x * i for i in range(n)))
     compiled = ft.jit(lambda x, n: body(x, n), **options)
@@ -99,8 +101,8 @@ def test_keep_unused_and_inline_change_no_result() -> None:
         np.testing.assert_array_equal(compiled(x0, x0), x0 * 2)
     inlined = ft.jit(lambda x: fnp.sin(x) * x, inline=True)
     nested = ft.jit(lambda x: fnp.sin(x) * x)
-    assert "jit" not in str(ft.make_jaxpr(lambda x: inlined(x) + 1)(x0))
-    assert "jit" in str(ft.make_jaxpr(lambda x: nested(x) + 1)(x0))
+    assert "jaxpr=" not in str(ft.make_jaxpr(lambda x: inlined(x) + 1)(x0))
+    assert "jaxpr=" in str(ft.make_jaxpr(lambda x: nested(x) + 1)(x0)), "without inline the call stays a call"
 
 
 def test_methods_class_methods_static_methods_and_properties() -> None:
@@ -156,7 +158,9 @@ def test_a_method_of_a_pytree_class_is_traced_with_its_fields() -> None:
 def test_partials_and_callable_objects() -> None:
     np.testing.assert_array_equal(ft.jit(functools.partial(lambda k, x: x * k, 3.0))(x0), x0 * 3)
     assert float(ft.grad(functools.partial(lambda k, x: k * x**2, 3.0))(np.float32(2.0))) == 12.0
-    np.testing.assert_array_equal(ft.vmap(functools.partial(fnp.multiply, x0))(np.stack([x0, x0])), np.stack([x0 * x0] * 2))
+    np.testing.assert_array_equal(
+        ft.vmap(functools.partial(fnp.multiply, x0))(np.stack([x0, x0])), np.stack([x0 * x0] * 2)
+    )
 
     class Callable:
         def __call__(self, x: Any) -> Any:
@@ -165,7 +169,9 @@ def test_partials_and_callable_objects() -> None:
     np.testing.assert_array_equal(ft.jit(Callable())(x0), x0 * 5)
 
 
-@pytest.mark.parametrize("name", ["jit", "grad", "value_and_grad", "vmap", "jacfwd", "jacrev", "hessian", "custom_jvp", "custom_vjp"])
+@pytest.mark.parametrize(
+    "name", ["jit", "grad", "value_and_grad", "vmap", "jacfwd", "jacrev", "hessian", "custom_jvp", "custom_vjp"]
+)
 def test_transforms_wrap_as_functools_does(name: str) -> None:
     def original(x: float, y: int = 3) -> float:
         """What it does."""
@@ -173,7 +179,7 @@ def test_transforms_wrap_as_functools_does(name: str) -> None:
 
     wrapped = getattr(ft, name)(original)
     assert wrapped.__name__ == "original" or name in ("grad", "value_and_grad") and "original" in wrapped.__name__
-    assert wrapped.__wrapped__ is original
+    assert inspect.unwrap(wrapped) is original
     assert "What it does." in wrapped.__doc__
     assert list(inspect.signature(wrapped).parameters) == ["x", "y"]
     assert wrapped.__module__ == __name__

@@ -28,7 +28,11 @@ def test_in_axes_and_out_axes_count_from_either_end(in_axis: int, out_axis: int)
 TREES: dict[str, tuple[Any, Any, tuple[Any, ...]]] = {
     "one_int_for_a_tree": (0, 0, ({"a": matrix, "b": matrix.T[:2]}, matrix)),
     "none_for_an_argument": ((0, None), 0, ({"a": matrix, "b": matrix}, vector)),
-    "int_for_a_subtree": ((1, {"x": 0, "y": None}), 0, ({"a": matrix, "b": matrix}, {"x": (vector, vector), "y": matrix})),
+    "int_for_a_subtree": (
+        (1, {"x": 0, "y": None}),
+        0,
+        ({"a": matrix, "b": matrix}, {"x": (vector, vector), "y": matrix}),
+    ),
     "full_tree": (({"a": 0, "b": -1}, None), {"s": 0, "t": 1}, ({"a": matrix.T, "b": matrix}, vector)),
     "none_inside": (({"a": 0, "b": None}, (0, None)), 0, ({"a": matrix, "b": vector}, (matrix, vector))),
     "list_of_axes": ([0, 0], 0, ({"a": matrix, "b": matrix}, matrix)),
@@ -65,7 +69,9 @@ def test_axis_size_alone_maps_a_function_of_nothing() -> None:
 
 def test_an_empty_axis_is_mapped() -> None:
     empty = np.zeros((0, 3), np.float32)
-    assert_same(ft.vmap(lambda x: fnp.sum(fnp.sin(x)))(empty), jax.vmap(lambda x: jax.numpy.sum(jax.numpy.sin(x)))(empty))
+    assert_same(
+        ft.vmap(lambda x: fnp.sum(fnp.sin(x)))(empty), jax.vmap(lambda x: jax.numpy.sum(jax.numpy.sin(x)))(empty)
+    )
 
 
 def test_keyword_arguments_are_mapped_over_axis_zero() -> None:

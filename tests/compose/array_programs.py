@@ -74,7 +74,9 @@ def elementary_functions(ft: Any, fnp: Any, lax: Any) -> Function:
 
 @program(values())
 def inverse_functions(ft: Any, fnp: Any, lax: Any) -> Function:
-    return lambda x: fnp.arcsin(0.5 * x) + fnp.arccos(0.3 * x) + fnp.arcsinh(x) + fnp.arctanh(0.4 * x) + fnp.arctan2(x, 2.0)
+    return lambda x: (
+        fnp.arcsin(0.5 * x) + fnp.arccos(0.3 * x) + fnp.arcsinh(x) + fnp.arctanh(0.4 * x) + fnp.arctan2(x, 2.0)
+    )
 
 
 @program(values())
@@ -155,7 +157,13 @@ def batched_dot_general(ft: Any, fnp: Any, lax: Any) -> Function:
 
 @program(values(2, 3))
 def reductions(ft: Any, fnp: Any, lax: Any) -> Function:
-    return lambda x: (fnp.sum(x, axis=0), fnp.prod(x, axis=1), fnp.max(x, axis=(0, 1)), fnp.min(x, axis=-1), fnp.mean(x))
+    return lambda x: (
+        fnp.sum(x, axis=0),
+        fnp.prod(x, axis=1),
+        fnp.max(x, axis=(0, 1)),
+        fnp.min(x, axis=-1),
+        fnp.mean(x),
+    )
 
 
 @program(values(2, 3), values(3, seed=1.0))

@@ -1,4 +1,5 @@
-"""Programs with derivative rules of the user's own, which differ from the true derivative so that skipping one shows."""
+"""Programs with derivative rules of the user's own, which differ from the true derivative so that skipping one shows.
+"""
 
 from __future__ import annotations
 

@@ -220,7 +220,6 @@ def test_a_known_index_leaves_one_branch_in_the_program() -> None:
     assert [eqn.op.name for eqn in jaxpr.equations] == ["sin"]
 
 
-@pytest.mark.xfail(reason="operations outside of a trace do not run under jax.disable_jit yet", strict=True)
 def test_disable_jit_runs_python() -> None:
     seen = []
 

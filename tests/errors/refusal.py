@@ -98,7 +98,9 @@ def refusal(kind: Kind, action: Callable[[], Any]) -> Refusal:
     blamed = _blamed_lines(caller)
     filename = caller.co_filename
     if blamed:
-        assert _names_line(found.text, filename, blamed), f"none of the lines {sorted(blamed)} is named in:\n{found.text}"
+        assert _names_line(found.text, filename, blamed), (
+            f"none of the lines {sorted(blamed)} is named in:\n{found.text}"
+        )
     else:
         users = [frame for frame in found.frames if not os.path.abspath(frame.filename).startswith(PACKAGE)]
         assert users and users[-1].filename == filename, f"the traceback ends in {users[-1:]}, not in the test"

@@ -45,7 +45,9 @@ def test_switch_branches_that_differ_name_the_branch() -> None:
 
 
 def test_an_unjitted_cond_is_checked_too() -> None:
-    refusal(TypeError, lambda: lax.cond(True, lambda x: x, lambda x: (x, x), scalar)).says("cond", ("tree", "structure"))
+    refusal(TypeError, lambda: lax.cond(True, lambda x: x, lambda x: (x, x), scalar)).says(
+        "cond", ("tree", "structure")
+    )
 
 
 def test_a_predicate_that_is_no_scalar_names_its_shape() -> None:
@@ -83,7 +85,9 @@ def test_a_scan_carry_of_another_dtype_shows_leaf_types_and_cast() -> None:
         step = lambda c, _: ({"x": c["x"], "n": c["n"] + 0.5 * c["x"]}, None)  # noqa: E731
         return lax.scan(step, {"x": x, "n": fnp.int32(0)}, None, length=2)  # blame
 
-    refusal(TypeError, lambda: ft.jit(loop)(scalar)).says("scan", "carry", "n", "int32", "float32", ("astype", "convert"))
+    refusal(TypeError, lambda: ft.jit(loop)(scalar)).says(
+        "scan", "carry", "n", "int32", "float32", ("astype", "convert")
+    )
 
 
 def test_a_scan_carry_of_another_shape_shows_both_shapes() -> None:
@@ -106,7 +110,9 @@ def test_scan_inputs_of_different_lengths_are_listed() -> None:
 
 
 def test_scan_length_against_the_inputs_shows_both() -> None:
-    refusal(ValueError, lambda: lax.scan(lambda c, x: (c, None), scalar, vector, length=5)).says("scan", "5", "3", "length")
+    refusal(ValueError, lambda: lax.scan(lambda c, x: (c, None), scalar, vector, length=5)).says(
+        "scan", "5", "3", "length"
+    )
 
 
 def test_scan_without_inputs_and_length_asks_for_the_length() -> None:
@@ -114,7 +120,9 @@ def test_scan_without_inputs_and_length_asks_for_the_length() -> None:
 
 
 def test_scan_over_a_scalar_names_its_shape() -> None:
-    refusal(KINDS, lambda: lax.scan(lambda c, x: (c, None), scalar, scalar)).says("scan", ("scalar", "()", "axis", "rank 0"))
+    refusal(KINDS, lambda: lax.scan(lambda c, x: (c, None), scalar, scalar)).says(
+        "scan", ("scalar", "()", "axis", "rank 0")
+    )
 
 
 def test_a_while_carry_of_another_dtype_shows_types_and_cast() -> None:
@@ -128,7 +136,9 @@ def test_a_while_carry_of_another_tree_shows_both() -> None:
     def loop(x: Any) -> Any:
         return lax.while_loop(lambda c: c[0] < 10, lambda c: c[0], (x, x))  # blame
 
-    refusal(TypeError, lambda: ft.jit(loop)(scalar)).says("while_loop", ("body", "lambda"), ("tree", "structure", "tuple"))
+    refusal(TypeError, lambda: ft.jit(loop)(scalar)).says(
+        "while_loop", ("body", "lambda"), ("tree", "structure", "tuple")
+    )
 
 
 def test_a_while_condition_that_is_no_boolean_shows_its_type() -> None:

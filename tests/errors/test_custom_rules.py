@@ -64,7 +64,9 @@ def test_a_jvp_rule_with_tangents_of_another_tree_shows_both() -> None:
         (x,), (t,) = primals, tangents
         return x * x, (t,)
 
-    refusal(KINDS, lambda: ft.jvp(_custom_jvp(nested), (scalar,), (scalar,))).says("nested", "tangent", ("tree", "structure"))
+    refusal(KINDS, lambda: ft.jvp(_custom_jvp(nested), (scalar,), (scalar,))).says(
+        "nested", "tangent", ("tree", "structure")
+    )
 
 
 def test_a_jvp_rule_with_a_tangent_of_another_shape_shows_both() -> None:

@@ -52,7 +52,9 @@ def test_grad_with_respect_to_an_integer_leaf_names_the_leaf() -> None:
 
 
 def test_holomorphic_grad_of_a_real_input_names_the_dtype() -> None:
-    refusal(TypeError, lambda: ft.grad(lambda x: x * x, holomorphic=True)(scalar)).says("holomorphic", "float32", "complex")
+    refusal(TypeError, lambda: ft.grad(lambda x: x * x, holomorphic=True)(scalar)).says(
+        "holomorphic", "float32", "complex"
+    )
 
 
 def test_jacfwd_of_an_integer_input_names_the_dtype() -> None:
@@ -65,7 +67,9 @@ def test_hessian_of_an_integer_input_names_the_dtype() -> None:
 
 @pytest.mark.parametrize("transform", [ft.grad, ft.value_and_grad, ft.jacfwd, ft.jacrev, ft.hessian])
 def test_argnums_beyond_the_arguments_name_both_numbers(transform: Any) -> None:
-    refusal((ValueError, TypeError), lambda: transform(lambda x: fnp.sum(x), argnums=2)(vector)).says("argnums", "2", "1")
+    refusal((ValueError, TypeError), lambda: transform(lambda x: fnp.sum(x), argnums=2)(vector)).says(
+        "argnums", "2", "1"
+    )
 
 
 def test_argnums_of_the_wrong_kind_are_refused_with_their_value() -> None:
@@ -165,7 +169,9 @@ def test_reverse_mode_through_while_loop_names_the_loops_that_have_it() -> None:
 
 
 def test_has_aux_without_a_pair_shows_what_came() -> None:
-    refusal((TypeError, ValueError), lambda: ft.grad(lambda x: x, has_aux=True)(scalar)).says("has_aux", ("pair", "tuple"))
+    refusal((TypeError, ValueError), lambda: ft.grad(lambda x: x, has_aux=True)(scalar)).says(
+        "has_aux", ("pair", "tuple")
+    )
     refusal((TypeError, ValueError), lambda: ft.vjp(lambda x: (x, x, x), scalar, has_aux=True)).says(
         "has_aux", ("pair", "tuple"), "3"
     )

@@ -37,13 +37,23 @@ MISMATCHES: dict[str, tuple[Callable[[Any, Any], Any], Any, Any, tuple[Any, ...]
     "reshape_unknown": (lambda x, y: x.reshape(-1, 2), three, three, ("reshape", "3", "-1")),
     "broadcast_to": (lambda x, y: fnp.broadcast_to(x, (3, 2)), three, three, ("broadcast", "(3,)", "(3, 2)")),
     "transpose": (lambda x, y: fnp.transpose(x, (0, 0)), matrix, three, ("transpose", "(0, 0)")),
-    "sum_axis": (lambda x, y: fnp.sum(x, axis=2), matrix, three, ("axis", "2", ("(2, 3)", "rank 2", "dimension 2", "2 dimensions"))),
+    "sum_axis": (
+        lambda x, y: fnp.sum(x, axis=2),
+        matrix,
+        three,
+        ("axis", "2", ("(2, 3)", "rank 2", "dimension 2", "2 dimensions")),
+    ),
     "squeeze": (lambda x, y: fnp.squeeze(x, 0), matrix, three, ("squeeze", ("(2, 3)", "size 2", "2"))),
-    "too_many_indices": (lambda x, y: x[0, 0], three, three, (("ind"), ("(3,)", "rank 1", "1 dimension", "1-dimensional"))),
+    "too_many_indices": (
+        lambda x, y: x[0, 0],
+        three,
+        three,
+        (("ind"), ("(3,)", "rank 1", "1 dimension", "1-dimensional")),
+    ),
     "lax_add_shapes": (lax.add, three, np.ones(4, np.float32), ("add", "(3,)", "(4,)")),
     "lax_add_dtypes": (lax.add, three, ints, ("add", "float32", "int32", ("astype", "convert"))),
     "lax_select": (lambda x, y: lax.select(x > 0, x, y), three, np.ones(4, np.float32), ("select", "(3,)", "(4,)")),
-    "lax_clamp": (lambda x, y: lax.clamp(0, x, y), three, three, ("clamp", "int32", "float32")),
+    "lax_clamp": (lambda x, y: lax.clamp(np.zeros(3, np.int32), x, y), three, three, ("clamp", "int32", "float32")),
     "dynamic_slice": (lambda x, y: lax.dynamic_slice(x, (0,), (5,)), three, three, ("dynamic_slice", "5", "3")),
     "dynamic_update_slice": (
         lambda x, y: lax.dynamic_update_slice(x, y, (0,)),
@@ -165,4 +175,6 @@ def test_iteration_over_a_scalar_is_refused() -> None:
 
 
 def test_len_of_a_scalar_is_refused() -> None:
-    refusal(TypeError, lambda: ft.jit(lambda x: len(x))(np.float32(1))).says(("len", "unsized"), ("scalar", "0-d", "unsized"))
+    refusal(TypeError, lambda: ft.jit(lambda x: len(x))(np.float32(1))).says(
+        ("len", "unsized"), ("scalar", "0-d", "unsized")
+    )

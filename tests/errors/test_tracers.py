@@ -45,7 +45,9 @@ def test_an_escaped_tracer_is_refused_inside_another_trace() -> None:
         return x
 
     ft.jit(leak)(scalar)
-    refusal(RuntimeError, lambda: ft.jit(lambda x: x + kept[0])(scalar)).says(("escaped", "leaked", "outlived", "ended"))
+    refusal(RuntimeError, lambda: ft.jit(lambda x: x + kept[0])(scalar)).says(
+        ("escaped", "leaked", "outlived", "ended")
+    )
 
 
 def test_an_escaped_loop_variable_is_refused_inside_the_enclosing_trace() -> None:
@@ -92,7 +94,9 @@ def test_a_result_of_an_unknown_class_is_named_with_its_place() -> None:
     class Unknown:
         pass
 
-    refusal(TypeError, lambda: ft.jit(lambda x: {"ok": x, "bad": Unknown()})(scalar)).says("Unknown", "bad", ("jit", "return"))
+    refusal(TypeError, lambda: ft.jit(lambda x: {"ok": x, "bad": Unknown()})(scalar)).says(
+        "Unknown", "bad", ("jit", "return")
+    )
     refusal(TypeError, lambda: ft.vmap(lambda x: Unknown())(vector)).says("Unknown")
     refusal(TypeError, lambda: ft.grad(lambda x: "text")(scalar)).says("str")
     refusal(TypeError, lambda: ft.make_jaxpr(lambda x: "text")(scalar)).says("str")
@@ -102,7 +106,9 @@ def test_an_argument_of_an_unknown_class_proposes_static_argnums() -> None:
     class Unknown:
         pass
 
-    refusal(TypeError, lambda: ft.jit(lambda x, y: x)(scalar, Unknown())).says("Unknown", ("y", "[1]"), "static_argnums")
+    refusal(TypeError, lambda: ft.jit(lambda x, y: x)(scalar, Unknown())).says(
+        "Unknown", ("y", "[1]"), "static_argnums"
+    )
     refusal(TypeError, lambda: ft.jit(lambda x, mode: x)(scalar, mode="fast")).says("str", "mode", "static_argnames")
 
 
@@ -111,9 +117,13 @@ def test_an_unhashable_static_argument_names_it_and_its_class() -> None:
         return x
 
     compiled = ft.jit(function, static_argnums=1)
-    refusal((TypeError, ValueError), lambda: compiled(scalar, [1, 2])).says("static", "sizes", "list", ("hash", "tuple"))
+    refusal((TypeError, ValueError), lambda: compiled(scalar, [1, 2])).says(
+        "static", "sizes", "list", ("hash", "tuple")
+    )
     by_name = ft.jit(function, static_argnames="sizes")
-    refusal((TypeError, ValueError), lambda: by_name(scalar, sizes=np.ones(2))).says("static", "sizes", "ndarray", "hash")
+    refusal((TypeError, ValueError), lambda: by_name(scalar, sizes=np.ones(2))).says(
+        "static", "sizes", "ndarray", "hash"
+    )
 
 
 def test_static_argnames_that_are_no_parameters_are_named() -> None:
@@ -147,7 +157,9 @@ def test_a_donated_array_used_again_says_that_it_was_donated() -> None:
     if not array.is_deleted():
         pytest.skip("this backend does not implement donation")
     refusal((RuntimeError, ValueError), lambda: ft.jit(function)(array)).says(("donated", "deleted"))
-    refusal((RuntimeError, ValueError), lambda: ft.grad(lambda x: fnp.sum(function(x)))(array)).says(("donated", "deleted"))
+    refusal((RuntimeError, ValueError), lambda: ft.grad(lambda x: fnp.sum(function(x)))(array)).says(
+        ("donated", "deleted")
+    )
 
 
 def test_jit_of_what_is_no_function_is_refused() -> None:

@@ -15,7 +15,9 @@ three, four, matrix = np.ones(3, np.float32), np.ones(4, np.float32), np.ones((3
 
 
 def test_different_sizes_are_listed_with_their_arguments() -> None:
-    refusal(ValueError, lambda: ft.vmap(lambda x, y: x + y)(three, four)).says("vmap", "size", "3", "4", ("argument", "x"))
+    refusal(ValueError, lambda: ft.vmap(lambda x, y: x + y)(three, four)).says(
+        "vmap", "size", "3", "4", ("argument", "x")
+    )
 
 
 def test_different_sizes_inside_a_tree_name_the_leaves() -> None:
@@ -23,7 +25,9 @@ def test_different_sizes_inside_a_tree_name_the_leaves() -> None:
 
 
 def test_an_axis_beyond_the_rank_names_axis_and_shape() -> None:
-    refusal(ValueError, lambda: ft.vmap(lambda x: x, in_axes=2)(three)).says("vmap", "in_axes", "2", ("(3,)", "rank 1", "[3]"))
+    refusal(ValueError, lambda: ft.vmap(lambda x: x, in_axes=2)(three)).says(
+        "vmap", "in_axes", "2", ("(3,)", "rank 1", "[3]")
+    )
     refusal(ValueError, lambda: ft.vmap(lambda x: x, in_axes=-2)(three)).says("in_axes", "-2")
 
 
@@ -38,7 +42,9 @@ def test_in_axes_of_the_wrong_length_name_both_numbers() -> None:
 
 
 def test_in_axes_of_another_tree_show_both_trees() -> None:
-    refusal(ValueError, lambda: ft.vmap(lambda t: t["a"], in_axes=({"b": 0},))({"a": three})).says("in_axes", "'a'", "'b'")
+    refusal(ValueError, lambda: ft.vmap(lambda t: t["a"], in_axes=({"b": 0},))({"a": three})).says(
+        "in_axes", "'a'", "'b'"
+    )
 
 
 def test_in_axes_of_the_wrong_kind_are_refused_with_their_value() -> None:
@@ -46,7 +52,9 @@ def test_in_axes_of_the_wrong_kind_are_refused_with_their_value() -> None:
 
 
 def test_nothing_mapped_asks_for_an_axis_or_its_size() -> None:
-    refusal(ValueError, lambda: ft.vmap(lambda x: x, in_axes=None)(three)).says("in_axes", "None", ("axis_size", "at least one"))
+    refusal(ValueError, lambda: ft.vmap(lambda x: x, in_axes=None)(three)).says(
+        "in_axes", "None", ("axis_size", "at least one")
+    )
 
 
 def test_axis_size_against_the_arguments_shows_both() -> None:
@@ -54,7 +62,9 @@ def test_axis_size_against_the_arguments_shows_both() -> None:
 
 
 def test_out_axes_none_for_a_mapped_result_is_refused() -> None:
-    refusal(ValueError, lambda: ft.vmap(lambda x: x * 2, out_axes=None)(three)).says("out_axes", "None", ("mapped", "batched"))
+    refusal(ValueError, lambda: ft.vmap(lambda x: x * 2, out_axes=None)(three)).says(
+        "out_axes", "None", ("mapped", "batched")
+    )
 
 
 def test_out_axes_beyond_the_rank_name_axis_and_result() -> None:
@@ -62,7 +72,9 @@ def test_out_axes_beyond_the_rank_name_axis_and_result() -> None:
 
 
 def test_out_axes_of_another_tree_show_both_trees() -> None:
-    refusal(ValueError, lambda: ft.vmap(lambda x: (x, x), out_axes=(0, 0, 0))(three)).says("out_axes", ("tree", "structure"))
+    refusal(ValueError, lambda: ft.vmap(lambda x: (x, x), out_axes=(0, 0, 0))(three)).says(
+        "out_axes", ("tree", "structure")
+    )
 
 
 def test_an_unbound_axis_name_is_named_with_those_in_scope() -> None:

@@ -97,7 +97,9 @@ def test_nested_closures_of_depth_three(inner: Any, jit: Any) -> None:
     assert float(inner(first)(1.1 * one)) == pytest.approx(30 * 1.1**4, rel=1e-12)
 
 
-@pytest.mark.parametrize("orders", [(a, b, c) for a in DERIVATIVES[::2] for b in DERIVATIVES[1::2] for c in DERIVATIVES[:2]])
+@pytest.mark.parametrize(
+    "orders", [(a, b, c) for a in DERIVATIVES[::2] for b in DERIVATIVES[1::2] for c in DERIVATIVES[:2]]
+)
 def test_mixed_third_derivative_in_three_variables(orders: tuple[Any, Any, Any]) -> None:
     first, second, third = orders
     result = first(lambda x: second(lambda y: third(lambda z: fnp.exp(x * y * z))(0.3 * one))(0.5 * one))(0.7 * one)
@@ -107,7 +109,8 @@ def test_mixed_third_derivative_in_three_variables(orders: tuple[Any, Any, Any])
 
 @inner_derivative
 def test_a_function_returned_from_a_derivative_keeps_its_perturbation(inner: Any) -> None:
-    """The example of Manzyuk et al.: the derivative of the curried shift `s(u)(f)(x) = f(x + u)` at zero, applied twice."""
+    """The example of Manzyuk et al.: the derivative of the curried shift `s(u)(f)(x) = f(x + u)` at zero, applied
+    twice."""
 
     def shift(u: Any) -> Callable[[Function], Function]:
         return lambda function: lambda x: function(x + u)

@@ -44,7 +44,9 @@ def assert_cases_agree(
             boolean = all(getattr(leaf, "dtype", None) == bool for leaf in jax.tree.leaves(expected[name]))
             try:
                 # JAX calls comparisons of weak operands weak bools, which means nothing: there is one bool dtype.
-                assert_same(found[name], expected[name], operations, weak=weak and not boolean, scale=scale, context=name)
+                assert_same(
+                    found[name], expected[name], operations, weak=weak and not boolean, scale=scale, context=name
+                )
             except AssertionError as error:
                 problems.append(str(error))
     types = ", ".join(f"{getattr(a, 'dtype', type(a).__name__)}{getattr(a, 'shape', '')}" for a in args)

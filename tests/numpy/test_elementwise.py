@@ -21,17 +21,17 @@ reciprocal rint round sign signbit sin sinc sinh sqrt square tan tanh trunc angl
 """.split()
 BINARY = """
 add arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor copysign divide divmod equal
-float_power floor_divide fmax fmin fmod greater greater_equal heaviside hypot isclose left_shift less less_equal logaddexp
-logaddexp2 logical_and logical_or logical_xor maximum minimum mod multiply nextafter not_equal power remainder right_shift
-subtract true_divide
+float_power floor_divide fmax fmin fmod greater greater_equal heaviside hypot isclose left_shift less less_equal
+logaddexp logaddexp2 logical_and logical_or logical_xor maximum minimum mod multiply nextafter not_equal power remainder
+right_shift subtract true_divide
 """.split()
 SMOOTH_UNARY = """
-abs arccos arccosh arcsin arcsinh arctan arctanh cbrt cos cosh deg2rad exp exp2 expm1 log log10 log1p log2 negative rad2deg
-reciprocal sign sin sinc sinh sqrt square tan tanh floor ceil round trunc real imag conj angle nan_to_num
+abs arccos arccosh arcsin arcsinh arctan arctanh cbrt cos cosh deg2rad exp exp2 expm1 log log10 log1p log2 negative
+rad2deg reciprocal sign sin sinc sinh sqrt square tan tanh floor ceil round trunc real imag conj angle nan_to_num
 """.split()
 SMOOTH_BINARY = """
-add arctan2 divide float_power fmod heaviside hypot logaddexp logaddexp2 maximum minimum multiply power remainder subtract
-copysign fmax fmin
+add arctan2 divide float_power fmod heaviside hypot logaddexp logaddexp2 maximum minimum multiply power remainder
+subtract copysign fmax fmin
 """.split()
 DTYPES = ["float32", "bfloat16", "float16", "complex64", "int32", "int8", "uint8", "uint32", "bool"]
 
@@ -93,7 +93,9 @@ def test_binary_functions_with_a_python_number_agree_with_jax(dtype: str, number
     assert_cases_agree(cases(fnp), cases(jnp), x)
 
 
-@pytest.mark.parametrize("pair", [((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2, 2)), ((4, 1, 2), (3, 1)), ((0, 3), (1, 3))], ids=str)
+@pytest.mark.parametrize(
+    "pair", [((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2, 2)), ((4, 1, 2), (3, 1)), ((0, 3), (1, 3))], ids=str
+)
 def test_binary_functions_broadcast_as_jax_does(pair: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     assert_cases_agree(of(fnp, BINARY), of(jnp, BINARY), sample("float32", pair[0]), sample("float32", pair[1], seed=1))
 
@@ -155,12 +157,17 @@ def test_power_of_a_traced_integer_exponent_is_differentiable_at_zero() -> None:
 def test_shapes_that_do_not_broadcast_are_named(name: str) -> None:
     x, y = np.ones((2, 3), np.float32), np.ones((4,), np.float32)
     call = (lambda: fnp.where(x > 0, x, y)) if name == "where" else (lambda: getattr(fnp, name)(x, y))
-    with pytest.raises(ValueError, match=rf"{name}: shapes \(2, 3\) and \(4,\) cannot be broadcast together: .* axis -1 has sizes 3 and 4"):
+    with pytest.raises(
+        ValueError,
+        match=rf"{name}: shapes \(2, 3\) and \(4,\) cannot be broadcast together: .* axis -1 has sizes 3 and 4",
+    ):
         call()
 
 
 def test_a_list_is_refused_with_the_way_to_make_it_an_array() -> None:
-    with pytest.raises(TypeError, match=r"sin: an array or a number is needed, got \[1.0, 2.0\] of type list. Make it an array"):
+    with pytest.raises(
+        TypeError, match=r"sin: an array or a number is needed, got \[1.0, 2.0\] of type list. Make it an array"
+    ):
         fnp.sin([1.0, 2.0])
 
 

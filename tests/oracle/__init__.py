@@ -1,0 +1,1 @@
+"""Results against references that share no code with functrans: mpmath, NumPy and SciPy."""

@@ -1,0 +1,169 @@
+"""Either custom rule serves forward mode, reverse mode, Hessians and vmap; rules may close over traced values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import functrans as ft
+import functrans.numpy as fnp
+import numpy as np
+import pytest
+from functrans import lax
+
+pytestmark = pytest.mark.usefixtures("x64")
+x0 = np.array([0.3, 0.7])
+
+
+@pytest.fixture
+def wave() -> Any:
+    """sin, with three times its derivative as the rule, so that a rule not used shows."""
+
+    @ft.custom_vjp
+    def wave(x: Any) -> Any:
+        return fnp.sin(x)
+
+    wave.defvjp(lambda x: (wave(x), x), lambda x, cotangent: (3.0 * fnp.cos(x) * cotangent,))
+    return wave
+
+
+def test_a_vjp_rule_serves_forward_mode(wave: Any) -> None:
+    np.testing.assert_allclose(ft.jvp(wave, (x0,), (x0,))[1], 3 * np.cos(x0) * x0, rtol=1e-14)
+    np.testing.assert_allclose(ft.linearize(wave, x0)[1](x0), 3 * np.cos(x0) * x0, rtol=1e-14)
+    np.testing.assert_allclose(ft.jacfwd(wave)(x0), np.diag(3 * np.cos(x0)), rtol=1e-14)
+    np.testing.assert_allclose(ft.jit(ft.jacfwd(wave))(x0), np.diag(3 * np.cos(x0)), rtol=1e-14)
+
+
+def test_a_vjp_rule_serves_second_derivatives_in_every_order(wave: Any) -> None:
+    expected = np.diag(-3 * np.sin(x0))
+    total = lambda x: fnp.sum(wave(x))  # noqa: E731
+    for second in (ft.hessian(total), ft.jacrev(ft.grad(total)), ft.jacrev(ft.jacfwd(total)), ft.jacfwd(ft.jacfwd(total))):
+        np.testing.assert_allclose(second(x0), expected, rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(ft.hvp(total, (x0,), (x0,)), expected @ x0, rtol=1e-13)
+
+
+def test_a_vjp_rule_serves_vmap_and_loops(wave: Any) -> None:
+    np.testing.assert_allclose(ft.vmap(ft.grad(wave))(x0), 3 * np.cos(x0), rtol=1e-14)
+    np.testing.assert_allclose(ft.vmap(lambda x: ft.jvp(wave, (x,), (x,))[1])(x0), 3 * np.cos(x0) * x0, rtol=1e-14)
+
+    def loop(x: Any) -> Any:
+        return lax.scan(lambda c, _: (wave(c), None), x, None, length=2)[0]
+
+    x = 0.4
+    expected = 9 * np.cos(np.sin(x)) * np.cos(x)
+    assert float(ft.grad(loop)(x)) == pytest.approx(expected, rel=1e-13)
+    assert float(ft.jvp(loop, (x,), (1.0,))[1]) == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_jvp_rule_serves_every_mode() -> None:
+    @ft.custom_jvp
+    def wave(x: Any) -> Any:
+        return fnp.sin(x)
+
+    wave.defjvp(lambda primals, tangents: (wave(*primals), 3.0 * fnp.cos(primals[0]) * tangents[0]))
+    total = lambda x: fnp.sum(wave(x))  # noqa: E731
+    np.testing.assert_allclose(ft.grad(total)(x0), 3 * np.cos(x0), rtol=1e-14)
+    np.testing.assert_allclose(ft.jacrev(wave)(x0), np.diag(3 * np.cos(x0)), rtol=1e-14)
+    np.testing.assert_allclose(ft.hessian(total)(x0), np.diag(-3 * np.sin(x0)), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(ft.vmap(ft.grad(wave))(x0), 3 * np.cos(x0), rtol=1e-14)
+
+
+def test_the_primal_function_runs_alone_without_derivatives(wave: Any) -> None:
+    np.testing.assert_allclose(wave(x0), np.sin(x0), rtol=1e-14)
+    np.testing.assert_allclose(ft.jit(wave)(x0), np.sin(x0), rtol=1e-14)
+    np.testing.assert_allclose(ft.vmap(wave)(x0), np.sin(x0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("outer", ["grad", "jvp"])
+def test_a_jvp_rule_may_close_over_a_value_being_differentiated(outer: str) -> None:
+    def function(scale: Any) -> Any:
+        @ft.custom_jvp
+        def scaled(y: Any) -> Any:
+            return y * scale
+
+        scaled.defjvp(lambda primals, tangents: (scaled(*primals), 2.0 * scale * tangents[0]))
+        return ft.grad(scaled)(1.5)  # 2 scale by the rule
+
+    derivative = ft.grad(function)(0.7) if outer == "grad" else ft.jvp(function, (0.7,), (1.0,))[1]
+    assert float(derivative) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("outer", ["grad", "jvp", "vmap", "jit"])
+def test_a_vjp_rule_may_close_over_a_traced_value(outer: str) -> None:
+    def function(scale: Any) -> Any:
+        @ft.custom_vjp
+        def scaled(y: Any) -> Any:
+            return y * y * scale
+
+        scaled.defvjp(lambda y: (scaled(y), y), lambda y, cotangent: (4.0 * y * scale * cotangent,))
+        return ft.grad(scaled)(1.5)  # 6 scale
+
+    results = {
+        "grad": lambda: ft.grad(function)(0.7),
+        "jvp": lambda: ft.jvp(function, (0.7,), (1.0,))[1],
+        "vmap": lambda: ft.vmap(function)(np.array([1.0, 1.0]))[1],
+        "jit": lambda: ft.jit(function)(1.0),
+    }
+    assert float(results[outer]()) == pytest.approx(6.0)
+
+
+def test_a_backward_rule_need_not_be_linear() -> None:
+    @ft.custom_vjp
+    def clipped(x: Any) -> Any:
+        return x
+
+    clipped.defvjp(lambda x: (x, None), lambda _, cotangent: (fnp.clip(cotangent, -1.0, 1.0),))
+    np.testing.assert_array_equal(ft.grad(lambda x: fnp.sum(10.0 * clipped(x)))(x0), [1.0, 1.0])
+    np.testing.assert_array_equal(ft.jit(ft.grad(lambda x: fnp.sum(-10.0 * clipped(x))))(x0), [-1.0, -1.0])
+    np.testing.assert_array_equal(ft.vmap(ft.grad(lambda x: 0.5 * clipped(x)))(x0), [0.5, 0.5])
+
+
+def test_none_in_place_of_a_cotangent_is_zero() -> None:
+    @ft.custom_vjp
+    def product(x: Any, y: Any) -> Any:
+        return x * y
+
+    product.defvjp(lambda x, y: (x * y, (x, y)), lambda residuals, cotangent: (residuals[1] * cotangent, None))
+    first, second = ft.grad(lambda x, y: fnp.sum(product(x, y)), argnums=(0, 1))(x0, x0 + 1)
+    np.testing.assert_allclose(first, x0 + 1)
+    np.testing.assert_array_equal(second, [0.0, 0.0])
+
+
+def test_rules_with_trees_static_arguments_and_keywords() -> None:
+    def apply(function: Any, parameters: Any, x: Any = 2.0) -> Any:
+        return {"y": function(parameters["w"]) * x}
+
+    custom = ft.custom_vjp(apply, nondiff_argnums=(0,))
+    custom.defvjp(
+        lambda function, parameters, x: (apply(function, parameters, x), (parameters, x)),
+        lambda function, residuals, cotangent: ({"w": residuals[1] * cotangent["y"] * 5.0}, 0.0 * residuals[1]),
+    )
+    gradient = ft.grad(lambda p: custom(fnp.exp, p, x=3.0)["y"])({"w": 0.5})
+    assert float(gradient["w"]) == 15.0
+    assert float(custom(fnp.exp, {"w": 0.0})["y"]) == 2.0
+
+
+def test_integer_arguments_of_rules_have_float0_tangents() -> None:
+    @ft.custom_vjp
+    def power(x: Any, n: Any) -> Any:
+        return x**n
+
+    power.defvjp(lambda x, n: (x**n, (x, n)), lambda r, ct: (ct * r[1] * r[0] ** (r[1] - 1), None))
+    assert float(ft.grad(power)(2.0, 3)) == 12.0
+    assert float(ft.jit(ft.grad(power))(2.0, 3)) == 12.0
+
+
+def test_a_custom_function_inside_a_custom_rule() -> None:
+    @ft.custom_jvp
+    def inner(x: Any) -> Any:
+        return x * x
+
+    inner.defjvp(lambda primals, tangents: (inner(*primals), 5.0 * tangents[0] * primals[0]))
+
+    @ft.custom_jvp
+    def outer(x: Any) -> Any:
+        return fnp.sin(x)
+
+    outer.defjvp(lambda primals, tangents: (outer(*primals), inner(primals[0]) * tangents[0]))
+    assert float(ft.grad(outer)(2.0)) == 4.0
+    assert float(ft.grad(ft.grad(outer))(2.0)) == 10.0
+    assert float(ft.grad(ft.grad(ft.grad(outer)))(2.0)) == 5.0

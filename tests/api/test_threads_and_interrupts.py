@@ -1,0 +1,148 @@
+"""Several threads trace at once, and an interrupted trace leaves nothing behind."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import functrans as ft
+import functrans.numpy as fnp
+import numpy as np
+import pytest
+from functrans import lax
+
+x0 = np.array([0.5, 1.5], np.float32)
+
+
+def test_threads_trace_different_functions_at_once() -> None:
+    barrier = threading.Barrier(4)
+
+    def work(k: int) -> tuple[float, float]:
+        def function(x: Any) -> Any:
+            y = fnp.sin(x * float(k))
+            barrier.wait(timeout=60)  # every thread has an open trace here
+            return fnp.sum(y * y)
+
+        gradient = ft.grad(function)(x0)
+        return float(gradient[0]), float(gradient[1])
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(work, range(1, 5)))
+    for k, result in enumerate(results, 1):
+        np.testing.assert_allclose(result, k * np.sin(2 * k * x0), rtol=1e-5, atol=1e-6)
+
+
+def test_threads_share_one_jitted_function() -> None:
+    compiled = ft.jit(ft.grad(lambda x: fnp.sum(fnp.tanh(x) ** 2)))
+    expected = 2 * np.tanh(x0) * (1 - np.tanh(x0) ** 2)
+    barrier = threading.Barrier(8)
+
+    def work(_: int) -> np.ndarray:
+        barrier.wait(timeout=60)  # the first call, with its trace and compilation, is made by all at once
+        return np.asarray(compiled(x0))
+
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(work, range(8)):
+            np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+def test_threads_look_at_values_under_grad_independently() -> None:
+    def function(x: Any) -> Any:
+        while x < 100.0:
+            x = x * x
+        return x
+
+    def work(start: float) -> float:
+        return float(ft.grad(function)(start))
+
+    starts = [1.5, 2.0, 3.0, 1.1] * 4
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, starts)) == [work(start) for start in starts]
+
+
+def test_the_trace_of_a_thread_does_not_capture_the_calls_of_another() -> None:
+    seen: list[Any] = []
+
+    def function(x: Any) -> Any:
+        thread = threading.Thread(target=lambda: seen.append(float(fnp.sum(fnp.sin(x0)))))
+        thread.start()
+        thread.join()
+        return x * 2
+
+    text = str(ft.make_jaxpr(function)(x0))
+    assert seen == [pytest.approx(float(np.sin(x0).sum()), rel=1e-6)]
+    assert "sin" not in text
+
+
+def nothing_is_open() -> None:
+    """An open builder would stage these operations, and give a tracer instead of numbers."""
+    assert float(fnp.sin(np.float32(0.0)) + 1.0) == 1.0
+    assert "cos" not in str(ft.make_jaxpr(lambda x: x * 2)(x0))
+    assert float(ft.grad(lambda x: x * x)(3.0)) == 6.0
+
+
+def interrupted(_: Any = None) -> Any:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("construct", ["grad", "jit", "vmap", "scan", "cond", "while_loop", "nested", "values"])
+def test_ctrl_c_while_tracing_leaves_no_open_builder(construct: str) -> None:
+    def stop(x: Any) -> Any:
+        y = fnp.sin(x)
+        interrupted()
+        return y
+
+    def look(x: Any) -> Any:
+        while x < 10.0:
+            x = x * 2.0
+            if x > 5.0:
+                interrupted()
+        return x
+
+    scalar = np.float32(1.0)
+    runs = {
+        "grad": lambda: ft.grad(stop)(scalar),
+        "jit": lambda: ft.jit(stop)(scalar),
+        "vmap": lambda: ft.vmap(stop)(x0),
+        "scan": lambda: lax.scan(lambda c, x: (c, stop(x)), scalar, x0),
+        "cond": lambda: lax.cond(True, stop, lambda x: x, scalar),
+        "while_loop": lambda: lax.while_loop(lambda c: c < 3, lambda c: stop(c), scalar),
+        "nested": lambda: ft.jit(ft.grad(lambda x: fnp.sum(ft.vmap(ft.jit(stop))(x))))(x0),
+        "values": lambda: ft.grad(look)(1.0),
+    }
+    with pytest.raises(KeyboardInterrupt):
+        runs[construct]()
+    nothing_is_open()
+
+
+def test_an_exception_while_tracing_leaves_no_open_builder() -> None:
+    def fails(x: Any) -> Any:
+        raise KeyError("the user's own")
+
+    for run in (lambda: ft.jit(ft.vmap(ft.grad(fails)))(x0), lambda: ft.linearize(ft.jit(fails), x0)):
+        with pytest.raises(KeyError, match="the user's own"):
+            run()
+        nothing_is_open()
+
+
+def test_a_generator_suspended_inside_a_trace_is_cleaned_up() -> None:
+    def numbers(x: Any) -> Any:
+        for i in range(10):
+            yield x * i
+
+    gradient = ft.grad(lambda x: next(numbers(x)) + list(numbers(x))[3])
+    assert float(gradient(2.0)) == 3.0
+    nothing_is_open()
+
+
+def test_garbage_collection_is_on_again_after_a_trace() -> None:
+    import gc
+
+    assert gc.isenabled()
+    ft.grad(lambda x: x * x)(2.0)
+    assert gc.isenabled()
+    with pytest.raises(ZeroDivisionError):
+        ft.jit(lambda x: 1 / 0)(2.0)
+    assert gc.isenabled()
