@@ -74,22 +74,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures: list[str] = []
     seconds: dict[str, float] = {}
     began = now()
+    stamp = datetime.datetime.now().strftime("%Y-%m-%dT%H%M%S")
+    text = ""
     for name, job in _progress(list(_jobs(options, sides))):
         start = now()
         try:
             rows.extend(job())
         except Exception as error:  # one broken case must not cost the others their result
-            failures.append(f"{name}: {type(error).__name__}: {error}")
             if options.fail:
                 raise
+            failures.append(f"{name}: {type(error).__name__}: {error}")
         seconds[name] = now() - start
-    text = report.table(rows, ours.name)
-    environment = _environment(options, now() - began, seconds, failures)
+        text = report.table(rows, ours.name)
+        environment = _environment(options, now() - began, seconds, failures)
+        _save(
+            text, report.as_json(rows, environment), options.output / stamp
+        )  # each time: a stopped run keeps its rows
     print(text)
     for failure in failures:
         print("FAILED", failure)
-    if rows:
-        _save(text, report.as_json(rows, environment), options.output)
+    print(f"{now() - began:.0f} s; written to {options.output / stamp}.json and .txt")
     return 1 if failures else 0
 
 
@@ -180,12 +184,10 @@ def _environment(
     }
 
 
-def _save(text: str, results: dict[str, Any], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    stamp = results["environment"]["when"].replace(":", "").split("+")[0]
-    for suffix, content in (("txt", text), ("json", json.dumps(results, indent=1))):
-        (folder / f"{stamp}.{suffix}").write_text(content)
-    print(f"{results['environment']['seconds']:.0f} s; written to {folder / stamp}.json and .txt")
+def _save(text: str, results: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, content in ((".txt", text), (".json", json.dumps(results, indent=1))):
+        path.with_name(path.name + suffix).write_text(content)
 
 
 if __name__ == "__main__":

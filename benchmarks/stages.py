@@ -13,6 +13,9 @@ from benchmarks.timing import Effort, Repeated, Sampler, Samples, interleave, no
 
 MOST_EQUATIONS_TO_RUN = 1_000  # by JAX's count; longer programs are traced, transformed and lowered only
 
+VARIANTS_OF_FIRST_RESULT = ("f", "grad", "hvp")  # the two measurements that compile everything on every sample
+VARIANTS_OF_FIRST_CALL = ("grad",)
+
 MEASUREMENTS = (
     "trace",
     "transform",
@@ -52,9 +55,9 @@ def rows(
         measure(lambda side: _steady_run(side, entry, variant))
     if runs and chosen(unjitted):
         measure(lambda side: _unjitted_call(side, entry, variant, unjitted))
-    if runs and chosen("first result"):
+    if runs and chosen("first result") and variant in VARIANTS_OF_FIRST_RESULT:
         measure(lambda side: _first_result(side, entry, variant), warm_up=0 if compiles else 1)
-    if runs and chosen("un-jitted first call") and variant in ("grad", "hvp"):
+    if runs and chosen("un-jitted first call") and variant in VARIANTS_OF_FIRST_CALL:
         measure(lambda side: _unjitted_first_call(side, sides, entry, variant), warm_up=0)
     note = f"equations: {equations[ours.name]} / {equations[yardstick.name]}"
     return [

@@ -7,6 +7,8 @@
 """
 
 from functrans import errors as errors
+from functrans import lax as lax
+from functrans import numpy as numpy
 from functrans.api.compilation import eval_shape as eval_shape
 from functrans.api.compilation import jit as jit
 from functrans.api.compilation import make_jaxpr as make_jaxpr
@@ -45,12 +47,11 @@ from functrans.api.jacobians import hvp as hvp
 from functrans.api.jacobians import jacfwd as jacfwd
 from functrans.api.jacobians import jacrev as jacrev
 from functrans.api.vectorization import vmap as vmap
+from functrans.control.composite import Composite as Composite
 from functrans.ir.program import Jaxpr as Jaxpr
 from functrans.ir.types import ArrayType as ArrayType
+from functrans.trace.builder import bind as bind
 from functrans.trace.primitive import Primitive as Primitive
 from functrans.trace.tracer import Tracer as Tracer
-
-from functrans import lax as lax
-from functrans import numpy as numpy
 
 __version__ = "0.1.0"

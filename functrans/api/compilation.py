@@ -87,7 +87,7 @@ class JitSettings:
             try:
                 hash(value)
             except TypeError:
-                which = f"argument {name}" if isinstance(name, int) else f"keyword argument {name!r}"
+                which = self.argument_name(name)
                 raise FunctransValueError(
                     f"static {which} of jitted {self.name} is {describe(value)}, which is not hashable, at {here()}\n"
                     "Static arguments are part of the key of the compiled program: pass a tuple instead of a list, a "
@@ -95,6 +95,15 @@ class JitSettings:
                 ) from None
         leaves, tree = tree_flatten((dynamic_args, dynamic_kwargs))
         return leaves, tree, tuple((k, type(v), v) for k, v in static)
+
+    def argument_name(self, key: int | str) -> str:
+        """``argument 1 (sizes)`` for a position, ``keyword argument 'sizes'`` for a name."""
+        if isinstance(key, str):
+            return f"keyword argument {key!r}"
+        try:
+            return f"argument {key} ({list(inspect.signature(self.fun).parameters)[key]})"
+        except (ValueError, TypeError, IndexError):
+            return f"argument {key}"
 
     def call(self, tree: Any, static: Any, inputs: Sequence[Any]) -> Any:
         args, kwargs = tree_unflatten(tree, inputs)
@@ -164,7 +173,11 @@ class JitSettings:
         leaves, tree, static = self.split(args, kwargs)
         callee = self.callee(self.types(leaves), tree, static)
         operands = [*callee.captured, *leaves]
-        outs = as_values(replay(callee.jaxpr, operands)) if self.inline else bind_all(Call(callee.jaxpr, self.name), operands)
+        outs = (
+            as_values(replay(callee.jaxpr, operands))
+            if self.inline
+            else bind_all(Call(callee.jaxpr, self.name), operands)
+        )
         return tree_unflatten(callee.out_tree, outs)
 
     def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
@@ -440,5 +453,3 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     staged = stage(flat_fun, leaves, types, f"eval_shape of {function_name(fun)}", remedy=_REMEDY)
     return tree_unflatten(staged.out_tree, [shape_struct(t) for t in staged.jaxpr.out_types])
-
-

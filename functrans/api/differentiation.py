@@ -33,7 +33,7 @@ from functrans.ir.types import (
     tangent_type,
     type_of,
 )
-from functrans.ops.structural import convert, full, scalar_literal
+from functrans.ops.structural import convert, scalar_literal, zeros
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import here
 from functrans.trace.primitive import Linear
@@ -63,7 +63,7 @@ def zero_value(type_: ArrayType) -> Any:
     """A zero tangent or cotangent of this type, as the user sees it (float0 for integers)."""
     if type_.dtype == float0 or not is_differentiable(type_.dtype):
         return np.zeros(type_.shape, float0)
-    return full(type_.shape, scalar_literal(0, type_.dtype, type_.weak_type).value, type_.dtype)
+    return zeros(type_.shape, type_)
 
 
 def check_callable(fun: Any, what: str) -> None:
@@ -204,7 +204,7 @@ def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]
             operands = [*linear.residuals, *[Linear(t) for t in kinds]]
             cotangents = transpose(linear.jaxpr, operands, [seed, *rest])
         slopes = [
-            full(t.shape, 0, t.dtype) if ct is None else convert(ct, t.dtype, t.weak_type)
+            zeros(t.shape, t) if ct is None else convert(ct, t.dtype, t.weak_type)
             for ct, t in zip(cotangents, kinds, strict=True)
         ]
         return [*outs, *slopes]
@@ -263,7 +263,7 @@ def check_input(x: Any, tree: Any, what: str, holomorphic: bool, allow_int: bool
         if dtype.kind != "c":
             raise FunctransTypeError(
                 f"{what} with holomorphic=True needs complex inputs, and the argument{_place(x, tree)} has dtype "
-                f"{short_dtype(dtype)} at {here()}\nConvert it with .astype(complex)."
+                f"{dtype.name} at {here()}\nConvert it with .astype(complex)."
             )
     elif dtype.kind == "c":
         return type_
@@ -565,12 +565,11 @@ class LinearMap:
 
     def _apply(self, key: str, program: Jaxpr, values: list[Any], run: Any) -> list[Any]:
         types = tuple(type_of(x) for x in values)
-        if state.builder is None:
-            if all(
-                t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
-                for t, v in zip(types, program.inputs, strict=True)
-            ):
-                return execute.run(program, values, key)
+        if state.builder is None and all(
+            t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
+            for t, v in zip(types, program.inputs, strict=True)
+        ):
+            return execute.run(program, values, key)
         return as_values(run(program, values))
 
     def __repr__(self) -> str:

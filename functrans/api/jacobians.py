@@ -27,7 +27,7 @@ from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq
 from functrans.ops.slicing import slice_
-from functrans.ops.structural import broadcast_in_dim, convert, full, iota, reshape, transpose
+from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, transpose, zeros
 from functrans.trace.frames import here
 from functrans.transform.linearize import LinearProgram, linearize
 from functrans.transform.transpose import transpose_jaxpr
@@ -77,12 +77,12 @@ def _forward_columns(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequ
     blocks = []
     for nonzero, t in zip(linear.nonzero, outs, strict=True):
         if not nonzero:
-            blocks.append([full((*t.shape, *s.shape), 0, t.dtype) for s in ins])
+            blocks.append([zeros((*t.shape, *s.shape), t) for s in ins])
             continue
         row = []
         for part, s in zip(split_rows(next(columns), ins), ins, strict=True):
             n, m = s.ndim, t.ndim
-            row.append(transpose(part, (*range(n, n + m), *range(n))))
+            row.append(convert(transpose(part, (*range(n, n + m), *range(n))), t.dtype, t.weak_type))
         blocks.append(row)
     return blocks
 
@@ -101,7 +101,8 @@ def _backward_rows(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequen
     for nonzero, t in zip(linear.nonzero, outs, strict=True):
         row = []
         for parts, s in zip(by_input, ins, strict=True):
-            row.append(full((*t.shape, *s.shape), 0, s.dtype) if parts is None or not nonzero else parts[place])
+            empty = parts is None or not nonzero
+            row.append(zeros((*t.shape, *s.shape), s) if empty else convert(parts[place], s.dtype, s.weak_type))
         place += nonzero
         blocks.append(row)
     return blocks
@@ -242,7 +243,9 @@ def hessian(
     12.0
     """
     check_callable(fun, "hessian")
-    return functools.update_wrapper(jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic), fun)
+    return functools.update_wrapper(
+        jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic), fun
+    )
 
 
 def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

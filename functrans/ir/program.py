@@ -55,6 +55,8 @@ class Literal:
     __slots__ = ("_hash", "_key", "type", "value")
 
     def __init__(self, value: Any, type: ArrayType) -> None:
+        if isinstance(value, np.ndarray):  # of rank 0
+            value = value[()]
         self.value = value
         self.type = type
         self._key = (value.__class__, scalar_bits(value), type)

@@ -333,7 +333,6 @@ from functrans.numpy.shapes import (
     swapaxes,
     transpose,
 )
-
 from functrans.trace.frames import guard_namespace
 
 __all__ = [

@@ -23,12 +23,14 @@ from functrans.numpy.promotion import (
     ArrayLike,
     as_array,
     as_operand,
+    filled,
     is_scalar,
     operand_type,
+    promote_arrays,
     promote_one,
     promote_operands,
     select,
-    to_dtype,
+    shape_of,
 )
 from functrans.trace.tracer import Tracer
 
@@ -62,13 +64,33 @@ float_power = binary(
     "float_power", lax.pow, "x ** y, always floating or complex.",
     ">>> fnp.float_power(2, 3)\n    Array(8., dtype=float32, weak_type=True)", inexact=True,
 )  # fmt: skip
+
+
+def _larger(x: Any, y: Any) -> Any:
+    """The larger complex number: by real part, then imaginary part; NaN if either is."""
+    x, y = promote_arrays("maximum", x, y)
+    bigger = lax.select(
+        lax.eq(lax.real(x), lax.real(y)), lax.gt(lax.imag(x), lax.imag(y)), lax.gt(lax.real(x), lax.real(y))
+    )
+    return lax.select(lax.bitwise_or(bigger, lax.ne(x, x)), x, y)
+
+
+def _smaller(x: Any, y: Any) -> Any:
+    """The smaller complex number: by real part, then imaginary part; NaN if either is."""
+    x, y = promote_arrays("minimum", x, y)
+    lower = lax.select(
+        lax.eq(lax.real(x), lax.real(y)), lax.lt(lax.imag(x), lax.imag(y)), lax.lt(lax.real(x), lax.real(y))
+    )
+    return lax.select(lax.bitwise_or(lower, lax.ne(x, x)), x, y)
+
+
 maximum = binary(
     "maximum", lax.max, "The larger of x and y, NaN if either is; the derivative is shared equally at ties.",
-    ">>> fnp.maximum(1, 2)\n    Array(2, dtype=int32, weak_type=True)",
+    ">>> fnp.maximum(1, 2)\n    Array(2, dtype=int32, weak_type=True)", of_complex=_larger,
 )  # fmt: skip
 minimum = binary(
     "minimum", lax.min, "The smaller of x and y, NaN if either is; the derivative is shared equally at ties.",
-    ">>> fnp.minimum(1, 2)\n    Array(1, dtype=int32, weak_type=True)",
+    ">>> fnp.minimum(1, 2)\n    Array(1, dtype=int32, weak_type=True)", of_complex=_smaller,
 )  # fmt: skip
 nextafter = binary(
     "nextafter", lax.nextafter, "The number after x in the direction of y.",
@@ -162,7 +184,7 @@ def power(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     base, by = promote_operands("power", x1, x2, numeric=True)
     dtype = operand_type("power", by if is_scalar(base) else base).dtype
     if dtype in INTEGERS:
-        return _integer_power(base, by, dtype)
+        return _integer_power(*promote_arrays("power", x1, x2, numeric=True), dtype)  # type: ignore[call-arg]
     if type2.dtype in INTEGERS and type1.dtype in INEXACT:
         return _power_of_traced_integer(base, by)
     return lax.pow(base, by)
@@ -177,7 +199,9 @@ def _static_exponent(x: Any) -> int | None:
         return x
     if type(x) is Tracer or isinstance(x, float | complex | bool | np.bool_):
         return None
-    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or (isinstance(x, np.ndarray | jax.Array) and x.ndim):
+    if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or (
+        isinstance(x, np.ndarray | jax.Array) and x.ndim
+    ):
         return None
     try:
         return operator.index(x)
@@ -192,10 +216,8 @@ def _power_of_traced_integer(x: Any, exponent: Any) -> Any:
 
 def _integer_power(x: Any, y: Any, dtype: np.dtype[Any]) -> Any:
     """Integers to integer powers, by squaring; 6 bits of the exponent suffice, for more overflows every dtype."""
-    x, y = (as_array("power", to_dtype(v, dtype)) for v in (x, y))
-    shape = x.shape or y.shape
-    x, y = (v if v.shape == shape else lax.broadcast_in_dim(v, shape, ()) for v in (x, y))
-    result = select(lax.bitwise_and(lax.eq(x, 0), lax.ne(y, 0)), 0, lax.full(shape, 1, dtype))
+    one = filled(tuple(x.shape), 1, dtype, operand_type("power", x).weak_type)
+    result = select(lax.bitwise_and(lax.eq(x, 0), lax.ne(y, 0)), 0, one)
     for bit in range(6):
         result = lax.select(lax.ne(lax.bitwise_and(y, 1), 0), lax.mul(result, x), result)
         if bit < 5:
@@ -208,7 +230,7 @@ def _array_pair(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any,
     """Two promoted operands, the common dtype; at least one is an array."""
     x1, x2 = promote_operands(operation, x1, x2, numeric=True)
     if is_scalar(x1) and is_scalar(x2):
-        x1, x2 = as_array(operation, x1), as_array(operation, x2)
+        x1, x2 = promote_arrays(operation, x1, x2, numeric=True)
     dtype = operand_type(operation, x2 if is_scalar(x1) else x1).dtype
     if dtype in COMPLEX:
         raise FunctransTypeError(
@@ -347,15 +369,10 @@ _LN2 = float(np.log(2.0))
 
 def _real_arrays(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any]:
     """Two floating operands as arrays of one shape; TypeError for complex ones."""
-    x1, x2 = (as_array(operation, x) for x in promote_operands(operation, x1, x2, inexact=True))
-    if x1.dtype in COMPLEX or x2.dtype in COMPLEX:
+    x1, x2 = promote_arrays(operation, x1, x2, inexact=True)
+    if x1.dtype in COMPLEX:
         raise FunctransTypeError(f"{operation}: complex operands are not supported")
-    dtype = x1.dtype
-    shape = x1.shape or x2.shape
-    x1, x2 = (x if x.dtype == dtype else to_dtype(x, dtype) for x in (x1, x2))
-    return x1 if x1.shape == shape else lax.broadcast_in_dim(x1, shape, ()), (
-        x2 if x2.shape == shape else lax.broadcast_in_dim(x2, shape, ())
-    )
+    return x1, x2
 
 
 def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Array:
@@ -394,7 +411,7 @@ def imag(x: ArrayLike, /) -> Array:
     x, dtype = checked("imag", x)
     if dtype in COMPLEX:
         return lax.imag(promote_one("imag", x))
-    return lax.full(() if is_scalar(x) else x.shape, False if dtype == BOOL else 0, dtype)
+    return filled(shape_of(x), 0, dtype, operand_type("imag", x).weak_type)
 
 
 def angle(z: ArrayLike, deg: bool = False) -> Array:
@@ -404,6 +421,5 @@ def angle(z: ArrayLike, deg: bool = False) -> Array:
     if dtype in COMPLEX:
         result = lax.atan2(lax.imag(z), lax.real(z))
     else:
-        z = as_array("angle", z)
-        result = lax.atan2(lax.full(z.shape, 0, z.dtype), z)
+        result = lax.atan2(filled(shape_of(z), 0, dtype, operand_type("angle", z).weak_type), z)
     return lax.mul(result, 180.0 / np.pi) if deg else result

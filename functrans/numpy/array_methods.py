@@ -269,7 +269,7 @@ def install(tracer_class: type) -> None:
     for name, (function, primitive, inexact) in _BINARY.items():
         setattr(tracer_class, f"__{name}__", _operator(function, primitive, inexact))
         setattr(tracer_class, f"__r{name}__", _reflected(function, primitive, inexact))
-    tracer_class.__rpow__ = _reflected(arithmetic.power)
+    tracer_class.__rpow__ = _reflected(arithmetic.power)  # type: ignore[attr-defined]
     for name, (function, symbol, compare) in _COMPARISONS.items():
         setattr(tracer_class, name, _comparison(function, symbol, compare))
     for name, function in _PROPERTIES.items():
@@ -301,8 +301,8 @@ def install_everywhere(namespace: Mapping[str, Any]) -> None:
     functions are looked up in ``namespace``; JAX's refusal of tracers.
     """
     install(Tracer)
-    Tracer.__array_ufunc__ = array_ufunc(namespace)
-    Tracer.__array_function__ = array_function(namespace)
+    Tracer.__array_ufunc__ = array_ufunc(namespace)  # type: ignore[attr-defined]
+    Tracer.__array_function__ = array_function(namespace)  # type: ignore[attr-defined]
     patch_array_indexing(_is_tracer, get_item, _update)
     refuse_in_jax(Tracer)
 

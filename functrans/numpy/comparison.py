@@ -22,6 +22,7 @@ from functrans.numpy.promotion import (
     as_operand,
     is_scalar,
     operand_type,
+    promote_arrays,
     promote_one,
     promote_operands,
     scalar_of_kind,
@@ -264,13 +265,11 @@ def copysign(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     x1, x2 = promote_operands("copysign", x1, x2, inexact=True)
     if operand_type("copysign", x1).dtype in COMPLEX or operand_type("copysign", x2).dtype in COMPLEX:
         raise FunctransTypeError("copysign: complex operands have no sign")
-    if is_scalar(x1) and is_scalar(x2):
-        x1 = as_array("copysign", x1)
-    size = abs(x1) if is_scalar(x1) else lax.abs(x1)
+    if is_scalar(x1):
+        x1, x2 = promote_arrays("copysign", x1, x2)
+    size = lax.abs(x1)
     if is_scalar(x2):
         return lax.neg(size) if np.signbit(x2) else size
-    if is_scalar(x1):
-        size = lax.full(x2.shape, size, x2.dtype)
     return lax.select(signbit(x2), lax.neg(size), size)
 
 

@@ -25,7 +25,7 @@ ndarray = jax.Array
 dtype = np.dtype
 generic, number, inexact, floating, complexfloating = np.generic, np.number, np.inexact, np.floating, np.complexfloating
 integer, signedinteger, unsignedinteger = np.integer, np.signedinteger, np.unsignedinteger
-finfo, iinfo = jax_dtypes.finfo, jax_dtypes.iinfo
+finfo, iinfo = jax_dtypes.finfo, jax_dtypes.iinfo  # type: ignore[attr-defined]
 
 
 class _ScalarType(type):
@@ -96,7 +96,7 @@ def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
 def issubdtype(arg1: Any, arg2: Any) -> bool:
     """Whether the first dtype is of the second kind, bfloat16 being floating."""
     first, second = (x.dtype if isinstance(x, _ScalarType) else x for x in (arg1, arg2))
-    return bool(jax_dtypes.issubdtype(first, second))
+    return bool(jax_dtypes.issubdtype(first, second))  # type: ignore[attr-defined]
 
 
 _KINDS: dict[str, Any] = {

@@ -15,6 +15,7 @@ from functrans.numpy.promotion import (
     Array,
     ArrayLike,
     as_array,
+    filled,
     is_scalar,
     promote_one,
     scalar_of_kind,
@@ -97,7 +98,7 @@ radians, degrees = deg2rad, rad2deg
 def _sinc_derivative_at_zero(order: int, angle: Any) -> Any:
     """The derivative of sin(t) / t at 0, in the shape of ``angle``; its own derivative is the next one."""
     value = 0.0 if order % 2 else (-1.0) ** (order // 2) / (order + 1)
-    return lax.full(angle.shape, value, angle.dtype)
+    return filled(tuple(angle.shape), value, angle.dtype, angle.weak_type)
 
 
 @_sinc_derivative_at_zero.defjvp

@@ -39,7 +39,7 @@ _BESIDE_ARRAYS = frozenset([ArrayImpl, float])  # a Python int may be too large 
 def concrete_arrays(*operands: Any) -> bool:
     """Whether nothing is being traced and the operands are device arrays (or floats): run the function as one program.
     """
-    return state.builder is None and all([type(x) in _BESIDE_ARRAYS for x in operands])
+    return state.builder is None and all(type(x) in _BESIDE_ARRAYS for x in operands)
 
 
 def _named(function: Function, name: str, summary: str, example: str) -> Function:

@@ -236,7 +236,7 @@ def _triangle(operation: str, m: ArrayLike, k: Any, lower: bool) -> Array:
     x = as_array(operation, m)
     if len(x.shape) < 2:
         raise FunctransValueError(f"{operation}: at least 2 dimensions are needed, got shape {tuple(x.shape)}")
-    keep = _band(
+    keep = _band(  # type: ignore[call-arg]
         *x.shape[-2:], k if lower else subtract(k, 1) if not isinstance(k, int) else k - 1, lax.ge if lower else lax.lt
     )
     return select(broadcast(keep, tuple(x.shape)), x, 0)

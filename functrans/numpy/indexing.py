@@ -365,7 +365,7 @@ def normalized(index: Any, n: int) -> Any:
     """Index array with negative positions counted from the end of an axis of size n."""
     if isinstance(index, np.ndarray | np.generic):
         return (
-            np.where(index < 0, index + n, index).astype(index.dtype) if index.dtype.kind == "i" else np.asarray(index)
+            np.where(index < 0, index + n, index).astype(index.dtype) if index.dtype.kind == "i" else np.asarray(index)  # type: ignore[operator]
         )
     if index.dtype in UNSIGNED:
         return index
@@ -412,7 +412,7 @@ def make_plan(key: Key, wrap: bool = True) -> Plan:
             dims.append(("new", 1, -1))
         elif type(e) is slice:
             start, stop, step = e.indices(n)
-            dims.append(("window" if step == 1 else "strided", len(range(start, stop, step)), axis))  # type: ignore[arg-type]
+            dims.append(("window" if step == 1 else "strided", len(range(start, stop, step)), axis))
     if key.group >= 0:
         dims[key.group : key.group] = group
     compact = [d for d in dims if d[0] != "new"]
@@ -434,17 +434,17 @@ def make_plan(key: Key, wrap: bool = True) -> Plan:
                 slice_sizes.append(count)
                 if count != n:
                     columns.append((np.asarray(start, dtype), ()))
-                    index_map.append(axis)  # type: ignore[arg-type]
+                    index_map.append(axis)
                 continue
             at = next(i for i, d in enumerate(batch) if d[2] == axis)
             columns.append((np.asarray(range(start, stop, step), dtype), (at,)))
         else:
-            if not n and math.prod(group_shape):
+            if not n and math.prod(group_shape):  # type: ignore[arg-type]
                 raise FunctransIndexError(f"an index is out of bounds for axis {axis}, which has size 0")
             column = _position(np.asarray(e) if type(e) is int else e, dtype, n, wrap)
             columns.append((column, group_axes[len(group_axes) - len(column.shape) :]))
-        index_map.append(axis)  # type: ignore[arg-type]
-        collapsed.append(axis)  # type: ignore[arg-type]
+        index_map.append(axis)
+        collapsed.append(axis)
         slice_sizes.append(1)
     return Plan(
         shape=tuple(n for _, n, _ in dims),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -230,7 +231,7 @@ def _split(operation: str, ary: ArrayLike, indices_or_sections: Any, axis: int, 
         bounds = np.cumsum([0, *[size + 1] * extra, *[size] * (parts - extra)]).tolist()
     zero, sizes = (0,) * x.ndim, tuple(x.shape)
     result = []
-    for low, high in zip(bounds[:-1], bounds[1:], strict=True):
+    for low, high in itertools.pairwise(bounds):
         high = max(low, high)
         result.append(lax.slice(x, (*zero[:axis], low, *zero[axis + 1 :]), (*sizes[:axis], high, *sizes[axis + 1 :])))
     return result

@@ -99,9 +99,8 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
             and len(ta.shape) == len(tb.shape) == 2
             and not ta.weak_type
             and ta.shape[1] == tb.shape[0]
-        ):
-            if preferred_element_type is None:
-                return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision)
+        ) and preferred_element_type is None:
+            return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision)
     elif precision is None and preferred_element_type is None and concrete_arrays(a, b):
         return _compiled_matmul(a, b)
     x, y = _pair("matmul", a, b)
@@ -291,8 +290,8 @@ def cross(
         other_u, other_v = u[1 - i], v[1 - i]
         first = None if v3 is None else multiply(other_u, v3)
         second = None if u3 is None else multiply(u3, other_v)
-        value = first if second is None else lax.neg(second) if first is None else subtract(first, second)
-        return value if i == 0 or value is None else lax.neg(value)
+        plus, minus = (first, second) if i == 0 else (second, first)
+        return plus if minus is None else lax.neg(minus) if plus is None else subtract(plus, minus)
 
     columns = [component(0), component(1), third]
     shape = common_shape("cross", *[tuple(c.shape) for c in columns])

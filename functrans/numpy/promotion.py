@@ -19,7 +19,7 @@ from jax import dtypes as jax_dtypes
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, canonical_dtype, describe, promote, type_of, x64_enabled
+from functrans.ir.types import ArrayType, canonical_dtype, describe, promote, scalar_type, type_of, x64_enabled
 from functrans.ops.structural import convert
 from functrans.trace.tracer import Tracer, concrete
 
@@ -229,13 +229,33 @@ def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
     return lax.broadcast_in_dim(x, shape, tuple(range(len(shape) - len(own), len(shape))))
 
 
+def filled(shape: tuple[int, ...], value: Any, dtype: DType, weak_type: bool = False) -> Any:
+    """An array of one number, weak if wanted."""
+    value = scalar_of_kind(value, dtype)
+    if weak_type and type(value) is not bool and scalar_type(type(value)).dtype == dtype:
+        return lax.full(shape, value)
+    result = lax.full(shape, value, dtype)
+    return convert(result, dtype, True) if weak_type else result
+
+
 def select(which: Any, on_true: Any, on_false: Any) -> Any:
-    """``lax.select`` where one alternative may be a Python scalar; ``which`` has the shape of the other one."""
+    """``lax.select`` where one alternative may be a Python number; ``which`` has the shape of the other one."""
     if is_scalar(on_true):
-        on_true = lax.full(on_false.shape, scalar_of_kind(on_true, on_false.dtype), on_false.dtype)
+        on_true = filled(tuple(on_false.shape), on_true, on_false.dtype, type_of(on_false).weak_type)
     elif is_scalar(on_false):
-        on_false = lax.full(on_true.shape, scalar_of_kind(on_false, on_true.dtype), on_true.dtype)
+        on_false = filled(tuple(on_true.shape), on_false, on_true.dtype, type_of(on_true).weak_type)
     return lax.select(which, on_true, on_false)
+
+
+def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> list[Any]:
+    """As promote_operands, but Python numbers become arrays too."""
+    operands = tuple([as_operand(operation, x) for x in operands])
+    dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
+    shape = common_shape(operation, *[shape_of(x) for x in operands])
+    return [
+        filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape)
+        for x in operands
+    ]
 
 
 # -- arguments that are not arrays ---------------------------------------------------------------------------------
@@ -277,7 +297,7 @@ def axis_index(operation: str, axis: Any, rank: int) -> int:
         raise FunctransValueError(
             f"{operation}: axis {axis} is out of bounds for an array of {rank} dimension{'s' if rank != 1 else ''}"
         )
-    return axis + rank if axis < 0 else axis
+    return axis + rank if axis < 0 else axis  # type: ignore[no-any-return]
 
 
 def axis_indices(operation: str, axis: Any, rank: int) -> tuple[int, ...]:
@@ -333,4 +353,3 @@ def refuse_out(operation: str, out: Any) -> None:
         raise NotImplementedError(
             f"{operation}: out= is not supported, because arrays are immutable; use the returned array."
         )
-

@@ -20,8 +20,8 @@ from functrans.numpy.promotion import (
     Array,
     ArrayLike,
     as_array,
+    promote_arrays,
     promote_one,
-    promote_operands,
     select,
     to_dtype,
 )
@@ -141,9 +141,8 @@ def heaviside(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> fnp.heaviside(2., 0.5)
     Array(1., dtype=float32, weak_type=True)
     """
-    x1, x2 = promote_operands("heaviside", x1, x2, inexact=True)
-    x1, x2 = as_array("heaviside", x1), as_array("heaviside", x2)
-    shape = x1.shape or x2.shape
-    x1, x2 = (x if x.shape == shape else lax.broadcast_in_dim(x, shape, ()) for x in (x1, x2))
+    x1, x2 = promote_arrays("heaviside", x1, x2, inexact=True)
+    if x1.dtype in COMPLEX:
+        raise FunctransTypeError("heaviside: complex numbers have no order; pass the real parts")
     at_zero = lax.select(lax.ne(x1, x1), x1, x2)
     return select(lax.lt(x1, 0.0), 0.0, select(lax.gt(x1, 0.0), 1.0, at_zero))

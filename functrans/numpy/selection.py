@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jax.dtypes import finfo
+from jax.dtypes import finfo  # type: ignore[attr-defined]
 
 from functrans import lax
 from functrans.api.compilation import jit
@@ -174,7 +174,7 @@ def nan_to_num(
         return asarray(x)
     if x.dtype in COMPLEX:
         return lax.complex(*(nan_to_num(part, copy, nan, posinf, neginf) for part in (lax.real(x), lax.imag(x))))
-    info = finfo(x.dtype)
+    info = finfo(x.dtype)  # type: ignore[no-untyped-call]
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
     weak = operand_type("nan_to_num", x).weak_type

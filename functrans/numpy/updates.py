@@ -17,7 +17,7 @@ from functrans import lax
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import array_type, promote, short_dtype
 from functrans.numpy import arithmetic
-from functrans.numpy.creation import asarray
+from functrans.numpy.creation import asarray, ones_like
 from functrans.numpy.indexing import Key, make_plan, mode_name, parse, read
 from functrans.numpy.promotion import (
     Array,
@@ -97,11 +97,11 @@ class IndexUpdate:
     mul = multiply
 
     def divide(self, values: ArrayLike, **options: Any) -> Array:
-        """x divided there by the values. The places must be distinct."""
+        """x divided there by the values, by their product where a place is named repeatedly."""
         return _update("divide", self.array, self.key, values, **options)
 
     def power(self, values: ArrayLike, **options: Any) -> Array:
-        """x raised there to the values. The places must be distinct."""
+        """x raised there to the values, to their product where a place is named repeatedly."""
         return _update("power", self.array, self.key, values, **options)
 
     def min(self, values: ArrayLike, **options: Any) -> Array:
@@ -141,7 +141,7 @@ def _update(
         values = _checked_values(name, x, values)
     if (
         operation != "set"
-        and _is_distinct(x, key, unique_indices)
+        and _is_distinct(x, key, unique_indices, mode)
         and (operation != "add" or _is_static_window(x, key))
     ):
         options = {"mode": "clip", "unique_indices": True, "wrap_negative_indices": wrap_negative_indices}
@@ -149,6 +149,13 @@ def _update(
         values = _COMBINE[operation](old, values)
         values = to_dtype(broadcast_into(name, values, tuple(old.shape), x.dtype), x.dtype)
         operation, unique_indices = "set", True
+    if operation in ("divide", "power"):  # the values of one place are multiplied first
+        options: dict[str, Any] = {  # type: ignore[no-redef]
+            "mode": mode,
+            "indices_are_sorted": indices_are_sorted,
+            "wrap_negative_indices": wrap_negative_indices,
+        }
+        return to_dtype(_COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options)), x.dtype)  # type: ignore[arg-type]
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None
     if updated is None:
@@ -206,8 +213,7 @@ def _is_static_window(x: Any, key: Any) -> bool:
 
 
 def _window(key: Key) -> tuple[list[int], tuple[int, ...], tuple[int, ...]] | None:
-    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box in bounds.
-    """
+    """Start and size of the box on each axis, and the shape of the result; None if the key is no static box."""
     starts: list[int] = []
     sizes: list[int] = []
     shape: list[int] = []
@@ -280,7 +286,7 @@ def _write_scatter(
     return lax.reshape(result, own) if shape != own else result
 
 
-def _is_distinct(x: Any, key: Any, unique_indices: bool) -> bool:
+def _is_distinct(x: Any, key: Any, unique_indices: bool, mode: Any) -> bool:
     """Whether no place is named twice: the caller says so, there are no index arrays, or their values show it."""
     if unique_indices:
         return True
@@ -296,7 +302,8 @@ def _is_distinct(x: Any, key: Any, unique_indices: bool) -> bool:
         n = 0 if e is None else next(sizes)
         if isinstance(e, np.ndarray | jax.Array):
             at = np.asarray(e).astype(np.int64)
-            columns.append(np.where(at < 0, at + n, at))
+            at = np.where(at < 0, at + n, at)
+            columns.append(at if mode == "drop" else np.clip(at, 0, n - 1))  # clipped positions may coincide
     rows = np.stack([c.reshape(-1) for c in np.broadcast_arrays(*columns)])
     return bool(np.unique(rows, axis=1).shape[1] == rows.shape[1])
 

@@ -304,6 +304,11 @@ def full(shape: Sequence[int], value: Any, dtype: Any = None) -> Any:
     return broadcast_in_dim(value, tuple(shape), ())
 
 
+def zeros(shape: Sequence[int], like: ArrayType) -> Any:
+    """Zeros of this shape with the dtype and the weak flag of a type."""
+    return broadcast_in_dim(scalar_literal(0, like.dtype, like.weak_type), tuple(shape), ())
+
+
 def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
     """``value`` as a literal of ``dtype``: the Python number that converts to it."""
     if dtype == np.bool_:

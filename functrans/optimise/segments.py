@@ -11,6 +11,7 @@ round to round (``x * i``) become inputs of the segment.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -96,7 +97,7 @@ def cut(jaxpr: Jaxpr) -> list[Segment] | None:
             if type(a) is Var:
                 last_use.setdefault(a, i)
     bounds = [0, *places, len(equations)]
-    pieces = [equations[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    pieces = [equations[a:b] for a, b in itertools.pairwise(bounds)]
     shapes = [_skeleton(piece, last_use, end) for piece, end in zip(pieces, bounds[1:], strict=True)]
     for skeleton, literals, _, _ in shapes:
         _learn(skeleton, literals)

@@ -50,7 +50,9 @@ state = _ThreadState()
 class Tracer:
     """The one value that user code sees while it is traced: a variable of an open builder.
 
-    The operators and methods of an array are installed by functrans.numpy.array_methods.
+    The operators and methods of an array are installed by functrans.numpy.array_methods. ``isinstance(x, jax.Array)``
+    is False for a tracer, on purpose: JAX's own functions take what is an instance for an array that they can read, and
+    would fail obscurely instead of deferring to the tracer or refusing it by name.
     """
 
     __slots__ = ("__weakref__", "builder", "type", "variable")
@@ -363,7 +365,17 @@ def _inferred(op: Primitive, *types: ArrayType) -> Any:
 
 
 def bind(op: Primitive, *operands: Any) -> Any:
-    """Apply a primitive with one result: emit its equation, or run it when nothing is being traced."""
+    """Apply a primitive with one result: emit its equation, or run it when nothing is being traced.
+
+    Args:
+      op: the primitive, with its parameters.
+      operands: traced values, arrays or numbers.
+
+    >>> import functrans as ft
+    >>> from functrans.ops.elementwise import Add
+    >>> float(ft.bind(Add(), 1.0, 2.0))
+    3.0
+    """
     if state.builder is None:
         return run_operation(op, operands)
     if op.fold is not None:

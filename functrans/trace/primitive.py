@@ -88,7 +88,7 @@ class Primitive(metaclass=_PrimitiveMeta):
         # What dataclasses.dataclass(frozen=True) would do; it compiles an __init__ for each class, which would be most
         # of the time that importing this package takes.
         super().__init_subclass__(**kwargs)
-        own = {k: str(v) for k, v in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(v)}
+        own = {k: str(v) for k, v in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(v)}  # noqa: RUF063
         cls.parameter_names = (*cls.parameter_names, *[name for name in own if name not in cls.parameter_names])
         cls._shared = {}
         cls._interned = cls._interned and all(text in _SAFE_FIELDS for text in own.values())

@@ -57,8 +57,10 @@ def blame(error: Exception, eqn: Equation) -> None:
 
 
 class Backward(tuple):  # type: ignore[type-arg]
-    """The place of an operation of the backward pass: that of the forward operation it belongs to, and not equal to it in
-    the signature by which repeated rounds are recognised (optimise.segments)."""
+    """The place of an operation of the backward pass: that of the forward operation it belongs to.
+
+    It differs from it in the signature by which repeated rounds are recognised (optimise.segments).
+    """
 
     __slots__ = ()
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.ir.program import Jaxpr, Var
-from functrans.ops.structural import full
+from functrans.ops.structural import zeros
 from functrans.trace.builder import Tracer, state
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import blame, emit, trace
@@ -98,7 +98,7 @@ def jvp_jaxpr(
 
 def instantiate_zero(tangent: Any, like: Any) -> Any:
     """The tangent, or an array of zeros for None."""
-    return tangent if tangent is not None else full(like.type.shape, 0, like.type.dtype)
+    return tangent if tangent is not None else zeros(like.type.shape, like.type)
 
 
 def is_traced(x: Any) -> bool:

@@ -60,7 +60,7 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
             cts = [pending.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
-            state.where = None if eqn.where is None else Backward(eqn.where)  # type: ignore[assignment]
+            state.where = None if eqn.where is None else Backward(eqn.where)
             ins = [Linear(a.type) if a in linear else values[a] if type(a) is Var else a for a in eqn.inputs]
             check_rule_is_linear(eqn.op, eqn, ins)
             sent = eqn.op.transpose(cts if eqn.op.multiple else cts[0], *ins)

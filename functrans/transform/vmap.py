@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ir.types import type_of
 from functrans.ops.structural import broadcast_in_dim
-from functrans.trace.builder import literal, state
+from functrans.trace.builder import state
 from functrans.trace.replay import blame, emit, trace
 
 
@@ -68,7 +69,7 @@ def _apply(
 
 def spread_out(x: Any, size: int) -> Any:
     """A value with a mapped axis 0: itself repeated."""
-    shape = x.type.shape if hasattr(x, "type") else literal(x).type.shape
+    shape = type_of(x).shape
     return broadcast_in_dim(x, (size, *shape), tuple(range(1, len(shape) + 1)))
 
 

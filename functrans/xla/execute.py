@@ -74,7 +74,8 @@ def compilation_log() -> list[Compilation]:
 
 
 def note_compilation(name: str, equations: int, seconds: float, reason: str) -> None:
-    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it.
+    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows
+    it.
     """
     global _count
     with _lock:
@@ -149,7 +150,9 @@ class Program:
             return call(*args)  # type: ignore[no-any-return]
         except ValueError as error:
             if jax.config.jax_disable_jit and not isinstance(error, FunctransValueError):  # type: ignore[attr-defined]
-                with jax.disable_jit(False):  # it is the user's functions that are not to be jitted; programs run as ever
+                with jax.disable_jit(
+                    False
+                ):  # it is the user's functions that are not to be jitted; programs run as ever
                     return call(*args)  # type: ignore[no-any-return]
             if not isinstance(error, FunctransValueError):
                 raise
@@ -271,7 +274,7 @@ def run_demanded(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
     values = dict(zip(jaxpr.inputs, args, strict=True))
     results = run(segment.jaxpr, [values[a] if type(a) is Var else a for a in segment.inputs], "demanded")
     by_variable = dict(zip(segment.outputs, results, strict=True))
-    return [by_variable[a] for a in jaxpr.outputs]
+    return [by_variable[a] for a in jaxpr.outputs]  # type: ignore[index]
 
 
 _operations: OrderedDict[Any, Program] = OrderedDict()

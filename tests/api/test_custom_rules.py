@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import numpy as np
 import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
 from functrans import lax
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -35,8 +36,13 @@ def test_a_vjp_rule_serves_forward_mode(wave: Any) -> None:
 
 def test_a_vjp_rule_serves_second_derivatives_in_every_order(wave: Any) -> None:
     expected = np.diag(-3 * np.sin(x0))
-    total = lambda x: fnp.sum(wave(x))  # noqa: E731
-    for second in (ft.hessian(total), ft.jacrev(ft.grad(total)), ft.jacrev(ft.jacfwd(total)), ft.jacfwd(ft.jacfwd(total))):
+    total = lambda x: fnp.sum(wave(x))
+    for second in (
+        ft.hessian(total),
+        ft.jacrev(ft.grad(total)),
+        ft.jacrev(ft.jacfwd(total)),
+        ft.jacfwd(ft.jacfwd(total)),
+    ):
         np.testing.assert_allclose(second(x0), expected, rtol=1e-13, atol=1e-15)
     np.testing.assert_allclose(ft.hvp(total, (x0,), (x0,)), expected @ x0, rtol=1e-13)
 
@@ -60,7 +66,7 @@ def test_a_jvp_rule_serves_every_mode() -> None:
         return fnp.sin(x)
 
     wave.defjvp(lambda primals, tangents: (wave(*primals), 3.0 * fnp.cos(primals[0]) * tangents[0]))
-    total = lambda x: fnp.sum(wave(x))  # noqa: E731
+    total = lambda x: fnp.sum(wave(x))
     np.testing.assert_allclose(ft.grad(total)(x0), 3 * np.cos(x0), rtol=1e-14)
     np.testing.assert_allclose(ft.jacrev(wave)(x0), np.diag(3 * np.cos(x0)), rtol=1e-14)
     np.testing.assert_allclose(ft.hessian(total)(x0), np.diag(-3 * np.sin(x0)), rtol=1e-13, atol=1e-15)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax
 import numpy as np
 import pytest
-from functrans import lax
 
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
 from tests.agreement import assert_same
 
 float0 = jax.dtypes.float0
@@ -103,10 +103,10 @@ def test_allow_int_gives_float0_for_integers_and_booleans() -> None:
 def test_jvp_and_vjp_use_float0_for_integers() -> None:
     n = np.array([1, 2], np.int32)
     zero = np.zeros(2, float0)
-    value, tangent = ft.jvp(lambda n, y: (n * y, n + 1), (n, y0), (zero, y0))
+    _, tangent = ft.jvp(lambda n, y: (n * y, n + 1), (n, y0), (zero, y0))
     assert tangent[1].dtype == float0 and tangent[1].shape == (2,)
     assert_same(tangent[0], np.array([1.0, 4.0], np.float32), weak=False)
-    value, pullback = ft.vjp(lambda n, y: (n * y, n + 1), n, y0)
+    _value, pullback = ft.vjp(lambda n, y: (n * y, n + 1), n, y0)
     cotangents = pullback((y0, zero))
     assert cotangents[0].dtype == float0
     assert_same(cotangents[1], np.array([1.0, 4.0], np.float32), weak=False)
@@ -169,7 +169,7 @@ def test_a_pullback_is_a_pytree_with_its_residuals_as_leaves() -> None:
 
 
 def test_a_pullback_is_returned_from_jit_and_passed_into_jit() -> None:
-    value, pullback = ft.jit(square_and_pullback)(y0)
+    _value, pullback = ft.jit(square_and_pullback)(y0)
     np.testing.assert_allclose(pullback(y0)[0], expected_cotangent(y0, y0), rtol=1e-6)
     applied = ft.jit(lambda pull, cotangent: pull(cotangent)[0])(pullback, y0)
     np.testing.assert_allclose(applied, expected_cotangent(y0, y0), rtol=1e-6)
@@ -216,7 +216,7 @@ def test_a_pullback_is_carried_through_scan_and_chosen_by_cond() -> None:
 
 
 def test_a_linearized_function_is_returned_mapped_and_transposed() -> None:
-    value, pushforward = ft.jit(lambda x: ft.linearize(lambda y: fnp.sin(y) * y, x))(y0)
+    _value, pushforward = ft.jit(lambda x: ft.linearize(lambda y: fnp.sin(y) * y, x))(y0)
     basis = np.eye(2, dtype=np.float32)
     np.testing.assert_allclose(ft.vmap(pushforward)(basis), np.diag(expected_cotangent(y0, 1.0)), rtol=1e-6, atol=1e-7)
     transposed = ft.linear_transpose(pushforward, y0)

@@ -6,12 +6,12 @@ import functools
 import inspect
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax
 import numpy as np
 import pytest
 
+import functrans as ft
+import functrans.numpy as fnp
 from tests.agreement import assert_same
 
 x0 = np.array([1.0, 2.0], np.float32)
@@ -178,7 +178,7 @@ def test_transforms_wrap_as_functools_does(name: str) -> None:
         return x
 
     wrapped = getattr(ft, name)(original)
-    assert wrapped.__name__ == "original" or name in ("grad", "value_and_grad") and "original" in wrapped.__name__
+    assert wrapped.__name__ == "original" or (name in ("grad", "value_and_grad") and "original" in wrapped.__name__)
     assert inspect.unwrap(wrapped) is original
     assert "What it does." in wrapped.__doc__
     assert list(inspect.signature(wrapped).parameters) == ["x", "y"]

@@ -7,10 +7,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import numpy as np
 import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
 from functrans import lax
 
 x0 = np.array([0.5, 1.5], np.float32)

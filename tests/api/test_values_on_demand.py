@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax
 import numpy as np
 import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax
 import numpy as np
 import pytest
-from functrans import lax
 
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
 from tests.agreement import assert_same
 
 cube = np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)

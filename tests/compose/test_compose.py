@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 import zlib
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax
 import pytest
-from functrans import lax
 
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
 from tests.agreement import assert_same
 from tests.compose import array_programs, control_programs, rule_programs  # noqa: F401  (they fill the table)
 from tests.compose.stacks import JACOBIANS, MOST_JACOBIANS, STEPS, Namespaces, chosen_stacks, stacked

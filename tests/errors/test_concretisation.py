@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import numpy as np
 import pytest
-from functrans import lax
 
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
 from tests.errors.refusal import refusal
 
 scalar = np.float32(2.0)

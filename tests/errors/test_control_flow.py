@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import functrans as ft
 import functrans.numpy as fnp
-import numpy as np
 from functrans import lax
-
 from tests.errors.refusal import refusal
 
 scalar = np.float32(2.0)
@@ -82,7 +82,7 @@ def test_a_scan_carry_of_another_tree_shows_both() -> None:
 
 def test_a_scan_carry_of_another_dtype_shows_leaf_types_and_cast() -> None:
     def loop(x: Any) -> Any:
-        step = lambda c, _: ({"x": c["x"], "n": c["n"] + 0.5 * c["x"]}, None)  # noqa: E731
+        step = lambda c, _: ({"x": c["x"], "n": c["n"] + 0.5 * c["x"]}, None)
         return lax.scan(step, {"x": x, "n": fnp.int32(0)}, None, length=2)  # blame
 
     refusal(TypeError, lambda: ft.jit(loop)(scalar)).says(

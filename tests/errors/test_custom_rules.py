@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import numpy as np
 
+import functrans as ft
+import functrans.numpy as fnp
 from tests.errors.refusal import refusal
 
 scalar = np.float32(2.0)

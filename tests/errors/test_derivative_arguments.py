@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax
 import numpy as np
 import pytest
-from functrans import lax
 
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
 from tests.errors.refusal import refusal
 
 vector = np.ones(3, np.float32)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax.numpy
 import numpy as np
 import pytest
-from functrans import lax
 
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
 from tests.errors.refusal import caught, refusal
 
 three = np.ones(3, np.float32)

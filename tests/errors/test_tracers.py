@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import numpy as np
 import pytest
-from functrans import lax
 
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
 from tests.errors.refusal import caught, refusal
 
 scalar = np.float32(2.0)
@@ -201,7 +201,7 @@ def test_a_switch_shows_every_frame() -> None:
     def function(x: Any) -> Any:
         return fnp.reshape(x, (5, 5))
 
-    action = lambda: ft.jit(ft.vmap(function))(vector)  # noqa: E731
+    action = lambda: ft.jit(ft.vmap(function))(vector)
     few = len(caught((TypeError, ValueError), action).package_frames())
     ft.full_tracebacks(True)
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import functrans as ft
 import functrans.numpy as fnp
-import numpy as np
 from functrans import lax
-
 from tests.errors.refusal import refusal
 
 three, four, matrix = np.ones(3, np.float32), np.ones(4, np.float32), np.ones((3, 4), np.float32)

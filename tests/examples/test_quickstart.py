@@ -1,5 +1,6 @@
 """The example that README's first command runs does its job, and its own checks hold."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,7 @@ def test_quickstart_trains_the_classifier_and_its_derivatives_agree(tmp_path):
     picture = tmp_path / "story.png"
     done = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "examples" / "quickstart.py"), "--figure", str(picture)],
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     said = done.stdout

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from hypothesis import strategies as st
+
 import functrans as ft
 import functrans.numpy as fnp
-import numpy as np
 from functrans import lax
-from hypothesis import strategies as st
 
 Shape = tuple[int, ...]
 

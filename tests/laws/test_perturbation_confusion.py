@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import jax
 import numpy as np
 import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
 from functrans import lax
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -126,7 +127,7 @@ def test_a_function_returned_from_a_derivative_keeps_its_perturbation(inner: Any
 @outer_derivative
 def test_derivatives_inside_a_loop_body_close_over_the_outer_variable(inner: Any, outer: Any) -> None:
     def function(x: Any) -> Any:
-        body = lambda carry, _: (inner(lambda y: y * y * x)(carry), None)  # noqa: E731
+        body = lambda carry, _: (inner(lambda y: y * y * x)(carry), None)
         return lax.scan(body, x, None, length=2)[0]
 
     # c -> 2 c x, twice from c = x: 4 x^3.
@@ -165,7 +166,7 @@ def test_an_outer_tangent_does_not_leak_through_a_custom_rule(inner: Any) -> Non
 
 @pytest.mark.parametrize("depth", range(1, 7))
 def test_nested_grad_of_exponential_at_any_depth(depth: int) -> None:
-    function: Function = lambda x: fnp.exp(2.0 * x)  # noqa: E731
+    function: Function = lambda x: fnp.exp(2.0 * x)
     for _ in range(depth):
         function = ft.grad(function)
     assert float(function(0.25 * one)) == pytest.approx(2.0**depth * math.exp(0.5), rel=1e-12)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import hypothesis
 import jax
 import numpy as np
@@ -13,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import functrans as ft
+import functrans.numpy as fnp
 from tests.agreement import assert_same
 from tests.laws.random_programs import RandomProgram, programs
 
@@ -139,7 +139,7 @@ def test_vmap_is_a_python_loop(program: RandomProgram, data: st.DataObject) -> N
 @given(linear_programs)
 def test_transposing_twice_is_the_identity(program: RandomProgram) -> None:
     (x,) = program.inputs()
-    linear = lambda x: program(x)  # noqa: E731
+    linear = lambda x: program(x)
     value = program(jax.numpy.asarray(x))
     example = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), value)
     transposed = ft.linear_transpose(linear, x)

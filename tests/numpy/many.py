@@ -6,9 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 import functrans as ft
 from tests.agreement import assert_same
+
+# Functions of weak operands whose result is weak here and strong in JAX, which divides by a strong constant inside.
+# (Comparisons of weak operands are weak bools in JAX, which means nothing: there is one bool dtype.)
+KEEPS_WEAK = frozenset(["angle", "heaviside", "hypot", "log2", "log10", "logaddexp2", "nan_to_num", "power"])
 
 Cases = Mapping[str, Callable[..., Any]]
 
@@ -30,27 +35,49 @@ def _results(cases: Cases, jit: Callable[..., Any], *args: Any) -> tuple[dict[st
     return jit(together)(*args), refused
 
 
+def assert_types_agree(ours: Cases, theirs: Cases, *args: Any) -> None:
+    """As assert_cases_agree, but types and refusals alone, which compiles nothing."""
+    assert_cases_agree(ours, theirs, *args, values=False)
+
+
 def assert_cases_agree(
-    ours: Cases, theirs: Cases, *args: Any, operations: int = 64, scale: float = 1.0, weak: bool = True
+    ours: Cases,
+    theirs: Cases,
+    *args: Any,
+    operations: int = 64,
+    scale: float = 1.0,
+    weak: bool = True,
+    values: bool = True,
 ) -> None:
     """Each of ``ours`` under functrans does what its namesake of ``theirs`` does under JAX: result, or refusal."""
-    found, refused = _results(ours, ft.jit, *args)
-    expected, refused_by_jax = _results(theirs, jax.jit, *args)
+    our_run, their_run = (ft.jit, jax.jit) if values else (_shapes(ft.eval_shape), _shapes(jax.eval_shape))
+    found, refused = _results(ours, our_run, *args)
+    expected, refused_by_jax = _results(theirs, their_run, *args)
     problems = []
     for name in ours:
         if (name in refused) != (name in refused_by_jax):
             problems.append(f"{name}: {refused.get(name, 'a result')!r}, JAX: {refused_by_jax.get(name, 'a result')!r}")
         elif name not in refused:
-            boolean = all(getattr(leaf, "dtype", None) == bool for leaf in jax.tree.leaves(expected[name]))
+            boolean = all(getattr(leaf, "dtype", None) == np.bool_ for leaf in jax.tree.leaves(expected[name]))
+            strict = weak and not boolean and name.partition("(")[0] not in KEEPS_WEAK
             try:
-                # JAX calls comparisons of weak operands weak bools, which means nothing: there is one bool dtype.
-                assert_same(
-                    found[name], expected[name], operations, weak=weak and not boolean, scale=scale, context=name
-                )
+                compare = assert_same if values else _assert_same_type
+                compare(found[name], expected[name], operations, weak=strict, scale=scale, context=name)
             except AssertionError as error:
                 problems.append(str(error))
     types = ", ".join(f"{getattr(a, 'dtype', type(a).__name__)}{getattr(a, 'shape', '')}" for a in args)
     assert not problems, f"for {types}:\n" + "\n".join(problems)
+
+
+def _shapes(eval_shape: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda function: lambda *args: eval_shape(function, *args)
+
+
+def _assert_same_type(found: Any, expected: Any, _: int, *, weak: bool, context: str, **__: Any) -> None:
+    assert jax.tree.structure(found) == jax.tree.structure(expected), context
+    for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        types = [(t.shape, t.dtype, weak and t.weak_type) for t in (ours, theirs)]
+        assert types[0] == types[1], f"{context}: {types[0]}, expected {types[1]}"
 
 
 def jvp_of(cases: Cases, jvp: Callable[..., Any], argnum: int = 0) -> Cases:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import mpmath
 import numpy as np
 import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
 from functrans import lax
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -46,7 +47,11 @@ UNARY: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], tuple[float, 
     "power_of_two": (lambda x: 2.0**x, lambda x: mpmath.power(2, x), (0.7, -2.5)),
     "power_of_itself": (lambda x: x**x, lambda x: mpmath.power(x, x), (0.7, 2.5)),
     "logistic": (lax.logistic, lambda x: 1 / (1 + mpmath.exp(-x)), (0.0, 0.7, -2.5, 20.0)),
-    "logaddexp": (lambda x: fnp.logaddexp(x, 0.5), lambda x: mpmath.log(mpmath.exp(x) + mpmath.exp(0.5)), (0.0, 0.7, -2.5)),
+    "logaddexp": (
+        lambda x: fnp.logaddexp(x, 0.5),
+        lambda x: mpmath.log(mpmath.exp(x) + mpmath.exp(0.5)),
+        (0.0, 0.7, -2.5),
+    ),
     "hypot": (lambda x: fnp.hypot(x, 2.0), lambda x: mpmath.sqrt(x * x + 4), (0.7, -2.5)),
     "arctan2": (lambda x: fnp.arctan2(x, 2.0), lambda x: mpmath.atan2(x, 2), (0.7, -2.5)),
     "arctan2_of_denominator": (lambda x: fnp.arctan2(2.0, x), lambda x: mpmath.atan2(2, x), (0.7, -2.5)),
@@ -89,7 +94,9 @@ def test_derivatives_of_every_order(name: str) -> None:
             derivative = ft.grad(derivative)
 
 
-@pytest.mark.parametrize("name", ["sin", "cos", "tanh", "exp", "log", "sqrt", "sinh", "cosh", "reciprocal", "integer_power"])
+@pytest.mark.parametrize(
+    "name", ["sin", "cos", "tanh", "exp", "log", "sqrt", "sinh", "cosh", "reciprocal", "integer_power"]
+)
 def test_complex_derivatives(name: str) -> None:
     function, precise, _ = UNARY[name]
     for z in (0.3 + 0.4j, -0.8 + 1.1j, 1.5 - 0.2j):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import hypothesis
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
+
+import functrans as ft
+import functrans.numpy as fnp
 
 pytestmark = pytest.mark.usefixtures("x64")
 laws = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import functrans as ft
-import functrans.numpy as fnp
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.optimize
 import scipy.special
+
+import functrans as ft
+import functrans.numpy as fnp
 from functrans import lax
 
 pytestmark = pytest.mark.usefixtures("x64")

@@ -14,7 +14,7 @@ from functrans.xla.jaxlib_compat import ArrayImpl, IndexUpdateHelper, IndexUpdat
 
 UPDATES = ("set", "add", "subtract", "multiply", "mul", "divide", "power", "min", "max")
 OPERATORS = (
-    "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift lt le gt ge eq ne".split()  # noqa: SIM905
+    "add sub mul truediv floordiv mod pow matmul and_ or_ xor lshift rshift lt le gt ge eq ne".split()
 )
 
 
@@ -38,7 +38,7 @@ def _answer(name):
     return lambda self, other: (name, other)
 
 
-REFLECTED = "radd rsub rmul rtruediv rfloordiv rmod rpow rmatmul rand ror rxor rlshift rrshift rdivmod".split()  # noqa: SIM905
+REFLECTED = "radd rsub rmul rtruediv rfloordiv rmod rpow rmatmul rand ror rxor rlshift rrshift rdivmod".split()
 for _name in [*REFLECTED, "lt", "le", "gt", "ge", "eq", "ne"]:
     setattr(Tracer, f"__{_name}__", _answer(_name))
 array_patch.refuse_in_jax(Tracer)

@@ -1,0 +1,96 @@
+"""``Composite``: an operation given by other operations. ``define`` alone is enough; override what you know better.
+
+    class SoftSign(Composite):
+        def define(self, x):
+            return x / (1.0 + fnp.abs(x))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from functrans.control.call import evaluate
+from functrans.control.custom_rules import linearize_rule
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType
+from functrans.ops.structural import Names, Types
+from functrans.trace.primitive import Linear, Primitive, is_linear
+from functrans.trace.replay import trace
+from functrans.transform.jvp import differentiate, jvp
+from functrans.transform.transpose import transpose
+from functrans.transform.vmap import vmap
+
+
+class Composite(Primitive):
+    """An operation with one result, defined by a function of its operands.
+
+    Every rule follows from the program that ``define`` traces to; a subclass may write any rule itself. ``define`` may
+    use the fields of the class and must not close over traced values.
+
+    >>> import functrans as ft
+    >>> class Cube(ft.Composite):
+    ...     def define(self, x):
+    ...         return x * x * x
+    >>> float(ft.grad(lambda x: ft.bind(Cube(), x))(2.0))
+    12.0
+    """
+
+    if TYPE_CHECKING:
+        define: Any
+    else:
+
+        def define(self, *operands):
+            """The operation in terms of others."""
+            self.missing("define", "tracing")
+
+    def program(self, types: Sequence[ArrayType]) -> Jaxpr:
+        """What ``define`` does to operands of these types; remembered."""
+        programs = self.__dict__.setdefault("_programs", {})
+        key = tuple(types)
+        if key not in programs:
+            jaxpr, captured = trace(lambda *xs: [self.define(*xs)], key, f"{self.name}.define")
+            if captured:
+                raise FunctransTypeError(
+                    f"{type(self).__qualname__}.define closes over {len(captured)} array(s) or traced value(s); pass "
+                    "them as operands"
+                )
+            programs[key] = jaxpr
+        found: Jaxpr = programs[key]
+        return found
+
+    def infer(self, *types: ArrayType) -> ArrayType:
+        return self.program(types).out_types[0]
+
+    def impl(self, *arrays: Any) -> Any:
+        return evaluate(self.program([type_of_array(x) for x in arrays]), arrays)[0]
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        outs, slopes = jvp(self.program([x.type for x in primals]), primals, tangents)
+        return outs[0], slopes[0]
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        if type(self).jvp is not Composite.jvp:
+            return self.jvp(primals, tangents)
+        outs, slopes = differentiate(self.program([x.type for x in primals]), primals, tangents, linearize_rule)
+        return outs[0], slopes[0]
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        sent = iter(transpose(self.program([x.type for x in operands]), operands, [cotangent]))
+        return [next(sent) if is_linear(x) else None for x in operands]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        types = [
+            x.type.update(shape=x.type.shape[1:]) if m else x.type for x, m in zip(operands, mapped, strict=True)
+        ]
+        outs, outs_mapped = vmap(self.program(types), size, operands, mapped)
+        return outs[0], outs_mapped[0]
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.inline(self.program(in_types), operands)[0]
+
+
+def type_of_array(x: Any) -> ArrayType:
+    """The type of an operand of ``impl``."""
+    return x.type if type(x) is Linear else ArrayType(x.shape, x.dtype)

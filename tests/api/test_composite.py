@@ -1,0 +1,73 @@
+"""A user's own operations: a Composite by its definition alone, and a Primitive in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import functrans as ft
+import functrans.numpy as fnp
+
+X = np.array([0.3, -1.2, 2.5], np.float32)
+
+
+class SoftSign(ft.Composite):
+    sharpness: float
+
+    def define(self, x: Any) -> Any:
+        return self.sharpness * x / (1.0 + fnp.abs(x))
+
+
+class Doubled(ft.Primitive):
+    def infer(self, x: ft.ArrayType) -> ft.ArrayType:
+        return x
+
+    def impl(self, x: Any) -> Any:
+        return 2 * x
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return ft.bind(self, primals[0]), ft.bind(self, tangents[0])
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        return [ft.bind(self, cotangent)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return ft.bind(self, operands[0]), True
+
+    def lower(self, emitter: Any, operands: Any, in_types: Any, out_types: Any) -> Any:
+        return emitter.elementwise("add", [operands[0], operands[0]], [in_types[0]] * 2, out_types[0])
+
+
+def ours(x: Any) -> Any:
+    return ft.bind(SoftSign(2.0), x)
+
+
+def reference(x: Any) -> Any:
+    return 2.0 * x / (1.0 + jnp.abs(x))
+
+
+def test_a_composite_follows_its_definition_under_every_transform() -> None:
+    np.testing.assert_allclose(ours(X), reference(X), rtol=1e-6)
+    np.testing.assert_allclose(ft.jit(ours)(X), reference(X), rtol=1e-6)
+    np.testing.assert_allclose(ft.jacfwd(ours)(X), jax.jacfwd(reference)(X), rtol=1e-6)
+    np.testing.assert_allclose(ft.jacrev(ours)(X), jax.jacrev(reference)(X), rtol=1e-6)
+    second = jax.vmap(jax.grad(jax.grad(reference)))(X)
+    np.testing.assert_allclose(ft.vmap(ft.grad(ft.grad(ours)))(X), second, rtol=1e-6)
+
+
+def test_a_primitive_of_a_users_own_works_under_every_transform() -> None:
+    def total(x: Any) -> Any:
+        return fnp.sum(ft.bind(Doubled(), x) ** 2)
+
+    np.testing.assert_allclose(ft.grad(total)(X), 8 * X, rtol=1e-6)
+    np.testing.assert_allclose(ft.vmap(ft.grad(total))(X[:, None]), 8 * X[:, None], rtol=1e-6)
+    np.testing.assert_allclose(ft.jvp(total, (X,), (X,))[1], 8 * np.sum(X * X), rtol=1e-6)
+
+
+def test_parameters_are_part_of_the_program() -> None:
+    assert float(ft.bind(SoftSign(2.0), 1.0)) == 1.0 and float(ft.bind(SoftSign(4.0), 1.0)) == 2.0
+    assert SoftSign(2.0) == SoftSign(2.0) != SoftSign(3.0)
