@@ -570,6 +570,10 @@ class LinearMap:
             for t, v in zip(types, program.inputs, strict=True)
         ):
             return execute.run(program, values, key)
+        values = [
+            x if t is v.type else convert(x, v.type.dtype, v.type.weak_type)
+            for x, t, v in zip(values, types, program.inputs, strict=True)
+        ]
         return as_values(run(program, values))
 
     def __repr__(self) -> str:

@@ -101,8 +101,10 @@ def _backward_rows(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequen
     for nonzero, t in zip(linear.nonzero, outs, strict=True):
         row = []
         for parts, s in zip(by_input, ins, strict=True):
-            empty = parts is None or not nonzero
-            row.append(zeros((*t.shape, *s.shape), s) if empty else convert(parts[place], s.dtype, s.weak_type))
+            if parts is None or not nonzero:
+                row.append(zeros((*t.shape, *s.shape), s))
+            else:
+                row.append(convert(parts[place], s.dtype, s.weak_type))
         place += nonzero
         blocks.append(row)
     return blocks

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from functrans.ir.program import Jaxpr, Var
 from functrans.ir.types import ArrayType
+from functrans.ops.structural import convert
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
@@ -44,6 +45,10 @@ def linearize(jaxpr: Jaxpr, primals: Sequence[Any], wrt: Sequence[bool]) -> tupl
         tangents = [linear.new_input(v.type) if w else None for v, w in zip(jaxpr.inputs, wrt, strict=True)]
         outs, slopes = differentiate(jaxpr, primals, tangents, _rule)
         nonzero = tuple(t is not None for t in slopes)
+        slopes = [
+            t if t is None else convert(t, a.type.dtype, a.type.weak_type)
+            for t, a in zip(slopes, jaxpr.outputs, strict=True)
+        ]
         program, residuals = linear.finish([linear.output(t) for t in slopes if t is not None])
     return outs, LinearProgram(program, residuals, nonzero)
 
