@@ -168,7 +168,8 @@ def place_output(x: Any, mapped: bool, axis: int | None, i: int, size: int, tree
         if mapped:
             raise FunctransValueError(
                 f"vmap: out_axes is None for result{output_name(tree, i)}, and that result is mapped (it differs "
-                f"between lanes), at {here()}\nGive an int, or reduce over the lanes (functrans.lax.psum with axis_name)."
+                f"between lanes), at {here()}\nGive an int, or reduce over the lanes (functrans.lax.psum with "
+                "axis_name)."
             )
         return x
     if not mapped:
