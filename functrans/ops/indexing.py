@@ -396,7 +396,7 @@ def gather(
     unique_indices: bool = False, indices_are_sorted: bool = False, mode: Any = None, fill_value: Any = None,
 ) -> Any:  # fmt: skip
     """The windows of ``operand`` that start at the index vectors along the last axis of ``start_indices``."""
-    how = GatherScatterMode.from_any(mode).value
+    how = GatherScatterMode.from_any("promise_in_bounds" if mode is None else mode).value
     if how == FILL:
         if fill_value is None:
             fill_value = default_fill(type_of(operand).dtype)

@@ -1,4 +1,4 @@
-"""Parts of arrays and arrays made of parts: slice, pad, concatenate, rev."""
+"""Parts of arrays and arrays made of parts: slice, split, pad, concatenate, rev."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from functrans.ops.structural import (
     spread,
     zeros_like,
 )
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.builder import Tracer, bind, bind_all
 from functrans.trace.primitive import Primitive, is_linear
 
 
@@ -188,6 +188,46 @@ class Concatenate(Primitive):
         )
 
 
+class Split(Primitive):
+    """Consecutive parts of these sizes along ``axis``."""
+
+    sizes: Axes
+    axis: int
+    multiple = True
+
+    def infer(self, x: ArrayType) -> list[ArrayType]:
+        axis = self.axis
+        if not 0 <= axis < x.ndim or any(n < 0 for n in self.sizes) or sum(self.sizes) != x.shape[axis]:
+            raise FunctransTypeError(
+                f"split: sizes {self.sizes} along axis {axis} do not add up to that of an array of shape {x.shape}"
+            )
+        return [array_type((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype, x.weak_type) for n in self.sizes]
+
+    def impl(self, x: Any) -> Any:
+        return np.split(np.asarray(x), np.cumsum(self.sizes)[:-1], self.axis) if self.sizes else []
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return bind_all(self, primals), bind_all(self, tangents)
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        types = self.infer(x.type)
+        parts = [zeros_like(t) if ct is None else ct for ct, t in zip(cotangent, types, strict=True)]
+        return [concatenate(parts, self.axis)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind_all(Split(self.sizes, self.axis + 1), operands), [True] * len(self.sizes)
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        names: list[str] = []
+        start = 0
+        for size, type_ in zip(self.sizes, out_types, strict=True):
+            ranges = [f"0:{n}:1" for n in in_types[0].shape]
+            ranges[self.axis] = f"{start}:{start + size}:1"
+            names.append(emitter.op(f"stablehlo.slice {operands[0]} [{', '.join(ranges)}]", in_types, type_))
+            start += size
+        return names
+
+
 class Rev(LinearUnary):
     """The elements in reverse order along ``dimensions``."""
 
@@ -265,6 +305,12 @@ def concatenate(operands: Sequence[Any], dimension: int) -> Any:
     if len(operands) == 1 and type(operands[0]) is Tracer:
         return operands[0]
     return bind(Concatenate(int(dimension)), *operands)
+
+
+def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
+    """Consecutive parts of these sizes along ``axis``."""
+    place = canonical_axis("split", axis, type_of(operand).ndim)
+    return list(bind_all(Split(tuple([int(n) for n in sizes]), place), [operand]))
 
 
 def rev(operand: Any, dimensions: Sequence[int]) -> Any:

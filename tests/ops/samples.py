@@ -31,6 +31,7 @@ from functrans.ops import (
     slicing,
     special,
     structural,
+    windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.primitive import Primitive
@@ -296,6 +297,7 @@ def slicing_rows() -> Iterator[Row]:
         yield Row(slicing.Pad((1, 0), (0, 2), (0, 1)), (x, zero), fast)
         yield Row(slicing.Concatenate(0), (x, y, x), fast)
         yield Row(slicing.Rev((0, 1)), (x,), fast)
+        yield Row(slicing.Split((1, 0, 3), 0), (x,), fast)
         yield Row(dynamic_slicing.DynamicSlice((2, 3)), (x, np.int32(1), np.int32(1)), fast)
         yield Row(dynamic_slicing.DYNAMIC_UPDATE_SLICE, (x, y, np.int32(1), np.int32(0)), fast)
     x = numbers((4, 5), f32)
@@ -339,8 +341,8 @@ def indexing_rows() -> Iterator[Row]:
         inside = np.clip(indices, 0, 1)
         yield Row(indexing.Gather(d, sizes, "promise_in_bounds"), (x, inside), {"second_order": False})
         s = ScatterDimensionNumbers(*d)
-        windows = indexing.Gather(d, sizes, "clip")
-        updates = numbers(windows.impl(x, indices).shape, f32, seed=1)
+        taking = indexing.Gather(d, sizes, "clip")
+        updates = numbers(taking.impl(x, indices).shape, f32, seed=1)
         for kind in (
             indexing.Scatter,
             indexing.ScatterAdd,

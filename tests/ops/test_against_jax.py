@@ -126,7 +126,13 @@ def test_values_dtypes_and_weak_types(name: str, k: int) -> None:
         assert a.weak_type == b.weak_type, (name, a.weak_type, b.weak_type)
 
 
-@pytest.mark.parametrize(("name", "k"), [(name, k) for name, k in SAME if arrays_of(CALLS[name][k])[1]])
+# JAX says that the derivative of z / |z| is zero; functrans gives the true one, which test_rules checks.
+DIFFERENT = {("sign", 2)}
+
+
+@pytest.mark.parametrize(
+    ("name", "k"), [(name, k) for name, k in SAME if arrays_of(CALLS[name][k])[1] and (name, k) not in DIFFERENT]
+)
 def test_derivatives_forward_and_back(name: str, k: int) -> None:
     args = CALLS[name][k]
     _, at = arrays_of(args)
@@ -147,7 +153,9 @@ def test_derivatives_forward_and_back(name: str, k: int) -> None:
 
 
 def equations(jaxpr) -> int:
-    return len(jaxpr.eqns)
+    """Equations of a JAX program, a nested jit counted by what it holds."""
+    held = [eqn.params["jaxpr"].jaxpr for eqn in jaxpr.eqns if eqn.primitive.name in ("jit", "pjit")]
+    return len(jaxpr.eqns) - len(held) + sum(equations(inner) for inner in held)
 
 
 @pytest.mark.parametrize(("name", "k"), [(name, k) for name, k in SAME if arrays_of(CALLS[name][k])[1]])
