@@ -26,8 +26,8 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq
-from functrans.ops.slicing import iota, slice_
-from functrans.ops.structural import broadcast_in_dim, convert, reshape, transpose, zeros
+from functrans.ops.slicing import slice_
+from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, transpose, zeros
 from functrans.trace.frames import here
 from functrans.transform.linearize import LinearProgram, linearize
 from functrans.transform.transpose import transpose_jaxpr

@@ -55,6 +55,8 @@ from functrans.ops.complex_numbers import complex_ as complex
 from functrans.ops.complex_numbers import conj as conj
 from functrans.ops.complex_numbers import imag as imag
 from functrans.ops.complex_numbers import real as real
+from functrans.ops.dynamic_slicing import dynamic_slice as dynamic_slice
+from functrans.ops.dynamic_slicing import dynamic_update_slice as dynamic_update_slice
 from functrans.ops.elementwise import add as add
 from functrans.ops.elementwise import div as div
 from functrans.ops.elementwise import mul as mul
@@ -82,15 +84,9 @@ from functrans.ops.functions import sinh as sinh
 from functrans.ops.functions import sqrt as sqrt
 from functrans.ops.functions import tan as tan
 from functrans.ops.functions import tanh as tanh
-from functrans.ops.indexing import GatherDimensionNumbers as GatherDimensionNumbers
-from functrans.ops.indexing import GatherScatterMode as GatherScatterMode
-from functrans.ops.indexing import ScatterDimensionNumbers as ScatterDimensionNumbers
 from functrans.ops.indexing import gather as gather
 from functrans.ops.indexing import scatter as scatter
 from functrans.ops.indexing import scatter_add as scatter_add
-from functrans.ops.indexing import scatter_max as scatter_max
-from functrans.ops.indexing import scatter_min as scatter_min
-from functrans.ops.indexing import scatter_mul as scatter_mul
 from functrans.ops.logic import and_ as bitwise_and
 from functrans.ops.logic import bitwise_not as bitwise_not
 from functrans.ops.logic import clz as clz
@@ -121,9 +117,10 @@ from functrans.ops.reductions import reduce_prod as reduce_prod
 from functrans.ops.representation import bitcast_convert_type as bitcast_convert_type
 from functrans.ops.representation import optimization_barrier as optimization_barrier
 from functrans.ops.representation import reduce_precision as reduce_precision
+from functrans.ops.scatters import scatter_max as scatter_max
+from functrans.ops.scatters import scatter_min as scatter_min
+from functrans.ops.scatters import scatter_mul as scatter_mul
 from functrans.ops.slicing import concatenate as concatenate
-from functrans.ops.slicing import dynamic_slice as dynamic_slice
-from functrans.ops.slicing import dynamic_update_slice as dynamic_update_slice
 from functrans.ops.slicing import pad as pad
 from functrans.ops.slicing import rev as rev
 from functrans.ops.slicing import slice_ as slice
@@ -140,6 +137,9 @@ from functrans.ops.structural import full as full
 from functrans.ops.structural import iota as iota
 from functrans.ops.structural import reduce_sum as reduce_sum
 from functrans.ops.structural import transpose as transpose
+from functrans.ops.windows import GatherDimensionNumbers as GatherDimensionNumbers
+from functrans.ops.windows import GatherScatterMode as GatherScatterMode
+from functrans.ops.windows import ScatterDimensionNumbers as ScatterDimensionNumbers
 from functrans.trace.frames import guard_namespace
 
 __all__ = [

@@ -9,9 +9,11 @@ from typing import Any
 from functrans.errors import FunctransIndexError
 from functrans.ir.types import type_of
 from functrans.lax.shapes import squeeze
-from functrans.ops.indexing import GatherDimensionNumbers, gather
-from functrans.ops.slicing import canonical_axis, concatenate, dynamic_slice, dynamic_update_slice, slice_in_dim
+from functrans.ops.dynamic_slicing import dynamic_slice, dynamic_update_slice
+from functrans.ops.indexing import gather
+from functrans.ops.slicing import canonical_axis, concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, reshape, scalar_literal
+from functrans.ops.windows import GatherDimensionNumbers
 
 
 def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True) -> Any:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransValueError
 from functrans.ir.types import type_of
-from functrans.ops import structural
-from functrans.ops.slicing import canonical_axis, slice_in_dim
+from functrans.ops import slicing, structural
+from functrans.ops.slicing import canonical_axis
 
 
 def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Any:
@@ -138,13 +138,4 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     >>> [part.shape for part in lax.split(lax.iota(int, 5), (2, 3))]
     [(2,), (3,)]
     """
-    shape = type_of(operand).shape
-    axis = canonical_axis("split", axis, len(shape))
-    if sum(sizes) != shape[axis] or any(s < 0 for s in sizes):
-        raise FunctransTypeError(f"split: sizes {tuple(sizes)} must add up to {shape[axis]}, the size of axis {axis}")
-    out: list[Any] = []
-    start = 0
-    for size in sizes:
-        out.append(slice_in_dim(operand, start, start + size, 1, axis))
-        start += size
-    return out
+    return slicing.split(operand, sizes, axis)

@@ -113,8 +113,8 @@ class IntegerPow(Elementwise):
     def infer(self, *types: ArrayType) -> ArrayType:
         if self.y < 0 and kind_of(types[0].dtype) in "iu":
             raise FunctransTypeError(
-                f"integer_pow: integers of dtype {short_dtype(types[0].dtype)} cannot be raised to the negative power {self.y}; "  # noqa: E501
-                "convert the base to a floating dtype"
+                f"integer_pow: integers of dtype {short_dtype(types[0].dtype)} cannot be raised to the negative power "
+                f"{self.y}; convert the base to a floating dtype"
             )
         return super().infer(*types)
 

@@ -15,8 +15,7 @@ from functrans.errors import FunctransError, FunctransTypeError
 from functrans.ir.types import ArrayType, array_type, describe
 from functrans.ops import elementwise, logic
 from functrans.ops.reductions import reduce_max, reduce_min
-from functrans.ops.slicing import iota
-from functrans.ops.structural import broadcast_in_dim, reduce_sum, reshape, transpose
+from functrans.ops.structural import broadcast_in_dim, iota, reduce_sum, reshape, transpose
 from functrans.trace.builder import bind, state
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive

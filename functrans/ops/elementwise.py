@@ -137,9 +137,7 @@ def batched_alike(size: int, operands: Sequence[Any], mapped: Sequence[bool]) ->
 
 
 def align(op: Primitive, *operands: Any) -> list[Any]:
-    """Operands of one dtype and shape: Python scalars become literals, rank-0 arrays are broadcast; the rest must
-    agree.
-    """
+    """Operands of one dtype and shape: numbers become literals, rank-0 arrays are broadcast; the rest must agree."""
     types = [type_of(x) for x in operands]
     arrays = [
         t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)
@@ -170,8 +168,8 @@ def _literal_like(op: Primitive, value: Any, lead: ArrayType) -> Literal:
     )
     if _RANK[kind] > _RANK[kind_of(lead.dtype)]:
         raise FunctransTypeError(
-            f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the array "  # noqa: E501
-            "with .astype(...), or use functrans.numpy, which promotes"
+            f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the "
+            "array with .astype(...), or use functrans.numpy, which promotes"
         )
     return scalar_literal(value, lead.dtype, lead.weak_type)
 

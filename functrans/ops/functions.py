@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
+from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
 from functrans.ops.structural import Names, Types
 from functrans.trace.builder import bind
 
@@ -193,7 +193,9 @@ class Acosh(_Chlo):
     reference = staticmethod(np.arccosh)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
-        return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
+        if kind_of(x.dtype) == COMPLEX:  # a root of the product would lie on another branch
+            return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
+        return rsqrt(mul(sub(x, 1.0), add(x, 1.0)))
 
 
 class Atanh(_Chlo):

@@ -141,8 +141,9 @@ class DotGeneral(Primitive):
         if self.precision in _ALGORITHMS:
             left, right, accumulation, components, primitives = _ALGORITHMS[self.precision]
             return (
-                f", algorithm = <lhs_precision_type = {left}, rhs_precision_type = {right}, accumulation_type = "
-                f"{accumulation}, lhs_component_count = {components}, rhs_component_count = {components}, "
+                f", algorithm = <lhs_precision_type = {left}, rhs_precision_type = {right}, "
+                f"accumulation_type = {accumulation}, "
+                f"lhs_component_count = {components}, rhs_component_count = {components}, "
                 f"num_primitive_operations = {primitives}, allow_imprecise_accumulation = false>"
             )
         left, _, right = self.precision.partition(":")
@@ -218,7 +219,7 @@ def _rank(dtype: np.dtype[Any]) -> tuple[Any, ...]:
     """The order in which XLA picks the dtype of a product of two different ones."""
     part = real_dtype(dtype)
     if is_differentiable(part):
-        limits = ml_dtypes.finfo(part)  # type: ignore[no-untyped-call]
+        limits: Any = ml_dtypes.finfo(part)  # type: ignore[no-untyped-call]
         return kind_of(dtype) == "c", int(limits.maxexp), int(limits.nmant), limits.bits, True
     return False, -1, -1, 1 if dtype == np.bool_ else dtype.itemsize * 8, kind_of(dtype) != "u"
 
@@ -244,8 +245,14 @@ def dot_general(
         if _rank(x.dtype) == _rank(y.dtype):
             raise FunctransTypeError(f"dot_general: no common dtype for {x} and {y}; convert one with .astype(...)")
     (x_contracting, y_contracting), (x_batch, y_batch) = dimension_numbers
-    axes = [tuple([int(a) for a in group]) for group in (x_contracting, y_contracting, x_batch, y_batch)]
-    return bind(DotGeneral(*axes, dtype, precision_name(precision)), lhs, rhs)  # type: ignore[arg-type, call-arg]
+    op = DotGeneral(
+        _axes(x_contracting), _axes(y_contracting), _axes(x_batch), _axes(y_batch), dtype, precision_name(precision)
+    )
+    return bind(op, lhs, rhs)
+
+
+def _axes(axes: Sequence[int]) -> Axes:
+    return tuple([int(a) for a in axes])
 
 
 def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None) -> Any:

@@ -1,5 +1,4 @@
-"""Operations on how values are stored and scheduled: bits, precision, and the barrier that XLA does not move work
-across."""
+"""Operations on how values are stored and scheduled: bits, precision, and a barrier to XLA's moving of work."""
 
 from __future__ import annotations
 
@@ -72,7 +71,7 @@ class ReducePrecision(LinearUnary):
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
-        limits = ml_dtypes.finfo(x.dtype)  # type: ignore[no-untyped-call]
+        limits: Any = ml_dtypes.finfo(x.dtype)  # type: ignore[no-untyped-call]
         least = 2 - 2 ** (self.exponent_bits - 1)  # the smallest exponent of a normal number
         wide = x.astype(np.float64) if x.dtype.itemsize < 8 else x
         mantissa, exponent = np.frexp(wide)

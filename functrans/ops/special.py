@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Callable
 from typing import Any
@@ -25,13 +26,15 @@ class _Special(Elementwise):
         return emitter.raw(f"chlo.{self.hlo} {', '.join(operands)} : {ins} -> {type_}")
 
 
+def _scipy_special() -> Any:
+    return importlib.import_module("scipy.special")  # late: it takes 0.2 s, and the references alone need it
+
+
 def _scipy(name: str) -> Callable[..., Any]:
     def reference(*arrays: Any) -> Any:
-        import scipy.special  # type: ignore[import-untyped]
-
         dtype = np.asarray(arrays[0]).dtype
         wide = [np.asarray(x).astype(np.float64) for x in arrays]
-        return np.asarray(getattr(scipy.special, name)(*wide)).astype(dtype)
+        return np.asarray(getattr(_scipy_special(), name)(*wide)).astype(dtype)
 
     return staticmethod(reference)
 
@@ -87,10 +90,8 @@ class Polygamma(_Special):
     hlo = "polygamma"
 
     def impl(self, *arrays: Any) -> Any:
-        import scipy.special
-
         x = np.asarray(arrays[0])
-        return scipy.special.polygamma(self.n, x.astype(np.float64)).astype(x.dtype)
+        return _scipy_special().polygamma(self.n, x.astype(np.float64)).astype(x.dtype)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return bind(Polygamma(self.n + 1), x)

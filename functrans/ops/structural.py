@@ -325,8 +325,9 @@ def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) ->
 
 
 def _fits(value: int, dtype: np.dtype[Any]) -> bool:
-    bits = dtype.itemsize * 8
-    return 0 <= value < 2**bits if dtype.kind == "u" else -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)  # type: ignore[no-any-return]
+    bits: int = dtype.itemsize * 8
+    low, high = (0, 1 << bits) if dtype.kind == "u" else (-(1 << bits - 1), 1 << bits - 1)
+    return low <= value < high
 
 
 def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:
@@ -382,5 +383,3 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
 def stop_gradient(x: Any) -> Any:
     """The operand itself, with a zero derivative."""
     return bind(STOP_GRADIENT, x) if is_differentiable(type_of(x).dtype) else x
-
-

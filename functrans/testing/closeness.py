@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import ml_dtypes
@@ -15,17 +16,18 @@ def epsilon(dtype: np.dtype[Any]) -> float:
     if not is_differentiable(dtype):
         return 0.0
     part = np.zeros((), dtype).real.dtype if dtype.kind == "c" else dtype
-    return float(ml_dtypes.finfo(part).eps)  # type: ignore[no-untyped-call]
+    limits: Any = ml_dtypes.finfo(part)  # type: ignore[no-untyped-call]
+    return float(limits.eps)
 
 
 def difference_step(dtype: np.dtype[Any]) -> float:
     """The step of a central difference that balances truncation (step^2) and rounding (eps / step): eps^(1/3)."""
-    return epsilon(dtype) ** (1 / 3)  # type: ignore[no-any-return]
+    return math.pow(epsilon(dtype), 1 / 3)
 
 
 def difference_tolerance(dtype: np.dtype[Any]) -> float:
     """What a central difference with that step can be trusted to: eps^(2/3), times 100 for third derivatives."""
-    return 100 * epsilon(dtype) ** (2 / 3)  # type: ignore[no-any-return]
+    return 100 * math.pow(epsilon(dtype), 2 / 3)
 
 
 def wide(x: Any) -> Any:

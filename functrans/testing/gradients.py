@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -79,18 +80,21 @@ def _check(
         name = f"{path}{mode}"
         if mode == "fwd":
             _compare_jvp(f, args, directions, bounds, name)
-
-            def derivative(*points: Any) -> Any:
-                return jvp(f, points, directions)[1]
+            derivative = functools.partial(_pushed, f, directions)
         else:
             cotangent = _direction(f(*args), random)
             _compare_vjp(f, args, directions, cotangent, bounds, name)
-
-            def derivative(*points: Any, cotangent: Any = cotangent) -> Any:  # type: ignore[misc]
-                return _floating(vjp(f, *points)[1](cotangent))
-
+            derivative = functools.partial(_pulled, f, cotangent)
         if order > 1:
             _check(derivative, args, order - 1, modes, bounds, random, name + " of ")
+
+
+def _pushed(f: Callable[..., Any], directions: Any, *args: Any) -> Any:
+    return jvp(f, args, directions)[1]
+
+
+def _pulled(f: Callable[..., Any], cotangent: Any, *args: Any) -> Any:
+    return _floating(vjp(f, *args)[1](cotangent))
 
 
 def _floating(tree: Any) -> list[Any]:
@@ -149,9 +153,7 @@ def _compare_jvp(f: Callable[..., Any], args: Any, directions: Any, bounds: _Bou
             assert_close(t, expected, bounds.tolerance(dtype), f"jvp against differences ({name})")
 
 
-def _compare_vjp(
-    f: Callable[..., Any], args: Any, directions: Any, cotangent: Any, bounds: _Bounds, name: str
-) -> None:
+def _compare_vjp(f: Callable[..., Any], args: Any, directions: Any, cotangent: Any, bounds: _Bounds, name: str) -> None:
     values, pullback = vjp(f, *args)
     plain = f(*args)
     dtype = _dtype(args, plain)

@@ -42,10 +42,8 @@ def check_rules(
 
     - ``infer`` gives the shapes and dtypes of what ``impl`` returns;
     - ``lower``, compiled and run, gives the values of ``impl``;
-    - ``jvp`` gives the central differences of ``impl``, for each choice of differentiated operands; of ``jvp``,
-      likewise;
-    - ``linearize`` gives what ``jvp`` gives, and ``transpose`` its adjoint, also where cotangents are missing or add
-      up;
+    - ``jvp`` gives the central differences of ``impl``, for each choice of operands; its derivative those of ``jvp``;
+    - ``linearize`` gives what ``jvp`` gives, ``transpose`` its adjoint, also where cotangents are missing or add up;
     - ``batch`` gives what a Python loop gives, for each choice of mapped operands, and again when mapped twice.
 
     Args:
@@ -85,8 +83,7 @@ def check_rules(
 def check_lowering(samples: Sequence[tuple[Primitive, Sequence[Any]]], roundings: float = _ROUNDINGS) -> None:
     """Check that what ``lower`` writes, compiled and run, gives the values of ``impl``: all samples in one program.
 
-    Compiling takes most of the time of check_rules: a table of many rows pays it once here, and passes
-    ``execute=False`` there.
+    Compiling takes most of the time of check_rules; a table of rows pays it once here, with ``execute=False`` there.
 
     >>> import numpy as np
     >>> from functrans.ops import elementwise, functions

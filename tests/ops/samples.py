@@ -19,6 +19,7 @@ from functrans.ir.types import type_of
 from functrans.ops import (
     arithmetic,
     complex_numbers,
+    dynamic_slicing,
     elementwise,
     functions,
     indexing,
@@ -26,11 +27,13 @@ from functrans.ops import (
     products,
     reductions,
     representation,
+    scatters,
     slicing,
     special,
     structural,
+    windows,
 )
-from functrans.ops.indexing import GatherDimensionNumbers, ScatterDimensionNumbers
+from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -294,8 +297,9 @@ def slicing_rows() -> Iterator[Row]:
         yield Row(slicing.Pad((1, 0), (0, 2), (0, 1)), (x, zero), fast)
         yield Row(slicing.Concatenate(0), (x, y, x), fast)
         yield Row(slicing.Rev((0, 1)), (x,), fast)
-        yield Row(slicing.DynamicSlice((2, 3)), (x, np.int32(1), np.int32(1)), fast)
-        yield Row(slicing.DYNAMIC_UPDATE_SLICE, (x, y, np.int32(1), np.int32(0)), fast)
+        yield Row(slicing.Split((1, 0, 3), 0), (x,), fast)
+        yield Row(dynamic_slicing.DynamicSlice((2, 3)), (x, np.int32(1), np.int32(1)), fast)
+        yield Row(dynamic_slicing.DYNAMIC_UPDATE_SLICE, (x, y, np.int32(1), np.int32(0)), fast)
     x = numbers((4, 5), f32)
     yield Row(slicing.Slice((2, 5), (2, 5), (1, 1)), (x,))
     yield Row(slicing.Slice((0, 1), (4, 5), (3, 3)), (x,), {"execute": False})
@@ -305,13 +309,15 @@ def slicing_rows() -> Iterator[Row]:
     yield Row(slicing.Pad((2,), (1,), (3,)), (numbers((0,), f32), np.float32(2)))
     yield Row(slicing.Concatenate(1), (numbers((2, 0), f32), numbers((2, 3), f32)))
     yield Row(slicing.Concatenate(0), (x,), {"execute": False})
-    yield Row(slicing.DynamicSlice((2, 3)), (x, np.int32(7), np.int32(-3)))  # moved inside
-    yield Row(slicing.DynamicSlice((4, 5)), (x, np.int32(7), np.int32(1)))
-    yield Row(slicing.DynamicSlice(()), (np.float32(3),), {"execute": False})
-    yield Row(slicing.DynamicSlice((1, 5)), (x, np.uint8(2), np.uint8(0)))
+    yield Row(dynamic_slicing.DynamicSlice((2, 3)), (x, np.int32(7), np.int32(-3)))  # moved inside
+    yield Row(dynamic_slicing.DynamicSlice((4, 5)), (x, np.int32(7), np.int32(1)))
+    yield Row(dynamic_slicing.DynamicSlice(()), (np.float32(3),), {"execute": False})
+    yield Row(dynamic_slicing.DynamicSlice((1, 5)), (x, np.uint8(2), np.uint8(0)))
     y = numbers((2, 3), f32, seed=1)
-    yield Row(slicing.DYNAMIC_UPDATE_SLICE, (x, y, np.int32(7), np.int32(-3)))
-    yield Row(slicing.DYNAMIC_UPDATE_SLICE, (x, numbers((0, 3), f32), np.int32(1), np.int32(1)), {"execute": False})
+    yield Row(dynamic_slicing.DYNAMIC_UPDATE_SLICE, (x, y, np.int32(7), np.int32(-3)))
+    yield Row(
+        dynamic_slicing.DYNAMIC_UPDATE_SLICE, (x, numbers((0, 3), f32), np.int32(1), np.int32(1)), {"execute": False}
+    )
 
 
 def gathers() -> Iterator[tuple[GatherDimensionNumbers, tuple[int, ...], tuple[int, ...], Any]]:
@@ -335,16 +341,16 @@ def indexing_rows() -> Iterator[Row]:
         inside = np.clip(indices, 0, 1)
         yield Row(indexing.Gather(d, sizes, "promise_in_bounds"), (x, inside), {"second_order": False})
         s = ScatterDimensionNumbers(*d)
-        windows = indexing.Gather(d, sizes, "clip")
-        updates = numbers(windows.impl(x, indices).shape, f32, seed=1)
+        taking = indexing.Gather(d, sizes, "clip")
+        updates = numbers(taking.impl(x, indices).shape, f32, seed=1)
         for kind in (
             indexing.Scatter,
             indexing.ScatterAdd,
-            indexing.ScatterMul,
-            indexing.ScatterMin,
-            indexing.ScatterMax,
+            scatters.ScatterMul,
+            scatters.ScatterMin,
+            scatters.ScatterMax,
         ):
-            many = kind is indexing.ScatterMul and indices.size > len(d.start_index_map)
+            many = kind is scatters.ScatterMul and indices.size > len(d.start_index_map)
             for mode in ("fill", "clip"):
                 # scatter_mul is differentiable by its updates only where indices are unique, which vmap cannot see
                 flags = {"second_order": False, "execute": mode == "fill"}
@@ -356,12 +362,12 @@ def indexing_rows() -> Iterator[Row]:
         x, indices = numbers((5, 3), dtype), np.int64([[4], [0]])
         fast = {"execute": dtype == c64}
         updates = numbers((2, 3), dtype, seed=1)
-        yield Row(indexing.Gather(d, (1, 3), "fill", fill_value=indexing.default_fill(dtype)), (x, indices), fast)
+        yield Row(indexing.Gather(d, (1, 3), "fill", fill_value=windows.default_fill(dtype)), (x, indices), fast)
         yield Row(indexing.Scatter(s, "fill"), (x, indices, updates), fast)
         yield Row(indexing.Scatter(s, "fill", True, True), (x, indices[::-1], updates), fast)
         if dtype != boolean:
             yield Row(indexing.ScatterAdd(s, "fill"), (x, indices, updates), fast)
-            yield Row(indexing.ScatterMul(s, "fill", False, True), (x, indices, updates), fast)
+            yield Row(scatters.ScatterMul(s, "fill", False, True), (x, indices, updates), fast)
     yield Row(indexing.Gather(d, (1, 3), "clip"), (numbers((5, 3), f32), np.uint32([[2**31 + 5], [1]])))
 
 
