@@ -36,7 +36,7 @@ SHAPING = {
     "atleast_1d": [()],
     "atleast_2d": [()],
     "atleast_3d": [()],
-    "split": [(3, 1), ([1, 2], 2), (np.array([1, 5]), 1)],
+    "split": [(3, 1), ([1, 2], 2), (np.array([1, 2]), 1)],
     "array_split": [(3, 2), (5, 1)],
     "hsplit": [(3,)],
     "vsplit": [(2,)],
