@@ -43,7 +43,9 @@ def padtype_to_pads(
     if kind == "VALID":
         return [(0, 0)] * len(in_shape)
     if kind not in ("SAME", "SAME_LOWER"):
-        raise FunctransValueError(f"unknown padding {padding!r}: use 'SAME', 'SAME_LOWER', 'VALID' or (low, high) pairs")
+        raise FunctransValueError(
+            f"unknown padding {padding!r}: use 'SAME', 'SAME_LOWER', 'VALID' or (low, high) pairs"
+        )
     pads = []
     for n, w, s in zip(in_shape, window_shape, window_strides, strict=True):
         total = max((-(-n // s) - 1) * s + w - n, 0)

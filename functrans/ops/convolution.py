@@ -1,4 +1,4 @@
-"""Convolution: ``conv_general_dilated`` with strides, padding, dilation and groups; bilinear, and closed under transposition.
+"""Convolution: ``conv_general_dilated`` with strides, padding, dilation and groups; bilinear.
 
 Without the spatial axes it is a product of matrices: lhs [batch, in], rhs [out, in], result [batch, out]. So are its
 transposes: by lhs [batch, out] x [in, out], by rhs [in, batch] x [out, batch], with strides and dilations in each

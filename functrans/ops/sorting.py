@@ -233,8 +233,8 @@ def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = 
 
     >>> from functrans import lax
     >>> import numpy as np
-    >>> lax.sort_key_val(np.int32([3, 1, 2]), np.float32([0.3, 0.1, 0.2]))[1].tolist() == np.float32([.1, .2, .3]).tolist()
-    True
+    >>> lax.sort_key_val(np.int32([3, 1, 2]), np.float32([30, 10, 20]))[1].tolist()
+    [10.0, 20.0, 30.0]
     """
     keys, values = sort((keys, values), dimension, is_stable)
     return keys, values
