@@ -1,6 +1,7 @@
 """Reductions over axes: sums, extremes, means, variances, logic and positions of extremes.
 
-As in JAX, sums and means of 16-bit floats are computed in float32, and sums of small integers in the default integer.
+As in JAX, sums and means of 16-bit floats are computed in float32, sums of small integers in the default integer, and
+no sum or extreme is weakly typed.
 """
 
 from __future__ import annotations
@@ -119,12 +120,9 @@ def _total(
         return _finished(
             of_bools(x, axes), x, axes, keepdims, initial, lax.bitwise_or if not neutral else lax.bitwise_and
         )
-    weak = dtype is None and type(x) is Tracer and x.type.weak_type
-    if x.dtype != computed:
-        x = to_dtype(x, computed, weak)
-    x = _masked(operation, x, where, neutral)
+    x = _masked(operation, to_dtype(x, computed), where, neutral)
     result = _finished(primitive(x, axes), x, axes, keepdims, initial, combine)
-    return to_dtype(result, result_dtype, weak) if result_dtype != computed else result
+    return to_dtype(result, result_dtype)
 
 
 def sum(
@@ -139,7 +137,7 @@ def sum(
     """
     if type(a) is Tracer and axis is None and not keepdims and where is None and initial is None and dtype is None:
         type_ = a.type
-        if out is None and type_.dtype in INEXACT and type_.dtype.itemsize >= 4:
+        if out is None and type_.dtype in INEXACT and type_.dtype.itemsize >= 4 and not type_.weak_type:
             return lax.reduce_sum(a, tuple(range(len(type_.shape))))
     return _total(
         "sum",
@@ -212,7 +210,7 @@ def _extreme(
         raise FunctransValueError(
             f"{operation}: the reduced axes {axes} of shape {tuple(x.shape)} hold no element; pass an initial value"
         )
-    x = _masked(operation, x, where, neutral(x.dtype))
+    x = _masked(operation, to_dtype(x, x.dtype), where, neutral(x.dtype))
     return _finished(primitive(x, axes), x, axes, keepdims, initial, combine)
 
 
