@@ -170,13 +170,12 @@ def type_of(x: Any) -> ArrayType:
 
     Raises TypeError for anything that is not a number or an array of numbers.
     """
-    kind = type(x)
-    known = _SCALARS[x64_enabled()].get(kind)
-    if known is not None:
-        return known
-    found = getattr(x, "type", None)
+    found = getattr(x, "type", None)  # a traced value or a literal knows its type
     if type(found) is ArrayType:
         return found
+    known = _SCALARS[x64_enabled()].get(type(x))
+    if known is not None:
+        return known
     if isinstance(x, np.ndarray | np.generic):
         if x.dtype.kind not in "biufcV" or (x.dtype.kind == "V" and x.dtype not in _EXTENSION):
             raise FunctransTypeError(

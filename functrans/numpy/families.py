@@ -89,8 +89,8 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
 
 
 @functools.lru_cache(maxsize=4096)
-def _number(value: Any, dtype: DType, weak_type: bool) -> Literal:
-    return scalar_literal(value, dtype, weak_type)
+def _number(value: Any, beside: ArrayType) -> Literal:
+    return scalar_literal(value, beside.dtype, beside.weak_type)
 
 
 _DIRECT_KINDS = {int: "fiu", float: "f"}
@@ -106,7 +106,7 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
         return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)
-    return _number(value, type_.dtype, type_.weak_type)
+    return _number(value, type_)
 
 
 def binary(

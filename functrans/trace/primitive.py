@@ -80,6 +80,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     effectful: ClassVar[bool] = False  # True: never shared with an equal operation, never dropped as dead
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
+    folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
