@@ -18,6 +18,7 @@ from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import multiply, subtract, true_divide
 from functrans.numpy.comparison import isnan, truth
 from functrans.numpy.creation import asarray
+from functrans.numpy.families import as_one_program
 from functrans.numpy.promotion import (
     BOOL,
     COMPLEX,
@@ -125,6 +126,7 @@ def _total(
     return to_dtype(result, result_dtype)
 
 
+@as_one_program
 def sum(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: ArrayLike | None = None, where: ArrayLike | None = None, promote_integers: bool = True,
@@ -156,6 +158,7 @@ def sum(
     )
 
 
+@as_one_program
 def prod(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: ArrayLike | None = None, where: ArrayLike | None = None, promote_integers: bool = True,
@@ -214,6 +217,7 @@ def _extreme(
     return _finished(primitive(x, axes), x, axes, keepdims, initial, combine)
 
 
+@as_one_program
 def max(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
     where: ArrayLike | None = None,
@@ -227,6 +231,7 @@ def max(
     return _extreme("max", lax.reduce_max, lax.max, lowest, a, axis, out, keepdims, initial, where)
 
 
+@as_one_program
 def min(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
     where: ArrayLike | None = None,
@@ -238,6 +243,7 @@ def min(
 amax, amin = max, min
 
 
+@as_one_program
 def all(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike | None = None
 ) -> Array:
@@ -252,6 +258,7 @@ def all(
     return _finished(lax.reduce_and(x, axes), x, axes, keepdims, None, None)
 
 
+@as_one_program
 def any(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike | None = None
 ) -> Array:
@@ -282,6 +289,7 @@ def _mean_dtypes(operation: str, own: _DTYPE, dtype: Any) -> tuple[_DTYPE, _DTYP
     return (_FLOAT32 if result in FLOATS and result.itemsize < 4 else result), result
 
 
+@as_one_program
 def mean(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, *,
     where: ArrayLike | None = None,
@@ -327,6 +335,7 @@ def average(
     return (result, broadcast(total, tuple(result.shape))) if returned else result
 
 
+@as_one_program
 def var(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
     where: ArrayLike | None = None, mean: ArrayLike | None = None, correction: int | float | None = None,
@@ -384,6 +393,7 @@ def _variance(
     return to_dtype(result, result_dtype)
 
 
+@as_one_program
 def std(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
     where: ArrayLike | None = None, mean: ArrayLike | None = None, correction: int | float | None = None,
@@ -392,12 +402,14 @@ def std(
     return lax.sqrt(_variance("std", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean))
 
 
+@as_one_program
 def ptp(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Array:
     """The largest minus the smallest element over ``axis``."""
     x, axes = _operand("ptp", a, axis, out)
     return lax.sub(max(x, axes, keepdims=keepdims), min(x, axes, keepdims=keepdims))
 
 
+@as_one_program
 def count_nonzero(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
     """The number of elements over ``axis`` that are not 0."""
     return sum(asarray(truth("count_nonzero", as_array("count_nonzero", a))), axis, keepdims=keepdims)
@@ -421,6 +433,7 @@ def _position(
     return lax.reshape(result, (*x.shape[:at], 1, *x.shape[at + 1 :])) if keepdims else result
 
 
+@as_one_program
 def argmax(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The position of the first largest element (or NaN) on ``axis``, without one in the flattened array.
 
@@ -431,6 +444,7 @@ def argmax(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bo
     return _position("argmax", lax.argmax, a, axis, out, bool(keepdims))
 
 
+@as_one_program
 def argmin(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The position of the first smallest element (or NaN) on ``axis``, without one in the flattened array."""
     return _position("argmin", lax.argmin, a, axis, out, bool(keepdims))
@@ -448,6 +462,7 @@ def _without_nan(operation: str, a: ArrayLike, value: Any) -> tuple[Any, Any]:
     return select(mask, scalar_of_kind(value, x.dtype), x), mask
 
 
+@as_one_program
 def nansum(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: ArrayLike | None = None, where: ArrayLike | None = None,
@@ -461,6 +476,7 @@ def nansum(
     return sum(_without_nan("nansum", a, 0)[0], axis, dtype, out, keepdims, initial, where)
 
 
+@as_one_program
 def nanprod(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: ArrayLike | None = None, where: ArrayLike | None = None,
@@ -478,6 +494,7 @@ def _nan_extreme(operation: str, function: Any, value: float, a: Any, axis: Any,
     return select(all(mask, axis, keepdims=keep), math.nan, result)
 
 
+@as_one_program
 def nanmax(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
     where: ArrayLike | None = None,
@@ -486,6 +503,7 @@ def nanmax(
     return _nan_extreme("nanmax", max, -math.inf, a, axis, out, keepdims, initial, where)
 
 
+@as_one_program
 def nanmin(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
     where: ArrayLike | None = None,
@@ -500,6 +518,7 @@ def _numbers(operation: str, mask: Any, where: Any, shape: tuple[int, ...]) -> A
     return numbers if where is None else lax.bitwise_and(numbers, _mask(operation, where, shape))
 
 
+@as_one_program
 def nanmean(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     where: ArrayLike | None = None,
@@ -511,6 +530,7 @@ def nanmean(
     return mean(x, axis, dtype, out, keepdims, where=where)
 
 
+@as_one_program
 def nanvar(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
     where: ArrayLike | None = None, mean: ArrayLike | None = None,
@@ -522,6 +542,7 @@ def nanvar(
     return _variance("nanvar", x, axis, dtype, out, ddof, keepdims, where, mean)
 
 
+@as_one_program
 def nanstd(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
     where: ArrayLike | None = None, mean: ArrayLike | None = None,
@@ -536,11 +557,13 @@ def _nan_position(operation: str, function: Any, value: float, a: Any, axis: Any
     return result if mask is None else select(all(mask, axis, keepdims=bool(keepdims)), -1, result)
 
 
+@as_one_program
 def nanargmax(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The position of the first largest element that is not NaN; -1 where there is none."""
     return _nan_position("nanargmax", argmax, -math.inf, a, axis, out, keepdims)
 
 
+@as_one_program
 def nanargmin(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The position of the first smallest element that is not NaN; -1 where there is none."""
     return _nan_position("nanargmin", argmin, math.inf, a, axis, out, keepdims)
