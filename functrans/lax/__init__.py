@@ -16,6 +16,11 @@ from functrans.lax.elementwise import pow as pow
 from functrans.lax.elementwise import round as round
 from functrans.lax.elementwise import select_n as select_n
 from functrans.lax.elementwise import stop_gradient as stop_gradient
+from functrans.lax.incomplete_beta import betainc as betainc
+from functrans.lax.incomplete_gamma import igamma as igamma
+from functrans.lax.incomplete_gamma import igamma_grad_a as igamma_grad_a
+from functrans.lax.incomplete_gamma import igammac as igammac
+from functrans.lax.incomplete_gamma import random_gamma_grad as random_gamma_grad
 from functrans.lax.indexing import dynamic_index_in_dim as dynamic_index_in_dim
 from functrans.lax.indexing import dynamic_slice_in_dim as dynamic_slice_in_dim
 from functrans.lax.indexing import dynamic_update_index_in_dim as dynamic_update_index_in_dim
@@ -125,11 +130,15 @@ from functrans.ops.slicing import pad as pad
 from functrans.ops.slicing import rev as rev
 from functrans.ops.slicing import slice_ as slice
 from functrans.ops.slicing import slice_in_dim as slice_in_dim
+from functrans.ops.special import bessel_i0e as bessel_i0e
+from functrans.ops.special import bessel_i1e as bessel_i1e
 from functrans.ops.special import digamma as digamma
 from functrans.ops.special import erf as erf
 from functrans.ops.special import erf_inv as erf_inv
 from functrans.ops.special import erfc as erfc
 from functrans.ops.special import lgamma as lgamma
+from functrans.ops.special import polygamma as polygamma
+from functrans.ops.special import zeta as zeta
 from functrans.ops.structural import broadcast as broadcast
 from functrans.ops.structural import broadcast_in_dim as broadcast_in_dim
 from functrans.ops.structural import broadcasted_iota as broadcasted_iota
@@ -144,22 +153,22 @@ from functrans.trace.frames import guard_namespace
 
 __all__ = [
     "DotAlgorithmPreset", "GatherDimensionNumbers", "GatherScatterMode", "Precision", "RoundingMethod",
-    "ScatterDimensionNumbers", "abs", "acos", "acosh", "add", "all_gather", "argmax", "argmin", "asin", "asinh",
-    "atan", "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bitcast_convert_type", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
-    "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate",
-    "cond", "conj", "convert_element_type", "cos", "cosh", "digamma", "div", "dot", "dot_general",
+    "ScatterDimensionNumbers", "abs", "acos", "acosh", "add", "all_gather", "argmax", "argmin", "asin", "asinh", "atan",
+    "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc",
+    "bitcast_convert_type", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim",
+    "broadcast_shapes", "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex",
+    "concatenate", "cond", "conj", "convert_element_type", "cos", "cosh", "digamma", "div", "dot", "dot_general",
     "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim", "dynamic_update_index_in_dim",
-    "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
-    "expand_dims", "expm1", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "imag", "index_in_dim",
-    "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max",
-    "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad", "pmax", "pmean", "pmin",
-    "population_count", "pow", "psum", "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or",
-    "reduce_precision", "reduce_prod", "reduce_sum", "rem", "reshape", "rev", "round", "rsqrt", "scan", "scatter",
-    "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "select", "select_n", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "split", "sqrt",
-    "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "transpose", "while_loop",
-    "zeros_like_array",
+    "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expand_dims",
+    "expm1", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "igamma", "igamma_grad_a", "igammac",
+    "imag", "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p",
+    "logistic", "lt", "map", "max", "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad", "pmax",
+    "pmean", "pmin", "polygamma", "population_count", "pow", "psum", "random_gamma_grad", "real", "reduce_and",
+    "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "rem", "reshape", "rev",
+    "round", "rsqrt", "scan", "scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "select",
+    "select_n", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice",
+    "slice_in_dim", "split", "sqrt", "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "transpose",
+    "while_loop", "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -16,6 +16,7 @@ import numpy as np
 import functrans as ft
 from functrans import lax
 from functrans.ir.types import type_of
+from functrans.lax import incomplete_beta, incomplete_gamma
 from functrans.ops import (
     arithmetic,
     complex_numbers,
@@ -200,8 +201,23 @@ def elementwise_rows() -> Iterator[Row]:
     for op in (special.ERF, special.ERFC):
         yield from of_many_types(op, 1, "f")
     yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)
-    for op in (special.LGAMMA, special.DIGAMMA, special.Polygamma(1)):
+    for op in (special.LGAMMA, special.DIGAMMA):
         yield from of_many_types(op, 1, "f", 0.6, 4.0, roundings=256)
+    for op in (special.BESSEL_I0E, special.BESSEL_I1E):
+        yield from of_many_types(op, 1, "f", -12.0, 12.0)
+    for dtype in (f32, f64, bf16):
+        fast = {"execute": dtype == f32, "roundings": 256}
+        q = numbers((2, 3), dtype, 0.6, 4.0)
+        yield Row(special.POLYGAMMA, (numbers((2, 3), dtype) * 0 + 2, q), {"wrt": (1,), **fast})
+        a, x = numbers((2, 3), dtype, 0.6, 4.0, seed=1), numbers((2, 3), dtype, 0.3, 5.0, seed=2)
+        for op in (
+            incomplete_gamma.IGAMMA, incomplete_gamma.IGAMMAC, incomplete_gamma.IgammaGradA(1),
+            incomplete_gamma.RandomGammaGrad(1),
+        ):  # fmt: skip
+            yield Row(op, (a, x), fast)
+        for op in (incomplete_beta.REGULARIZED_INCOMPLETE_BETA, incomplete_beta.RegularizedIncompleteBetaGrad(1, 0)):
+            yield Row(op, (a, q, numbers((2, 3), dtype, 0.1, 0.9, seed=3)), fast)
+        yield Row(special.ZETA, (numbers((2, 3), dtype, 1.6, 5.0, seed=1), q), fast)
 
 
 def structural_rows() -> Iterator[Row]:
