@@ -22,7 +22,7 @@ from functrans.ops.elementwise import align
 from functrans.ops.functions import exp, log, log1p
 from functrans.ops.logic import gt, lt, select
 from functrans.ops.reductions import reduce_or
-from functrans.ops.special import digamma, lgamma, polygamma
+from functrans.ops.special import digamma, lgamma, polygamma, scipy_reference
 from functrans.trace.builder import bind
 
 _MOST_STEPS = {4: 100.0, 8: 300.0}  # pairs of levels of the fraction, by the size of the dtype in bytes
@@ -152,6 +152,8 @@ def _edges(a: Any, b: Any, x: Any) -> tuple[Any, Any, Any]:
 
 class RegularizedIncompleteBeta(Evaluated):
     """I_x(a, b)"""
+
+    impl = scipy_reference("betainc")
 
     def define(self, *operands: Any) -> Any:
         a, b, x = operands

@@ -24,7 +24,7 @@ from functrans.ops.elementwise import binary
 from functrans.ops.functions import exp, log
 from functrans.ops.logic import ge, gt, le, lt, select
 from functrans.ops.reductions import reduce_or
-from functrans.ops.special import digamma, lgamma, polygamma
+from functrans.ops.special import digamma, lgamma, polygamma, scipy_reference
 
 _MOST_STEPS = 2000.0  # of the continued fraction
 
@@ -172,6 +172,8 @@ def _at_edges(result: Any, invalid: Any, low: Any, high: Any, at_low: float, at_
 class Igamma(Evaluated):
     """P(a, x)"""
 
+    impl = scipy_reference("gammainc")
+
     def define(self, *operands: Any) -> Any:
         return _by_a(*operands, 0, "lower")
 
@@ -181,6 +183,8 @@ class Igamma(Evaluated):
 
 class Igammac(Evaluated):
     """Q(a, x)"""
+
+    impl = scipy_reference("gammaincc")
 
     def define(self, *operands: Any) -> Any:
         return _by_a(*operands, 0, "upper")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,7 +59,9 @@ def _scipy_special() -> Any:
     return importlib.import_module("scipy.special")  # late: it takes 0.2 s, and the references alone need it
 
 
-def _scipy(name: str) -> Callable[..., Any]:
+def scipy_reference(name: str) -> Any:
+    """SciPy's function of that name, computed in float64."""
+
     def reference(*arrays: Any) -> Any:
         dtype = np.asarray(arrays[0]).dtype
         wide = [np.asarray(x).astype(np.float64) for x in arrays]
@@ -75,7 +76,7 @@ def _gaussian(x: Any, scale: float) -> Any:
 
 class Erf(_Special):
     hlo = "erf"
-    reference = _scipy("erf")
+    reference = scipy_reference("erf")
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return _gaussian(x, 2 / math.sqrt(math.pi))
@@ -83,7 +84,7 @@ class Erf(_Special):
 
 class Erfc(_Special):
     hlo = "erfc"
-    reference = _scipy("erfc")
+    reference = scipy_reference("erfc")
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return _gaussian(x, -2 / math.sqrt(math.pi))
@@ -91,7 +92,7 @@ class Erfc(_Special):
 
 class ErfInv(_Special):
     hlo = "erf_inv"
-    reference = _scipy("erfinv")
+    reference = scipy_reference("erfinv")
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return mul(exp(mul(out, out)), math.sqrt(math.pi) / 2)
@@ -99,7 +100,7 @@ class ErfInv(_Special):
 
 class Lgamma(_Special):
     hlo = "lgamma"
-    reference = _scipy("gammaln")
+    reference = scipy_reference("gammaln")
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return digamma(x)
@@ -107,7 +108,7 @@ class Lgamma(_Special):
 
 class Digamma(_Special):
     hlo = "digamma"
-    reference = _scipy("psi")
+    reference = scipy_reference("psi")
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return polygamma(1.0, x)
@@ -136,7 +137,7 @@ class Zeta(_Special):
     """The Hurwitz zeta function, sum of (q + k)^-x over k = 0, 1, ..., for x > 1."""
 
     hlo = "zeta"
-    reference = _scipy("zeta")
+    reference = scipy_reference("zeta")
 
     def partial(self, i: int, out: Any, x: Any, q: Any) -> Any:
         return _zeta_by_exponent(x, q) if i == 0 else mul(neg(x), zeta(add(x, 1.0), q))
@@ -182,7 +183,7 @@ class BesselI1e(_Special):
 
     name = "bessel_i1e"
     hlo = "bessel_i1e"
-    reference = _scipy("i1e")
+    reference = scipy_reference("i1e")
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         # I_1' = I_0 - I_1 / x (DLMF 10.29.2), and 1/2 at zero
@@ -195,7 +196,7 @@ class BesselI0e(Expanded):
     """exp(-abs(x)) I_0(x), by the Chebyshev series of Cephes (Moshier 1989, i0.c and i0f.c)."""
 
     name = "bessel_i0e"
-    reference = _scipy("i0e")
+    reference = scipy_reference("i0e")
 
     def define(self, *operands: Any) -> Any:
         x = abs_(operands[0])
