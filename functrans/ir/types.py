@@ -219,6 +219,11 @@ def tangent_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if is_differentiable(dtype) else float0
 
 
+def is_key_dtype(dtype: Any) -> bool:
+    """Whether values of this dtype are random keys (``jax.random.key``)."""
+    return not isinstance(dtype, np.dtype) and bool(issubdtype(dtype, jax_dtypes.prng_key))
+
+
 @functools.lru_cache(maxsize=256)
 def is_differentiable(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype have tangents other than float0."""

@@ -19,13 +19,15 @@ from functrans.ops.structural import Names, Types, broadcast_in_dim, scalar_lite
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.primitive import Primitive, is_linear
 
-FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL = "f", "c", "i", "u", "b"
+FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
 UNIT = object()  # a partial derivative of 1
 MINUS_UNIT = object()  # of -1
 
 
 def kind_of(dtype: np.dtype[Any]) -> str:
-    """One of b, i, u, f, c; bfloat16 and the 8-bit floats are f."""
+    """One of b, i, u, f, c, or k for random keys; bfloat16 and the 8-bit floats are f."""
+    if not isinstance(dtype, np.dtype):
+        return KEY
     kind = dtype.kind
     if kind != "V":
         return kind
