@@ -235,6 +235,18 @@ def tangent_type(type_: ArrayType) -> ArrayType:
     return type_ if is_differentiable(type_.dtype) else array_type(type_.shape, float0, False)
 
 
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """One of b, i, u, f, c, or k for random keys; bfloat16 and the 8-bit floats are f."""
+    if not isinstance(dtype, np.dtype):
+        return "k"
+    kind = dtype.kind
+    if kind != "V":
+        return kind
+    if is_differentiable(dtype):
+        return "f"
+    return "u" if dtype.name.startswith("u") else "i"
+
+
 class _Promotable:
     """What ``jax.dtypes.result_type`` looks at to learn a dtype and its weakness."""
 
@@ -266,5 +278,8 @@ def promote(*types: ArrayType) -> tuple[np.dtype[Any], bool]:
             break
     else:
         return first.dtype, first.weak_type
+    if not all(isinstance(t.dtype, np.dtype) for t in types):
+        names = ", ".join(map(str, types))
+        raise FunctransTypeError(f"random keys are no numbers and have no common dtype with others: {names}")
     context = (x64_enabled(), _X64.jax_numpy_dtype_promotion)  # type: ignore[attr-defined]
     return _promote(tuple((t.dtype, t.weak_type) for t in types), context)

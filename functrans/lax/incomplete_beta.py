@@ -3,8 +3,8 @@
     I = x^a (1-x)^b / (a B(a, b)) * 1/(1 + d_1/(1 + d_2/(1 + ...              (DLMF 8.17.22)
       = x^a (1-x)^b / (a B(a, b)) * (1 + (a+b)/(a+1) x + ...)                 (DLMF 8.17.8)
 
-The fraction, by the modified algorithm of Lentz (Thompson and Barnett 1986), gives the value. Derivatives by a and b are
-those of the series, computed on Taylor polynomials in both. I_x(a, b) = 1 - I_{1-x}(b, a) keeps x where both converge.
+The fraction, by the modified algorithm of Lentz (Thompson and Barnett 1986), gives the value. Derivatives by a and b
+are those of the series, computed on Taylor polynomials in both. I_x(a, b) = 1 - I_{1-x}(b, a) keeps x where both converge.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from __future__ import annotations
 import functools
 import math
 from typing import Any
-
-import numpy as np
 
 from functrans.control.loops import while_loop
 from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere

@@ -15,14 +15,12 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
-
 from functrans.control.loops import while_loop
 from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import binary
 from functrans.ops.functions import exp, log
-from functrans.ops.logic import ge, gt, le, lt, select
+from functrans.ops.logic import ge, gt, lt, select
 from functrans.ops.reductions import reduce_or
 from functrans.ops.special import digamma, lgamma, polygamma, scipy_reference
 

@@ -102,7 +102,7 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
     The commonest numbers are remembered (a zero is not: 0.0 and -0.0 are equal keys and different numbers).
     """
     kinds = _DIRECT_KINDS.get(type(value))
-    if kinds is None or type_.dtype.kind not in kinds:
+    if kinds is None or getattr(type_.dtype, "kind", "k") not in kinds:  # random keys have no kind
         return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)

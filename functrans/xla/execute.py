@@ -17,7 +17,7 @@ import jax
 
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, Var, all_equations
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import ArrayType, array_type, kind_of, type_of
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
@@ -235,7 +235,7 @@ def is_small(jaxpr: Jaxpr) -> bool:
     if len(jaxpr.equations) <= _LONG:
         return False
     types = [v.type for eqn in all_equations(jaxpr) for v in eqn.outputs]
-    return all(t.size <= _SMALL and t.dtype.kind != "c" for t in types)
+    return all(t.size <= _SMALL and kind_of(t.dtype) != "c" for t in types)
 
 
 _programs: OrderedDict[Any, Program] = OrderedDict()

@@ -425,7 +425,8 @@ def key_executor(
 
     The executable works on the keys' words; ``physical_type`` gives the type of those.
     """
-    run = executor(executable, [physical_type(t) for t in in_types], [physical_type(t) for t in out_types], device, name)
+    in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
+    run = executor(executable, in_words, out_words, device, name)
     key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
     key_results = [(i, t.dtype._impl) for i, t in enumerate(out_types) if not isinstance(t.dtype, np.dtype)]
 
