@@ -7,6 +7,7 @@ arrays, outside of any trace, the whole function runs as one compiled program th
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,36 @@ def concrete_arrays(*operands: Any) -> bool:
     """Whether nothing is being traced and the operands are device arrays (or floats): run the function as one program.
     """
     return state.builder is None and all(type(x) in _BESIDE_ARRAYS for x in operands)
+
+
+def one_program(*static: str) -> Callable[[Function], Function]:
+    """A decorator: on concrete arrays, outside of any trace, the function runs as one compiled program.
+
+    ``static``: names of the arguments that are no arrays. What cannot be an argument of a program (a list, an
+    unhashable static argument) goes to the plain function, whose own checks speak.
+    """
+
+    def decorate(function: Function) -> Function:
+        compiled = jit(function, static_argnames=static)
+        names = list(inspect.signature(function).parameters)
+
+        @functools.wraps(function)
+        def outer(*args: Any, **kwargs: Any) -> Any:
+            if state.builder is None:
+                named = [*zip(names, args, strict=False), *kwargs.items()]
+                if all(_fits_program(x, name in static) for name, x in named):
+                    return compiled(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        return outer
+
+    return decorate
+
+
+def _fits_program(x: Any, is_static: bool) -> bool:
+    if is_static:
+        return x is None or type(x) in (int, bool, str, tuple, float) or isinstance(x, np.dtype | type)
+    return type(x) is ArrayImpl or isinstance(x, np.ndarray | np.generic | int | float | complex | None)
 
 
 def _named(function: Function, name: str, summary: str, example: str) -> Function:
