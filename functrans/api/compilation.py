@@ -18,6 +18,7 @@ from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
+from functrans.optimise.key_arrays import has_keys
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
 from functrans.trace.frames import filter_traceback, here
 from functrans.trace.replay import replay
@@ -217,6 +218,8 @@ class JitSettings:
         if arrays and jaxlib_compat.placement(arrays) != program.device:
             return None
         jaxpr = callee.jaxpr
+        if has_keys(jaxpr):
+            return None
         kept = [i in set(program.kept) for i in range(len(jaxpr.inputs))] if program.kept is not None else None
         committed = any(getattr(x, "committed", False) for x in arrays)
         found = jaxlib_compat.fast_path_record(

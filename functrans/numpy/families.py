@@ -7,6 +7,7 @@ arrays, outside of any trace, the whole function runs as one compiled program th
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,36 @@ def as_one_program(function: Function) -> Function:
     return dispatch
 
 
+def one_program(*static: str) -> Callable[[Function], Function]:
+    """A decorator: on concrete arrays, outside of any trace, the function runs as one compiled program.
+
+    ``static``: names of the arguments that are no arrays. What cannot be an argument of a program (a list, an
+    unhashable static argument) goes to the plain function, whose own checks speak.
+    """
+
+    def decorate(function: Function) -> Function:
+        compiled = jit(function, static_argnames=static)
+        names = list(inspect.signature(function).parameters)
+
+        @functools.wraps(function)
+        def outer(*args: Any, **kwargs: Any) -> Any:
+            if state.builder is None:
+                named = [*zip(names, args, strict=False), *kwargs.items()]
+                if all(_fits_program(x, name in static) for name, x in named):
+                    return compiled(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        return outer
+
+    return decorate
+
+
+def _fits_program(x: Any, is_static: bool) -> bool:
+    if is_static:
+        return x is None or type(x) in (int, bool, str, tuple, float) or isinstance(x, np.dtype | type)
+    return type(x) is ArrayImpl or isinstance(x, np.ndarray | np.generic | int | float | complex | None)
+
+
 def _named(function: Function, name: str, summary: str, example: str) -> Function:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
@@ -137,7 +168,7 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
     The commonest numbers are remembered (a zero is not: 0.0 and -0.0 are equal keys and different numbers).
     """
     kinds = _DIRECT_KINDS.get(type(value))
-    if kinds is None or type_.dtype.kind not in kinds:
+    if kinds is None or getattr(type_.dtype, "kind", "k") not in kinds:  # random keys have no kind
         return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)

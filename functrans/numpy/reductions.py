@@ -89,7 +89,8 @@ def _finished(result: Any, x: Any, axes: tuple[int, ...], keepdims: bool, initia
     return result
 
 
-def _integer_sum_dtype(dtype: _DTYPE) -> _DTYPE:
+def integer_sum_dtype(dtype: _DTYPE) -> _DTYPE:
+    """The dtype that integers and bools of this dtype are summed in."""
     default = scalar_type(int).dtype
     if dtype == BOOL:
         return default
@@ -105,7 +106,7 @@ def _accumulation(operation: str, own: _DTYPE, dtype: Any, promote_integers: boo
     if dtype is not None:
         to = requested_dtype(operation, dtype)
         return to, to
-    result = _integer_sum_dtype(own) if promote_integers else np.dtype(np.int32) if own == BOOL else own
+    result = integer_sum_dtype(own) if promote_integers else np.dtype(np.int32) if own == BOOL else own
     return (_FLOAT32 if result in FLOATS and result.itemsize < 4 else result), result
 
 

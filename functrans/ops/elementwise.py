@@ -14,24 +14,15 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, is_differentiable, short_dtype, type_of
+from functrans.ir.types import ArrayType, array_type, short_dtype, type_of
+from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import Names, Types, broadcast_in_dim, scalar_literal
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.primitive import Primitive, is_linear
 
-FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL = "f", "c", "i", "u", "b"
+FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
 UNIT = object()  # a partial derivative of 1
 MINUS_UNIT = object()  # of -1
-
-
-def kind_of(dtype: np.dtype[Any]) -> str:
-    """One of b, i, u, f, c; bfloat16 and the 8-bit floats are f."""
-    kind = dtype.kind
-    if kind != "V":
-        return kind
-    if is_differentiable(dtype):
-        return FLOAT
-    return UNSIGNED if dtype.name.startswith("u") else SIGNED
 
 
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

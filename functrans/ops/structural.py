@@ -14,7 +14,16 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, Shape, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
+from functrans.ir.types import (
+    ArrayType,
+    Shape,
+    array_type,
+    canonical_dtype,
+    is_differentiable,
+    is_key_dtype,
+    short_dtype,
+    type_of,
+)
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.primitive import Primitive
 
@@ -145,6 +154,11 @@ class ConvertElementType(Primitive):
     weak_type: bool = False
 
     def infer(self, x: ArrayType) -> ArrayType:
+        if is_key_dtype(x.dtype) != is_key_dtype(self.to):
+            raise FunctransTypeError(
+                f"convert_element_type: {x} cannot become {short_dtype(self.to)}; functrans.random.key_data(keys) and "
+                "wrap_key_data(words) convert between random keys and numbers"
+            )
         return array_type(x.shape, self.to, self.weak_type)
 
     def impl(self, x: Any) -> Any:

@@ -17,7 +17,8 @@ import jax
 
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, Var, all_equations
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import ArrayType, array_type, kind_of, type_of
+from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.primitive import Primitive
@@ -175,11 +176,15 @@ class Program:
         start = time.perf_counter()
         places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        text = lower(jaxpr, self.name, attributes)
+        text = lower(on_words(jaxpr), self.name, attributes)
         executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
         if device == self.device:
             self.executable = executable
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
+        if has_keys(jaxpr):
+            return jaxlib_compat.key_executor(
+                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name
+            )
         return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
 
     def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
@@ -230,7 +235,7 @@ def is_small(jaxpr: Jaxpr) -> bool:
     if len(jaxpr.equations) <= _LONG:
         return False
     types = [v.type for eqn in all_equations(jaxpr) for v in eqn.outputs]
-    return all(t.size <= _SMALL and t.dtype.kind != "c" for t in types)
+    return all(t.size <= _SMALL and kind_of(t.dtype) != "c" for t in types)
 
 
 _programs: OrderedDict[Any, Program] = OrderedDict()

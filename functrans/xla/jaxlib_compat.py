@@ -97,6 +97,19 @@ register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").regi
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
 
 ArrayImpl: Any = _jax.ArrayImpl
+
+
+def _key_array_class() -> Any:
+    """The class of ``jax.random.key(0)``; its module moved in jax 0.10."""
+    for name in ("jax._src.random.prng", "jax._src.prng"):
+        try:
+            return import_module(name).PRNGKeyArray
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray"))
+
+
+KeyArray: Any = _key_array_class()
 IndexUpdateHelper: Any = _array_methods._IndexUpdateHelper
 IndexUpdateRef: Any = _array_methods._IndexUpdateRef
 array_operators: Mapping[str, Callable[..., Any]] = _array_methods._array_operators
@@ -257,6 +270,8 @@ def placement(arrays: Iterable[Any], names: Sequence[str] | None = None) -> Devi
     found_at = 0
     known: Any = None
     for position, array in enumerate(arrays):
+        if type(array) is KeyArray:
+            array = array._base_array
         if type(array) is ArrayImpl and array._committed:
             sharding = array._sharding
             if sharding is known:  # nearly always: results share the sharding object of their program
@@ -396,6 +411,39 @@ def executor(
 
     call = _jax.pjit(name, None, cache_miss, [], [], (), _dispatch_registry, _shard_argument, _executor_signatures)
     return call  # type: ignore[no-any-return]
+
+
+def key_executor(
+    executable: Executable,
+    in_types: Sequence[TypedArray],
+    out_types: Sequence[TypedArray],
+    physical_type: Callable[[Any], TypedArray],
+    device: Device,
+    name: str,
+) -> Callable[..., list[jax.Array]]:
+    """As :func:`executor` for a program some of whose arguments or results are random keys.
+
+    The executable works on the keys' words; ``physical_type`` gives the type of those.
+    """
+    in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
+    run = executor(executable, in_words, out_words, device, name)
+    key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
+    key_results = [(i, t.dtype._impl) for i, t in enumerate(out_types) if not isinstance(t.dtype, np.dtype)]
+
+    def call(*arguments: Any) -> list[jax.Array]:
+        values = list(arguments)
+        for i, expected in key_arguments:
+            value = values[i]
+            if type(value) is not KeyArray or value.dtype != expected.dtype or value.shape != expected.shape:
+                found = describe(value) if isinstance(value, jax.Array) else f"of class {type(value).__name__}"
+                raise mismatch(found, expected, i, name)
+            values[i] = value._base_array
+        results = run(*values)
+        for i, implementation in key_results:
+            results[i] = KeyArray(implementation, results[i])
+        return results
+
+    return call
 
 
 def _place(

@@ -130,6 +130,11 @@ class Emitter:
 
     # -- constants --------------------------------------------------------------------------------------------------
 
+    def constant_here(self, value: Any, type: ArrayType) -> str:
+        """A constant written at this place, not at the head of the function: in a region that may not look outside."""
+        text = _value_text(_constant_key(value), value, type.dtype)
+        return self.raw(f"stablehlo.constant dense<{text}> : {type_text(type)}")
+
     def constant(self, value: Any, type: ArrayType) -> str:
         """A constant of this type with every element equal to ``value``."""
         text = _value_text(_constant_key(value), value, type.dtype)

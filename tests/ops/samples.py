@@ -16,6 +16,7 @@ import numpy as np
 import functrans as ft
 from functrans import lax
 from functrans.ir.types import type_of
+from functrans.lax import incomplete_beta, incomplete_gamma
 from functrans.ops import (
     arithmetic,
     complex_numbers,
@@ -200,8 +201,30 @@ def elementwise_rows() -> Iterator[Row]:
     for op in (special.ERF, special.ERFC):
         yield from of_many_types(op, 1, "f")
     yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)
-    for op in (special.LGAMMA, special.DIGAMMA, special.Polygamma(1)):
+    for op in (special.LGAMMA, special.DIGAMMA):
         yield from of_many_types(op, 1, "f", 0.6, 4.0, roundings=256)
+    for op in (special.BESSEL_I0E, special.BESSEL_I1E):
+        yield from of_many_types(op, 1, "f", -12.0, 12.0)
+    for dtype in (f32, f64, bf16):
+        fast = {"execute": dtype == f32, "roundings": 256}
+        q = numbers((2, 3), dtype, 0.6, 4.0)
+        yield Row(special.POLYGAMMA, (numbers((2, 3), dtype) * 0 + 2, q), {"wrt": (1,), **fast})
+        yield Row(special.ZETA, (numbers((2, 3), dtype, 1.6, 5.0, seed=1), q), fast)
+
+
+def incomplete_rows() -> Iterator[Row]:
+    """Their loops cost much: small samples; derivatives of every order are held against mpmath elsewhere."""
+    for dtype in (f32, f64, bf16):
+        a, b, x = (np.asarray(v, dtype) for v in ([0.8, 2.3], [1.7, 0.9], [2.1, 0.6]))
+        flags = {"roundings": 256, "second_order": False, "execute": dtype == f32}
+        for op in (incomplete_gamma.IGAMMA, incomplete_gamma.IGAMMAC):
+            yield Row(op, (a, x), {"wrt": (1,), **flags})
+        yield Row(incomplete_beta.REGULARIZED_INCOMPLETE_BETA, (a, b, x / 3), {"wrt": (2,), **flags})
+    a, b, x = (np.float32(v) for v in ([0.8, 2.3], [1.7, 0.9], [2.1, 0.6]))
+    flags = {"roundings": 256, "second_order": False}
+    for op in (incomplete_gamma.IgammaGradA(1), incomplete_gamma.RandomGammaGrad(1)):
+        yield Row(op, (a, x), {**flags, "wrt": (1,)})
+    yield Row(incomplete_beta.RegularizedIncompleteBetaGrad(1, 0), (a, b, x / 3), {**flags, "wrt": (2,)})
 
 
 def structural_rows() -> Iterator[Row]:
@@ -437,6 +460,6 @@ def control_rows() -> Iterator[Row]:
 
 
 ROWS = [
-    *elementwise_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(), *indexing_rows(),
-    *representation_rows(), *control_rows(),
+    *elementwise_rows(), *incomplete_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(),
+    *indexing_rows(), *representation_rows(), *control_rows(),
 ]  # fmt: skip
