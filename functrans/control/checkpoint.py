@@ -15,7 +15,17 @@ from typing import Any, NamedTuple
 
 from functrans.control.call import evaluate
 from functrans.control.checkpoint_policies import Policy, nothing_saveable
-from functrans.control.holding import Holding, check_operand, chosen, count, is_given, present, remembered, spread
+from functrans.control.holding import (
+    Holding,
+    check_operand,
+    chosen,
+    count,
+    is_given,
+    present,
+    remembered,
+    spread,
+    unchanged,
+)
 from functrans.control.saving import cut, inlined
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
@@ -119,7 +129,7 @@ class Checkpoint(Holding):
         outputs = chosen(jaxpr.outputs, used)
         equations, live = live_equations(jaxpr.equations, outputs)
         kept = [v in live for v in jaxpr.inputs]
-        if all(kept) and all(used) and len(equations) == len(jaxpr.equations):
+        if all(kept) and all(used) and unchanged(equations, jaxpr):
             return None
         op = self.remade(Jaxpr(chosen(jaxpr.inputs, kept), equations, outputs), chosen(self.barred, kept))
         return op, chosen(range(len(kept)), kept), chosen(range(len(used)), used)

@@ -32,6 +32,7 @@ from functrans.control.holding import (
     present,
     share_captured,
     spread,
+    unchanged,
     zeros,
 )
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -160,7 +161,8 @@ class Switch(Holding):
             equations, live = live_equations(branch.equations, outputs)
             lives.append((equations, outputs))
             needed.update(i for i, v in enumerate(branch.inputs) if v in live)
-        if len(kept_outs) == len(used) and len(needed) == len(self.branches[0].inputs):
+        same = all(unchanged(equations, branch) for (equations, _), branch in zip(lives, self.branches, strict=True))
+        if len(kept_outs) == len(used) and len(needed) == len(self.branches[0].inputs) and same:
             return None
         kept = sorted(needed)
         branches = tuple(

@@ -31,6 +31,7 @@ from functrans.control.holding import (
     remembered,
     spread,
     strong_zero,
+    unchanged,
     zeros,
 )
 from functrans.control.scan_lowering import lower_scan
@@ -298,7 +299,7 @@ class Scan(Holding):
         equations, live = live_equations(jaxpr.equations, outputs)
         consts_k, _, xs_k = self.split([v in live for v in jaxpr.inputs])
         inputs_kept = [*consts_k, *kept, *xs_k]
-        if all(inputs_kept) and len(outputs) == len(jaxpr.outputs) and len(equations) == len(jaxpr.equations):
+        if all(inputs_kept) and len(outputs) == len(jaxpr.outputs) and unchanged(equations, jaxpr):
             return None
         body = Jaxpr(chosen(jaxpr.inputs, inputs_kept), equations, outputs)
         places = chosen(range(len(jaxpr.inputs)), inputs_kept)

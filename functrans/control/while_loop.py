@@ -26,6 +26,7 @@ from functrans.control.holding import (
     remembered,
     spread,
     strong_zero,
+    unchanged,
 )
 from functrans.control.scan_lowering import filled
 from functrans.control.scan_lowering import while_loop as emit_while
@@ -169,7 +170,7 @@ class While(Holding):
         equations, live = live_equations(body.equations, outputs)
         consts_k = [v in live for v in body.inputs[: self.num_body_consts]]
         tests_k = [v in tested for v in condition.inputs[: self.num_condition_consts]]
-        if all(kept) and all(consts_k) and all(tests_k) and len(equations) == len(body.equations):
+        if all(kept) and all(consts_k) and all(tests_k) and unchanged(equations, body):
             return None
         new_body = Jaxpr(chosen(body.inputs, [*consts_k, *kept]), equations, outputs)
         new_condition = Jaxpr(chosen(condition.inputs, [*tests_k, *kept]), condition.equations, condition.outputs)
