@@ -42,8 +42,8 @@ def checkpoint(
       A function of the same arguments.
 
     Raises:
-      TypeError: ``fun`` or ``policy`` is not callable, or a static position is no integer. ValueError: a static position
-      is out of range.
+      TypeError: ``fun`` or ``policy`` is not callable, or a static position is no integer. ValueError: a static
+      position is out of range.
 
     >>> import functrans as ft, functrans.numpy as fnp
     >>> layer = ft.checkpoint(lambda w, x: fnp.sin(fnp.sin(w * x)))

@@ -1,7 +1,7 @@
 """Which values of a checkpointed function are stored for the backward pass: JAX's policies, under JAX's names.
 
-A policy is a function ``policy(primitive, *types, **parameters) -> bool`` of an operation, the types of its operands and
-its parameters by name: True lets the results be stored, False has them computed again. What is not needed again is
+A policy is a function ``policy(primitive, *types, **parameters) -> bool`` of an operation, the types of its operands
+and its parameters by name: True lets the results be stored, False has them computed again. What is not needed again is
 never stored.
 
 >>> import functrans as ft
