@@ -26,6 +26,7 @@ from functrans.control.holding import (
     spread,
     unchanged,
 )
+from functrans.control.masking import masked
 from functrans.control.saving import cut, inlined
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
@@ -112,6 +113,10 @@ class Checkpoint(Holding):
     ) -> tuple[Any, Sequence[bool]]:
         program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, False, axis_name)
         return bind_all(self.remade(program, self.barred), operands), outs_mapped
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
+        return bind_all(self.remade(program, (True, *self.barred)), [mask, *operands])
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]

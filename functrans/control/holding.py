@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from functrans.control.call import jaxpr_axis_names
 from functrans.errors import FunctransTypeError
@@ -15,7 +15,7 @@ from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, all_equati
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
-from functrans.trace.builder import bind
+from functrans.trace.builder import bind, bind_all
 from functrans.trace.primitive import Primitive
 
 
@@ -24,6 +24,7 @@ class Holding(Primitive):
 
     multiple = True
     holds_jaxprs = True
+    endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -46,6 +47,11 @@ class Holding(Primitive):
     ) -> tuple[Any, Sequence[bool]]:
         """As ``batch``, where the held programs may speak of the mapped axis by name."""
         self.missing("batch_named", "vmap")
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        """The operation where the scalar mask is true; elsewhere its results are unspecified and its loops do not run.
+        """
+        return bind_all(self, operands)
 
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """What ``drop_unused`` says, remembered on a held program."""

@@ -34,6 +34,7 @@ from functrans.control.holding import (
     unchanged,
     zeros,
 )
+from functrans.control.masking import masked
 from functrans.control.scan_lowering import lower_scan
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
@@ -277,6 +278,10 @@ class Scan(Holding):
         results = bind_all(self.remade(program, self.num_consts, n), [*consts, *init, *xs])
         ys = [_swap_leading(y) if m else y for y, m in zip(results[n:], outs_m[n:], strict=True)]
         return [*results[:n], *ys], outs_m
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
+        return bind_all(self.remade(program, self.num_consts + 1, self.num_carry), [mask, *operands])
 
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
