@@ -9,6 +9,8 @@
 from functrans import errors as errors
 from functrans import lax as lax
 from functrans import numpy as numpy
+from functrans.api.checkpointing import checkpoint as checkpoint
+from functrans.api.checkpointing import remat as remat
 from functrans.api.compilation import eval_shape as eval_shape
 from functrans.api.compilation import jit as jit
 from functrans.api.compilation import make_jaxpr as make_jaxpr
@@ -47,9 +49,11 @@ from functrans.api.jacobians import hvp as hvp
 from functrans.api.jacobians import jacfwd as jacfwd
 from functrans.api.jacobians import jacrev as jacrev
 from functrans.api.vectorization import vmap as vmap
+from functrans.control import checkpoint_policies as checkpoint_policies
 from functrans.control.composite import Composite as Composite
 from functrans.ir.program import Jaxpr as Jaxpr
 from functrans.ir.types import ArrayType as ArrayType
+from functrans.ops.naming import checkpoint_name as checkpoint_name
 from functrans.trace.builder import bind as bind
 from functrans.trace.primitive import Primitive as Primitive
 from functrans.trace.tracer import Tracer as Tracer

@@ -175,15 +175,29 @@ def all_equations(jaxpr: Jaxpr) -> Iterator[Equation]:
 
 
 def live_equations(equations: Sequence[Equation], outputs: Iterable[Any]) -> tuple[list[Equation], set[Var]]:
-    """The equations that ``outputs`` need (effectful ones always), in order, and the variables they read."""
+    """The equations that ``outputs`` need (effectful ones always), in order, and the variables they read.
+
+    An operation that holds programs loses the results that nobody reads, and the work behind them.
+    """
     live: set[Var] = {a for a in outputs if type(a) is Var}
     kept: list[Equation] = []
     for eqn in reversed(equations):
-        outputs = eqn.outputs
-        if (outputs and outputs[0] in live) or eqn.op.effectful or (len(outputs) > 1 and not live.isdisjoint(outputs)):
+        outputs, effectful = eqn.outputs, eqn.op.effectful
+        if (outputs and outputs[0] in live) or effectful or (len(outputs) > 1 and not live.isdisjoint(outputs)):
+            if eqn.op.holds_jaxprs and not effectful:
+                eqn = _narrowed(eqn, tuple([v in live for v in outputs]))
             kept.append(eqn)
             for a in eqn.inputs:
                 if type(a) is Var:
                     live.add(a)
     kept.reverse()
     return kept, live
+
+
+def _narrowed(eqn: Equation, used: tuple[bool, ...]) -> Equation:
+    """The equation without the results that are not used."""
+    found = eqn.op.narrowed(used)
+    if found is None:
+        return eqn
+    op, operands, results = found
+    return Equation(op, [eqn.inputs[i] for i in operands], tuple([eqn.outputs[i] for i in results]), eqn.where)

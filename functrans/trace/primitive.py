@@ -191,6 +191,11 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
 
+    def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
+        and the places of its results among this one's; None where nothing can be dropped."""
+        return None
+
     def axis_names(self) -> frozenset[Any]:
         """Names of mapped axes that the operation speaks of (collectives)."""
         return frozenset()

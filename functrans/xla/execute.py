@@ -30,6 +30,7 @@ from functrans.xla.lower import lower
 logger = logging.getLogger("functrans.compile")
 _CAPACITY = 1024  # executables kept; the least recently used goes first
 _LONG = 100  # equations
+_BARRIER = "stablehlo.optimization_barrier"
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
 
 
@@ -177,7 +178,9 @@ class Program:
         places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
         text = lower(on_words(jaxpr), self.name, attributes)
-        executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
+        executable = jaxlib_compat.compile_text(
+            text, device, disable_fusion=not self.jit and is_small(jaxpr), keep_barriers=_BARRIER in text
+        )
         if device == self.device:
             self.executable = executable
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)

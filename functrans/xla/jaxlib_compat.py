@@ -179,20 +179,26 @@ def compile_text(
     device: Device,
     *,
     disable_fusion: bool = False,
+    keep_barriers: bool = False,
     extra_options: Mapping[str, str] | None = None,
 ) -> Executable:
     """StableHLO module text -> an executable loaded on one device.
 
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
-    linearly with a scalar program, and GPU code depends on it. Raises ``jax.errors.JaxRuntimeError`` with XLA's
+    linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
+    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first. Raises ``jax.errors.JaxRuntimeError`` with XLA's
     message where the text is wrong.
     """
     client = device.client
     overrides = dict(extra_options or {})
-    disabled_passes = overrides.pop("xla_disable_hlo_passes", "")
-    if disable_fusion and device.platform == "cpu":
-        disabled_passes = f"{disabled_passes},fusion" if disabled_passes else "fusion"
+    on_cpu = device.platform == "cpu"
+    passes = [
+        overrides.pop("xla_disable_hlo_passes", ""),
+        "fusion" if disable_fusion and on_cpu else "",
+        "cse_barrier_expander" if keep_barriers and on_cpu else "",
+    ]
+    disabled_passes = ",".join([name for name in passes if name])
     options = _get_compile_options(
         1,
         1,

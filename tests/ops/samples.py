@@ -25,6 +25,7 @@ from functrans.ops import (
     functions,
     indexing,
     logic,
+    naming,
     products,
     reductions,
     representation,
@@ -402,6 +403,8 @@ def representation_rows() -> Iterator[Row]:
     for dtype in (f32, f64, bf16):
         yield Row(representation.ReducePrecision(5, 3), (numbers((5,), dtype),), {"wrt": ()})  # rounding is not linear
         yield Row(representation.ReducePrecision(8, 5), (numbers((2, 3), dtype),), {"wrt": ()})
+    for dtype in (f32, bf16, c64, i32):
+        yield Row(naming.Name("hidden"), (numbers((2, 3), dtype),))
     yield Row(representation.OPTIMIZATION_BARRIER, (numbers((2, 3), f32), numbers((3,), i32), numbers((), c64)))
 
 
@@ -430,6 +433,15 @@ def control_rows() -> Iterator[Row]:
         return lax.add(state[0], 1), lax.mul(lax.sin(state[1]), 1.5)
 
     yield held_by(lambda i, a: lax.while_loop(lambda s: lax.lt(s[0], 3), again, (i, a)), np.int32(1), x, reverse=False)
+
+    def deep(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(ft.checkpoint_name(lax.sin(a), "inner")), b), lax.exp(a)
+
+    for policy in (None, ft.checkpoint_policies.everything_saveable):
+        layer = ft.checkpoint(deep, policy=policy)
+        yield held_by(layer, x, y)
+        second = linearize_jaxpr(ft.make_jaxpr(layer)(x, y), (True, True)).linear.equations[-1]
+        yield Row(second.op, tuple(numbers(a.type.shape, f32, seed=k) for k, a in enumerate(second.inputs)))
 
     @ft.custom_jvp
     def with_jvp(a: Any, b: Any) -> Any:
