@@ -211,6 +211,8 @@ class JitSettings:
 
     def record(self, callee: Callee, program: execute.Program, leaves: Sequence[Any]) -> Any:
         """What C++ needs to run the executable itself; None where the call has to come back to Python."""
+        if program.waits:
+            return None
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
             return None
         arrays = [x for x in (*callee.captured, *leaves) if isinstance(x, jax.Array)]

@@ -34,7 +34,9 @@ from functrans.control.holding import (
     spread,
     zeros,
 )
+from functrans.control.lanes import lane_by_lane
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.effects import is_ordered
 from functrans.ir.program import Jaxpr, Literal, live_equations
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.ops.arithmetic import clamp
@@ -130,6 +132,8 @@ class Switch(Holding):
             outs_mapped = _union(vmap_jaxpr(branch, size, which, False, axis_name)[1] for branch in self.branches)
             branches = tuple([vmap_jaxpr(branch, size, which, outs_mapped, axis_name)[0] for branch in self.branches])
             return bind_all(Switch(branches), operands), outs_mapped
+        if self.effects:
+            return lane_by_lane(self, size, operands, mapped)
         chosen_outs: list[Any] = []
         for i, branch in enumerate(self.branches):
             outs, outs_mapped_ = vmap(branch, size, rest, which, axis_name)
@@ -143,13 +147,18 @@ class Switch(Holding):
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
+        ordered = is_ordered(self.effects)
+        token = "result" if ordered else ""
         regions = [
-            emitter.region([], lambda _, branch=branch: emitter.inline(branch, operands[1:]), out_types)
+            emitter.region([], lambda _, branch=branch: emitter.inline(branch, operands[1:]), out_types, token)
             for branch in self.branches
         ]
-        outs = ", ".join([emitter.text(t) for t in out_types])
-        text = f'"stablehlo.case"({operands[0]}) ({", ".join(regions)}) : (tensor<i32>) -> ({outs})'
-        return emitter.raw_many(text, len(out_types))
+        outs = [*[emitter.text(t) for t in out_types], *["!stablehlo.token"] * ordered]
+        text = f'"stablehlo.case"({operands[0]}) ({", ".join(regions)}) : (tensor<i32>) -> ({", ".join(outs)})'
+        results = emitter.raw_many(text, len(outs))
+        if ordered:
+            emitter.token = results.pop()
+        return results
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         kept_outs = [i for i, u in enumerate(used) if u]

@@ -16,6 +16,7 @@ from typing import Any
 
 from functrans.control.call import evaluate, jaxpr_axis_names
 from functrans.errors import FunctransTypeError, NotLinearError
+from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops import elementwise
@@ -94,6 +95,11 @@ class CustomJvp(Primitive):
     name_: str
     multiple = True
     holds_jaxprs = True
+
+    @property
+    def effects(self) -> Effects:  # type: ignore[override]
+        """Those of the function: its rules may never run."""
+        return self.jaxpr.effects
 
     def infer(self, *types: ArrayType) -> Any:
         return list(self.jaxpr.out_types)
@@ -211,6 +217,11 @@ class CustomVjp(Primitive):
     name_: str
     multiple = True
     holds_jaxprs = True
+
+    @property
+    def effects(self) -> Effects:  # type: ignore[override]
+        """Those of the function: its rules may never run."""
+        return self.jaxpr.effects
 
     def infer(self, *types: ArrayType) -> Any:
         return list(self.jaxpr.out_types)

@@ -250,7 +250,7 @@ class Scan(Holding):
         jaxpr, n = self.jaxpr, self.num_carry
         inputs = chosen(jaxpr.inputs, free)
         outputs = [*chosen(jaxpr.outputs[:n], carry_f), *chosen(self.split(jaxpr.inputs)[1], carry_f)]
-        body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs)[0], outputs)
+        body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs, keep_effects=False)[0], outputs)
         return bind_all(self.remade(body, count(consts_f), count(carry_f)), chosen(operands, free))[count(carry_f) :]
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
@@ -337,7 +337,8 @@ def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], coun
     primal, n, num_inputs = part.primal, scan.num_carry, len(part.primal.inputs)
     const_vars, carry_vars, xs_vars = scan.split(primal.inputs)
     atoms: list[Any] = [*primal.inputs, *primal.outputs]
-    varying = depends_on(primal, [*carry_vars, *xs_vars])
+    made_by_effects = [v for eqn in primal.equations if eqn.op.effects for v in eqn.outputs]
+    varying = depends_on(primal, [*carry_vars, *xs_vars, *made_by_effects])
     results: list[Any] = list(primal.outputs[: part.num_outputs])  # of the primal scan's body, stacked residuals behind
     invariant: list[Any] = []
     by_const: list[tuple[int, int]] = []  # (which residual, its place)
@@ -367,7 +368,7 @@ def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], coun
     ys = tuple(part.nonzero[n:])
     return _Split(
         Jaxpr(primal.inputs, live_equations(primal.equations, results)[0], results),
-        Jaxpr(const_vars, live_equations(primal.equations, invariant)[0], invariant),
+        Jaxpr(const_vars, live_equations(primal.equations, invariant, keep_effects=False)[0], invariant),
         _carrying(part, order, carried, scan.split(primal.in_types)[1]),
         tuple([p for _, p in by_const]),
         tuple([p for _, p in by_xs]),

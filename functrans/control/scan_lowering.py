@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from functrans.ir.effects import NO_EFFECTS, Effects, is_ordered
 from functrans.ir.types import ArrayType, array_type
 
 if TYPE_CHECKING:
@@ -23,15 +24,29 @@ def filled(emitter: Any, name: str, given: ArrayType, wanted: ArrayType) -> str:
 
 
 def while_loop(
-    emitter: Any, initial: Sequence[str], types: Sequence[ArrayType], condition: Any, body: Any
+    emitter: Any,
+    initial: Sequence[str],
+    types: Sequence[ArrayType],
+    condition: Any,
+    body: Any,
+    effects: Effects = NO_EFFECTS,
 ) -> list[str]:
-    """``condition(names) -> name`` and ``body(names) -> names`` as a ``stablehlo.while``."""
-    test = emitter.region(types, lambda names: [condition(names)], [array_type((), np.dtype(np.bool_))])
-    step = emitter.region(types, body, types)
-    text = ", ".join([emitter.text(t) for t in types])
-    return list(
-        emitter.raw_many(f'"stablehlo.while"({", ".join(initial)}) ({test}, {step}) : ({text}) -> ({text})', len(types))
+    """``condition(names) -> name`` and ``body(names) -> names`` as a ``stablehlo.while``; ``effects``: of the body."""
+    ordered = is_ordered(effects)
+    boolean = [array_type((), np.dtype(np.bool_))]
+    test = emitter.region(types, lambda names: [condition(names)], boolean, "argument" if ordered else "")
+    step = emitter.region(types, body, types, "both" if ordered else "")
+    texts = [emitter.text(t) for t in types]
+    if ordered:
+        initial = [*initial, emitter.current_token()]
+        texts.append("!stablehlo.token")
+    text = ", ".join(texts)
+    results = list(
+        emitter.raw_many(f'"stablehlo.while"({", ".join(initial)}) ({test}, {step}) : ({text}) -> ({text})', len(texts))
     )
+    if ordered:
+        emitter.token = results.pop()
+    return results
 
 
 def lower_scan(
@@ -76,7 +91,8 @@ def lower_scan(
                 i = emitter.elementwise("add", [i, one], [_COUNTER, _COUNTER], _COUNTER)
             return [i, *inner_carry, *inner_ys]
 
-        names = while_loop(emitter, [emitter.constant(0, _COUNTER), *carry, *ys], loop_types, condition, body)
+        initial = [emitter.constant(0, _COUNTER), *carry, *ys]
+        names = while_loop(emitter, initial, loop_types, condition, body, jaxpr.effects)
         carry, ys = names[1 : n + 1], names[n + 1 :]
         done = turns * unroll
     else:

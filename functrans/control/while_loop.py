@@ -26,7 +26,9 @@ from functrans.control.holding import (
     remembered,
     spread,
     strong_zero,
+    without_effects,
 )
+from functrans.control.lanes import lane_by_lane
 from functrans.control.scan_lowering import filled
 from functrans.control.scan_lowering import while_loop as emit_while
 from functrans.errors import MissingRuleError
@@ -100,7 +102,10 @@ class While(Holding):
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The linear part runs the whole loop again beside its tangents: exact forward, refused backward."""
         outs = bind_all(self, primals)
-        _, slopes = self.jvp(primals, tangents)
+        again = While(
+            without_effects(self.condition), without_effects(self.body), self.num_condition_consts, self.num_body_consts
+        )
+        _, slopes = again.jvp(primals, tangents)
         return outs, slopes
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
@@ -119,6 +124,8 @@ class While(Holding):
         condition_consts_m, body_consts_m, init_m = self.split(mapped)
         carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, size, [*body_consts_m, *c], False, axis_name)[1])
         lanes_differ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], False, axis_name)[1][0]
+        if lanes_differ and self.effects:
+            return lane_by_lane(self, size, operands, mapped)
         if lanes_differ:
             carry_m = (True,) * len(carry_m)
         body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
@@ -152,6 +159,7 @@ class While(Holding):
             types,
             lambda names: emitter.inline(self.condition, [*condition_consts, *names])[0],
             lambda names: emitter.inline(self.body, [*body_consts, *names]),
+            self.effects,
         )
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:

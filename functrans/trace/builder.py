@@ -404,7 +404,7 @@ def bind(op: Primitive, *operands: Any) -> Any:
         _remember_literals(builder, bare)
     tracer = Tracer(builder, var, out_type)
     builder.tracers.append(tracer)
-    if not op.effectful:
+    if not op.effects:
         builder.cons[key] = tracer
     return tracer
 
@@ -438,7 +438,7 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
         builder.skeleton.append(key)
     else:
         _remember_literals(builder, bare)
-    if not op.effectful:
+    if not op.effects:
         builder.cons[key] = tuple(outs)
     return outs
 

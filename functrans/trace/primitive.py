@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 import numpy as np
 
 from functrans.errors import MissingRuleError
-from functrans.ir.program import Equation, Jaxpr, scalar_bits
+from functrans.ir.effects import NO_EFFECTS, Effects
+from functrans.ir.program import Equation, Jaxpr, scalar_bits, subjaxprs
 from functrans.ir.types import ArrayType
 
 _SIMPLE = (int, str, tuple, np.dtype, type(None), Jaxpr)
@@ -72,12 +73,17 @@ def is_linear(operand: Any) -> bool:
     return type(operand) is Linear
 
 
+def _held_effects(op: Any) -> Effects:
+    """The effects of an operation that holds programs: those of the programs."""
+    return NO_EFFECTS.union(*[jaxpr.effects for jaxpr in subjaxprs(op)])
+
+
 @dataclass_transform(frozen_default=True)
 class Primitive(metaclass=_PrimitiveMeta):
     """An operation on arrays. Subclass it, declare parameters as fields and write the rules as methods."""
 
     multiple: ClassVar[bool] = False  # True: infer, rules and bind speak of a list of results
-    effectful: ClassVar[bool] = False  # True: never shared with an equal operation, never dropped as dead
+    effects: ClassVar[Effects] = NO_EFFECTS  # with effects: never shared with an equal operation, never dropped as dead
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     name: ClassVar[str] = ""
@@ -98,6 +104,8 @@ class Primitive(metaclass=_PrimitiveMeta):
         elif cls.__hash__ is object.__hash__:
             cls.__hash__ = Primitive.__hash__  # type: ignore[method-assign]
             cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]
+        if cls.holds_jaxprs and cls.effects is NO_EFFECTS:
+            cls.effects = property(_held_effects)  # type: ignore[assignment]
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 

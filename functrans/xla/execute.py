@@ -24,7 +24,7 @@ from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
 from functrans.xla import jaxlib_compat
-from functrans.xla.lower import lower
+from functrans.xla.lower import lower_module
 
 logger = logging.getLogger("functrans.compile")
 _CAPACITY = 1024  # executables kept; the least recently used goes first
@@ -115,6 +115,7 @@ class Program:
         "kept",
         "name",
         "reason",
+        "waits",
     )
 
     def __init__(
@@ -131,6 +132,7 @@ class Program:
         self.reason = reason
         self.jit = jit  # compiled with XLA's usual passes, whatever the size
         self.donated = tuple(donated)
+        self.waits = False  # for the end of each run, because Python functions are called in it
         self.device: Any = None
         self.executable: Any = None
         self._call: Callable[..., Any] | None = None
@@ -175,12 +177,15 @@ class Program:
         start = time.perf_counter()
         places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        text = lower(jaxpr, self.name, attributes)
-        executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
+        module = lower_module(jaxpr, self.name, attributes, device.platform)
+        executable = jaxlib_compat.compile_text(
+            module.text, device, disable_fusion=not self.jit and is_small(jaxpr), callbacks=module.callbacks
+        )
+        self.waits = bool(module.callbacks)
         if device == self.device:
             self.executable = executable
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
-        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
 
     def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
         """One executable a segment, called in order; a value is let go after its last use."""

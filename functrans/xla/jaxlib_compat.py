@@ -29,6 +29,7 @@ from functrans.xla.argument_checks import (
     host_array,
     mismatch,
 )
+from functrans.xla.host_callbacks import HostCallback, for_runtime, original_error
 
 SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (names and signatures read, not run)"
 
@@ -42,6 +43,7 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "DeviceList",
         "LoadedExecutable.execute_sharded",
         "LoadedExecutable.get_parameter_layouts",
+        "ExecuteResults.consume_token",
         "ExecuteResults.consume_with_handlers",
         "PjitFunction._clear_cache",
         "PjitFunctionCache",
@@ -60,6 +62,8 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jax._src.compiler": ("get_compile_options",),
     "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("pytype_aval_mappings",),
+    "jax._src.interpreters.mlir": ("make_ir_context",),
+    "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
 
@@ -91,6 +95,8 @@ check_supported()
 _jax: Any = import_module("jaxlib._jax")
 _config: Any = import_module("jax._src.config")
 _get_compile_options: Any = import_module("jax._src.compiler").get_compile_options
+_make_ir_context: Any = import_module("jax._src.interpreters.mlir").make_ir_context
+_ir: Any = import_module("jaxlib.mlir.ir")
 _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
 register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
@@ -167,12 +173,14 @@ def compile_text(
     *,
     disable_fusion: bool = False,
     extra_options: Mapping[str, str] | None = None,
+    callbacks: Sequence[HostCallback] = (),
 ) -> Executable:
     """StableHLO module text -> an executable loaded on one device.
 
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
-    linearly with a scalar program, and GPU code depends on it. Raises ``jax.errors.JaxRuntimeError`` with XLA's
+    linearly with a scalar program, and GPU code depends on it. ``callbacks`` are the Python functions that custom calls
+    in the text name by number. Raises ``jax.errors.JaxRuntimeError`` with XLA's
     message where the text is wrong.
     """
     client = device.client
@@ -192,6 +200,11 @@ def compile_text(
         debug_options = options.executable_build_options.debug_options
         present = debug_options.xla_disable_hlo_passes
         debug_options.xla_disable_hlo_passes = f"{present},{disabled_passes}" if present else disabled_passes
+    if callbacks:  # the overload that takes them refuses text
+        with _make_ir_context():
+            module = _ir.Module.parse(text)
+            functions = [for_runtime(callback) for callback in callbacks]
+            return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
     encoded = text.encode() if isinstance(text, str) else text
     return client.compile_and_load(encoded, _jax.DeviceList((device,)), options)
 
@@ -369,12 +382,14 @@ def executor(
     out_types: Sequence[TypedArray],
     device: Device,
     name: str,
+    waits: bool = False,
 ) -> Callable[..., list[jax.Array]]:
     """A function of flat positional arguments (arrays, NumPy values, Python numbers) that runs an executable.
 
     It is a C++ dispatcher whose signature (dtypes, shapes, weak types, shardings, configuration) is checked here at its
     first call, because the runtime checks nothing, and runs without Python afterwards. Results are committed where an
-    argument is. Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
+    argument is. ``waits``: the program calls Python, so each call waits for its end and raises what a callback raised.
+    Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
     device, RuntimeError for a deleted array, each naming the argument.
     """
     in_types = tuple(in_types)
@@ -387,15 +402,36 @@ def executor(
             arrays, committed, plain = _place(arguments, in_types, executable.get_parameter_layouts, device, name)
             if committed not in handlers:
                 handlers[committed] = [array_result(t, device, committed) for t in out_types]
-            outputs = executable.execute_sharded(arrays).consume_with_handlers(handlers[committed])
+            run = execute_and_wait if waits else execute
+            outputs = run(executable, arrays, handlers[committed])
         except BaseException:
             call._clear_cache()  # the entry of a signature that raised would stay in Python for ever
             raise
-        record = fast_path_record(executable, out_tree, in_types, out_types, device, None, committed) if plain else None
-        return outputs, record, False
+        if waits or not plain:
+            return outputs, None, False
+        return outputs, fast_path_record(executable, out_tree, in_types, out_types, device, None, committed), False
 
     call = _jax.pjit(name, None, cache_miss, [], [], (), _dispatch_registry, _shard_argument, _executor_signatures)
     return call  # type: ignore[no-any-return]
+
+
+def execute(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
+    """Start a program; its results, which may be computed later."""
+    return executable.execute_sharded(arrays).consume_with_handlers(handlers)  # type: ignore[no-any-return]
+
+
+def execute_and_wait(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
+    """Run a program to its end; raises what a Python function that it called raised."""
+    try:
+        results = executable.execute_sharded(arrays, with_tokens=True)
+        outputs = results.consume_with_handlers(handlers)
+        results.consume_token().block_until_ready()
+    except jax.errors.JaxRuntimeError as error:
+        original = original_error(error)
+        if original is error:
+            raise
+        raise original from None
+    return outputs  # type: ignore[no-any-return]
 
 
 def _place(
