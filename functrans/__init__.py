@@ -52,6 +52,8 @@ from functrans.api.jacobians import jacrev as jacrev
 from functrans.api.vectorization import vmap as vmap
 from functrans.control.callbacks import io_callback as io_callback
 from functrans.control.callbacks import pure_callback as pure_callback
+from functrans.control.checks import check as check
+from functrans.control.checks import error_if as error_if
 from functrans.control.composite import Composite as Composite
 from functrans.ir.program import Jaxpr as Jaxpr
 from functrans.ir.types import ArrayType as ArrayType

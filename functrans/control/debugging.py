@@ -132,28 +132,18 @@ class _FormatCheck(string.Formatter):
 
 
 class _Printer:
-    """Formats and prints; equal when the format and NumPy's print options are."""
+    """Formats and prints, with NumPy's print options as they were when it was made."""
 
     __name__ = "print"
 
-    def __init__(self, format: str, options: dict[str, Any]) -> None:
-        self.format, self.options = format, options
+    def __init__(self, format: str) -> None:
+        self.format, self.options = format, dict(np.get_printoptions())
+        self.host_key = (format, tuple((k, repr(v)) for k, v in sorted(self.options.items())))
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         with np.printoptions(**self.options):
             text = self.format.format(*args, **kwargs)
         sys.stdout.write(text + "\n")
-
-
-_printers: dict[Any, _Printer] = {}
-
-
-def _printer(format: str) -> _Printer:
-    options = np.get_printoptions()
-    key = (format, tuple((k, repr(v)) for k, v in sorted(options.items())))
-    if len(_printers) > 4096:
-        _printers.clear()
-    return _printers.setdefault(key, _Printer(format, dict(options)))
 
 
 @api_boundary
@@ -202,4 +192,4 @@ def _print(fmt: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ordered: boo
                 f"{sorted(kwargs)}, at {here()}"
             ) from None
     arrays, fixed, tree = flatten_arguments(args, kwargs)
-    _emit("debug.print", _printer(fmt), arrays, fixed, tree, ordered)
+    _emit("debug.print", _Printer(fmt), arrays, fixed, tree, ordered)

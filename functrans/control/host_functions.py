@@ -1,7 +1,8 @@
 """A user's Python function as a compiled program calls it: flat arrays in, flat arrays out, checked.
 
 Two are equal when they are the same function with the same trees, so that a program traced again is found again. A
-function that closes over nothing is the same whenever it was made from the same code.
+function that closes over nothing is the same whenever it was made from the same code; an object may say by a hashable
+``host_key`` when it is the same.
 """
 
 from __future__ import annotations
@@ -120,6 +121,8 @@ def _identity(value: Any) -> Hashable:
     """A key under which two functions, or fixed arguments, are interchangeable."""
     if isinstance(value, str | int | bool | type(None)):
         return (type(value), value)
+    if hasattr(value, "host_key"):
+        return (type(value), value.host_key)
     if isinstance(value, FunctionType) and not value.__closure__ and not value.__dict__:
         defaults = tuple([_Same(x) for x in value.__defaults__ or ()])
         keywords = tuple([(k, _Same(x)) for k, x in (value.__kwdefaults__ or {}).items()])
