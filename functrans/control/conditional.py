@@ -44,7 +44,7 @@ from functrans.ops.logic import eq, ne
 from functrans.ops.structural import convert
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import api_boundary, here
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Primitive, is_linear, one_run
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
@@ -77,6 +77,9 @@ class Switch(Holding):
 
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.branches[int(arrays[0])], arrays[1:])
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        return one_run(self.branches[int(operands[0])], operands[1:])
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         nonzero = is_given(tangents[1:])

@@ -23,7 +23,7 @@ from functrans.ops import elementwise
 from functrans.ops.structural import full, reduce_sum
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import here
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Primitive, is_linear, one_run
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
 from functrans.transform.transpose import check_linear, transpose, transpose_jaxpr
@@ -115,6 +115,9 @@ class CustomJvp(Primitive):
 
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, self.primal_operands(arrays))
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        return one_run(self.jaxpr, self.primal_operands(operands))
 
     def _tangents(
         self, primals: Sequence[Any], tangents: Sequence[Any]
@@ -239,6 +242,9 @@ class CustomVjp(Primitive):
 
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, self.primal_operands(arrays))
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        return one_run(self.jaxpr, self.primal_operands(operands))
 
     def _forward(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], Any, list[Any], list[Any]]:
         consts, forward_consts, backward_consts, args = self.split(primals)

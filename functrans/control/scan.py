@@ -59,15 +59,17 @@ class Scan(Holding):
     unroll: int
     num_consts: int
     num_carry: int
+    progress: str = ""  # the label of a bar that shows how far it is
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Anything with an item for each operand: (for the consts, for the carry, for the xs)."""
         first, second = self.num_consts, self.num_consts + self.num_carry
         return list(values[:first]), list(values[first:second]), list(values[second:])
 
-    def remade(self, jaxpr: Jaxpr, num_consts: int, num_carry: int) -> Scan:
+    def remade(self, jaxpr: Jaxpr, num_consts: int, num_carry: int, progress: str | None = None) -> Scan:
         """A scan of as many steps in the same order over another body."""
-        return Scan(jaxpr, self.length, self.reverse, self.unroll, num_consts, num_carry)
+        label = self.progress if progress is None else progress
+        return Scan(jaxpr, self.length, self.reverse, self.unroll, num_consts, num_carry, label)
 
     def stacked(self, type: ArrayType) -> ArrayType:
         """The type of all the slices of this type."""
@@ -127,6 +129,14 @@ class Scan(Holding):
                 y[i] = out
         return [*carry, *ys]
 
+    def runs(self, operands: Sequence[Any]) -> Any:
+        consts, init, xs = self.split(operands)
+        carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, self.split(self.jaxpr.in_types)[1], strict=True)]
+        rows = [np.asarray(x) for x in xs]
+        for i in reversed(range(self.length)) if self.reverse else range(self.length):
+            results = yield self.jaxpr, [*consts, *carry, *[row[i] for row in rows]]
+            carry = results[: self.num_carry]
+
     # -- derivatives --------------------------------------------------------------------------------------------------
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -179,7 +189,8 @@ class Scan(Holding):
         hoisted = replay(plan.invariant, primals[: self.num_consts])
         values = [*primals, *results, *hoisted]
         residual_consts, residual_xs = ([values[i] for i in places] for places in (plan.consts, plan.xs))
-        linear = self.remade(plan.linear, len(residual_consts) + count(lead), count(carried))
+        label = f"{self.progress} (backward)" if self.progress else ""
+        linear = self.remade(plan.linear, len(residual_consts) + count(lead), count(carried), label)
         slopes = bind_all(
             linear,
             [
@@ -220,7 +231,8 @@ class Scan(Holding):
             ("scan transpose", self.num_consts, n, linear, carried, tuple(ys_given)),
             lambda: _transposed_body(self, program, has, linear, carried, ys_given),
         )
-        scan = Scan(body, self.length, not self.reverse, self.unroll, len(fixed), count(consts_h) + count(carried))
+        num_carry = count(consts_h) + count(carried)
+        scan = Scan(body, self.length, not self.reverse, self.unroll, len(fixed), num_carry, self.progress)
         consts_types, carry_types, _ = self.split(jaxpr.in_types)
         results = bind_all(
             scan,
@@ -251,7 +263,8 @@ class Scan(Holding):
         inputs = chosen(jaxpr.inputs, free)
         outputs = [*chosen(jaxpr.outputs[:n], carry_f), *chosen(self.split(jaxpr.inputs)[1], carry_f)]
         body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs, keep_effects=False)[0], outputs)
-        return bind_all(self.remade(body, count(consts_f), count(carry_f)), chosen(operands, free))[count(carry_f) :]
+        scan = self.remade(body, count(consts_f), count(carry_f), "")
+        return bind_all(scan, chosen(operands, free))[count(carry_f) :]
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ from functrans.control.holding import (
     without_effects,
 )
 from functrans.control.lanes import lane_by_lane
-from functrans.control.scan_lowering import filled
+from functrans.control.progress import Bar
+from functrans.control.scan_lowering import filled, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
 from functrans.errors import MissingRuleError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
@@ -50,6 +51,7 @@ class While(Holding):
     body: Jaxpr
     num_condition_consts: int
     num_body_consts: int
+    progress: str = ""  # the label of a bar that counts steps
     name = "while"
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
@@ -73,6 +75,12 @@ class While(Holding):
             carry = evaluate(self.body, [*body_consts, *carry])
         return carry
 
+    def runs(self, operands: Sequence[Any]) -> Any:
+        condition_consts, body_consts, init = self.split(operands)
+        carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, self.body.out_types, strict=True)]
+        while (yield self.condition, [*condition_consts, *carry])[0]:
+            carry = yield self.body, [*body_consts, *carry]
+
     # -- derivatives --------------------------------------------------------------------------------------------------
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -89,9 +97,8 @@ class While(Holding):
         order = [*range(nb), *range(end, end + extra), *range(nb, end), *range(end + extra, len(program.inputs))]
         slope_types = chosen(body.out_types, carried)
         condition = _ignoring(self.condition, slope_types)
-        op = While(
-            condition, permuted(program, order, range(len(program.outputs))), self.num_condition_consts, nb + extra
-        )
+        widened = permuted(program, order, range(len(program.outputs)))
+        op = While(condition, widened, self.num_condition_consts, nb + extra, self.progress)
         condition_consts, body_consts, init = self.split(primals)
         started = [
             strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, body.out_types, strict=True) if c
@@ -136,7 +143,7 @@ class While(Holding):
             for x, m, given in zip(init, carry_m, init_m, strict=True)
         ]
         if not lanes_differ:
-            op = While(condition, body, self.num_condition_consts, self.num_body_consts)
+            op = While(condition, body, self.num_condition_consts, self.num_body_consts, self.progress)
             return bind_all(op, [*condition_consts, *body_consts, *init]), carry_m
         op = _lane_by_lane(self, condition, body)
         whole = [
@@ -153,14 +160,16 @@ class While(Holding):
         condition_consts, body_consts, init = self.split(operands)
         types = list(self.body.out_types)
         init = [filled(emitter, x, t, w) for x, t, w in zip(init, self.split(in_types)[2], types, strict=True)]
-        return emit_while(
-            emitter,
-            init,
-            types,
-            lambda names: emitter.inline(self.condition, [*condition_consts, *names])[0],
-            lambda names: emitter.inline(self.body, [*body_consts, *names]),
-            self.effects,
-        )
+
+        def condition(names: Sequence[str]) -> str:
+            return str(emitter.inline(self.condition, [*condition_consts, *names])[0])
+
+        def body(names: Sequence[str]) -> list[str]:
+            return list(emitter.inline(self.body, [*body_consts, *names]))
+
+        if self.progress:
+            return lower_with_bar(emitter, Bar(self.progress, None), init, types, condition, body, self.effects)
+        return emit_while(emitter, init, types, condition, body, self.effects)
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         condition, body = self.condition, self.body
@@ -182,7 +191,8 @@ class While(Holding):
         new_body = Jaxpr(chosen(body.inputs, [*consts_k, *kept]), equations, outputs)
         new_condition = Jaxpr(chosen(condition.inputs, [*tests_k, *kept]), condition.equations, condition.outputs)
         places = chosen(range(len(tests_k) + len(body.inputs)), [*tests_k, *consts_k, *kept])
-        return While(new_condition, new_body, count(tests_k), count(consts_k)), places, chosen(range(len(used)), kept)
+        new = While(new_condition, new_body, count(tests_k), count(consts_k), self.progress)
+        return new, places, chosen(range(len(used)), kept)
 
 
 def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
@@ -213,4 +223,5 @@ def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
 
     step_types = [*condition.in_types[:tests], *body.in_types[:consts], running_type, *carry_types]
     new_condition = trace(goes_on, [running_type, *carry_types], "vmap of a while loop")[0]
-    return While(new_condition, trace(step, step_types, "vmap of a while loop")[0], 0, tests + consts)
+    new_body = trace(step, step_types, "vmap of a while loop")[0]
+    return While(new_condition, new_body, 0, tests + consts, loop.progress)

@@ -14,7 +14,7 @@ program's structural key. ``None`` is a zero tangent or cotangent in every rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 import numpy as np
@@ -198,6 +198,14 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
 
+    def runs(self, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None] | None:
+        """The runs of held programs for these values, in order: (program, values of its inputs), each answered with the
+        results. None where no programs are held, or it is not known how they run."""
+        held = list(subjaxprs(self)) if self.holds_jaxprs else []
+        if len(held) == 1 and len(held[0].inputs) == len(operands):
+            return one_run(held[0], operands)
+        return None
+
     def axis_names(self) -> frozenset[Any]:
         """Names of mapped axes that the operation speaks of (collectives)."""
         return frozenset()
@@ -209,6 +217,11 @@ class Primitive(metaclass=_PrimitiveMeta):
             f"primitive {self.name!r} (class {kind.__module__}.{kind.__qualname__}) has no rule for {use}: "
             f"define the method {kind.__qualname__}.{rule}"
         )
+
+
+def one_run(jaxpr: Jaxpr, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None]:
+    """``Primitive.runs`` of an operation that runs one program once."""
+    yield jaxpr, operands
 
 
 def describe_equation(eqn: Equation) -> str:

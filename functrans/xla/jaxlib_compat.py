@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -48,6 +49,8 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "PjitFunction._clear_cache",
         "PjitFunctionCache",
         "array_result_handler",
+        "config.Config.set_global",
+        "config.unset",
         "batched_device_put",
         "config.Config.get_local",
         "config.Config.set_local",
@@ -55,7 +58,8 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "config.trace_context",
         "pjit",
     ),
-    "jax._src.config": ("default_matmul_precision.value", "enable_x64.value"),
+    "jax._src.config": ("default_matmul_precision.value", "debug_infs._add_hooks", "debug_nans._add_hooks", "enable_x64.value"),
+    "jax._src.api": ("_post_hook_state",),
     "jax._src.dtypes": ("register_canonicalize_value_handler",),
     "jax._src.tree_util": ("dispatch_registry",),
     # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
@@ -162,6 +166,59 @@ class TracingMarker:
 
 
 tracing_marker = TracingMarker()
+
+
+class ValueChecks:
+    """Whether ``jax_debug_nans`` or ``jax_debug_infs`` is on, as one value in every key of traces and dispatch.
+
+    The two are in none of JAX's keys: JAX looks at results behind the dispatcher's back, and knows no user lines there.
+    """
+
+    __slots__ = ("_config", "_jax_looks", "on")
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_value_checks", False, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.on: Callable[[], bool] = _reader(self._config)
+        self._jax_looks = import_module("jax._src.api")._post_hook_state
+        for state in (_config.debug_nans, _config.debug_infs):
+            state._add_hooks(
+                self._after(state._update_global_hook, self._set_global),
+                self._after(state._update_thread_local_hook, self._set_local),
+            )
+
+    @staticmethod
+    def _after(first: Callable[[Any], None] | None, then: Callable[[], None]) -> Callable[[Any], None]:
+        def hook(value: Any) -> None:
+            if first is not None:
+                first(value)
+            then()
+
+        return hook
+
+    def _set_global(self) -> None:
+        self._config.set_global(bool(_config.debug_nans.get_global() or _config.debug_infs.get_global()))
+
+    def _set_local(self) -> None:
+        unset = _jax.config.unset
+        if _config.debug_nans.get_local() is unset and _config.debug_infs.get_local() is unset:
+            self._config.set_local(unset)
+        else:
+            self._config.set_local(bool(_config.debug_nans.value or _config.debug_infs.value))
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Neither we nor JAX look at results inside."""
+        ours, theirs = self._config.swap_local(False), self._jax_looks.swap_local(None)
+        try:
+            yield
+        finally:
+            self._config.set_local(ours)
+            self._jax_looks.set_local(theirs)
+
+
+value_checks = ValueChecks()
 
 
 # ------------------------------------------------------------------------------------------------------ compilation
