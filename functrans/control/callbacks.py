@@ -48,8 +48,8 @@ class _Callback(Primitive):
     def _no_derivative(self) -> MissingRuleError:
         return MissingRuleError(
             f"{self.what} has no derivative: functrans cannot look into the Python function {self.host.name}, called "
-            f"at {describe_place(self.place)}\nGive the derivative with functrans.custom_jvp (or custom_vjp) around the "
-            "call, or stop it with functrans.lax.stop_gradient on the arguments."
+            f"at {describe_place(self.place)}\nGive the derivative with functrans.custom_jvp (or custom_vjp) around "
+            "the call, or stop it with functrans.lax.stop_gradient on the arguments."
         )
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:

@@ -98,8 +98,8 @@ def _row(x: Any, i: Any) -> Any:
 def error_if(pred: Any, message: str, *args: Any, **kwargs: Any) -> None:
     """Raise an error after the call if ``pred`` is true anywhere.
 
-    Works un-jitted, in ``jit``, in branches and loops, under ``grad`` (once, in the forward pass) and under ``vmap`` (if
-    it is true in any lane). Costs a test of one number while nothing is wrong.
+    Works un-jitted, in ``jit``, in branches and loops, under ``grad`` (once, in the forward pass) and under ``vmap``
+    (if it is true in any lane). Costs a test of one number while nothing is wrong.
 
     Args:
       pred: bools or numbers of any shape.

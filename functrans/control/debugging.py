@@ -137,7 +137,8 @@ class _Printer:
     __name__ = "print"
 
     def __init__(self, format: str) -> None:
-        self.format, self.options = format, dict(np.get_printoptions())
+        self.format = format
+        self.options: dict[str, Any] = dict(np.get_printoptions())
         self.host_key = (format, tuple((k, repr(v)) for k, v in sorted(self.options.items())))
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:

@@ -78,7 +78,13 @@ def while_with_bar(
 
 
 def lower_with_bar(
-    emitter: Any, bar: Bar, initial: Sequence[str], types: Sequence[ArrayType], condition: Any, body: Any, effects: Effects
+    emitter: Any,
+    bar: Bar,
+    initial: Sequence[str],
+    types: Sequence[ArrayType],
+    condition: Any,
+    body: Any,
+    effects: Effects = NO_EFFECTS,
 ) -> list[str]:
     """``while_with_bar`` of a loop that counts no steps itself."""
 

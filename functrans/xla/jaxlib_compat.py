@@ -58,7 +58,12 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "config.trace_context",
         "pjit",
     ),
-    "jax._src.config": ("default_matmul_precision.value", "debug_infs._add_hooks", "debug_nans._add_hooks", "enable_x64.value"),
+    "jax._src.config": (
+        "debug_infs._add_hooks",
+        "debug_nans._add_hooks",
+        "default_matmul_precision.value",
+        "enable_x64.value",
+    ),
     "jax._src.api": ("_post_hook_state",),
     "jax._src.dtypes": ("register_canonicalize_value_handler",),
     "jax._src.tree_util": ("dispatch_registry",),

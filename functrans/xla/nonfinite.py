@@ -73,10 +73,10 @@ class Birth(NamedTuple):
 
 
 def find(jaxpr: Jaxpr, args: Sequence[Any], kinds: Kinds, run: Any) -> Birth | None:
-    """Where the bad values among the results of ``jaxpr`` on ``args`` were born; ``run(jaxpr, args)`` runs a program."""
+    """Where bad values among the results of ``jaxpr`` on ``args`` were born; ``run(jaxpr, args)`` runs a program."""
     jaxpr = without_effects(jaxpr)
     bad = _bad_variables(jaxpr, args, kinds, run)
-    producers = {v: eqn for eqn in jaxpr.equations for v in eqn.outputs}
+    producers: dict[Any, Equation] = {v: eqn for eqn in jaxpr.equations for v in eqn.outputs}
     births: dict[int, Equation] = {}
     came_in: list[Var] = []
     seen: set[Any] = set()
@@ -87,7 +87,7 @@ def find(jaxpr: Jaxpr, args: Sequence[Any], kinds: Kinds, run: Any) -> Birth | N
         if var in seen:
             continue
         seen.add(var)
-        eqn = producers.get(var)  # type: ignore[call-overload]
+        eqn = producers.get(var)
         if eqn is None:
             came_in.append(var)  # type: ignore[arg-type]
             continue
