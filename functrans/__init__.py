@@ -6,7 +6,9 @@
     slope = ft.grad(lambda x: fnp.sin(x) * x)(2.0)
 """
 
+from functrans import debug as debug
 from functrans import errors as errors
+from functrans import experimental as experimental
 from functrans import lax as lax
 from functrans import numpy as numpy
 from functrans.api.checkpointing import checkpoint as checkpoint
@@ -36,6 +38,7 @@ from functrans.api.environment import device_get as device_get
 from functrans.api.environment import device_put as device_put
 from functrans.api.environment import devices as devices
 from functrans.api.environment import disable_jit as disable_jit
+from functrans.api.environment import effects_barrier as effects_barrier
 from functrans.api.environment import enable_x64 as enable_x64
 from functrans.api.environment import float0 as float0
 from functrans.api.environment import full_tracebacks as full_tracebacks
@@ -50,6 +53,10 @@ from functrans.api.jacobians import jacfwd as jacfwd
 from functrans.api.jacobians import jacrev as jacrev
 from functrans.api.vectorization import vmap as vmap
 from functrans.control import checkpoint_policies as checkpoint_policies
+from functrans.control.callbacks import io_callback as io_callback
+from functrans.control.callbacks import pure_callback as pure_callback
+from functrans.control.checks import check as check
+from functrans.control.checks import error_if as error_if
 from functrans.control.composite import Composite as Composite
 from functrans.ir.program import Jaxpr as Jaxpr
 from functrans.ir.types import ArrayType as ArrayType

@@ -28,7 +28,7 @@ _REMEDY = (
     "Under jit the function is traced once for all values. Use functrans.lax.cond or functrans.numpy.where to choose, "
     "functrans.lax.while_loop or fori_loop to repeat, or static_argnums for plain Python arguments."
 )
-_CAPACITY = 1024
+_CAPACITY = 768
 
 
 class Callee:
@@ -119,8 +119,8 @@ class JitSettings:
 
     def donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
         """For each dynamic leaf, whether its buffer may be reused."""
-        if not self.donate_argnums and not self.donate_argnames:
-            return []
+        if (not self.donate_argnums and not self.donate_argnames) or execute.value_checks_on():
+            return []  # a program whose results are looked at may have to run again
         static = {i % len(args) for i in self.static_argnums if -len(args) <= i < len(args)}
         wanted = {i % len(args) for i in self.donate_argnums if -len(args) <= i < len(args)}
         flags: list[bool] = []
@@ -212,6 +212,8 @@ class JitSettings:
 
     def record(self, callee: Callee, program: execute.Program, leaves: Sequence[Any]) -> Any:
         """What C++ needs to run the executable itself; None where the call has to come back to Python."""
+        if program.waits or execute.value_checks_on():
+            return None
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
             return None
         arrays = [x for x in (*callee.captured, *leaves) if isinstance(x, jax.Array)]

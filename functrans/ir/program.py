@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.types import ArrayType, Shape
 
 if TYPE_CHECKING:
@@ -130,6 +131,14 @@ class Jaxpr:
         return tuple([v.type for v in self.outputs])
 
     @property
+    def effects(self) -> Effects:
+        """What the program does besides computing its outputs."""
+        known = self.memo.get("effects")
+        if known is None:
+            known = self.memo["effects"] = NO_EFFECTS.union(*[eqn.op.effects for eqn in self.equations])
+        return known
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """The structural key: equal for programs that are the same up to the names of variables."""
         if self._key is None:
@@ -174,17 +183,21 @@ def all_equations(jaxpr: Jaxpr) -> Iterator[Equation]:
                 stack.extend(subjaxprs(eqn.op))
 
 
-def live_equations(equations: Sequence[Equation], outputs: Iterable[Any]) -> tuple[list[Equation], set[Var]]:
-    """The equations that ``outputs`` need (effectful ones always), in order, and the variables they read.
+def live_equations(
+    equations: Sequence[Equation], outputs: Iterable[Any], keep_effects: bool = True
+) -> tuple[list[Equation], set[Var]]:
+    """The equations that ``outputs`` need, in order, and the variables they read.
 
-    An operation that holds programs loses the results that nobody reads, and the work behind them.
+    Equations with effects are needed always, unless ``keep_effects`` is off: then they happen elsewhere. An operation
+    that holds programs loses the results that nobody reads, and the work behind them.
     """
     live: set[Var] = {a for a in outputs if type(a) is Var}
     kept: list[Equation] = []
     for eqn in reversed(equations):
-        outputs, effectful = eqn.outputs, eqn.op.effectful
-        if (outputs and outputs[0] in live) or effectful or (len(outputs) > 1 and not live.isdisjoint(outputs)):
-            if eqn.op.holds_jaxprs and not effectful:
+        outputs, op = eqn.outputs, eqn.op
+        needed = (outputs and outputs[0] in live) or (len(outputs) > 1 and not live.isdisjoint(outputs))
+        if needed or (keep_effects and op.effects):
+            if op.holds_jaxprs and not op.effects:
                 eqn = _narrowed(eqn, tuple([v in live for v in outputs]))
             kept.append(eqn)
             for a in eqn.inputs:

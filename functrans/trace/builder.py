@@ -98,8 +98,9 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order",
-        "parent", "place", "producers", "purpose", "remedy", "segments", "skeleton", "thread", "tracers", "values",
+        "callees", "captured", "captures", "climbs", "cons", "effects", "equations", "inputs", "literals", "open",
+        "order", "parent", "performed", "performs", "place", "producers", "purpose", "remedy", "segments", "skeleton",
+        "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -122,6 +123,9 @@ class Builder:
         self.values: dict[int, Any] = {}  # by id of variable: values known while tracing
         self.tracers: list[Tracer] = []  # by id of variable
         self.callees: dict[Any, Any] = {}  # jitted functions that captured tracers, traced here
+        self.performs = False  # a value asked for makes the effects so far happen, and they are not staged any more
+        self.effects: list[tuple[float, Equation]] = []  # (its place in the order of variables, equation with effects)
+        self.performed: set[Equation] = set()
         self.segments: list[int] = []  # positions in equations where a value was demanded
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -149,6 +153,7 @@ class Builder:
         self.cons = {}
         self.tracers = []
         self.callees = {}
+        self.effects = []
         if self.parent is None:
             _trace_closes(state.marker)
             if state.restart_gc:
@@ -215,7 +220,7 @@ class Builder:
     def finish(self, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
         """The program, dead code removed, and the values captured, which are its leading inputs."""
         atoms = [a.variable if type(a) is Tracer else a for a in outputs]
-        kept, live = live_equations(self.equations, atoms)
+        kept, live = live_equations(self.staged(), atoms)
         captured, variables = [], []
         for x in self.captured:
             var = self.captures[id(x)].variable
@@ -223,6 +228,22 @@ class Builder:
                 captured.append(x)
                 variables.append(var)
         return Jaxpr([*variables, *[t.variable for t in self.inputs]], kept, atoms), captured
+
+    def staged(self) -> list[Equation]:
+        """The equations, without those whose effects have happened while tracing."""
+        if not self.performed:
+            return self.equations
+        return [eqn for eqn in self.equations if eqn not in self.performed]
+
+    def perform(self, place: float, eqn: Equation, results: Sequence[Any]) -> None:
+        """Note that an effect has happened: its results are values captured from now on."""
+        self.performed.add(eqn)
+        self.skeleton.append(("performed", place))
+        for v, result in zip(eqn.outputs, results, strict=True):
+            self.captured.append(result)
+            self.captures[id(result)] = self.tracers[v.id]
+            self.values[v.id] = result
+            self.producers[v.id] = None
 
     def output(self, x: Any) -> Any:
         """A value that the traced function returned, as a Tracer of this builder or a Literal."""
@@ -426,8 +447,10 @@ def bind(op: Primitive, *operands: Any) -> Any:
         builder.literals.extend(literals)
     tracer = Tracer(builder, var, out_type)
     builder.tracers.append(tracer)
-    if not op.effectful:
+    if not op.effects:
         builder.cons[key] = tracer
+    else:
+        builder.effects.append((var.id, eqn))
     return tracer
 
 
@@ -459,8 +482,10 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     builder.equations.append(eqn)
     builder.skeleton.append(row)
     builder.literals.extend(literals)
-    if not op.effectful:
+    if not op.effects:
         builder.cons[key] = tuple(outs)
+    else:
+        builder.effects.append((outs[0].variable.id if outs else len(builder.producers) - 0.5, eqn))
     return outs
 
 

@@ -16,19 +16,21 @@ from typing import Any, NamedTuple
 import jax
 
 from functrans.errors import FunctransValueError
-from functrans.ir.program import Jaxpr, Literal, Var, all_equations
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
 from functrans.ir.types import ArrayType, array_type, kind_of, type_of
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
+from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
-from functrans.xla import jaxlib_compat
-from functrans.xla.lower import lower
+from functrans.xla import jaxlib_compat, nonfinite
+from functrans.xla.lower import lower_module
 
 logger = logging.getLogger("functrans.compile")
-_CAPACITY = 1024  # executables kept; the least recently used goes first
+value_checks_on = jaxlib_compat.value_checks.on
+_CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
 _BARRIER = "stablehlo.optimization_barrier"
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
@@ -117,6 +119,7 @@ class Program:
         "kept",
         "name",
         "reason",
+        "waits",
     )
 
     def __init__(
@@ -133,6 +136,7 @@ class Program:
         self.reason = reason
         self.jit = jit  # compiled with XLA's usual passes, whatever the size
         self.donated = tuple(donated)
+        self.waits = False  # for the end of each run, because Python functions are called in it
         self.device: Any = None
         self.executable: Any = None
         self._call: Callable[..., Any] | None = None
@@ -142,6 +146,17 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
+        if not value_checks_on():
+            return self.unchecked(*args)
+        with jaxlib_compat.value_checks.suspended():
+            results = self.unchecked(*args)
+            kinds = nonfinite.present_kinds()
+            if any(nonfinite.is_bad(x, kinds) for x in results):
+                raise nonfinite.explain(self.jaxpr, args, kinds, run, self.name)
+        return results
+
+    def unchecked(self, *args: Any) -> list[Any]:
+        """The results, whatever they are."""
         if self.kept is not None:
             args = tuple([args[i] for i in self.kept])
         call = self._call
@@ -177,18 +192,23 @@ class Program:
         start = time.perf_counter()
         places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        text = lower(on_words(jaxpr), self.name, attributes)
+        module = lower_module(on_words(jaxpr), self.name, attributes, device.platform)
         executable = jaxlib_compat.compile_text(
-            text, device, disable_fusion=not self.jit and is_small(jaxpr), keep_barriers=_BARRIER in text
+            module.text,
+            device,
+            disable_fusion=not self.jit and is_small(jaxpr),
+            keep_barriers=_BARRIER in module.text,
+            callbacks=module.callbacks,
         )
+        self.waits = bool(module.callbacks)
         if device == self.device:
             self.executable = executable
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
         if has_keys(jaxpr):
             return jaxlib_compat.key_executor(
-                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name
+                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, self.waits
             )
-        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
 
     def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
         """One executable a segment, called in order; a value is let go after its last use."""
@@ -253,7 +273,8 @@ def program(
     keep_unused: bool = False,
 ) -> Program:
     """The callable for a jaxpr: equal programs share one executable."""
-    context = (jaxlib_compat.trace_context(), tuple(donated) if any(donated) else (), jit, keep_unused)
+    places = tuple([eqn.where for eqn in jaxpr.equations]) if value_checks_on() else ()  # for the error's line
+    context = (jaxlib_compat.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
     memo_key = ("program", context)
     known = jaxpr.memo.get(memo_key)
     if known is not None:
@@ -308,7 +329,18 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
             _operations[key] = known
             if len(_operations) > _CAPACITY:
                 _operations.popitem(last=False)
-    results = known(*args)
+    if value_checks_on():
+        with jaxlib_compat.value_checks.suspended():
+            results = known(*args)
+        kinds = nonfinite.present_kinds()
+        if any(nonfinite.is_bad(x, kinds) for x in results):
+            place = where(2)  # the program was made for another line, perhaps
+            jaxpr = known.jaxpr
+            here = [Equation(eqn.op, eqn.inputs, eqn.outputs, place) for eqn in jaxpr.equations]
+            with jaxlib_compat.value_checks.suspended():
+                raise nonfinite.explain(Jaxpr(jaxpr.inputs, here, jaxpr.outputs), args, kinds, run, op.name)
+    else:
+        results = known(*args)
     return results if op.multiple else results[0]
 
 
