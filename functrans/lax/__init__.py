@@ -4,12 +4,14 @@ Types are strict, as there: arrays must agree in dtype (and in shape where they 
 the dtype of the array it meets. ``functrans.numpy`` promotes and broadcasts.
 """
 
+from functrans.control.associative_scan import associative_scan as associative_scan
 from functrans.control.conditional import cond as cond
 from functrans.control.conditional import switch as switch
 from functrans.control.loops import fori_loop as fori_loop
 from functrans.control.loops import map as map
 from functrans.control.loops import scan as scan
 from functrans.control.loops import while_loop as while_loop
+from functrans.control.reduce import reduce as reduce
 from functrans.lax.elementwise import RoundingMethod as RoundingMethod
 from functrans.lax.elementwise import convert_element_type as convert_element_type
 from functrans.lax.elementwise import pow as pow
@@ -114,6 +116,7 @@ from functrans.ops.reductions import reduce_max as reduce_max
 from functrans.ops.reductions import reduce_min as reduce_min
 from functrans.ops.reductions import reduce_or as reduce_or
 from functrans.ops.reductions import reduce_prod as reduce_prod
+from functrans.ops.reductions import reduce_xor as reduce_xor
 from functrans.ops.representation import bitcast_convert_type as bitcast_convert_type
 from functrans.ops.representation import optimization_barrier as optimization_barrier
 from functrans.ops.representation import reduce_precision as reduce_precision
@@ -145,21 +148,20 @@ from functrans.trace.frames import guard_namespace
 __all__ = [
     "DotAlgorithmPreset", "GatherDimensionNumbers", "GatherScatterMode", "Precision", "RoundingMethod",
     "ScatterDimensionNumbers", "abs", "acos", "acosh", "add", "all_gather", "argmax", "argmin", "asin", "asinh",
-    "atan", "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bitcast_convert_type", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
+    "associative_scan", "atan", "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bitcast_convert_type",
+    "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
     "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate",
     "cond", "conj", "convert_element_type", "cos", "cosh", "digamma", "div", "dot", "dot_general",
     "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim", "dynamic_update_index_in_dim",
-    "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
-    "expand_dims", "expm1", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "imag", "index_in_dim",
-    "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max",
-    "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad", "pmax", "pmean", "pmin",
-    "population_count", "pow", "psum", "real", "reduce_and", "reduce_max", "reduce_min", "reduce_or",
-    "reduce_precision", "reduce_prod", "reduce_sum", "rem", "reshape", "rev", "round", "rsqrt", "scan", "scatter",
-    "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "select", "select_n", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "split", "sqrt",
-    "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "transpose", "while_loop",
-    "zeros_like_array",
+    "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expand_dims",
+    "expm1", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "imag", "index_in_dim", "index_take",
+    "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max", "min", "mul",
+    "ne", "neg", "nextafter", "optimization_barrier", "pad", "pmax", "pmean", "pmin", "population_count", "pow", "psum",
+    "real", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod",
+    "reduce_sum", "reduce_xor", "rem", "reshape", "rev", "round", "rsqrt", "scan", "scatter", "scatter_add",
+    "scatter_max", "scatter_min", "scatter_mul", "select", "select_n", "shift_left", "shift_right_arithmetic",
+    "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "split", "sqrt", "square", "squeeze",
+    "stop_gradient", "sub", "switch", "tan", "tanh", "transpose", "while_loop", "zeros_like_array",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -239,6 +239,7 @@ def reduction_rows() -> Iterator[Row]:
         (reductions.ReduceMin, [f32, f64, bf16, i32, u8, boolean]),
         (reductions.ReduceAnd, [i32, u8, boolean]),
         (reductions.ReduceOr, [i32, u8, boolean]),
+        (reductions.ReduceXor, [i32, u8, boolean]),
     ):
         for dtype in accepts:
             yield Row(kind((1,)), (numbers((2, 3), dtype),), {"execute": dtype in (f32, i32)})
