@@ -212,9 +212,7 @@ def _combined(
     return [reshape(x, shape) for x in _lanes(body, left, right, size, types)]
 
 
-def _lanes(
-    body: Body, left: Sequence[Any], right: Sequence[Any], size: int, types: Sequence[ArrayType]
-) -> list[Any]:
+def _lanes(body: Body, left: Sequence[Any], right: Sequence[Any], size: int, types: Sequence[ArrayType]) -> list[Any]:
     mapped = [*[False] * len(body.captured), *[True] * (2 * len(left))]
     outs, outs_mapped = vmap(body.jaxpr, size, [*body.captured, *left, *right], mapped)
     outs = [x if m else broadcast_in_dim(x, (size,)) for x, m in zip(outs, outs_mapped, strict=True)]

@@ -7,6 +7,8 @@ the dtype of the array it meets. ``functrans.numpy`` promotes and broadcasts.
 from functrans.control.associative_scan import associative_scan as associative_scan
 from functrans.control.conditional import cond as cond
 from functrans.control.conditional import switch as switch
+from functrans.control.custom_root import custom_root as custom_root
+from functrans.control.linear_solve import custom_linear_solve as custom_linear_solve
 from functrans.control.loops import fori_loop as fori_loop
 from functrans.control.loops import map as map
 from functrans.control.loops import scan as scan
@@ -151,17 +153,18 @@ __all__ = [
     "associative_scan", "atan", "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bitcast_convert_type",
     "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
     "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate",
-    "cond", "conj", "convert_element_type", "cos", "cosh", "digamma", "div", "dot", "dot_general",
-    "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim", "dynamic_update_index_in_dim",
-    "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expand_dims",
-    "expm1", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "imag", "index_in_dim", "index_take",
-    "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max", "min", "mul",
-    "ne", "neg", "nextafter", "optimization_barrier", "pad", "pmax", "pmean", "pmin", "population_count", "pow", "psum",
-    "real", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod",
-    "reduce_sum", "reduce_xor", "rem", "reshape", "rev", "round", "rsqrt", "scan", "scatter", "scatter_add",
-    "scatter_max", "scatter_min", "scatter_mul", "select", "select_n", "shift_left", "shift_right_arithmetic",
-    "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "split", "sqrt", "square", "squeeze",
-    "stop_gradient", "sub", "switch", "tan", "tanh", "transpose", "while_loop", "zeros_like_array",
+    "cond", "conj", "convert_element_type", "cos", "cosh", "custom_linear_solve", "custom_root", "digamma", "div",
+    "dot", "dot_general", "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim",
+    "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv",
+    "erfc", "exp", "exp2", "expand_dims", "expm1", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt",
+    "imag", "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p",
+    "logistic", "lt", "map", "max", "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad", "pmax",
+    "pmean", "pmin", "population_count", "pow", "psum", "real", "reduce", "reduce_and", "reduce_max", "reduce_min",
+    "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_xor", "rem", "reshape", "rev", "round",
+    "rsqrt", "scan", "scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "select", "select_n",
+    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim",
+    "split", "sqrt", "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "transpose", "while_loop",
+    "zeros_like_array",
 ]  # fmt: skip
 
 guard_namespace(globals())
