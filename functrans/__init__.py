@@ -6,12 +6,16 @@
     slope = ft.grad(lambda x: fnp.sin(x) * x)(2.0)
 """
 
+from functrans import custom_batching as custom_batching
+from functrans import custom_derivatives as custom_derivatives
 from functrans import errors as errors
 from functrans import lax as lax
 from functrans import numpy as numpy
 from functrans.api.compilation import eval_shape as eval_shape
 from functrans.api.compilation import jit as jit
 from functrans.api.compilation import make_jaxpr as make_jaxpr
+from functrans.api.custom_derivatives import closure_convert as closure_convert
+from functrans.api.custom_derivatives import custom_gradient as custom_gradient
 from functrans.api.custom_rules import custom_jvp as custom_jvp
 from functrans.api.custom_rules import custom_vjp as custom_vjp
 from functrans.api.differentiation import grad as grad

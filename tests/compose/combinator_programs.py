@@ -145,3 +145,46 @@ def linear_solve_without_transpose_and_with_aux(ft: Any, fnp: Any, lax: Any) -> 
         return x * w, aux["norm"]
 
     return f
+
+
+# -- rules for vmap, closures, linear calls ----------------------------------------------------------------------------
+
+
+@program(values(3), values(3, seed=1.0), reverse=False)
+def custom_vmap_rule(ft: Any, fnp: Any, lax: Any) -> Function:
+    @ft.custom_batching.custom_vmap
+    def product(x: Any, y: Any) -> Any:
+        return {"p": fnp.sin(x) * y, "q": x}
+
+    @product.def_vmap
+    def rule(size: int, in_batched: Any, x: Any, y: Any) -> Any:
+        return {"p": fnp.sin(x) * y * 2.0, "q": x * 3.0}, {"p": any(in_batched), "q": in_batched[0]}
+
+    return lambda x, y: (product(fnp.cos(x), y)["p"] * x, product(x, x)["q"])
+
+
+@program(values(3), values(), reverse=False)
+def sequential_vmap_of_a_loop(ft: Any, fnp: Any, lax: Any) -> Function:
+    looped = ft.custom_batching.sequential_vmap(
+        lambda x, w: lax.while_loop(lambda c: fnp.sum(c) < 6.0, lambda c: c * 1.25 + w, x)
+    )
+    return lambda x, w: looped(x, w) * x
+
+
+@program(values(2), values(2, seed=1.0))
+def closure_converted_function(ft: Any, fnp: Any, lax: Any) -> Function:
+    def f(x: Any, w: Any) -> Any:
+        converted, captured = ft.closure_convert(lambda y: fnp.sin(y * w) + x, x)
+        return converted(x, *[2.0 * c for c in captured])
+
+    return f
+
+
+@program(values(3), values(3, seed=1.0), forward=False)
+def custom_gradient_with_shared_work(ft: Any, fnp: Any, lax: Any) -> Function:
+    @ft.custom_gradient
+    def product(x: Any, y: Any) -> Any:
+        wave = fnp.sin(x)
+        return wave * y, lambda ct: (3.0 * ct * y * wave, ct * wave)
+
+    return lambda x, y: product(x, y) * x
