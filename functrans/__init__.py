@@ -6,6 +6,8 @@
     slope = ft.grad(lambda x: fnp.sin(x) * x)(2.0)
 """
 
+from functrans import custom_batching as custom_batching
+from functrans import custom_derivatives as custom_derivatives
 from functrans import debug as debug
 from functrans import errors as errors
 from functrans import experimental as experimental
@@ -16,6 +18,8 @@ from functrans.api.checkpointing import remat as remat
 from functrans.api.compilation import eval_shape as eval_shape
 from functrans.api.compilation import jit as jit
 from functrans.api.compilation import make_jaxpr as make_jaxpr
+from functrans.api.custom_derivatives import closure_convert as closure_convert
+from functrans.api.custom_derivatives import custom_gradient as custom_gradient
 from functrans.api.custom_rules import custom_jvp as custom_jvp
 from functrans.api.custom_rules import custom_vjp as custom_vjp
 from functrans.api.differentiation import grad as grad

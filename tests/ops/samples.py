@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import ml_dtypes
 import numpy as np
 
@@ -263,6 +264,7 @@ def reduction_rows() -> Iterator[Row]:
         (reductions.ReduceMin, [f32, f64, bf16, i32, u8, boolean]),
         (reductions.ReduceAnd, [i32, u8, boolean]),
         (reductions.ReduceOr, [i32, u8, boolean]),
+        (reductions.ReduceXor, [i32, u8, boolean]),
     ):
         for dtype in accepts:
             yield Row(kind((1,)), (numbers((2, 3), dtype),), {"execute": dtype in (f32, i32)})
@@ -471,7 +473,55 @@ def control_rows() -> Iterator[Row]:
     yield Row(pullback.op, tuple(numbers(a.type.shape, f32, seed=k) for k, a in enumerate(pullback.inputs)))
 
 
+def combinator_rows() -> Iterator[Row]:
+    with jax.enable_x64(True):
+        yield from list(_combinator_rows())
+
+
+def _combinator_rows() -> Iterator[Row]:
+    x, y = numbers((3,), f64, 0.5, 1.5), numbers((3,), f64, 0.5, 1.5, seed=1)
+
+    def iterated(g: Any, start: Any) -> Any:
+        return lax.fori_loop(0, 40, lambda _, c: lax.sub(c, lax.mul(g(c), 0.25)), start)
+
+    def root(a: Any, guess: Any) -> Any:  # r**3 + r = a
+        solve = lambda g, y: lax.div(y, g(lax.full((3,), 1.0, f64)))
+        return lax.custom_root(lambda r: lax.sub(lax.add(lax.mul(r, lax.mul(r, r)), r), a), guess, iterated, solve)
+
+    def quotient(a: Any, b: Any) -> Any:
+        solve = lambda g, y: lax.div(y, g(lax.full((3,), 1.0, f64)))
+        return lax.custom_linear_solve(lambda v: lax.mul(a, v), b, solve, symmetric=True)
+
+    # Each program takes its own copy of a, and only the copy of the equation has a derivative: differences see none.
+    yield _of_copies(root, x, y, derivative=False)
+    yield _of_copies(quotient, x, y, wrt=(4,))
+
+    @ft.custom_batching.custom_vmap
+    def product(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(a), b)
+
+    @product.def_vmap
+    def _(size: int, in_batched: Any, a: Any, b: Any) -> Any:
+        a, b = (v if m else lax.broadcast(v, (size,)) for v, m in zip((a, b), in_batched, strict=True))
+        return lax.mul(lax.sin(a), b), True
+
+    yield held_by(product, x, y)
+
+    def scaled(r: Any, v: Any) -> Any:
+        by_sine = lambda r, v: lax.mul(lax.sin(r), v)
+        return ft.custom_derivatives.linear_call(by_sine, by_sine, r, v)
+
+    yield held_by(scaled, x, y)
+
+
+def _of_copies(f: Any, *args: Any, **flags: Any) -> Row:
+    """A row for an operation to which a function hands its arguments, some of them several times."""
+    jaxpr = ft.make_jaxpr(f)(*args)
+    (eqn,) = jaxpr.equations
+    return Row(eqn.op, tuple(args[jaxpr.inputs.index(a)] for a in eqn.inputs), flags)
+
+
 ROWS = [
     *elementwise_rows(), *incomplete_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(),
-    *indexing_rows(), *representation_rows(), *control_rows(),
+    *indexing_rows(), *representation_rows(), *control_rows(), *combinator_rows(),
 ]  # fmt: skip
