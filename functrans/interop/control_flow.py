@@ -140,6 +140,8 @@ CONTROL_FLOW: dict[str, Emit] = {
     **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call"), _call),
     "remat2": _inline("jaxpr"),
     "checkpoint": _inline("jaxpr"),
+    "composite": _inline("jaxpr"),
+    "custom_vmap_call": _inline("call"),
     "cond": _cond,
     "scan": _scan,
     "while": _while,

@@ -122,10 +122,12 @@ def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
     module = context.module_context
     ir = mlir.ir
     source = ir.Module.parse(lower(program, name), context=module.context)
+    main = next(op for op in source.body.operations if op.name.value == "main")
+    result_types = list(main.type.results)
     symbol = mlir.merge_mlir_modules(module.module, f"functrans_{name}", source, module.symbol_table)
     call = ir.Operation.create(
         "func.call",
-        results=[mlir.aval_to_ir_type(aval) for aval in context.avals_out],
+        results=result_types,
         operands=list(operands),
         attributes={"callee": ir.FlatSymbolRefAttr.get(symbol)},
     )
