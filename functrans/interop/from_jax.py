@@ -12,15 +12,17 @@ from functrans.api.compilation import JitSettings, compiled_function, resolve_na
 from functrans.api.differentiation import check_callable, function_name
 from functrans.api.staging import argument_type
 from functrans.interop.control_flow import CONTROL_FLOW
+from functrans.interop.custom_rules import CUSTOM_RULES
 from functrans.interop.first_order import FIRST_ORDER
 from functrans.interop.jax_tracing import JaxProgram, trace_jax_function
+from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
 from functrans.interop.translation import Translator
 from functrans.ir.types import ArrayType, type_of
 from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import api_boundary
 from functrans.xla import jaxlib_compat
 
-TABLE = {**FIRST_ORDER, **CONTROL_FLOW}
+TABLE = {**FIRST_ORDER, **CONTROL_FLOW, **CUSTOM_RULES, **OTHER_LIBRARIES}
 _CAPACITY = 256  # signatures that a bridged function remembers
 
 
@@ -52,7 +54,7 @@ class BridgedFunction(JitSettings):
             if len(self.programs) > _CAPACITY:
                 self.programs.popitem(last=False)
         closed, out_tree = program
-        outs = Translator(TABLE, self.name).run(closed.jaxpr, closed.consts, inputs)
+        outs = Translator(TABLE, implementation, self.name).run(closed.jaxpr, closed.consts, inputs)
         return tree_unflatten(out_tree, outs)
 
 

@@ -97,70 +97,88 @@ def describe_equation(equation: Any) -> str:
 # -- the rules of custom derivatives -----------------------------------------------------------------------------------
 
 
-class JvpRule:
-    """The rule of a ``custom_jvp_call`` as a JAX program: (operands, tangents) -> (results, tangents of the results).
+class _Rule:
+    """The equation that carries a rule, differentiated by the operands in ``wrt``: all that have tangents, or fewer."""
 
-    Only differentiable operands and results have tangents.
-    """
-
-    def __init__(self, equation: Any) -> None:
+    def __init__(self, equation: Any, perturbed: Sequence[bool] | None = None) -> None:
         self.types = [type_of_aval(a.aval) for a in equation.invars]
         self.out_types = [type_of_aval(v.aval) for v in equation.outvars]
+        smooth = [is_differentiable(t.dtype) for t in self.types]
+        self.wrt = smooth if perturbed is None else [a and b for a, b in zip(smooth, perturbed, strict=True)]
         self.equation = equation
+
+    def chosen(self, values: Sequence[Any]) -> list[Any]:
+        """What belongs to the operands that are differentiated."""
+        return [x for x, w in zip(values, self.wrt, strict=True) if w]
+
+    def function_at(self, operands: Sequence[Any]) -> Callable[..., list[Any]]:
+        """The equation as a function of the operands that are differentiated, the others as they are."""
+
+        def call(*moving: Any) -> list[Any]:
+            rest = iter(moving)
+            merged = [next(rest) if w else x for w, x in zip(self.wrt, operands, strict=True)]
+            return apply_equation(self.equation, merged)
+
+        return call
+
+    def smooth_results(self, values: Sequence[Any]) -> list[Any]:
+        """What belongs to the differentiable results."""
+        return [x for x, t in zip(values, self.out_types, strict=True) if is_differentiable(t.dtype)]
+
+
+class JvpRule(_Rule):
+    """The rule of a ``custom_jvp_call`` as a JAX program: (operands, tangents) -> (results, tangents of the results).
+    """
 
     def program(self) -> Any:
-        types = self.types
+        """The closed jaxpr; tangents of the operands differentiated and of the differentiable results only."""
+        count = len(self.types)
 
         def rule(*flat: Any) -> list[Any]:
-            primals, rest = flat[: len(types)], iter(flat[len(types) :])
-            slopes = [
-                next(rest) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in types
-            ]
-            outs, out_slopes = jax.jvp(self.call, tuple(primals), tuple(slopes))
-            return [*outs, *[s for s, t in zip(out_slopes, self.out_types, strict=True) if is_differentiable(t.dtype)]]
+            operands = flat[:count]
+            outs, slopes = jax.jvp(self.function_at(operands), tuple(self.chosen(operands)), tuple(flat[count:]))
+            return [*outs, *self.smooth_results(slopes)]
 
         with outside_of_traces():
-            inputs = [*types, *[t for t in types if is_differentiable(t.dtype)]]
-            return jax.make_jaxpr(rule)(*map(shape_struct, inputs))
-
-    def call(self, *operands: Any) -> Any:
-        return apply_equation(self.equation, operands)
+            return jax.make_jaxpr(rule)(*map(shape_struct, [*self.types, *self.chosen(self.types)]))
 
 
-class VjpRule:
+class VjpRule(_Rule):
     """The rules of a ``custom_vjp_call`` as JAX programs.
 
-    forward: operands -> (results, residuals); backward: (residuals, cotangents) -> cotangents of the operands, where
-    only differentiable results and operands have cotangents.
+    forward: operands -> (results, residuals); backward: (residuals, cotangents of the differentiable results) ->
+    cotangents of the operands differentiated.
     """
 
-    def __init__(self, equation: Any) -> None:
-        self.types = [type_of_aval(a.aval) for a in equation.invars]
-        self.out_types = [type_of_aval(v.aval) for v in equation.outvars]
-        self.equation = equation
-        self.pullback_tree: Any = None
+    pullback_tree: Any = None
+    residual_types: list[ArrayType]
 
     def forward(self) -> Any:
+        """The closed jaxpr of the forward rule."""
+
         def run(*operands: Any) -> list[Any]:
-            outs, pullback = jax.vjp(lambda *xs: apply_equation(self.equation, xs), *operands)
+            outs, pullback = jax.vjp(self.function_at(operands), *self.chosen(operands))
             residuals, self.pullback_tree = tree_flatten(pullback)
             return [*outs, *residuals]
 
         with outside_of_traces():
-            return jax.make_jaxpr(run)(*map(shape_struct, self.types))
+            closed = jax.make_jaxpr(run)(*map(shape_struct, self.types))
+        self.residual_types = [type_of_aval(v.aval) for v in closed.jaxpr.outvars[len(self.out_types) :]]
+        return closed
 
-    def backward(self, residual_types: Sequence[ArrayType]) -> Any:
+    def backward(self) -> Any:
+        """The closed jaxpr of the backward rule, once that of the forward rule is known."""
+        count = len(self.residual_types)
+
         def run(*flat: Any) -> list[Any]:
-            pullback = tree_unflatten(self.pullback_tree, flat[: len(residual_types)])
-            rest = iter(flat[len(residual_types) :])
-            cts = [
+            rest = iter(flat[count:])
+            cotangents = [
                 next(rest) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in self.out_types
             ]
-            sent = pullback(cts)
-            return [ct for ct, t in zip(sent, self.types, strict=True) if is_differentiable(t.dtype)]
+            return list(tree_unflatten(self.pullback_tree, flat[:count])(cotangents))
 
         with outside_of_traces():
-            inputs = [*residual_types, *[t for t in self.out_types if is_differentiable(t.dtype)]]
+            inputs = [*self.residual_types, *self.smooth_results(self.out_types)]
             return jax.make_jaxpr(run)(*map(shape_struct, inputs))
 
 
@@ -168,5 +186,6 @@ def apply_equation(equation: Any, operands: Sequence[Any]) -> list[Any]:
     """The equation on other operands, as JAX evaluates it."""
     fresh = [jax_core.Var(a.aval) for a in equation.invars]
     again = equation.replace(invars=fresh)
-    jaxpr = jax_core.Jaxpr([], fresh, again.outvars, [again], again.effects)
+    described = getattr(equation.params["call_jaxpr"], "jaxpr", equation.params["call_jaxpr"]).debug_info
+    jaxpr = jax_core.Jaxpr([], fresh, again.outvars, [again], again.effects, described)
     return jax_core.jaxpr_as_fun(jax_core.ClosedJaxpr(jaxpr, ()))(*operands)  # type: ignore[no-any-return]

@@ -65,8 +65,9 @@ Emit = Callable[[Application], Any]
 class Translator:
     """Writes JAX programs again with our operations. It remembers the programs that operations hold."""
 
-    def __init__(self, table: Mapping[str, Emit], name: str) -> None:
+    def __init__(self, table: Mapping[str, Emit], otherwise: Callable[[Application], Any], name: str) -> None:
         self.table = table
+        self.otherwise = otherwise  # for an operation that is not in the table: its results, or None
         self.name = name
         self.programs: dict[Any, tuple[Any, Jaxpr, list[Any]]] = {}
 
@@ -91,15 +92,14 @@ class Translator:
 
     def apply(self, application: Application) -> list[Any]:
         """Emit one equation; raises NotImplementedError naming an operation that the table does not have."""
-        emit = self.table.get(application.name)
-        if emit is None:
+        results = self.table.get(application.name, self.otherwise)(application)
+        if results is None:
             raise MissingRuleError(
                 f"from_jax: the JAX function {self.name} uses the operation "
                 f"{describe_equation(application.equation)}\nwhich has no counterpart in functrans yet. Compute that "
                 "part outside of the function and pass its result as an argument, or write the part with "
                 "functrans.numpy and functrans.lax."
             )
-        results = emit(application)
         results = list(results) if isinstance(results, list | tuple) else [results]
         for x, wanted in zip(results, application.out_types, strict=True):
             found = type_of(x)
@@ -151,6 +151,12 @@ def with_weak_flag(x: Any, aval: Any) -> Any:
 def size_of(jaxpr: Any) -> int:
     """How many equations a JAX program has, those of the programs it holds included."""
     return len(jaxpr.eqns) + sum(map(size_of, _held_programs(jaxpr)))
+
+
+def operations_of(jaxpr: Any) -> set[str]:
+    """The names of the operations of a JAX program, those of the programs it holds included."""
+    own = {equation.primitive.name for equation in jaxpr.eqns}
+    return own.union(*map(operations_of, _held_programs(jaxpr)))
 
 
 def _held_programs(jaxpr: Any) -> list[Any]:
