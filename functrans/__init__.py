@@ -6,6 +6,8 @@
     slope = ft.grad(lambda x: fnp.sin(x) * x)(2.0)
 """
 
+from importlib import import_module as _import_module
+
 from functrans import custom_batching as custom_batching
 from functrans import custom_derivatives as custom_derivatives
 from functrans import debug as debug
@@ -70,3 +72,13 @@ from functrans.trace.primitive import Primitive as Primitive
 from functrans.trace.tracer import Tracer as Tracer
 
 __version__ = "0.1.0"
+
+_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop", "interop": "functrans.interop"}
+
+
+def __getattr__(name: str) -> object:
+    """The bridge to JAX programs is loaded when it is asked for."""
+    if name not in _ON_DEMAND:
+        raise AttributeError(f"module 'functrans' has no attribute {name!r}")
+    module = _import_module(_ON_DEMAND[name])
+    return module if name == "interop" else getattr(module, name)

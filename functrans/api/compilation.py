@@ -259,7 +259,7 @@ class JitSettings:
         return f"{self.name} was called in another context (configuration, devices or axis names)"
 
 
-def _tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
+def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
     if value is None:
         return ()
     if isinstance(value, kind):
@@ -333,14 +333,14 @@ def jit(
         raise FunctransTypeError(f"jit: {function_name(fun)} is a generator function, which cannot be traced")
     statics = resolve_names(
         fun,
-        _tuple_of(static_argnums, int, "static_argnums"),
-        _tuple_of(static_argnames, str, "static_argnames"),
+        tuple_of(static_argnums, int, "static_argnums"),
+        tuple_of(static_argnames, str, "static_argnames"),
         "static_",
     )
     donates = resolve_names(
         fun,
-        _tuple_of(donate_argnums, int, "donate_argnums"),
-        _tuple_of(donate_argnames, str, "donate_argnames"),
+        tuple_of(donate_argnums, int, "donate_argnums"),
+        tuple_of(donate_argnames, str, "donate_argnames"),
         "donate_",
     )
     overlap = set(statics[0]) & set(donates[0])
@@ -360,7 +360,7 @@ def on_device(x: Any) -> Any:
 
 def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
-    key = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
+    key = (type(settings), settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
     dispatcher = jaxlib_compat.jit_function(
         settings.name,
         settings.fun,

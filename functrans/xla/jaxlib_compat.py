@@ -10,6 +10,7 @@ Differences between versions are branches here: ``array_result_handler`` lost ``
 from __future__ import annotations
 
 import functools
+import os
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -131,6 +132,15 @@ array_operators: Mapping[str, Callable[..., Any]] = _array_methods._array_operat
 
 Device = Any
 Executable = Any
+
+_JAX_DIRECTORIES: Final = tuple(
+    os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
+)
+
+
+def is_jax_file(filename: str) -> bool:
+    """Whether code from this file is JAX's own."""
+    return filename.startswith(_JAX_DIRECTORIES)
 
 
 # ---------------------------------------------------------------------------------------------------- configuration
