@@ -10,10 +10,11 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, Var, all_equations
@@ -112,6 +113,7 @@ class Program:
         "executable",
         "jaxpr",
         "jit",
+        "keep_unused",
         "kept",
         "name",
         "reason",
@@ -131,6 +133,7 @@ class Program:
         self.reason = reason
         self.jit = jit  # compiled with XLA's usual passes, whatever the size
         self.donated = tuple(donated)
+        self.keep_unused = keep_unused
         self.device: Any = None
         self.executable: Any = None
         self._call: Callable[..., Any] | None = None
@@ -164,23 +167,76 @@ class Program:
                 other = self._others[device] = self._compile(device)
             return other(*args)  # type: ignore[no-any-return]
 
-    def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
+    def _kept_jaxpr(self) -> Jaxpr:
+        """The program of the inputs that the executable takes."""
         jaxpr = self.jaxpr
-        if self.kept is not None:
-            jaxpr = Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
+        if self.kept is None:
+            return jaxpr
+        return Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
+
+    def text(self, platforms: Sequence[str], located: bool = False) -> str:
+        """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
+        places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
+        attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
+        return lower(self._kept_jaxpr(), self.name, attributes, platforms, located)
+
+    def uncompiled(self, jaxpr: Jaxpr | None = None, name: str = "") -> Program:
+        """The same program without its executable; of an equal jaxpr, with the lines and the name of its function."""
+        return Program(
+            self.jaxpr if jaxpr is None else jaxpr,
+            name or self.name,
+            self.reason,
+            self.donated,
+            self.jit,
+            self.keep_unused,
+        )
+
+    def run_here(self, *args: Any) -> list[Any]:
+        """Run on the device that the program was compiled for and no other."""
+        return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
+
+    def compile_for(self, device: Any, text: str, options: Mapping[str, Any] | None = None) -> None:
+        """Compile the program ahead of its first call, as ``text`` says, for calls on this device."""
+        self.device = device
+        self._call = self._compile_text(self._kept_jaxpr(), text, device, time.perf_counter(), options)
+
+    def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
+        jaxpr = self._kept_jaxpr()
         segments = None if self.jit or whole else cut(jaxpr)
         if segments is not None:
             self.calls = 0
             return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
-        places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
-        attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        text = lower(jaxpr, self.name, attributes)
-        executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
+        return self._compile_text(jaxpr, self.text([jaxlib_compat.lowering_platform(device)]), device, start)
+
+    def _compile_text(
+        self, jaxpr: Jaxpr, text: str, device: Any, start: float, options: Mapping[str, Any] | None = None
+    ) -> Callable[..., Any]:
+        executable = jaxlib_compat.compile_text(
+            text, device, disable_fusion=not self.jit and is_small(jaxpr), extra_options=options
+        )
         if device == self.device:
             self.executable = executable
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
         return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+
+    def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:
+        """What C++ needs to run the executable itself on ``captured`` and the leaves of the arguments; None where the
+        call has to come back to Python.
+        """
+        if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
+            return None
+        arrays = [x for x in (*captured, *leaves) if isinstance(x, jax.Array)]
+        if arrays and jaxlib_compat.placement(arrays) != self.device:
+            return None
+        jaxpr = self.jaxpr
+        taken = None if self.kept is None else set(self.kept)
+        kept = None if taken is None else [i in taken for i in range(len(jaxpr.inputs))]
+        committed = any(getattr(x, "committed", False) for x in arrays)
+        found = jaxlib_compat.fast_path_record(
+            self.executable, out_tree, jaxpr.in_types, jaxpr.out_types, self.device, kept, committed
+        )
+        return found._replace(const_args=captured)
 
     def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
         """One executable a segment, called in order; a value is let go after its last use."""
