@@ -222,8 +222,8 @@ class JitSettings:
         callee = self.callee(self.types(leaves), tree, static)
         if any(type(x) is Tracer for x in callee.captured):
             raise FunctransTypeError(
-                f"{self.name} closes over a traced value and cannot be traced ahead of time, at {here()}\nPass the value "
-                "as an argument, or trace outside of the transform."
+                f"{self.name} closes over a traced value and cannot be traced ahead of time, at {here()}\nPass the "
+                "value as an argument, or trace outside of the transform."
             )
         return callee, self.program(callee, args, kwargs), self.donated(args, kwargs), leaves
 
