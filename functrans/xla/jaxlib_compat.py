@@ -53,12 +53,16 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "config.Config.set_global",
         "config.unset",
         "batched_device_put",
+        "hlo_module_cost_analysis",
+        "mlir.mlir_module_to_xla_computation",
         "config.Config.get_local",
         "config.Config.set_local",
         "config.Config.swap_local",
         "config.trace_context",
         "pjit",
     ),
+    "jaxlib._hlo": ("HloPrintOptions.short_parsable",),
+    "jax._src.interpreters.mlir": ("make_ir_context", "ir.Module.parse"),
     "jax._src.config": (
         "debug_infs._add_hooks",
         "debug_nans._add_hooks",
@@ -72,7 +76,6 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jax._src.compiler": ("get_compile_options",),
     "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("pytype_aval_mappings",),
-    "jax._src.interpreters.mlir": ("make_ir_context",),
     "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
@@ -111,6 +114,8 @@ _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
 register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
+_mlir: Any = import_module("jax._src.interpreters.mlir")
+_hlo: Any = import_module("jaxlib._hlo")
 
 ArrayImpl: Any = _jax.ArrayImpl
 
@@ -258,7 +263,7 @@ def compile_text(
     *,
     disable_fusion: bool = False,
     keep_barriers: bool = False,
-    extra_options: Mapping[str, str] | None = None,
+    extra_options: Mapping[str, Any] | None = None,
     callbacks: Sequence[HostCallback] = (),
 ) -> Executable:
     """StableHLO module text -> an executable loaded on one device.
@@ -298,6 +303,71 @@ def compile_text(
             return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
     encoded = text.encode() if isinstance(text, str) else text
     return client.compile_and_load(encoded, _jax.DeviceList((device,)), options)
+
+
+def lowering_platform(device: Device) -> str:
+    """The name under which programs are lowered for a device: ``cpu``, ``tpu``, ``cuda`` or ``rocm``."""
+    if device.platform != "gpu":
+        return str(device.platform)
+    return "rocm" if "rocm" in device.client.platform_version else "cuda"
+
+
+# ---------------------------------------------------------------------------------------------- looking at programs
+
+
+def parsed_module(text: str) -> Any:
+    """StableHLO text -> an ``ir.Module`` of jaxlib's MLIR bindings."""
+    context = _mlir.make_ir_context()
+    with context:
+        return _mlir.ir.Module.parse(text)
+
+
+def canonical_text(text: str, locations: bool = False) -> str:
+    """StableHLO text as MLIR prints it. ``locations``: with what the text says of the operations' origin."""
+    return parsed_module(text).operation.get_asm(enable_debug_info=locations)  # type: ignore[no-any-return]
+
+
+def hlo_computation(text: str) -> Any:
+    """StableHLO text -> an ``XlaComputation``."""
+    return _jax.mlir.mlir_module_to_xla_computation(text, use_tuple_args=False)
+
+
+def hlo_text(text: str, metadata: bool = False) -> str:
+    """StableHLO text -> HLO text as XLA receives it. ``metadata``: with the operations' origin."""
+    options = _hlo.HloPrintOptions.short_parsable()
+    options.print_metadata = metadata
+    return hlo_computation(text).as_hlo_module().to_string(options)  # type: ignore[no-any-return]
+
+
+def lowered_cost(text: str, device: Device) -> dict[str, float] | None:
+    """XLA's estimate of a program before optimisation; None where the platform has none."""
+    return _unless_unimplemented(  # type: ignore[no-any-return]
+        lambda: _jax.hlo_module_cost_analysis(device.client, hlo_computation(text).as_hlo_module())
+    )
+
+
+def executable_text(executable: Executable) -> str:
+    """The optimised HLO of an executable."""
+    return "\n\n".join([module.to_string() for module in executable.hlo_modules()])
+
+
+def executable_cost(executable: Executable) -> dict[str, float] | None:
+    """XLA's estimate of an executable; None where the platform has none."""
+    return _unless_unimplemented(executable.cost_analysis)  # type: ignore[no-any-return]
+
+
+def executable_memory(executable: Executable) -> Any:
+    """XLA's account of an executable's memory; None where the platform has none."""
+    return _unless_unimplemented(executable.get_compiled_memory_stats)
+
+
+def _unless_unimplemented(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except jax.errors.JaxRuntimeError as error:
+        if "UNIMPLEMENTED" in str(error):
+            return None
+        raise
 
 
 # ------------------------------------------------------------------------------------------------- values and types
