@@ -73,12 +73,14 @@ from functrans.trace.tracer import Tracer as Tracer
 
 __version__ = "0.1.0"
 
-_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop", "interop": "functrans.interop"}
+_MODULES_ON_DEMAND = ("interop", "random", "scipy")
+_NAMES_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop"}
 
 
 def __getattr__(name: str) -> object:
-    """The bridge to JAX programs is loaded when it is asked for."""
-    if name not in _ON_DEMAND:
-        raise AttributeError(f"module 'functrans' has no attribute {name!r}")
-    module = _import_module(_ON_DEMAND[name])
-    return module if name == "interop" else getattr(module, name)
+    """What few programs need is loaded when it is asked for."""
+    if name in _MODULES_ON_DEMAND:
+        return _import_module(f"functrans.{name}")
+    if name in _NAMES_ON_DEMAND:
+        return getattr(_import_module(_NAMES_ON_DEMAND[name]), name)
+    raise AttributeError(f"module 'functrans' has no attribute {name!r}")
