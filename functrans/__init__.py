@@ -6,6 +6,9 @@
     slope = ft.grad(lambda x: fnp.sin(x) * x)(2.0)
 """
 
+from importlib import import_module as _import_module
+from typing import Any as _Any
+
 from functrans import errors as errors
 from functrans import lax as lax
 from functrans import numpy as numpy
@@ -55,3 +58,11 @@ from functrans.trace.primitive import Primitive as Primitive
 from functrans.trace.tracer import Tracer as Tracer
 
 __version__ = "0.1.0"
+
+_AT_FIRST_USE = ("nn", "random", "scipy")  # what a program that does not name them need not wait for
+
+
+def __getattr__(name: str) -> _Any:
+    if name in _AT_FIRST_USE:
+        return _import_module(f"functrans.{name}")
+    raise AttributeError(f"module 'functrans' has no attribute {name!r}")
