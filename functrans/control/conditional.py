@@ -21,7 +21,7 @@ from functrans.control.holding import share_captured
 from functrans.control.switches import Switch
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, describe, type_of
+from functrans.ir.types import ArrayType, describe, kind_of, type_of
 from functrans.ops.arithmetic import clamp
 from functrans.ops.logic import ne
 from functrans.ops.structural import convert
@@ -86,7 +86,7 @@ def cond(
         flag: Any = bool(pred)
     else:
         type_ = _scalar_type("the predicate of cond", pred)
-        if type_.dtype.kind not in "biuf":
+        if kind_of(type_.dtype) not in "biuf":
             raise FunctransTypeError(f"the predicate of cond must be a bool or a real number, got {type_} at {here()}")
         flag = pred if type_.dtype == np.bool_ else ne(pred, 0)
     if plain_python() and is_concrete(flag):
@@ -119,7 +119,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
         raise FunctransTypeError(f"switch needs a sequence of functions, got {describe(branches)} at {here()}")
     operands = _operands("switch", operands, operand)
     type_ = _scalar_type("the index of switch", index)
-    if type_.dtype.kind not in "iu":
+    if kind_of(type_.dtype) not in "iu":
         raise FunctransTypeError(
             f"the index of switch must be an integer scalar, got {type_} at {here()}\nConvert it with .astype('int32')."
         )

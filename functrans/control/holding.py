@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from functrans.control.call import jaxpr_axis_names
-from functrans.errors import FunctransTypeError
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, all_equations, subjaxprs
+from functrans.errors import FunctransTypeError, MissingRuleError
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
 from functrans.trace.builder import bind, bind_all
+from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
 
 
@@ -30,11 +31,6 @@ class Holding(Primitive):
         super().__init_subclass__(**kwargs)
         cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]  # this class has no fields and compares by address;
         cls.__hash__ = Primitive.__hash__  # type: ignore[method-assign]  # its subclasses compare by the programs they hold
-
-    @property
-    def effectful(self) -> bool:  # type: ignore[override]
-        """Whether an operation of a held program is."""
-        return any(has_effects(jaxpr) for jaxpr in subjaxprs(self))
 
     def axis_names(self) -> frozenset[Any]:
         return frozenset().union(*[jaxpr_axis_names(jaxpr) for jaxpr in subjaxprs(self)])
@@ -67,12 +63,38 @@ class Holding(Primitive):
         return None
 
 
-def has_effects(jaxpr: Jaxpr) -> bool:
-    """Whether the program holds an effectful operation."""
-    known = jaxpr.memo.get("effects")
-    if known is None:
-        known = jaxpr.memo["effects"] = any(eqn.op.effectful for eqn in all_equations(jaxpr))
-    return bool(known)
+def without_effects(jaxpr: Jaxpr) -> Jaxpr:
+    """The program without what it does besides computing: for a second run of what has run once.
+
+    Raises MissingRuleError where it computes with the results of input and output.
+    """
+    if not jaxpr.effects:
+        return jaxpr
+    known = jaxpr.memo.get("without effects")
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    equations = []
+    for eqn in jaxpr.equations:
+        op = eqn.op
+        if op.effects and op.holds_jaxprs:
+            op = type(op)(**{name: _without_effects(value) for name, value in op.parameters().items()})
+        elif op.effects and eqn.outputs:
+            raise MissingRuleError(
+                f"this derivative would have to run {op.name} at {describe_place(eqn.where)} a second time, and its "
+                "effect happens once\nUse functrans.lax.scan or fori_loop with plain integers as bounds, whose "
+                "derivative runs each step once, or pure_callback."
+            )
+        if op.holds_jaxprs or not op.effects:
+            equations.append(Equation(op, eqn.inputs, eqn.outputs, eqn.where))
+    found: Jaxpr = Jaxpr(jaxpr.inputs, live_equations(equations, jaxpr.outputs)[0], jaxpr.outputs)
+    jaxpr.memo["without effects"] = found
+    return found
+
+
+def _without_effects(value: Any) -> Any:
+    if isinstance(value, Jaxpr):
+        return without_effects(value)
+    return tuple([_without_effects(v) for v in value]) if isinstance(value, tuple) else value
 
 
 def fixpoint(start: Iterable[bool], step: Callable[[tuple[bool, ...]], Iterable[bool]]) -> tuple[bool, ...]:

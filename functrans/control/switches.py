@@ -19,12 +19,15 @@ from functrans.control.branches import Branching, union
 from functrans.control.call import evaluate
 from functrans.control.holding import check_operand, remembered
 from functrans.control.lane_programs import running, selecting
+from functrans.control.lanes import lane_by_lane
 from functrans.control.masking import masked
 from functrans.errors import FunctransTypeError
+from functrans.ir.effects import is_ordered
 from functrans.ir.program import Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
 from functrans.trace.builder import bind_all
+from functrans.trace.primitive import one_run
 from functrans.trace.replay import replay, trace
 from functrans.transform.vmap import spread_out, vmap_jaxpr
 
@@ -56,6 +59,9 @@ class Switch(Branching):
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.branches[int(arrays[0])], arrays[1:])
 
+    def runs(self, operands: Sequence[Any]) -> Any:
+        return one_run(self.branches[int(operands[0])], operands[1:])
+
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
     ) -> tuple[Any, Sequence[bool]]:
@@ -64,6 +70,8 @@ class Switch(Branching):
             outs_mapped = union(vmap_jaxpr(branch, size, which, False, axis_name)[1] for branch in self.branches)
             branches = tuple([vmap_jaxpr(branch, size, which, outs_mapped, axis_name)[0] for branch in self.branches])
             return bind_all(Switch(branches), operands), outs_mapped
+        if self.effects:
+            return lane_by_lane(self, size, operands, mapped)
         op = SwitchLanes(self.branches, size, tuple(which), (False,) * len(self.branches[0].outputs))
         if axis_name is not None and axis_name in self.axis_names():  # lanes speak with each other: all branches run
             return replay(op.selecting(axis_name), operands), [True] * len(self.branches[0].outputs)
@@ -77,13 +85,18 @@ class Switch(Branching):
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
+        ordered = is_ordered(self.effects)
+        token = "result" if ordered else ""
         regions = [
-            emitter.region([], lambda _, branch=branch: emitter.inline(branch, operands[1:]), out_types)
+            emitter.region([], lambda _, branch=branch: emitter.inline(branch, operands[1:]), out_types, token)
             for branch in self.branches
         ]
-        outs = ", ".join([emitter.text(t) for t in out_types])
-        text = f'"stablehlo.case"({operands[0]}) ({", ".join(regions)}) : (tensor<i32>) -> ({outs})'
-        return emitter.raw_many(text, len(out_types))
+        outs = [*[emitter.text(t) for t in out_types], *["!stablehlo.token"] * ordered]
+        text = f'"stablehlo.case"({operands[0]}) ({", ".join(regions)}) : (tensor<i32>) -> ({", ".join(outs)})'
+        results = emitter.raw_many(text, len(outs))
+        if ordered:
+            emitter.token = results.pop()
+        return results
 
 
 class SwitchLanes(Branching):

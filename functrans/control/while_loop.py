@@ -26,9 +26,12 @@ from functrans.control.holding import (
     spread,
     strong_zero,
     unchanged,
+    without_effects,
 )
+from functrans.control.lanes import lane_by_lane
 from functrans.control.masking import masked
-from functrans.control.scan_lowering import filled
+from functrans.control.progress import Bar
+from functrans.control.scan_lowering import filled, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
 from functrans.errors import MissingRuleError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
@@ -50,6 +53,7 @@ class While(Holding):
     body: Jaxpr
     num_condition_consts: int
     num_body_consts: int
+    progress: str = ""  # the label of a bar that counts steps
     name = "while"
     endless = True
 
@@ -84,7 +88,7 @@ class While(Holding):
         new_condition = permuted(condition, [*range(tests), *count_in[0], *count_in[1]], [0])
         new_body = permuted(body, [*range(consts), *count_in[2], *count_in[3]], chosen(range(len(init)), kept))
         fixed = chosen(init, same)
-        op = While(new_condition, new_body, tests + len(fixed), consts + len(fixed))
+        op = While(new_condition, new_body, tests + len(fixed), consts + len(fixed), self.progress)
         results = spread(bind_all(op, [*condition_consts, *fixed, *body_consts, *fixed, *chosen(init, kept)]), kept)
         return [x if s else out for x, s, out in zip(init, same, results, strict=True)]
 
@@ -94,6 +98,12 @@ class While(Holding):
         while evaluate(self.condition, [*condition_consts, *carry])[0]:
             carry = evaluate(self.body, [*body_consts, *carry])
         return carry
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        condition_consts, body_consts, init = self.split(operands)
+        carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, self.body.out_types, strict=True)]
+        while (yield self.condition, [*condition_consts, *carry])[0]:
+            carry = yield self.body, [*body_consts, *carry]
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
@@ -111,9 +121,8 @@ class While(Holding):
         order = [*range(nb), *range(end, end + extra), *range(nb, end), *range(end + extra, len(program.inputs))]
         slope_types = chosen(body.out_types, carried)
         condition = _ignoring(self.condition, slope_types)
-        op = While(
-            condition, permuted(program, order, range(len(program.outputs))), self.num_condition_consts, nb + extra
-        )
+        widened = permuted(program, order, range(len(program.outputs)))
+        op = While(condition, widened, self.num_condition_consts, nb + extra, self.progress)
         condition_consts, body_consts, init = self.split(primals)
         started = [
             strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, body.out_types, strict=True) if c
@@ -124,7 +133,10 @@ class While(Holding):
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The linear part runs the whole loop again beside its tangents: exact forward, refused backward."""
         outs = bind_all(self, primals)
-        _, slopes = self.jvp(primals, tangents)
+        again = While(
+            without_effects(self.condition), without_effects(self.body), self.num_condition_consts, self.num_body_consts
+        )
+        _, slopes = again.jvp(primals, tangents)
         return outs, slopes
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
@@ -143,6 +155,8 @@ class While(Holding):
         condition_consts_m, body_consts_m, init_m = self.split(mapped)
         carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, size, [*body_consts_m, *c], False, axis_name)[1])
         lanes_differ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], False, axis_name)[1][0]
+        if lanes_differ and self.effects:
+            return lane_by_lane(self, size, operands, mapped)
         if lanes_differ:
             carry_m = (True,) * len(carry_m)
         condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)
@@ -153,7 +167,7 @@ class While(Holding):
         ]
         if not lanes_differ:
             body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
-            op = While(condition, body, self.num_condition_consts, self.num_body_consts)
+            op = While(condition, body, self.num_condition_consts, self.num_body_consts, self.progress)
             return bind_all(op, [*condition_consts, *body_consts, *init]), carry_m
         step = masked(self.body, tuple(range(self.num_body_consts, len(self.body.inputs))))
         body, _ = vmap_jaxpr(step, size, [True, *body_consts_m, *carry_m], carry_m, axis_name)
@@ -170,9 +184,8 @@ class While(Holding):
 
         condition, captured = trace(goes_on, [mask.type, *self.condition.in_types], "a loop under a mask")
         assert not captured
-        return bind_all(
-            While(condition, self.body, self.num_condition_consts + 1, self.num_body_consts), [mask, *operands]
-        )
+        op = While(condition, self.body, self.num_condition_consts + 1, self.num_body_consts, self.progress)
+        return bind_all(op, [mask, *operands])
 
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
@@ -182,13 +195,16 @@ class While(Holding):
         condition_consts, body_consts, init = self.split(operands)
         types = list(self.body.out_types)
         init = [filled(emitter, x, t, w) for x, t, w in zip(init, self.split(in_types)[2], types, strict=True)]
-        return emit_while(
-            emitter,
-            init,
-            types,
-            lambda names: emitter.inline(self.condition, [*condition_consts, *names])[0],
-            lambda names: emitter.inline(self.body, [*body_consts, *names]),
-        )
+
+        def condition(names: Sequence[str]) -> str:
+            return str(emitter.inline(self.condition, [*condition_consts, *names])[0])
+
+        def body(names: Sequence[str]) -> list[str]:
+            return list(emitter.inline(self.body, [*body_consts, *names]))
+
+        if self.progress:
+            return lower_with_bar(emitter, Bar(self.progress, None), init, types, condition, body, self.effects)
+        return emit_while(emitter, init, types, condition, body, self.effects)
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         condition, body = self.condition, self.body
@@ -210,7 +226,8 @@ class While(Holding):
         new_body = Jaxpr(chosen(body.inputs, [*consts_k, *kept]), equations, outputs)
         new_condition = Jaxpr(chosen(condition.inputs, [*tests_k, *kept]), condition.equations, condition.outputs)
         places = chosen(range(len(tests_k) + len(body.inputs)), [*tests_k, *consts_k, *kept])
-        return While(new_condition, new_body, count(tests_k), count(consts_k)), places, chosen(range(len(used)), kept)
+        new = While(new_condition, new_body, count(tests_k), count(consts_k), self.progress)
+        return new, places, chosen(range(len(used)), kept)
 
 
 def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
@@ -243,4 +260,5 @@ def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
 
     step_types = [*condition.in_types[:tests], *body.in_types[1 : consts + 1], running_type, *carry_types]
     new_condition = trace(goes_on, [running_type, *carry_types], "vmap of a while loop")[0]
-    return While(new_condition, trace(step, step_types, "vmap of a while loop")[0], 0, tests + consts)
+    new_body = trace(step, step_types, "vmap of a while loop")[0]
+    return While(new_condition, new_body, 0, tests + consts, loop.progress)
