@@ -73,7 +73,7 @@ class HostFunction:
             array = np.asarray(x)
         except (TypeError, ValueError):
             array = np.asarray(None)
-        if array.dtype.kind == "O":
+        if array.dtype.kind not in "biufcV":
             raise FunctransTypeError(
                 f"{what}: the function {self.name} returned {describe(x)} at result{place}, where result_shape_dtypes "
                 f"promises an array {wanted}"

@@ -172,7 +172,7 @@ def failing(v: Any) -> Any:
 def test_what_a_callback_raises_reaches_the_caller_as_it_is(call: Any, stack: Any) -> None:
     f = stack(call)
     assert float(f(-9.0)) in (-9.0, -4.0)
-    with pytest.raises(Trouble, match="too large: 3.0") as caught:
+    with pytest.raises(Trouble, match=r"too large: 3.0") as caught:
         f(3.0)
     frames = [frame.frame.code.name for frame in caught.traceback]
     assert "failing" in frames
@@ -220,12 +220,7 @@ def test_functrans_can_be_used_inside_a_callback() -> None:
 
 def test_programs_without_effects_stay_in_the_fast_path() -> None:
     calls: list[int] = []
-
-    class Watched:
-        def __init__(self) -> None:
-            self.f = ft.jit(lambda x: x + 1.0)
-
-    f = Watched().f
+    f = ft.jit(lambda x: x + 1.0)
     f(1.0)
     before = ft.compilation_count()
     for i in range(50):
@@ -262,7 +257,9 @@ DERIVATIVES = {
 }
 
 
-@pytest.mark.parametrize("transform", [ft.grad, lambda f: lambda x: ft.jvp(f, (x,), (1.0,)), lambda f: ft.jit(ft.grad(f))])
+@pytest.mark.parametrize(
+    "transform", [ft.grad, lambda f: lambda x: ft.jvp(f, (x,), (1.0,)), lambda f: ft.jit(ft.grad(f))]
+)
 @pytest.mark.parametrize("what", DERIVATIVES)
 def test_a_derivative_of_a_callback_is_refused_with_the_way_out(what: str, transform: Any) -> None:
     with pytest.raises(MissingRuleError) as caught:

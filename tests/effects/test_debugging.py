@@ -1,4 +1,7 @@
-"""debug.print and debug.callback say what JAX's say, once, whatever the transform; a value asked for comes after them."""
+"""debug.print and debug.callback (DebugCallback) say what JAX's say, once, whatever the transform.
+
+A value asked for comes after them.
+"""
 
 from __future__ import annotations
 
