@@ -5,8 +5,9 @@ A held program has no constants: what a branch or body closes over are leading o
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from functrans.control.call import jaxpr_axis_names
 from functrans.errors import FunctransTypeError, MissingRuleError
@@ -14,7 +15,7 @@ from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equat
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
-from functrans.trace.builder import bind
+from functrans.trace.builder import bind, bind_all
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
 
@@ -24,6 +25,7 @@ class Holding(Primitive):
 
     multiple = True
     holds_jaxprs = True
+    endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -42,9 +44,22 @@ class Holding(Primitive):
         """As ``batch``, where the held programs may speak of the mapped axis by name."""
         self.missing("batch_named", "vmap")
 
-    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
-        """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
-        and the places of its results among this one's; None where nothing can be dropped."""
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        """The operation where the scalar mask is true; elsewhere its results are unspecified and its loops do not run.
+        """
+        return bind_all(self, operands)
+
+    def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        """What ``drop_unused`` says, remembered on a held program."""
+        lead = next(subjaxprs(self))
+        others = [v[1:] if type(v) is tuple and v and v[0] is lead else v for v in self.parameters().values()]
+        memo_key = ("narrowed", type(self), *[v for v in others if v is not lead], used)  # no reference to lead itself
+        if memo_key not in lead.memo:
+            lead.memo[memo_key] = self.drop_unused(used)
+        return lead.memo[memo_key]  # type: ignore[no-any-return]
+
+    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        """As ``narrowed``: each operation says it for itself."""
         return None
 
 
@@ -163,6 +178,11 @@ def share_captured(programs: Sequence[Jaxpr], captured: Sequence[Sequence[Any]])
         leading = [own[key] if key in own else Var(-1, type_) for key, (_, type_) in shared.items()]
         widened.append(Jaxpr([*leading, *jaxpr.inputs[len(values) :]], jaxpr.equations, jaxpr.outputs))
     return widened, [x for x, _ in shared.values()]
+
+
+def unchanged(equations: Sequence[Equation], jaxpr: Jaxpr) -> bool:
+    """Whether these are the equations of the program."""
+    return len(equations) == len(jaxpr.equations) and all(map(operator.is_, equations, jaxpr.equations))
 
 
 def depends_on(jaxpr: Jaxpr, sources: Iterable[Var]) -> set[Atom]:

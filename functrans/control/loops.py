@@ -25,7 +25,7 @@ from functrans.control.progress import progress_label
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, array_type, describe, type_of
+from functrans.ir.types import ArrayType, array_type, describe, kind_of, type_of
 from functrans.ops.elementwise import add
 from functrans.ops.logic import lt
 from functrans.ops.slicing import concatenate, slice_in_dim
@@ -443,7 +443,7 @@ def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:
             t = type_of(x)
         except FunctransTypeError:
             t = None
-        if t is None or t.shape or t.dtype.kind not in "iu":
+        if t is None or t.shape or kind_of(t.dtype) not in "iu":
             raise FunctransTypeError(
                 f"the {what} bound of fori_loop must be an integer scalar, "
                 f"got {describe(x) if t is None else t} at {here()}"

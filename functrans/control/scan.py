@@ -31,8 +31,10 @@ from functrans.control.holding import (
     remembered,
     spread,
     strong_zero,
+    unchanged,
     zeros,
 )
+from functrans.control.masking import masked
 from functrans.control.scan_lowering import lower_scan
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
@@ -290,6 +292,10 @@ class Scan(Holding):
         ys = [_swap_leading(y) if m else y for y, m in zip(results[n:], outs_m[n:], strict=True)]
         return [*results[:n], *ys], outs_m
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
+        return bind_all(self.remade(program, self.num_consts + 1, self.num_carry), [mask, *operands])
+
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
     def lower(
@@ -311,7 +317,7 @@ class Scan(Holding):
         equations, live = live_equations(jaxpr.equations, outputs)
         consts_k, _, xs_k = self.split([v in live for v in jaxpr.inputs])
         inputs_kept = [*consts_k, *kept, *xs_k]
-        if all(inputs_kept) and len(outputs) == len(jaxpr.outputs) and len(equations) == len(jaxpr.equations):
+        if all(inputs_kept) and len(outputs) == len(jaxpr.outputs) and unchanged(equations, jaxpr):
             return None
         body = Jaxpr(chosen(jaxpr.inputs, inputs_kept), equations, outputs)
         places = chosen(range(len(jaxpr.inputs)), inputs_kept)

@@ -16,7 +16,6 @@ from functrans.control.call import evaluate
 from functrans.control.holding import (
     Holding,
     check_operand,
-    choose_lanes,
     chosen,
     count,
     fixpoint,
@@ -26,17 +25,20 @@ from functrans.control.holding import (
     remembered,
     spread,
     strong_zero,
+    unchanged,
     without_effects,
 )
 from functrans.control.lanes import lane_by_lane
+from functrans.control.masking import masked
 from functrans.control.progress import Bar
 from functrans.control.scan_lowering import filled, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
 from functrans.errors import MissingRuleError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType
+from functrans.ops.logic import and_
 from functrans.ops.reductions import reduce_or
-from functrans.trace.builder import bind_all, state
+from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import replay, trace
@@ -53,6 +55,7 @@ class While(Holding):
     num_body_consts: int
     progress: str = ""  # the label of a bar that counts steps
     name = "while"
+    endless = True
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Anything with an item for each operand: (for the condition's consts, for the body's, for the carry)."""
@@ -67,6 +70,27 @@ class While(Holding):
             for i, (a, b) in enumerate(zip(given, needed, strict=True)):
                 check_operand("while", f"{what} {i}", a, b, scalars=what == "initial carry")
         return list(self.body.out_types)
+
+    def fold(self, *operands: Any) -> Any:
+        """A carry that no step changes is a constant."""
+        condition, body, tests, consts = self.condition, self.body, self.num_condition_consts, self.num_body_consts
+        condition_consts, body_consts, init = self.split(operands)
+        same = [
+            a is v and type(x) is Tracer and x.shape == v.type.shape
+            for a, v, x in zip(body.outputs, body.inputs[consts:], init, strict=True)
+        ]
+        if not any(same):
+            return None
+        kept = [not s for s in same]
+        count_in = [
+            chosen(range(first, first + len(init)), flags) for first in (tests, consts) for flags in (same, kept)
+        ]
+        new_condition = permuted(condition, [*range(tests), *count_in[0], *count_in[1]], [0])
+        new_body = permuted(body, [*range(consts), *count_in[2], *count_in[3]], chosen(range(len(init)), kept))
+        fixed = chosen(init, same)
+        op = While(new_condition, new_body, tests + len(fixed), consts + len(fixed), self.progress)
+        results = spread(bind_all(op, [*condition_consts, *fixed, *body_consts, *fixed, *chosen(init, kept)]), kept)
+        return [x if s else out for x, s, out in zip(init, same, results, strict=True)]
 
     def impl(self, *arrays: Any) -> Any:
         condition_consts, body_consts, init = self.split(arrays)
@@ -135,7 +159,6 @@ class While(Holding):
             return lane_by_lane(self, size, operands, mapped)
         if lanes_differ:
             carry_m = (True,) * len(carry_m)
-        body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
         condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)
         condition_consts, body_consts, init = self.split(operands)
         init = [
@@ -143,14 +166,26 @@ class While(Holding):
             for x, m, given in zip(init, carry_m, init_m, strict=True)
         ]
         if not lanes_differ:
+            body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
             op = While(condition, body, self.num_condition_consts, self.num_body_consts, self.progress)
             return bind_all(op, [*condition_consts, *body_consts, *init]), carry_m
+        step = masked(self.body, tuple(range(self.num_body_consts, len(self.body.inputs))))
+        body, _ = vmap_jaxpr(step, size, [True, *body_consts_m, *carry_m], carry_m, axis_name)
         op = _lane_by_lane(self, condition, body)
         whole = [
             spread_out(x, size) if type(x) is Literal else x for x in init
         ]  # the condition is evaluated once before the loop
         first = replay(condition, [*condition_consts, *whole])
         return bind_all(op, [*condition_consts, *body_consts, *first, *whole])[1:], carry_m
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        def goes_on(flag: Any, *inputs: Any) -> list[Any]:
+            return [and_(flag, replay(self.condition, inputs)[0])]
+
+        condition, captured = trace(goes_on, [mask.type, *self.condition.in_types], "a loop under a mask")
+        assert not captured
+        op = While(condition, self.body, self.num_condition_consts + 1, self.num_body_consts, self.progress)
+        return bind_all(op, [mask, *operands])
 
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
@@ -186,7 +221,7 @@ class While(Holding):
         equations, live = live_equations(body.equations, outputs)
         consts_k = [v in live for v in body.inputs[: self.num_body_consts]]
         tests_k = [v in tested for v in condition.inputs[: self.num_condition_consts]]
-        if all(kept) and all(consts_k) and all(tests_k) and len(equations) == len(body.equations):
+        if all(kept) and all(consts_k) and all(tests_k) and unchanged(equations, body):
             return None
         new_body = Jaxpr(chosen(body.inputs, [*consts_k, *kept]), equations, outputs)
         new_condition = Jaxpr(chosen(condition.inputs, [*tests_k, *kept]), condition.equations, condition.outputs)
@@ -206,7 +241,10 @@ def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
 
 
 def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
-    """The loop over ``(running: bool[n], *carry)``: on while any lane is; a lane that is done keeps its carry."""
+    """The loop over ``(running: bool[n], *carry)``: on while any lane is.
+
+    ``body``: (running, consts, carry) -> carry; a lane that is done keeps its own.
+    """
     running_type = condition.out_types[0]
     carry_types = list(body.out_types)
     tests, consts = loop.num_condition_consts, loop.num_body_consts
@@ -217,11 +255,10 @@ def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
     def step(*inputs: Any) -> list[Any]:
         test_consts, body_consts, running = inputs[:tests], inputs[tests : tests + consts], inputs[tests + consts]
         carry = inputs[tests + consts + 1 :]
-        new = replay(body, [*body_consts, *carry])
-        new = [choose_lanes(running, x, old) for x, old in zip(new, carry, strict=True)]
+        new = replay(body, [running, *body_consts, *carry])
         return [*replay(condition, [*test_consts, *new]), *new]
 
-    step_types = [*condition.in_types[:tests], *body.in_types[:consts], running_type, *carry_types]
+    step_types = [*condition.in_types[:tests], *body.in_types[1 : consts + 1], running_type, *carry_types]
     new_condition = trace(goes_on, [running_type, *carry_types], "vmap of a while loop")[0]
     new_body = trace(step, step_types, "vmap of a while loop")[0]
     return While(new_condition, new_body, 0, tests + consts, loop.progress)

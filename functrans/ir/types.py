@@ -170,13 +170,12 @@ def type_of(x: Any) -> ArrayType:
 
     Raises TypeError for anything that is not a number or an array of numbers.
     """
-    kind = type(x)
-    known = _SCALARS[x64_enabled()].get(kind)
-    if known is not None:
-        return known
-    found = getattr(x, "type", None)
+    found = getattr(x, "type", None)  # a traced value or a literal knows its type
     if type(found) is ArrayType:
         return found
+    known = _SCALARS[x64_enabled()].get(type(x))
+    if known is not None:
+        return known
     if isinstance(x, np.ndarray | np.generic):
         if x.dtype.kind not in "biufcV" or (x.dtype.kind == "V" and x.dtype not in _EXTENSION):
             raise FunctransTypeError(
@@ -219,6 +218,11 @@ def tangent_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if is_differentiable(dtype) else float0
 
 
+def is_key_dtype(dtype: Any) -> bool:
+    """Whether values of this dtype are random keys (``jax.random.key``)."""
+    return not isinstance(dtype, np.dtype) and bool(issubdtype(dtype, jax_dtypes.prng_key))
+
+
 @functools.lru_cache(maxsize=256)
 def is_differentiable(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype have tangents other than float0."""
@@ -228,6 +232,18 @@ def is_differentiable(dtype: np.dtype[Any]) -> bool:
 def tangent_type(type_: ArrayType) -> ArrayType:
     """(T a): the type of tangents of values of this type."""
     return type_ if is_differentiable(type_.dtype) else array_type(type_.shape, float0, False)
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """One of b, i, u, f, c, or k for random keys; bfloat16 and the 8-bit floats are f."""
+    if not isinstance(dtype, np.dtype):
+        return "k"
+    kind = dtype.kind
+    if kind != "V":
+        return kind
+    if is_differentiable(dtype):
+        return "f"
+    return "u" if dtype.name.startswith("u") else "i"
 
 
 class _Promotable:
@@ -261,5 +277,8 @@ def promote(*types: ArrayType) -> tuple[np.dtype[Any], bool]:
             break
     else:
         return first.dtype, first.weak_type
+    if not all(isinstance(t.dtype, np.dtype) for t in types):
+        names = ", ".join(map(str, types))
+        raise FunctransTypeError(f"random keys are no numbers and have no common dtype with others: {names}")
     context = (x64_enabled(), _X64.jax_numpy_dtype_promotion)  # type: ignore[attr-defined]
     return _promote(tuple((t.dtype, t.weak_type) for t in types), context)

@@ -86,6 +86,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     effects: ClassVar[Effects] = NO_EFFECTS  # with effects: never shared with an equal operation, never dropped as dead
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
+    folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -197,6 +198,11 @@ class Primitive(metaclass=_PrimitiveMeta):
     ) -> Any:
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
+
+    def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
+        and the places of its results among this one's; None where nothing can be dropped."""
+        return None
 
     def runs(self, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None] | None:
         """The runs of held programs for these values, in order: (program, values of its inputs), each answered with the

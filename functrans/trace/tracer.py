@@ -21,6 +21,7 @@ from functrans.errors import (
     TracerIntegerConversionError,
 )
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
+from functrans.ir.types import kind_of
 from functrans.trace.builder import Builder, Tracer, escaped, state
 from functrans.trace.frames import describe_place, where
 
@@ -202,7 +203,7 @@ def _complex(self: Tracer) -> complex:
 
 
 def _index(self: Tracer) -> int:
-    if self.type.dtype.kind not in "iu":
+    if kind_of(self.type.dtype) not in "iu":
         raise TypeError(f"only integer scalars can be used as an index; got {self.type} at {describe_place(where())}")
     return int(_scalar(self, "an index or range()", TracerIntegerConversionError, _INDEX))
 

@@ -10,6 +10,7 @@ Differences between versions are branches here: ``array_result_handler`` lost ``
 from __future__ import annotations
 
 import functools
+import os
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,12 +53,16 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "config.Config.set_global",
         "config.unset",
         "batched_device_put",
+        "hlo_module_cost_analysis",
+        "mlir.mlir_module_to_xla_computation",
         "config.Config.get_local",
         "config.Config.set_local",
         "config.Config.swap_local",
         "config.trace_context",
         "pjit",
     ),
+    "jaxlib._hlo": ("HloPrintOptions.short_parsable",),
+    "jax._src.interpreters.mlir": ("make_ir_context", "ir.Module.parse"),
     "jax._src.config": (
         "debug_infs._add_hooks",
         "debug_nans._add_hooks",
@@ -71,7 +76,6 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jax._src.compiler": ("get_compile_options",),
     "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("pytype_aval_mappings",),
-    "jax._src.interpreters.mlir": ("make_ir_context",),
     "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
@@ -110,14 +114,38 @@ _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
 register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
+_mlir: Any = import_module("jax._src.interpreters.mlir")
+_hlo: Any = import_module("jaxlib._hlo")
 
 ArrayImpl: Any = _jax.ArrayImpl
+
+
+def _key_array_class() -> Any:
+    """The class of ``jax.random.key(0)``; its module moved in jax 0.10."""
+    for name in ("jax._src.random.prng", "jax._src.prng"):
+        try:
+            return import_module(name).PRNGKeyArray
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray"))
+
+
+KeyArray: Any = _key_array_class()
 IndexUpdateHelper: Any = _array_methods._IndexUpdateHelper
 IndexUpdateRef: Any = _array_methods._IndexUpdateRef
 array_operators: Mapping[str, Callable[..., Any]] = _array_methods._array_operators
 
 Device = Any
 Executable = Any
+
+_JAX_DIRECTORIES: Final = tuple(
+    os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
+)
+
+
+def is_jax_file(filename: str) -> bool:
+    """Whether code from this file is JAX's own."""
+    return filename.startswith(_JAX_DIRECTORIES)
 
 
 # ---------------------------------------------------------------------------------------------------- configuration
@@ -234,22 +262,28 @@ def compile_text(
     device: Device,
     *,
     disable_fusion: bool = False,
-    extra_options: Mapping[str, str] | None = None,
+    keep_barriers: bool = False,
+    extra_options: Mapping[str, Any] | None = None,
     callbacks: Sequence[HostCallback] = (),
 ) -> Executable:
     """StableHLO module text -> an executable loaded on one device.
 
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
-    linearly with a scalar program, and GPU code depends on it. ``callbacks`` are the Python functions that custom calls
-    in the text name by number. Raises ``jax.errors.JaxRuntimeError`` with XLA's
-    message where the text is wrong.
+    linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
+    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first.
+    ``callbacks`` are the Python functions that custom calls in the text name by number. Raises
+    ``jax.errors.JaxRuntimeError`` with XLA's message where the text is wrong.
     """
     client = device.client
     overrides = dict(extra_options or {})
-    disabled_passes = overrides.pop("xla_disable_hlo_passes", "")
-    if disable_fusion and device.platform == "cpu":
-        disabled_passes = f"{disabled_passes},fusion" if disabled_passes else "fusion"
+    on_cpu = device.platform == "cpu"
+    passes = [
+        overrides.pop("xla_disable_hlo_passes", ""),
+        "fusion" if disable_fusion and on_cpu else "",
+        "cse_barrier_expander" if keep_barriers and on_cpu else "",
+    ]
+    disabled_passes = ",".join([name for name in passes if name])
     options = _get_compile_options(
         1,
         1,
@@ -269,6 +303,71 @@ def compile_text(
             return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
     encoded = text.encode() if isinstance(text, str) else text
     return client.compile_and_load(encoded, _jax.DeviceList((device,)), options)
+
+
+def lowering_platform(device: Device) -> str:
+    """The name under which programs are lowered for a device: ``cpu``, ``tpu``, ``cuda`` or ``rocm``."""
+    if device.platform != "gpu":
+        return str(device.platform)
+    return "rocm" if "rocm" in device.client.platform_version else "cuda"
+
+
+# ---------------------------------------------------------------------------------------------- looking at programs
+
+
+def parsed_module(text: str) -> Any:
+    """StableHLO text -> an ``ir.Module`` of jaxlib's MLIR bindings."""
+    context = _mlir.make_ir_context()
+    with context:
+        return _mlir.ir.Module.parse(text)
+
+
+def canonical_text(text: str, locations: bool = False) -> str:
+    """StableHLO text as MLIR prints it. ``locations``: with what the text says of the operations' origin."""
+    return parsed_module(text).operation.get_asm(enable_debug_info=locations)  # type: ignore[no-any-return]
+
+
+def hlo_computation(text: str) -> Any:
+    """StableHLO text -> an ``XlaComputation``."""
+    return _jax.mlir.mlir_module_to_xla_computation(text, use_tuple_args=False)
+
+
+def hlo_text(text: str, metadata: bool = False) -> str:
+    """StableHLO text -> HLO text as XLA receives it. ``metadata``: with the operations' origin."""
+    options = _hlo.HloPrintOptions.short_parsable()
+    options.print_metadata = metadata
+    return hlo_computation(text).as_hlo_module().to_string(options)  # type: ignore[no-any-return]
+
+
+def lowered_cost(text: str, device: Device) -> dict[str, float] | None:
+    """XLA's estimate of a program before optimisation; None where the platform has none."""
+    return _unless_unimplemented(  # type: ignore[no-any-return]
+        lambda: _jax.hlo_module_cost_analysis(device.client, hlo_computation(text).as_hlo_module())
+    )
+
+
+def executable_text(executable: Executable) -> str:
+    """The optimised HLO of an executable."""
+    return "\n\n".join([module.to_string() for module in executable.hlo_modules()])
+
+
+def executable_cost(executable: Executable) -> dict[str, float] | None:
+    """XLA's estimate of an executable; None where the platform has none."""
+    return _unless_unimplemented(executable.cost_analysis)  # type: ignore[no-any-return]
+
+
+def executable_memory(executable: Executable) -> Any:
+    """XLA's account of an executable's memory; None where the platform has none."""
+    return _unless_unimplemented(executable.get_compiled_memory_stats)
+
+
+def _unless_unimplemented(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except jax.errors.JaxRuntimeError as error:
+        if "UNIMPLEMENTED" in str(error):
+            return None
+        raise
 
 
 # ------------------------------------------------------------------------------------------------- values and types
@@ -332,6 +431,8 @@ def placement(arrays: Iterable[Any], names: Sequence[str] | None = None) -> Devi
     found_at = 0
     known: Any = None
     for position, array in enumerate(arrays):
+        if type(array) is KeyArray:
+            array = array._base_array
         if type(array) is ArrayImpl and array._committed:
             sharding = array._sharding
             if sharding is known:  # nearly always: results share the sharding object of their program
@@ -477,6 +578,38 @@ def executor(
     return call  # type: ignore[no-any-return]
 
 
+def key_executor(
+    executable: Executable,
+    in_types: Sequence[TypedArray],
+    out_types: Sequence[TypedArray],
+    physical_type: Callable[[Any], TypedArray],
+    device: Device,
+    name: str,
+    waits: bool = False,
+) -> Callable[..., list[jax.Array]]:
+    """As :func:`executor` for a program some of whose arguments or results are random keys.
+
+    The executable works on the keys' words; ``physical_type`` gives the type of those.
+    """
+    in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
+    run = executor(executable, in_words, out_words, device, name, waits)
+    key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
+    key_results = [(i, t.dtype._impl) for i, t in enumerate(out_types) if not isinstance(t.dtype, np.dtype)]
+
+    def call(*arguments: Any) -> list[jax.Array]:
+        values = list(arguments)
+        for i, expected in key_arguments:
+            value = values[i]
+            if type(value) is not KeyArray or value.dtype != expected.dtype or value.shape != expected.shape:
+                found = describe(value) if isinstance(value, jax.Array) else f"of class {type(value).__name__}"
+                raise mismatch(found, expected, i, name)
+            values[i] = value._base_array
+        results = run(*values)
+        for i, implementation in key_results:
+            results[i] = KeyArray(implementation, results[i])
+        return results
+
+    return call
 def execute(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
     """Start a program; its results, which may be computed later."""
     return executable.execute_sharded(arrays).consume_with_handlers(handlers)  # type: ignore[no-any-return]
