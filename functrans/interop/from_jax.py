@@ -9,7 +9,7 @@ from typing import Any
 from jax.tree_util import tree_unflatten
 
 from functrans.api.compilation import JitSettings, compiled_function, resolve_names, tuple_of
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.differentiation import check_callable
 from functrans.api.staging import argument_type
 from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES
@@ -90,7 +90,6 @@ def from_jax(
     0.0
     """
     check_callable(fun, "from_jax")
-    names = resolve_names(
-        fun, tuple_of(static_argnums, int, "static_argnums"), tuple_of(static_argnames, str, "static_argnames"), "static_"
-    )
+    numbers = tuple_of(static_argnums, int, "static_argnums")
+    names = resolve_names(fun, numbers, tuple_of(static_argnames, str, "static_argnames"), "static_")
     return compiled_function(BridgedFunction(fun, *names))  # type: ignore[no-any-return]
