@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from functrans.control.call import Call
-from functrans.control.conditional import Switch
 from functrans.control.holding import share_captured
 from functrans.control.scan import Scan
+from functrans.control.switches import Switch
 from functrans.control.while_loop import While
 from functrans.interop.translation import Application, Emit, size_of
 from functrans.trace.builder import bind_all

@@ -16,7 +16,6 @@ import jax.extend.core as jax_core
 from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
 
-from functrans.control.holding import has_effects
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, float0, tangent_type
@@ -36,7 +35,7 @@ functrans_p.multiple_results = True
 
 def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """The program on values of JAX: arrays, or what JAX traces."""
-    if has_effects(program):
+    if program.effects:
         raise FunctransTypeError(
             f"to_jax: {name} has side effects (a callback, a print), which a JAX program cannot take over from "
             "functrans; leave them out of the function, or use jax.debug and jax.experimental.io_callback around it"

@@ -24,7 +24,7 @@ FLOORS = (
     ("xla",),
     ("derivatives",),
     ("api",),
-    ("numpy", "lax", "nn", "random", "scipy", "tree"),
+    ("numpy", "lax", "nn", "random", "scipy", "tree", "debug", "experimental", "custom_batching", "custom_derivatives"),
     ("interop",),
     ("testing",),
     ("__init__",),
