@@ -95,7 +95,7 @@ def reduce_window(
     """
     operands, tree = jax.tree.flatten(operand)
     initials, initials_tree = jax.tree.flatten(init_value)
-    if tree != initials_tree:
+    if tree != initials_tree:  # type: ignore[operator]
         raise FunctransTypeError(
             f"reduce_window: init_value must have the tree of the operand, {tree}, got {initials_tree}"
         )
@@ -128,7 +128,7 @@ def reduce_window(
     def flat(*values: Any) -> list[Any]:
         earlier, later = (jax.tree.unflatten(tree, half) for half in (values[: len(types)], values[len(types) :]))
         outs, out_tree = jax.tree.flatten(computation(earlier, later))
-        if out_tree != tree:
+        if out_tree != tree:  # type: ignore[operator]
             raise FunctransTypeError(f"reduce_window: computation must return the tree {tree}, got {out_tree}")
         return outs
 
