@@ -134,6 +134,8 @@ from functrans.ops.logic import xor as bitwise_xor
 from functrans.ops.products import batch_matmul as batch_matmul
 from functrans.ops.products import dot as dot
 from functrans.ops.products import dot_general as dot_general
+from functrans.ops.random_bits import RandomAlgorithm as RandomAlgorithm
+from functrans.ops.random_bits import rng_bit_generator as rng_bit_generator
 from functrans.ops.reductions import argmax as argmax
 from functrans.ops.reductions import argmin as argmin
 from functrans.ops.reductions import reduce_and as reduce_and
@@ -179,12 +181,12 @@ from functrans.trace.frames import guard_namespace
 
 __all__ = [
     "ConvDimensionNumbers", "DotAlgorithmPreset", "FftType", "GatherDimensionNumbers", "GatherScatterMode",
-    "Precision", "RoundingMethod", "ScatterDimensionNumbers", "abs", "acos", "acosh", "add", "all_gather", "argmax",
-    "argmin", "asin", "asinh", "associative_scan", "atan", "atan2", "atanh", "axis_index", "axis_size",
-    "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc", "bitcast_convert_type", "bitwise_and", "bitwise_not",
-    "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes", "broadcast_to_rank",
-    "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate", "cond", "conj",
-    "conv", "conv_dimension_numbers", "conv_general_dilated", "conv_general_dilated_patches",
+    "Precision", "RandomAlgorithm", "RoundingMethod", "ScatterDimensionNumbers", "abs", "acos", "acosh", "add",
+    "all_gather", "argmax", "argmin", "asin", "asinh", "associative_scan", "atan", "atan2", "atanh", "axis_index",
+    "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc", "bitcast_convert_type", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
+    "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate",
+    "cond", "conj", "conv", "conv_dimension_numbers", "conv_general_dilated", "conv_general_dilated_patches",
     "conv_general_permutations", "conv_shape_tuple", "conv_transpose", "conv_with_general_padding",
     "convert_element_type", "cos", "cosh", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum",
     "custom_linear_solve", "custom_root", "digamma", "div", "dot", "dot_general", "dynamic_index_in_dim",
@@ -195,11 +197,11 @@ __all__ = [
     "lt", "map", "max", "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad", "padtype_to_pads",
     "pmax", "pmean", "pmin", "polygamma", "population_count", "pow", "psum", "random_gamma_grad", "real", "reduce",
     "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum",
-    "reduce_window", "reduce_xor", "rem", "reshape", "rev", "round", "rsqrt", "scan", "scatter", "scatter_add",
-    "scatter_max", "scatter_min", "scatter_mul", "select", "select_n", "shift_left", "shift_right_arithmetic",
-    "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt",
-    "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "top_k", "transpose", "while_loop",
-    "zeros_like_array", "zeta",
+    "reduce_window", "reduce_xor", "rem", "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan",
+    "scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "select", "select_n", "shift_left",
+    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort",
+    "sort_key_val", "split", "sqrt", "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "top_k",
+    "transpose", "while_loop", "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

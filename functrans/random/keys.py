@@ -62,7 +62,8 @@ def typed_key(name: str, key: Key, batched: bool = False) -> tuple[Any, bool]:
             )
     else:
         raise FunctransTypeError(
-            f"{name}: a random key is needed, got {describe(key)} at {here()}\nMake one with functrans.random.key(seed)."
+            f"{name}: a random key is needed, got {describe(key)} at {here()}\nMake one with "
+            "functrans.random.key(seed)."
         )
     if key.shape and not batched:
         raise FunctransValueError(
@@ -86,8 +87,8 @@ def _seeded(name: str, seed: Any, implementation: str) -> Any:
         raise FunctransTypeError(f"{name}: the seed is an integer, got a random key at {here()}")
     if shape:
         raise FunctransTypeError(
-            f"{name}: the seed is one integer, got an array of shape {tuple(shape)} at {here()}\nMap it over seeds with "
-            "functrans.vmap."
+            f"{name}: the seed is one integer, got an array of shape {tuple(shape)} at {here()}\nMap it over seeds "
+            "with functrans.vmap."
         )
     seed = asarray(seed)
     if type_of(seed).dtype.kind not in "iu":

@@ -34,6 +34,7 @@ from functrans.ops import (
     slicing,
     special,
     structural,
+    threefry,
     windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
@@ -398,6 +399,10 @@ def indexing_rows() -> Iterator[Row]:
 
 
 def representation_rows() -> Iterator[Row]:
+    words = [np.uint32([[7, 2**31], [5, 2**32 - 1]]) + np.uint32(k) for k in range(4)]
+    yield Row(threefry.THREEFRY_2X32, tuple(words))
+    yield Row(threefry.THREEFRY_2X32, (words[0][:1], words[1][:1], words[2], words[3]), {"execute": False})
+    yield Row(threefry.THREEFRY_2X32, (words[0][0, 0], words[1][0, 0], words[2], words[3]), {"execute": False})
     yield Row(representation.BitcastConvertType(i32), (numbers((3,), f32),))
     yield Row(representation.BitcastConvertType(f32), (numbers((3,), i32),), {"derivative": False})
     yield Row(representation.BitcastConvertType(u8), (numbers((3,), f32),))

@@ -29,6 +29,11 @@ ELSEWHERE = {
     "ScatterLane": "tests/ops/test_collectives.py",
     "AxisIndex": "tests/ops/test_collectives.py",
     "Composite": "tests/api/test_composite.py",
+    **dict.fromkeys(
+        ("RandomSeed", "RandomWrap", "RandomUnwrap", "RandomSplit", "RandomFoldIn", "RandomBits", "RandomGamma"),
+        "tests/random/test_keys.py",
+    ),
+    "RngBitGenerator": "tests/random/test_bit_generator.py",
 }
 
 
