@@ -441,6 +441,12 @@ def control_rows() -> Iterator[Row]:
 
     yield held_by(lambda i, a: lax.while_loop(lambda s: lax.lt(s[0], 3), again, (i, a)), np.int32(1), x, reverse=False)
 
+    for method in ("sequential", "expand_dims", "broadcast_all"):
+        host = lambda a, b: np.asarray(np.sin(a) * b, np.float32)
+        call = lambda a, b: ft.pure_callback(host, a, a, b, vmap_method=method)  # noqa: B023
+        yield held_by(call, x, y, wrt=())
+    yield held_by(lambda a, b: ft.io_callback(host, a, a, b), x, y, wrt=())
+
     def deep(a: Any, b: Any) -> Any:
         return lax.mul(lax.sin(ft.checkpoint_name(lax.sin(a), "inner")), b), lax.exp(a)
 

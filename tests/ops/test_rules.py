@@ -28,6 +28,8 @@ ELSEWHERE = {
     "AllGather": "tests/ops/test_collectives.py",
     "ScatterLane": "tests/ops/test_collectives.py",
     "AxisIndex": "tests/ops/test_collectives.py",
+    "DebugCallback": "tests/effects/test_debugging.py",
+    "Check": "tests/effects/test_checks.py",
     "Composite": "tests/api/test_composite.py",
     **dict.fromkeys(
         ("RandomSeed", "RandomWrap", "RandomUnwrap", "RandomSplit", "RandomFoldIn", "RandomBits", "RandomGamma"),
