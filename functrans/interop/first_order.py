@@ -11,6 +11,7 @@ import numpy as np
 from functrans import lax
 from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Literal
+from functrans.ir.types import is_differentiable, type_of
 from functrans.ops import structural
 from functrans.ops.reductions import argmax, argmin
 
@@ -100,9 +101,10 @@ def _gather(application: Application) -> Any:
 
 
 def _dot_general(application: Application) -> Any:
+    lhs, rhs = application.operands
     params = application.params
     return lax.dot_general(
-        *application.operands, params["dimension_numbers"], params["precision"], application.out_types[0].dtype
+        lhs, rhs, params["dimension_numbers"], params["precision"], application.out_types[0].dtype
     )
 
 
@@ -113,6 +115,24 @@ def _iota(application: Application) -> Any:
 
 def _optimization_barrier(application: Application) -> Any:
     return lax.optimization_barrier(tuple(application.operands))
+
+
+def _totally_ordered(compare: Callable[..., Any]) -> Emit:
+    """A comparison by IEEE's total order: -NaN < -inf < ... < -0 < +0 < ... < inf < NaN.
+
+    Bits of a float, those behind the sign turned over where it is set, are integers in this order.
+    """
+
+    def ordered(x: Any) -> Any:
+        dtype = type_of(x).dtype
+        if not is_differentiable(dtype):
+            return x
+        integer = np.dtype(f"int{8 * dtype.itemsize}")
+        bits = lax.bitcast_convert_type(x, integer)
+        sign = lax.shift_right_arithmetic(bits, lax.full((), 8 * dtype.itemsize - 1, integer))
+        return lax.bitwise_xor(bits, lax.bitwise_and(sign, lax.full((), np.iinfo(integer).max, integer)))
+
+    return _elementwise(lambda x, y: compare(ordered(x), ordered(y)))
 
 
 def _stack(application: Application) -> Any:
@@ -149,7 +169,7 @@ def _reduce(application: Application) -> Any:
     name = inner.eqns[0].primitive.name if len(inner.eqns) == 1 and inner.outvars == inner.eqns[0].outvars else None
     known = _MONOIDS.get(name or "")
     if known is None or len(application.operands) != 2:
-        raise application.refuse("a reduction by a function of its own has no counterpart (add, mul, max, min, and, or do)")
+        raise application.refuse("a reduction by a function of its own has no counterpart")
     reduce, combine = known
     operand, initial = application.operands
     return combine(reduce(operand, params["dimensions"]), initial)
@@ -202,8 +222,8 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     for name in (
         "abs acos acosh add asin asinh atan atan2 atanh ceil clamp clz complex conj cosh digamma div eq erf erf_inv "
         "erfc floor ge gt imag is_finite le lgamma lt max min mul ne neg nextafter population_count pow real rem "
-        "select_n shift_left shift_right_arithmetic shift_right_logical sign sinh square sub stop_gradient cbrt cos exp exp2 "
-        "expm1 log log1p logistic rsqrt sin sqrt tan tanh"
+        "select_n shift_left shift_right_arithmetic shift_right_logical sign sinh square sub stop_gradient cbrt "
+        "cos exp exp2 expm1 log log1p logistic rsqrt sin sqrt tan tanh"
     ).split()
 } | {
     "and": lax.bitwise_and, "or": lax.bitwise_or, "xor": lax.bitwise_xor, "not": lax.bitwise_not, "add_any": lax.add,
@@ -247,6 +267,9 @@ FIRST_ORDER: dict[str, Emit] = {
     "split": _operation(lax.split, "sizes", "axis"),
     "gather": _gather,
     "scatter-sub": _scatter_sub,
+    "eq_to": _totally_ordered(lax.eq),
+    "le_to": _totally_ordered(lax.le),
+    "lt_to": _totally_ordered(lax.lt),
     "stack": _stack,
     "unstack": _unstack,
     "tile": _tile,

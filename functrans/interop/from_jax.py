@@ -90,7 +90,6 @@ def from_jax(
     0.0
     """
     check_callable(fun, "from_jax")
-    names = resolve_names(
-        fun, tuple_of(static_argnums, int, "static_argnums"), tuple_of(static_argnames, str, "static_argnames"), "static_"
-    )
+    numbers = tuple_of(static_argnums, int, "static_argnums")
+    names = resolve_names(fun, numbers, tuple_of(static_argnames, str, "static_argnames"), "static_")
     return compiled_function(BridgedFunction(fun, *names))  # type: ignore[no-any-return]

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.extend.core as jax_core
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad as jax_ad
+from jax.interpreters import batching, mlir
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
@@ -27,7 +28,8 @@ from functrans.xla import execute
 from functrans.xla.jaxlib_compat import abstract_value
 from functrans.xla.lower import lower
 
-functrans_p = jax_core.Primitive("functrans")
+ad: Any = jax_ad
+functrans_p: Any = jax_core.Primitive("functrans")
 functrans_p.multiple_results = True
 
 
@@ -119,7 +121,7 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
     module = context.module_context
-    ir = mlir.ir
+    ir: Any = mlir.ir
     source = ir.Module.parse(lower(program, name), context=module.context)
     main = next(op for op in source.body.operations if op.name.value == "main")
     result_types = list(main.type.results)
