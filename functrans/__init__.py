@@ -7,6 +7,7 @@
 """
 
 from functrans import errors as errors
+from functrans import export as export
 from functrans import lax as lax
 from functrans import numpy as numpy
 from functrans.api.compilation import eval_shape as eval_shape

@@ -18,7 +18,7 @@ import numpy as np
 
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Jaxpr, Literal, Var, all_equations
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import ArrayType, array_type, float0, type_of
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.primitive import Primitive
@@ -26,6 +26,7 @@ from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
 from functrans.xla import jaxlib_compat
 from functrans.xla.lower import lower
+from functrans.xla.modules import module_text
 
 logger = logging.getLogger("functrans.compile")
 _CAPACITY = 1024  # executables kept; the least recently used goes first
@@ -178,7 +179,10 @@ class Program:
         """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        return lower(self._kept_jaxpr(), self.name, attributes, platforms, located)
+        jaxpr = self._kept_jaxpr()
+        if len(platforms) == 1:
+            return lower(jaxpr, self.name, attributes, platforms[0], located)
+        return module_text(jaxpr, self.name, platforms, attributes, located)
 
     def uncompiled(self, jaxpr: Jaxpr | None = None, name: str = "") -> Program:
         """The same program without its executable; of an equal jaxpr, with the lines and the name of its function."""
@@ -218,13 +222,16 @@ class Program:
         if device == self.device:
             self.executable = executable
         note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
-        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+        call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+        return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
     def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:
         """What C++ needs to run the executable itself on ``captured`` and the leaves of the arguments; None where the
         call has to come back to Python.
         """
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
+            return None
+        if any(t.dtype == float0 for t in (*self.jaxpr.in_types, *self.jaxpr.out_types)):
             return None
         arrays = [x for x in (*captured, *leaves) if isinstance(x, jax.Array)]
         if arrays and jaxlib_compat.placement(arrays) != self.device:
@@ -274,6 +281,15 @@ class Program:
             ]
 
         return call
+
+
+def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:
+    """Tangents of integers hold no information: XLA computes a bool, users get NumPy's float0, as from JAX."""
+
+    def run(*args: Any) -> list[Any]:
+        return [np.zeros(t.shape, float0) if t.dtype == float0 else x for x, t in zip(call(*args), types, strict=True)]
+
+    return run
 
 
 def is_small(jaxpr: Jaxpr) -> bool:

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "AllGather": "tests/ops/test_collectives.py",
     "ScatterLane": "tests/ops/test_collectives.py",
     "AxisIndex": "tests/ops/test_collectives.py",
+    "CallExported": "tests/test_export.py",
     "Composite": "tests/api/test_composite.py",
 }
 

@@ -25,7 +25,7 @@ FLOORS = (
     ("derivatives",),
     ("api",),
     ("numpy", "lax", "nn", "random", "scipy", "tree"),
-    ("interop",),
+    ("interop", "export"),
     ("testing",),
     ("__init__",),
 )
