@@ -24,7 +24,7 @@ from functrans.trace.builder import Tracer, apply_operation, escaped, set_operat
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
-from functrans.xla import jaxlib_compat
+from functrans.xla import jaxlib_compat, persistent_cache
 from functrans.xla.lower import lower
 from functrans.xla.modules import module_text
 
@@ -75,17 +75,21 @@ def compilation_log() -> list[Compilation]:
     return list(_log)
 
 
-def note_compilation(name: str, equations: int, seconds: float, reason: str) -> None:
-    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows
-    it.
+def note_compilation(name: str, equations: int, seconds: float, reason: str, loaded: bool = False) -> None:
+    """Enter a compilation into the log, or that an executable was ``loaded`` instead from the persistent cache;
+    ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it.
     """
     global _count
+    if loaded:
+        reason = f"{reason}; loaded from the persistent cache"
     with _lock:
-        _count += 1
+        _count += not loaded
         _log.append(Compilation(name, equations, seconds, reason))
         del _log[:-1000]
     if os.environ.get("FUNCTRANS_LOG_COMPILES") or log_compiles:
-        logger.warning("compiled %s (%d equations) in %.3f s: %s", name, equations, seconds, reason)
+        logger.warning(
+            "%s %s (%d equations) in %.3f s: %s", "loaded" if loaded else "compiled", name, equations, seconds, reason
+        )
 
 
 log_compiles = False
@@ -221,7 +225,8 @@ class Program:
         )
         if device == self.device:
             self.executable = executable
-        note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
+        seconds = time.perf_counter() - start
+        note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
         call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
         return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 

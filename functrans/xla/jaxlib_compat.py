@@ -11,6 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
+import platform
+import time
 import types
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from importlib import import_module
@@ -21,6 +24,7 @@ import jax.export
 import numpy as np
 
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
+from functrans.xla import persistent_cache
 from functrans.xla.argument_checks import (
     TypedArray,
     argument_name,
@@ -49,6 +53,7 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "PjitFunctionCache",
         "array_result_handler",
         "batched_device_put",
+        "get_topology_for_devices",
         "hlo_module_cost_analysis",
         "mlir.mlir_module_to_xla_computation",
         "config.Config.get_local",
@@ -210,7 +215,62 @@ def compile_text(
     encoded = text.encode() if isinstance(text, str) else text
     if b"@lapack_" in encoded:
         _initialize_lapack()  # until then its kernels are null pointers
-    return client.compile_and_load(encoded, _jax.DeviceList((device,)), options)
+    return _compile_or_load(encoded, device, options)
+
+
+def _compile_or_load(text: bytes, device: Device, options: Any) -> Executable:
+    """The executable out of the persistent cache, or compiled and stored there."""
+    devices = _jax.DeviceList((device,))
+    persistent_cache.latest.loaded = False
+    folder = persistent_cache.directory()
+    if folder is None:
+        return device.client.compile_and_load(text, devices, options)
+    key = persistent_cache.entry_key(text, options.SerializeAsString(), *_machine(device))
+    stored = persistent_cache.read(folder, key)
+    if stored is not None:
+        try:
+            executable = device.client.deserialize_executable(stored, devices, options)
+            persistent_cache.latest.loaded = True
+            return executable
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            persistent_cache.reject(folder, key, error)
+    start = time.perf_counter()
+    executable = device.client.compile_and_load(text, devices, options)
+    persistent_cache.write(folder, key, executable.serialize(), time.perf_counter() - start)
+    return executable
+
+
+@functools.lru_cache(maxsize=64)
+def _machine(device: Device) -> tuple[str, ...]:
+    """What an executable depends on besides its text and options: versions, the hardware, flags of the environment."""
+    client = device.client
+    try:
+        topology = str(_jax.get_topology_for_devices([device]).fingerprint())
+    except jax.errors.JaxRuntimeError:
+        topology = ""
+    flags = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
+    versions = (jax.__version__, import_module("jaxlib").__version__, client.platform, client.platform_version)
+    return (*versions, device.device_kind, topology, _processor() if client.platform == "cpu" else "", *flags)
+
+
+@functools.cache
+def _processor() -> str:
+    """The processor's instruction set: machine code of one that has more would end in an illegal instruction."""
+    found = [platform.system(), platform.machine(), platform.processor()]
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+            wanted = ("flags", "Features", "model name", "cpu family", "model\t", "stepping")
+            seen: dict[str, str] = {}
+            for line in lines:
+                name = next((name for name in wanted if line.startswith(name)), None)
+                if name in seen:
+                    break
+                if name is not None:
+                    seen[name] = line
+            found += seen.values()
+    except OSError:
+        pass  # not Linux: the names above are what there is
+    return "\n".join(found)
 
 
 def lowering_platform(device: Device) -> str:
