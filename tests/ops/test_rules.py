@@ -31,6 +31,7 @@ ELSEWHERE = {
     "AxisIndex": "tests/ops/test_collectives.py",
     "DebugCallback": "tests/effects/test_debugging.py",
     "Check": "tests/effects/test_checks.py",
+    "CallExported": "tests/test_export.py",
     "Composite": "tests/api/test_composite.py",
     **dict.fromkeys(
         ("RandomSeed", "RandomWrap", "RandomUnwrap", "RandomSplit", "RandomFoldIn", "RandomBits", "RandomGamma"),

@@ -25,7 +25,7 @@ FLOORS = (
     ("derivatives",),
     ("api",),
     ("numpy", "lax", "nn", "random", "scipy", "tree", "debug", "experimental", "custom_batching", "custom_derivatives"),
-    ("interop",),
+    ("interop", "export"),
     ("testing",),
     ("__init__",),
 )
