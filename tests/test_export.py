@@ -292,5 +292,5 @@ def test_an_unstable_kernel_is_exported_when_the_check_is_disabled() -> None:
 
 def test_modules_for_several_platforms_differ_only_where_they_must() -> None:
     jaxpr = ft.make_jaxpr(lambda x: fnp.sin(x) * 2)(x0)
-    one = modules.module_text(jaxpr, "f", ("cpu", "tpu"))
+    one = modules.module_for_platforms(jaxpr, "f", ("cpu", "tpu")).text
     assert one.count("stablehlo.sine") == 1 and '"stablehlo.case"' not in one
