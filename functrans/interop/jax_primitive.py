@@ -24,8 +24,9 @@ from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
 from functrans.xla import execute
+from functrans.xla.host_callbacks import for_runtime
 from functrans.xla.jaxlib_compat import abstract_value
-from functrans.xla.lower import lower
+from functrans.xla.lower import lower_module
 
 functrans_p = jax_core.Primitive("functrans")
 functrans_p.multiple_results = True
@@ -120,7 +121,10 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
     module = context.module_context
     ir = mlir.ir
-    source = ir.Module.parse(lower(program, name), context=module.context)
+    text, callbacks = lower_module(program, name, (), module.platforms[:1], first_callback=len(module.host_callbacks))
+    for callback in callbacks:
+        module.add_host_callback(for_runtime(callback))
+    source = ir.Module.parse(text, context=module.context)
     main = next(op for op in source.body.operations if op.name.value == "main")
     result_types = list(main.type.results)
     symbol = mlir.merge_mlir_modules(module.module, f"functrans_{name}", source, module.symbol_table)

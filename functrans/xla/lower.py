@@ -84,8 +84,9 @@ class Emitter:
     user's file and line behind it, as ``loc("file.py":12:0)``.
     """
 
-    def __init__(self, platform: str = "cpu", located: bool = False) -> None:
+    def __init__(self, platform: str = "cpu", located: bool = False, first_callback: int = 0) -> None:
         self._platform = platform
+        self.first_callback = first_callback
         self.platform_matters = False
         self.callbacks: list[HostCallback] = []  # a custom call names one by its number
         self.token: str | None = None
@@ -348,7 +349,7 @@ class Emitter:
         results = self.raw_many(
             f"stablehlo.custom_call @{target}({', '.join(given)}) {{api_version = 4 : i32, "
             f"has_side_effect = {'true' if effect else 'false'}, "
-            f"backend_config = {{index = {len(self.callbacks) - 1} : ui64}}, operand_layouts = [{layouts}], "
+            f"backend_config = {{index = {self.first_callback + len(self.callbacks) - 1} : ui64}}, operand_layouts = [{layouts}], "
             f"result_layouts = [{result_layouts}]}} : ({', '.join(ins)}) -> ({', '.join(outs)})",
             len(outs),
         )
@@ -388,13 +389,15 @@ def lower_module(
     attributes: Sequence[str] = (),
     platforms: Sequence[str] = ("cpu",),
     located: bool = False,
+    first_callback: int = 0,
 ) -> Module:
-    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation.
+    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation; ``first_callback``:
+    the number of the first Python function, where the module becomes part of another.
 
     A module for several platforms takes the number of its platform among them before the program's inputs, as
     ``jax.export`` has it; what does not depend on the platform is written once.
     """
-    emitter = Emitter(platforms[0], located)
+    emitter = Emitter(platforms[0], located, first_callback)
     if len(platforms) == 1:
         main = emitter.function(jaxpr, "main", "public", attributes)
     elif is_ordered(jaxpr.effects):
