@@ -349,8 +349,9 @@ class Emitter:
         results = self.raw_many(
             f"stablehlo.custom_call @{target}({', '.join(given)}) {{api_version = 4 : i32, "
             f"has_side_effect = {'true' if effect else 'false'}, "
-            f"backend_config = {{index = {self.first_callback + len(self.callbacks) - 1} : ui64}}, operand_layouts = [{layouts}], "
-            f"result_layouts = [{result_layouts}]}} : ({', '.join(ins)}) -> ({', '.join(outs)})",
+            f"backend_config = {{index = {self.first_callback + len(self.callbacks) - 1} : ui64}}, "
+            f"operand_layouts = [{layouts}], result_layouts = [{result_layouts}]}} : "
+            f"({', '.join(ins)}) -> ({', '.join(outs)})",
             len(outs),
         )
         if ordered:
@@ -402,8 +403,8 @@ def lower_module(
         main = emitter.function(jaxpr, "main", "public", attributes)
     elif is_ordered(jaxpr.effects):
         raise FunctransValueError(
-            f"a program with ordered effects ({', '.join(sorted(map(str, jaxpr.effects)))}) cannot be lowered for several "
-            f"platforms {tuple(platforms)} at once: lower it for one"
+            f"a program with ordered effects ({', '.join(sorted(map(str, jaxpr.effects)))}) cannot be lowered for "
+            f"several platforms {tuple(platforms)} at once: lower it for one"
         )
     else:
         main = _for_platforms(emitter, jaxpr, attributes, platforms)
