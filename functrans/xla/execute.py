@@ -154,10 +154,12 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
-        if not value_checks_on():
-            return self.unchecked(*args)
+        return self._looked_at(self.unchecked, args) if value_checks_on() else self.unchecked(*args)
+
+    def _looked_at(self, call: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
+        """The results, or the error about a NaN or an infinity among them."""
         with jaxlib_compat.value_checks.suspended():
-            results = self.unchecked(*args)
+            results = call(*args)
             kinds = nonfinite.present_kinds()
             if any(nonfinite.is_bad(x, kinds) for x in results):
                 raise nonfinite.explain(self.jaxpr, args, kinds, run, self.name)
@@ -218,6 +220,9 @@ class Program:
 
     def run_here(self, *args: Any) -> list[Any]:
         """Run on the device that the program was compiled for and no other."""
+        return self._looked_at(self._here, args) if value_checks_on() else self._here(*args)
+
+    def _here(self, *args: Any) -> list[Any]:
         return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
 
     def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:

@@ -86,8 +86,9 @@ class Emitter:
     user's file and line behind it, as ``loc("file.py":12:0)``.
     """
 
-    def __init__(self, platform: str = "cpu", located: bool = False) -> None:
+    def __init__(self, platform: str = "cpu", located: bool = False, first_callback: int = 0) -> None:
         self._platform = platform
+        self.first_callback = first_callback
         self.platform_matters = False
         self.callbacks: list[HostCallback] = []  # a custom call names one by its number
         self.token: str | None = None
@@ -365,8 +366,9 @@ class Emitter:
         results = self.raw_many(
             f"stablehlo.custom_call @{target}({', '.join(given)}) {{api_version = 4 : i32, "
             f"has_side_effect = {'true' if effect else 'false'}, "
-            f"backend_config = {{index = {len(self.callbacks) - 1} : ui64}}, operand_layouts = [{layouts}], "
-            f"result_layouts = [{result_layouts}]}} : ({', '.join(ins)}) -> ({', '.join(outs)})",
+            f"backend_config = {{index = {self.first_callback + len(self.callbacks) - 1} : ui64}}, "
+            f"operand_layouts = [{layouts}], result_layouts = [{result_layouts}]}} : "
+            f"({', '.join(ins)}) -> ({', '.join(outs)})",
             len(outs),
         )
         if ordered:
@@ -400,10 +402,17 @@ def _location(where: Where, name: str) -> str:
 
 
 def lower_module(
-    jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = (), platform: str = "cpu", located: bool = False
+    jaxpr: Jaxpr,
+    name: str = "main",
+    attributes: Sequence[str] = (),
+    platform: str = "cpu",
+    located: bool = False,
+    first_callback: int = 0,
 ) -> Module:
-    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation."""
-    emitter = Emitter(platform, located)
+    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation; ``first_callback``:
+    the number of the first Python function, where the module becomes part of another.
+    """
+    emitter = Emitter(platform, located, first_callback)
     main = emitter.function(jaxpr, "main", "public", attributes)
     text = f"module @{clean_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
     return Module(text, emitter.callbacks)
