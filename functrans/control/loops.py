@@ -250,8 +250,14 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     >>> [float(y) for y in ft.lax.map(lambda x: x * x, np.arange(3.0, dtype='float32'))]
     [0.0, 1.0, 4.0]
     """
+    if not callable(f):
+        raise FunctransTypeError(
+            f"map needs a function as its first argument, got {describe(f)} at {here()}\nWrite map(f, xs)."
+        )
     if batch_size is None:
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool):
+        raise FunctransTypeError(f"map: batch_size must be a positive integer, got {describe(batch_size)} at {here()}")
     if batch_size < 1:
         raise FunctransValueError(f"map got batch_size={batch_size}, which is not positive, at {here()}")
     leaves, tree, types = operand_types("xs of map", xs)
