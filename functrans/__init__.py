@@ -73,7 +73,7 @@ from functrans.trace.tracer import Tracer as Tracer
 
 __version__ = "0.1.0"
 
-_MODULES_ON_DEMAND = ("interop", "random", "scipy")
+_MODULES_ON_DEMAND = ("interop", "nn", "random", "scipy")
 _NAMES_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop"}
 
 
