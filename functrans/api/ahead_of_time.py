@@ -169,7 +169,7 @@ class Lowered(Stage):
     8.0
     """
 
-    __slots__ = ("_own", "_text", "_traced", "platforms")
+    __slots__ = ("_module", "_own", "_traced", "platforms")
 
     def __init__(self, traced: Traced, platforms: Sequence[str]) -> None:
         super().__init__(traced.fun_name, traced._call, traced._tree, traced._donated)
@@ -177,7 +177,7 @@ class Lowered(Stage):
         self._traced = traced
         # Equal programs share one executable, and it may have been another function's: the text is this one's.
         self._own = traced._program.uncompiled(traced.jaxpr, traced.fun_name)
-        self._text = self._own.text(self.platforms)
+        self._module = self._own.module(self.platforms)
 
     @api_boundary
     def as_text(self, dialect: str | None = None, *, debug_info: bool = False) -> str:
@@ -194,7 +194,7 @@ class Lowered(Stage):
         >>> "ROOT negate.1 = f32[] negate(" in ft.jit(lambda x: -x).lower(1.0).as_text("hlo")
         True
         """
-        text = self._own.text(self.platforms, located=True) if debug_info else self._text
+        text = (self._own.module(self.platforms, located=True) if debug_info else self._module).text
         if _dialect(dialect) == "hlo":
             return jaxlib_compat.hlo_text(text, metadata=debug_info)
         return jaxlib_compat.canonical_text(text, locations=debug_info)
@@ -208,8 +208,8 @@ class Lowered(Stage):
         'Module'
         """
         if _dialect(dialect) == "hlo":
-            return jaxlib_compat.hlo_computation(self._text)
-        return jaxlib_compat.parsed_module(self._text)
+            return jaxlib_compat.hlo_computation(self._module.text)
+        return jaxlib_compat.parsed_module(self._module.text)
 
     @api_boundary
     def cost_analysis(self) -> dict[str, float] | None:
@@ -219,7 +219,7 @@ class Lowered(Stage):
         >>> ft.jit(lambda x: x + x).lower(np.ones(8, np.float32)).cost_analysis()["flops"]
         8.0
         """
-        return jaxlib_compat.lowered_cost(self._text, self._traced._device)
+        return jaxlib_compat.lowered_cost(self._module.text, self._traced._device)
 
     @api_boundary
     def compile(self, compiler_options: Mapping[str, Any] | None = None) -> Compiled:
@@ -248,7 +248,7 @@ class Lowered(Stage):
         if compiler_options or program.device not in (None, device):
             program = self._own.uncompiled()
         if program.device is None:
-            program.compile_for(device, self._text, compiler_options)
+            program.compile_for(device, self._module, compiler_options)
         return Compiled(self, program)
 
 

@@ -27,7 +27,7 @@ _REMEDY = (
     "Under jit the function is traced once for all values. Use functrans.lax.cond or functrans.numpy.where to choose, "
     "functrans.lax.while_loop or fori_loop to repeat, or static_argnums for plain Python arguments."
 )
-_CAPACITY = 1024
+_CAPACITY = 768
 
 
 class Callee:
@@ -118,8 +118,8 @@ class JitSettings:
 
     def donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
         """For each dynamic leaf, whether its buffer may be reused."""
-        if not self.donate_argnums and not self.donate_argnames:
-            return []
+        if (not self.donate_argnums and not self.donate_argnames) or execute.value_checks_on():
+            return []  # a program whose results are looked at may have to run again
         static = {i % len(args) for i in self.static_argnums if -len(args) <= i < len(args)}
         wanted = {i % len(args) for i in self.donate_argnums if -len(args) <= i < len(args)}
         flags: list[bool] = []
@@ -257,7 +257,7 @@ class JitSettings:
         return f"{self.name} was called in another context (configuration, devices or axis names)"
 
 
-def _tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
+def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
     if value is None:
         return ()
     if isinstance(value, kind):
@@ -271,6 +271,8 @@ def _tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
 
 def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[str, ...], what: str) -> tuple[Any, Any]:
     """argnums and argnames completed from each other by the function's signature, and checked against it."""
+    if not nums and not names:  # a signature costs 50 us, and the usual function needs none
+        return nums, names
     try:
         parameters = list(inspect.signature(fun).parameters.values())
     except (ValueError, TypeError):
@@ -331,14 +333,14 @@ def jit(
         raise FunctransTypeError(f"jit: {function_name(fun)} is a generator function, which cannot be traced")
     statics = resolve_names(
         fun,
-        _tuple_of(static_argnums, int, "static_argnums"),
-        _tuple_of(static_argnames, str, "static_argnames"),
+        tuple_of(static_argnums, int, "static_argnums"),
+        tuple_of(static_argnames, str, "static_argnames"),
         "static_",
     )
     donates = resolve_names(
         fun,
-        _tuple_of(donate_argnums, int, "donate_argnums"),
-        _tuple_of(donate_argnames, str, "donate_argnames"),
+        tuple_of(donate_argnums, int, "donate_argnums"),
+        tuple_of(donate_argnames, str, "donate_argnames"),
         "donate_",
     )
     overlap = set(statics[0]) & set(donates[0])
@@ -358,7 +360,7 @@ def on_device(x: Any) -> Any:
 
 def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
-    key = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
+    key = (type(settings), settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
     dispatcher = jaxlib_compat.jit_function(
         settings.name,
         settings.fun,

@@ -27,11 +27,26 @@ Traced = tuple[Jaxpr, list[Any]]
 class _CustomFunction:
     """What both kinds share: arguments, the static ones, tracing."""
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(
+        self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
         check_callable(fun, type(self).__name__)
         functools.update_wrapper(self, fun)
         self.fun = fun
-        self.nondiff_argnums = tuple(nondiff_argnums)
+        self.nondiff_argnums = (*nondiff_argnums, *self._positions(nondiff_argnames))
+
+    def _positions(self, names: Sequence[str]) -> list[int]:
+        """The positions of the arguments of these names."""
+        if not names:
+            return []
+        known = list(inspect.signature(self.fun).parameters)
+        for name in names:
+            if name not in known:
+                raise FunctransValueError(
+                    f"nondiff_argnames={tuple(names)} of {type(self).__name__} function {function_name(self.fun)} "
+                    f"names {name!r}, and the function's arguments are {', '.join(known)}, at {here()}"
+                )
+        return [known.index(name) for name in names]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
@@ -124,6 +139,7 @@ class custom_jvp(_CustomFunction):
     Args:
       fun: the function.
       nondiff_argnums: positions of arguments that are Python values passed to the rule as they are.
+      nondiff_argnames: the names of such arguments.
 
     >>> import functrans as ft
     >>> @ft.custom_jvp
@@ -137,8 +153,10 @@ class custom_jvp(_CustomFunction):
     12.0
     """
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(fun, nondiff_argnums)
+    def __init__(
+        self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fun, nondiff_argnums, nondiff_argnames)
         self.jvp: Callable[..., Any] | None = None
 
     def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
@@ -240,8 +258,10 @@ class custom_vjp(_CustomFunction):
     2.0
     """
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(fun, nondiff_argnums)
+    def __init__(
+        self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fun, nondiff_argnums, nondiff_argnames)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
 

@@ -29,6 +29,7 @@ from functrans.ir.types import (
     describe,
     float0,
     is_differentiable,
+    kind_of,
     short_dtype,
     tangent_type,
     type_of,
@@ -260,12 +261,12 @@ def check_input(x: Any, tree: Any, what: str, holomorphic: bool, allow_int: bool
     type_ = argument_type(x, f"the argument{_place(x, tree)} of {what}")
     dtype = type_.dtype
     if holomorphic:
-        if dtype.kind != "c":
+        if kind_of(dtype) != "c":
             raise FunctransTypeError(
                 f"{what} with holomorphic=True needs complex inputs, and the argument{_place(x, tree)} has dtype "
                 f"{dtype.name} at {here()}\nConvert it with .astype(complex)."
             )
-    elif dtype.kind == "c":
+    elif kind_of(dtype) == "c":
         return type_
     elif not is_differentiable(dtype) and not allow_int:
         raise FunctransTypeError(
@@ -293,7 +294,7 @@ def check_scalar(result: Any, what: str, holomorphic: bool) -> Any:
             f"{what} needs a function with a scalar result, and it returned an array of shape {type_.shape} ({type_}) "
             f"at {here()}\nReduce it (sum or mean), or use jacrev or jacfwd for the derivative of an array."
         )
-    kind = type_.dtype.kind
+    kind = kind_of(type_.dtype)
     if holomorphic and kind != "c":
         raise FunctransTypeError(f"{what} with holomorphic=True needs a complex result, got {type_} at {here()}")
     if not holomorphic and not (is_differentiable(type_.dtype) and kind != "c"):

@@ -18,7 +18,7 @@ import numpy as np
 from jax import dtypes as jax_dtypes
 
 from functrans import lax
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, canonical_dtype, describe, promote, scalar_type, type_of, x64_enabled
 from functrans.ops.structural import convert
 from functrans.trace.tracer import Tracer, concrete
@@ -317,12 +317,15 @@ def static_value(operation: str, name: str, x: Any) -> Any:
     if type(x) is not Tracer:
         return x
     value = concrete(x)
-    if value is None:
+    if value is not None:
+        return value
+    try:
+        return np.asarray(x)  # an un-jitted call computes what it is asked for
+    except ConcretizationError:
         raise FunctransTypeError(
             f"{operation}: {name} must be known while tracing, because it decides the shape of the result; it is "
             f"traced with type {x.type}. Pass a Python value, or mark the argument with static_argnums."
-        )
-    return value
+        ) from None
 
 
 def shape_argument(operation: str, shape: Any) -> tuple[int, ...]:

@@ -12,12 +12,12 @@ from jax.dtypes import finfo  # type: ignore[attr-defined]
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
 from functrans.numpy.comparison import greater, isnan, less, logical_or, truth
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
 from functrans.numpy.indexing import normalized
+from functrans.numpy.positions import flatnonzero, nonzero
 from functrans.numpy.promotion import (
     COMPLEX,
     INEXACT,
@@ -88,39 +88,6 @@ def _alternative(x: Any, dtype: np.dtype[Any], weak: bool, shape: tuple[int, ...
     if x.dtype != dtype or (weak and not operand_type("where", x).weak_type):
         x = to_dtype(x, dtype, weak)
     return broadcast(x, shape)
-
-
-def nonzero(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -> tuple[Array, ...]:
-    """The positions of the elements that are not 0, one index array an axis; needs the values of ``a``.
-
-    ``size`` truncates, or pads with ``fill_value`` (0). TypeError for a traced array without values: their number is
-    the shape of the result.
-
-    >>> import functrans.numpy as fnp
-    >>> fnp.nonzero(fnp.array([0, 7]))
-    (Array([1], dtype=int32),)
-    """
-    values = static_value("nonzero (where with the condition alone)", "the array", as_operand("nonzero", a))
-    found = np.nonzero(np.atleast_1d(np.asarray(values)))
-    if size is not None:
-        fills = fill_value if isinstance(fill_value, tuple) else (0 if fill_value is None else fill_value,) * len(found)
-        found = tuple(
-            np.concatenate([at[:size], np.full(max(0, size - len(at)), fill)])
-            for at, fill in zip(found, fills, strict=True)
-        )
-    return tuple(asarray(at.astype(scalar_type(int).dtype)) for at in found)
-
-
-def flatnonzero(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -> Array:
-    """The positions, in the flattened array, of the elements that are not 0; needs the values of ``a``."""
-    return nonzero(ravel(a), size=size, fill_value=fill_value)[0]
-
-
-def argwhere(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -> Array:
-    """The positions of the elements that are not 0, as rows; needs the values of ``a``."""
-    found = nonzero(a, size=size, fill_value=fill_value)
-    rank = len(shape_of(as_operand("argwhere", a)))
-    return asarray(np.stack([np.asarray(at) for at in found], 1)[:, :rank])
 
 
 def clip(arr: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Array:
@@ -377,6 +344,6 @@ def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: N
 
 
 __all__ = [
-    "argwhere", "choose", "clip", "compress", "extract", "flatnonzero", "fmax", "fmin", "nan_to_num", "nonzero",
-    "piecewise", "select", "take", "take_along_axis", "where",
+    "choose", "clip", "compress", "extract", "fmax", "fmin", "nan_to_num", "piecewise", "select", "take",
+    "take_along_axis", "where",
 ]  # fmt: skip

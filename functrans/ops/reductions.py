@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -113,7 +113,7 @@ class ReduceMax(_Extremum):
     reference = staticmethod(np.max)
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
-        return _least(dtype)
+        return least(dtype)
 
 
 class ReduceMin(_Extremum):
@@ -123,7 +123,7 @@ class ReduceMin(_Extremum):
     reference = staticmethod(np.min)
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
-        return _greatest(dtype)
+        return greatest(dtype)
 
 
 class ReduceAnd(_Reduction):
@@ -149,6 +149,20 @@ class ReduceOr(_Reduction):
     @staticmethod
     def reference(x: Any, axis: Axes, initial: Any) -> Any:
         return np.bitwise_or.reduce(x, axis=axis, initial=initial)
+
+    def neutral(self, dtype: np.dtype[Any]) -> Any:
+        return 0
+
+
+class ReduceXor(_Reduction):
+    """Bitwise (or logical) exclusive or over ``axes``."""
+
+    hlo = "xor"
+    accepts = "biu"
+
+    @staticmethod
+    def reference(x: Any, axis: Axes, initial: Any) -> Any:
+        return np.bitwise_xor.reduce(x, axis=axis, initial=initial)
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
         return 0
@@ -184,29 +198,9 @@ class _ArgExtremum(Primitive):
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         x = in_types[0]
         value, index = array_type((), x.dtype), array_type((), self.index_dtype)
-        flag = array_type((), np.dtype(np.bool_))
         positions = array_type(x.shape, self.index_dtype)
         iota = emitter.raw(f"stablehlo.iota dim = {self.axis} : {emitter.text(positions)}")
-        kind = compare_kind(x.dtype)
-
-        def compare(direction: str, a: str, b: str, type_: ArrayType) -> str:
-            text = f"stablehlo.compare {direction}, {a}, {b}, {compare_kind(type_.dtype)}"
-            return emitter.op(text, [type_, type_], flag)  # type: ignore[no-any-return]
-
-        def logic(name: str, a: str, b: str) -> str:
-            return emitter.elementwise(name, [a, b], [flag, flag], flag)  # type: ignore[no-any-return]
-
-        def body(names: list[str]) -> list[str]:
-            a, i, b, j = names
-            better, tie = compare(self.direction, a, b, value), compare("EQ", a, b, value)
-            if kind == "FLOAT":  # a NaN is better than any number and as good as another NaN
-                a_nan, b_nan = compare("NE", a, a, value), compare("NE", b, b, value)
-                tie = logic("or", tie, logic("and", a_nan, b_nan))
-                better = logic("or", better, a_nan)
-            earlier = compare("LT", i, j, index)
-            first_index = logic("or", logic("and", better, _not(emitter, tie, flag)), logic("and", tie, earlier))
-            return [emitter.select(better, a, b, flag, value), emitter.select(first_index, i, j, flag, index)]
-
+        body = compare_positions(emitter, self.direction, value, index)
         region = emitter.region([value, index, value, index], body, [value, index])
         starts = emitter.scalar(self.neutral(x.dtype), x), emitter.scalar(0, index)
         text = emitter.text
@@ -219,6 +213,36 @@ class _ArgExtremum(Primitive):
         return emitter.raw_many(line, 2)[1]
 
 
+def compare_positions(
+    emitter: Any, direction: str, value: ArrayType, index: ArrayType
+) -> Callable[[list[str]], list[str]]:
+    """The body of a reduction of (value, position) pairs: the better value, of equal ones the earlier position.
+
+    ``direction``: GT or LT. A NaN is better than any number and as good as another NaN.
+    """
+    flag = array_type((), np.dtype(np.bool_))
+
+    def compare(direction: str, a: str, b: str, type_: ArrayType) -> str:
+        text = f"stablehlo.compare {direction}, {a}, {b}, {compare_kind(type_.dtype)}"
+        return emitter.op(text, [type_, type_], flag)  # type: ignore[no-any-return]
+
+    def logic(name: str, a: str, b: str) -> str:
+        return emitter.elementwise(name, [a, b], [flag, flag], flag)  # type: ignore[no-any-return]
+
+    def body(names: list[str]) -> list[str]:
+        a, i, b, j = names
+        better, tie = compare(direction, a, b, value), compare("EQ", a, b, value)
+        if compare_kind(value.dtype) == "FLOAT":
+            a_nan, b_nan = compare("NE", a, a, value), compare("NE", b, b, value)
+            tie = logic("or", tie, logic("and", a_nan, b_nan))
+            better = logic("or", better, a_nan)
+        earlier = compare("LT", i, j, index)
+        first_index = logic("or", logic("and", better, _not(emitter, tie, flag)), logic("and", tie, earlier))
+        return [emitter.select(better, a, b, flag, value), emitter.select(first_index, i, j, flag, index)]
+
+    return body
+
+
 def _not(emitter: Any, x: str, flag: ArrayType) -> str:
     return emitter.elementwise("not", [x], [flag], flag)  # type: ignore[no-any-return]
 
@@ -229,7 +253,7 @@ class Argmax(_ArgExtremum):
     direction = "GT"
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
-        return _least(dtype)
+        return least(dtype)
 
     def impl(self, x: Any) -> Any:
         return np.argmax(_float32_of_small(x), axis=self.axis).astype(self.index_dtype)
@@ -241,7 +265,7 @@ class Argmin(_ArgExtremum):
     direction = "LT"
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
-        return _greatest(dtype)
+        return greatest(dtype)
 
     def impl(self, x: Any) -> Any:
         return np.argmin(_float32_of_small(x), axis=self.axis).astype(self.index_dtype)
@@ -252,13 +276,15 @@ def _float32_of_small(x: Any) -> Any:
     return x.astype(np.float32) if x.dtype.kind == "V" else x
 
 
-def _least(dtype: np.dtype[Any]) -> Any:
+def least(dtype: np.dtype[Any]) -> Any:
+    """The value below all others of a dtype."""
     if is_differentiable(dtype):
         return -math.inf
     return False if dtype == np.bool_ else int(np.iinfo(dtype).min)
 
 
-def _greatest(dtype: np.dtype[Any]) -> Any:
+def greatest(dtype: np.dtype[Any]) -> Any:
+    """The value above all others of a dtype."""
     if is_differentiable(dtype):
         return math.inf
     return True if dtype == np.bool_ else int(np.iinfo(dtype).max)
@@ -299,6 +325,11 @@ def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
 def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
     """Bitwise (or logical) or over ``axes``."""
     return _reduce(ReduceOr, operand, axes)
+
+
+def reduce_xor(operand: Any, axes: Sequence[int]) -> Any:
+    """Bitwise (or logical) exclusive or over ``axes``."""
+    return _reduce(ReduceXor, operand, axes)
 
 
 def argmax(operand: Any, axis: int, index_dtype: Any = np.int32) -> Any:

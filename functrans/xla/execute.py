@@ -17,20 +17,24 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransValueError
-from functrans.ir.program import Jaxpr, Literal, Var, all_equations
-from functrans.ir.types import ArrayType, array_type, float0, type_of
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
+from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
+from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
+from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
-from functrans.xla import jaxlib_compat, persistent_cache
-from functrans.xla.lower import lower
-from functrans.xla.modules import module_text
+from functrans.xla import jaxlib_compat, nonfinite, persistent_cache
+from functrans.xla.lower import Module, lower_module
+from functrans.xla.modules import platform_module
 
 logger = logging.getLogger("functrans.compile")
-_CAPACITY = 1024  # executables kept; the least recently used goes first
+value_checks_on = jaxlib_compat.value_checks.on
+_CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
+_BARRIER = "stablehlo.optimization_barrier"
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
 
 
@@ -122,6 +126,7 @@ class Program:
         "kept",
         "name",
         "reason",
+        "waits",
     )
 
     def __init__(
@@ -139,6 +144,7 @@ class Program:
         self.jit = jit  # compiled with XLA's usual passes, whatever the size
         self.donated = tuple(donated)
         self.keep_unused = keep_unused
+        self.waits = False  # for the end of each run, because Python functions are called in it
         self.device: Any = None
         self.executable: Any = None
         self._call: Callable[..., Any] | None = None
@@ -148,6 +154,17 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
+        if not value_checks_on():
+            return self.unchecked(*args)
+        with jaxlib_compat.value_checks.suspended():
+            results = self.unchecked(*args)
+            kinds = nonfinite.present_kinds()
+            if any(nonfinite.is_bad(x, kinds) for x in results):
+                raise nonfinite.explain(self.jaxpr, args, kinds, run, self.name)
+        return results
+
+    def unchecked(self, *args: Any) -> list[Any]:
+        """The results, whatever they are."""
         if self.kept is not None:
             args = tuple([args[i] for i in self.kept])
         call = self._call
@@ -179,14 +196,14 @@ class Program:
             return jaxpr
         return Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
 
-    def text(self, platforms: Sequence[str], located: bool = False) -> str:
+    def module(self, platforms: Sequence[str], located: bool = False) -> Module:
         """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        jaxpr = self._kept_jaxpr()
+        jaxpr = on_words(self._kept_jaxpr())
         if len(platforms) == 1:
-            return lower(jaxpr, self.name, attributes, platforms[0], located)
-        return module_text(jaxpr, self.name, platforms, attributes, located)
+            return lower_module(jaxpr, self.name, attributes, platforms[0], located)
+        return platform_module(jaxpr, self.name, platforms, attributes, located)
 
     def uncompiled(self, jaxpr: Jaxpr | None = None, name: str = "") -> Program:
         """The same program without its executable; of an equal jaxpr, with the lines and the name of its function."""
@@ -203,10 +220,10 @@ class Program:
         """Run on the device that the program was compiled for and no other."""
         return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
 
-    def compile_for(self, device: Any, text: str, options: Mapping[str, Any] | None = None) -> None:
-        """Compile the program ahead of its first call, as ``text`` says, for calls on this device."""
+    def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:
+        """Compile the program ahead of its first call, as ``module`` says, for calls on this device."""
         self.device = device
-        self._call = self._compile_text(self._kept_jaxpr(), text, device, time.perf_counter(), options)
+        self._call = self._compile_module(self._kept_jaxpr(), module, device, time.perf_counter(), options)
 
     def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
         jaxpr = self._kept_jaxpr()
@@ -215,25 +232,37 @@ class Program:
             self.calls = 0
             return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
-        return self._compile_text(jaxpr, self.text([jaxlib_compat.lowering_platform(device)]), device, start)
+        return self._compile_module(jaxpr, self.module([jaxlib_compat.lowering_platform(device)]), device, start)
 
-    def _compile_text(
-        self, jaxpr: Jaxpr, text: str, device: Any, start: float, options: Mapping[str, Any] | None = None
+    def _compile_module(
+        self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
     ) -> Callable[..., Any]:
         executable = jaxlib_compat.compile_text(
-            text, device, disable_fusion=not self.jit and is_small(jaxpr), extra_options=options
+            module.text,
+            device,
+            disable_fusion=not self.jit and is_small(jaxpr),
+            keep_barriers=_BARRIER in module.text,
+            extra_options=options,
+            callbacks=module.callbacks,
         )
+        self.waits = bool(module.callbacks)
         if device == self.device:
             self.executable = executable
         seconds = time.perf_counter() - start
         note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
-        call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+        if has_keys(jaxpr):
+            return jaxlib_compat.key_executor(
+                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, self.waits
+            )
+        call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
         return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
     def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:
         """What C++ needs to run the executable itself on ``captured`` and the leaves of the arguments; None where the
         call has to come back to Python.
         """
+        if self.waits or value_checks_on() or has_keys(self.jaxpr):
+            return None
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
             return None
         if any(t.dtype == float0 for t in (*self.jaxpr.in_types, *self.jaxpr.out_types)):
@@ -307,7 +336,7 @@ def is_small(jaxpr: Jaxpr) -> bool:
     if len(jaxpr.equations) <= _LONG:
         return False
     types = [v.type for eqn in all_equations(jaxpr) for v in eqn.outputs]
-    return all(t.size <= _SMALL and t.dtype.kind != "c" for t in types)
+    return all(t.size <= _SMALL and kind_of(t.dtype) != "c" for t in types)
 
 
 _programs: OrderedDict[Any, Program] = OrderedDict()
@@ -322,7 +351,8 @@ def program(
     keep_unused: bool = False,
 ) -> Program:
     """The callable for a jaxpr: equal programs share one executable."""
-    context = (jaxlib_compat.trace_context(), tuple(donated) if any(donated) else (), jit, keep_unused)
+    places = tuple([eqn.where for eqn in jaxpr.equations]) if value_checks_on() else ()  # for the error's line
+    context = (jaxlib_compat.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
     memo_key = ("program", context)
     known = jaxpr.memo.get(memo_key)
     if known is not None:
@@ -377,7 +407,18 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
             _operations[key] = known
             if len(_operations) > _CAPACITY:
                 _operations.popitem(last=False)
-    results = known(*args)
+    if value_checks_on():
+        with jaxlib_compat.value_checks.suspended():
+            results = known(*args)
+        kinds = nonfinite.present_kinds()
+        if any(nonfinite.is_bad(x, kinds) for x in results):
+            place = where(2)  # the program was made for another line, perhaps
+            jaxpr = known.jaxpr
+            here = [Equation(eqn.op, eqn.inputs, eqn.outputs, place) for eqn in jaxpr.equations]
+            with jaxlib_compat.value_checks.suspended():
+                raise nonfinite.explain(Jaxpr(jaxpr.inputs, here, jaxpr.outputs), args, kinds, run, op.name)
+    else:
+        results = known(*args)
     return results if op.multiple else results[0]
 
 

@@ -15,7 +15,8 @@ import os
 import platform
 import time
 import types
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Final, NamedTuple
 
@@ -35,6 +36,7 @@ from functrans.xla.argument_checks import (
     host_array,
     mismatch,
 )
+from functrans.xla.host_callbacks import HostCallback, for_runtime, original_error
 
 SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (names and signatures read, not run)"
 
@@ -48,10 +50,13 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "DeviceList",
         "LoadedExecutable.execute_sharded",
         "LoadedExecutable.get_parameter_layouts",
+        "ExecuteResults.consume_token",
         "ExecuteResults.consume_with_handlers",
         "PjitFunction._clear_cache",
         "PjitFunctionCache",
         "array_result_handler",
+        "config.Config.set_global",
+        "config.unset",
         "batched_device_put",
         "get_topology_for_devices",
         "hlo_module_cost_analysis",
@@ -65,13 +70,20 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jaxlib._hlo": ("HloPrintOptions.short_parsable",),
     "jax._src.interpreters.mlir": ("make_ir_context", "ir.Module.parse"),
     "jax._src.export._export": ("_check_module", "_module_to_bytecode"),
-    "jax._src.config": ("default_matmul_precision.value", "enable_x64.value"),
+    "jax._src.config": (
+        "debug_infs._add_hooks",
+        "debug_nans._add_hooks",
+        "default_matmul_precision.value",
+        "enable_x64.value",
+    ),
+    "jax._src.api": ("_post_hook_state",),
     "jax._src.dtypes": ("register_canonicalize_value_handler",),
     "jax._src.tree_util": ("dispatch_registry",),
     # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
     "jax._src.compiler": ("get_compile_options",),
     "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("pytype_aval_mappings",),
+    "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
 
@@ -103,6 +115,8 @@ check_supported()
 _jax: Any = import_module("jaxlib._jax")
 _config: Any = import_module("jax._src.config")
 _get_compile_options: Any = import_module("jax._src.compiler").get_compile_options
+_make_ir_context: Any = import_module("jax._src.interpreters.mlir").make_ir_context
+_ir: Any = import_module("jaxlib.mlir.ir")
 _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
 register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
@@ -112,12 +126,34 @@ _hlo: Any = import_module("jaxlib._hlo")
 _export: Any = import_module("jax._src.export._export")
 
 ArrayImpl: Any = _jax.ArrayImpl
+
+
+def _key_array_class() -> Any:
+    """The class of ``jax.random.key(0)``; its module moved in jax 0.10."""
+    for name in ("jax._src.random.prng", "jax._src.prng"):
+        try:
+            return import_module(name).PRNGKeyArray
+        except (ImportError, AttributeError):
+            continue
+    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray"))
+
+
+KeyArray: Any = _key_array_class()
 IndexUpdateHelper: Any = _array_methods._IndexUpdateHelper
 IndexUpdateRef: Any = _array_methods._IndexUpdateRef
 array_operators: Mapping[str, Callable[..., Any]] = _array_methods._array_operators
 
 Device = Any
 Executable = Any
+
+_JAX_DIRECTORIES: Final = tuple(
+    os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
+)
+
+
+def is_jax_file(filename: str) -> bool:
+    """Whether code from this file is JAX's own."""
+    return filename.startswith(_JAX_DIRECTORIES)
 
 
 # ---------------------------------------------------------------------------------------------------- configuration
@@ -173,6 +209,59 @@ class TracingMarker:
 tracing_marker = TracingMarker()
 
 
+class ValueChecks:
+    """Whether ``jax_debug_nans`` or ``jax_debug_infs`` is on, as one value in every key of traces and dispatch.
+
+    The two are in none of JAX's keys: JAX looks at results behind the dispatcher's back, and knows no user lines there.
+    """
+
+    __slots__ = ("_config", "_jax_looks", "on")
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_value_checks", False, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.on: Callable[[], bool] = _reader(self._config)
+        self._jax_looks = import_module("jax._src.api")._post_hook_state
+        for state in (_config.debug_nans, _config.debug_infs):
+            state._add_hooks(
+                self._after(state._update_global_hook, self._set_global),
+                self._after(state._update_thread_local_hook, self._set_local),
+            )
+
+    @staticmethod
+    def _after(first: Callable[[Any], None] | None, then: Callable[[], None]) -> Callable[[Any], None]:
+        def hook(value: Any) -> None:
+            if first is not None:
+                first(value)
+            then()
+
+        return hook
+
+    def _set_global(self) -> None:
+        self._config.set_global(bool(_config.debug_nans.get_global() or _config.debug_infs.get_global()))
+
+    def _set_local(self) -> None:
+        unset = _jax.config.unset
+        if _config.debug_nans.get_local() is unset and _config.debug_infs.get_local() is unset:
+            self._config.set_local(unset)
+        else:
+            self._config.set_local(bool(_config.debug_nans.value or _config.debug_infs.value))
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Neither we nor JAX look at results inside."""
+        ours, theirs = self._config.swap_local(False), self._jax_looks.swap_local(None)
+        try:
+            yield
+        finally:
+            self._config.set_local(ours)
+            self._jax_looks.set_local(theirs)
+
+
+value_checks = ValueChecks()
+
+
 # ------------------------------------------------------------------------------------------------------ compilation
 
 
@@ -186,20 +275,28 @@ def compile_text(
     device: Device,
     *,
     disable_fusion: bool = False,
+    keep_barriers: bool = False,
     extra_options: Mapping[str, Any] | None = None,
+    callbacks: Sequence[HostCallback] = (),
 ) -> Executable:
     """StableHLO module text -> an executable loaded on one device.
 
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
-    linearly with a scalar program, and GPU code depends on it. Raises ``jax.errors.JaxRuntimeError`` with XLA's
-    message where the text is wrong.
+    linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
+    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first.
+    ``callbacks`` are the Python functions that custom calls in the text name by number. Raises
+    ``jax.errors.JaxRuntimeError`` with XLA's message where the text is wrong.
     """
     client = device.client
     overrides = dict(extra_options or {})
-    disabled_passes = overrides.pop("xla_disable_hlo_passes", "")
-    if disable_fusion and device.platform == "cpu":
-        disabled_passes = f"{disabled_passes},fusion" if disabled_passes else "fusion"
+    on_cpu = device.platform == "cpu"
+    passes = [
+        overrides.pop("xla_disable_hlo_passes", ""),
+        "fusion" if disable_fusion and on_cpu else "",
+        "cse_barrier_expander" if keep_barriers and on_cpu else "",
+    ]
+    disabled_passes = ",".join([name for name in passes if name])
     options = _get_compile_options(
         1,
         1,
@@ -215,7 +312,13 @@ def compile_text(
     encoded = text.encode() if isinstance(text, str) else text
     if b"@lapack_" in encoded:
         _initialize_lapack()  # until then its kernels are null pointers
-    return _compile_or_load(encoded, device, options)
+    if not callbacks:
+        return _compile_or_load(encoded, device, options)
+    persistent_cache.latest.loaded = False  # addresses in this process cannot be stored
+    with _make_ir_context():
+        module = _ir.Module.parse(encoded)  # the overload that takes callbacks refuses text
+        functions = [for_runtime(callback) for callback in callbacks]
+        return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
 
 
 def _compile_or_load(text: bytes, device: Device, options: Any) -> Executable:
@@ -467,6 +570,8 @@ def placement(arrays: Iterable[Any], names: Sequence[str] | None = None) -> Devi
     found_at = 0
     known: Any = None
     for position, array in enumerate(arrays):
+        if type(array) is KeyArray:
+            array = array._base_array
         if type(array) is ArrayImpl and array._committed:
             sharding = array._sharding
             if sharding is known:  # nearly always: results share the sharding object of their program
@@ -579,12 +684,14 @@ def executor(
     out_types: Sequence[TypedArray],
     device: Device,
     name: str,
+    waits: bool = False,
 ) -> Callable[..., list[jax.Array]]:
     """A function of flat positional arguments (arrays, NumPy values, Python numbers) that runs an executable.
 
     It is a C++ dispatcher whose signature (dtypes, shapes, weak types, shardings, configuration) is checked here at its
     first call, because the runtime checks nothing, and runs without Python afterwards. Results are committed where an
-    argument is. Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
+    argument is. ``waits``: the program calls Python, so each call waits for its end and raises what a callback raised.
+    Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
     device, RuntimeError for a deleted array, each naming the argument.
     """
     in_types = tuple([_stored(t) for t in in_types])
@@ -597,15 +704,68 @@ def executor(
             arrays, committed, plain = _place(arguments, in_types, executable.get_parameter_layouts, device, name)
             if committed not in handlers:
                 handlers[committed] = [array_result(t, device, committed) for t in out_types]
-            outputs = executable.execute_sharded(arrays).consume_with_handlers(handlers[committed])
+            run = execute_and_wait if waits else execute
+            outputs = run(executable, arrays, handlers[committed])
         except BaseException:
             call._clear_cache()  # the entry of a signature that raised would stay in Python for ever
             raise
-        record = fast_path_record(executable, out_tree, in_types, out_types, device, None, committed) if plain else None
-        return outputs, record, False
+        if waits or not plain:
+            return outputs, None, False
+        return outputs, fast_path_record(executable, out_tree, in_types, out_types, device, None, committed), False
 
     call = _jax.pjit(name, None, cache_miss, [], [], (), _dispatch_registry, _shard_argument, _executor_signatures)
     return call  # type: ignore[no-any-return]
+
+
+def key_executor(
+    executable: Executable,
+    in_types: Sequence[TypedArray],
+    out_types: Sequence[TypedArray],
+    physical_type: Callable[[Any], TypedArray],
+    device: Device,
+    name: str,
+    waits: bool = False,
+) -> Callable[..., list[jax.Array]]:
+    """As :func:`executor` for a program some of whose arguments or results are random keys.
+
+    The executable works on the keys' words; ``physical_type`` gives the type of those.
+    """
+    in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
+    run = executor(executable, in_words, out_words, device, name, waits)
+    key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
+    key_results = [(i, t.dtype._impl) for i, t in enumerate(out_types) if not isinstance(t.dtype, np.dtype)]
+
+    def call(*arguments: Any) -> list[jax.Array]:
+        values = list(arguments)
+        for i, expected in key_arguments:
+            value = values[i]
+            if type(value) is not KeyArray or value.dtype != expected.dtype or value.shape != expected.shape:
+                found = describe(value) if isinstance(value, jax.Array) else f"of class {type(value).__name__}"
+                raise mismatch(found, expected, i, name)
+            values[i] = value._base_array
+        results = run(*values)
+        for i, implementation in key_results:
+            results[i] = KeyArray(implementation, results[i])
+        return results
+
+    return call
+def execute(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
+    """Start a program; its results, which may be computed later."""
+    return executable.execute_sharded(arrays).consume_with_handlers(handlers)  # type: ignore[no-any-return]
+
+
+def execute_and_wait(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
+    """Run a program to its end; raises what a Python function that it called raised."""
+    try:
+        results = executable.execute_sharded(arrays, with_tokens=True)
+        outputs = results.consume_with_handlers(handlers)
+        results.consume_token().block_until_ready()
+    except jax.errors.JaxRuntimeError as error:
+        original = original_error(error)
+        if original is error:
+            raise
+        raise original from None
+    return outputs  # type: ignore[no-any-return]
 
 
 def _place(

@@ -16,15 +16,17 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, InternalError
+from functrans.ir.effects import is_ordered
 from functrans.ir.program import Atom, Jaxpr, Literal, Var, Where
 from functrans.ir.types import ArrayType, array_type, float0, short_dtype
 from functrans.trace.frames import describe_place, line_of
+from functrans.xla.host_callbacks import HostCallback
 
 _ELEMENTS = {
     "bool": "i1", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint4": "ui4",
@@ -34,6 +36,11 @@ _ELEMENTS = {
     "float8_e4m3fnuz": "f8E4M3FNUZ", "float8_e5m2fnuz": "f8E5M2FNUZ",
 }  # fmt: skip
 _SYMBOL = r'@(?:"(?:[^"\\]|\\.)*"|[\w$.-]+)'
+_TOKEN = "!stablehlo.token"
+_CALLBACK_TARGETS = {
+    "cpu": "xla_ffi_python_cpu_callback",
+    **dict.fromkeys(("gpu", "cuda", "rocm"), "xla_ffi_python_gpu_callback"),
+}
 _FLOAT0_STORAGE = np.dtype(np.bool_)  # a float0 array holds no information; jaxlib stores it as bool
 
 
@@ -74,14 +81,19 @@ def _value_text(key: Any, value: Any, dtype: np.dtype[Any]) -> str:
 class Emitter:
     """Writes the lines of one module; SSA names are unique in it. Primitives' ``lower`` methods receive it.
 
-    ``located``: each line names the user's file and line behind it, as ``loc("file.py":12:0)``.
+    ``token`` is what the next ordered effect waits for: each takes it and leaves another. A function or region with
+    ordered effects takes a token as its last operand and gives one as its last result. ``located``: each line names the
+    user's file and line behind it, as ``loc("file.py":12:0)``.
     """
 
     def __init__(self, platform: str = "cpu", located: bool = False) -> None:
         self._platform = platform
         self.platform_matters = False
+        self.callbacks: list[HostCallback] = []  # a custom call names one by its number
+        self.token: str | None = None
+        self.where: Where = None  # of the equation being written, and
+        self.place = ""  # what ends each of its lines, if they are to say it
         self.located = located
-        self.location = ""  # what ends each line: where the equation being lowered was written
         self.count = 0
         self.lines: list[str] = []
         self.header: list[str] = []  # constants of the function being written
@@ -112,19 +124,19 @@ class Emitter:
         """A line with one result, types included in ``text``."""
         self.count += 1
         name = f"%{self.count}"
-        self.lines.append(f"{name} = {text}{self.location}")
+        self.lines.append(f"{name} = {text}{self.place}")
         return name
 
     def raw_many(self, text: str, count: int) -> list[str]:
         """A line with ``count`` results."""
         if count == 0:
-            self.lines.append(f"{text}{self.location}")
+            self.lines.append(f"{text}{self.place}")
             return []
         self.count += 1
         if count == 1:
-            self.lines.append(f"%{self.count} = {text}{self.location}")
+            self.lines.append(f"%{self.count} = {text}{self.place}")
             return [f"%{self.count}"]
-        self.lines.append(f"%{self.count}:{count} = {text}{self.location}")
+        self.lines.append(f"%{self.count}:{count} = {text}{self.place}")
         return [f"%{self.count}#{i}" for i in range(count)]
 
     def op(self, text: str, in_types: Sequence[ArrayType], out_type: ArrayType) -> str:
@@ -150,6 +162,11 @@ class Emitter:
         return type_text(type)
 
     # -- constants --------------------------------------------------------------------------------------------------
+
+    def constant_here(self, value: Any, type: ArrayType) -> str:
+        """A constant written at this place, not at the head of the function: in a region that may not look outside."""
+        text = _value_text(_constant_key(value), value, type.dtype)
+        return self.raw(f"stablehlo.constant dense<{text}> : {type_text(type)}")
 
     def constant(self, value: Any, type: ArrayType) -> str:
         """A constant of this type with every element equal to ``value``."""
@@ -187,19 +204,32 @@ class Emitter:
         )
 
     def region(
-        self, arg_types: Sequence[ArrayType], body: Callable[[list[str]], Sequence[str]], out_types: Sequence[ArrayType]
+        self,
+        arg_types: Sequence[ArrayType],
+        body: Callable[[list[str]], Sequence[str]],
+        out_types: Sequence[ArrayType],
+        token: str = "",
     ) -> str:
-        """The text of a region ``{ ^bb0(args): ... stablehlo.return ... }``."""
+        """The text of a region ``{ ^bb0(args): ... stablehlo.return ... }``.
+
+        ``token``: "argument" where the region takes one, "result" where it gives one, "both".
+        """
         names = [self.fresh() for _ in arg_types]
+        args = [f"{n}: {type_text(t)}" for n, t in zip(names, arg_types, strict=True)]
         outer, self.lines = self.lines, []
-        results = body(names)
-        if results:
-            self.lines.append(f"stablehlo.return {', '.join(results)} : {', '.join(type_text(t) for t in out_types)}")
-        else:
-            self.lines.append("stablehlo.return")
+        outer_token = self.token
+        if token in ("argument", "both"):
+            self.token = self.fresh()
+            args.append(f"{self.token}: {_TOKEN}")
+        results, types = list(body(names)), [type_text(t) for t in out_types]
+        if token in ("result", "both"):
+            results.append(self.current_token())
+            types.append(_TOKEN)
+        self.token = outer_token
+        back = f"stablehlo.return {', '.join(results)} : {', '.join(types)}" if results else "stablehlo.return"
+        self.lines.append(back)
         inner, self.lines = self.lines, outer
-        args = ", ".join(f"{n}: {type_text(t)}" for n, t in zip(names, arg_types, strict=True))
-        head = f"^bb0({args}):\n" if names else ""
+        head = f"^bb0({', '.join(args)}):\n" if args else ""
         return "{\n" + head + "\n".join(inner) + "\n}"
 
     # -- programs ---------------------------------------------------------------------------------------------------
@@ -207,7 +237,7 @@ class Emitter:
     def inline(self, jaxpr: Jaxpr, operands: Sequence[str]) -> list[str]:
         """Write the equations of a program here; the names of its outputs."""
         names: dict[Var, str] = dict(zip(jaxpr.inputs, operands, strict=True))
-        outer = self.location
+        outer = self.where, self.place
         for eqn in jaxpr.equations:
             op = eqn.op
             out_types = [v.type for v in eqn.outputs]
@@ -224,8 +254,9 @@ class Emitter:
                 else:
                     ins.append(self.constant(a.value, a.type))  # type: ignore[union-attr]
                     in_types.append(a.type)
+            self.where = eqn.where
             if self.located:
-                self.location = _location(eqn.where, op.name)
+                self.place = _location(eqn.where, op.name)
             try:
                 results = op.lower(self, ins, in_types, out_types)
             except Exception as error:
@@ -236,7 +267,7 @@ class Emitter:
                     names[v] = name
             else:
                 names[eqn.outputs[0]] = results
-        self.location = outer
+        self.where, self.place = outer
         return [self._atom(a, names) for a in jaxpr.outputs]
 
     def _atom(self, a: Atom, names: dict[Var, str]) -> str:
@@ -249,9 +280,15 @@ class Emitter:
             symbol = self.function_names[jaxpr] = f"{clean_symbol(name)}_{self.symbols}"
             self.symbols += 1
             self.functions.append(self.function(jaxpr, symbol, "private"))
-        ins = ", ".join(type_text(t) for t in jaxpr.in_types)
-        outs = ", ".join(type_text(t) for t in jaxpr.out_types)
-        return self.raw_many(f"call @{symbol}({', '.join(operands)}) : ({ins}) -> ({outs})", len(jaxpr.outputs))
+        ins = [type_text(t) for t in jaxpr.in_types]
+        outs = [type_text(t) for t in jaxpr.out_types]
+        if not is_ordered(jaxpr.effects):
+            text = f"call @{symbol}({', '.join(operands)}) : ({', '.join(ins)}) -> ({', '.join(outs)})"
+            return self.raw_many(text, len(outs))
+        given = ", ".join([*operands, self.current_token()])
+        text = f"call @{symbol}({given}) : ({', '.join([*ins, _TOKEN])}) -> ({', '.join([*outs, _TOKEN])})"
+        *results, self.token = self.raw_many(text, len(outs) + 1)
+        return results
 
     def splice(self, module: str) -> str:
         """Write the functions of a module, as MLIR prints it, into this one; the symbol of its ``main``."""
@@ -271,21 +308,87 @@ class Emitter:
 
     def function(self, jaxpr: Jaxpr, symbol: str, visibility: str, attributes: Sequence[str] = ()) -> str:
         """A whole function."""
-        saved = self.lines, self.header, self.constants
-        self.lines, self.header, self.constants = [], [], {}
+        saved = self.lines, self.header, self.constants, self.token
+        self.lines, self.header, self.constants, self.token = [], [], {}, None
         args = [self.fresh() for _ in jaxpr.inputs]
-        results = self.inline(jaxpr, args)
         attributes = attributes or [""] * len(args)
-        head = ", ".join(f"{n}: {type_text(v.type)}{a}" for n, v, a in zip(args, jaxpr.inputs, attributes, strict=True))
-        outs = ", ".join(type_text(t) for t in jaxpr.out_types)
+        head = [f"{n}: {type_text(v.type)}{a}" for n, v, a in zip(args, jaxpr.inputs, attributes, strict=True)]
+        types = [type_text(t) for t in jaxpr.out_types]
+        ordered = is_ordered(jaxpr.effects)
+        if ordered and visibility == "public":
+            self.token = self.raw(f"stablehlo.create_token : {_TOKEN}")
+        elif ordered:
+            self.token = self.fresh()
+            head.append(f"{self.token}: {_TOKEN}")
+        results = self.inline(jaxpr, args)
+        if ordered and visibility != "public":
+            results.append(self.current_token())
+            types.append(_TOKEN)
+        outs = ", ".join(types)
         body = "\n".join([*self.header, *self.lines])
         back = f"return {', '.join(results)} : {outs}" if results else "return"
-        self.lines, self.header, self.constants = saved
-        return f"func.func {visibility} @{symbol}({head}) -> ({outs}) {{\n{body}\n{back}\n}}"
+        self.lines, self.header, self.constants, self.token = saved
+        return f"func.func {visibility} @{symbol}({', '.join(head)}) -> ({outs}) {{\n{body}\n{back}\n}}"
+
+    # -- effects ----------------------------------------------------------------------------------------------------
+
+    def current_token(self) -> str:
+        """The token that the next ordered effect waits for."""
+        if self.token is None:
+            raise InternalError("an ordered effect stands where no token was handed down")
+        return self.token
+
+    def host_callback(
+        self,
+        function: Callable[..., tuple[Any, ...]],
+        operands: Sequence[str],
+        in_types: Sequence[ArrayType],
+        out_types: Sequence[ArrayType],
+        *,
+        what: str,
+        effect: bool = True,
+        ordered: bool = False,
+    ) -> list[str]:
+        """A call of a Python function on NumPy arrays; the names of its results.
+
+        ``what`` is the user's function behind it, for error messages. Without ``effect`` XLA may drop or share it.
+        """
+        target = _CALLBACK_TARGETS.get(self.platform)
+        if target is None:
+            raise FunctransTypeError(f"{what or 'a callback'} cannot be compiled for {self.platform}: CPU and GPU only")
+        self.callbacks.append(HostCallback(function, what, self.where, ordered))
+        token = [_TOKEN] if ordered else []
+        ins, outs = [*token, *map(type_text, in_types)], [*token, *map(type_text, out_types)]
+        layouts = ", ".join([*["dense<> : tensor<0xindex>"] * len(token), *map(_layout, in_types)])
+        result_layouts = ", ".join([*["dense<> : tensor<0xindex>"] * len(token), *map(_layout, out_types)])
+        given = [self.current_token(), *operands] if ordered else operands
+        results = self.raw_many(
+            f"stablehlo.custom_call @{target}({', '.join(given)}) {{api_version = 4 : i32, "
+            f"has_side_effect = {'true' if effect else 'false'}, "
+            f"backend_config = {{index = {len(self.callbacks) - 1} : ui64}}, operand_layouts = [{layouts}], "
+            f"result_layouts = [{result_layouts}]}} : ({', '.join(ins)}) -> ({', '.join(outs)})",
+            len(outs),
+        )
+        if ordered:
+            self.token = results.pop(0)
+        return results
+
+
+def _layout(type: ArrayType) -> str:
+    """Row-major."""
+    order = ", ".join(map(str, reversed(range(type.ndim))))
+    return f"dense<[{order}]> : tensor<{type.ndim}xindex>" if type.ndim else "dense<> : tensor<0xindex>"
 
 
 def _constant_key(value: Any) -> Any:
     return (value.__class__, repr(value))
+
+
+class Module(NamedTuple):
+    """The text of a program in StableHLO, and the Python functions that it calls, by number."""
+
+    text: str
+    callbacks: list[HostCallback]
 
 
 def _location(where: Where, name: str) -> str:
@@ -296,13 +399,20 @@ def _location(where: Where, name: str) -> str:
     return f' loc("{name}"("{file}":{line_of(where)}:0))'
 
 
-def lower(
+def lower_module(
     jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = (), platform: str = "cpu", located: bool = False
-) -> str:
-    """The StableHLO module of a program, as text. ``attributes``: one string an input, e.g. for donation."""
+) -> Module:
+    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation."""
     emitter = Emitter(platform, located)
     main = emitter.function(jaxpr, "main", "public", attributes)
-    return f"module @{clean_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
+    text = f"module @{clean_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
+    return Module(text, emitter.callbacks)
+
+
+def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = ()) -> str:
+    """The StableHLO text of a program."""
+    return lower_module(jaxpr, name, attributes).text
+
 
 
 def clean_symbol(name: str) -> str:
