@@ -23,14 +23,14 @@ from functrans.api.differentiation import check_callable, function_name, vjp
 from functrans.api.staging import api_boundary, argument_type, as_values, tree_flatten, tree_unflatten
 from functrans.errors import FunctransError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr, Var
-from functrans.ir.types import ArrayType, array_type, describe, tangent_type
+from functrans.ir.types import ArrayType, array_type, describe, is_key_dtype, tangent_type, type_of
 from functrans.ops.modules import CallExported
 from functrans.optimise.key_arrays import on_words
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import here
 from functrans.trace.replay import replay
 from functrans.xla import jaxlib_compat
-from functrans.xla.modules import module_for_platforms
+from functrans.xla.modules import platform_module
 
 DisabledSafetyCheck = jax.export.DisabledSafetyCheck
 register_namedtuple_serialization = jax.export.register_namedtuple_serialization
@@ -200,6 +200,11 @@ def _types(avals: Sequence[Any], fun_name: str) -> tuple[ArrayType, ...]:
                 f"{fun_name} was exported with the symbolic shape {aval.shape}; functrans needs numbers, "
                 "jax.export.deserialize(data).call takes any size"
             )
+        if is_key_dtype(aval.dtype):
+            raise FunctransValueError(
+                f"{fun_name} was exported with random keys ({aval}); functrans calls modules of numbers: export it "
+                "with jax.random.key_data, or use jax.export.deserialize(data).call"
+            )
     return tuple(array_type(tuple(a.shape), a.dtype, bool(a.weak_type)) for a in avals)
 
 
@@ -252,8 +257,14 @@ def _exported(traced: Traced, platforms: Sequence[str], disabled_checks: Sequenc
     read = {a for eqn in jaxpr.equations for a in eqn.inputs if type(a) is Var} | set(jaxpr.outputs)
     taken = [i for i, v in enumerate(jaxpr.inputs) if v in read]
     count = len(captured)
-    kept_jaxpr = Jaxpr([jaxpr.inputs[i] for i in taken], jaxpr.equations, jaxpr.outputs)
-    constants = [captured[i] for i in taken if i < count]
+    kept_jaxpr = on_words(Jaxpr([jaxpr.inputs[i] for i in taken], jaxpr.equations, jaxpr.outputs))
+    constants = [words_of(captured[i]) for i in taken if i < count]
+    module = platform_module(kept_jaxpr, traced.fun_name, platforms, constants=constants)
+    if module.callbacks:
+        raise FunctransValueError(
+            f"{traced.fun_name} calls the Python function {module.callbacks[0].what or 'of a callback'}, which stays "
+            "in this process: export a function without callbacks"
+        )
 
     def pullback(_: Any) -> Any:
         def of_flat(*leaves_and_cotangents: Any) -> Any:
@@ -266,12 +277,6 @@ def _exported(traced: Traced, platforms: Sequence[str], disabled_checks: Sequenc
         of_flat.__name__ = f"{traced.fun_name}_vjp"
         return _exported(jit(of_flat).trace(*structs), platforms, disabled_checks)
 
-    module = module_for_platforms(on_words(kept_jaxpr), traced.fun_name, platforms, constants=constants)
-    if module.callbacks:
-        raise FunctransTypeError(
-            f"{traced.fun_name} calls Python ({module.callbacks[0].what or 'a callback'}), which cannot be exported: "
-            "another process does not have that function"
-        )
     try:
         return jaxlib_compat.exported(
             module.text,
@@ -290,6 +295,11 @@ def _exported(traced: Traced, platforms: Sequence[str], disabled_checks: Sequenc
             f"{traced.fun_name} calls kernels of jaxlib that later versions may not have:\n{error}\n"
             "To export it all the same: export(f, disabled_checks=[DisabledSafetyCheck.custom_call('name')])"
         ) from None
+
+
+def words_of(x: Any) -> Any:
+    """The words of an array of random keys; anything else itself."""
+    return jax.random.key_data(x) if is_key_dtype(type_of(x).dtype) else x
 
 
 @api_boundary

@@ -155,6 +155,19 @@ def test_captured_arrays_keep_every_bit(value: Any) -> None:
             assert result.tobytes() == np.asarray(captured).tobytes()
 
 
+def test_random_keys_go_in_are_captured_and_come_out() -> None:
+    captured = jax.random.key(7)
+
+    def function(module: Any) -> Any:
+        return lambda key: (module.split(key), module.normal(captured, (3,)), module.bits(key, (2,)))
+
+    exported = export(ft.jit(function(ft.random)), platforms=("cpu", "tpu"))(jax.random.key(3))
+    keys, normal, bits = jax.export.deserialize(exported.serialize()).call(jax.random.key(3))
+    expected = function(jax.random)(jax.random.key(3))
+    np.testing.assert_array_equal(jax.random.key_data(keys), jax.random.key_data(expected[0]))
+    assert_same((normal, bits), expected[1:], weak=False)
+
+
 def test_a_class_registered_for_serialisation_goes_through() -> None:
     ft.export.register_namedtuple_serialization(Pair, serialized_name="tests.Pair")
     exported = export(ft.jit(lambda p: Pair(p.right, p.left * 2)))(Pair(x0, x0 + 1))
@@ -236,6 +249,12 @@ class Unregistered(tuple):
 
 
 jax.tree_util.register_pytree_node(Unregistered, lambda t: (tuple(t), None), lambda _, c: Unregistered(c))
+
+
+def seen(x: Any) -> None:
+    pass
+
+
 doubled = lambda: export(ft.jit(lambda x: x * 2))(x0)
 
 REFUSALS: dict[str, tuple[Any, type[Exception], str]] = {
@@ -268,6 +287,21 @@ REFUSALS: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         "symbolic shape",
     ),
+    "a callback": (
+        lambda: export(ft.jit(lambda x: ft.pure_callback(np.sin, x, x)))(x0),
+        ValueError,
+        "calls the Python function .* export a function without callbacks",
+    ),
+    "ordered effects": (
+        lambda: export(ft.jit(lambda x: ft.debug.callback(seen, x, ordered=True)))(x0),
+        ValueError,
+        "ordered effects .* cannot be lowered for several platforms .* nor exported",
+    ),
+    "random keys in a call": (
+        lambda: deserialize(export(ft.jit(lambda k: k))(jax.random.key(0)).serialize()).call(jax.random.key(0)),
+        ValueError,
+        "exported with random keys",
+    ),
     "a class that is not registered": (
         lambda: export(ft.jit(lambda x: Unregistered([x])))(x0).serialize(),
         ValueError,
@@ -292,5 +326,5 @@ def test_an_unstable_kernel_is_exported_when_the_check_is_disabled() -> None:
 
 def test_modules_for_several_platforms_differ_only_where_they_must() -> None:
     jaxpr = ft.make_jaxpr(lambda x: fnp.sin(x) * 2)(x0)
-    one = modules.module_for_platforms(jaxpr, "f", ("cpu", "tpu")).text
+    one = modules.platform_module(jaxpr, "f", ("cpu", "tpu")).text
     assert one.count("stablehlo.sine") == 1 and '"stablehlo.case"' not in one

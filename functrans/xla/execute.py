@@ -28,7 +28,7 @@ from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
 from functrans.xla import jaxlib_compat, nonfinite, persistent_cache
 from functrans.xla.lower import Module, lower_module
-from functrans.xla.modules import module_for_platforms
+from functrans.xla.modules import platform_module
 
 logger = logging.getLogger("functrans.compile")
 value_checks_on = jaxlib_compat.value_checks.on
@@ -205,7 +205,7 @@ class Program:
         jaxpr = on_words(self._kept_jaxpr())
         if len(platforms) == 1:
             return lower_module(jaxpr, self.name, attributes, platforms[0], located)
-        return module_for_platforms(jaxpr, self.name, platforms, attributes, located)
+        return platform_module(jaxpr, self.name, platforms, attributes, located)
 
     def uncompiled(self, jaxpr: Jaxpr | None = None, name: str = "") -> Program:
         """The same program without its executable; of an equal jaxpr, with the lines and the name of its function."""
@@ -260,9 +260,7 @@ class Program:
                 executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, self.waits
             )
         else:
-            call = jaxlib_compat.executor(
-                executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits
-            )
+            call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
         return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
     def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:

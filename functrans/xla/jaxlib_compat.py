@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import os
 import platform
+import re
 import time
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -38,7 +39,8 @@ from functrans.xla.argument_checks import (
 )
 from functrans.xla.host_callbacks import HostCallback, for_runtime, original_error
 
-SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (names and signatures read, not run)"
+SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x, 0.11.x and 0.12.x"
+_FIRST, _PAST_LAST = (0, 10), (0, 13)
 
 _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jaxlib._jax": (
@@ -89,23 +91,28 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def check_supported() -> None:
-    """Probe every private name; raises ImportError with the version found, those supported, and the missing name."""
+    """Check the version and probe every private name; raises ImportError with the version found, those supported, and
+    the missing name.
+    """
     version = import_module("jaxlib").__version__
+    for name, found in (("jax", jax.__version__), ("jaxlib", version)):
+        if not _FIRST <= tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _PAST_LAST:
+            raise ImportError(_unsupported(version, f"{name} {found} has never been tried"))
     for module_name, names in _PRIVATE_NAMES.items():
         try:
             module = import_module(module_name)
         except ImportError as error:
-            raise ImportError(_unsupported(version, module_name)) from error
+            raise ImportError(_unsupported(version, f"{module_name} is missing")) from error
         for name in names:
             try:
                 functools.reduce(getattr, name.split("."), module)
             except AttributeError as error:
-                raise ImportError(_unsupported(version, f"{module_name}.{name}")) from error
+                raise ImportError(_unsupported(version, f"{module_name}.{name} is missing")) from error
 
 
-def _unsupported(version: str, missing: str) -> str:
+def _unsupported(version: str, reason: str) -> str:
     return (
-        f"functrans does not support jax {jax.__version__} with jaxlib {version}: {missing} is missing. "
+        f"functrans does not support jax {jax.__version__} with jaxlib {version}: {reason}. "
         f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"'
     )
 
@@ -135,7 +142,7 @@ def _key_array_class() -> Any:
             return import_module(name).PRNGKeyArray
         except (ImportError, AttributeError):
             continue
-    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray"))
+    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray is missing"))
 
 
 KeyArray: Any = _key_array_class()
@@ -310,15 +317,16 @@ def compile_text(
         debug_options = options.executable_build_options.debug_options
         present = debug_options.xla_disable_hlo_passes
         debug_options.xla_disable_hlo_passes = f"{present},{disabled_passes}" if present else disabled_passes
-    if callbacks:  # the overload that takes them refuses text
-        with _make_ir_context():
-            module = _ir.Module.parse(text)
-            functions = [for_runtime(callback) for callback in callbacks]
-            return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
     encoded = text.encode() if isinstance(text, str) else text
     if b"@lapack_" in encoded:
         _initialize_lapack()  # until then its kernels are null pointers
-    return _compile_or_load(encoded, device, options)
+    if not callbacks:
+        return _compile_or_load(encoded, device, options)
+    persistent_cache.latest.loaded = False  # addresses in this process cannot be stored
+    with _make_ir_context():
+        module = _ir.Module.parse(encoded)  # the overload that takes callbacks refuses text
+        functions = [for_runtime(callback) for callback in callbacks]
+        return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
 
 
 def _compile_or_load(text: bytes, device: Device, options: Any) -> Executable:

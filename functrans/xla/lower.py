@@ -93,7 +93,7 @@ class Emitter:
         self.callbacks: list[HostCallback] = []  # a custom call names one by its number
         self.token: str | None = None
         self.where: Where = None  # of the equation being written, and
-        self.location = ""  # what ends each of its lines, if they are to say it
+        self.place = ""  # what ends each of its lines, if they are to say it
         self.located = located
         self.count = 0
         self.lines: list[str] = []
@@ -125,19 +125,19 @@ class Emitter:
         """A line with one result, types included in ``text``."""
         self.count += 1
         name = f"%{self.count}"
-        self.lines.append(f"{name} = {text}{self.location}")
+        self.lines.append(f"{name} = {text}{self.place}")
         return name
 
     def raw_many(self, text: str, count: int) -> list[str]:
         """A line with ``count`` results."""
         if count == 0:
-            self.lines.append(f"{text}{self.location}")
+            self.lines.append(f"{text}{self.place}")
             return []
         self.count += 1
         if count == 1:
-            self.lines.append(f"%{self.count} = {text}{self.location}")
+            self.lines.append(f"%{self.count} = {text}{self.place}")
             return [f"%{self.count}"]
-        self.lines.append(f"%{self.count}:{count} = {text}{self.location}")
+        self.lines.append(f"%{self.count}:{count} = {text}{self.place}")
         return [f"%{self.count}#{i}" for i in range(count)]
 
     def op(self, text: str, in_types: Sequence[ArrayType], out_type: ArrayType) -> str:
@@ -238,7 +238,7 @@ class Emitter:
     def inline(self, jaxpr: Jaxpr, operands: Sequence[str]) -> list[str]:
         """Write the equations of a program here; the names of its outputs."""
         names: dict[Var, str] = dict(zip(jaxpr.inputs, operands, strict=True))
-        outer = self.where, self.location
+        outer = self.where, self.place
         for eqn in jaxpr.equations:
             op = eqn.op
             out_types = [v.type for v in eqn.outputs]
@@ -257,7 +257,7 @@ class Emitter:
                     in_types.append(a.type)
             self.where = eqn.where
             if self.located:
-                self.location = _location(eqn.where, op.name)
+                self.place = _location(eqn.where, op.name)
             try:
                 results = op.lower(self, ins, in_types, out_types)
             except Exception as error:
@@ -268,7 +268,7 @@ class Emitter:
                     names[v] = name
             else:
                 names[eqn.outputs[0]] = results
-        self.where, self.location = outer
+        self.where, self.place = outer
         return [self._atom(a, names) for a in jaxpr.outputs]
 
     def _atom(self, a: Atom, names: dict[Var, str]) -> str:

@@ -23,7 +23,7 @@ from functrans.xla.lower import Emitter, Module, clean_symbol, type_text
 _PLATFORM = '%platform: tensor<i32> {jax.global_constant = "_platform_index"}'
 
 
-def module_for_platforms(
+def platform_module(
     jaxpr: Jaxpr,
     name: str,
     platforms: Sequence[str],
@@ -34,12 +34,12 @@ def module_for_platforms(
     """The StableHLO module of a program whose leading inputs are ``constants``, for these platforms.
 
     For several it takes the number of its platform among them before the inputs, as ``jax.export`` has it; what does
-    not depend on the platform is written once.
+    not depend on the platform is written once. Raises ValueError for ordered effects.
     """
     if is_ordered(jaxpr.effects):
         raise FunctransValueError(
-            f"a program with ordered effects ({', '.join(sorted(map(str, jaxpr.effects)))}) cannot be written for "
-            f"{', '.join(platforms)} in a module of its own: their order is kept within one process"
+            f"a program with ordered effects ({', '.join(sorted(map(str, jaxpr.effects)))}) cannot be lowered for "
+            f"several platforms {tuple(platforms)} at once, nor exported: lower it for one"
         )
     emitter = Emitter(platforms[0], located)
     symbols: list[str] = []
@@ -73,8 +73,10 @@ def module_for_platforms(
     back = f"return {', '.join(results)} : {outs}" if results else "return"
     main = f"func.func public @main({', '.join(head)}) -> ({outs}) {{\n{body}\n{back}\n}}"
     marks = "jax.uses_shape_polymorphism = false, mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32"
-    head_line = f"module @{clean_symbol(name)} attributes {{{marks}}} {{"
-    return Module("\n".join([head_line, main, *emitter.functions, "}", ""]), emitter.callbacks)
+    functions = "\n".join(emitter.functions)
+    return Module(
+        f"module @{clean_symbol(name)} attributes {{{marks}}} {{\n{main}\n{functions}\n}}\n", emitter.callbacks
+    )
 
 
 def array_constant(emitter: Emitter, value: Any) -> str:

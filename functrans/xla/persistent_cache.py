@@ -1,6 +1,6 @@
 """Executables kept on disk between processes, where ``jax_compilation_cache_dir`` says so.
 
-JAX's own settings hold: ``jax_enable_compilation_cache``, ``jax_compilation_cache_dir``, ``jax_compilation_cache_max_size``,
+JAX's own settings hold: ``jax_enable_compilation_cache``, ``jax_compilation_cache_dir`` and ``_max_size``,
 ``jax_persistent_cache_min_compile_time_secs`` and ``_min_entry_size_bytes``, ``jax_raise_persistent_cache_errors``. Our
 entries (``functrans-<key>.executable``) stand beside JAX's in one directory and neither touches the other's.
 

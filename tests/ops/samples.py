@@ -16,9 +16,9 @@ import numpy as np
 
 import functrans as ft
 from functrans import lax
+from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
-from functrans.control.switches import SwitchLanes
 from functrans.ops import (
     arithmetic,
     complex_numbers,
