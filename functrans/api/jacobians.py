@@ -9,21 +9,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.api.differentiation import (
+from functrans.api.arguments import (
     argument_numbers,
     check_argnums,
     check_callable,
     check_input,
     differentiation_order,
     function_name,
-    grad,
-    jvp,
     split_aux,
 )
+from functrans.api.differentiation import grad, jvp
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, is_differentiable
+from functrans.ir.types import ArrayType, is_differentiable, kind_of
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq
 from functrans.ops.slicing import slice_
@@ -127,7 +126,7 @@ def _jacobian(
         types = [check_input(x, chosen, what, holomorphic, allow_int) for x in leaves]
         if forward and not holomorphic:
             for t in types:
-                if t.dtype.kind == "c":
+                if kind_of(t.dtype) == "c":
                     raise FunctransTypeError(
                         f"jacfwd needs real inputs, or holomorphic=True for a holomorphic function; got {t} at {here()}"
                     )
@@ -188,9 +187,9 @@ def _jacobian(
 
 def check_output(t: ArrayType, what: str, holomorphic: bool) -> None:
     """Raise unless an output of this type has a Jacobian of this kind."""
-    if holomorphic and t.dtype.kind != "c":
+    if holomorphic and kind_of(t.dtype) != "c":
         raise FunctransTypeError(f"{what} with holomorphic=True needs complex results, got {t} at {here()}")
-    if what == "jacrev" and not holomorphic and (t.dtype.kind == "c" or not is_differentiable(t.dtype)):
+    if what == "jacrev" and not holomorphic and (kind_of(t.dtype) == "c" or not is_differentiable(t.dtype)):
         raise FunctransTypeError(
             f"jacrev needs real floating results, got {t} at {here()}\n"
             "Use jacfwd, or holomorphic=True for a holomorphic function."

@@ -68,6 +68,7 @@ def stage(
     with Builder(purpose, order=order) as builder:
         builder.remedy = remedy
         if values:
+            builder.performs = builder.parent is None or builder.parent.performs
             inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
         else:
             inputs = [builder.new_input(t) for t in types]
@@ -161,10 +162,10 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
 def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) -> tuple[Jaxpr, tuple[int, ...]]:
     """The program with the ``dynamic`` literals as inputs behind the captured ones, and which captures it keeps."""
     atoms = [a.variable if type(a) is Tracer else a for a in outputs]
-    equations: Sequence[Equation] = builder.equations
+    equations: Sequence[Equation] = builder.staged()
     new_inputs: list[Var] = []
     if dynamic:
-        equations, new_inputs = literals_to_inputs(builder.equations, set(dynamic))
+        equations, new_inputs = literals_to_inputs(equations, set(dynamic))
     kept_equations, live = live_equations(equations, atoms)
     variables: list[Var] = []
     kept: list[int] = []

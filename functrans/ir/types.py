@@ -110,7 +110,7 @@ def x64_enabled() -> bool:
     return bool(_X64.jax_enable_x64)  # type: ignore[attr-defined]
 
 
-_NARROW: dict[np.dtype[Any], np.dtype[Any]] = {
+NARROW: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32),
     np.dtype(np.uint64): np.dtype(np.uint32), np.dtype(np.complex128): np.dtype(np.complex64),
 }  # fmt: skip
@@ -127,7 +127,7 @@ def canonical_dtype(dtype: Any) -> np.dtype[Any]:
             return dtype  # type: ignore[no-any-return]
         dtype = np.dtype(dtype)
     found: np.dtype[Any] = dtype
-    return found if x64_enabled() else _NARROW.get(found, found)
+    return found if x64_enabled() else NARROW.get(found, found)
 
 
 _narrowing_warned = False
@@ -139,7 +139,7 @@ def warn_narrowing(dtype: np.dtype[Any], what: str) -> None:
     if not _narrowing_warned and dtype.kind in "fc":
         _narrowing_warned = True
         warnings.warn(
-            f"{what} has dtype {dtype.name} and is narrowed to {_NARROW[dtype].name}, because 64-bit types are off. "
+            f"{what} has dtype {dtype.name} and is narrowed to {NARROW[dtype].name}, because 64-bit types are off. "
             "Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, or convert "
             "the data yourself to silence this. (This warning is shown once.)",
             UserWarning,
@@ -170,19 +170,18 @@ def type_of(x: Any) -> ArrayType:
 
     Raises TypeError for anything that is not a number or an array of numbers.
     """
-    kind = type(x)
-    known = _SCALARS[x64_enabled()].get(kind)
-    if known is not None:
-        return known
-    found = getattr(x, "type", None)
+    found = getattr(x, "type", None)  # a traced value or a literal knows its type
     if type(found) is ArrayType:
         return found
+    known = _SCALARS[x64_enabled()].get(type(x))
+    if known is not None:
+        return known
     if isinstance(x, np.ndarray | np.generic):
         if x.dtype.kind not in "biufcV" or (x.dtype.kind == "V" and x.dtype not in _EXTENSION):
             raise FunctransTypeError(
                 f"an array of dtype {x.dtype} is not numeric and cannot be traced or computed with"
             )
-        dtype = x.dtype if x64_enabled() else _NARROW.get(x.dtype, x.dtype)
+        dtype = x.dtype if x64_enabled() else NARROW.get(x.dtype, x.dtype)
         return array_type(x.shape, dtype, False)
     if isinstance(x, jax.Array):
         return array_type(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
@@ -219,6 +218,11 @@ def tangent_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if is_differentiable(dtype) else float0
 
 
+def is_key_dtype(dtype: Any) -> bool:
+    """Whether values of this dtype are random keys (``jax.random.key``)."""
+    return not isinstance(dtype, np.dtype) and bool(issubdtype(dtype, jax_dtypes.prng_key))
+
+
 @functools.lru_cache(maxsize=256)
 def is_differentiable(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype have tangents other than float0."""
@@ -228,6 +232,18 @@ def is_differentiable(dtype: np.dtype[Any]) -> bool:
 def tangent_type(type_: ArrayType) -> ArrayType:
     """(T a): the type of tangents of values of this type."""
     return type_ if is_differentiable(type_.dtype) else array_type(type_.shape, float0, False)
+
+
+def kind_of(dtype: np.dtype[Any]) -> str:
+    """One of b, i, u, f, c, or k for random keys; bfloat16 and the 8-bit floats are f."""
+    if not isinstance(dtype, np.dtype):
+        return "k"
+    kind = dtype.kind
+    if kind != "V":
+        return kind
+    if is_differentiable(dtype):
+        return "f"
+    return "u" if dtype.name.startswith("u") else "i"
 
 
 class _Promotable:
@@ -261,5 +277,8 @@ def promote(*types: ArrayType) -> tuple[np.dtype[Any], bool]:
             break
     else:
         return first.dtype, first.weak_type
+    if not all(isinstance(t.dtype, np.dtype) for t in types):
+        names = ", ".join(map(str, types))
+        raise FunctransTypeError(f"random keys are no numbers and have no common dtype with others: {names}")
     context = (x64_enabled(), _X64.jax_numpy_dtype_promotion)  # type: ignore[attr-defined]
     return _promote(tuple((t.dtype, t.weak_type) for t in types), context)

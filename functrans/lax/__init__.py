@@ -4,12 +4,16 @@ Types are strict, as there: arrays must agree in dtype (and in shape where they 
 the dtype of the array it meets. ``functrans.numpy`` promotes and broadcasts.
 """
 
+from functrans.control.associative_scan import associative_scan as associative_scan
 from functrans.control.conditional import cond as cond
 from functrans.control.conditional import switch as switch
+from functrans.control.custom_root import custom_root as custom_root
+from functrans.control.linear_solve import custom_linear_solve as custom_linear_solve
 from functrans.control.loops import fori_loop as fori_loop
 from functrans.control.loops import map as map
 from functrans.control.loops import scan as scan
 from functrans.control.loops import while_loop as while_loop
+from functrans.control.reduce import reduce as reduce
 from functrans.lax.convolution import conv as conv
 from functrans.lax.convolution import conv_dimension_numbers as conv_dimension_numbers
 from functrans.lax.convolution import conv_general_dilated as conv_general_dilated
@@ -28,6 +32,11 @@ from functrans.lax.elementwise import select_n as select_n
 from functrans.lax.elementwise import stop_gradient as stop_gradient
 from functrans.lax.fourier import FftType as FftType
 from functrans.lax.fourier import fft as fft
+from functrans.lax.incomplete_beta import betainc as betainc
+from functrans.lax.incomplete_gamma import igamma as igamma
+from functrans.lax.incomplete_gamma import igamma_grad_a as igamma_grad_a
+from functrans.lax.incomplete_gamma import igammac as igammac
+from functrans.lax.incomplete_gamma import random_gamma_grad as random_gamma_grad
 from functrans.lax.indexing import dynamic_index_in_dim as dynamic_index_in_dim
 from functrans.lax.indexing import dynamic_slice_in_dim as dynamic_slice_in_dim
 from functrans.lax.indexing import dynamic_update_index_in_dim as dynamic_update_index_in_dim
@@ -37,8 +46,6 @@ from functrans.lax.indexing import index_take as index_take
 from functrans.lax.indexing import scatter_apply as scatter_apply
 from functrans.lax.products import DotAlgorithmPreset as DotAlgorithmPreset
 from functrans.lax.products import Precision as Precision
-from functrans.lax.reductions import associative_scan as associative_scan
-from functrans.lax.reductions import reduce as reduce
 from functrans.lax.shapes import broadcast_shapes as broadcast_shapes
 from functrans.lax.shapes import broadcast_to_rank as broadcast_to_rank
 from functrans.lax.shapes import collapse as collapse
@@ -130,6 +137,8 @@ from functrans.ops.logic import xor as bitwise_xor
 from functrans.ops.products import batch_matmul as batch_matmul
 from functrans.ops.products import dot as dot
 from functrans.ops.products import dot_general as dot_general
+from functrans.ops.random_bits import RandomAlgorithm as RandomAlgorithm
+from functrans.ops.random_bits import rng_bit_generator as rng_bit_generator
 from functrans.ops.reductions import argmax as argmax
 from functrans.ops.reductions import argmin as argmin
 from functrans.ops.reductions import reduce_and as reduce_and
@@ -137,6 +146,7 @@ from functrans.ops.reductions import reduce_max as reduce_max
 from functrans.ops.reductions import reduce_min as reduce_min
 from functrans.ops.reductions import reduce_or as reduce_or
 from functrans.ops.reductions import reduce_prod as reduce_prod
+from functrans.ops.reductions import reduce_xor as reduce_xor
 from functrans.ops.representation import bitcast_convert_type as bitcast_convert_type
 from functrans.ops.representation import optimization_barrier as optimization_barrier
 from functrans.ops.representation import reduce_precision as reduce_precision
@@ -152,11 +162,15 @@ from functrans.ops.slicing import slice_in_dim as slice_in_dim
 from functrans.ops.sorting import sort as sort
 from functrans.ops.sorting import sort_key_val as sort_key_val
 from functrans.ops.sorting import top_k as top_k
+from functrans.ops.special import bessel_i0e as bessel_i0e
+from functrans.ops.special import bessel_i1e as bessel_i1e
 from functrans.ops.special import digamma as digamma
 from functrans.ops.special import erf as erf
 from functrans.ops.special import erf_inv as erf_inv
 from functrans.ops.special import erfc as erfc
 from functrans.ops.special import lgamma as lgamma
+from functrans.ops.special import polygamma as polygamma
+from functrans.ops.special import zeta as zeta
 from functrans.ops.structural import broadcast as broadcast
 from functrans.ops.structural import broadcast_in_dim as broadcast_in_dim
 from functrans.ops.structural import broadcasted_iota as broadcasted_iota
@@ -171,26 +185,28 @@ from functrans.trace.frames import guard_namespace
 
 __all__ = [
     "ConvDimensionNumbers", "DotAlgorithmPreset", "FftType", "GatherDimensionNumbers", "GatherScatterMode",
-    "Precision", "RoundingMethod", "ScatterDimensionNumbers", "abs", "acos", "acosh", "add", "all_gather", "argmax",
-    "argmin", "asin", "asinh", "associative_scan", "atan", "atan2", "atanh", "axis_index", "axis_size",
-    "batch_matmul", "bitcast_convert_type", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast",
-    "broadcast_in_dim", "broadcast_shapes", "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz",
-    "collapse", "complex", "concatenate", "cond", "conj", "conv", "conv_dimension_numbers", "conv_general_dilated",
-    "conv_general_dilated_patches", "conv_general_permutations", "conv_general_shape_tuple", "conv_shape_tuple",
-    "conv_transpose", "conv_transpose_shape_tuple", "conv_with_general_padding", "convert_element_type", "cos",
-    "cosh", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "digamma", "div", "dot", "dot_general",
-    "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim", "dynamic_update_index_in_dim",
-    "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
-    "expand_dims", "expm1", "fft", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "imag",
-    "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p", "logistic",
-    "lt", "map", "max", "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad", "padtype_to_pads",
-    "pmax", "pmean", "pmin", "population_count", "pow", "psum", "real", "reduce", "reduce_and", "reduce_max",
-    "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "rem", "reshape",
-    "rev", "round", "rsqrt", "scan", "scatter", "scatter_add", "scatter_apply", "scatter_max", "scatter_min",
-    "scatter_mul", "scatter_sub", "select", "select_n", "shift_left", "shift_right_arithmetic",
-    "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt",
-    "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "top_k", "transpose", "while_loop",
-    "zeros_like_array",
+    "Precision", "RandomAlgorithm", "RoundingMethod", "ScatterDimensionNumbers", "abs", "acos", "acosh", "add",
+    "all_gather", "argmax", "argmin", "asin", "asinh", "associative_scan", "atan", "atan2", "atanh", "axis_index",
+    "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc", "bitcast_convert_type", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
+    "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate",
+    "cond", "conj", "conv", "conv_dimension_numbers", "conv_general_dilated", "conv_general_dilated_patches",
+    "conv_general_permutations", "conv_general_shape_tuple", "conv_shape_tuple", "conv_transpose",
+    "conv_transpose_shape_tuple", "conv_with_general_padding", "convert_element_type", "cos", "cosh",
+    "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "custom_linear_solve", "custom_root", "digamma", "div",
+    "dot", "dot_general", "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim",
+    "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv",
+    "erfc", "exp", "exp2", "expand_dims", "expm1", "fft", "floor", "fori_loop", "full", "full_like", "gather", "ge",
+    "gt", "igamma", "igamma_grad_a", "igammac", "imag", "index_in_dim", "index_take", "integer_pow", "iota",
+    "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max", "min", "mul", "ne", "neg",
+    "nextafter", "optimization_barrier", "pad", "padtype_to_pads", "pmax", "pmean", "pmin", "polygamma",
+    "population_count", "pow", "psum", "random_gamma_grad", "real", "reduce", "reduce_and", "reduce_max",
+    "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "reduce_xor",
+    "rem", "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan", "scatter", "scatter_add",
+    "scatter_apply", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub", "select", "select_n", "shift_left",
+    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort",
+    "sort_key_val", "split", "sqrt", "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "top_k",
+    "transpose", "while_loop", "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

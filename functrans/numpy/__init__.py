@@ -263,6 +263,17 @@ from functrans.numpy.joining import (
     vstack,
 )
 from functrans.numpy.mapping import apply_along_axis, apply_over_axes, vectorize
+from functrans.numpy.nan_reductions import (
+    nanargmax,
+    nanargmin,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+)
 from functrans.numpy.padding import pad
 from functrans.numpy.placing import (
     diag_indices_from,
@@ -320,15 +331,6 @@ from functrans.numpy.reductions import (
     max,
     mean,
     min,
-    nanargmax,
-    nanargmin,
-    nanmax,
-    nanmean,
-    nanmin,
-    nanprod,
-    nanstd,
-    nansum,
-    nanvar,
     prod,
     ptp,
     std,

@@ -14,7 +14,16 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, Shape, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
+from functrans.ir.types import (
+    ArrayType,
+    Shape,
+    array_type,
+    canonical_dtype,
+    is_differentiable,
+    is_key_dtype,
+    short_dtype,
+    type_of,
+)
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.primitive import Primitive
 
@@ -145,6 +154,11 @@ class ConvertElementType(Primitive):
     weak_type: bool = False
 
     def infer(self, x: ArrayType) -> ArrayType:
+        if is_key_dtype(x.dtype) != is_key_dtype(self.to):
+            raise FunctransTypeError(
+                f"convert_element_type: {x} cannot become {short_dtype(self.to)}; functrans.random.key_data(keys) and "
+                "wrap_key_data(words) convert between random keys and numbers"
+            )
         return array_type(x.shape, self.to, self.weak_type)
 
     def impl(self, x: Any) -> Any:
@@ -311,13 +325,14 @@ def zeros(shape: Sequence[int], like: ArrayType) -> Any:
 
 def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
     """``value`` as a literal of ``dtype``: the Python number that converts to it."""
-    if dtype == np.bool_:
+    kind = dtype.kind
+    if kind == "b":
         value = bool(value)
-    elif dtype.kind in "iu" or dtype.name in ("int4", "uint4"):
+    elif kind in "iu" or (kind == "V" and dtype.name in ("int4", "uint4")):
         value = int(np.asarray(value).astype(dtype)) if not isinstance(value, int) else int(value)
         if not isinstance(value, bool) and dtype.itemsize and not _fits(value, dtype):
             raise OverflowError(f"Python integer {value} is out of bounds for {short_dtype(dtype)}")
-    elif dtype.kind == "c":
+    elif kind == "c":
         value = complex(value)
     else:
         value = float(value.real if isinstance(value, complex | np.complexfloating) else value)

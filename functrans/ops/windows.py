@@ -74,6 +74,8 @@ def default_fill(dtype: np.dtype[Any]) -> Any:
     if is_differentiable(dtype):
         return float("nan")
     kind = kind_of(dtype)
+    if kind == "k":
+        dtype = np.dtype(np.uint32)  # of the words of a key
     return True if kind == "b" else int(np.iinfo(dtype).min) if kind == "i" else int(np.iinfo(dtype).max)
 
 

@@ -146,7 +146,7 @@ class _Family:
 
 
 _families: OrderedDict[Any, _Family] = OrderedDict()
-_CAPACITY = 1024
+_CAPACITY = 768
 
 
 def _learn(skeleton: Any, literals: list[Literal]) -> None:

@@ -1,0 +1,46 @@
+"""What functions computed on Taylor polynomials inside a loop share: their reference, and constants of their dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.control.call import evaluate
+from functrans.ir.types import type_of
+from functrans.ops.elementwise import literal_value
+from functrans.ops.special import Expanded
+from functrans.ops.structural import full
+
+
+class Evaluated(Expanded):
+    """The program of ``define``, evaluated by NumPy, is its own reference; the tests hold it against SciPy and mpmath.
+    """
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        shape = next((type_of(x).shape for x in primals if type_of(x).shape), ())
+        numbers = [literal_value(x) for x in primals]
+        whole = [
+            x if n is None else full(shape, n, type_of(x).dtype) for x, n in zip(primals, numbers, strict=True)
+        ]
+        return super().jvp(whole, tangents)
+
+    def impl(self, *arrays: Any) -> Any:
+        arrays = tuple(np.broadcast_arrays(*[np.asarray(x) for x in arrays]))
+        return evaluate(self.program([type_of(x) for x in arrays]), arrays)[0]
+
+
+def constant(value: float, like: Any) -> Any:
+    """A scalar in the dtype of an array."""
+    return full((), value, like.dtype)
+
+
+def everywhere(value: float, like: Any) -> Any:
+    """An array of one number, of the shape and dtype of another."""
+    return full(like.shape, value, like.dtype)
+
+
+def epsilon(x: Any) -> float:
+    """The spacing of numbers at 1 in the dtype of x."""
+    return float(np.finfo(x.dtype).eps)

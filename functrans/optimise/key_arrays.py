@@ -1,0 +1,93 @@
+"""Programs on random keys -> the same programs on the keys' words, for the compiler, which knows no keys.
+
+    k:key<fry>[3] = random_split[shape=(3,)] a:key<fry>[];  c:key<fry>[] = dynamic_slice k i        becomes
+    k:u32[3,2] = ... threefry2x32 ... a:u32[2];             c:u32[2] = dynamic_slice k i 0
+
+Operations on keys say what they do to words (``physical``). Every other operation that meets keys only moves them, each
+word like every other: it is done to all the words at once, by the rule that vectorizes it. Held programs are rewritten
+in the same way; the axis of the words is the last one, so that loops over keys slice the words alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.ir.program import Equation, Jaxpr, all_equations
+from functrans.ir.types import ArrayType, array_type, is_key_dtype
+from functrans.ops.keys import partitionable, words_of
+from functrans.ops.structural import transpose
+from functrans.trace.replay import emit, replay, trace
+
+_UINT32 = np.dtype(np.uint32)
+
+
+def physical_type(type: ArrayType) -> ArrayType:
+    """The type of the words of an array of keys; any other type itself."""
+    if not is_key_dtype(type.dtype):
+        return type
+    return array_type((*type.shape, words_of(type.dtype)), _UINT32, False)
+
+
+def has_keys(jaxpr: Jaxpr) -> bool:
+    """Whether the program works on random keys."""
+    known = jaxpr.memo.get("has keys")
+    if known is None:
+        known = any(is_key_dtype(v.type.dtype) for v in jaxpr.inputs) or any(
+            is_key_dtype(v.type.dtype) for eqn in all_equations(jaxpr) for v in eqn.outputs
+        )
+        jaxpr.memo["has keys"] = known
+    return bool(known)
+
+
+def on_words(jaxpr: Jaxpr) -> Jaxpr:
+    """The program with every array of keys replaced by its words. Remembered on the program."""
+    if not has_keys(jaxpr):
+        return jaxpr
+    memo_key = ("on words", partitionable())
+    if memo_key not in jaxpr.memo:
+        types = [physical_type(t) for t in jaxpr.in_types]
+        program, captured = trace(lambda *words: replay(jaxpr, words, _rule), types, "a program on random keys")
+        assert not captured
+        jaxpr.memo[memo_key] = program
+    return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+
+
+def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+    op = eqn.op
+    if hasattr(op, "physical"):
+        return [op.physical(operands, [a.type for a in eqn.inputs])]
+    if op.holds_jaxprs:
+        held = {name: _held(value) for name, value in op.parameters().items()}
+        return emit(Equation(type(op)(**held), eqn.inputs, eqn.outputs, eqn.where), operands)
+    keys = [a.type.dtype for a in eqn.inputs if is_key_dtype(a.type.dtype)]
+    if not keys:
+        return emit(eqn, operands)
+    if hasattr(op, "program"):  # a composite
+        return replay(op.program([a.type for a in eqn.inputs]), operands, _rule)
+    size = words_of(keys[0])
+    mapped = [is_key_dtype(a.type.dtype) for a in eqn.inputs]
+    outs, outs_mapped = op.batch(size, [_front(x) if m else x for x, m in zip(operands, mapped, strict=True)], mapped)
+    if not op.multiple:
+        return [_back(outs)] if outs_mapped else [outs]
+    flags = [outs_mapped] * len(outs) if isinstance(outs_mapped, bool) else outs_mapped
+    return [_back(x) if m else x for x, m in zip(outs, flags, strict=True)]
+
+
+def _held(value: Any) -> Any:
+    if isinstance(value, Jaxpr):
+        return on_words(value)
+    if isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
+        return tuple([_held(v) for v in value])
+    return value
+
+
+def _front(x: Any) -> Any:
+    rank = len(x.shape)
+    return transpose(x, (rank - 1, *range(rank - 1)))
+
+
+def _back(x: Any) -> Any:
+    return transpose(x, (*range(1, len(x.shape)), 0))

@@ -1,0 +1,421 @@
+"""Samples of continuous distributions that transform uniform numbers; the same numbers as ``jax.random`` gives."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import jax
+import ml_dtypes
+import numpy as np
+
+from functrans import lax
+from functrans import numpy as fnp
+from functrans.api.compilation import jit
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import is_differentiable, promote, type_of
+from functrans.numpy.promotion import broadcast, common_shape, requested_dtype, shape_argument, to_dtype
+from functrans.random.keys import Key, Shape, default_float, random_bits, split_key, typed_key
+from functrans.trace.frames import here
+
+Array = Any
+ArrayLike = Any
+
+
+def floating(name: str, dtype: Any, complex_too: bool = False) -> Any:
+    """The dtype of samples that a user asked for; raises ValueError unless it is floating."""
+    found = default_float() if dtype is None else requested_dtype(name, dtype)
+    if not is_differentiable(found) or (found.kind == "c" and not complex_too):
+        raise FunctransValueError(
+            f"{name}: the dtype of samples must be {'floating or complex' if complex_too else 'floating'}, got {found} "
+            f"at {here()}"
+        )
+    return found
+
+
+def sample_shape(name: str, shape: Any, *parameters: tuple[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape of the samples: as asked for, or that of the parameters together; raises ValueError where they do not
+    fit.
+    """
+    shapes = [s for _, s in parameters]
+    if shape is None:
+        return common_shape(name, *shapes) if shapes else ()
+    found = shape_argument(name, shape)
+    for what, own in parameters:
+        try:
+            together = common_shape(name, found, own)
+        except ValueError:
+            together = ()
+        if together != found:
+            raise FunctransValueError(
+                f"{name}: {what} of shape {own} does not broadcast to the shape of the samples, {found}, at {here()}"
+            )
+    return found
+
+
+def shape_of(x: Any) -> tuple[int, ...]:
+    """The shape of a parameter."""
+    return type_of(fnp.asarray(x) if isinstance(x, list | tuple) else x).shape
+
+
+def parameter(name: str, what: str, x: Any, dtype: Any) -> Any:
+    """A parameter in the dtype of the samples; raises TypeError where that would lose more than precision."""
+    x = fnp.asarray(x)
+    type_ = type_of(x)
+    if not type_.weak_type and promote(type_.strong(), type_of(np.zeros((), dtype)))[0] != dtype:
+        raise FunctransTypeError(
+            f"{name}: {what} has dtype {type_.dtype} and cannot become {dtype} safely, at {here()}\nPass "
+            f"dtype={type_.dtype} or convert it."
+        )
+    return to_dtype(x, dtype)
+
+
+def limits(dtype: Any) -> Any:
+    """What numbers a floating dtype has."""
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+
+
+def number(value: Any, dtype: Any) -> Any:
+    """A number rounded to a dtype, as the Python float that is a literal of programs."""
+    return float(np.asarray(value, dtype))
+
+
+static = functools.partial(jit, static_argnames=("shape", "dtype"))
+
+
+# -- uniform and normal ------------------------------------------------------------------------------------------------
+
+
+def unit_uniform(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Numbers in [0, 1): random mantissas of numbers in [1, 2), less 1."""
+    info = limits(dtype)
+    width = int(info.bits)
+    drawn = 8 if info.nmant < 8 else width
+    unsigned = np.dtype(f"uint{width}")
+    bits = random_bits(key, drawn, shape)
+    if drawn != width:
+        bits = lax.convert_element_type(bits, unsigned)
+    one = int(np.asarray(1.0, dtype).view(unsigned))
+    mantissa = lax.bitwise_or(lax.shift_right_logical(bits, drawn - int(info.nmant)), one)
+    return lax.sub(lax.bitcast_convert_type(mantissa, dtype), 1.0)
+
+
+@static
+def _uniform(key: Any, minval: Any, maxval: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    minval, maxval = (lax.convert_element_type(x, dtype) for x in (minval, maxval))
+    drawn = fnp.add(fnp.multiply(unit_uniform(key, shape, dtype), fnp.subtract(maxval, minval)), minval)
+    return fnp.maximum(minval, drawn)
+
+
+def uniform(
+    key: Key, shape: Shape = (), dtype: Any = None, minval: ArrayLike = 0.0, maxval: ArrayLike = 1.0
+) -> Array:
+    """Numbers spread evenly over [minval, maxval).
+
+    Args:
+      key: a random key ``[]``.
+      shape: the shape of the samples.
+      dtype: floating; float32 by default.
+      minval, maxval: the ends, scalars or arrays that broadcast to ``shape``.
+
+    Raises:
+      TypeError, ValueError: the key is none, or the dtype not floating, or a shape does not fit.
+
+    >>> from functrans import random
+    >>> random.uniform(random.key(0), (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("uniform", key)
+    dtype = floating("uniform", dtype)
+    sizes = sample_shape("uniform", shape, ("minval", shape_of(minval)), ("maxval", shape_of(maxval)))
+    return _uniform(typed, minval, maxval, shape=sizes, dtype=dtype)
+
+
+def _real_normal(key: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    least = number(np.nextafter(np.asarray(-1.0, dtype), np.asarray(0.0, dtype)), dtype)
+    drawn = lax.add(lax.mul(unit_uniform(key, shape, dtype), number(1.0 - least, dtype)), least)
+    return lax.mul(lax.erf_inv(lax.max(drawn, least)), number(np.sqrt(2), dtype))
+
+
+@static
+def _normal(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    if dtype.kind != "c":
+        return _real_normal(key, shape, dtype)
+    real = np.zeros((), dtype).real.dtype
+    parts = [lax.convert_element_type(_real_normal(k, shape, real), dtype) for k in split_key(key)]
+    return (parts[0] + 1j * parts[1]) / np.asarray(np.sqrt(2), dtype)
+
+
+def normal(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
+    """Numbers of the standard normal distribution; complex ones have a variance of 1 in both parts together.
+
+    >>> from functrans import random
+    >>> random.normal(random.key(0), (2, 3)).shape
+    (2, 3)
+    """
+    typed, _ = typed_key("normal", key)
+    return _normal(typed, shape=shape_argument("normal", shape), dtype=floating("normal", dtype, complex_too=True))
+
+
+@static
+def _truncated_normal(key: Any, lower: Any, upper: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    root = number(np.sqrt(2), dtype)
+    lower, upper = (lax.convert_element_type(x, dtype) for x in (lower, upper))
+    a, b = lax.erf(fnp.divide(lower, root)), lax.erf(fnp.divide(upper, root))
+    out = lax.mul(lax.erf_inv(_uniform(key, a, b, shape=shape, dtype=dtype)), root)
+    inside = [
+        fnp.nextafter(lax.stop_gradient(end), np.asarray(far, dtype))
+        for end, far in ((lower, np.inf), (upper, -np.inf))
+    ]
+    return fnp.clip(out, *inside)
+
+
+def truncated_normal(
+    key: Key, lower: ArrayLike, upper: ArrayLike, shape: Shape | None = None, dtype: Any = None
+) -> Array:
+    """Numbers of the standard normal distribution that lie between ``lower`` and ``upper``.
+
+    >>> from functrans import random
+    >>> float(abs(random.truncated_normal(random.key(0), -1.0, 1.0, (100,))).max()) < 1.0
+    True
+    """
+    typed, _ = typed_key("truncated_normal", key)
+    dtype = floating("truncated_normal", dtype)
+    sizes = sample_shape("truncated_normal", shape, ("lower", shape_of(lower)), ("upper", shape_of(upper)))
+    return _truncated_normal(typed, lower, upper, shape=sizes, dtype=dtype)
+
+
+@static
+def _lognormal(key: Any, sigma: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    return lax.exp(fnp.multiply(_normal(key, shape=shape, dtype=dtype), sigma))
+
+
+def lognormal(key: Key, sigma: ArrayLike = 1.0, shape: Shape | None = None, dtype: Any = None) -> Array:
+    """exp of normal numbers with mean 0 and standard deviation ``sigma``.
+
+    >>> from functrans import random
+    >>> random.lognormal(random.key(0), shape=(2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("lognormal", key)
+    dtype = floating("lognormal", dtype, complex_too=True)
+    sizes = sample_shape("lognormal", shape, ("sigma", shape_of(sigma)))
+    return _lognormal(typed, parameter("lognormal", "sigma", sigma, dtype), shape=sizes, dtype=dtype)
+
+
+# -- by the inverse of the distribution function -----------------------------------------------------------------------
+
+
+def between(key: Any, low: float, high: float, shape: tuple[int, ...], dtype: Any) -> Any:
+    """Uniform numbers between two Python numbers, as ``uniform`` computes them."""
+    return _uniform(key, low, high, shape=shape, dtype=dtype)
+
+
+@static
+def _exponential(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    return lax.neg(lax.log1p(lax.neg(between(key, 0.0, 1.0, shape, dtype))))
+
+
+def exponential(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
+    """Numbers of the exponential distribution with mean 1.
+
+    >>> from functrans import random
+    >>> float(random.exponential(random.key(0), (100,)).min()) >= 0.0
+    True
+    """
+    typed, _ = typed_key("exponential", key)
+    return _exponential(typed, shape=shape_argument("exponential", shape), dtype=floating("exponential", dtype))
+
+
+@static
+def _cauchy(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    u = between(key, float(limits(dtype).eps), 1.0, shape, dtype)
+    return lax.tan(lax.mul(lax.sub(u, 0.5), math.pi))
+
+
+def cauchy(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
+    """Numbers of the Cauchy distribution.
+
+    >>> from functrans import random
+    >>> random.cauchy(random.key(0), (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("cauchy", key)
+    return _cauchy(typed, shape=shape_argument("cauchy", shape), dtype=floating("cauchy", dtype))
+
+
+@static
+def _laplace(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    u = between(key, -1.0 + float(limits(dtype).epsneg), 1.0, shape, dtype)
+    return lax.mul(lax.sign(u), lax.log1p(lax.neg(lax.abs(u))))
+
+
+def laplace(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
+    """Numbers of the Laplace distribution with scale 1.
+
+    >>> from functrans import random
+    >>> random.laplace(random.key(0), (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("laplace", key)
+    return _laplace(typed, shape=shape_argument("laplace", shape), dtype=floating("laplace", dtype))
+
+
+@static
+def _logistic(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    x = between(key, float(limits(dtype).tiny), 1.0, shape, dtype)
+    return lax.sub(lax.log(x), lax.log1p(lax.neg(x)))
+
+
+def logistic(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
+    """Numbers of the logistic distribution.
+
+    >>> from functrans import random
+    >>> random.logistic(random.key(0), (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("logistic", key)
+    return _logistic(typed, shape=shape_argument("logistic", shape), dtype=floating("logistic", dtype))
+
+
+@functools.partial(jit, static_argnames=("shape", "dtype", "mode"))
+def _gumbel(key: Any, *, shape: tuple[int, ...], dtype: Any, mode: str) -> Any:
+    info = limits(dtype)
+    if mode == "low":
+        return lax.neg(lax.log(lax.neg(lax.log(between(key, float(info.tiny), 1.0, shape, dtype)))))
+    both = between(key, 0.0, 1.0, (2, *shape), dtype)
+    high, low = both[0], both[1]
+    x = fnp.where(high >= 0.5, high, high + 2.0 ** -int(info.nmant) * low + number(info.tiny, dtype))
+    return lax.neg(lax.log(lax.neg(lax.log1p(lax.neg(x)))))
+
+
+def gumbel(key: Key, shape: Shape = (), dtype: Any = None, mode: str | None = None) -> Array:
+    """Numbers of the Gumbel distribution; ``mode='high'`` draws twice the bits for the far tail.
+
+    >>> from functrans import random
+    >>> random.gumbel(random.key(0), (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("gumbel", key)
+    return _gumbel(
+        typed, shape=shape_argument("gumbel", shape), dtype=floating("gumbel", dtype), mode=gumbel_mode("gumbel", mode)
+    )
+
+
+def gumbel_mode(name: str, mode: str | None) -> str:
+    """The configured mode where none is given; raises ValueError for an unknown one."""
+    if mode is None:
+        return "high" if jax.config.jax_high_dynamic_range_gumbel else "low"  # type: ignore[attr-defined]
+    if mode not in ("high", "low"):
+        raise FunctransValueError(f"{name}: mode must be 'high' or 'low', got {mode!r}")
+    return mode
+
+
+@static
+def _pareto(key: Any, b: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    return lax.exp(fnp.divide(_exponential(key, shape=shape, dtype=dtype), b))
+
+
+def pareto(key: Key, b: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
+    """Numbers of the Pareto distribution with shape parameter ``b``, at least 1.
+
+    >>> from functrans import random
+    >>> float(random.pareto(random.key(0), 2.0, (100,)).min()) >= 1.0
+    True
+    """
+    typed, _ = typed_key("pareto", key)
+    dtype = floating("pareto", dtype)
+    sizes = sample_shape("pareto", shape, ("b", shape_of(b)))
+    return _pareto(typed, parameter("pareto", "b", b, dtype), shape=sizes, dtype=dtype)
+
+
+@static
+def _rayleigh(key: Any, scale: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    log_u = lax.log(between(key, 0.0, 1.0, shape, dtype))
+    return lax.mul(broadcast(scale, shape), lax.sqrt(lax.mul(log_u, -2.0)))
+
+
+def rayleigh(key: Key, scale: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
+    """Lengths of normal vectors in the plane with standard deviation ``scale``.
+
+    >>> from functrans import random
+    >>> random.rayleigh(random.key(0), 1.0, (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("rayleigh", key)
+    dtype = floating("rayleigh", dtype)
+    sizes = sample_shape("rayleigh", shape, ("scale", shape_of(scale)))
+    return _rayleigh(typed, parameter("rayleigh", "scale", scale, dtype), shape=sizes, dtype=dtype)
+
+
+@static
+def _wald(key: Any, mean: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    first, second = split_key(key)
+    mean = broadcast(mean, shape)
+    y = lax.integer_pow(_normal(first, shape=shape, dtype=dtype), 2)
+    z = between(second, 0.0, 1.0, shape, dtype)
+    square = lax.integer_pow(mean, 2)
+    root = lax.sqrt(4.0 * mean * y + square * lax.integer_pow(y, 2))
+    x = mean + square * y / 2.0 - mean / 2.0 * root
+    return lax.select(lax.le(z, mean / (mean + x)), x, square / x)
+
+
+def wald(key: Key, mean: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
+    """Numbers of the Wald (inverse Gaussian) distribution with this mean.
+
+    >>> from functrans import random
+    >>> random.wald(random.key(0), 1.0, (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("wald", key)
+    dtype = floating("wald", dtype)
+    sizes = sample_shape("wald", shape, ("mean", shape_of(mean)))
+    return _wald(typed, parameter("wald", "mean", mean, dtype), shape=sizes, dtype=dtype)
+
+
+@static
+def _weibull(key: Any, scale: Any, concentration: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    u = between(key, 0.0, 1.0, shape, dtype)
+    return fnp.multiply(fnp.power(lax.neg(lax.log1p(lax.neg(u))), fnp.divide(1.0, concentration)), scale)
+
+
+def weibull_min(
+    key: Key, scale: ArrayLike, concentration: ArrayLike, shape: Shape = (), dtype: Any = None
+) -> Array:
+    """Numbers of the Weibull distribution.
+
+    >>> from functrans import random
+    >>> random.weibull_min(random.key(0), 1.0, 2.0, (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("weibull_min", key)
+    return _weibull(
+        typed, scale, concentration, shape=shape_argument("weibull_min", shape), dtype=floating("weibull_min", dtype)
+    )
+
+
+@static
+def _triangular(key: Any, left: Any, mode: Any, right: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    left, mode, right = (broadcast(x, shape) for x in (left, mode, right))
+    u = between(key, 0.0, 1.0, shape, dtype)
+    lower = left + lax.sqrt(u * (right - left) * (mode - left))
+    upper = right - lax.sqrt((1.0 - u) * (right - left) * (right - mode))
+    return lax.select(u < (mode - left) / (right - left), lower, upper)
+
+
+def triangular(
+    key: Key, left: ArrayLike, mode: ArrayLike, right: ArrayLike, shape: Shape | None = None, dtype: Any = None
+) -> Array:
+    """Numbers of the triangular distribution on [left, right] with its peak at ``mode``.
+
+    >>> from functrans import random
+    >>> random.triangular(random.key(0), 0.0, 0.3, 1.0, (2,)).shape
+    (2,)
+    """
+    typed, _ = typed_key("triangular", key)
+    dtype = floating("triangular", dtype)
+    given = (("left", left), ("mode", mode), ("right", right))
+    sizes = sample_shape("triangular", shape, *[(what, shape_of(x)) for what, x in given])
+    ends = [parameter("triangular", what, x, dtype) for what, x in given]
+    return _triangular(typed, *ends, shape=sizes, dtype=dtype)
