@@ -12,7 +12,7 @@ import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
-from tests.numpy.many import assert_cases_agree, grad_of
+from tests.numpy.many import assert_cases_agree, grad_of, jvp_of
 
 A = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
 I = np.int32([[3, 0, 7, -1]] * 3)
@@ -107,6 +107,41 @@ def test_gradients_agree_with_jax() -> None:
         return np.cos(np.arange(out.size, dtype=np.float32)).reshape(out.shape)
 
     assert_cases_agree(grad_of(cases(fnp), ft.vjp, cotangent), grad_of(cases(jnp), jax.vjp, cotangent), A, scale=16.0)
+
+
+def test_parts_of_floats_agree_with_jax() -> None:
+    def cases(m: Any) -> Cases:
+        return {
+            "frexp": lambda x: m.frexp(x),
+            "ldexp": lambda x: [m.ldexp(x, np.int32([3, -2, 1, -100])), m.ldexp(3, 2)],
+            "floating exponents": lambda x: m.ldexp(x, 1.5),
+            "spacing": lambda x: m.spacing(x),
+            "i0": lambda x: m.i0(m.clip(x, -3, 3)),
+        }
+
+    x = A * np.float32([1e-42, 1, 1e10, 1e37])
+    x[0] = [0.0, -0.0, np.inf, np.nan]
+    for values in (x, np.clip(x, -1e4, 1e4).astype(np.float16), x.astype(jnp.bfloat16), I):
+        assert_cases_agree(cases(fnp), cases(jnp), values)
+    ours = {"frexp": lambda x: fnp.frexp(x)[0], "ldexp": lambda x: fnp.ldexp(x, 2)}
+    theirs = {"frexp": lambda x: jnp.frexp(x)[0], "ldexp": lambda x: jnp.ldexp(x, 2)}
+    assert_cases_agree(jvp_of(ours, ft.jvp), jvp_of(theirs, jax.jvp), A, A)
+
+
+def test_arrays_from_files_buffers_and_text(tmp_path: Any) -> None:
+    fnp.save(tmp_path / "x.npy", A)
+    np.testing.assert_array_equal(fnp.load(tmp_path / "x.npy"), A)
+    A.tofile(tmp_path / "x.bin")
+    for found in (
+        fnp.fromfile(tmp_path / "x.bin", np.float32), fnp.frombuffer(A.tobytes(), np.float32),
+        fnp.fromiter(A.ravel().tolist(), np.float32), fnp.from_dlpack(fnp.asarray(A)).ravel(),
+    ):  # fmt: skip
+        assert isinstance(found, jax.Array)
+        np.testing.assert_array_equal(found, A.ravel())
+    assert fnp.array_repr(A) == repr(A)
+    assert fnp.array_str(fnp.asarray(A), precision=2) == np.array_str(A, precision=2)
+    with pytest.raises(TypeError, match="from_dlpack: an array with __dlpack__ is needed, got list"):
+        fnp.from_dlpack([1.0])
 
 
 def test_trimmed_zeros_agree_with_numpy() -> None:
