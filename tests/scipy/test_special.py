@@ -1,4 +1,4 @@
-"""Special functions against jax.scipy, SciPy and mpmath: values, signatures, derivatives, the edges of their domains."""
+"""Special functions against jax.scipy, SciPy and mpmath: values, signatures, derivatives, edges of the domains."""
 
 from __future__ import annotations
 
