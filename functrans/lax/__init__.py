@@ -21,6 +21,7 @@ from functrans.lax.convolution import conv_with_general_padding as conv_with_gen
 from functrans.lax.elementwise import RoundingMethod as RoundingMethod
 from functrans.lax.elementwise import convert_element_type as convert_element_type
 from functrans.lax.elementwise import pow as pow
+from functrans.lax.elementwise import reciprocal as reciprocal
 from functrans.lax.elementwise import round as round
 from functrans.lax.elementwise import select_n as select_n
 from functrans.lax.elementwise import stop_gradient as stop_gradient
@@ -196,12 +197,12 @@ __all__ = [
     "igammac", "imag", "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p",
     "logistic", "lt", "map", "max", "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad",
     "padtype_to_pads", "pbroadcast", "pmax", "pmean", "pmin", "polygamma", "population_count", "pow", "ppermute",
-    "pshuffle", "psum", "psum_scatter", "pswapaxes", "random_gamma_grad", "real", "reduce_and", "reduce_max",
-    "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "rem", "reshape",
-    "rev", "rng_bit_generator", "round", "rsqrt", "scan", "scatter", "scatter_add", "scatter_max", "scatter_min",
-    "scatter_mul", "select", "select_n", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin",
-    "sinh", "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt", "square", "squeeze", "stop_gradient",
-    "sub", "switch", "tan", "tanh", "top_k", "transpose", "while_loop", "zeros_like_array", "zeta",
+    "pshuffle", "psum", "psum_scatter", "pswapaxes", "random_gamma_grad", "real", "reciprocal", "reduce_and",
+    "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "rem",
+    "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan", "scatter", "scatter_add", "scatter_max",
+    "scatter_min", "scatter_mul", "select", "select_n", "shift_left", "shift_right_arithmetic", "shift_right_logical",
+    "sign", "sin", "sinh", "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt", "square", "squeeze",
+    "stop_gradient", "sub", "switch", "tan", "tanh", "top_k", "transpose", "while_loop", "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -50,6 +50,16 @@ def pow(x: Any, y: Any) -> Any:
     return pow_(x, y)
 
 
+def reciprocal(x: Any) -> Any:
+    """1 / x.
+
+    >>> from functrans import lax
+    >>> float(lax.reciprocal(4.0))
+    0.25
+    """
+    return integer_pow(x, -1)
+
+
 def select_n(which: Any, *cases: Any) -> Any:
     """The element of ``cases[which]``; ``which`` is bool with at most two cases, or int32.
 

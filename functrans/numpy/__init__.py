@@ -199,6 +199,7 @@ from functrans.numpy.elementary import (
     tan,
     tanh,
 )
+from functrans.numpy.floats import frexp, ldexp, spacing
 from functrans.numpy.grids import (
     arange,
     diag,
@@ -400,6 +401,7 @@ from functrans.numpy.statistics import corrcoef, cov
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
+    "frexp", "ldexp", "spacing",
     "abs", "absolute", "acos", "acosh", "add", "all", "allclose", "amax", "amin", "angle", "any", "append",
     "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin",
     "argpartition", "argsort", "argwhere", "around", "array", "array_equal", "array_equiv", "array_split",
