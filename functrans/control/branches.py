@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.holding import Holding, chosen, is_given, present, spread, unchanged, zeros
-from functrans.ir.program import Jaxpr, live_equations
+from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType
 from functrans.trace.builder import bind_all
 from functrans.trace.primitive import Primitive, is_linear
@@ -85,6 +85,21 @@ class Branching(Holding):
         )
         sent = iter(spread(bind_all(op, [index, *chosen(rest, fixed), *present(cotangent)]), has))
         return [None, *[next(sent) if flag else None for flag in linear]]
+
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        mapped, summed = self.flags()
+        own, counts = len(mapped), [len(more) for more in extra]
+        types = [v.type for program in programs for v in program.inputs[own:]]
+        widened = []
+        for i, program in enumerate(programs):
+            unused = [Var(-1, t) for t in types]
+            first = sum(counts[:i])
+            unused[first : first + counts[i]] = program.inputs[own:]
+            widened.append(Jaxpr([*program.inputs[:own], *unused], program.equations, program.outputs))
+        op = self.remade(widened, [*mapped, *[False] * len(types)], summed)
+        return op, [*operands, *[x for more in extra for x in more]]
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         found = without_unused(self.branches, used)

@@ -91,5 +91,3 @@ def _cut_scan(eqn: Equation, policy: Policy) -> tuple[Equation, Equation, list[V
     reading = Jaxpr([*inputs[count:], *inputs[:count]], body.recomputing.equations, body.recomputing.outputs)
     again = scan.remade(reading, scan.num_consts, scan.num_carry)
     return first, Equation(again, (*eqn.inputs, *stored), eqn.outputs, eqn.where), stored
-
-

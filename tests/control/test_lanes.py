@@ -86,9 +86,7 @@ both = (0, 1)
 expected_values = once(lambda: jax.jit(lambda w, x: in_a_loop(INDEX, w, x))(W, X))
 expected_slopes = once(lambda: jax.jit(jax.grad(reference_loss, both))(W, X))
 expected_second = once(lambda: jax.jit(lambda: jax.jvp(jax.grad(reference_loss, both), (W, X), TANGENTS))())
-expected_twice = once(
-    lambda: jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda v: reference_loss(v, X))(w) ** 2)))(W)
-)
+expected_twice = once(lambda: jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda v: reference_loss(v, X))(w) ** 2)))(W))
 
 
 def test_values_and_slopes(strategy: str) -> None:
@@ -157,8 +155,12 @@ def test_lanes_that_are_done_do_not_enter_the_loops_inside() -> None:
             k, total = c
             # ends only for k < 3, which is what every step of an unfinished lane has
             j = ft.lax.while_loop(lambda j: (j < 10) | (k >= 3), lambda j: j + 1, 0)
-            inner = ft.lax.scan(lambda s, _: (ft.lax.while_loop(lambda v: v < s * 0 + k, lambda v: v + 1, s), None), 0, None, length=2)[0]  # noqa: E501
-            chosen = ft.lax.cond(k > 1, lambda: ft.lax.while_loop(lambda v: (v < 2) | (k >= 3), lambda v: v + 1, 0), lambda: 0)  # noqa: E501
+            inner = ft.lax.scan(
+                lambda s, _: (ft.lax.while_loop(lambda v: v < s * 0 + k, lambda v: v + 1, s), None), 0, None, length=2
+            )[0]  # noqa: E501
+            chosen = ft.lax.cond(
+                k > 1, lambda: ft.lax.while_loop(lambda v: (v < 2) | (k >= 3), lambda v: v + 1, 0), lambda: 0
+            )  # noqa: E501
             return k + 1, total + j + inner + chosen
 
         return ft.lax.while_loop(lambda c: c[0] < n, body, (0, 0))[1]
