@@ -107,7 +107,9 @@ def cut(jaxpr: Jaxpr) -> list[Segment] | None:
 def _skeleton(
     piece: Sequence[Equation], last_use: dict[Var, int], end: int
 ) -> tuple[Any, list[Literal], list[Var], list[Var]]:
-    """Structural key without the values of literals; the literals; free variables by first use; variables used later."""
+    """Structural key without the values of literals; the literals; free variables by first use; variables used
+    later.
+    """
     number: dict[Var, int] = {}
     free: list[Var] = []
     rows: list[Any] = []
@@ -207,7 +209,7 @@ def literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tupl
 
 
 def literal_as_input(eqn: Equation, a: Literal, inputs: list[Var], equations: list[Equation]) -> Var:
-    """A variable in the place of a literal of this equation; the new input, and a broadcast if need be, are appended."""
+    """A variable in the place of a literal of this equation; appends the new input and, if need be, a broadcast."""
     var = Var(-1, a.type)
     inputs.append(var)
     shape = eqn.outputs[0].type.shape if eqn.outputs else ()

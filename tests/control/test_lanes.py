@@ -157,10 +157,10 @@ def test_lanes_that_are_done_do_not_enter_the_loops_inside() -> None:
             j = ft.lax.while_loop(lambda j: (j < 10) | (k >= 3), lambda j: j + 1, 0)
             inner = ft.lax.scan(
                 lambda s, _: (ft.lax.while_loop(lambda v: v < s * 0 + k, lambda v: v + 1, s), None), 0, None, length=2
-            )[0]  # noqa: E501
+            )[0]
             chosen = ft.lax.cond(
                 k > 1, lambda: ft.lax.while_loop(lambda v: (v < 2) | (k >= 3), lambda v: v + 1, 0), lambda: 0
-            )  # noqa: E501
+            )
             return k + 1, total + j + inner + chosen
 
         return ft.lax.while_loop(lambda c: c[0] < n, body, (0, 0))[1]
