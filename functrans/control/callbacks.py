@@ -22,7 +22,7 @@ from functrans.ir.effects import INPUT_OUTPUT, ORDERED_INPUT_OUTPUT, Effects
 from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import broadcast_in_dim
-from functrans.trace.builder import bind_all, state
+from functrans.trace.builder import bind_all, located, state
 from functrans.trace.frames import api_boundary, describe_place, here, where
 from functrans.trace.primitive import Primitive
 from functrans.transform.vmap import spread_out
@@ -132,7 +132,11 @@ def _call(kind: Any, what: str, callback: Any, result_shape_dtypes: Any, args: A
     host = HostFunction(callback, in_tree, out_tree)
     op = kind(host, tuple(types), state.where or where(3), option)
     if state.builder is None:
-        return tree_unflatten(out_tree, [jax.device_put(x) for x in op.impl(*arrays)])
+        try:
+            results = op.impl(*arrays)
+        except FunctransTypeError as error:
+            raise located(error, op.place) from None
+        return tree_unflatten(out_tree, [jax.device_put(x) for x in results])
     return tree_unflatten(out_tree, bind_all(op, arrays))
 
 

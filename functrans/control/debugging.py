@@ -115,6 +115,8 @@ def _callback(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], orde
 class _FormatCheck(string.Formatter):
     """Formats nothing, and finds arguments that the format does not name."""
 
+    unused: list[str]
+
     def format_field(self, value: Any, format_spec: str) -> str:
         return ""
 
@@ -122,13 +124,8 @@ class _FormatCheck(string.Formatter):
         return value
 
     def check_unused_args(self, used_args: Any, args: Any, kwargs: Any) -> None:
-        unused = [f"number {i}" for i in range(len(args)) if i not in used_args]
-        unused += [repr(k) for k in kwargs if k not in used_args]
-        if unused:
-            raise FunctransValueError(
-                f"debug.print got arguments that its format does not name: {', '.join(unused)}, at {here()}\n"
-                "Write {} or {name} for them. (An f-string is formatted while tracing: pass a plain string.)"
-            )
+        self.unused = [f"number {i}" for i in range(len(args)) if i not in used_args]
+        self.unused += [repr(k) for k in kwargs if k not in used_args]
 
 
 class _Printer:
@@ -165,7 +162,7 @@ def print(
       skip_format_check: do not check that the format names every argument.
 
     Raises:
-      ValueError, IndexError, KeyError: the format and the arguments do not fit.
+      ValueError: the format and the arguments do not fit.
 
     >>> import functrans as ft
     >>> doubled = ft.jit(lambda x: (ft.debug.print("x = {x}", x=x), x * 2.0)[1])(3.0)
@@ -185,12 +182,18 @@ def _print(fmt: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ordered: boo
             'Write debug.print("{}", x).'
         )
     if not unchecked:
+        formatter = _FormatCheck()
         try:
-            _FormatCheck().format(fmt, *args, **kwargs)
-        except (IndexError, KeyError) as error:
-            raise type(error)(
-                f"the format {fmt!r} of debug.print names {error} and has {len(args)} positional arguments and "
-                f"{sorted(kwargs)}, at {here()}"
+            formatter.format(fmt, *args, **kwargs)
+        except (IndexError, KeyError):
+            raise FunctransValueError(
+                f"the format {fmt!r} of debug.print names what it was not given: it got {len(args)} positional "
+                f"arguments and the names {sorted(kwargs)}, at {here()}"
             ) from None
+        if formatter.unused:
+            raise FunctransValueError(
+                f"debug.print got arguments that its format does not name: {', '.join(formatter.unused)}, at {here()}\n"
+                "Write {} or {name} for them. (An f-string is formatted while tracing: pass a plain string.)"
+            )
     arrays, fixed, tree = flatten_arguments(args, kwargs)
     _emit("debug.print", _Printer(fmt), arrays, fixed, tree, ordered)

@@ -73,7 +73,7 @@ class HostFunction:
             array = np.asarray(x)
         except (TypeError, ValueError):
             array = np.asarray(None)
-        if array.dtype.kind == "O":
+        if array.dtype.kind not in "biufcV":
             raise FunctransTypeError(
                 f"{what}: the function {self.name} returned {describe(x)} at result{place}, where result_shape_dtypes "
                 f"promises an array {wanted}"
@@ -158,6 +158,9 @@ def promised_types(result_shape_dtypes: Any, what: str) -> tuple[list[ArrayType]
     found, tree = tree_flatten_with_path(result_shape_dtypes)
     types = []
     for path, x in found:
+        if type(x) in (bool, int, float, complex):
+            types.append(type_of(x).strong())
+            continue
         if not (hasattr(x, "shape") and hasattr(x, "dtype")) or x.dtype == float0:
             raise FunctransTypeError(
                 f"{what}: result_shape_dtypes{keystr(path)} is {describe(x)}, and needs a shape and a dtype: give "

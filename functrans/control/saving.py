@@ -65,7 +65,7 @@ def _cut(jaxpr: Jaxpr, policy: Policy) -> Cut:
             storing.append(parts[0])
             recomputing.append(parts[1])
             stored += parts[2]
-        elif saveable(policy, eqn):
+        elif eqn.op.effects or saveable(policy, eqn):  # what has happened does not happen again
             storing.append(eqn)
             stored += eqn.outputs
         else:
@@ -94,7 +94,7 @@ def _cut_held(eqn: Equation, policy: Policy) -> Parts | None:
 
 def _cut_scan(eqn: Equation, scan: Scan, policy: Policy) -> Parts | None:
     body = cut(scan.jaxpr, policy)
-    if not body.num_stored:
+    if not body.num_stored and not scan.effects:
         return None
     types = body.storing.out_types[len(scan.jaxpr.outputs) :]
     stored = [Var(-1, scan.stacked(t)) for t in types]
@@ -111,7 +111,7 @@ def _cut_scan(eqn: Equation, scan: Scan, policy: Policy) -> Parts | None:
 
 def _cut_branches(eqn: Equation, op: Branching, policy: Policy) -> Parts | None:
     bodies = [cut(branch, policy) for branch in op.branches]
-    if not any(body.num_stored for body in bodies):
+    if not any(body.num_stored for body in bodies) and not op.effects:
         return None
     mapped, summed = op.flags()
     num_outputs = len(summed)

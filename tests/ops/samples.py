@@ -16,9 +16,9 @@ import numpy as np
 
 import functrans as ft
 from functrans import lax
+from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
-from functrans.control.switches import SwitchLanes
 from functrans.ops import (
     arithmetic,
     complex_numbers,
@@ -35,6 +35,7 @@ from functrans.ops import (
     slicing,
     special,
     structural,
+    threefry,
     windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
@@ -399,6 +400,10 @@ def indexing_rows() -> Iterator[Row]:
 
 
 def representation_rows() -> Iterator[Row]:
+    words = [np.uint32([[7, 2**31], [5, 2**32 - 1]]) + np.uint32(k) for k in range(4)]
+    yield Row(threefry.THREEFRY_2X32, tuple(words))
+    yield Row(threefry.THREEFRY_2X32, (words[0][:1], words[1][:1], words[2], words[3]), {"execute": False})
+    yield Row(threefry.THREEFRY_2X32, (words[0][0, 0], words[1][0, 0], words[2], words[3]), {"execute": False})
     yield Row(representation.BitcastConvertType(i32), (numbers((3,), f32),))
     yield Row(representation.BitcastConvertType(f32), (numbers((3,), i32),), {"derivative": False})
     yield Row(representation.BitcastConvertType(u8), (numbers((3,), f32),))
@@ -450,6 +455,12 @@ def control_rows() -> Iterator[Row]:
         return lax.add(state[0], 1), lax.mul(lax.sin(state[1]), 1.5)
 
     yield held_by(lambda i, a: lax.while_loop(lambda s: lax.lt(s[0], 3), again, (i, a)), np.int32(1), x, reverse=False)
+
+    for method in ("sequential", "expand_dims", "broadcast_all"):
+        host = lambda a, b: np.asarray(np.sin(a) * b, np.float32)
+        call = lambda a, b: ft.pure_callback(host, a, a, b, vmap_method=method)  # noqa: B023
+        yield held_by(call, x, y, wrt=())
+    yield held_by(lambda a, b: ft.io_callback(host, a, a, b), x, y, wrt=())
 
     def deep(a: Any, b: Any) -> Any:
         return lax.mul(lax.sin(ft.checkpoint_name(lax.sin(a), "inner")), b), lax.exp(a)
