@@ -258,6 +258,26 @@ def test_an_update_in_place_under_vmap_copies_nothing(size: int) -> None:
         assert len(bodies) <= 2, bodies  # the copies of the arguments into the loop
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32"])
+@pytest.mark.parametrize("update", ["set", "add", "max"])
+def test_a_frozen_lane_keeps_every_element(dtype: str, update: str) -> None:
+    """Indices so narrow that none is out of bounds, and updates other than writing."""
+
+    def f(n: Any, x: Any) -> Any:
+        def step(c: Any) -> Any:
+            i, x = c
+            place = (i % 100).astype(dtype)
+            return i + 1, getattr(x.at[place], update)(2.0)
+
+        return ft.lax.while_loop(lambda c: c[0] < n, step, (0, x))[1]
+
+    n, x = np.asarray([2, 0, 7], np.int32), np.ones((3, 300), np.float32)
+    expected = x.copy()
+    for lane, count in enumerate(n):
+        expected[lane, :count] = 3.0 if update == "add" else 2.0
+    np.testing.assert_array_equal(ft.vmap(f)(n, x), expected)
+
+
 def test_a_carry_that_no_step_changes_is_not_copied_to_lanes() -> None:
     def f(n: Any, w: Any) -> Any:
         return ft.lax.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, c[1] @ c[2], c[2]), (0, w[0], w))[1]
