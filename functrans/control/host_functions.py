@@ -1,8 +1,8 @@
 """A user's Python function as a compiled program calls it: flat arrays in, flat arrays out, checked.
 
 Two are equal when they are the same function with the same trees, so that a program traced again is found again. A
-function that closes over nothing is the same whenever it was made from the same code; an object may say by a hashable
-``host_key`` when it is the same.
+function made again from the same code, closing over the same variables (the cells, not their values), is the same; an
+object may say by a hashable ``host_key`` when it is the same.
 """
 
 from __future__ import annotations
@@ -123,10 +123,11 @@ def _identity(value: Any) -> Hashable:
         return (type(value), value)
     if hasattr(value, "host_key"):
         return (type(value), value.host_key)
-    if isinstance(value, FunctionType) and not value.__closure__ and not value.__dict__:
+    if isinstance(value, FunctionType) and not value.__dict__:
+        cells = tuple([_Same(cell) for cell in value.__closure__ or ()])
         defaults = tuple([_Same(x) for x in value.__defaults__ or ()])
         keywords = tuple([(k, _Same(x)) for k, x in (value.__kwdefaults__ or {}).items()])
-        return (value.__code__, _Same(value.__globals__), defaults, keywords)
+        return (value.__code__, _Same(value.__globals__), cells, defaults, keywords)
     return _Same(value)
 
 
