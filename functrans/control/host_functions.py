@@ -15,28 +15,31 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
 from functrans.errors import FunctransTypeError
+from functrans.ir.program import Where
 from functrans.ir.types import NARROW, ArrayType, array_type, canonical_dtype, describe, float0, type_of, x64_enabled
 
 
 class HostFunction:
-    """``function`` behind flat arguments. ``fixed``: (place, value) of leaves that are no arrays, passed as they are.
+    """``function`` behind flat arguments, called at ``where``. ``out_tree`` None: the results are thrown away.
 
-    ``out_tree`` None: the results are thrown away.
+    ``fixed``: (place, value) of leaves of the arguments that are no arrays; they are passed as they are.
     """
 
-    __slots__ = ("_key", "fixed", "function", "in_tree", "name", "narrow", "out_tree")
+    __slots__ = ("_key", "fixed", "function", "in_tree", "name", "narrow", "out_tree", "where")
 
     def __init__(
         self,
         function: Callable[..., Any],
         in_tree: Any,
+        where: Where,
         out_tree: Any = None,
         fixed: tuple[tuple[int, Any], ...] = (),
     ) -> None:
-        self.function, self.in_tree, self.out_tree, self.fixed = function, in_tree, out_tree, fixed
+        self.function, self.in_tree, self.out_tree, self.fixed, self.where = function, in_tree, out_tree, fixed, where
         self.name = getattr(function, "__name__", None) or type(function).__name__
         self.narrow = not x64_enabled()  # results of 64 bits are narrowed, as NumPy arrays are everywhere
-        self._key = (_identity(function), self.narrow, in_tree, out_tree, tuple((i, _identity(x)) for i, x in fixed))
+        fixed_key = tuple([(i, _identity(x)) for i, x in fixed])
+        self._key = (_identity(function), where, self.narrow, in_tree, out_tree, fixed_key)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HostFunction) and self._key == other._key
