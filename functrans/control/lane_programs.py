@@ -143,7 +143,8 @@ class _State:
             self.everywhere(i, branch)
             return self.current
 
-        before = self.current = self.begun()
+        before = self.begun()
+        self.current = list(before)
         self.current = guard(reduce_or(self.taken(i), (0,)), function, before)
 
     def in_blocks(self, i: int, branch: Jaxpr, price: int) -> None:

@@ -35,6 +35,7 @@ from functrans.control.holding import (
     zeros,
 )
 from functrans.control.masking import masked
+from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
@@ -353,6 +354,8 @@ class _Split(NamedTuple):
 
 def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], counts: tuple[int, int, int]) -> _Split:
     """Place each residual of the body; ``counts``: nonzero tangents among consts, carry and xs."""
+    consts, carry, xs = scan.split(part.primal.inputs)
+    part = fewer_residuals(part, [*consts, *xs], [*carry, *xs], scan.num_carry)
     primal, n, num_inputs = part.primal, scan.num_carry, len(part.primal.inputs)
     const_vars, carry_vars, xs_vars = scan.split(primal.inputs)
     atoms: list[Any] = [*primal.inputs, *primal.outputs]

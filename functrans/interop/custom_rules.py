@@ -1,7 +1,7 @@
 """The table of JAX's custom derivatives: the rule that the user gave in JAX is the rule here.
 
-A rule with ``symbolic_zeros`` is told which arguments are differentiated. It is traced when a transform knows that, once
-for each such set of arguments (``PerturbedJvp``, ``PerturbedVjp``).
+A rule with ``symbolic_zeros`` is told which arguments are differentiated. It is traced when a transform knows that,
+once for each such set of arguments (``PerturbedJvp``, ``PerturbedVjp``).
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
     """The rule as a program now where a derivative may be taken, else later if it is asked for after all."""
     order = state.builder.order if state.builder is not None else 0
     if order > 0:
-        return make(order - 1)
+        try:
+            return make(order - 1)
+        except Exception:  # a rule that refuses matters only to somebody who differentiates, who meets it then
+            return DeferredRule(lambda: make(0)), []
     return DeferredRule(lambda: make(0)), []
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from functrans import lax
 from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Literal
+from functrans.ir.types import is_differentiable, type_of
 from functrans.ops import structural
 from functrans.ops.reductions import argmax, argmin
 
@@ -100,9 +101,10 @@ def _gather(application: Application) -> Any:
 
 
 def _dot_general(application: Application) -> Any:
+    lhs, rhs = application.operands
     params = application.params
     return lax.dot_general(
-        *application.operands, params["dimension_numbers"], params["precision"], application.out_types[0].dtype
+        lhs, rhs, params["dimension_numbers"], params["precision"], application.out_types[0].dtype
     )
 
 
@@ -113,6 +115,24 @@ def _iota(application: Application) -> Any:
 
 def _optimization_barrier(application: Application) -> Any:
     return lax.optimization_barrier(tuple(application.operands))
+
+
+def _totally_ordered(compare: Callable[..., Any]) -> Emit:
+    """A comparison by IEEE's total order: -NaN < -inf < ... < -0 < +0 < ... < inf < NaN.
+
+    Bits of a float, those behind the sign turned over where it is set, are integers in this order.
+    """
+
+    def ordered(x: Any) -> Any:
+        dtype = type_of(x).dtype
+        if not is_differentiable(dtype):
+            return x
+        integer = np.dtype(f"int{8 * dtype.itemsize}")
+        bits = lax.bitcast_convert_type(x, integer)
+        sign = lax.shift_right_arithmetic(bits, lax.full((), 8 * dtype.itemsize - 1, integer))
+        return lax.bitwise_xor(bits, lax.bitwise_and(sign, lax.full((), np.iinfo(integer).max, integer)))
+
+    return _elementwise(lambda x, y: compare(ordered(x), ordered(y)))
 
 
 def _stack(application: Application) -> Any:
@@ -140,19 +160,6 @@ def _scatter_sub(application: Application) -> Any:
     operand, indices, updates = application.operands
     names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
     return lax.scatter_add(operand, indices, lax.neg(updates), **{name: application.params[name] for name in names})
-
-
-def _reduce(application: Application) -> Any:
-    """A reduction by a function: those by one of the usual operations, starting from any value."""
-    params = application.params
-    inner = getattr(params["jaxpr"], "jaxpr", params["jaxpr"])
-    name = inner.eqns[0].primitive.name if len(inner.eqns) == 1 and inner.outvars == inner.eqns[0].outvars else None
-    known = _MONOIDS.get(name or "")
-    if known is None or len(application.operands) != 2:
-        raise application.refuse("a reduction by a function of its own has no counterpart (add, mul, max, min, and, or do)")
-    reduce, combine = known
-    operand, initial = application.operands
-    return combine(reduce(operand, params["dimensions"]), initial)
 
 
 def _platform_index(application: Application) -> Any:
@@ -193,27 +200,26 @@ def _all_gather(application: Application) -> Any:
     )  # fmt: skip
 
 
-_MONOIDS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "add": (lax.reduce_sum, lax.add), "mul": (lax.reduce_prod, lax.mul), "max": (lax.reduce_max, lax.max),
-    "min": (lax.reduce_min, lax.min), "and": (lax.reduce_and, lax.bitwise_and), "or": (lax.reduce_or, lax.bitwise_or),
-}  # fmt: skip
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     name: getattr(lax, name)
     for name in (
         "abs acos acosh add asin asinh atan atan2 atanh ceil clamp clz complex conj cosh digamma div eq erf erf_inv "
         "erfc floor ge gt imag is_finite le lgamma lt max min mul ne neg nextafter population_count pow real rem "
-        "select_n shift_left shift_right_arithmetic shift_right_logical sign sinh square sub stop_gradient cbrt cos exp exp2 "
-        "expm1 log log1p logistic rsqrt sin sqrt tan tanh"
+        "select_n shift_left shift_right_arithmetic shift_right_logical sign sinh square sub stop_gradient cbrt "
+        "zeta polygamma bessel_i0e bessel_i1e igamma igammac igamma_grad_a random_gamma_grad "
+        "cos exp exp2 expm1 log log1p logistic rsqrt sin sqrt tan tanh"
     ).split()
 } | {
     "and": lax.bitwise_and, "or": lax.bitwise_or, "xor": lax.bitwise_xor, "not": lax.bitwise_not, "add_any": lax.add,
+    "regularized_incomplete_beta": lax.betainc,
 }  # fmt: skip
+_REDUCTIONS = "reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or reduce_xor".split()
 _SCATTERS = {
     "scatter": lax.scatter, "scatter-add": lax.scatter_add, "scatter-mul": lax.scatter_mul,
     "scatter-min": lax.scatter_min, "scatter-max": lax.scatter_max,
 }  # fmt: skip
 _PLACEMENT = (
-    "copy", "copy_p", "device_put", "sharding_constraint", "mesh_cast", "reshard", "pvary", "pcast", "name",
+    "copy", "copy_p", "device_put", "sharding_constraint", "mesh_cast", "reshard", "pvary", "pcast",
     "layout_constraint", "with_memory_space_constraint",
 )  # fmt: skip
 
@@ -223,8 +229,7 @@ FIRST_ORDER: dict[str, Emit] = {
         name: _by(function, "dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
         for name, function in _SCATTERS.items()
     },
-    **{name: _operation(getattr(lax, name), "axes") for name in ("reduce_max", "reduce_min", "reduce_prod")},
-    **{name: _operation(getattr(lax, name), "axes") for name in ("reduce_and", "reduce_or", "reduce_sum")},
+    **{name: _operation(getattr(lax, name), "axes") for name in _REDUCTIONS},
     **dict.fromkeys(_PLACEMENT, _same),
     "integer_pow": _operation(lax.integer_pow, "y"),
     "round": _operation(lax.round, "rounding_method"),
@@ -247,11 +252,13 @@ FIRST_ORDER: dict[str, Emit] = {
     "split": _operation(lax.split, "sizes", "axis"),
     "gather": _gather,
     "scatter-sub": _scatter_sub,
+    "eq_to": _totally_ordered(lax.eq),
+    "le_to": _totally_ordered(lax.le),
+    "lt_to": _totally_ordered(lax.lt),
     "stack": _stack,
     "unstack": _unstack,
     "tile": _tile,
     "broadcast_to": lambda a: lax.broadcast_in_dim(a.operands[0], a.out_types[0].shape),
-    "reduce": _reduce,
     "platform_index": _platform_index,
     **dict.fromkeys(("empty", "empty2"), _filled),
     "psum": _collective(lax.psum, lax.reduce_sum),

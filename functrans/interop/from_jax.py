@@ -8,21 +8,32 @@ from typing import Any
 
 from jax.tree_util import tree_unflatten
 
+from functrans.api.arguments import check_callable
 from functrans.api.compilation import JitSettings, compiled_function, resolve_names, tuple_of
-from functrans.api.differentiation import check_callable
 from functrans.api.staging import argument_type
 from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES
 from functrans.interop.first_order import FIRST_ORDER
+from functrans.interop.host_calls import HOST_CALLS
 from functrans.interop.jax_tracing import JaxProgram, trace_jax_function
 from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
+from functrans.interop.randomness import RANDOMNESS
 from functrans.interop.translation import Translator
+from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
 from functrans.ir.types import ArrayType, type_of
 from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import api_boundary
 from functrans.xla import jaxlib_compat
 
-TABLE = {**FIRST_ORDER, **CONTROL_FLOW, **CUSTOM_RULES, **OTHER_LIBRARIES}
+TABLE = {
+    **FIRST_ORDER,
+    **WINDOWS_AND_ORDER,
+    **RANDOMNESS,
+    **CONTROL_FLOW,
+    **CUSTOM_RULES,
+    **HOST_CALLS,
+    **OTHER_LIBRARIES,
+}
 _CAPACITY = 256  # signatures that a bridged function remembers
 
 
@@ -90,7 +101,6 @@ def from_jax(
     0.0
     """
     check_callable(fun, "from_jax")
-    names = resolve_names(
-        fun, tuple_of(static_argnums, int, "static_argnums"), tuple_of(static_argnames, str, "static_argnames"), "static_"
-    )
+    numbers = tuple_of(static_argnums, int, "static_argnums")
+    names = resolve_names(fun, numbers, tuple_of(static_argnames, str, "static_argnames"), "static_")
     return compiled_function(BridgedFunction(fun, *names))  # type: ignore[no-any-return]

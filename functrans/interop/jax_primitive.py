@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.extend.core as jax_core
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad as jax_ad
+from jax.interpreters import batching, mlir
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
@@ -28,7 +29,8 @@ from functrans.xla.host_callbacks import for_runtime
 from functrans.xla.jaxlib_compat import abstract_value
 from functrans.xla.lower import lower_module
 
-functrans_p = jax_core.Primitive("functrans")
+ad: Any = jax_ad
+functrans_p: Any = jax_core.Primitive("functrans")
 functrans_p.multiple_results = True
 
 
@@ -120,8 +122,10 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
     module = context.module_context
-    ir = mlir.ir
-    text, callbacks = lower_module(program, name, (), module.platforms[:1], first_callback=len(module.host_callbacks))
+    ir: Any = mlir.ir
+    text, callbacks = lower_module(
+        program, name, (), module.platforms[0], first_callback=len(module.host_callbacks)
+    )
     for callback in callbacks:
         module.add_host_callback(for_runtime(callback))
     source = ir.Module.parse(text, context=module.context)

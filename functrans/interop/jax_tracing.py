@@ -67,11 +67,21 @@ def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType],
     except JaxMetTracerError as error:
         tracer = error.tracer
         raise FunctransTypeError(
-            f"from_jax: the JAX function {name} closes over a traced value of functrans, of type {tracer.type}, and JAX "
-            f"cannot read it. Pass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)."
+            f"from_jax: the JAX function {name} closes over a traced value of functrans, of type {tracer.type}, and "
+            "JAX cannot read it. Pass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)."
         ) from None
     closed, shapes = traced
     return JaxProgram(closed, tree_structure(shapes))
+
+
+def trace_implementation(equation: Any, types: Sequence[ArrayType]) -> Any:
+    """What an operation of another library does, as a closed jaxpr; None where it cannot be traced."""
+    primitive, params = equation.primitive, equation.params
+    try:
+        with outside_of_traces():
+            return jax.make_jaxpr(lambda *xs: primitive.impl(*xs, **params))(*map(shape_struct, types))
+    except Exception:  # an implementation that needs numbers, or none at all
+        return None
 
 
 # -- places ------------------------------------------------------------------------------------------------------------
@@ -91,7 +101,7 @@ def place_of(equation: Any) -> Where:
 
 def describe_equation(equation: Any) -> str:
     """Operation and user's line, for messages."""
-    return f"{equation.primitive.name} at {describe_place(place_of(equation))}"
+    return f"{equation.primitive.name} at {describe_place(place_of(equation) or state.where)}"
 
 
 # -- the rules of custom derivatives -----------------------------------------------------------------------------------

@@ -8,26 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-
 from functrans import lax
-from functrans.errors import FunctransError
-from functrans.interop.jax_tracing import outside_of_traces, shape_struct
+from functrans.interop.jax_tracing import trace_implementation
 from functrans.interop.translation import Application, Emit, operations_of
 from functrans.ir.types import type_of
 
 
 def implementation(application: Application) -> list[Any] | None:
     """The operation by what its implementation does; None where that is nothing but the operation itself."""
-    primitive, params = application.equation.primitive, application.params
-    try:
-        with outside_of_traces():
-            closed = jax.make_jaxpr(lambda *xs: primitive.impl(*xs, **params))(*map(shape_struct, application.in_types))
-    except FunctransError:
-        raise
-    except Exception:  # an implementation that needs numbers, or none at all
-        return None
-    if primitive.name in operations_of(closed.jaxpr):
+    closed = trace_implementation(application.equation, application.in_types)
+    if closed is None or application.name in operations_of(closed.jaxpr):
         return None
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)
 

@@ -254,6 +254,17 @@ from functrans.numpy.joining import (
     vsplit,
     vstack,
 )
+from functrans.numpy.nan_reductions import (
+    nanargmax,
+    nanargmin,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+)
 from functrans.numpy.padding import pad
 from functrans.numpy.polynomials import (
     poly,
@@ -298,15 +309,6 @@ from functrans.numpy.reductions import (
     max,
     mean,
     min,
-    nanargmax,
-    nanargmin,
-    nanmax,
-    nanmean,
-    nanmin,
-    nanprod,
-    nanstd,
-    nansum,
-    nanvar,
     prod,
     ptp,
     std,

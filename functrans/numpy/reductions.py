@@ -16,7 +16,7 @@ from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import multiply, subtract, true_divide
-from functrans.numpy.comparison import isnan, truth
+from functrans.numpy.comparison import truth
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import as_one_program
 from functrans.numpy.promotion import (
@@ -59,7 +59,7 @@ def _operand(operation: str, a: ArrayLike, axis: Axis, out: Any) -> tuple[Any, t
     return x, axis_indices(operation, static_value(operation, "axis", axis), len(x.shape))
 
 
-def _mask(operation: str, where: Any, shape: tuple[int, ...]) -> Any:
+def mask_of(operation: str, where: Any, shape: tuple[int, ...]) -> Any:
     """A mask of the operand's shape. One of higher rank is refused: it would add axes to the operand."""
     mask = as_array(operation, where)
     if mask.dtype != BOOL:
@@ -73,7 +73,7 @@ def _mask(operation: str, where: Any, shape: tuple[int, ...]) -> Any:
 
 def _masked(operation: str, x: Any, where: Any, neutral: Any) -> Any:
     """x with ``neutral`` where the mask is false."""
-    return x if where is None else select(_mask(operation, where, tuple(x.shape)), x, neutral)
+    return x if where is None else select(mask_of(operation, where, tuple(x.shape)), x, neutral)
 
 
 def _finished(result: Any, x: Any, axes: tuple[int, ...], keepdims: bool, initial: Any, combine: Any) -> Any:
@@ -273,7 +273,7 @@ def _count(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any, dtype: _DT
     """The number of elements that a mean divides by: a Python number without a mask."""
     if where is None:
         return math.prod(x.shape[i] for i in axes)
-    return sum(_mask("where", where, tuple(x.shape)), axes, dtype=dtype, keepdims=keepdims)
+    return sum(mask_of("where", where, tuple(x.shape)), axes, dtype=dtype, keepdims=keepdims)
 
 
 def _divided(total: Any, count: Any) -> Any:
@@ -347,7 +347,7 @@ def var(
     >>> fnp.var(fnp.array([1., 3.]))
     Array(1., dtype=float32)
     """
-    return _variance("var", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean)
+    return variance("var", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean)
 
 
 def _correction(ddof: Any, correction: Any) -> Any:
@@ -358,7 +358,7 @@ def _correction(ddof: Any, correction: Any) -> Any:
     return correction
 
 
-def _variance(
+def variance(
     operation: str, a: Any, axis: Axis, dtype: Any, out: Any, ddof: Any, keepdims: bool, where: Any, center: Any
 ) -> Array:
     x, axes = _operand(operation, a, axis, out)
@@ -400,7 +400,7 @@ def std(
     where: ArrayLike | None = None, mean: ArrayLike | None = None, correction: int | float | None = None,
 ) -> Array:  # fmt: skip
     """The standard deviation over ``axis``: the square root of the variance."""
-    return lax.sqrt(_variance("std", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean))
+    return lax.sqrt(variance("std", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean))
 
 
 @as_one_program
@@ -452,119 +452,3 @@ def argmin(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bo
 
 
 # -- without NaNs --------------------------------------------------------------------------------------------------
-
-
-def _without_nan(operation: str, a: ArrayLike, value: Any) -> tuple[Any, Any]:
-    """The array with ``value`` in place of NaNs, and the mask of NaNs (None for integers)."""
-    x = as_array(operation, a)
-    if x.dtype not in INEXACT:
-        return x, None
-    mask = isnan(x)
-    return select(mask, scalar_of_kind(value, x.dtype), x), mask
-
-
-@as_one_program
-def nansum(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
-    initial: ArrayLike | None = None, where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The sum over ``axis`` of the elements that are not NaN.
-
-    >>> import functrans.numpy as fnp
-    >>> fnp.nansum(fnp.array([1., fnp.nan]))
-    Array(1., dtype=float32)
-    """
-    return sum(_without_nan("nansum", a, 0)[0], axis, dtype, out, keepdims, initial, where)
-
-
-@as_one_program
-def nanprod(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
-    initial: ArrayLike | None = None, where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The product over ``axis`` of the elements that are not NaN."""
-    return prod(_without_nan("nanprod", a, 1)[0], axis, dtype, out, keepdims, initial, where)
-
-
-def _nan_extreme(operation: str, function: Any, value: float, a: Any, axis: Any, out: Any, keep: bool, initial: Any,
-                 where: Any) -> Array:  # fmt: skip
-    x, mask = _without_nan(operation, a, value)
-    result = function(x, axis, out, keep, initial, where)
-    if mask is None or initial is not None:
-        return result
-    return select(all(mask, axis, keepdims=keep), math.nan, result)
-
-
-@as_one_program
-def nanmax(
-    a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
-    where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The largest element over ``axis`` that is not NaN; NaN where there is none."""
-    return _nan_extreme("nanmax", max, -math.inf, a, axis, out, keepdims, initial, where)
-
-
-@as_one_program
-def nanmin(
-    a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
-    where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The smallest element over ``axis`` that is not NaN; NaN where there is none."""
-    return _nan_extreme("nanmin", min, math.inf, a, axis, out, keepdims, initial, where)
-
-
-def _numbers(operation: str, mask: Any, where: Any, shape: tuple[int, ...]) -> Any:
-    """The mask of elements that count."""
-    numbers = lax.bitwise_not(mask)
-    return numbers if where is None else lax.bitwise_and(numbers, _mask(operation, where, shape))
-
-
-@as_one_program
-def nanmean(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
-    where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The mean over ``axis`` of the elements that are not NaN."""
-    x, mask = _without_nan("nanmean", a, 0)
-    if mask is not None:
-        where = _numbers("nanmean", mask, where, tuple(x.shape))
-    return mean(x, axis, dtype, out, keepdims, where=where)
-
-
-@as_one_program
-def nanvar(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
-    where: ArrayLike | None = None, mean: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The variance over ``axis`` of the elements that are not NaN."""
-    x, mask = _without_nan("nanvar", a, 0)
-    if mask is not None:
-        where = _numbers("nanvar", mask, where, tuple(x.shape))
-    return _variance("nanvar", x, axis, dtype, out, ddof, keepdims, where, mean)
-
-
-@as_one_program
-def nanstd(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
-    where: ArrayLike | None = None, mean: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The standard deviation over ``axis`` of the elements that are not NaN."""
-    return lax.sqrt(nanvar(a, axis, dtype, out, ddof, keepdims, where, mean))
-
-
-def _nan_position(operation: str, function: Any, value: float, a: Any, axis: Any, out: Any, keepdims: Any) -> Array:
-    x, mask = _without_nan(operation, a, value)
-    result = function(x, axis, out, keepdims)
-    return result if mask is None else select(all(mask, axis, keepdims=bool(keepdims)), -1, result)
-
-
-@as_one_program
-def nanargmax(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
-    """The position of the first largest element that is not NaN; -1 where there is none."""
-    return _nan_position("nanargmax", argmax, -math.inf, a, axis, out, keepdims)
-
-
-@as_one_program
-def nanargmin(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
-    """The position of the first smallest element that is not NaN; -1 where there is none."""
-    return _nan_position("nanargmin", argmin, math.inf, a, axis, out, keepdims)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
-from collections.abc import Sequence
 from typing import Any
 
+import jax
 import ml_dtypes
 import numpy as np
 
@@ -166,7 +165,8 @@ def _truncated_normal(key: Any, lower: Any, upper: Any, *, shape: tuple[int, ...
     a, b = lax.erf(fnp.divide(lower, root)), lax.erf(fnp.divide(upper, root))
     out = lax.mul(lax.erf_inv(_uniform(key, a, b, shape=shape, dtype=dtype)), root)
     inside = [
-        fnp.nextafter(lax.stop_gradient(end), np.asarray(far, dtype)) for end, far in ((lower, np.inf), (upper, -np.inf))
+        fnp.nextafter(lax.stop_gradient(end), np.asarray(far, dtype))
+        for end, far in ((lower, np.inf), (upper, -np.inf))
     ]
     return fnp.clip(out, *inside)
 
@@ -306,8 +306,6 @@ def gumbel(key: Key, shape: Shape = (), dtype: Any = None, mode: str | None = No
 def gumbel_mode(name: str, mode: str | None) -> str:
     """The configured mode where none is given; raises ValueError for an unknown one."""
     if mode is None:
-        import jax
-
         return "high" if jax.config.jax_high_dynamic_range_gumbel else "low"  # type: ignore[attr-defined]
     if mode not in ("high", "low"):
         raise FunctransValueError(f"{name}: mode must be 'high' or 'low', got {mode!r}")
@@ -421,38 +419,3 @@ def triangular(
     sizes = sample_shape("triangular", shape, *[(what, shape_of(x)) for what, x in given])
     ends = [parameter("triangular", what, x, dtype) for what, x in given]
     return _triangular(typed, *ends, shape=sizes, dtype=dtype)
-
-
-# -- vectors -----------------------------------------------------------------------------------------------------------
-
-
-@static
-def _maxwell(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
-    return fnp.linalg.norm(_normal(key, shape=(*shape, 3), dtype=dtype), axis=-1)
-
-
-def maxwell(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
-    """Lengths of normal vectors in space.
-
-    >>> from functrans import random
-    >>> random.maxwell(random.key(0), (2,)).shape
-    (2,)
-    """
-    typed, _ = typed_key("maxwell", key)
-    return _maxwell(typed, shape=shape_argument("maxwell", shape), dtype=floating("maxwell", dtype))
-
-
-def dimension(name: str, d: Any) -> int:
-    """A number of dimensions; raises TypeError unless it is a Python integer."""
-    try:
-        return operator.index(d)
-    except TypeError:
-        raise FunctransTypeError(f"{name}: the number of dimensions must be an integer, got {d!r} at {here()}") from None
-
-
-def parameters_shape(name: str, *values: Any) -> tuple[int, ...]:
-    """The common shape of parameters."""
-    return common_shape(name, *[shape_of(v) for v in values])
-
-
-Parameters = Sequence[Any]

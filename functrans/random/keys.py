@@ -36,7 +36,7 @@ def implementation_name(given: Any) -> str:
     """What a user gives for ``impl`` or ``dtype``, as the name of an implementation."""
     if given is None:
         return str(jax.config.jax_default_prng_impl)  # type: ignore[attr-defined]
-    if is_key_dtype(given):
+    if not isinstance(given, str) and is_key_dtype(given):
         return implementation_of(given)
     name = given if isinstance(given, str) else getattr(getattr(given, "_impl", given), "name", None)
     if not isinstance(name, str):
@@ -62,7 +62,8 @@ def typed_key(name: str, key: Key, batched: bool = False) -> tuple[Any, bool]:
             )
     else:
         raise FunctransTypeError(
-            f"{name}: a random key is needed, got {describe(key)} at {here()}\nMake one with functrans.random.key(seed)."
+            f"{name}: a random key is needed, got {describe(key)} at {here()}\nMake one with "
+            "functrans.random.key(seed)."
         )
     if key.shape and not batched:
         raise FunctransValueError(
@@ -86,8 +87,8 @@ def _seeded(name: str, seed: Any, implementation: str) -> Any:
         raise FunctransTypeError(f"{name}: the seed is an integer, got a random key at {here()}")
     if shape:
         raise FunctransTypeError(
-            f"{name}: the seed is one integer, got an array of shape {tuple(shape)} at {here()}\nMap it over seeds with "
-            "functrans.vmap."
+            f"{name}: the seed is one integer, got an array of shape {tuple(shape)} at {here()}\nMap it over seeds "
+            "with functrans.vmap."
         )
     seed = asarray(seed)
     if type_of(seed).dtype.kind not in "iu":
@@ -124,14 +125,14 @@ def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
     return _as_given(_seeded("PRNGKey", seed, implementation_name(impl)), True)
 
 
-def key_dtype(impl: Any = None) -> Any:
+def key_dtype(impl_spec: Any = None) -> Any:
     """The dtype of keys of an implementation.
 
     >>> from functrans import random
     >>> random.key_dtype()
     key<fry>
     """
-    return dtype_of_implementation(implementation_name(impl))
+    return dtype_of_implementation(implementation_name(impl_spec))
 
 
 def key_impl(keys: Key) -> str:

@@ -55,9 +55,9 @@ def reduction_cases(module: Any, options: list[dict[str, Any]], names: list[str]
 @pytest.mark.filterwarnings("ignore:Casting complex values to real")  # what dtype=float32 asks for, of both sides
 @pytest.mark.parametrize("kind", INPUTS)
 def test_reductions_agree_with_jax(kind: str) -> None:
-    names = [
-        n for n in REDUCTIONS if kind != "complex64" or "arg" not in n
-    ]  # JAX fails to lower those of complex arrays
+    names = REDUCTIONS
+    if kind == "complex64":  # extremes of complex arrays are refused here; their positions JAX fails to lower
+        names = [n for n in names if not any(part in n for part in ("max", "min", "ptp"))]
     assert_cases_agree(reduction_cases(fnp, OPTIONS, names), reduction_cases(jnp, OPTIONS, names), INPUTS[kind])
 
 

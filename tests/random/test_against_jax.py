@@ -1,0 +1,141 @@
+"""The same key gives the same bits and the same samples as jax.random."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functrans as ft
+from functrans import random
+
+F32 = np.float32
+a = F32([0.3, 1.0, 4.0])
+rows = np.arange(12, dtype=np.int32).reshape(4, 3)
+logits = np.stack([a, a * 2])
+KEY = jax.random.key(11)
+
+# name: calls of the function of that name, in both libraries, behind the key
+CALLS = {
+    "bits": [(), ((3,), "uint8"), ((2, 3), "uint16")],
+    "uniform": [
+        (), ((3, 2), "float32", -1.0, 2.0), ((3,), "bfloat16"), ((3,), "float16"),
+        ((4, 3), None, F32([[1], [2], [3], [4]]), 5.0),
+    ],
+    "normal": [((5,),), ((64,), "bfloat16"), ((0, 2),)],
+    "truncated_normal": [(-1.0, 2.0, (5,)), (a - 2, a)],
+    "lognormal": [(F32(0.5), (4,))],
+    **{name: [((4,),)] for name in ("exponential", "cauchy", "laplace", "logistic", "gumbel", "maxwell", "rademacher")},
+    "pareto": [(2.0, (4,))],
+    "rayleigh": [(F32(2.0), (4,))],
+    "wald": [(F32(2.0), (4,))],
+    "weibull_min": [(1.0, 2.0, (4,))],
+    "triangular": [(0.0, 0.3, 1.0, (4,))],
+    "double_sided_maxwell": [(0.0, 1.0, (4,))],
+    "ball": [(3, 2, (4,))],
+    "gamma": [(a, (4, 3))],
+    "beta": [(a, 2.0)],
+    "dirichlet": [(a, (4,))],
+    "randint": [
+        ((5,), 0, 10), ((5,), -3, np.int32([1, 2, 3, 4, 5])), ((5,), 0, 300, "uint8"), ((6,), 0, 2**31 - 1),
+        ((6,), 5, 2),
+    ],
+    "bernoulli": [(0.3, (9,)), (a / 5,), (0.3, (9,), "high")],
+    "categorical": [(a,), (logits, 0), (logits, -1, (5, 2)), (a, -1, (3,), False), (logits, -1, (2, 2), False)],
+    "geometric": [(0.2, (9,))],
+    "poisson": [(F32([0.0, 5.0, 50.0, 1000.0]),)],
+    "permutation": [(10,), (rows,), (rows, 1, True), (np.arange(12, dtype=F32),)],
+    "choice": [
+        (10, (4,)), (rows, (2,), False), (rows, (2, 2), True, None, 1), (3, (5,), True, a / F32(5.3)),
+        (3, (2,), False, a / F32(5.3)), (3, (0,)),
+    ],
+    "split": [(), (3,), ((2, 3),)],
+    "fold_in": [(7,), (np.int32(-7),)],
+    "clone": [()],
+}  # fmt: skip
+
+
+def plain(x):
+    """An array of keys as its words."""
+    return np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+
+
+def same(ours, theirs) -> None:
+    assert type(ours) is type(theirs)
+    assert (ours.dtype, ours.shape) == (theirs.dtype, theirs.shape)
+    np.testing.assert_array_equal(plain(ours), plain(theirs))
+
+
+@pytest.mark.parametrize(("name", "k"), [(name, k) for name, calls in CALLS.items() for k in range(len(calls))])
+def test_samples_are_those_of_jax(name: str, k: int) -> None:
+    args = CALLS[name][k]
+    same(getattr(random, name)(KEY, *args), getattr(jax.random, name)(KEY, *args))
+
+
+@pytest.mark.parametrize("name", ["uniform", "normal", "randint"])
+def test_samples_in_64_bits(name: str) -> None:
+    args = ((4,), 0, 10**12) if name == "randint" else ((4,),)
+    with jax.enable_x64(True):
+        key = jax.random.key(2**40 + 3)
+        same(random.key(2**40 + 3), key)
+        same(getattr(random, name)(key, *args), getattr(jax.random, name)(key, *args))
+        same(random.bits(key, (3,)), jax.random.bits(key, (3,)))
+
+
+def test_complex_normal_numbers() -> None:
+    ours, theirs = random.normal(KEY, (50,), "complex64"), jax.random.normal(KEY, (50,), "complex64")
+    np.testing.assert_allclose(ours, theirs, rtol=3e-7)
+
+
+@pytest.mark.parametrize("implementation", ["threefry2x32", "rbg", "unsafe_rbg"])
+@pytest.mark.parametrize("partitionable", [True, False])
+def test_keys_of_every_implementation(implementation: str, partitionable: bool) -> None:
+    with jax.threefry_partitionable(partitionable):
+        key = random.key(7, impl=implementation)
+        same(key, jax.random.key(7, impl=implementation))
+        same(random.split(key, (2, 3)), jax.random.split(key, (2, 3)))
+        same(random.fold_in(key, 9), jax.random.fold_in(key, 9))
+        keys = jax.random.split(key, 3)
+        for dtype in ("uint8", "uint16", "uint32"):
+            for shape in ((), (5,), (2, 3), (0,)):
+                same(random.bits(key, shape, dtype), jax.random.bits(key, shape, dtype))
+            ours = ft.vmap(lambda k: random.bits(k, (5,), dtype))(keys)  # noqa: B023
+            same(ours, jax.vmap(lambda k: jax.random.bits(k, (5,), dtype))(keys))  # noqa: B023
+        same(ft.vmap(random.split)(keys), jax.vmap(jax.random.split)(keys))
+        if implementation != "unsafe_rbg":  # whose lanes are not independent, and depend on how they are mapped
+            same(ft.vmap(random.fold_in, (0, None))(keys, 3), jax.vmap(jax.random.fold_in, (0, None))(keys, 3))
+
+
+@pytest.mark.parametrize("seed", [0, 42, -1, np.uint32(2**32 - 5), np.int32(-3), True + 4])
+def test_seeds(seed) -> None:
+    same(random.key(seed), jax.random.key(seed))
+    same(random.PRNGKey(seed), jax.random.PRNGKey(seed))
+
+
+def test_words_are_taken_for_keys_and_given_back_as_words() -> None:
+    words = jax.random.PRNGKey(3)
+    same(random.split(words), jax.random.split(words))
+    same(random.fold_in(words, 2), jax.random.fold_in(words, 2))
+    same(random.normal(words, (3,)), jax.random.normal(words, (3,)))
+    same(random.wrap_key_data(words), jax.random.wrap_key_data(words))
+    same(random.key_data(KEY), jax.random.key_data(KEY))
+    assert random.key_impl(KEY) == jax.random.key_impl(KEY)
+
+
+def test_gamma_numbers_move_with_their_parameter_as_in_jax() -> None:
+    ours = ft.jacrev(lambda a: random.gamma(KEY, a))(a)
+    theirs = jax.jacrev(lambda a: jax.random.gamma(KEY, a))(a)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-5)
+    ours = ft.jacfwd(lambda a: random.loggamma(KEY, a))(a)
+    theirs = jax.jacfwd(lambda a: jax.random.loggamma(KEY, a))(a)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-5)
+
+
+def test_functions_have_the_names_and_arguments_of_jax() -> None:
+    import inspect
+
+    for name in random.__all__:
+        ours = list(inspect.signature(getattr(random, name)).parameters)
+        theirs = [p for p in inspect.signature(getattr(jax.random, name)).parameters if p != "out_sharding"]
+        assert ours == theirs, name
