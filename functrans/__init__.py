@@ -13,6 +13,7 @@ from functrans import custom_derivatives as custom_derivatives
 from functrans import debug as debug
 from functrans import errors as errors
 from functrans import experimental as experimental
+from functrans import export as export
 from functrans import lax as lax
 from functrans import numpy as numpy
 from functrans.api.checkpointing import checkpoint as checkpoint

@@ -449,6 +449,8 @@ def check_tangent(what: str, word: str, t: Any, wanted: ArrayType, i: int) -> bo
         raise FunctransTypeError(f"{what}: {word} {i} has dtype float0 and its primal needs {wanted} at {here()}")
     type_ = argument_type(t, f"{word} {i} of {what}")
     if wanted.dtype == float0:
+        if type_.dtype == float0 and type_.shape == wanted.shape:  # an argument of a function that is traced
+            return False
         raise FunctransTypeError(
             f"{what}: {word} {i} has type {type_}, and the value it belongs to is integer or bool, whose {word}s have "
             f"dtype float0, at {here()}\nPass np.zeros({wanted.shape}, functrans.float0)."

@@ -228,7 +228,7 @@ def test_an_operation_after_an_inner_program_keeps_its_own_place() -> None:
     def function(x: Any) -> Any:
         return ft.jit(inner)(x)
 
-    text = lowering.lower(ft.make_jaxpr(function)(x0), located=True)
+    text = lowering.lower_module(ft.make_jaxpr(function)(x0), located=True).text
     (call,) = [line for line in text.splitlines() if " = call @" in line]
     assert f":{lines_of(function)['return ft.jit(inner)(x)']}:0" in call
 

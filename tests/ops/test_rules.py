@@ -29,6 +29,7 @@ ELSEWHERE = {
     "AllGather": "tests/ops/test_collectives.py",
     "ScatterLane": "tests/ops/test_collectives.py",
     "AxisIndex": "tests/ops/test_collectives.py",
+    "CallExported": "tests/test_export.py",
     "DebugCallback": "tests/effects/test_debugging.py",
     "Check": "tests/effects/test_checks.py",
     "Composite": "tests/api/test_composite.py",
