@@ -266,7 +266,7 @@ def test_every_operation_of_the_table_is_met() -> None:
     assert met - TABLE.keys() == set()
     elsewhere = {  # by other tests of this folder, or an older or newer name of what is met under another one
         "functrans", "eq_to", "le_to", "psum", "pmax", "pmin", "psum_invariant", "all_gather", "axis_index", "add_any", "composite",
-        "custom_vmap_call", "pjit", "remat2", "checkpoint", "closed_call", "core_call", "core_closed_call", "broadcast_to",
+        "custom_vmap_call", "pjit", "random_gamma_grad", "remat2", "checkpoint", "closed_call", "core_call", "core_closed_call", "broadcast_to",
         "expand_dims", "copy", "copy_p", "sharding_constraint", "mesh_cast", "reshard", "pvary", "pcast",
         "layout_constraint", "with_memory_space_constraint", "empty", "empty2", "unvmap_any", "unvmap_all", "unvmap_max",
         "select_if_vmap", "nonbatchable", "nontraceable", "nondifferentiable_backward",
