@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.extend.core as jax_core
+import numpy as np
 from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
 
@@ -52,7 +54,11 @@ def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[An
 
 
 def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:
-    return execute.run(program, operands, name)
+    arrays = [
+        x if isinstance(x, jax.Array) else np.asarray(x, t.dtype)
+        for x, t in zip(operands, program.in_types, strict=True)
+    ]
+    return execute.run(program, arrays, name)
 
 
 def _abstract(*avals: Any, program: Jaxpr, name: str) -> list[Any]:
