@@ -47,8 +47,8 @@ def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[An
     if calls is not None:
         raise FunctransTypeError(
             f"to_jax: {name} calls a Python function from compiled code ({calls.op.name} at "
-            f"{describe_place(calls.where)})\nwhich a JAX program cannot take over from functrans. Leave the call out of "
-            "the function, or use jax.debug.print, jax.pure_callback or jax.experimental.io_callback around it."
+            f"{describe_place(calls.where)})\nwhich a JAX program cannot take over from functrans. Leave the call out "
+            "of the function, or use jax.debug.print, jax.pure_callback or jax.experimental.io_callback around it."
         )
     return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
 

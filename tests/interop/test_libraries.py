@@ -197,7 +197,9 @@ def test_a_diffrax_step():
     y, rate = np.float32([0.3, 1.2]), np.float32(2.0)
     assert_same(ft.from_jax(step)(y, rate), step(y, rate))
     assert_same(ft.jacrev(ft.from_jax(step), (0, 1))(y, rate), jax.jit(jax.jacrev(step, (0, 1)))(y, rate))
-    assert_same(ft.hessian(lambda y: ft.from_jax(step)(y, rate).sum())(y), jax.hessian(lambda y: step(y, rate).sum())(y))
+    assert_same(
+        ft.hessian(lambda y: ft.from_jax(step)(y, rate).sum())(y), jax.hessian(lambda y: step(y, rate).sum())(y)
+    )
 
 
 def test_a_diffrax_solve_with_its_own_gradient():

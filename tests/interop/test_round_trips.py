@@ -63,8 +63,6 @@ def test_jax_finds_our_derivatives_in_our_programs(program: RandomProgram) -> No
     tangents = _directions(inputs, 3)
     expected = ft.jvp(program, inputs, tangents)
     assert_same(jax.jit(lambda *xs: jax.jvp(there, xs, tangents))(*inputs), expected, 256)
-    cotangents = jax.tree.unflatten(
-        jax.tree.structure(expected[0]), _directions(jax.tree.leaves(expected[0]), 4)
-    )
+    cotangents = jax.tree.unflatten(jax.tree.structure(expected[0]), _directions(jax.tree.leaves(expected[0]), 4))
     pulled = jax.jit(lambda *xs: jax.vjp(there, *xs)[1](cotangents))(*inputs)
     assert_same(pulled, ft.vjp(program, *inputs)[1](cotangents), 256)

@@ -34,16 +34,18 @@ TRANSFORMS = {
     "third order": lambda f: jax.jacfwd(jax.jacrev(jax.grad(lambda *a: f(*a).sum()))),
     "vmap": lambda f: lambda x, y: jax.vmap(f)(jnp.stack([x, y]), jnp.stack([y, x])),
     "vmap along the last axis": lambda f: lambda x, y: jax.vmap(f, (-1, None), -1)(jnp.stack([x, y], -1), y),
-    "vmap of grad of vmap": lambda f: lambda x, y: jax.vmap(
-        jax.grad(lambda t: jax.vmap(f, (None, 0))(t, jnp.stack([y, x])).sum())
-    )(jnp.stack([x, y])),
+    "vmap of grad of vmap": lambda f: (
+        lambda x, y: jax.vmap(jax.grad(lambda t: jax.vmap(f, (None, 0))(t, jnp.stack([y, x])).sum()))(jnp.stack([x, y]))
+    ),
     "linearize": lambda f: lambda x, y: jax.linearize(f, x, y)[1](y, x),
     "linear_transpose of linearize": lambda f: lambda x, y: jax.linear_transpose(jax.linearize(f, x, y)[1], x, y)(x),
     "checkpoint": lambda f: jax.grad(lambda *a: jax.checkpoint(f)(*a).sum()),
     "scan": lambda f: jax.grad(lambda x, y: jax.lax.scan(lambda c, _: (f(c, y), c), x, None, length=3)[1].sum()),
     "cond": lambda f: jax.grad(lambda x, y: jax.lax.cond(x[0] > 0, f, lambda a, b: a, x, y).sum(), 1),
-    "while_loop": lambda f: lambda x, y: jax.jvp(
-        lambda t: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, f(c[1], y)), (0, t))[1], (x,), (y,)
+    "while_loop": lambda f: (
+        lambda x, y: jax.jvp(
+            lambda t: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, f(c[1], y)), (0, t))[1], (x,), (y,)
+        )
     ),
     "custom_vjp around it": lambda f: jax.grad(lambda x, y: _doubled_gradient(functools.partial(f, y=y), x).sum()),
 }
