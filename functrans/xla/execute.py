@@ -154,10 +154,19 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
-        if not value_checks_on():
-            return self.unchecked(*args)
+        return self.unchecked(*args) if not value_checks_on() else self._checked(self.unchecked, args)
+
+    def run_here(self, *args: Any) -> list[Any]:
+        """Run on the device that the program was compiled for and no other."""
+        return self._unchecked_here(*args) if not value_checks_on() else self._checked(self._unchecked_here, args)
+
+    def _unchecked_here(self, *args: Any) -> list[Any]:
+        return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
+
+    def _checked(self, function: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
+        """The results; raises NonFiniteError where one is what ``jax_debug_nans`` or ``jax_debug_infs`` looks for."""
         with jaxlib_compat.value_checks.suspended():
-            results = self.unchecked(*args)
+            results = function(*args)
             kinds = nonfinite.present_kinds()
             if any(nonfinite.is_bad(x, kinds) for x in results):
                 raise nonfinite.explain(self.jaxpr, args, kinds, run, self.name)
@@ -215,10 +224,6 @@ class Program:
             self.jit,
             self.keep_unused,
         )
-
-    def run_here(self, *args: Any) -> list[Any]:
-        """Run on the device that the program was compiled for and no other."""
-        return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
 
     def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:
         """Compile the program ahead of its first call, as ``module`` says, for calls on this device."""
