@@ -25,6 +25,7 @@ from functrans.control.holding import (
     remembered,
     spread,
     unchanged,
+    without_effects,
 )
 from functrans.control.masking import masked
 from functrans.control.saving import cut, inlined
@@ -153,6 +154,7 @@ class _Parts(NamedTuple):
 def _split(jaxpr: Jaxpr, wrt: tuple[bool, ...], policy: Policy) -> _Parts:
     part = linearize_jaxpr(inlined(jaxpr), wrt)
     storing, recomputing, num_stored = cut(part.primal, policy)
+    recomputing = without_effects(recomputing)  # they happen once
     rest = num_stored + len(jaxpr.inputs)
 
     def tangents_from(*inputs: Any) -> list[Any]:

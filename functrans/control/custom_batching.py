@@ -117,6 +117,9 @@ class UserRule:
     num_consts: int
     name: str
 
+    def __repr__(self) -> str:
+        return f"the vmap rule of {self.name}"
+
     @property
     def blind(self) -> tuple[bool, ...]:
         return (*(True,) * self.num_consts, *(False,) * self.in_tree.num_leaves)
@@ -188,6 +191,9 @@ class TangentRule:
     kept: tuple[bool, ...]
     name: str
 
+    def __repr__(self) -> str:
+        return f"the tangents of {self.base}"
+
     @property
     def blind(self) -> tuple[bool, ...]:
         return (*self.base.blind, *chosen(self.base.blind, self.wrt))
@@ -227,6 +233,9 @@ class TransposeRule:
     given: tuple[bool, ...]
     linear_types: tuple[ArrayType, ...]
     name: str
+
+    def __repr__(self) -> str:
+        return f"the cotangents of {self.base}"
 
     @property
     def blind(self) -> tuple[bool, ...]:

@@ -63,7 +63,7 @@ def _cut(jaxpr: Jaxpr, policy: Policy) -> Cut:
             storing.append(first)
             recomputing.append(second)
             stored += more
-        elif saveable(policy, eqn):
+        elif eqn.op.effects or saveable(policy, eqn):  # what has happened does not happen again
             storing.append(eqn)
             stored += eqn.outputs
         else:
@@ -80,7 +80,7 @@ def _cut_scan(eqn: Equation, policy: Policy) -> tuple[Equation, Equation, list[V
     """The scan that stores what the policy stores in its body, the scan that reads it, and what is stored."""
     scan: Scan = eqn.op  # type: ignore[assignment]
     body = cut(scan.jaxpr, policy)
-    if not body.num_stored:
+    if not body.num_stored and not scan.effects:
         return eqn, eqn, []
     types = body.storing.out_types[len(scan.jaxpr.outputs) :]
     stored = [Var(-1, scan.stacked(t)) for t in types]

@@ -71,7 +71,7 @@ class Switch(Branching):
             branches = tuple([vmap_jaxpr(branch, size, which, outs_mapped, axis_name)[0] for branch in self.branches])
             return bind_all(Switch(branches), operands), outs_mapped
         if self.effects:
-            return lane_by_lane(self, size, operands, mapped)
+            return lane_by_lane(self, size, operands, mapped, 1, axis_name)
         op = SwitchLanes(self.branches, size, tuple(which), (False,) * len(self.branches[0].outputs))
         if axis_name is not None and axis_name in self.axis_names():  # lanes speak with each other: all branches run
             return replay(op.selecting(axis_name), operands), [True] * len(self.branches[0].outputs)

@@ -156,7 +156,7 @@ class While(Holding):
         carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, size, [*body_consts_m, *c], False, axis_name)[1])
         lanes_differ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], False, axis_name)[1][0]
         if lanes_differ and self.effects:
-            return lane_by_lane(self, size, operands, mapped)
+            return lane_by_lane(self, size, operands, mapped, 1, axis_name)
         if lanes_differ:
             carry_m = (True,) * len(carry_m)
         condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)

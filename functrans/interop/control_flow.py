@@ -1,19 +1,29 @@
-"""The table of JAX's operations that hold programs: calls, branches and loops.
+"""The table of JAX's operations that hold programs: calls, branches, loops, checkpoints, linear systems.
 
 What a held program closes over becomes leading operands of our operation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import jax.extend.core.primitives as jax_primitives
+
 from functrans.control.call import Call
+from functrans.control.checkpoint import Checkpoint
 from functrans.control.holding import share_captured
+from functrans.control.linear_call import LinearCall
+from functrans.control.linear_solve import CustomLinearSolve
 from functrans.control.scan import Scan
 from functrans.control.switches import Switch
 from functrans.control.while_loop import While
 from functrans.interop.translation import Application, Emit, size_of
-from functrans.trace.builder import bind_all
+from functrans.ops.naming import Name
+from functrans.ops.products import DotGeneral
+from functrans.trace.builder import bind, bind_all
+from functrans.trace.primitive import Primitive
 from functrans.trace.replay import replay
 
 _SMALL = 16  # equations: a shorter callee is written in place, a call of it would cost more than it shares
@@ -70,6 +80,71 @@ def _while(application: Application) -> Any:
     )
 
 
+# -- checkpoints and linear systems ------------------------------------------------------------------------------------
+
+
+def _checkpoint(application: Application) -> Any:
+    params = application.params
+    program, captured = application.translator.held(params["jaxpr"], "a checkpoint")
+    cse = params["prevent_cse"]
+    if not isinstance(cse, bool):
+        cse = (*[False] * len(captured), *cse)
+    policy = None if params["policy"] is None else JaxPolicy(params["policy"])
+    return bind_all(
+        Checkpoint(program, policy, cse, bool(params["differentiated"])), [*captured, *application.operands]
+    )
+
+
+@dataclass(frozen=True)
+class JaxPolicy:
+    """A checkpoint policy of JAX, asked about our operations: each under the name and parameters it has in JAX."""
+
+    policy: Callable[..., Any]
+
+    def __call__(self, primitive: Primitive, *types: Any, **parameters: Any) -> bool:
+        known = getattr(jax_primitives, f"{primitive.name}_p", None)
+        if known is None:
+            return False
+        if isinstance(primitive, Name):
+            parameters = {"name": primitive.name_}
+        elif isinstance(primitive, DotGeneral):
+            contracting = (primitive.lhs_contracting, primitive.rhs_contracting)
+            parameters["dimension_numbers"] = (contracting, (primitive.lhs_batch, primitive.rhs_batch))
+        answer = self.policy(known, *types, **parameters)
+        return answer if isinstance(answer, bool) else "saveable" in type(answer).__name__.lower()
+
+
+def _linear_solve(application: Application) -> Any:
+    """Operands (consts of matvec, of vecmat, of solve, of transpose_solve, b), as ours."""
+    params = application.params
+    programs: list[Any] = []
+    operands: list[Any] = []
+    counts: list[int] = []
+    place = 0
+    for closed, count in zip(params["jaxprs"], params["const_lengths"], strict=True):
+        program, captured = (None, []) if closed is None else application.translator.held(closed, "a linear solve")
+        programs.append(program)
+        operands += [*captured, *application.operands[place : place + count]]
+        counts.append(len(captured) + count)
+        place += count
+    matvec, vecmat, solver, transpose_solver = programs
+    first, second, third, fourth = counts
+    solve = CustomLinearSolve(matvec, vecmat, solver, transpose_solver, (first, second, third, fourth))
+    return bind_all(solve, [*operands, *application.operands[place:]])
+
+
+def _linear_call(application: Application) -> Any:
+    params = application.params
+    program, captured = application.translator.held(params["callee"], "a linear call")
+    transposed, consts = params["transpose_thunk"]()
+    backward, backward_captured = application.translator.held(transposed, "the transpose of a linear call")
+    first = params["num_callee_consts"]
+    values = [*captured, *application.operands[:first]], [*backward_captured, *consts]
+    counts = (len(values[0]), len(values[1]), params["num_res"])
+    op = LinearCall(program, backward, counts, "linear_call")
+    return bind_all(op, [*values[0], *values[1], *application.operands[first:]])
+
+
 def _ours(application: Application) -> Any:
     """A function that ``to_jax`` brought into the JAX program: our own program again."""
     return replay(application.params["program"], application.operands)
@@ -77,8 +152,11 @@ def _ours(application: Application) -> Any:
 
 CONTROL_FLOW: dict[str, Emit] = {
     **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call"), _call),
-    "remat2": _inline("jaxpr"),
-    "checkpoint": _inline("jaxpr"),
+    "remat2": _checkpoint,
+    "checkpoint": _checkpoint,
+    "name": lambda a: bind(Name(a.params["name"]), a.operands[0]),
+    "custom_linear_solve": _linear_solve,
+    "linear_call": _linear_call,
     "composite": _inline("jaxpr"),
     "custom_vmap_call": _inline("call"),
     "cond": _cond,

@@ -162,19 +162,6 @@ def _scatter_sub(application: Application) -> Any:
     return lax.scatter_add(operand, indices, lax.neg(updates), **{name: application.params[name] for name in names})
 
 
-def _reduce(application: Application) -> Any:
-    """A reduction by a function: those by one of the usual operations, starting from any value."""
-    params = application.params
-    inner = getattr(params["jaxpr"], "jaxpr", params["jaxpr"])
-    name = inner.eqns[0].primitive.name if len(inner.eqns) == 1 and inner.outvars == inner.eqns[0].outvars else None
-    known = _MONOIDS.get(name or "")
-    if known is None or len(application.operands) != 2:
-        raise application.refuse("a reduction by a function of its own has no counterpart")
-    reduce, combine = known
-    operand, initial = application.operands
-    return combine(reduce(operand, params["dimensions"]), initial)
-
-
 def _platform_index(application: Application) -> Any:
     """Which of the branches of ``platform_dependent`` the default backend takes."""
     platform = jax.default_backend()
@@ -213,27 +200,26 @@ def _all_gather(application: Application) -> Any:
     )  # fmt: skip
 
 
-_MONOIDS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "add": (lax.reduce_sum, lax.add), "mul": (lax.reduce_prod, lax.mul), "max": (lax.reduce_max, lax.max),
-    "min": (lax.reduce_min, lax.min), "and": (lax.reduce_and, lax.bitwise_and), "or": (lax.reduce_or, lax.bitwise_or),
-}  # fmt: skip
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     name: getattr(lax, name)
     for name in (
         "abs acos acosh add asin asinh atan atan2 atanh ceil clamp clz complex conj cosh digamma div eq erf erf_inv "
         "erfc floor ge gt imag is_finite le lgamma lt max min mul ne neg nextafter population_count pow real rem "
         "select_n shift_left shift_right_arithmetic shift_right_logical sign sinh square sub stop_gradient cbrt "
+        "zeta polygamma bessel_i0e bessel_i1e igamma igammac igamma_grad_a random_gamma_grad "
         "cos exp exp2 expm1 log log1p logistic rsqrt sin sqrt tan tanh"
     ).split()
 } | {
     "and": lax.bitwise_and, "or": lax.bitwise_or, "xor": lax.bitwise_xor, "not": lax.bitwise_not, "add_any": lax.add,
+    "regularized_incomplete_beta": lax.betainc,
 }  # fmt: skip
+_REDUCTIONS = "reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or reduce_xor".split()
 _SCATTERS = {
     "scatter": lax.scatter, "scatter-add": lax.scatter_add, "scatter-mul": lax.scatter_mul,
     "scatter-min": lax.scatter_min, "scatter-max": lax.scatter_max,
 }  # fmt: skip
 _PLACEMENT = (
-    "copy", "copy_p", "device_put", "sharding_constraint", "mesh_cast", "reshard", "pvary", "pcast", "name",
+    "copy", "copy_p", "device_put", "sharding_constraint", "mesh_cast", "reshard", "pvary", "pcast",
     "layout_constraint", "with_memory_space_constraint",
 )  # fmt: skip
 
@@ -243,8 +229,7 @@ FIRST_ORDER: dict[str, Emit] = {
         name: _by(function, "dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
         for name, function in _SCATTERS.items()
     },
-    **{name: _operation(getattr(lax, name), "axes") for name in ("reduce_max", "reduce_min", "reduce_prod")},
-    **{name: _operation(getattr(lax, name), "axes") for name in ("reduce_and", "reduce_or", "reduce_sum")},
+    **{name: _operation(getattr(lax, name), "axes") for name in _REDUCTIONS},
     **dict.fromkeys(_PLACEMENT, _same),
     "integer_pow": _operation(lax.integer_pow, "y"),
     "round": _operation(lax.round, "rounding_method"),
@@ -274,7 +259,6 @@ FIRST_ORDER: dict[str, Emit] = {
     "unstack": _unstack,
     "tile": _tile,
     "broadcast_to": lambda a: lax.broadcast_in_dim(a.operands[0], a.out_types[0].shape),
-    "reduce": _reduce,
     "platform_index": _platform_index,
     **dict.fromkeys(("empty", "empty2"), _filled),
     "psum": _collective(lax.psum, lax.reduce_sum),

@@ -14,15 +14,26 @@ from functrans.api.staging import argument_type
 from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES
 from functrans.interop.first_order import FIRST_ORDER
+from functrans.interop.host_calls import HOST_CALLS
 from functrans.interop.jax_tracing import JaxProgram, trace_jax_function
 from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
+from functrans.interop.randomness import RANDOMNESS
 from functrans.interop.translation import Translator
+from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
 from functrans.ir.types import ArrayType, type_of
 from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import api_boundary
 from functrans.xla import jaxlib_compat
 
-TABLE = {**FIRST_ORDER, **CONTROL_FLOW, **CUSTOM_RULES, **OTHER_LIBRARIES}
+TABLE = {
+    **FIRST_ORDER,
+    **WINDOWS_AND_ORDER,
+    **RANDOMNESS,
+    **CONTROL_FLOW,
+    **CUSTOM_RULES,
+    **HOST_CALLS,
+    **OTHER_LIBRARIES,
+}
 _CAPACITY = 256  # signatures that a bridged function remembers
 
 

@@ -25,8 +25,9 @@ from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
 from functrans.xla import execute
+from functrans.xla.host_callbacks import for_runtime
 from functrans.xla.jaxlib_compat import abstract_value
-from functrans.xla.lower import lower
+from functrans.xla.lower import lower_module
 
 ad: Any = jax_ad
 functrans_p: Any = jax_core.Primitive("functrans")
@@ -122,7 +123,12 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
     module = context.module_context
     ir: Any = mlir.ir
-    source = ir.Module.parse(lower(program, name), context=module.context)
+    text, callbacks = lower_module(
+        program, name, (), module.platforms[0], first_callback=len(module.host_callbacks)
+    )
+    for callback in callbacks:
+        module.add_host_callback(for_runtime(callback))
+    source = ir.Module.parse(text, context=module.context)
     main = next(op for op in source.body.operations if op.name.value == "main")
     result_types = list(main.type.results)
     symbol = mlir.merge_mlir_modules(module.module, f"functrans_{name}", source, module.symbol_table)

@@ -19,8 +19,10 @@ from functrans.lax.convolution import conv_dimension_numbers as conv_dimension_n
 from functrans.lax.convolution import conv_general_dilated as conv_general_dilated
 from functrans.lax.convolution import conv_general_dilated_patches as conv_general_dilated_patches
 from functrans.lax.convolution import conv_general_permutations as conv_general_permutations
+from functrans.lax.convolution import conv_general_shape_tuple as conv_general_shape_tuple
 from functrans.lax.convolution import conv_shape_tuple as conv_shape_tuple
 from functrans.lax.convolution import conv_transpose as conv_transpose
+from functrans.lax.convolution import conv_transpose_shape_tuple as conv_transpose_shape_tuple
 from functrans.lax.convolution import conv_with_general_padding as conv_with_general_padding
 from functrans.lax.elementwise import RoundingMethod as RoundingMethod
 from functrans.lax.elementwise import convert_element_type as convert_element_type
@@ -41,6 +43,7 @@ from functrans.lax.indexing import dynamic_update_index_in_dim as dynamic_update
 from functrans.lax.indexing import dynamic_update_slice_in_dim as dynamic_update_slice_in_dim
 from functrans.lax.indexing import index_in_dim as index_in_dim
 from functrans.lax.indexing import index_take as index_take
+from functrans.lax.indexing import scatter_apply as scatter_apply
 from functrans.lax.products import DotAlgorithmPreset as DotAlgorithmPreset
 from functrans.lax.products import Precision as Precision
 from functrans.lax.shapes import broadcast_shapes as broadcast_shapes
@@ -150,6 +153,7 @@ from functrans.ops.representation import reduce_precision as reduce_precision
 from functrans.ops.scatters import scatter_max as scatter_max
 from functrans.ops.scatters import scatter_min as scatter_min
 from functrans.ops.scatters import scatter_mul as scatter_mul
+from functrans.ops.scatters import scatter_sub as scatter_sub
 from functrans.ops.slicing import concatenate as concatenate
 from functrans.ops.slicing import pad as pad
 from functrans.ops.slicing import rev as rev
@@ -187,18 +191,19 @@ __all__ = [
     "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
     "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate",
     "cond", "conj", "conv", "conv_dimension_numbers", "conv_general_dilated", "conv_general_dilated_patches",
-    "conv_general_permutations", "conv_shape_tuple", "conv_transpose", "conv_with_general_padding",
-    "convert_element_type", "cos", "cosh", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum",
-    "custom_linear_solve", "custom_root", "digamma", "div", "dot", "dot_general", "dynamic_index_in_dim",
-    "dynamic_slice", "dynamic_slice_in_dim", "dynamic_update_index_in_dim", "dynamic_update_slice",
-    "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expand_dims", "expm1", "fft",
-    "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "igamma", "igamma_grad_a", "igammac", "imag",
-    "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "log", "log1p", "logistic",
-    "lt", "map", "max", "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad", "padtype_to_pads",
-    "pmax", "pmean", "pmin", "polygamma", "population_count", "pow", "psum", "random_gamma_grad", "real", "reduce",
-    "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum",
-    "reduce_window", "reduce_xor", "rem", "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan",
-    "scatter", "scatter_add", "scatter_max", "scatter_min", "scatter_mul", "select", "select_n", "shift_left",
+    "conv_general_permutations", "conv_general_shape_tuple", "conv_shape_tuple", "conv_transpose",
+    "conv_transpose_shape_tuple", "conv_with_general_padding", "convert_element_type", "cos", "cosh",
+    "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "custom_linear_solve", "custom_root", "digamma", "div",
+    "dot", "dot_general", "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim",
+    "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv",
+    "erfc", "exp", "exp2", "expand_dims", "expm1", "fft", "floor", "fori_loop", "full", "full_like", "gather", "ge",
+    "gt", "igamma", "igamma_grad_a", "igammac", "imag", "index_in_dim", "index_take", "integer_pow", "iota",
+    "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max", "min", "mul", "ne", "neg",
+    "nextafter", "optimization_barrier", "pad", "padtype_to_pads", "pmax", "pmean", "pmin", "polygamma",
+    "population_count", "pow", "psum", "random_gamma_grad", "real", "reduce", "reduce_and", "reduce_max",
+    "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "reduce_xor",
+    "rem", "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan", "scatter", "scatter_add",
+    "scatter_apply", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub", "select", "select_n", "shift_left",
     "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort",
     "sort_key_val", "split", "sqrt", "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "top_k",
     "transpose", "while_loop", "zeros_like_array", "zeta",

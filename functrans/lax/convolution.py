@@ -261,3 +261,37 @@ def conv_shape_tuple(
     ones = (1,) * (len(lhs_shape) - 2)
     counts = window_counts(lhs_shape[2:], tuple(rhs_shape[2:]), tuple(strides), pad_pairs("conv", pads), ones, ones)
     return (lhs_shape[0] // batch_group_count, rhs_shape[0], *counts)
+
+
+def conv_general_shape_tuple(
+    lhs_shape: Sequence[int], rhs_shape: Sequence[int], window_strides: Sequence[int], padding: Any,
+    dimension_numbers: Sequence[str],
+) -> tuple[int, ...]:  # fmt: skip
+    """The shape of a convolution with these dimension numbers."""
+    lhs, rhs, out = conv_general_permutations(dimension_numbers)
+    shape = conv_shape_tuple(
+        [lhs_shape[a] for a in lhs], [rhs_shape[a] for a in rhs], window_strides, padding
+    )
+    return tuple([shape[out.index(a)] for a in range(len(shape))])
+
+
+def conv_transpose_shape_tuple(
+    lhs_shape: Sequence[int], rhs_shape: Sequence[int], window_strides: Sequence[int], padding: Any,
+    dimension_numbers: Sequence[str],
+) -> tuple[int, ...]:  # fmt: skip
+    """The shape of a transposed convolution with these dimension numbers.
+
+    >>> from functrans import lax
+    >>> lax.conv_transpose_shape_tuple((1, 4, 2), (3, 2, 5), (2,), 'SAME', ('NHC', 'HIO', 'NHC'))
+    (1, 8, 5)
+    """
+    lhs, rhs, out = conv_general_permutations(dimension_numbers)
+    sizes, window = [lhs_shape[a] for a in lhs], [rhs_shape[a] for a in rhs]
+    if isinstance(padding, str):
+        padding = [_transposed_padding(k, s, padding) for k, s in zip(window[2:], window_strides, strict=True)]
+    space = [
+        (n - 1) * s - k + 2 + sum(pads)
+        for n, k, s, pads in zip(sizes[2:], window[2:], window_strides, padding, strict=True)
+    ]
+    shape = (sizes[0], window[0], *space)
+    return tuple([shape[out.index(a)] for a in range(len(shape))])

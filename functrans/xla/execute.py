@@ -154,19 +154,12 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
-        return self.unchecked(*args) if not value_checks_on() else self._checked(self.unchecked, args)
+        return self._looked_at(self.unchecked, args) if value_checks_on() else self.unchecked(*args)
 
-    def run_here(self, *args: Any) -> list[Any]:
-        """Run on the device that the program was compiled for and no other."""
-        return self._unchecked_here(*args) if not value_checks_on() else self._checked(self._unchecked_here, args)
-
-    def _unchecked_here(self, *args: Any) -> list[Any]:
-        return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
-
-    def _checked(self, function: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
-        """The results; raises NonFiniteError where one is what ``jax_debug_nans`` or ``jax_debug_infs`` looks for."""
+    def _looked_at(self, call: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
+        """The results, or the error about a NaN or an infinity among them."""
         with jaxlib_compat.value_checks.suspended():
-            results = function(*args)
+            results = call(*args)
             kinds = nonfinite.present_kinds()
             if any(nonfinite.is_bad(x, kinds) for x in results):
                 raise nonfinite.explain(self.jaxpr, args, kinds, run, self.name)
@@ -225,6 +218,13 @@ class Program:
             self.keep_unused,
         )
 
+    def run_here(self, *args: Any) -> list[Any]:
+        """Run on the device that the program was compiled for and no other."""
+        return self._looked_at(self._here, args) if value_checks_on() else self._here(*args)
+
+    def _here(self, *args: Any) -> list[Any]:
+        return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
+
     def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:
         """Compile the program ahead of its first call, as ``module`` says, for calls on this device."""
         self.device = device
@@ -256,10 +256,11 @@ class Program:
         seconds = time.perf_counter() - start
         note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
         if has_keys(jaxpr):
-            return jaxlib_compat.key_executor(
+            call = jaxlib_compat.key_executor(
                 executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, self.waits
             )
-        call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
+        else:
+            call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
         return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
     def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:

@@ -291,7 +291,8 @@ def compile_text(
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
     linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
-    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first.
+    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first; and the
+    pass that makes one kernel of a small loop, whose emitter ends the process at a barrier (jaxlib 0.10.2).
     ``callbacks`` are the Python functions that custom calls in the text name by number. Raises
     ``jax.errors.JaxRuntimeError`` with XLA's message where the text is wrong.
     """
@@ -301,7 +302,7 @@ def compile_text(
     passes = [
         overrides.pop("xla_disable_hlo_passes", ""),
         "fusion" if disable_fusion and on_cpu else "",
-        "cse_barrier_expander" if keep_barriers and on_cpu else "",
+        "cse_barrier_expander,small-while-loop-hoisting" if keep_barriers and on_cpu else "",
     ]
     disabled_passes = ",".join([name for name in passes if name])
     options = _get_compile_options(

@@ -35,12 +35,12 @@ _ELEMENTS = {
     "float8_e4m3fn": "f8E4M3FN", "float8_e5m2": "f8E5M2", "float8_e4m3b11fnuz": "f8E4M3B11FNUZ",
     "float8_e4m3fnuz": "f8E4M3FNUZ", "float8_e5m2fnuz": "f8E5M2FNUZ",
 }  # fmt: skip
-_SYMBOL = r'@(?:"(?:[^"\\]|\\.)*"|[\w$.-]+)'
 _TOKEN = "!stablehlo.token"
 _CALLBACK_TARGETS = {
     "cpu": "xla_ffi_python_cpu_callback",
     **dict.fromkeys(("gpu", "cuda", "rocm"), "xla_ffi_python_gpu_callback"),
 }
+_SYMBOL = r'@(?:"(?:[^"\\]|\\.)*"|[\w$.-]+)'
 _FLOAT0_STORAGE = np.dtype(np.bool_)  # a float0 array holds no information; jaxlib stores it as bool
 
 
@@ -86,8 +86,9 @@ class Emitter:
     user's file and line behind it, as ``loc("file.py":12:0)``.
     """
 
-    def __init__(self, platform: str = "cpu", located: bool = False) -> None:
+    def __init__(self, platform: str = "cpu", located: bool = False, first_callback: int = 0) -> None:
         self._platform = platform
+        self.first_callback = first_callback
         self.platform_matters = False
         self.callbacks: list[HostCallback] = []  # a custom call names one by its number
         self.token: str | None = None
@@ -365,8 +366,9 @@ class Emitter:
         results = self.raw_many(
             f"stablehlo.custom_call @{target}({', '.join(given)}) {{api_version = 4 : i32, "
             f"has_side_effect = {'true' if effect else 'false'}, "
-            f"backend_config = {{index = {len(self.callbacks) - 1} : ui64}}, operand_layouts = [{layouts}], "
-            f"result_layouts = [{result_layouts}]}} : ({', '.join(ins)}) -> ({', '.join(outs)})",
+            f"backend_config = {{index = {self.first_callback + len(self.callbacks) - 1} : ui64}}, "
+            f"operand_layouts = [{layouts}], result_layouts = [{result_layouts}]}} : "
+            f"({', '.join(ins)}) -> ({', '.join(outs)})",
             len(outs),
         )
         if ordered:
@@ -400,19 +402,25 @@ def _location(where: Where, name: str) -> str:
 
 
 def lower_module(
-    jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = (), platform: str = "cpu", located: bool = False
+    jaxpr: Jaxpr,
+    name: str = "main",
+    attributes: Sequence[str] = (),
+    platform: str = "cpu",
+    located: bool = False,
+    first_callback: int = 0,
 ) -> Module:
-    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation."""
-    emitter = Emitter(platform, located)
+    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation; ``first_callback``:
+    the number of the first Python function, where the module becomes part of another.
+    """
+    emitter = Emitter(platform, located, first_callback)
     main = emitter.function(jaxpr, "main", "public", attributes)
     text = f"module @{clean_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
     return Module(text, emitter.callbacks)
 
 
-def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = ()) -> str:
+def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = (), platform: str = "cpu") -> str:
     """The StableHLO text of a program."""
-    return lower_module(jaxpr, name, attributes).text
-
+    return lower_module(jaxpr, name, attributes, platform).text
 
 
 def clean_symbol(name: str) -> str:

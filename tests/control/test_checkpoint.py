@@ -227,6 +227,20 @@ def test_a_checkpointed_step_of_a_scan_stores_its_carry_alone() -> None:
 # -- arguments ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("stack", [
+    lambda m, f: m.grad(f), lambda m, f: m.jit(m.grad(f)), lambda m, f: m.jit(m.grad(m.grad(f))),
+    lambda m, f: lambda x: m.jit(m.vmap(m.grad(f)))(np.array([x, 2 * x], np.float32)),
+])  # fmt: skip
+def test_a_checkpoint_in_a_small_loop(stack: Any) -> None:
+    """XLA's CPU backend makes one kernel of a small loop, and could not compile the barrier in it."""
+
+    def found(library: Any, numpy: Any) -> Any:
+        step = library.checkpoint(lambda c, x: (numpy.sin(c) * c * x, None))
+        return stack(library, lambda c: library.lax.scan(step, c, np.array([1.0, 2.0, 3.0], np.float32))[0])(1.0)
+
+    assert_same(found(ft, fnp), found(jax, jnp))
+
+
 def test_static_arguments_are_python_values() -> None:
     def f(x: Any, kind: str, *, times: int = 1) -> Any:
         return fnp.sin(x) * times if kind == "sine" else x

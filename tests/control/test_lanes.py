@@ -1,4 +1,4 @@
-"""Branches and loops whose course differs from lane to lane under vmap: values, derivatives, what runs, and its cost."""
+"""Branches and loops that differ from lane to lane under vmap: values, derivatives, what runs, and its cost."""
 
 from __future__ import annotations
 

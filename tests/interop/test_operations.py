@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from jax import lax as jlax
 from jax.ad_checkpoint import checkpoint_name
+from jax.custom_derivatives import linear_call
 
 import functrans as ft
 from functrans.interop.from_jax import TABLE
@@ -103,6 +104,46 @@ REAL: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "platform_dependent": (lambda x: jlax.platform_dependent(x, cpu=jnp.sin, default=jnp.cos), (X,)),
     "interpolation": (lambda x: jnp.interp(x, jnp.linspace(-1.0, 1.0, 5), jnp.arange(5.0) ** 2), (X,)),
     "named and placed": (lambda x: checkpoint_name(jax.device_put(x), "x") * 2, (X,)),
+    "prefixes": (lambda x: jnp.cumsum(x, 1) + jnp.cumprod(x, 0) + jlax.cumlogsumexp(x, 0, True), (X,)),
+    "running extrema": (lambda x: jlax.cummax(x, 1) * jlax.cummin(x, 0), (Y,)),
+    "sort": (lambda x: jnp.sort(x, 0) * x, (Y,)),
+    "top_k": (lambda x: jlax.top_k(x, 2)[0], (Y,)),
+    "convolution": (lambda x: _convolved(x, V), (X,)),
+    "grouped convolution": (lambda x: _convolved(x, V, groups=2), (X,)),
+    "windows": (lambda x: _windows(x, jlax.add, 0.0) + _windows(x, jlax.max, -np.inf), (Y,)),
+    "least of windows": (lambda x: _windows(x, jlax.min, np.inf), (Y,)),
+    "gradient of windows": (lambda x: jax.grad(lambda t: jnp.sin(_windows(t, jlax.max, -np.inf)).sum())(x), (Y,)),
+    "tangent of windows": (
+        lambda x, y: jax.jvp(lambda t: _windows(t, jlax.max, -np.inf), (jlax.stop_gradient(x),), (y,))[1], (Y, X)
+    ),
+    "reduction of two arrays": (
+        lambda x, y: jlax.reduce((x, y), (jnp.float32(0), jnp.float32(0)), lambda a, b: (a[0] + b[0], a[1] + b[1]), (0,)),
+        (X, Y),
+    ),
+    "Fourier transform": (lambda x: jnp.fft.irfft(jnp.fft.rfft(x) * 2.0) + jnp.real(jnp.fft.fft2(x)), (X,)),
+    "incomplete gamma": (lambda x: jax.scipy.special.gammainc(x + 2, 1.5) + jax.scipy.special.gammaincc(2.0, x + 1), (X,)),
+    "incomplete beta": (lambda x: jax.scipy.special.betainc(2.0, 1.5, (x + 1) / 2), (X,)),
+    "Bessel": (lambda x: jax.scipy.special.i0e(x) + jax.scipy.special.i1e(x), (X,)),
+    "polygamma": (lambda x: jax.scipy.special.polygamma(1, x + 2), (X,)),
+    "zeta": (lambda x: jlax.zeta(jnp.float32(3), jlax.stop_gradient(x) + 2) * x, (X,)),
+    "linear_solve": (lambda x: jlax.custom_linear_solve(lambda v: 2 * v, x, lambda _, b: b / 2, symmetric=True), (X,)),
+    "linear_call": (lambda x: linear_call(lambda r, t: r * t, lambda r, ct: r * ct, V, x), (X,)),
+    "checkpoint of products": (
+        lambda x: jax.checkpoint(lambda t: jnp.sin(t @ t.T), policy=jax.checkpoint_policies.dots_saveable)(x), (X,)
+    ),
+    "checkpoint of names": (lambda x: jax.checkpoint(_named_sine, policy=_POLICY)(x), (X,)),
+}  # fmt: skip
+
+RANDOM: dict[str, tuple[Function, tuple[Any, ...]]] = {
+    "seeds": (lambda i: jax.random.key_data(jax.vmap(jax.random.key)(i[0])), (abs(I),)),
+    "split and fold in": (lambda k: jax.random.key_data(jax.random.split(jax.random.fold_in(k[0], 3), 2)), (U[:, :2],)),
+    "bits": (lambda k: jax.random.bits(k[0], (3,), "uint16"), (U[:, :2],)),
+    "normal": (lambda k: jax.random.normal(k[0], (5,)), (U[:, :2],)),
+    "gamma numbers": (lambda k: jax.random.gamma(k[0], 2.0, (3,)), (U[:, :2],)),
+    "permutation": (lambda k: jax.random.permutation(k[0], 5), (U[:, :2],)),
+    "keys in a scan": (lambda k: jlax.scan(lambda c, r: (c, jax.random.uniform(r)), 0, jax.random.split(k[0], 3))[1], (U[:, :2],)),
+    "clone": (lambda k: jax.random.key_data(jax.random.clone(jax.random.wrap_key_data(k))), (U[:, :2],)),
+    "threefry": (lambda k: jax_primitives.threefry2x32_p.bind(k[0, 0], k[0, 1], k[1], k[2]), (U[:, :2],)),
 }  # fmt: skip
 
 DISCRETE: dict[str, tuple[Function, tuple[Any, ...]]] = {
@@ -118,7 +159,12 @@ DISCRETE: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "iota": (lambda i: i + jlax.broadcasted_iota(jnp.int32, (3, 4), 1), (I,)),
     "while_loop": (lambda i: jlax.while_loop(lambda c: (c < 40).any(), lambda c: c * 2 + 1, abs(i) + 1), (I,)),
     "complex parts": (lambda c: (jnp.real(c), jnp.imag(c), jnp.conj(c), jnp.exp(c), c * 2j, jnp.abs(c)), (C,)),
-    "reduce_and": (lambda b: jlax.reduce_and_p.bind(b, axes=(0,)), (B,)),
+    "exclusive or": (lambda i: jlax.reduce_xor_p.bind(i, axes=(0,)), (I,)),
+    "products of windows": (lambda x: _windows(x, jlax.mul, 1.0), (Y,)),
+    "argsort": (lambda x: jnp.argsort(x), (Y,)),
+    "gamma's own gradients": (
+        lambda x: jlax.igamma_grad_a(x + 2, x + 1) + jlax.random_gamma_grad(x + 2, x + 1), (X,)
+    ),
 }
 
 
@@ -140,6 +186,25 @@ def _clipped(x):
 _clipped.defvjp(lambda x: (x * 2, x), lambda x, ct: (jnp.clip(ct, -1, 1) * x,))
 
 
+_POLICY = jax.checkpoint_policies.save_only_these_names("sine")
+
+
+def _named_sine(x):
+    return jnp.cos(checkpoint_name(jnp.sin(x), "sine"))
+
+
+def _convolved(x, weights, groups=1):
+    image = x.reshape(1, 3, 2, 2) if groups > 1 else x.reshape(1, 3, 4, 1)
+    kernel = jnp.stack([weights, weights**2]).reshape(2, 2, image.shape[-1] // groups, -1)
+    return jlax.conv_general_dilated(
+        image, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups
+    )
+
+
+def _windows(x, computation, initial):
+    return jlax.reduce_window(x, np.float32(initial), computation, (2, 2), (1, 2), ((0, 1), (1, 1)))
+
+
 def _total(function: Function, numpy: Any = jnp) -> Function:
     def total(*arguments: Any) -> Any:
         leaves = jax.tree.leaves(function(*arguments))
@@ -153,13 +218,17 @@ def _lanes(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(np.stack([a, a[::-1], a]) for a in arguments)
 
 
-@pytest.mark.parametrize("name", [*REAL, *DISCRETE])
+@pytest.mark.parametrize("name", [*REAL, *DISCRETE, *RANDOM])
 def test_values_and_vmap_agree_with_jax(name: str) -> None:
-    function, arguments = {**REAL, **DISCRETE}[name]
+    function, arguments = {**REAL, **DISCRETE, **RANDOM}[name]
     bridged = ft.from_jax(function)
     assert_same(bridged(*arguments), jax.jit(function)(*arguments), context=name)
     lanes = _lanes(arguments)
-    assert_same(ft.vmap(bridged)(*lanes), jax.jit(jax.vmap(function))(*lanes), context=name)
+    if name == "linear_call":  # which JAX cannot batch
+        expected = np.stack([function(lane) for lane in lanes[0]])
+    else:
+        expected = jax.jit(jax.vmap(function))(*lanes)
+    assert_same(ft.vmap(bridged)(*lanes), expected, context=name)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -192,14 +261,15 @@ def test_total_order_tells_zeros_and_nans_apart() -> None:
 
 def test_every_operation_of_the_table_is_met() -> None:
     met: set[str] = set()
-    for function, arguments in [*REAL.values(), *DISCRETE.values()]:
+    for function, arguments in [*REAL.values(), *DISCRETE.values(), *RANDOM.values()]:
         met |= operations_of(jax.make_jaxpr(function)(*arguments).jaxpr)
     assert met - TABLE.keys() == set()
     elsewhere = {  # by other tests of this folder, or an older or newer name of what is met under another one
         "functrans", "eq_to", "le_to", "psum", "pmax", "pmin", "psum_invariant", "all_gather", "axis_index", "add_any", "composite",
-        "custom_vmap_call", "remat2", "checkpoint", "closed_call", "core_call", "core_closed_call", "broadcast_to",
+        "custom_vmap_call", "pjit", "remat2", "checkpoint", "closed_call", "core_call", "core_closed_call", "broadcast_to",
         "expand_dims", "copy", "copy_p", "sharding_constraint", "mesh_cast", "reshard", "pvary", "pcast",
         "layout_constraint", "with_memory_space_constraint", "empty", "empty2", "unvmap_any", "unvmap_all", "unvmap_max",
         "select_if_vmap", "nonbatchable", "nontraceable", "nondifferentiable_backward",
+        "pure_callback", "io_callback", "debug_callback", "debug_print", "rng_bit_generator",
     }  # fmt: skip
     assert TABLE.keys() - met - elsewhere == set()

@@ -16,6 +16,7 @@ import numpy as np
 
 import functrans as ft
 from functrans import lax
+from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
 from functrans.ops import (
@@ -422,6 +423,16 @@ def held_by(f: Any, *args: Any, **flags: Any) -> Row:
     return Row(last.op, args, flags)
 
 
+def _branches_with_sums() -> tuple[Any, ...]:
+    x = numbers((3,), f32)
+    functions = (
+        lambda a, b: (lax.mul(lax.sin(a), b), lax.exp(a)),
+        lambda a, b: (lax.exp(b), lax.mul(a, b)),
+        lambda a, b: (a, b),
+    )
+    return tuple([ft.make_jaxpr(f)(x, x) for f in functions])
+
+
 def control_rows() -> Iterator[Row]:
     x, y = numbers((3,), f32), numbers((3,), f32, seed=1)
     m = numbers((3, 3), f32)
@@ -435,6 +446,10 @@ def control_rows() -> Iterator[Row]:
     branches = [lambda a, b: lax.mul(lax.sin(a), b), lambda a, b: b, lambda a, b: lax.full((3,), 2.0, f32)]
     for index in range(3):
         yield held_by(lambda i, a, b: lax.switch(i, branches, a, b), np.int32(index), x, y)
+
+    lanes = np.asarray([2, 0, 1], np.int32)
+    yield held_by(ft.vmap(lambda i, a, b: lax.switch(i, branches, a, b), (0, 0, None)), lanes, m, y)
+    yield Row(SwitchLanes(_branches_with_sums(), 3, (True, False), (True, False)), (lanes, m, y))
 
     def again(state: Any) -> Any:
         return lax.add(state[0], 1), lax.mul(lax.sin(state[1]), 1.5)

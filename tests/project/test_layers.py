@@ -30,8 +30,13 @@ FLOORS = (
     ("__init__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# numpy is written in terms of lax, as in JAX; nn, random and scipy in terms of both.
-SAME_FLOOR = {"numpy": {"lax"}, "nn": {"numpy", "lax"}, "random": {"numpy", "lax"}, "scipy": {"numpy", "lax"}}
+# numpy is written in terms of lax, as in JAX; nn and random in terms of both, scipy of nn too (softmax, logsumexp).
+SAME_FLOOR = {
+    "numpy": {"lax"},
+    "nn": {"numpy", "lax"},
+    "random": {"numpy", "lax"},
+    "scipy": {"numpy", "lax", "nn"},
+}
 
 # (file, imported module): imports inside a function, each with the reason why it cannot stand at the top.
 LATE_IMPORTS: dict[tuple[str, str], str] = {}
