@@ -8,8 +8,8 @@ from typing import Any
 
 from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.compilation import resolve_names
-from functrans.api.differentiation import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, output
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy
