@@ -736,7 +736,8 @@ def key_executor(
     in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
     run = executor(executable, in_words, out_words, device, name, waits)
     key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
-    key_results = [(i, t.dtype._impl) for i, t in enumerate(out_types) if not isinstance(t.dtype, np.dtype)]
+    dtypes: list[Any] = [t.dtype for t in out_types]
+    key_results = [(i, dtype._impl) for i, dtype in enumerate(dtypes) if not isinstance(dtype, np.dtype)]
 
     def call(*arguments: Any) -> list[jax.Array]:
         values = list(arguments)
