@@ -467,8 +467,13 @@ def check_tangent(what: str, word: str, t: Any, wanted: ArrayType, i: int) -> bo
 
 
 def as_type(t: Any, wanted: ArrayType) -> Any:
-    """A tangent or cotangent with exactly this dtype (Python numbers and weak types adapt)."""
+    """A tangent or cotangent with exactly this dtype (Python numbers and weak types adapt).
+
+    While something is traced a number stays a number: as an array it would be captured, and nothing would fold.
+    """
     if isinstance(t, bool | int | float | complex):
+        if state.builder is not None:
+            return scalar_literal(t, wanted.dtype, wanted.weak_type)
         return np.asarray(t, wanted.dtype)
     return t
 
