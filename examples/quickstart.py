@@ -220,6 +220,7 @@ def taylor(orders, t, degree):
 
 # ------------------------------------------------------------------------------------------------------------- figure
 
+
 def pictures(part, title, images, darkest=1.0):
     """A titled part of the figure filled with 2 x 5 digits in grey; the axes of each."""
     titled(part, title)

@@ -9,9 +9,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run(name, picture):
+def run(name, picture, *options):
     """What `examples/<name>.py` printed and what its progress bars said, warnings being errors; it must draw."""
-    command = [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py"), "--figure", str(picture)]
+    command = [sys.executable, "-W", "error", str(ROOT / "examples" / f"{name}.py"), "--figure", str(picture), *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert done.returncode == 0, done.stderr
