@@ -148,7 +148,7 @@ def _jobs(options: argparse.Namespace, sides: Sequence[Side], libraries: Sequenc
         "newton": lambda: calls.newton(sides, plan.newton_effort),
         "nested": lambda: calls.nested_gradients(sides, plan.nested),
         "import": lambda: process.import_time("jax.experimental" if options.control else "functrans"),
-        "control": lambda: control.rows(sides, plan.effort),
+        "control": lambda: control.rows(sides, plan.effort, not options.quick),
         "memory": lambda: process.memory("jax" if options.control else "functrans", *counts),
     }
     for group, job in groups.items():

@@ -205,11 +205,11 @@ def built(build: Build, side: Side) -> tuple[Callable[..., Any], tuple[Any, ...]
     return build(side.namespace, side.transforms.lax, side.transforms.checkpoint)
 
 
-def rows(sides: Sequence[Side], effort: Effort) -> Iterator[Row]:
-    """Every measurement of compiled control flow."""
+def rows(sides: Sequence[Side], effort: Effort, thorough: bool = True) -> Iterator[Row]:
+    """Every measurement of compiled control flow; without compile times and with one lane alone if not ``thorough``."""
     for name, build in {**SCANS, **CHECKPOINTS}.items():
-        yield from _gradient(sides, effort, name, build)
-    for count in (0, 1, LANES):
+        yield from _gradient(sides, effort, name, build, thorough)
+    for count in (0, 1, LANES) if thorough else (1,):
         taken = numpy.arange(LANES) % LANES < count
         calls = {}
         for side in sides:
@@ -223,7 +223,7 @@ def rows(sides: Sequence[Side], effort: Effort) -> Iterator[Row]:
     yield from _run(sides, effort, "batched while_loop", "update in place", calls)
 
 
-def _gradient(sides: Sequence[Side], effort: Effort, name: str, build: Build) -> Iterator[Row]:
+def _gradient(sides: Sequence[Side], effort: Effort, name: str, build: Build, compiles: bool) -> Iterator[Row]:
     compiling: dict[str, Sampler] = {}
     calls: dict[str, Callable[[], Any]] = {}
     memory: dict[str, Samples] = {}
@@ -235,8 +235,9 @@ def _gradient(sides: Sequence[Side], effort: Effort, name: str, build: Build) ->
         compiling[side.name] = _compile(side, gradient, args)
         calls[side.name] = _call(side, gradient, args)
     yield _row("temporaries of a compiled gradient", name, sides, memory, "kB")
-    times = interleave(compiling, Effort(min(effort.least, 3), min(effort.most, 3), 0.0), warm_up=0)
-    yield _row("compile of a loop's gradient", name, sides, times["compile"])
+    if compiles:
+        times = interleave(compiling, Effort(min(effort.least, 3), min(effort.most, 3), 0.0), warm_up=0)
+        yield _row("compile of a loop's gradient", name, sides, times["compile"])
     yield from _run(sides, effort, "run of a loop's gradient", name, calls)
 
 

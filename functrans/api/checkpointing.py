@@ -11,6 +11,7 @@ from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_lea
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.compilation import resolve_names
 from functrans.api.staging import api_boundary, argument_type, output, stage
+from functrans.control.bodies import shared
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy
 from functrans.control.saving import inlined
@@ -85,7 +86,7 @@ def checkpoint(
             cse = prevent_cse
         else:
             cse = (*[False] * len(captured), *_flags(fun, prevent_cse, dynamic, len(leaves)))
-        return tree_unflatten(out_tree, bind_all(Checkpoint(jaxpr, policy, cse, False), [*captured, *leaves]))
+        return tree_unflatten(out_tree, bind_all(Checkpoint(shared(jaxpr), policy, cse, False), [*captured, *leaves]))
 
     return checkpointed
 

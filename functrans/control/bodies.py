@@ -6,6 +6,7 @@ the cast to write.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,17 @@ from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unf
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Literal
-from functrans.ir.types import ArrayType, array_type, describe, float0, kind_of, promote, type_of, warn_narrowing
+from functrans.ir.types import (
+    ArrayType,
+    array_type,
+    describe,
+    float0,
+    kind_of,
+    promote,
+    type_of,
+    warn_narrowing,
+    x64_enabled,
+)
 from functrans.ops.structural import broadcast_in_dim, convert
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import here
@@ -83,7 +94,20 @@ def trace_body(
             outputs.append(atom)
             leaves.append(Leaf(place, atom.type))
         jaxpr, captured = builder.finish(outputs)
-    return Body(jaxpr, captured, leaves, tree)
+    return Body(shared(jaxpr), captured, leaves, tree)
+
+
+_held: weakref.WeakValueDictionary[Any, Jaxpr] = weakref.WeakValueDictionary()
+
+
+def shared(jaxpr: Jaxpr) -> Jaxpr:
+    """An equal program traced from the same lines, if one is alive: what was derived from it serves for this one too.
+
+    A layer that is called in a Python loop is traced at each call and differentiated once.
+    """
+    equations = jaxpr.equations
+    ends = (equations[0].where, equations[-1].where) if equations else None
+    return _held.setdefault((jaxpr.key, ends, x64_enabled()), jaxpr)
 
 
 def same_kind(a: ArrayType, b: ArrayType) -> bool:
