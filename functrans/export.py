@@ -17,9 +17,10 @@ import jax
 import jax.export
 
 from functrans.api.ahead_of_time import Traced, checked_platforms
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.compilation import jit
 from functrans.api.custom_rules import custom_vjp
-from functrans.api.differentiation import check_callable, function_name, vjp
+from functrans.api.linear_maps import vjp
 from functrans.api.staging import api_boundary, argument_type, as_values, tree_flatten, tree_unflatten
 from functrans.errors import FunctransError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr, Var

@@ -7,8 +7,8 @@ from typing import Any
 
 from jax.tree_util import register_pytree_node_class, tree_flatten, tree_unflatten
 
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.custom_rules import custom_vjp
-from functrans.api.differentiation import check_callable, function_name
 from functrans.api.staging import argument_type, as_values
 from functrans.control.bodies import Body, Leaf, check_same_results, trace_body
 from functrans.control.call import Call

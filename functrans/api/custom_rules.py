@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import argument_type, output
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, SelectiveRule
 from functrans.control.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
