@@ -12,7 +12,8 @@ from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import argument_type, output
-from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule
+from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, SelectiveRule
+from functrans.control.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of
@@ -159,14 +160,14 @@ class custom_jvp(_CustomFunction):
     ) -> None:
         super().__init__(fun, nondiff_argnums, nondiff_argnames)
         self.jvp: Callable[..., Any] | None = None
+        self.symbolic_zeros = False
 
     def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
-        """Set the rule ``jvp(*static, primals, tangents) -> (result, tangent)``; returns it."""
-        if symbolic_zeros:
-            raise FunctransTypeError(
-                "custom_jvp.defjvp: symbolic_zeros is not supported; tangents that are zero are arrays of zeros"
-            )
-        self.jvp = jvp
+        """Set the rule ``jvp(*static, primals, tangents) -> (result, tangent)``; returns it.
+
+        ``symbolic_zeros``: tangents that are zero come as ``custom_derivatives.SymbolicZero``, and may be returned so.
+        """
+        self.jvp, self.symbolic_zeros = jvp, symbolic_zeros
         return jvp
 
     def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
@@ -210,9 +211,11 @@ class custom_jvp(_CustomFunction):
         out_tree, out_types = trees[0], jaxpr.out_types
         smooth = [is_differentiable(t.dtype) for t in types]
 
-        def rule(*inputs: Any) -> list[Any]:
+        def rule(*inputs: Any, given: tuple[bool, ...] | None = None) -> list[Any]:
             values, rest = inputs[: len(types)], iter(inputs[len(types) :])
             slopes = [next(rest) if d else np.zeros(t.shape, float0) for d, t in zip(smooth, types, strict=True)]
+            if given is not None:
+                slopes = [s if g else symbolic_zero(t) for s, g, t in zip(slopes, given, types, strict=True)]
             result = self.jvp(*static, tree_unflatten(tree, values), tree_unflatten(tree, slopes))  # type: ignore[misc]
             if not (isinstance(result, tuple | list) and len(result) == 2):
                 raise FunctransTypeError(
@@ -232,14 +235,25 @@ class custom_jvp(_CustomFunction):
                 _check_type(f"result {i} of the jvp rule of {name}", x, wanted)
                 outs[i] = convert(x, wanted.dtype, wanted.weak_type)
                 if is_differentiable(wanted.dtype):
+                    t = full(t.shape, 0, t.dtype) if type(t) is SymbolicZero else t
                     _check_type(f"tangent {i} returned by the jvp rule of {name}", t, wanted)
                     checked.append(convert(t, wanted.dtype, wanted.weak_type))
             return [*outs, *checked]
 
         tangent_types = [t for t, d in zip(types, smooth, strict=True) if d]
-        traced, rule_consts = self._rule(
-            lambda remaining: self._trace(rule, [*types, *tangent_types], leaves, remaining, "the jvp rule"), order
-        )
+        rule_types = [*types, *tangent_types]
+        traced: Rule
+        rule_consts: list[Any] = []
+        if self.symbolic_zeros:
+
+            def select(given: tuple[bool, ...]) -> Traced:
+                return self._trace(functools.partial(rule, given=given), rule_types, leaves, 0, "the jvp rule")
+
+            traced = SelectiveRule(select)
+        else:
+            traced, rule_consts = self._rule(
+                lambda remaining: self._trace(rule, rule_types, leaves, remaining, "the jvp rule"), order
+            )
         op = CustomJvp(jaxpr, traced, len(consts), len(rule_consts), name)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *rule_consts, *leaves]))
 
@@ -267,6 +281,7 @@ class custom_vjp(_CustomFunction):
         super().__init__(fun, nondiff_argnums, nondiff_argnames)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
+        self.symbolic_zeros = False
 
     def defvjp(
         self,
@@ -275,12 +290,12 @@ class custom_vjp(_CustomFunction):
         symbolic_zeros: bool = False,
         optimize_remat: bool = False,
     ) -> None:
-        """Set the pair of rules."""
-        if symbolic_zeros:
-            raise FunctransTypeError(
-                "custom_vjp.defvjp: symbolic_zeros is not supported; cotangents that are zero are arrays of zeros"
-            )
-        self.fwd, self.bwd = fwd, bwd
+        """Set the pair of rules.
+
+        ``symbolic_zeros``: each leaf of the arguments of ``fwd`` is a ``custom_derivatives.CustomVJPPrimal``, which
+        says whether it is differentiated. ``optimize_remat`` is accepted and changes nothing.
+        """
+        self.fwd, self.bwd, self.symbolic_zeros = fwd, bwd, symbolic_zeros
 
     @api_boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -306,11 +321,18 @@ class custom_vjp(_CustomFunction):
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp")
         out_tree, out_types = trees[0], jaxpr.out_types
         rules = _VjpRules(self, name, args, static, tree, types, leaves, out_tree, out_types)
-        forward, forward_consts = self._rule(rules.trace_forward, order)
-        if isinstance(forward, Jaxpr):
-            backward, backward_consts = self._rule(rules.trace_backward, order)
+        forward: Rule
+        backward: Rule
+        forward_consts: list[Any] = []
+        backward_consts: list[Any] = []
+        if self.symbolic_zeros:
+            forward, backward = rules.selective()
         else:
-            backward, backward_consts = DeferredRule(lambda: rules.trace_backward(0)), []
+            forward, forward_consts = self._rule(rules.trace_forward, order)
+            if isinstance(forward, Jaxpr):
+                backward, backward_consts = self._rule(rules.trace_backward, order)
+            else:
+                backward = DeferredRule(lambda: rules.trace_backward(0))
         counts = (len(consts), len(forward_consts), len(backward_consts))
         op = CustomVjp(jaxpr, forward, backward, counts, name)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves]))
@@ -327,13 +349,29 @@ class _VjpRules:
         self.types, self.leaves, self.out_tree, self.out_types = types, leaves, out_tree, out_types
         self.residual_tree: Any = None
         self.residual_types: list[ArrayType] = []
+        self.perturbed: tuple[bool, ...] | None = None  # given to fwd beside the values, with symbolic_zeros
+
+    def selective(self) -> tuple[Rule, Rule]:
+        """Both rules, traced for the arguments that are differentiated."""
+        known: dict[tuple[bool, ...], tuple[Traced, Traced]] = {}
+
+        def both(perturbed: tuple[bool, ...]) -> tuple[Traced, Traced]:
+            if perturbed not in known:
+                self.perturbed = perturbed
+                known[perturbed] = self.trace_forward(0), self.trace_backward(0)
+            return known[perturbed]
+
+        return SelectiveRule(lambda which: both(which)[0]), SelectiveRule(lambda which: both(which)[1])
 
     def trace_forward(self, order: int) -> Traced:
         return self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")
 
     def forward(self, *inputs: Any) -> list[Any]:
         static = self.owner._static(self.args)
-        rest = iter(tree_unflatten(self.tree, inputs))
+        values = inputs
+        if self.perturbed is not None:
+            values = tuple([CustomVJPPrimal(x, p) for x, p in zip(inputs, self.perturbed, strict=True)])
+        rest = iter(tree_unflatten(self.tree, values))
         result = self.owner.fwd(*[x if i in static else next(rest) for i, x in enumerate(self.args)])  # type: ignore[misc]
         if not (isinstance(result, tuple | list) and len(result) == 2):
             raise FunctransTypeError(
@@ -386,7 +424,7 @@ class _VjpRules:
         for i, (ct, wanted) in enumerate(zip(leaves, self.types, strict=True)):
             if not is_differentiable(wanted.dtype):
                 continue
-            if ct is None or (isinstance(ct, np.ndarray) and ct.dtype == float0):
+            if ct is None or type(ct) is SymbolicZero or (isinstance(ct, np.ndarray) and ct.dtype == float0):
                 checked.append(full(wanted.shape, 0, wanted.dtype))
                 continue
             _check_type(f"cotangent leaf {i} returned by the bwd rule of {self.name}", ct, wanted)

@@ -41,27 +41,48 @@ class DeferredRule:
     def __repr__(self) -> str:
         return "a rule not traced yet"
 
+    def at(self, differentiated: tuple[bool, ...]) -> tuple[Jaxpr, list[Any]]:
+        """The program where these arguments are differentiated."""
+        return self.make()
+
+    def then(self, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
+        """The rule whose program is derived from this one's."""
+        return DeferredRule(lambda: derive(*self.make()))
+
+
+class SelectiveRule(DeferredRule):
+    """A rule that is traced for the arguments that are differentiated: it is told which tangents are zero."""
+
+    __slots__ = ("select",)
+
+    def __init__(self, select: Callable[[tuple[bool, ...]], tuple[Any, list[Any]]]) -> None:
+        self.select = select
+
+    def at(self, differentiated: tuple[bool, ...]) -> tuple[Jaxpr, list[Any]]:
+        return self.select(differentiated)
+
+    def then(self, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
+        return SelectiveRule(lambda differentiated: derive(*self.select(differentiated)))
+
 
 Rule = Jaxpr | DeferredRule
 
 
-def resolve(rule: Rule, consts: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
-    """The rule's program and the values for its leading inputs."""
+def resolve(rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = ()) -> tuple[Jaxpr, list[Any]]:
+    """The rule's program, where ``tangents`` are those of the arguments, and the values for its leading inputs."""
     if isinstance(rule, DeferredRule):
-        return rule.make()
+        return rule.at(tuple([t is not None for t in tangents]))
     return rule, list(consts)
 
 
-def batched_rule(rule: Rule, consts: Sequence[Any], size: int, mapped: Sequence[bool], rest: int, axis_name: Any,
+def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], size: int, mapped: Sequence[bool], rest: int, axis_name: Any,
                  summed: Sequence[int] = ()) -> tuple[Jaxpr, list[Any]]:  # fmt: skip
     """vmap of a rule over its consts (mapped as given) and ``rest`` mapped inputs; every output mapped.
 
     Outputs in ``summed`` belong to inputs shared by all lanes: they are summed over the lanes.
     """
-    jaxpr, values = resolve(rule, consts)
-    which = [*mapped, *[True] * rest] if len(values) == len(mapped) and not isinstance(rule, DeferredRule) else None
-    if which is None:
-        which = [False] * len(values) + [True] * rest
+    values = list(consts)
+    which = [*mapped, *[True] * rest]
 
     def function(*inputs: Any) -> list[Any]:
         outs, outs_mapped = vmap(jaxpr, size, inputs, which, axis_name)
@@ -125,7 +146,7 @@ class CustomJvp(Primitive):
         consts, rule_consts, args = self.split(primals)
         const_ts, _, arg_ts = self.split(tangents)
         refuse_closed_over(const_ts, self.name_, "custom_jvp")
-        rule, values = resolve(self.rule, rule_consts)
+        rule, values = resolve(self.rule, rule_consts, arg_ts)
         types = self.jaxpr.in_types[len(consts) :]
         wanted = [
             full(t.shape, 0, t.dtype) if dt is None else dt
@@ -174,8 +195,7 @@ class CustomJvp(Primitive):
         count = len(args) + sum(is_differentiable(t.dtype) for t in self.jaxpr.in_types[len(consts) :])
         rule: Rule
         if isinstance(self.rule, DeferredRule):
-            deferred = self.rule
-            rule = DeferredRule(lambda: batched_rule(deferred, [], size, [], count, axis_name))
+            rule = self.rule.then(lambda p, v: batched_rule(p, v, size, [False] * len(v), count, axis_name))
         else:
             rule, rule_consts = batched_rule(self.rule, rule_consts, size, rule_m, count, axis_name)
         op = CustomJvp(program, rule, len(values), len(rule_consts), self.name_)
@@ -250,10 +270,10 @@ class CustomVjp(Primitive):
         consts, forward_consts, backward_consts, args = self.split(primals)
         const_ts, _, _, arg_ts = self.split(tangents)
         refuse_closed_over(const_ts, self.name_, "custom_vjp")
-        forward, values = resolve(self.forward, forward_consts)
+        forward, values = resolve(self.forward, forward_consts, arg_ts)
         results = replay(forward, [*values, *args])
         count = len(self.jaxpr.outputs)
-        backward, values = resolve(self.backward, backward_consts)
+        backward, values = resolve(self.backward, backward_consts, arg_ts)
         types = self.jaxpr.in_types[len(consts) :]
         slopes = [
             full(t.shape, 0, t.dtype) if dt is None else dt
@@ -294,15 +314,17 @@ class CustomVjp(Primitive):
         forward, backward = self.forward, self.backward
         if isinstance(forward, DeferredRule) or isinstance(backward, DeferredRule):
             count = len(args)
-
-            def make_forward() -> tuple[Jaxpr, list[Any]]:
-                return batched_rule(forward, forward_consts, size, forward_m, count, axis_name)
-
-            def make_backward() -> tuple[Jaxpr, list[Any]]:
-                rule, found = resolve(backward, backward_consts)
-                return batched_rule(rule, found, size, [False] * len(found), len(rule.inputs) - len(found), axis_name)
-
-            forward, backward = DeferredRule(make_forward), DeferredRule(make_backward)
+            if not isinstance(forward, DeferredRule):
+                traced, traced_consts = forward, forward_consts
+                forward = DeferredRule(
+                    lambda: batched_rule(traced, traced_consts, size, forward_m, count, axis_name)
+                )
+            else:
+                forward = forward.then(lambda p, v: batched_rule(p, v, size, [False] * len(v), count, axis_name))
+            found = backward if isinstance(backward, DeferredRule) else _constant(backward, backward_consts)
+            backward = found.then(
+                lambda p, v: batched_rule(p, v, size, [False] * len(v), len(p.inputs) - len(v), axis_name)
+            )
             forward_consts = backward_consts = []
         else:
             forward, forward_consts = batched_rule(forward, forward_consts, size, forward_m, len(args), axis_name)
@@ -320,6 +342,10 @@ class CustomVjp(Primitive):
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.jaxpr)
+
+
+def _constant(rule: Jaxpr, consts: list[Any]) -> DeferredRule:
+    return DeferredRule(lambda: (rule, consts))
 
 
 class CustomPullback(Primitive):

@@ -103,8 +103,8 @@ class LinearCall(Primitive):
         rest = len(residuals) + len(self.jaxpr.outputs)
         transposed: Rule
         if isinstance(self.transposed, DeferredRule):
-            deferred = self.transposed
-            transposed, other = DeferredRule(lambda: batched_rule(deferred, [], size, [], rest, axis_name)), []
+            other = []
+            transposed = self.transposed.then(lambda p, v: batched_rule(p, v, size, [False] * len(v), rest, axis_name))
         else:
             transposed, other = batched_rule(self.transposed, other, size, other_m, rest, axis_name)
         op = LinearCall(program, transposed, (len(consts), len(other), len(residuals)), self.name_)

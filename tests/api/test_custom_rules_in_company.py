@@ -19,7 +19,7 @@ from tests.agreement import assert_same
 pytestmark = pytest.mark.usefixtures("x64")
 
 
-# -- the Hessian of a function with a pullback of its own ---------------------------------------------------------------
+# -- the Hessian of a function with a pullback of its own --------------------------------------------------------------
 
 
 @ft.custom_vjp
@@ -55,7 +55,7 @@ def test_third_derivatives_and_lanes_of_a_pullback() -> None:
     np.testing.assert_allclose(ft.vmap(ft.hessian(wave), (0, None))(xs, 2.0), -2.0 * np.sin(xs), rtol=1e-12)
 
 
-# -- a forward and a reverse rule on one function -----------------------------------------------------------------------
+# -- a forward and a reverse rule on one function ----------------------------------------------------------------------
 
 
 def with_both_rules(pullback_outside: bool, calls: list[str]) -> Callable[[Any], Any]:
@@ -96,7 +96,7 @@ def test_a_function_may_have_both_kinds_of_rule(pullback_outside: bool) -> None:
         assert_same(second(x), np.diag(-np.sin(x)), weak=False)
 
 
-# -- the Hessian of an integrator that has an adjoint -------------------------------------------------------------------
+# -- the Hessian of an integrator that has an adjoint ------------------------------------------------------------------
 
 STEPS = 20
 
@@ -161,7 +161,7 @@ def test_the_hessian_of_an_integrator_with_an_adjoint() -> None:
     assert_same(ft.jacrev(ft.grad(loss))(point), wanted, 4096)
 
 
-# -- a pullback inside the tangent of a custom_jvp ----------------------------------------------------------------------
+# -- a pullback inside the tangent of a custom_jvp ---------------------------------------------------------------------
 
 
 def test_a_custom_vjp_inside_a_jvp_rule_is_transposed() -> None:
@@ -186,7 +186,7 @@ def test_a_custom_vjp_inside_a_jvp_rule_is_transposed() -> None:
     assert_same(ft.grad(ft.grad(f, 1), 1)(3.0, 4.0), 5.0, weak=False)
 
 
-# -- arrays in the place of static arguments ----------------------------------------------------------------------------
+# -- arrays in the place of static arguments ---------------------------------------------------------------------------
 
 
 def test_a_traced_value_may_stand_in_the_place_of_a_static_argument() -> None:
