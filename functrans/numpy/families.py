@@ -16,7 +16,7 @@ import numpy as np
 from functrans.api.compilation import jit
 from functrans.errors import FunctransError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, canonical_dtype
 from functrans.numpy.promotion import (
     COMPLEX,
     INEXACT,
@@ -94,7 +94,7 @@ def one_program(*static: str) -> Callable[[Function], Function]:
             if state.builder is None:
                 named = [*zip(names, args, strict=False), *kwargs.items()]
                 if all(_fits_program(x, name in static) for name, x in named):
-                    return compiled(*args, **kwargs)
+                    return compiled(*map(_canonical, args), **{name: _canonical(x) for name, x in kwargs.items()})
             return function(*args, **kwargs)
 
         return outer
@@ -102,10 +102,17 @@ def one_program(*static: str) -> Callable[[Function], Function]:
     return decorate
 
 
+def _canonical(x: Any) -> Any:
+    """NumPy arrays in the dtype that they have here, silently, as in every function of this module."""
+    return np.asarray(x, canonical_dtype(x.dtype)) if isinstance(x, np.ndarray | np.generic) else x
+
+
 def _fits_program(x: Any, is_static: bool) -> bool:
     if is_static:
         return x is None or type(x) in (int, bool, str, tuple, float) or isinstance(x, np.dtype | type)
-    return type(x) is ArrayImpl or isinstance(x, np.ndarray | np.generic | int | float | complex | None)
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype.kind in "biufcV"
+    return type(x) is ArrayImpl or isinstance(x, int | float | complex | None)
 
 
 def _named(function: Function, name: str, summary: str, example: str) -> Function:

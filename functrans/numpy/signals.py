@@ -146,7 +146,7 @@ def i0(x: ArrayLike, /) -> Array:
     """The modified Bessel function of the first kind of order 0, of real numbers.
 
     >>> import functrans.numpy as fnp
-    >>> float(fnp.i0(0.))
+    >>> round(float(fnp.i0(0.)), 5)
     1.0
     """
     values = as_array("i0", x)

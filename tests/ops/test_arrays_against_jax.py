@@ -158,6 +158,10 @@ def test_second_derivatives_agree_with_jax() -> None:
             "sort": lambda x: m.sin(m.cumsum(m.sort(x))).sum(),
             "top_k": lambda x: (m.top_k(x, 2)[0] ** 3).sum(),
             "max pool": lambda x: (m.reduce_window(x, -np.inf, m.max, (3,), (2,)) ** 3).sum(),
+            "convolution": lambda x: (
+                m.conv(x[None, None], (x[:2] ** 2)[None, None], (1,), "SAME", precision="highest") ** 2
+            ).sum(),
+            "spectrum": lambda x: (abs(m.fft(x, "rfft", (5,))) ** 3).sum(),
             "average pool": lambda x: (m.reduce_window(x, 0.0, m.add, (3,), (2,), "SAME") ** 3).sum(),
         }
         return {n: lambda x, f=f: grad(lambda y: (grad(f)(y) * T[0, 0]).sum())(x) for n, f in firsts.items()}
