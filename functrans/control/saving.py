@@ -80,7 +80,8 @@ def _cut_scan(eqn: Equation, policy: Policy) -> tuple[Equation, Equation, list[V
     """The scan that stores what the policy stores in its body, the scan that reads it, and what is stored."""
     scan: Scan = eqn.op  # type: ignore[assignment]
     body = cut(scan.jaxpr, policy)
-    if not body.num_stored and not scan.effects:
+    label = f"{scan.progress} (again)" if scan.progress else ""
+    if not body.num_stored and not scan.effects and not label:
         return eqn, eqn, []
     types = body.storing.out_types[len(scan.jaxpr.outputs) :]
     stored = [Var(-1, scan.stacked(t)) for t in types]
@@ -89,7 +90,7 @@ def _cut_scan(eqn: Equation, policy: Policy) -> tuple[Equation, Equation, list[V
     )
     inputs, count = body.recomputing.inputs, body.num_stored
     reading = Jaxpr([*inputs[count:], *inputs[:count]], body.recomputing.equations, body.recomputing.outputs)
-    again = scan.remade(reading, scan.num_consts, scan.num_carry)
+    again = scan.remade(reading, scan.num_consts, scan.num_carry, label)
     return first, Equation(again, (*eqn.inputs, *stored), eqn.outputs, eqn.where), stored
 
 
