@@ -159,7 +159,7 @@ def _update(
         return to_dtype(_COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options)), x.dtype)  # type: ignore[arg-type]
     if operation == "apply":  # as often as a place is named
         how = {"mode": mode, "indices_are_sorted": indices_are_sorted, "wrap_negative_indices": wrap_negative_indices}
-        counts = _update("add", lax.full(tuple(x.shape), 0, np.int32), key, 1, **how)  # type: ignore[arg-type]
+        counts = _update("add", lax.full(tuple(x.shape), 0, np.int32), key, 1, **how)
         return apply_counted(x, values, counts)
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None

@@ -9,6 +9,10 @@ file, must belong to the user (or root) and be writable by nobody else. That is 
 are reached through the directory's, so that nothing can be exchanged in between. What does not pass is left alone: the
 program is compiled, and a warning says once what to do. The checksum is against accidents (a truncated, damaged or
 renamed file), not against people. A file appears under its name by an atomic rename, whole or not at all.
+
+The key is that of the text, so a program is traced, transformed and lowered before it is found: 3 to 7 ms for the
+gradient of 50 dense layers, whose first call takes 26 ms (un-jitted) and 110 ms (jitted) with a warm cache, 220 and 340
+without. Nothing of that is worth keeping: what a Python function traces to cannot be known without running it.
 """
 
 from __future__ import annotations
