@@ -94,14 +94,15 @@ def _cut_held(eqn: Equation, policy: Policy) -> Parts | None:
 
 def _cut_scan(eqn: Equation, scan: Scan, policy: Policy) -> Parts | None:
     body = cut(scan.jaxpr, policy)
-    if not body.num_stored and not scan.effects:
+    label = f"{scan.progress} (again)" if scan.progress else ""
+    if not body.num_stored and not scan.effects and not label:
         return None
     types = body.storing.out_types[len(scan.jaxpr.outputs) :]
     stored = [Var(-1, scan.stacked(t)) for t in types]
     first = scan.remade(body.storing, scan.num_consts, scan.num_carry)
     inputs, count = body.recomputing.inputs, body.num_stored
     reading = Jaxpr([*inputs[count:], *inputs[:count]], body.recomputing.equations, body.recomputing.outputs)
-    second = scan.remade(reading, scan.num_consts, scan.num_carry)
+    second = scan.remade(reading, scan.num_consts, scan.num_carry, label)
     return (
         Equation(first, eqn.inputs, (*eqn.outputs, *stored), eqn.where),
         Equation(second, (*eqn.inputs, *stored), eqn.outputs, eqn.where),

@@ -18,7 +18,7 @@ import numpy as np
 from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
 
-from functrans.control.callbacks import IoCallback, PureCallback
+from functrans.control.callbacks import IoCallback
 from functrans.control.checks import Check
 from functrans.control.debugging import DebugCallback
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -39,12 +39,12 @@ from functrans.xla.lower import lower_module
 ad: Any = jax_ad
 functrans_p: Any = jax_core.Primitive("functrans")
 functrans_p.multiple_results = True
-_CALLS_PYTHON = (PureCallback, IoCallback, DebugCallback, Check)
+_HAS_EFFECTS = (IoCallback, DebugCallback, Check)
 
 
 def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """The program on values of JAX: arrays, or what JAX traces."""
-    calls = next((eqn for eqn in all_equations(program) if isinstance(eqn.op, _CALLS_PYTHON)), None)
+    calls = next((eqn for eqn in all_equations(program) if isinstance(eqn.op, _HAS_EFFECTS)), None)
     if calls is not None:
         raise FunctransTypeError(
             f"to_jax: {name} calls a Python function from compiled code ({calls.op.name} at "

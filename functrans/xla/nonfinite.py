@@ -195,7 +195,9 @@ def _account(eqn: Equation, operands: Sequence[Any], kinds: Kinds, run: Any) -> 
     """The operands of the first bad element where they can be told, else the types."""
     types: list[ArrayType] = [x.type for x in eqn.inputs]
     outs = eqn.outputs
-    if eqn.op.holds_jaxprs or len(outs) != 1 or not all(t.shape in ((), outs[0].type.shape) for t in types):
+    if eqn.op.holds_jaxprs:
+        return f"{', '.join([str(t) for t in types])} -> {', '.join([str(v.type) for v in outs])}"
+    if len(outs) != 1 or not all(t.shape in ((), outs[0].type.shape) for t in types):
         return describe_equation(eqn)
     given = {a: x for a, x in zip(eqn.inputs, operands, strict=True) if type(a) is Var}
     result = np.asarray(run(Jaxpr(list(given), [eqn], outs), list(given.values()))[0])

@@ -49,6 +49,13 @@ def custom(x: Any) -> Any:
 custom.defjvp(lambda p, t: (custom(p[0]), t[0] / p[0]))
 
 
+class Inverse(ft.Composite):
+    """The inverse of the square root, as an operation of one's own."""
+
+    def define(self, x: Any) -> Any:
+        return 1.0 / fnp.sqrt(x)  # born here
+
+
 def backward(x: Any) -> Any:
     y = x * x  # born here: the square root sends back an infinity, which meets 2 * 0
     return fnp.sqrt(y)  # the tangent is born here
@@ -71,6 +78,8 @@ ROWS: dict[str, tuple[Any, Any, list[str]]] = {
     "nested to depth four": (
         ft.jit(deep), 4.5, ["log(-0.5) = nan", "in scan", "in jit", "in switch", "step 5 of scan"]),
     "a custom rule": (ft.jit(lambda x: custom(x) * 2.0), -1.0, ["log(-1.0) = nan", "in custom_jvp"]),
+    "a checkpoint": (ft.grad(ft.checkpoint(lambda x: logarithm(x) * 2.0)), -1.0, ["log(-2.0) = nan", "in remat2"]),
+    "a composite": (ft.jit(lambda x: ft.bind(Inverse(), x) + 1.0), -2.0, ["in inverse", "sqrt(-2.0) = nan"]),
     "the forward pass": (ft.grad(logarithm), -1.0, ["log(-2.0) = nan"]),
     "the backward pass": (ft.grad(backward), 0.0, ["in the backward pass", "mul(", "= nan"]),
     "the backward pass, jit": (ft.jit(ft.grad(backward)), 0.0, ["in the backward pass", "mul("]),

@@ -80,6 +80,13 @@ def test_second_derivatives_have_bars_too(shown: Shown) -> None:
     assert ("t", 40, 40) in shown
 
 
+def test_a_checkpoint_shows_that_it_computes_again(shown: Shown) -> None:
+    plain = ft.value_and_grad(total)(0.5)
+    found = ft.jit(ft.value_and_grad(ft.checkpoint(lambda x: total(x, progress="t"))))(0.5)
+    np.testing.assert_allclose(found, plain, rtol=1e-6)
+    assert shown == [("t", 40, 40), ("t (again)", 40, 40), ("t (backward)", 40, 40)]
+
+
 def test_fori_loop_and_while_loop(shown: Shown) -> None:
     assert float(lax.fori_loop(0, 300, lambda i, c: c + i, 0.0, progress="counting")) == 44850.0
     assert float(ft.jit(lambda n: lax.fori_loop(2, n, lambda i, c: c + i, 0.0, progress="traced"))(7)) == 20.0
