@@ -212,14 +212,14 @@ class JitSettings:
 
     def record(self, callee: Callee, program: execute.Program, leaves: Sequence[Any]) -> Any:
         """What C++ needs to run the executable itself; None where the call has to come back to Python."""
+        if has_keys(callee.jaxpr):  # the C++ dispatcher knows no key arrays
+            return None
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
             return None
         arrays = [x for x in (*callee.captured, *leaves) if isinstance(x, jax.Array)]
         if arrays and jaxlib_compat.placement(arrays) != program.device:
             return None
         jaxpr = callee.jaxpr
-        if has_keys(jaxpr):
-            return None
         kept = [i in set(program.kept) for i in range(len(jaxpr.inputs))] if program.kept is not None else None
         committed = any(getattr(x, "committed", False) for x in arrays)
         found = jaxlib_compat.fast_path_record(
