@@ -30,6 +30,7 @@ print((between - start) * 1e-9, (time.perf_counter_ns() - between) * 1e-9)
 
 def _python(*arguments: str) -> str:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # jax's byte code came with its installation; ours is kept too
     command = [sys.executable, *arguments]
     child = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False)
     if child.returncode:

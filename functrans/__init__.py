@@ -7,22 +7,28 @@
 """
 
 from importlib import import_module as _import_module
-from typing import Any as _Any
 
+from functrans import ad_checkpoint as ad_checkpoint
+from functrans import custom_batching as custom_batching
+from functrans import custom_derivatives as custom_derivatives
+from functrans import debug as debug
 from functrans import errors as errors
+from functrans import experimental as experimental
+from functrans import export as export
 from functrans import lax as lax
 from functrans import numpy as numpy
+from functrans.api.checkpointing import checkpoint as checkpoint
+from functrans.api.checkpointing import remat as remat
 from functrans.api.compilation import eval_shape as eval_shape
 from functrans.api.compilation import jit as jit
 from functrans.api.compilation import make_jaxpr as make_jaxpr
+from functrans.api.custom_derivatives import closure_convert as closure_convert
+from functrans.api.custom_derivatives import custom_gradient as custom_gradient
 from functrans.api.custom_rules import custom_jvp as custom_jvp
 from functrans.api.custom_rules import custom_vjp as custom_vjp
 from functrans.api.differentiation import grad as grad
 from functrans.api.differentiation import jvp as jvp
-from functrans.api.differentiation import linear_transpose as linear_transpose
-from functrans.api.differentiation import linearize as linearize
 from functrans.api.differentiation import value_and_grad as value_and_grad
-from functrans.api.differentiation import vjp as vjp
 from functrans.api.environment import Array as Array
 from functrans.api.environment import ShapeDtypeStruct as ShapeDtypeStruct
 from functrans.api.environment import block_until_ready as block_until_ready
@@ -37,6 +43,7 @@ from functrans.api.environment import device_get as device_get
 from functrans.api.environment import device_put as device_put
 from functrans.api.environment import devices as devices
 from functrans.api.environment import disable_jit as disable_jit
+from functrans.api.environment import effects_barrier as effects_barrier
 from functrans.api.environment import enable_x64 as enable_x64
 from functrans.api.environment import float0 as float0
 from functrans.api.environment import full_tracebacks as full_tracebacks
@@ -49,20 +56,33 @@ from functrans.api.jacobians import hessian as hessian
 from functrans.api.jacobians import hvp as hvp
 from functrans.api.jacobians import jacfwd as jacfwd
 from functrans.api.jacobians import jacrev as jacrev
+from functrans.api.linear_maps import linear_transpose as linear_transpose
+from functrans.api.linear_maps import linearize as linearize
+from functrans.api.linear_maps import vjp as vjp
 from functrans.api.vectorization import vmap as vmap
+from functrans.control import checkpoint_policies as checkpoint_policies
+from functrans.control.callbacks import io_callback as io_callback
+from functrans.control.callbacks import pure_callback as pure_callback
+from functrans.control.checks import check as check
+from functrans.control.checks import error_if as error_if
 from functrans.control.composite import Composite as Composite
 from functrans.ir.program import Jaxpr as Jaxpr
 from functrans.ir.types import ArrayType as ArrayType
+from functrans.ops.naming import checkpoint_name as checkpoint_name
 from functrans.trace.builder import bind as bind
 from functrans.trace.primitive import Primitive as Primitive
 from functrans.trace.tracer import Tracer as Tracer
 
 __version__ = "0.1.0"
 
-_AT_FIRST_USE = ("nn", "random", "scipy")  # what a program that does not name them need not wait for
+_MODULES_ON_DEMAND = ("interop", "nn", "random", "scipy")
+_NAMES_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop"}
 
 
-def __getattr__(name: str) -> _Any:
-    if name in _AT_FIRST_USE:
+def __getattr__(name: str) -> object:
+    """What few programs need is loaded when it is asked for."""
+    if name in _MODULES_ON_DEMAND:
         return _import_module(f"functrans.{name}")
+    if name in _NAMES_ON_DEMAND:
+        return getattr(_import_module(_NAMES_ON_DEMAND[name]), name)
     raise AttributeError(f"module 'functrans' has no attribute {name!r}")

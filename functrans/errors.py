@@ -8,8 +8,10 @@
      │   │   └─ TracerArrayConversionError        ``np.asarray(x)``, ``float(x)``
      │   └─ NotLinearError                        a rule that must be linear is not
      ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
+     │   └─ CheckError                            a value is not as ``error_if`` or ``check`` want it
      ├─ FunctransIndexError (IndexError)          wrong index
      ├─ FunctransRuntimeError (RuntimeError)      an array that is gone, a device that failed
+     ├─ NonFiniteError (FloatingPointError)       a NaN or infinity was born, and debug_nans or debug_infs is on
      ├─ EscapedTracerError (RuntimeError)         a tracer outlived its trace or changed thread
      ├─ MissingRuleError (NotImplementedError)    a primitive lacks the rule that a transform asked for
      └─ InternalError (AssertionError)            a malformed jaxpr: a fault of a rule or of functrans
@@ -30,6 +32,10 @@ class FunctransTypeError(FunctransError, TypeError):
 
 class FunctransValueError(FunctransError, ValueError):
     """An argument is of the right kind and has a wrong value, shape or size."""
+
+
+class CheckError(FunctransValueError):
+    """``error_if`` or ``check`` found a value that is not as it should be."""
 
 
 class FunctransIndexError(FunctransError, IndexError):
@@ -58,6 +64,10 @@ class NotLinearError(FunctransTypeError):
 
 class FunctransRuntimeError(FunctransError, RuntimeError):
     """A value can no longer be used: a donated array, a device that failed."""
+
+
+class NonFiniteError(FunctransError, FloatingPointError):
+    """A NaN or an infinity was computed while ``debug_nans`` or ``debug_infs`` is on."""
 
 
 class EscapedTracerError(FunctransError, RuntimeError):

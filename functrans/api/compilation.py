@@ -10,15 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.ahead_of_time import attach_stages, shape_struct
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
-from functrans.optimise.key_arrays import has_keys
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
 from functrans.trace.frames import filter_traceback, here
 from functrans.trace.replay import replay
@@ -28,7 +27,7 @@ _REMEDY = (
     "Under jit the function is traced once for all values. Use functrans.lax.cond or functrans.numpy.where to choose, "
     "functrans.lax.while_loop or fori_loop to repeat, or static_argnums for plain Python arguments."
 )
-_CAPACITY = 1024
+_CAPACITY = 768
 
 
 class Callee:
@@ -119,8 +118,8 @@ class JitSettings:
 
     def donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
         """For each dynamic leaf, whether its buffer may be reused."""
-        if not self.donate_argnums and not self.donate_argnames:
-            return []
+        if (not self.donate_argnums and not self.donate_argnames) or execute.value_checks_on():
+            return []  # a program whose results are looked at may have to run again
         static = {i % len(args) for i in self.static_argnums if -len(args) <= i < len(args)}
         wanted = {i % len(args) for i in self.donate_argnums if -len(args) <= i < len(args)}
         flags: list[bool] = []
@@ -194,10 +193,16 @@ class JitSettings:
             if type(x) is Tracer:
                 raise escaped(x)
         callee = self.callee(self.types(leaves), tree, static)
+        program = self.program(callee, args, kwargs)
+        flat = program(*callee.captured, *leaves)
+        return tree_unflatten(callee.out_tree, flat), program.record(callee.out_tree, callee.captured, leaves), False
+
+    def program(self, callee: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> execute.Program:
+        """The program of a traced function; it is compiled at its first call."""
         program = callee.program
         if program is None:
             donated = self.donated(args, kwargs)
-            reason = f"the first call of {self.name}" if len(self.traces) == 1 else self.reason(list(self.traces))
+            reason = f"the first call of {self.name}" if len(self.traces) < 2 else self.reason(list(self.traces))
             callee.captured = [on_device(x) for x in callee.captured]
             callee.program = program = execute.program(
                 callee.jaxpr,
@@ -207,25 +212,20 @@ class JitSettings:
                 True,
                 self.keep_unused,
             )
-        flat = program(*callee.captured, *leaves)
-        return tree_unflatten(callee.out_tree, flat), self.record(callee, program, leaves), False
+        return program
 
-    def record(self, callee: Callee, program: execute.Program, leaves: Sequence[Any]) -> Any:
-        """What C++ needs to run the executable itself; None where the call has to come back to Python."""
-        if has_keys(callee.jaxpr):  # the C++ dispatcher knows no key arrays
-            return None
-        if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
-            return None
-        arrays = [x for x in (*callee.captured, *leaves) if isinstance(x, jax.Array)]
-        if arrays and jaxlib_compat.placement(arrays) != program.device:
-            return None
-        jaxpr = callee.jaxpr
-        kept = [i in set(program.kept) for i in range(len(jaxpr.inputs))] if program.kept is not None else None
-        committed = any(getattr(x, "committed", False) for x in arrays)
-        found = jaxlib_compat.fast_path_record(
-            program.executable, callee.out_tree, jaxpr.in_types, jaxpr.out_types, program.device, kept, committed
-        )
-        return found._replace(const_args=callee.captured)
+    def trace_call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Callee, execute.Program, Sequence[bool], Sequence[Any]]:
+        """The function traced for a call that is not made: the trace, its program, what is donated, the leaves."""
+        leaves, tree, static = self.split(args, kwargs)
+        callee = self.callee(self.types(leaves), tree, static)
+        if any(type(x) is Tracer for x in callee.captured):
+            raise FunctransTypeError(
+                f"{self.name} closes over a traced value and cannot be traced ahead of time, at {here()}\nPass the "
+                "value as an argument, or trace outside of the transform."
+            )
+        return callee, self.program(callee, args, kwargs), self.donated(args, kwargs), leaves
 
     def explain(self, error: ValueError, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exception:
         """The C++ dispatcher's complaint about static or donated arguments in words that name the argument."""
@@ -257,7 +257,7 @@ class JitSettings:
         return f"{self.name} was called in another context (configuration, devices or axis names)"
 
 
-def _tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
+def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
     if value is None:
         return ()
     if isinstance(value, kind):
@@ -271,6 +271,8 @@ def _tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
 
 def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[str, ...], what: str) -> tuple[Any, Any]:
     """argnums and argnames completed from each other by the function's signature, and checked against it."""
+    if not nums and not names:  # a signature costs 50 us, and the usual function needs none
+        return nums, names
     try:
         parameters = list(inspect.signature(fun).parameters.values())
     except (ValueError, TypeError):
@@ -331,14 +333,14 @@ def jit(
         raise FunctransTypeError(f"jit: {function_name(fun)} is a generator function, which cannot be traced")
     statics = resolve_names(
         fun,
-        _tuple_of(static_argnums, int, "static_argnums"),
-        _tuple_of(static_argnames, str, "static_argnames"),
+        tuple_of(static_argnums, int, "static_argnums"),
+        tuple_of(static_argnames, str, "static_argnames"),
         "static_",
     )
     donates = resolve_names(
         fun,
-        _tuple_of(donate_argnums, int, "donate_argnums"),
-        _tuple_of(donate_argnames, str, "donate_argnames"),
+        tuple_of(donate_argnums, int, "donate_argnums"),
+        tuple_of(donate_argnames, str, "donate_argnames"),
         "donate_",
     )
     overlap = set(statics[0]) & set(donates[0])
@@ -358,7 +360,7 @@ def on_device(x: Any) -> Any:
 
 def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
-    key = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
+    key = (type(settings), settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
     dispatcher = jaxlib_compat.jit_function(
         settings.name,
         settings.fun,
@@ -369,6 +371,12 @@ def compiled_function(settings: JitSettings) -> Any:
         filter_traceback,
     )
     functools.update_wrapper(dispatcher, settings.fun)
+
+    def clear_cache() -> None:
+        jaxlib_compat.clear(dispatcher)
+        settings.traces.clear()
+
+    attach_stages(dispatcher, settings, clear_cache)
     if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
         return dispatcher
 
@@ -379,7 +387,7 @@ def compiled_function(settings: JitSettings) -> Any:
         except ValueError as error:
             raise settings.explain(error, args, kwargs) from None
 
-    jitted.clear_cache = dispatcher.clear_cache if hasattr(dispatcher, "clear_cache") else None  # type: ignore[attr-defined]
+    attach_stages(jitted, settings, clear_cache)
     return jitted
 
 
@@ -431,11 +439,6 @@ def make_jaxpr(
         return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
 
     return jaxpr_of
-
-
-def shape_struct(t: ArrayType) -> jax.ShapeDtypeStruct:
-    """A type as jax.ShapeDtypeStruct."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)  # type: ignore[no-untyped-call]
 
 
 @api_boundary

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import argument_type, output
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -19,7 +19,7 @@ from functrans.ir.types import ArrayType, describe, float0, is_differentiable, s
 from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import Builder, bind_all, state
-from functrans.trace.frames import here
+from functrans.trace.frames import api_boundary, here
 
 Traced = tuple[Jaxpr, list[Any]]
 
@@ -27,11 +27,26 @@ Traced = tuple[Jaxpr, list[Any]]
 class _CustomFunction:
     """What both kinds share: arguments, the static ones, tracing."""
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
+    def __init__(
+        self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
         check_callable(fun, type(self).__name__)
         functools.update_wrapper(self, fun)
         self.fun = fun
-        self.nondiff_argnums = tuple(nondiff_argnums)
+        self.nondiff_argnums = (*nondiff_argnums, *self._positions(nondiff_argnames))
+
+    def _positions(self, names: Sequence[str]) -> list[int]:
+        """The positions of the arguments of these names."""
+        if not names:
+            return []
+        known = list(inspect.signature(self.fun).parameters)
+        for name in names:
+            if name not in known:
+                raise FunctransValueError(
+                    f"nondiff_argnames={tuple(names)} of {type(self).__name__} function {function_name(self.fun)} "
+                    f"names {name!r}, and the function's arguments are {', '.join(known)}, at {here()}"
+                )
+        return [known.index(name) for name in names]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError
@@ -124,6 +139,7 @@ class custom_jvp(_CustomFunction):
     Args:
       fun: the function.
       nondiff_argnums: positions of arguments that are Python values passed to the rule as they are.
+      nondiff_argnames: the names of such arguments.
 
     >>> import functrans as ft
     >>> @ft.custom_jvp
@@ -137,8 +153,11 @@ class custom_jvp(_CustomFunction):
     12.0
     """
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(fun, nondiff_argnums)
+    @api_boundary
+    def __init__(
+        self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fun, nondiff_argnums, nondiff_argnames)
         self.jvp: Callable[..., Any] | None = None
 
     def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
@@ -166,6 +185,7 @@ class custom_jvp(_CustomFunction):
 
         self.defjvp(jvp)
 
+    @api_boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.jvp is None:
             raise FunctransTypeError(
@@ -240,8 +260,11 @@ class custom_vjp(_CustomFunction):
     2.0
     """
 
-    def __init__(self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = ()) -> None:
-        super().__init__(fun, nondiff_argnums)
+    @api_boundary
+    def __init__(
+        self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
+    ) -> None:
+        super().__init__(fun, nondiff_argnums, nondiff_argnames)
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
 
@@ -259,6 +282,7 @@ class custom_vjp(_CustomFunction):
             )
         self.fwd, self.bwd = fwd, bwd
 
+    @api_boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = function_name(self.fun)
         if self.fwd is None or self.bwd is None:

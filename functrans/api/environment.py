@@ -12,7 +12,7 @@ from functrans.api import compilation, staging
 from functrans.optimise import segments
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
-from functrans.xla import execute
+from functrans.xla import execute, host_callbacks
 
 config = jax.config
 tree = jax.tree
@@ -106,3 +106,4 @@ def full_tracebacks(on: bool = True) -> None:
 
 compilation_count = execute.compilation_count
 compilation_log = execute.compilation_log
+effects_barrier = host_callbacks.effects_barrier

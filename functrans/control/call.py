@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr, all_equations
+from functrans.ir.program import Jaxpr, all_equations, live_equations
 from functrans.ir.types import ArrayType
 from functrans.trace.builder import bind_all
 from functrans.trace.primitive import Primitive, is_linear
@@ -72,6 +72,26 @@ class Call(Primitive):
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
         return emitter.call(self.jaxpr, self.name_, operands)
+
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        return Call(programs[0], self.name_), [*operands, *extra[0]]
+
+    def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        jaxpr = self.jaxpr
+        memo_key = ("narrowed", used)
+        if memo_key not in jaxpr.memo:
+            outputs = [a for a, u in zip(jaxpr.outputs, used, strict=True) if u]
+            equations, live = live_equations(jaxpr.equations, outputs)
+            places = [i for i, v in enumerate(jaxpr.inputs) if v in live]
+            smaller = Jaxpr([jaxpr.inputs[i] for i in places], equations, outputs)
+            same = all(used) and len(places) == len(jaxpr.inputs) and len(equations) == len(jaxpr.equations)
+            jaxpr.memo[memo_key] = None if same else (smaller, places)
+        found = jaxpr.memo[memo_key]
+        if found is None:
+            return None
+        return Call(found[0], self.name_), found[1], [i for i, u in enumerate(used) if u]
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.jaxpr)

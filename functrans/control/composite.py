@@ -14,9 +14,9 @@ from functrans.control.call import evaluate
 from functrans.control.custom_rules import linearize_rule
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, type_of
 from functrans.ops.structural import Names, Types
-from functrans.trace.primitive import Linear, Primitive, is_linear
+from functrans.trace.primitive import Linear, Primitive, is_linear, one_run
 from functrans.trace.replay import trace
 from functrans.transform.jvp import differentiate, jvp
 from functrans.transform.transpose import transpose
@@ -65,6 +65,9 @@ class Composite(Primitive):
 
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.program([type_of_array(x) for x in arrays]), arrays)[0]
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        return one_run(self.program([type_of(x).strong() for x in operands]), operands)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         outs, slopes = jvp(self.program([x.type for x in primals]), primals, tangents)

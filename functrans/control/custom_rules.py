@@ -16,13 +16,14 @@ from typing import Any
 
 from functrans.control.call import evaluate, jaxpr_axis_names
 from functrans.errors import FunctransTypeError, NotLinearError
+from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops import elementwise
 from functrans.ops.structural import full, reduce_sum
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import here
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Primitive, is_linear, one_run
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
 from functrans.transform.transpose import check_linear, transpose, transpose_jaxpr
@@ -95,6 +96,11 @@ class CustomJvp(Primitive):
     multiple = True
     holds_jaxprs = True
 
+    @property
+    def effects(self) -> Effects:  # type: ignore[override]
+        """Those of the function: its rules may never run."""
+        return self.jaxpr.effects
+
     def infer(self, *types: ArrayType) -> Any:
         return list(self.jaxpr.out_types)
 
@@ -109,6 +115,9 @@ class CustomJvp(Primitive):
 
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, self.primal_operands(arrays))
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        return one_run(self.jaxpr, self.primal_operands(operands))
 
     def _tangents(
         self, primals: Sequence[Any], tangents: Sequence[Any]
@@ -212,6 +221,11 @@ class CustomVjp(Primitive):
     multiple = True
     holds_jaxprs = True
 
+    @property
+    def effects(self) -> Effects:  # type: ignore[override]
+        """Those of the function: its rules may never run."""
+        return self.jaxpr.effects
+
     def infer(self, *types: ArrayType) -> Any:
         return list(self.jaxpr.out_types)
 
@@ -228,6 +242,9 @@ class CustomVjp(Primitive):
 
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, self.primal_operands(arrays))
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        return one_run(self.jaxpr, self.primal_operands(operands))
 
     def _forward(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], Any, list[Any], list[Any]]:
         consts, forward_consts, backward_consts, args = self.split(primals)

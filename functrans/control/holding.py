@@ -5,16 +5,18 @@ A held program has no constants: what a branch or body closes over are leading o
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from functrans.control.call import jaxpr_axis_names
-from functrans.errors import FunctransTypeError
-from functrans.ir.program import Atom, Jaxpr, Literal, Var, all_equations, subjaxprs
+from functrans.errors import FunctransTypeError, MissingRuleError
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
-from functrans.trace.builder import bind
+from functrans.trace.builder import bind, bind_all
+from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
 
 
@@ -23,16 +25,12 @@ class Holding(Primitive):
 
     multiple = True
     holds_jaxprs = True
+    endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]  # this class has no fields and compares by address;
         cls.__hash__ = Primitive.__hash__  # type: ignore[method-assign]  # its subclasses compare by the programs they hold
-
-    @property
-    def effectful(self) -> bool:  # type: ignore[override]
-        """Whether an operation of a held program is."""
-        return any(has_effects(jaxpr) for jaxpr in subjaxprs(self))
 
     def axis_names(self) -> frozenset[Any]:
         return frozenset().union(*[jaxpr_axis_names(jaxpr) for jaxpr in subjaxprs(self)])
@@ -46,18 +44,57 @@ class Holding(Primitive):
         """As ``batch``, where the held programs may speak of the mapped axis by name."""
         self.missing("batch_named", "vmap")
 
-    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
-        """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
-        and the places of its results among this one's; None where nothing can be dropped."""
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        """The operation where the scalar mask is true; elsewhere its results are unspecified and its loops do not run.
+        """
+        return bind_all(self, operands)
+
+    def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        """What ``drop_unused`` says, remembered on a held program."""
+        lead = next(subjaxprs(self))
+        others = [v[1:] if type(v) is tuple and v and v[0] is lead else v for v in self.parameters().values()]
+        memo_key = ("narrowed", type(self), *[v for v in others if v is not lead], used)  # no reference to lead itself
+        if memo_key not in lead.memo:
+            lead.memo[memo_key] = self.drop_unused(used)
+        return lead.memo[memo_key]  # type: ignore[no-any-return]
+
+    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        """As ``narrowed``: each operation says it for itself."""
         return None
 
 
-def has_effects(jaxpr: Jaxpr) -> bool:
-    """Whether the program holds an effectful operation."""
-    known = jaxpr.memo.get("effects")
-    if known is None:
-        known = jaxpr.memo["effects"] = any(eqn.op.effectful for eqn in all_equations(jaxpr))
-    return bool(known)
+def without_effects(jaxpr: Jaxpr) -> Jaxpr:
+    """The program without what it does besides computing: for a second run of what has run once.
+
+    Raises MissingRuleError where it computes with the results of input and output.
+    """
+    if not jaxpr.effects:
+        return jaxpr
+    known = jaxpr.memo.get("without effects")
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    equations = []
+    for eqn in jaxpr.equations:
+        op = eqn.op
+        if op.effects and op.holds_jaxprs:
+            op = type(op)(**{name: _without_effects(value) for name, value in op.parameters().items()})
+        elif op.effects and eqn.outputs:
+            raise MissingRuleError(
+                f"this derivative would have to run {op.name} at {describe_place(eqn.where)} a second time, and its "
+                "effect happens once\nUse functrans.lax.scan or fori_loop with plain integers as bounds, whose "
+                "derivative runs each step once, or pure_callback."
+            )
+        if op.holds_jaxprs or not op.effects:
+            equations.append(Equation(op, eqn.inputs, eqn.outputs, eqn.where))
+    found: Jaxpr = Jaxpr(jaxpr.inputs, live_equations(equations, jaxpr.outputs)[0], jaxpr.outputs)
+    jaxpr.memo["without effects"] = found
+    return found
+
+
+def _without_effects(value: Any) -> Any:
+    if isinstance(value, Jaxpr):
+        return without_effects(value)
+    return tuple([_without_effects(v) for v in value]) if isinstance(value, tuple) else value
 
 
 def fixpoint(start: Iterable[bool], step: Callable[[tuple[bool, ...]], Iterable[bool]]) -> tuple[bool, ...]:
@@ -141,6 +178,11 @@ def share_captured(programs: Sequence[Jaxpr], captured: Sequence[Sequence[Any]])
         leading = [own[key] if key in own else Var(-1, type_) for key, (_, type_) in shared.items()]
         widened.append(Jaxpr([*leading, *jaxpr.inputs[len(values) :]], jaxpr.equations, jaxpr.outputs))
     return widened, [x for x, _ in shared.values()]
+
+
+def unchanged(equations: Sequence[Equation], jaxpr: Jaxpr) -> bool:
+    """Whether these are the equations of the program."""
+    return len(equations) == len(jaxpr.equations) and all(map(operator.is_, equations, jaxpr.equations))
 
 
 def depends_on(jaxpr: Jaxpr, sources: Iterable[Var]) -> set[Atom]:

@@ -21,6 +21,7 @@ from functrans.control.bodies import (
     trace_body,
 )
 from functrans.control.call import Call
+from functrans.control.progress import progress_label
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
@@ -31,6 +32,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.tracer import obtainable
 from functrans.transform.vmap import vmap_jaxpr
 
 _SCAN_REMEDY = (
@@ -52,6 +54,8 @@ def scan(
     reverse: bool = False,
     unroll: int | bool = 1,
     _split_transpose: bool = False,
+    *,
+    progress: str | bool = False,
 ) -> tuple[Any, Any]:
     """Apply ``carry, y = f(carry, x)`` along the leading axis of ``xs``, and stack the ``y``.
 
@@ -63,6 +67,8 @@ def scan(
       length: the number of steps; needed where ``xs`` is None.
       reverse: go from the last slice to the first; ``ys[i]`` belongs to ``xs[i]`` all the same.
       unroll: how many steps to write into one turn of the compiled loop; True: all of them.
+      progress: the label of a progress bar (package tqdm); True for one without a name of its own. Under grad the
+        backward pass has a bar too.
 
     Returns:
       ``(carry, ys)``: the last carry, and the stacked results ``[length, ...]``.
@@ -77,12 +83,14 @@ def scan(
     """
     if not callable(f):
         raise FunctransTypeError(f"scan needs a function as its first argument, got {describe(f)} at {here()}")
-    return _scan("scan", function_name(f), f, init, xs, length, reverse, unroll)
+    label = progress_label(progress, "scan")
+    return _scan("scan", function_name(f), f, init, xs, length, reverse, unroll, "", label)
 
 
 def _scan(
-    what: str, name: str, f: Any, init: Any, xs: Any, length: Any, reverse: bool, unroll: int | bool, shown: str = ""
-) -> tuple[Any, Any]:
+    what: str, name: str, f: Any, init: Any, xs: Any, length: Any, reverse: bool, unroll: int | bool, shown: str = "",
+    progress: str = "",
+) -> tuple[Any, Any]:  # fmt: skip
     """``scan`` for the user's call of ``what``; ``shown``: the path of the part of the carry that the user knows of."""
     carry, carry_tree, carry_types = operand_types(f"the initial carry of {what}", init)
     slices, xs_tree, xs_types = operand_types("xs of scan", xs)
@@ -116,7 +124,7 @@ def _scan(
     leaves = [Leaf(leaf.path.removeprefix("[0]"), leaf.type) for leaf in found.leaves[:count]]
     _check_carry(what, name, init, carry_tree, carry_types, leaves, shape[0], shown)
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, carry_types, strict=True)]
-    op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), count)
+    op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), count, progress)
     results = bind_all(op, [*found.captured, *carry, *slices])
     return rebuild(carry_tree, results[:count]), rebuild(shape[1], results[count:])
 
@@ -250,8 +258,14 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     >>> [float(y) for y in ft.lax.map(lambda x: x * x, np.arange(3.0, dtype='float32'))]
     [0.0, 1.0, 4.0]
     """
+    if not callable(f):
+        raise FunctransTypeError(
+            f"map needs a function as its first argument, got {describe(f)} at {here()}\nWrite map(f, xs)."
+        )
     if batch_size is None:
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool):
+        raise FunctransTypeError(f"map: batch_size must be a positive integer, got {describe(batch_size)} at {here()}")
     if batch_size < 1:
         raise FunctransValueError(f"map got batch_size={batch_size}, which is not positive, at {here()}")
     leaves, tree, types = operand_types("xs of map", xs)
@@ -284,7 +298,9 @@ def _chunks(x: Any, turns: int, size: int) -> Any:
 
 
 @api_boundary
-def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any) -> Any:
+def while_loop(
+    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Any, *, progress: str | bool = False
+) -> Any:
     """``while cond_fun(val): val = body_fun(val)``, compiled.
 
     Forward mode (jvp, jacfwd) works through it; reverse mode needs the number of steps: use ``scan`` or ``fori_loop``.
@@ -294,6 +310,7 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
       cond_fun: a function of the carry that returns a bool scalar.
       body_fun: a function of the carry that returns the next one, of the same tree, shapes and dtypes.
       init_val: the first carry, a pytree of arrays. Python numbers take the dtype that ``body_fun`` gives them.
+      progress: the label of a bar that counts steps (package tqdm); True for one without a name of its own.
 
     Returns:
       The last carry.
@@ -310,10 +327,13 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
             f"while_loop needs two functions, got {describe(cond_fun)} and {describe(body_fun)} at {here()}\n"
             "Write while_loop(cond_fun, body_fun, init_val)."
         )
-    return _while("while_loop", function_name(body_fun), cond_fun, body_fun, init_val)
+    label = progress_label(progress, "while_loop")
+    return _while("while_loop", function_name(body_fun), cond_fun, body_fun, init_val, "", label)
 
 
-def _while(what: str, name: str, cond_fun: Any, body_fun: Any, init_val: Any, shown: str = "") -> Any:
+def _while(
+    what: str, name: str, cond_fun: Any, body_fun: Any, init_val: Any, shown: str = "", progress: str = ""
+) -> Any:
     """``while_loop`` for the user's call of ``what``; ``shown``: as for ``_scan``."""
     carry, tree, types = operand_types(f"the initial value of {what}", init_val)
     if plain_python() and all(type(x) is not Tracer for x in carry):
@@ -333,7 +353,7 @@ def _while(what: str, name: str, cond_fun: Any, body_fun: Any, init_val: Any, sh
     _check_carry(what, name, init_val, tree, types, body.leaves, body.tree, shown)
     test = trace_body(cond_fun, types, arguments, f"the condition of while_loop ({test_name})", _WHILE_REMEDY)
     _check_condition(test, test_name)
-    op = While(test.jaxpr, body.jaxpr, len(test.captured), len(body.captured))
+    op = While(test.jaxpr, body.jaxpr, len(test.captured), len(body.captured), progress)
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, types, strict=True)]
     return rebuild(tree, bind_all(op, [*test.captured, *body.captured, *carry]))
 
@@ -363,17 +383,20 @@ def _check_condition(test: Body, name: str) -> None:
 
 @api_boundary
 def fori_loop(
-    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None
-) -> Any:
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Any, *, unroll: int | bool | None = None,
+    progress: str | bool = False,
+) -> Any:  # fmt: skip
     """``for i in range(lower, upper): val = body_fun(i, val)``, compiled.
 
     With plain integers as bounds it is a ``scan``, and reverse mode works; with traced bounds it is a ``while_loop``.
+    Where it is to be differentiated without jit, bounds have their values, and it is a ``scan`` too.
 
     Args:
       lower, upper: integer scalars of one dtype.
       body_fun: a function of the index and the carry that returns the next carry, of the same tree, shapes and dtypes.
       init_val: the first carry, a pytree of arrays.
       unroll: how many steps to write into one turn of the compiled loop (plain integers as bounds only).
+      progress: the label of a progress bar (package tqdm); True for one without a name of its own.
 
     Returns:
       The last carry.
@@ -388,8 +411,10 @@ def fori_loop(
     if not callable(body_fun):
         raise FunctransTypeError(f"fori_loop needs a function as third argument, got {describe(body_fun)} at {here()}")
     dtype, weak = _bounds_type(lower, upper)
-    if type(lower) is not Tracer and type(upper) is not Tracer:
-        first, last = int(lower), int(upper)
+    label = progress_label(progress, "fori_loop")
+    first, last = _bound_value(lower), _bound_value(upper)
+    if first is not None and last is not None:
+        first, last = int(first), int(last)
         length = max(last - first, 0)
         if plain_python() and length == 0:
             return init_val
@@ -401,7 +426,7 @@ def fori_loop(
 
         turns = False if unroll is None else unroll
         name = function_name(body_fun)
-        return _scan("fori_loop", name, step, (start, init_val), None, length, False, turns, "[1]")[0][1]
+        return _scan("fori_loop", name, step, (start, init_val), None, length, False, turns, "[1]", label)[0][1]
     if unroll not in (None, False, 1):
         raise FunctransValueError(
             f"fori_loop got unroll={unroll} and traced bounds, at {here()}\n"
@@ -417,7 +442,14 @@ def fori_loop(
     def running(carry: Any) -> Any:
         return lt(carry[0], carry[1])
 
-    return _while("fori_loop", function_name(body_fun), running, advance, (start, end, init_val), "[2]")[2]
+    return _while("fori_loop", function_name(body_fun), running, advance, (start, end, init_val), "[2]", label)[2]
+
+
+def _bound_value(bound: Any) -> Any:
+    """The bound itself, or the value of a traced one where a derivative will need it; None where it has none."""
+    if type(bound) is not Tracer:
+        return bound
+    return obtainable(bound) if bound.builder.order > 0 else None
 
 
 def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:

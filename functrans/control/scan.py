@@ -31,8 +31,11 @@ from functrans.control.holding import (
     remembered,
     spread,
     strong_zero,
+    unchanged,
     zeros,
 )
+from functrans.control.masking import masked
+from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
@@ -59,15 +62,17 @@ class Scan(Holding):
     unroll: int
     num_consts: int
     num_carry: int
+    progress: str = ""  # the label of a bar that shows how far it is
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Anything with an item for each operand: (for the consts, for the carry, for the xs)."""
         first, second = self.num_consts, self.num_consts + self.num_carry
         return list(values[:first]), list(values[first:second]), list(values[second:])
 
-    def remade(self, jaxpr: Jaxpr, num_consts: int, num_carry: int) -> Scan:
+    def remade(self, jaxpr: Jaxpr, num_consts: int, num_carry: int, progress: str | None = None) -> Scan:
         """A scan of as many steps in the same order over another body."""
-        return Scan(jaxpr, self.length, self.reverse, self.unroll, num_consts, num_carry)
+        label = self.progress if progress is None else progress
+        return Scan(jaxpr, self.length, self.reverse, self.unroll, num_consts, num_carry, label)
 
     def stacked(self, type: ArrayType) -> ArrayType:
         """The type of all the slices of this type."""
@@ -127,6 +132,14 @@ class Scan(Holding):
                 y[i] = out
         return [*carry, *ys]
 
+    def runs(self, operands: Sequence[Any]) -> Any:
+        consts, init, xs = self.split(operands)
+        carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, self.split(self.jaxpr.in_types)[1], strict=True)]
+        rows = [np.asarray(x) for x in xs]
+        for i in reversed(range(self.length)) if self.reverse else range(self.length):
+            results = yield self.jaxpr, [*consts, *carry, *[row[i] for row in rows]]
+            carry = results[: self.num_carry]
+
     # -- derivatives --------------------------------------------------------------------------------------------------
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -179,7 +192,8 @@ class Scan(Holding):
         hoisted = replay(plan.invariant, primals[: self.num_consts])
         values = [*primals, *results, *hoisted]
         residual_consts, residual_xs = ([values[i] for i in places] for places in (plan.consts, plan.xs))
-        linear = self.remade(plan.linear, len(residual_consts) + count(lead), count(carried))
+        label = f"{self.progress} (backward)" if self.progress else ""
+        linear = self.remade(plan.linear, len(residual_consts) + count(lead), count(carried), label)
         slopes = bind_all(
             linear,
             [
@@ -220,7 +234,8 @@ class Scan(Holding):
             ("scan transpose", self.num_consts, n, linear, carried, tuple(ys_given)),
             lambda: _transposed_body(self, program, has, linear, carried, ys_given),
         )
-        scan = Scan(body, self.length, not self.reverse, self.unroll, len(fixed), count(consts_h) + count(carried))
+        num_carry = count(consts_h) + count(carried)
+        scan = Scan(body, self.length, not self.reverse, self.unroll, len(fixed), num_carry, self.progress)
         consts_types, carry_types, _ = self.split(jaxpr.in_types)
         results = bind_all(
             scan,
@@ -250,8 +265,9 @@ class Scan(Holding):
         jaxpr, n = self.jaxpr, self.num_carry
         inputs = chosen(jaxpr.inputs, free)
         outputs = [*chosen(jaxpr.outputs[:n], carry_f), *chosen(self.split(jaxpr.inputs)[1], carry_f)]
-        body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs)[0], outputs)
-        return bind_all(self.remade(body, count(consts_f), count(carry_f)), chosen(operands, free))[count(carry_f) :]
+        body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs, keep_effects=False)[0], outputs)
+        scan = self.remade(body, count(consts_f), count(carry_f), "")
+        return bind_all(scan, chosen(operands, free))[count(carry_f) :]
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 
@@ -277,12 +293,27 @@ class Scan(Holding):
         ys = [_swap_leading(y) if m else y for y, m in zip(results[n:], outs_m[n:], strict=True)]
         return [*results[:n], *ys], outs_m
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
+        return bind_all(self.remade(program, self.num_consts + 1, self.num_carry), [mask, *operands])
+
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
         return lower_scan(self, emitter, operands, in_types, out_types)
+
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        (program,), (more,) = programs, extra
+        consts, carry, xs = self.split(range(len(operands)))
+        order = [*consts, *range(len(operands), len(program.inputs)), *carry, *xs]
+        moved = permuted(program, order, range(len(program.outputs)))
+        first = len(consts)
+        op = self.remade(moved, first + len(more), self.num_carry)
+        return op, [*operands[:first], *more, *operands[first:]]
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         jaxpr, n = self.jaxpr, self.num_carry
@@ -298,7 +329,7 @@ class Scan(Holding):
         equations, live = live_equations(jaxpr.equations, outputs)
         consts_k, _, xs_k = self.split([v in live for v in jaxpr.inputs])
         inputs_kept = [*consts_k, *kept, *xs_k]
-        if all(inputs_kept) and len(outputs) == len(jaxpr.outputs) and len(equations) == len(jaxpr.equations):
+        if all(inputs_kept) and len(outputs) == len(jaxpr.outputs) and unchanged(equations, jaxpr):
             return None
         body = Jaxpr(chosen(jaxpr.inputs, inputs_kept), equations, outputs)
         places = chosen(range(len(jaxpr.inputs)), inputs_kept)
@@ -334,10 +365,13 @@ class _Split(NamedTuple):
 
 def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], counts: tuple[int, int, int]) -> _Split:
     """Place each residual of the body; ``counts``: nonzero tangents among consts, carry and xs."""
+    consts, carry, xs = scan.split(part.primal.inputs)
+    part = fewer_residuals(part, [*consts, *xs], [*carry, *xs], scan.num_carry)
     primal, n, num_inputs = part.primal, scan.num_carry, len(part.primal.inputs)
     const_vars, carry_vars, xs_vars = scan.split(primal.inputs)
     atoms: list[Any] = [*primal.inputs, *primal.outputs]
-    varying = depends_on(primal, [*carry_vars, *xs_vars])
+    made_by_effects = [v for eqn in primal.equations if eqn.op.effects for v in eqn.outputs]
+    varying = depends_on(primal, [*carry_vars, *xs_vars, *made_by_effects])
     results: list[Any] = list(primal.outputs[: part.num_outputs])  # of the primal scan's body, stacked residuals behind
     invariant: list[Any] = []
     by_const: list[tuple[int, int]] = []  # (which residual, its place)
@@ -367,7 +401,7 @@ def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], coun
     ys = tuple(part.nonzero[n:])
     return _Split(
         Jaxpr(primal.inputs, live_equations(primal.equations, results)[0], results),
-        Jaxpr(const_vars, live_equations(primal.equations, invariant)[0], invariant),
+        Jaxpr(const_vars, live_equations(primal.equations, invariant, keep_effects=False)[0], invariant),
         _carrying(part, order, carried, scan.split(primal.in_types)[1]),
         tuple([p for _, p in by_const]),
         tuple([p for _, p in by_xs]),

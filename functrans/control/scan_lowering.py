@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from functrans.control.progress import Bar
+from functrans.ir.effects import NO_EFFECTS, Effects, is_ordered
 from functrans.ir.types import ArrayType, array_type
 
 if TYPE_CHECKING:
@@ -23,15 +25,75 @@ def filled(emitter: Any, name: str, given: ArrayType, wanted: ArrayType) -> str:
 
 
 def while_loop(
-    emitter: Any, initial: Sequence[str], types: Sequence[ArrayType], condition: Any, body: Any
+    emitter: Any,
+    initial: Sequence[str],
+    types: Sequence[ArrayType],
+    condition: Any,
+    body: Any,
+    effects: Effects = NO_EFFECTS,
 ) -> list[str]:
-    """``condition(names) -> name`` and ``body(names) -> names`` as a ``stablehlo.while``."""
-    test = emitter.region(types, lambda names: [condition(names)], [array_type((), np.dtype(np.bool_))])
-    step = emitter.region(types, body, types)
-    text = ", ".join([emitter.text(t) for t in types])
-    return list(
-        emitter.raw_many(f'"stablehlo.while"({", ".join(initial)}) ({test}, {step}) : ({text}) -> ({text})', len(types))
+    """``condition(names) -> name`` and ``body(names) -> names`` as a ``stablehlo.while``; ``effects``: of the body."""
+    ordered = is_ordered(effects)
+    boolean = [array_type((), np.dtype(np.bool_))]
+    test = emitter.region(types, lambda names: [condition(names)], boolean, "argument" if ordered else "")
+    step = emitter.region(types, body, types, "both" if ordered else "")
+    texts = [emitter.text(t) for t in types]
+    if ordered:
+        initial = [*initial, emitter.current_token()]
+        texts.append("!stablehlo.token")
+    text = ", ".join(texts)
+    results = list(
+        emitter.raw_many(f'"stablehlo.while"({", ".join(initial)}) ({test}, {step}) : ({text}) -> ({text})', len(texts))
     )
+    if ordered:
+        emitter.token = results.pop()
+    return results
+
+
+def while_with_bar(
+    emitter: Any,
+    bar: Bar,
+    initial: Sequence[str],
+    types: Sequence[ArrayType],
+    condition: Any,
+    body: Any,
+    effects: Effects = NO_EFFECTS,
+) -> list[str]:
+    """As ``while_loop``, in turns of as many steps as the bar says; the first of ``initial`` counts steps from zero."""
+
+    def turn(names: Sequence[str]) -> list[str]:
+        (stop,) = emitter.host_callback(bar.advance, [names[0]], [_COUNTER], [_COUNTER], what="")
+        boolean = array_type((), np.dtype(np.bool_))
+
+        def goes_on(inner: Sequence[str]) -> str:
+            text = f"stablehlo.compare LT, {inner[0]}, {stop}, SIGNED"
+            early = emitter.op(text, [_COUNTER, _COUNTER], boolean)
+            return str(emitter.elementwise("and", [early, condition(inner)], [boolean] * 2, boolean))
+
+        return while_loop(emitter, names, types, goes_on, body, effects)
+
+    results = while_loop(emitter, initial, types, condition, turn, effects)
+    emitter.host_callback(bar.finish, [results[0]], [_COUNTER], [], what="")
+    return results
+
+
+def lower_with_bar(
+    emitter: Any,
+    bar: Bar,
+    initial: Sequence[str],
+    types: Sequence[ArrayType],
+    condition: Any,
+    body: Any,
+    effects: Effects = NO_EFFECTS,
+) -> list[str]:
+    """``while_with_bar`` of a loop that counts no steps itself."""
+
+    def step(names: Sequence[str]) -> list[str]:
+        one = emitter.constant(1, _COUNTER)
+        return [emitter.elementwise("add", [names[0], one], [_COUNTER] * 2, _COUNTER), *body(names[1:])]
+
+    initial, types = [emitter.constant(0, _COUNTER), *initial], [_COUNTER, *types]
+    return while_with_bar(emitter, bar, initial, types, lambda names: condition(names[1:]), step, effects)[1:]
 
 
 def lower_scan(
@@ -76,7 +138,12 @@ def lower_scan(
                 i = emitter.elementwise("add", [i, one], [_COUNTER, _COUNTER], _COUNTER)
             return [i, *inner_carry, *inner_ys]
 
-        names = while_loop(emitter, [emitter.constant(0, _COUNTER), *carry, *ys], loop_types, condition, body)
+        initial = [emitter.constant(0, _COUNTER), *carry, *ys]
+        if scan.progress:
+            bar = Bar(scan.progress, turns * unroll)
+            names = while_with_bar(emitter, bar, initial, loop_types, condition, body, jaxpr.effects)
+        else:
+            names = while_loop(emitter, initial, loop_types, condition, body, jaxpr.effects)
         carry, ys = names[1 : n + 1], names[n + 1 :]
         done = turns * unroll
     else:

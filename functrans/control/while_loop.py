@@ -16,7 +16,6 @@ from functrans.control.call import evaluate
 from functrans.control.holding import (
     Holding,
     check_operand,
-    choose_lanes,
     chosen,
     count,
     fixpoint,
@@ -26,14 +25,20 @@ from functrans.control.holding import (
     remembered,
     spread,
     strong_zero,
+    unchanged,
+    without_effects,
 )
-from functrans.control.scan_lowering import filled
+from functrans.control.lanes import lane_by_lane
+from functrans.control.masking import masked
+from functrans.control.progress import Bar
+from functrans.control.scan_lowering import filled, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
 from functrans.errors import MissingRuleError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType
+from functrans.ops.logic import and_
 from functrans.ops.reductions import reduce_or
-from functrans.trace.builder import bind_all, state
+from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import replay, trace
@@ -48,7 +53,9 @@ class While(Holding):
     body: Jaxpr
     num_condition_consts: int
     num_body_consts: int
+    progress: str = ""  # the label of a bar that counts steps
     name = "while"
+    endless = True
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
         """Anything with an item for each operand: (for the condition's consts, for the body's, for the carry)."""
@@ -64,12 +71,39 @@ class While(Holding):
                 check_operand("while", f"{what} {i}", a, b, scalars=what == "initial carry")
         return list(self.body.out_types)
 
+    def fold(self, *operands: Any) -> Any:
+        """A carry that no step changes is a constant."""
+        condition, body, tests, consts = self.condition, self.body, self.num_condition_consts, self.num_body_consts
+        condition_consts, body_consts, init = self.split(operands)
+        same = [
+            a is v and type(x) is Tracer and x.shape == v.type.shape
+            for a, v, x in zip(body.outputs, body.inputs[consts:], init, strict=True)
+        ]
+        if not any(same):
+            return None
+        kept = [not s for s in same]
+        count_in = [
+            chosen(range(first, first + len(init)), flags) for first in (tests, consts) for flags in (same, kept)
+        ]
+        new_condition = permuted(condition, [*range(tests), *count_in[0], *count_in[1]], [0])
+        new_body = permuted(body, [*range(consts), *count_in[2], *count_in[3]], chosen(range(len(init)), kept))
+        fixed = chosen(init, same)
+        op = While(new_condition, new_body, tests + len(fixed), consts + len(fixed), self.progress)
+        results = spread(bind_all(op, [*condition_consts, *fixed, *body_consts, *fixed, *chosen(init, kept)]), kept)
+        return [x if s else out for x, s, out in zip(init, same, results, strict=True)]
+
     def impl(self, *arrays: Any) -> Any:
         condition_consts, body_consts, init = self.split(arrays)
         carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, self.body.out_types, strict=True)]
         while evaluate(self.condition, [*condition_consts, *carry])[0]:
             carry = evaluate(self.body, [*body_consts, *carry])
         return carry
+
+    def runs(self, operands: Sequence[Any]) -> Any:
+        condition_consts, body_consts, init = self.split(operands)
+        carry = [np.broadcast_to(x, t.shape) for x, t in zip(init, self.body.out_types, strict=True)]
+        while (yield self.condition, [*condition_consts, *carry])[0]:
+            carry = yield self.body, [*body_consts, *carry]
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
@@ -87,9 +121,8 @@ class While(Holding):
         order = [*range(nb), *range(end, end + extra), *range(nb, end), *range(end + extra, len(program.inputs))]
         slope_types = chosen(body.out_types, carried)
         condition = _ignoring(self.condition, slope_types)
-        op = While(
-            condition, permuted(program, order, range(len(program.outputs))), self.num_condition_consts, nb + extra
-        )
+        widened = permuted(program, order, range(len(program.outputs)))
+        op = While(condition, widened, self.num_condition_consts, nb + extra, self.progress)
         condition_consts, body_consts, init = self.split(primals)
         started = [
             strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, body.out_types, strict=True) if c
@@ -100,7 +133,10 @@ class While(Holding):
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         """The linear part runs the whole loop again beside its tangents: exact forward, refused backward."""
         outs = bind_all(self, primals)
-        _, slopes = self.jvp(primals, tangents)
+        again = While(
+            without_effects(self.condition), without_effects(self.body), self.num_condition_consts, self.num_body_consts
+        )
+        _, slopes = again.jvp(primals, tangents)
         return outs, slopes
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
@@ -119,9 +155,10 @@ class While(Holding):
         condition_consts_m, body_consts_m, init_m = self.split(mapped)
         carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, size, [*body_consts_m, *c], False, axis_name)[1])
         lanes_differ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], False, axis_name)[1][0]
+        if lanes_differ and self.effects:
+            return lane_by_lane(self, size, operands, mapped, 1, axis_name)
         if lanes_differ:
             carry_m = (True,) * len(carry_m)
-        body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
         condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)
         condition_consts, body_consts, init = self.split(operands)
         init = [
@@ -129,14 +166,26 @@ class While(Holding):
             for x, m, given in zip(init, carry_m, init_m, strict=True)
         ]
         if not lanes_differ:
-            op = While(condition, body, self.num_condition_consts, self.num_body_consts)
+            body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
+            op = While(condition, body, self.num_condition_consts, self.num_body_consts, self.progress)
             return bind_all(op, [*condition_consts, *body_consts, *init]), carry_m
+        step = masked(self.body, tuple(range(self.num_body_consts, len(self.body.inputs))))
+        body, _ = vmap_jaxpr(step, size, [True, *body_consts_m, *carry_m], carry_m, axis_name)
         op = _lane_by_lane(self, condition, body)
         whole = [
             spread_out(x, size) if type(x) is Literal else x for x in init
         ]  # the condition is evaluated once before the loop
         first = replay(condition, [*condition_consts, *whole])
         return bind_all(op, [*condition_consts, *body_consts, *first, *whole])[1:], carry_m
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        def goes_on(flag: Any, *inputs: Any) -> list[Any]:
+            return [and_(flag, replay(self.condition, inputs)[0])]
+
+        condition, captured = trace(goes_on, [mask.type, *self.condition.in_types], "a loop under a mask")
+        assert not captured
+        op = While(condition, self.body, self.num_condition_consts + 1, self.num_body_consts, self.progress)
+        return bind_all(op, [mask, *operands])
 
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
 
@@ -146,13 +195,29 @@ class While(Holding):
         condition_consts, body_consts, init = self.split(operands)
         types = list(self.body.out_types)
         init = [filled(emitter, x, t, w) for x, t, w in zip(init, self.split(in_types)[2], types, strict=True)]
-        return emit_while(
-            emitter,
-            init,
-            types,
-            lambda names: emitter.inline(self.condition, [*condition_consts, *names])[0],
-            lambda names: emitter.inline(self.body, [*body_consts, *names]),
-        )
+
+        def condition(names: Sequence[str]) -> str:
+            return str(emitter.inline(self.condition, [*condition_consts, *names])[0])
+
+        def body(names: Sequence[str]) -> list[str]:
+            return list(emitter.inline(self.body, [*body_consts, *names]))
+
+        if self.progress:
+            return lower_with_bar(emitter, Bar(self.progress, None), init, types, condition, body, self.effects)
+        return emit_while(emitter, init, types, condition, body, self.effects)
+
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        counts = (self.num_condition_consts, self.num_body_consts)
+        moved = []
+        for program, first, more in zip(programs, counts, extra, strict=True):
+            end = len(program.inputs) - len(more)
+            order = [*range(first), *range(end, end + len(more)), *range(first, end)]
+            moved.append(permuted(program, order, range(len(program.outputs))))
+        condition_consts, body_consts, init = self.split(operands)
+        op = While(moved[0], moved[1], counts[0] + len(extra[0]), counts[1] + len(extra[1]), self.progress)
+        return op, [*condition_consts, *extra[0], *body_consts, *extra[1], *init]
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         condition, body = self.condition, self.body
@@ -169,12 +234,13 @@ class While(Holding):
         equations, live = live_equations(body.equations, outputs)
         consts_k = [v in live for v in body.inputs[: self.num_body_consts]]
         tests_k = [v in tested for v in condition.inputs[: self.num_condition_consts]]
-        if all(kept) and all(consts_k) and all(tests_k) and len(equations) == len(body.equations):
+        if all(kept) and all(consts_k) and all(tests_k) and unchanged(equations, body):
             return None
         new_body = Jaxpr(chosen(body.inputs, [*consts_k, *kept]), equations, outputs)
         new_condition = Jaxpr(chosen(condition.inputs, [*tests_k, *kept]), condition.equations, condition.outputs)
         places = chosen(range(len(tests_k) + len(body.inputs)), [*tests_k, *consts_k, *kept])
-        return While(new_condition, new_body, count(tests_k), count(consts_k)), places, chosen(range(len(used)), kept)
+        new = While(new_condition, new_body, count(tests_k), count(consts_k), self.progress)
+        return new, places, chosen(range(len(used)), kept)
 
 
 def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
@@ -188,7 +254,10 @@ def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
 
 
 def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
-    """The loop over ``(running: bool[n], *carry)``: on while any lane is; a lane that is done keeps its carry."""
+    """The loop over ``(running: bool[n], *carry)``: on while any lane is.
+
+    ``body``: (running, consts, carry) -> carry; a lane that is done keeps its own.
+    """
     running_type = condition.out_types[0]
     carry_types = list(body.out_types)
     tests, consts = loop.num_condition_consts, loop.num_body_consts
@@ -199,10 +268,10 @@ def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:
     def step(*inputs: Any) -> list[Any]:
         test_consts, body_consts, running = inputs[:tests], inputs[tests : tests + consts], inputs[tests + consts]
         carry = inputs[tests + consts + 1 :]
-        new = replay(body, [*body_consts, *carry])
-        new = [choose_lanes(running, x, old) for x, old in zip(new, carry, strict=True)]
+        new = replay(body, [running, *body_consts, *carry])
         return [*replay(condition, [*test_consts, *new]), *new]
 
-    step_types = [*condition.in_types[:tests], *body.in_types[:consts], running_type, *carry_types]
+    step_types = [*condition.in_types[:tests], *body.in_types[1 : consts + 1], running_type, *carry_types]
     new_condition = trace(goes_on, [running_type, *carry_types], "vmap of a while loop")[0]
-    return While(new_condition, trace(step, step_types, "vmap of a while loop")[0], 0, tests + consts)
+    new_body = trace(step, step_types, "vmap of a while loop")[0]
+    return While(new_condition, new_body, 0, tests + consts, loop.progress)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.types import ArrayType, Shape
 
 if TYPE_CHECKING:
@@ -37,11 +38,14 @@ class Var:
         return f"Var({self.id}, {self.type})"
 
 
+_pack_double = struct.Struct("d").pack
+
+
 def scalar_bits(value: Any) -> Any:
     """A key under which scalars are equal when they have the same Python or NumPy type and the same bits."""
     kind = type(value)
     if kind is float:
-        return struct.pack("d", value)
+        return _pack_double(value)
     if kind is complex:
         return struct.pack("dd", value.real, value.imag)
     if isinstance(value, np.generic):
@@ -52,18 +56,18 @@ def scalar_bits(value: Any) -> Any:
 class Literal:
     """A scalar written into the program: ``value`` is a Python number or NumPy scalar, ``type`` has rank 0."""
 
-    __slots__ = ("_hash", "_key", "type", "value")
+    __slots__ = ("_hash", "key", "type", "value")
 
     def __init__(self, value: Any, type: ArrayType) -> None:
         if isinstance(value, np.ndarray):  # of rank 0
             value = value[()]
         self.value = value
         self.type = type
-        self._key = (value.__class__, scalar_bits(value), type)
-        self._hash = hash(self._key)
+        self.key = (value.__class__, scalar_bits(value), type)
+        self._hash = hash(self.key)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Literal) and self._key == other._key)
+        return self is other or (isinstance(other, Literal) and self.key == other.key)
 
     def __hash__(self) -> int:
         return self._hash
@@ -127,6 +131,14 @@ class Jaxpr:
         return tuple([v.type for v in self.outputs])
 
     @property
+    def effects(self) -> Effects:
+        """What the program does besides computing its outputs."""
+        known = self.memo.get("effects")
+        if known is None:
+            known = self.memo["effects"] = NO_EFFECTS.union(*[eqn.op.effects for eqn in self.equations])
+        return known
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """The structural key: equal for programs that are the same up to the names of variables."""
         if self._key is None:
@@ -171,15 +183,34 @@ def all_equations(jaxpr: Jaxpr) -> Iterator[Equation]:
                 stack.extend(subjaxprs(eqn.op))
 
 
-def live_equations(equations: Sequence[Equation], outputs: Iterable[Any]) -> tuple[list[Equation], set[Var]]:
-    """The equations that ``outputs`` need (effectful ones always), in order, and the variables they read."""
+def live_equations(
+    equations: Sequence[Equation], outputs: Iterable[Any], keep_effects: bool = True
+) -> tuple[list[Equation], set[Var]]:
+    """The equations that ``outputs`` need, in order, and the variables they read.
+
+    Equations with effects are needed always, unless ``keep_effects`` is off: then they happen elsewhere. An operation
+    that holds programs loses the results that nobody reads, and the work behind them.
+    """
     live: set[Var] = {a for a in outputs if type(a) is Var}
     kept: list[Equation] = []
     for eqn in reversed(equations):
-        if eqn.op.effectful or any(v in live for v in eqn.outputs):
+        outputs, op = eqn.outputs, eqn.op
+        needed = (outputs and outputs[0] in live) or (len(outputs) > 1 and not live.isdisjoint(outputs))
+        if needed or (keep_effects and op.effects):
+            if op.holds_jaxprs and not op.effects:
+                eqn = _narrowed(eqn, tuple([v in live for v in outputs]))
             kept.append(eqn)
             for a in eqn.inputs:
                 if type(a) is Var:
                     live.add(a)
     kept.reverse()
     return kept, live
+
+
+def _narrowed(eqn: Equation, used: tuple[bool, ...]) -> Equation:
+    """The equation without the results that are not used."""
+    found = eqn.op.narrowed(used)
+    if found is None:
+        return eqn
+    op, operands, results = found
+    return Equation(op, [eqn.inputs[i] for i in operands], tuple([eqn.outputs[i] for i in results]), eqn.where)

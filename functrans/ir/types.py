@@ -110,7 +110,7 @@ def x64_enabled() -> bool:
     return bool(_X64.jax_enable_x64)  # type: ignore[attr-defined]
 
 
-_NARROW: dict[np.dtype[Any], np.dtype[Any]] = {
+NARROW: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(np.float64): np.dtype(np.float32), np.dtype(np.int64): np.dtype(np.int32),
     np.dtype(np.uint64): np.dtype(np.uint32), np.dtype(np.complex128): np.dtype(np.complex64),
 }  # fmt: skip
@@ -127,7 +127,7 @@ def canonical_dtype(dtype: Any) -> np.dtype[Any]:
             return dtype  # type: ignore[no-any-return]
         dtype = np.dtype(dtype)
     found: np.dtype[Any] = dtype
-    return found if x64_enabled() else _NARROW.get(found, found)
+    return found if x64_enabled() else NARROW.get(found, found)
 
 
 _narrowing_warned = False
@@ -139,7 +139,7 @@ def warn_narrowing(dtype: np.dtype[Any], what: str) -> None:
     if not _narrowing_warned and dtype.kind in "fc":
         _narrowing_warned = True
         warnings.warn(
-            f"{what} has dtype {dtype.name} and is narrowed to {_NARROW[dtype].name}, because 64-bit types are off. "
+            f"{what} has dtype {dtype.name} and is narrowed to {NARROW[dtype].name}, because 64-bit types are off. "
             "Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, or convert "
             "the data yourself to silence this. (This warning is shown once.)",
             UserWarning,
@@ -170,19 +170,18 @@ def type_of(x: Any) -> ArrayType:
 
     Raises TypeError for anything that is not a number or an array of numbers.
     """
-    kind = type(x)
-    known = _SCALARS[x64_enabled()].get(kind)
-    if known is not None:
-        return known
-    found = getattr(x, "type", None)
+    found = getattr(x, "type", None)  # a traced value or a literal knows its type
     if type(found) is ArrayType:
         return found
+    known = _SCALARS[x64_enabled()].get(type(x))
+    if known is not None:
+        return known
     if isinstance(x, np.ndarray | np.generic):
         if x.dtype.kind not in "biufcV" or (x.dtype.kind == "V" and x.dtype not in _EXTENSION):
             raise FunctransTypeError(
                 f"an array of dtype {x.dtype} is not numeric and cannot be traced or computed with"
             )
-        dtype = x.dtype if x64_enabled() else _NARROW.get(x.dtype, x.dtype)
+        dtype = x.dtype if x64_enabled() else NARROW.get(x.dtype, x.dtype)
         return array_type(x.shape, dtype, False)
     if isinstance(x, jax.Array):
         return array_type(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))

@@ -50,16 +50,6 @@ def pow(x: Any, y: Any) -> Any:
     return pow_(x, y)
 
 
-def reciprocal(x: Any) -> Any:
-    """1 / x.
-
-    >>> from functrans import lax
-    >>> float(lax.reciprocal(4.0))
-    0.25
-    """
-    return integer_pow(x, -1)
-
-
 def select_n(which: Any, *cases: Any) -> Any:
     """The element of ``cases[which]``; ``which`` is bool with at most two cases, or int32.
 
@@ -105,3 +95,14 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     return jax.tree_util.tree_map(structural.stop_gradient, x)
+
+
+def reciprocal(x: Any) -> Any:
+    """1 / x of a floating or complex array.
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> lax.reciprocal(np.float32([2, 4])).tolist()
+    [0.5, 0.25]
+    """
+    return integer_pow(x, -1)

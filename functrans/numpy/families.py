@@ -38,9 +38,44 @@ _BESIDE_ARRAYS = frozenset([ArrayImpl, float])  # a Python int may be too large 
 
 
 def concrete_arrays(*operands: Any) -> bool:
-    """Whether nothing is being traced and the operands are device arrays (or floats): run the function as one program.
+    """Whether nothing is being traced and the operands are arrays (or floats): run the function as one program.
+
+    64-bit NumPy arrays are left to the function itself: they may have to be narrowed, with a warning.
     """
-    return state.builder is None and all(type(x) in _BESIDE_ARRAYS for x in operands)
+    return state.builder is None and all(
+        type(x) in _BESIDE_ARRAYS or (type(x) is np.ndarray and x.dtype.itemsize < 8) for x in operands
+    )
+
+
+_STATIC = frozenset([int, bool, str, type(None), type, tuple, *[type(np.dtype(t)) for t in "?bhilqBHILQefdFD"]])
+_MOST_PROGRAMS = 256
+
+
+def as_one_program(function: Function) -> Function:
+    """A function of one array and static options, which on a device array, outside of any trace, is one program.
+
+    With an option that is an array, or a number that would be written into the program, it runs as it is written.
+    """
+    programs: dict[Any, Function] = {}
+
+    @functools.wraps(function)
+    def dispatch(*args: Any, **options: Any) -> Any:
+        if not args or type(args[0]) is not ArrayImpl or state.builder is not None:
+            return function(*args, **options)
+        array, *rest = args
+        values = (*rest, *options.values())
+        kinds = tuple(map(type, values))
+        if not _STATIC.issuperset(kinds):
+            return function(*args, **options)
+        key = (*rest, *options.items(), kinds)
+        program = programs.get(key)
+        if program is None:
+            if len(programs) >= _MOST_PROGRAMS:
+                programs.clear()
+            program = programs[key] = jit(lambda x: function(x, *rest, **options))
+        return program(array)
+
+    return dispatch
 
 
 def one_program(*static: str) -> Callable[[Function], Function]:
@@ -120,8 +155,8 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
 
 
 @functools.lru_cache(maxsize=4096)
-def _number(value: Any, dtype: DType, weak_type: bool) -> Literal:
-    return scalar_literal(value, dtype, weak_type)
+def _number(value: Any, beside: ArrayType) -> Literal:
+    return scalar_literal(value, beside.dtype, beside.weak_type)
 
 
 _DIRECT_KINDS = {int: "fiu", float: "f"}
@@ -137,7 +172,7 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
         return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)
-    return _number(value, type_.dtype, type_.weak_type)
+    return _number(value, type_)
 
 
 def binary(

@@ -103,7 +103,7 @@ def histogram_bin_edges(
     else:
         if len(range) != 2:
             raise FunctransValueError(f"histogram_bin_edges: range must be (low, high), got {range!r}")
-        low, high = range  # type: ignore[assignment]
+        low, high = range
     low, high = (asarray(to_dtype(as_array("histogram_bin_edges", v), dtype)) for v in (low, high))
     flat = equal(low, high)
     low, high = where(flat, subtract(low, 0.5), low), where(flat, add(high, 0.5), high)

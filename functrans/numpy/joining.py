@@ -196,6 +196,7 @@ def array_split(ary: ArrayLike, indices_or_sections: Any, axis: int = 0) -> list
 
 def vsplit(ary: ArrayLike, indices_or_sections: Any) -> list[Array]:
     """Parts along axis 0."""
+    axis_index("vsplit", 1, np.ndim(ary))  # NumPy asks for two dimensions at least
     return _split("vsplit", ary, indices_or_sections, 0, equal=True)
 
 
@@ -334,6 +335,11 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None, *, assume_unique_i
         x, axis = ravel(x), 0
     axis = axis_index("delete", axis, x.ndim)
     n = x.shape[axis]
+    if not isinstance(obj, slice) and np.asarray(obj).dtype == np.bool_ and np.shape(obj) != (n,):
+        raise FunctransValueError(
+            f"delete: a mask of shape {np.shape(obj)} cannot choose from axis {axis} of size {n}; "
+            "give one bool for each of its elements"
+        )
     at = _positions("delete", obj, n).reshape(-1)
     if not isinstance(obj, slice) and np.ndim(obj) == 0 and at.size and not -n <= at[0] < n:
         raise FunctransIndexError(f"delete: index {at[0]} is out of bounds for axis {axis} of size {n}")
@@ -349,7 +355,8 @@ def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None)
     >>> fnp.insert(fnp.arange(3), 1, 9)
     Array([0, 9, 1, 2], dtype=int32)
     """
-    x, new = promote_dtypes("insert", as_operand("insert", arr), asarray(values))
+    x = as_array("insert", arr)
+    new = to_dtype(asarray(values), x.dtype)
     if axis is None:
         x, axis = ravel(x), 0
     axis = axis_index("insert", axis, len(x.shape))
@@ -366,4 +373,4 @@ def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None)
         at = np.repeat(at, new.shape[axis])
     new = broadcast(new, (*x.shape[:axis], len(at), *x.shape[axis + 1 :]))
     order = np.argsort(np.concatenate([at, np.arange(n)]), kind="stable")
-    return take_rows(lax.concatenate([new, as_array("insert", x)], axis), order, axis)
+    return take_rows(lax.concatenate([new, x], axis), order, axis)

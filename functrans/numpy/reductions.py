@@ -1,6 +1,7 @@
 """Reductions over axes: sums, extremes, means, variances, logic and positions of extremes.
 
-As in JAX, sums and means of 16-bit floats are computed in float32, and sums of small integers in the default integer.
+As in JAX, sums and means of 16-bit floats are computed in float32, sums of small integers in the default integer, and
+no sum or extreme is weakly typed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import multiply, subtract, true_divide
-from functrans.numpy.comparison import isnan, truth
+from functrans.numpy.comparison import truth
 from functrans.numpy.creation import asarray
+from functrans.numpy.families import as_one_program
 from functrans.numpy.promotion import (
     BOOL,
     COMPLEX,
@@ -57,7 +59,7 @@ def _operand(operation: str, a: ArrayLike, axis: Axis, out: Any) -> tuple[Any, t
     return x, axis_indices(operation, static_value(operation, "axis", axis), len(x.shape))
 
 
-def _mask(operation: str, where: Any, shape: tuple[int, ...]) -> Any:
+def mask_of(operation: str, where: Any, shape: tuple[int, ...]) -> Any:
     """A mask of the operand's shape. One of higher rank is refused: it would add axes to the operand."""
     mask = as_array(operation, where)
     if mask.dtype != BOOL:
@@ -71,7 +73,7 @@ def _mask(operation: str, where: Any, shape: tuple[int, ...]) -> Any:
 
 def _masked(operation: str, x: Any, where: Any, neutral: Any) -> Any:
     """x with ``neutral`` where the mask is false."""
-    return x if where is None else select(_mask(operation, where, tuple(x.shape)), x, neutral)
+    return x if where is None else select(mask_of(operation, where, tuple(x.shape)), x, neutral)
 
 
 def _finished(result: Any, x: Any, axes: tuple[int, ...], keepdims: bool, initial: Any, combine: Any) -> Any:
@@ -120,14 +122,12 @@ def _total(
         return _finished(
             of_bools(x, axes), x, axes, keepdims, initial, lax.bitwise_or if not neutral else lax.bitwise_and
         )
-    weak = dtype is None and type(x) is Tracer and x.type.weak_type
-    if x.dtype != computed:
-        x = to_dtype(x, computed, weak)
-    x = _masked(operation, x, where, neutral)
+    x = _masked(operation, to_dtype(x, computed), where, neutral)
     result = _finished(primitive(x, axes), x, axes, keepdims, initial, combine)
-    return to_dtype(result, result_dtype, weak) if result_dtype != computed else result
+    return to_dtype(result, result_dtype)
 
 
+@as_one_program
 def sum(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: ArrayLike | None = None, where: ArrayLike | None = None, promote_integers: bool = True,
@@ -140,7 +140,7 @@ def sum(
     """
     if type(a) is Tracer and axis is None and not keepdims and where is None and initial is None and dtype is None:
         type_ = a.type
-        if out is None and type_.dtype in INEXACT and type_.dtype.itemsize >= 4:
+        if out is None and type_.dtype in INEXACT and type_.dtype.itemsize >= 4 and not type_.weak_type:
             return lax.reduce_sum(a, tuple(range(len(type_.shape))))
     return _total(
         "sum",
@@ -159,6 +159,7 @@ def sum(
     )
 
 
+@as_one_program
 def prod(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
     initial: ArrayLike | None = None, where: ArrayLike | None = None, promote_integers: bool = True,
@@ -213,10 +214,11 @@ def _extreme(
         raise FunctransValueError(
             f"{operation}: the reduced axes {axes} of shape {tuple(x.shape)} hold no element; pass an initial value"
         )
-    x = _masked(operation, x, where, neutral(x.dtype))
+    x = _masked(operation, to_dtype(x, x.dtype), where, neutral(x.dtype))
     return _finished(primitive(x, axes), x, axes, keepdims, initial, combine)
 
 
+@as_one_program
 def max(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
     where: ArrayLike | None = None,
@@ -230,6 +232,7 @@ def max(
     return _extreme("max", lax.reduce_max, lax.max, lowest, a, axis, out, keepdims, initial, where)
 
 
+@as_one_program
 def min(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
     where: ArrayLike | None = None,
@@ -241,6 +244,7 @@ def min(
 amax, amin = max, min
 
 
+@as_one_program
 def all(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike | None = None
 ) -> Array:
@@ -255,6 +259,7 @@ def all(
     return _finished(lax.reduce_and(x, axes), x, axes, keepdims, None, None)
 
 
+@as_one_program
 def any(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike | None = None
 ) -> Array:
@@ -268,7 +273,7 @@ def _count(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any, dtype: _DT
     """The number of elements that a mean divides by: a Python number without a mask."""
     if where is None:
         return math.prod(x.shape[i] for i in axes)
-    return sum(_mask("where", where, tuple(x.shape)), axes, dtype=dtype, keepdims=keepdims)
+    return sum(mask_of("where", where, tuple(x.shape)), axes, dtype=dtype, keepdims=keepdims)
 
 
 def _divided(total: Any, count: Any) -> Any:
@@ -285,6 +290,7 @@ def _mean_dtypes(operation: str, own: _DTYPE, dtype: Any) -> tuple[_DTYPE, _DTYP
     return (_FLOAT32 if result in FLOATS and result.itemsize < 4 else result), result
 
 
+@as_one_program
 def mean(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False, *,
     where: ArrayLike | None = None,
@@ -330,6 +336,7 @@ def average(
     return (result, broadcast(total, tuple(result.shape))) if returned else result
 
 
+@as_one_program
 def var(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
     where: ArrayLike | None = None, mean: ArrayLike | None = None, correction: int | float | None = None,
@@ -340,7 +347,7 @@ def var(
     >>> fnp.var(fnp.array([1., 3.]))
     Array(1., dtype=float32)
     """
-    return _variance("var", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean)
+    return variance("var", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean)
 
 
 def _correction(ddof: Any, correction: Any) -> Any:
@@ -351,7 +358,7 @@ def _correction(ddof: Any, correction: Any) -> Any:
     return correction
 
 
-def _variance(
+def variance(
     operation: str, a: Any, axis: Axis, dtype: Any, out: Any, ddof: Any, keepdims: bool, where: Any, center: Any
 ) -> Array:
     x, axes = _operand(operation, a, axis, out)
@@ -387,20 +394,23 @@ def _variance(
     return to_dtype(result, result_dtype)
 
 
+@as_one_program
 def std(
     a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False, *,
     where: ArrayLike | None = None, mean: ArrayLike | None = None, correction: int | float | None = None,
 ) -> Array:  # fmt: skip
     """The standard deviation over ``axis``: the square root of the variance."""
-    return lax.sqrt(_variance("std", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean))
+    return lax.sqrt(variance("std", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean))
 
 
+@as_one_program
 def ptp(a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False) -> Array:
     """The largest minus the smallest element over ``axis``."""
     x, axes = _operand("ptp", a, axis, out)
     return lax.sub(max(x, axes, keepdims=keepdims), min(x, axes, keepdims=keepdims))
 
 
+@as_one_program
 def count_nonzero(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Array:
     """The number of elements over ``axis`` that are not 0."""
     return sum(asarray(truth("count_nonzero", as_array("count_nonzero", a))), axis, keepdims=keepdims)
@@ -424,6 +434,7 @@ def _position(
     return lax.reshape(result, (*x.shape[:at], 1, *x.shape[at + 1 :])) if keepdims else result
 
 
+@as_one_program
 def argmax(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The position of the first largest element (or NaN) on ``axis``, without one in the flattened array.
 
@@ -434,116 +445,10 @@ def argmax(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bo
     return _position("argmax", lax.argmax, a, axis, out, bool(keepdims))
 
 
+@as_one_program
 def argmin(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The position of the first smallest element (or NaN) on ``axis``, without one in the flattened array."""
     return _position("argmin", lax.argmin, a, axis, out, bool(keepdims))
 
 
 # -- without NaNs --------------------------------------------------------------------------------------------------
-
-
-def _without_nan(operation: str, a: ArrayLike, value: Any) -> tuple[Any, Any]:
-    """The array with ``value`` in place of NaNs, and the mask of NaNs (None for integers)."""
-    x = as_array(operation, a)
-    if x.dtype not in INEXACT:
-        return x, None
-    mask = isnan(x)
-    return select(mask, scalar_of_kind(value, x.dtype), x), mask
-
-
-def nansum(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
-    initial: ArrayLike | None = None, where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The sum over ``axis`` of the elements that are not NaN.
-
-    >>> import functrans.numpy as fnp
-    >>> fnp.nansum(fnp.array([1., fnp.nan]))
-    Array(1., dtype=float32)
-    """
-    return sum(_without_nan("nansum", a, 0)[0], axis, dtype, out, keepdims, initial, where)
-
-
-def nanprod(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
-    initial: ArrayLike | None = None, where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The product over ``axis`` of the elements that are not NaN."""
-    return prod(_without_nan("nanprod", a, 1)[0], axis, dtype, out, keepdims, initial, where)
-
-
-def _nan_extreme(operation: str, function: Any, value: float, a: Any, axis: Any, out: Any, keep: bool, initial: Any,
-                 where: Any) -> Array:  # fmt: skip
-    x, mask = _without_nan(operation, a, value)
-    result = function(x, axis, out, keep, initial, where)
-    if mask is None or initial is not None:
-        return result
-    return select(all(mask, axis, keepdims=keep), math.nan, result)
-
-
-def nanmax(
-    a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
-    where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The largest element over ``axis`` that is not NaN; NaN where there is none."""
-    return _nan_extreme("nanmax", max, -math.inf, a, axis, out, keepdims, initial, where)
-
-
-def nanmin(
-    a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: ArrayLike | None = None,
-    where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The smallest element over ``axis`` that is not NaN; NaN where there is none."""
-    return _nan_extreme("nanmin", min, math.inf, a, axis, out, keepdims, initial, where)
-
-
-def _numbers(operation: str, mask: Any, where: Any, shape: tuple[int, ...]) -> Any:
-    """The mask of elements that count."""
-    numbers = lax.bitwise_not(mask)
-    return numbers if where is None else lax.bitwise_and(numbers, _mask(operation, where, shape))
-
-
-def nanmean(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, keepdims: bool = False,
-    where: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The mean over ``axis`` of the elements that are not NaN."""
-    x, mask = _without_nan("nanmean", a, 0)
-    if mask is not None:
-        where = _numbers("nanmean", mask, where, tuple(x.shape))
-    return mean(x, axis, dtype, out, keepdims, where=where)
-
-
-def nanvar(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
-    where: ArrayLike | None = None, mean: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The variance over ``axis`` of the elements that are not NaN."""
-    x, mask = _without_nan("nanvar", a, 0)
-    if mask is not None:
-        where = _numbers("nanvar", mask, where, tuple(x.shape))
-    return _variance("nanvar", x, axis, dtype, out, ddof, keepdims, where, mean)
-
-
-def nanstd(
-    a: ArrayLike, axis: Axis = None, dtype: Any = None, out: None = None, ddof: int = 0, keepdims: bool = False,
-    where: ArrayLike | None = None, mean: ArrayLike | None = None,
-) -> Array:  # fmt: skip
-    """The standard deviation over ``axis`` of the elements that are not NaN."""
-    return lax.sqrt(nanvar(a, axis, dtype, out, ddof, keepdims, where, mean))
-
-
-def _nan_position(operation: str, function: Any, value: float, a: Any, axis: Any, out: Any, keepdims: Any) -> Array:
-    x, mask = _without_nan(operation, a, value)
-    result = function(x, axis, out, keepdims)
-    return result if mask is None else select(all(mask, axis, keepdims=bool(keepdims)), -1, result)
-
-
-def nanargmax(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
-    """The position of the first largest element that is not NaN; -1 where there is none."""
-    return _nan_position("nanargmax", argmax, -math.inf, a, axis, out, keepdims)
-
-
-def nanargmin(a: ArrayLike, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
-    """The position of the first smallest element that is not NaN; -1 where there is none."""
-    return _nan_position("nanargmin", argmin, math.inf, a, axis, out, keepdims)

@@ -292,7 +292,7 @@ def _together(
     skipped, values, order = lax.sort(
         (lax.bitwise_not(valid), values, lax.iota(_integer(), values.shape[0])), num_keys=2
     )
-    return values, lax.bitwise_not(skipped), order, tuple(x.shape[0] for x in arrays), [p[2] for p in parts]  # type: ignore[return-value]
+    return values, lax.bitwise_not(skipped), order, tuple(x.shape[0] for x in arrays), [p[2] for p in parts]
 
 
 def _repeats(values: Any, valid: Any) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.creation import asarray
+from functrans.numpy.families import as_one_program
 from functrans.numpy.promotion import (
     Array,
     ArrayLike,
@@ -49,6 +50,7 @@ def size(a: ArrayLike, axis: int | Sequence[int] | None = None) -> int:
     return math.prod(sizes[i] for i in axis_indices("size", axis, len(sizes)))
 
 
+@as_one_program
 def reshape(a: ArrayLike, shape: Any, order: str = "C", *, copy: bool | None = None) -> Array:
     """The elements of ``a`` in row-major (order="F": column-major) order in another shape; one size may be -1.
 
@@ -91,6 +93,7 @@ def _whole_shape(own: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ..
     return wanted
 
 
+@as_one_program
 def ravel(a: ArrayLike, order: str = "C") -> Array:
     """The elements of ``a`` as a vector.
 
@@ -101,6 +104,7 @@ def ravel(a: ArrayLike, order: str = "C") -> Array:
     return reshape(a, (-1,) if math.prod(shape_of(as_operand("ravel", a))) else (0,), "C" if order == "K" else order)
 
 
+@as_one_program
 def transpose(a: ArrayLike, axes: Sequence[int] | None = None) -> Array:
     """The axes reversed, or in the order ``axes``.
 
@@ -135,6 +139,7 @@ def matrix_transpose(x: ArrayLike, /) -> Array:
     return swapaxes(x, -1, -2)
 
 
+@as_one_program
 def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Array:
     """Two axes exchanged."""
     x = as_array("swapaxes", a)
@@ -144,6 +149,7 @@ def swapaxes(a: ArrayLike, axis1: int, axis2: int) -> Array:
     return transpose(x, order)
 
 
+@as_one_program
 def moveaxis(a: ArrayLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Array:
     """Axes ``source`` moved to positions ``destination``, the others in their order.
 
@@ -175,6 +181,7 @@ def rollaxis(a: ArrayLike, axis: int, start: int = 0) -> Array:
     return moveaxis(x, axis, start - 1 if start > axis else start)
 
 
+@as_one_program
 def expand_dims(a: ArrayLike, axis: int | Sequence[int]) -> Array:
     """New axes of size 1 at positions ``axis`` of the result.
 
@@ -190,6 +197,7 @@ def expand_dims(a: ArrayLike, axis: int | Sequence[int]) -> Array:
     return lax.reshape(x, tuple(1 if i in at else next(sizes) for i in range(rank))) if added else asarray(x)
 
 
+@as_one_program
 def squeeze(a: ArrayLike, axis: int | Sequence[int] | None = None) -> Array:
     """Axes of size 1 (all, or those given) left out; ValueError for a given axis of another size."""
     x = as_array("squeeze", a)
@@ -211,6 +219,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     return common_shape("broadcast_shapes", *[shape_argument("broadcast_shapes", s) for s in shapes]) if shapes else ()
 
 
+@as_one_program
 def broadcast_to(array: ArrayLike, shape: Any) -> Array:
     """``array`` repeated along axes of size 1 and new leading axes to ``shape``.
 
@@ -270,6 +279,7 @@ def _at_least(operation: str, arrays: Sequence[Any], to: Any) -> Any:
 # -- reversing and shifting ----------------------------------------------------------------------------------------
 
 
+@as_one_program
 def flip(m: ArrayLike, axis: int | Sequence[int] | None = None) -> Array:
     """The elements in reverse order along the given axes (all by default).
 

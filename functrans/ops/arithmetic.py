@@ -76,6 +76,7 @@ class Pow(Elementwise):
     hlo = "power"
     accepts = "fc"
     reference = staticmethod(np.power)
+    folds_literals = True
 
     @staticmethod
     def fold(x: Any, y: Any) -> Any:

@@ -168,19 +168,32 @@ def _literal_like(op: Primitive, value: Any, lead: ArrayType) -> Literal:
 def binary(op: Primitive, x: Any, y: Any) -> Any:
     """Apply an elementwise operation of two operands of one shape and dtype (or scalars)."""
     if type(x) is Tracer:
-        if type(y) is Tracer:
-            if x.type is y.type:
-                return bind(op, x, y)
-        elif type(y) is float and x.type.dtype.kind == "f":
-            if y != 0.0:  # 0.0 and -0.0 are equal keys and different literals
-                return bind(op, x, _float_literal(y, x.type.dtype, x.type.weak_type))
-            return bind(op, x, Literal(y, array_type((), x.type.dtype, x.type.weak_type)))
+        other = _beside(x.type, y)
+        if other is not None:
+            return bind(op, x, other)
+    elif type(y) is Tracer:
+        other = _beside(y.type, x)
+        if other is not None:
+            return bind(op, other, y)
     return bind(op, *align(op, x, y))
 
 
+def _beside(type_: ArrayType, x: Any) -> Any:
+    """x as an operand beside one of this type, in the cases that need no broadcast and no check; else None."""
+    kind = type(x)
+    if kind is Tracer:
+        return x if x.type is type_ else None
+    if kind is Literal:
+        return x if x.type.dtype is type_.dtype else None
+    if kind is float and type_.dtype.kind == "f":
+        # 0.0 and -0.0 are equal keys and different literals
+        return _float_literal(x, type_) if x != 0.0 else Literal(x, array_type((), type_.dtype, type_.weak_type))
+    return None
+
+
 @functools.lru_cache(maxsize=4096)
-def _float_literal(value: float, dtype: np.dtype[Any], weak_type: bool) -> Literal:
-    return Literal(value, array_type((), dtype, weak_type))
+def _float_literal(value: float, beside: ArrayType) -> Literal:
+    return Literal(value, array_type((), beside.dtype, beside.weak_type))
 
 
 def literal_value(x: Any) -> Any:
@@ -225,17 +238,17 @@ def _is_negative_zero(value: Any) -> bool:
 class Add(Elementwise):
     hlo = "add"
     reference = staticmethod(np.add)
+    folds_literals = True
     accepts = "iufcb"
 
     @staticmethod
     def fold(x: Any, y: Any) -> Any:
-        for a, b in ((x, y), (y, x)):
-            value = literal_value(b)
-            if value is not None and value == 0 and same_type(a, b):
-                exact = kind_of(a.dtype) in "iu" or (isinstance(value, float) and _is_negative_zero(value))
-                if exact:
-                    return a
-        return None
+        a, b = (x, y) if type(x) is Tracer else (y, x)
+        value = literal_value(b)
+        if value != 0 or value is None or not same_type(a, b):
+            return None
+        exact = kind_of(a.dtype) in "iu" or (isinstance(value, float) and _is_negative_zero(value))
+        return a if exact else None
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         out = bind(self, *primals)
@@ -249,6 +262,7 @@ class Add(Elementwise):
 class Sub(Elementwise):
     hlo = "subtract"
     reference = staticmethod(np.subtract)
+    folds_literals = True
 
     @staticmethod
     def fold(x: Any, y: Any) -> Any:
@@ -269,15 +283,13 @@ class Sub(Elementwise):
 class Mul(Elementwise):
     hlo = "multiply"
     reference = staticmethod(np.multiply)
+    folds_literals = True
     accepts = "iufcb"
 
     @staticmethod
     def fold(x: Any, y: Any) -> Any:
-        for a, b in ((x, y), (y, x)):
-            value = literal_value(b)
-            if value is not None and value == 1 and same_type(a, b) and kind_of(a.dtype) != COMPLEX:
-                return a
-        return None
+        a, b = (x, y) if type(x) is Tracer else (y, x)
+        return a if literal_value(b) == 1 and same_type(a, b) and kind_of(a.dtype) != COMPLEX else None
 
     def partial(self, i: int, out: Any, *operands: Any) -> Any:
         return operands[1 - i]
@@ -297,6 +309,7 @@ class Mul(Elementwise):
 
 class Div(Elementwise):
     hlo = "divide"
+    folds_literals = True
 
     @staticmethod
     def reference(x: Any, y: Any) -> Any:

@@ -98,7 +98,7 @@ class DotGeneral(Primitive):
         count = len(batch[0])
         rest = tuple(range(count, count + len(x_kept) + len(y_kept)))
         ours = rest[len(x_kept) :] if first else rest[: len(y_kept)]  # y's axes in the cotangent
-        summed = [contracting[0][i] for i in np.argsort(contracting[1])]  # x's contracting axes, ordered as in y
+        summed = [contracting[0][i] for i in _order(contracting[1])]  # x's contracting axes, ordered as in y
         ahead, behind = (*batch[0], *x_kept, *summed), (*batch[0], *summed, *x_kept)
         batching = tuple(range(count))
         if behind == tuple(range(x.ndim)) and ahead != behind:
@@ -107,7 +107,7 @@ class DotGeneral(Primitive):
         else:
             op = self.with_axes((ours, y_kept), (batching, batch[1]), swap=not first)
             product, order = bind(_with_dtype(op, x.dtype), cotangent, y), ahead
-        out = transpose(product, tuple([int(i) for i in np.argsort(order)]))
+        out = transpose(product, _order(order))
         return convert(out, x.dtype, x.type.weak_type) if out.dtype != x.dtype else out
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
@@ -155,6 +155,11 @@ def _with_dtype(op: DotGeneral, dtype: np.dtype[Any]) -> DotGeneral:
     if op.preferred_element_type == dtype or kind_of(op.preferred_element_type) == kind_of(dtype):
         return op
     return DotGeneral(op.lhs_contracting, op.rhs_contracting, op.lhs_batch, op.rhs_batch, dtype, op.precision)
+
+
+def _order(axes: Axes) -> Axes:
+    """The positions that sort ``axes``: the inverse, where they are a permutation."""
+    return tuple(sorted(range(len(axes)), key=axes.__getitem__))
 
 
 def free_axes(ndim: int, contracting: Axes, batch: Axes) -> Axes:

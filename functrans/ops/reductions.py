@@ -154,6 +154,20 @@ class ReduceOr(_Reduction):
         return 0
 
 
+class ReduceXor(_Reduction):
+    """Bitwise (or logical) exclusive or over ``axes``."""
+
+    hlo = "xor"
+    accepts = "biu"
+
+    @staticmethod
+    def reference(x: Any, axis: Axes, initial: Any) -> Any:
+        return np.bitwise_xor.reduce(x, axis=axis, initial=initial)
+
+    def neutral(self, dtype: np.dtype[Any]) -> Any:
+        return 0
+
+
 class _ArgExtremum(Primitive):
     """The first position of the extremum along one axis; the first NaN wins over every number."""
 
@@ -311,6 +325,11 @@ def reduce_and(operand: Any, axes: Sequence[int]) -> Any:
 def reduce_or(operand: Any, axes: Sequence[int]) -> Any:
     """Bitwise (or logical) or over ``axes``."""
     return _reduce(ReduceOr, operand, axes)
+
+
+def reduce_xor(operand: Any, axes: Sequence[int]) -> Any:
+    """Bitwise (or logical) exclusive or over ``axes``."""
+    return _reduce(ReduceXor, operand, axes)
 
 
 def argmax(operand: Any, axis: int, index_dtype: Any = np.int32) -> Any:

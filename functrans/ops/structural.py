@@ -325,13 +325,14 @@ def zeros(shape: Sequence[int], like: ArrayType) -> Any:
 
 def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
     """``value`` as a literal of ``dtype``: the Python number that converts to it."""
-    if dtype == np.bool_:
+    kind = dtype.kind
+    if kind == "b":
         value = bool(value)
-    elif dtype.kind in "iu" or dtype.name in ("int4", "uint4"):
+    elif kind in "iu" or (kind == "V" and dtype.name in ("int4", "uint4")):
         value = int(np.asarray(value).astype(dtype)) if not isinstance(value, int) else int(value)
         if not isinstance(value, bool) and dtype.itemsize and not _fits(value, dtype):
             raise OverflowError(f"Python integer {value} is out of bounds for {short_dtype(dtype)}")
-    elif dtype.kind == "c":
+    elif kind == "c":
         value = complex(value)
     else:
         value = float(value.real if isinstance(value, complex | np.complexfloating) else value)

@@ -224,7 +224,8 @@ class _WindowPosition(WindowedReduction):
         return bind(self, primals[0]), None
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(type(self)(*self.batched(), self.leading + 1), operands[0]), True
+        again: Any = type(self)
+        return bind(again(*self.batched(), self.leading + 1), operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         x = in_types[0]

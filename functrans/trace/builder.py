@@ -8,7 +8,6 @@ builder is *captured*: it becomes an extra input. Equal pure operations on equal
 
 from __future__ import annotations
 
-import functools
 import gc
 import threading
 from collections.abc import Callable, Sequence
@@ -99,8 +98,9 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "cons", "equations", "inputs", "literals", "open", "order",
-        "parent", "place", "producers", "purpose", "remedy", "segments", "skeleton", "thread", "tracers", "values",
+        "callees", "captured", "captures", "climbs", "cons", "effects", "equations", "inputs", "literals", "open",
+        "order", "parent", "performed", "performs", "place", "producers", "purpose", "remedy", "segments", "skeleton",
+        "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -123,6 +123,9 @@ class Builder:
         self.values: dict[int, Any] = {}  # by id of variable: values known while tracing
         self.tracers: list[Tracer] = []  # by id of variable
         self.callees: dict[Any, Any] = {}  # jitted functions that captured tracers, traced here
+        self.performs = False  # a value asked for makes the effects so far happen, and they are not staged any more
+        self.effects: list[tuple[float, Equation]] = []  # (its place in the order of variables, equation with effects)
+        self.performed: set[Equation] = set()
         self.segments: list[int] = []  # positions in equations where a value was demanded
 
     # -- opening and closing --------------------------------------------------------------------------------------
@@ -150,6 +153,7 @@ class Builder:
         self.cons = {}
         self.tracers = []
         self.callees = {}
+        self.effects = []
         if self.parent is None:
             _trace_closes(state.marker)
             if state.restart_gc:
@@ -216,7 +220,7 @@ class Builder:
     def finish(self, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
         """The program, dead code removed, and the values captured, which are its leading inputs."""
         atoms = [a.variable if type(a) is Tracer else a for a in outputs]
-        kept, live = live_equations(self.equations, atoms)
+        kept, live = live_equations(self.staged(), atoms)
         captured, variables = [], []
         for x in self.captured:
             var = self.captures[id(x)].variable
@@ -224,6 +228,22 @@ class Builder:
                 captured.append(x)
                 variables.append(var)
         return Jaxpr([*variables, *[t.variable for t in self.inputs]], kept, atoms), captured
+
+    def staged(self) -> list[Equation]:
+        """The equations, without those whose effects have happened while tracing."""
+        if not self.performed:
+            return self.equations
+        return [eqn for eqn in self.equations if eqn not in self.performed]
+
+    def perform(self, place: float, eqn: Equation, results: Sequence[Any]) -> None:
+        """Note that an effect has happened: its results are values captured from now on."""
+        self.performed.add(eqn)
+        self.skeleton.append(("performed", place))
+        for v, result in zip(eqn.outputs, results, strict=True):
+            self.captured.append(result)
+            self.captures[id(result)] = self.tracers[v.id]
+            self.values[v.id] = result
+            self.producers[v.id] = None
 
     def output(self, x: Any) -> Any:
         """A value that the traced function returned, as a Tracer of this builder or a Literal."""
@@ -315,53 +335,53 @@ def _owner(builder: Builder, operands: Sequence[Any]) -> Builder:
     return builder
 
 
-def _emit(op: Primitive, operands: Sequence[Any]) -> tuple[Builder, tuple[Any, ...], list[Any], list[ArrayType]]:
-    builder: Builder = state.builder  # type: ignore[assignment]
-    if builder.climbs:
-        builder = _owner(builder, operands)
+def _operands(
+    builder: Builder, op: Primitive, operands: Sequence[Any]
+) -> tuple[tuple[Any, ...], tuple[Any, ...], list[Any], list[ArrayType], list[Literal]]:
+    """For an equation in ``builder``: its key, its row of the skeleton, its atoms, their types, its literals."""
     atoms: list[Any] = []
     types: list[ArrayType] = []
     key: list[Any] = [op]
-    bare: list[Any] | None = None
+    row: list[Any] = key
+    literals: list[Literal] = []
     for x in operands:
         kind = type(x)
-        if kind is Tracer:
+        if kind is not Tracer and kind is not Literal:
+            x = builder.output(x)
+            kind = type(x)
+        if kind is Literal:
+            if row is key:
+                row = key.copy()
+            atoms.append(x)
+            literals.append(x)
+            key.append(x.key)
+            row.append(x.type)
+        else:
             if x.builder is not builder:
                 x = builder.lift(x)
             var = x.variable
             atoms.append(var)
             key.append(var.id)
-            types.append(x.type)
-            if bare is not None:
-                bare.append(var.id)
-        else:
-            if kind is not Literal:
-                x = builder.output(x)
-                if type(x) is Tracer:
-                    var = x.variable
-                    atoms.append(var)
-                    key.append(var.id)
-                    types.append(x.type)
-                    if bare is not None:
-                        bare.append(var.id)
-                    continue
-            if bare is None:
-                bare = key.copy()
-            atoms.append(x)
-            key.append(x)
-            types.append(x.type)
-            bare.append(x.type)
-            bare.append(x)
+            if row is not key:
+                row.append(var.id)
+        types.append(x.type)
     full = tuple(key)
-    if bare is None:
-        return builder, full, atoms, types
-    return builder, (full, bare), atoms, types
+    return full, full if row is key else tuple(row), atoms, types, literals
 
 
-@functools.lru_cache(maxsize=8192)
-def _inferred(op: Primitive, *types: ArrayType) -> Any:
-    """What ``op.infer`` says, remembered: an operation with parameters may have much to check."""
-    return op.infer(*types)
+_results: dict[tuple[Any, ...], ArrayType] = {}  # what op.infer said, by operation and types of operands
+_MOST_RESULTS = 8192
+
+
+def _infer(op: Primitive, signature: tuple[Any, ...]) -> ArrayType:
+    try:
+        result: ArrayType = op.infer(*signature[1:])
+    except FunctransError as error:
+        raise located(error, state.where or where(3)) from None
+    if len(_results) >= _MOST_RESULTS:
+        _results.clear()
+    _results[signature] = result
+    return result
 
 
 def bind(op: Primitive, *operands: Any) -> Any:
@@ -376,51 +396,77 @@ def bind(op: Primitive, *operands: Any) -> Any:
     >>> float(ft.bind(Add(), 1.0, 2.0))
     3.0
     """
-    if state.builder is None:
+    current = state.builder
+    if current is None:
         return run_operation(op, operands)
-    if op.fold is not None:
+    builder: Builder = current
+    if builder.climbs:
+        builder = _owner(builder, operands)
+    # Most equations have one or two operands, values of this builder or a number: what _operands does, written out.
+    count = len(operands)
+    x: Any = operands[0] if count else None
+    y: Any = operands[1] if count == 2 else x
+    plain = (count == 1 or count == 2) and type(x) is Tracer and x.builder is builder
+    scaled = plain and type(y) is Literal
+    plain = plain and type(y) is Tracer and y.builder is builder
+    if op.fold is not None and not (plain and op.folds_literals):
         folded = op.fold(*operands)
         if folded is not None:
             return folded
-    builder, key, atoms, types = _emit(op, operands)
-    bare = None
-    if type(key[0]) is tuple:
-        key, bare = key
+    literals: Sequence[Literal] = ()
+    atoms: Sequence[Any]
+    key: tuple[Any, ...]
+    row: tuple[Any, ...]
+    signature: tuple[Any, ...]
+    if plain:
+        v, w = x.variable, y.variable
+        if count == 1:
+            key = row = (op, v.id)
+            atoms, signature = (v,), (op, x.type)
+        else:
+            key = row = (op, v.id, w.id)
+            atoms, signature = (v, w), (op, x.type, y.type)
+    elif scaled:
+        v = x.variable
+        key, row = (op, v.id, y.key), (op, v.id, y.type)
+        atoms, signature, literals = (v, y), (op, x.type, y.type), (y,)
+    else:
+        key, row, atoms, types, literals = _operands(builder, op, operands)
+        signature = (op, *types)
     found = builder.cons.get(key)
     if found is not None:
         return found
-    try:
-        out_type = _inferred(op, *types) if op.parameter_names else op.infer(*types)
-    except FunctransError as error:
-        raise located(error, state.where or where(2)) from None
+    out_type = _results.get(signature) or _infer(op, signature)
     producers = builder.producers
     var = Var(len(producers), out_type)
     eqn = Equation(op, atoms, (var,), state.where or where(2))
     producers.append(eqn)
     builder.equations.append(eqn)
-    if bare is None:
-        builder.skeleton.append(key)
-    else:
-        _remember_literals(builder, bare)
+    builder.skeleton.append(row)
+    if literals:
+        builder.literals.extend(literals)
     tracer = Tracer(builder, var, out_type)
     builder.tracers.append(tracer)
-    if not op.effectful:
+    if not op.effects:
         builder.cons[key] = tracer
+    else:
+        builder.effects.append((var.id, eqn))
     return tracer
 
 
 def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     """Apply a primitive with a list of results."""
-    if state.builder is None:
+    current = state.builder
+    if current is None:
         return run_operation(op, operands)  # type: ignore[no-any-return]
+    builder: Builder = current
     if op.fold is not None:
         folded = op.fold(*operands)
         if folded is not None:
             return list(folded)
-    builder, key, atoms, types = _emit(op, operands)
-    bare = None
-    if type(key[0]) is tuple:
-        key, bare = key
+    if builder.climbs:
+        builder = _owner(builder, operands)
+    key, row, atoms, types, literals = _operands(builder, op, operands)
     found = builder.cons.get(key)
     if found is not None:
         return list(found)
@@ -434,12 +480,12 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
         outs.append(builder.new_var(type_, eqn))
     eqn.outputs = tuple([t.variable for t in outs])
     builder.equations.append(eqn)
-    if bare is None:
-        builder.skeleton.append(key)
-    else:
-        _remember_literals(builder, bare)
-    if not op.effectful:
+    builder.skeleton.append(row)
+    builder.literals.extend(literals)
+    if not op.effects:
         builder.cons[key] = tuple(outs)
+    else:
+        builder.effects.append((outs[0].variable.id if outs else len(builder.producers) - 0.5, eqn))
     return outs
 
 
@@ -448,16 +494,6 @@ def located(error: FunctransError, place: Where) -> FunctransError:
     if place is not None and error.args and "\n    at " not in str(error):
         error.args = (f"{error.args[0]}\n    at {describe_place(place)}", *error.args[1:])
     return error
-
-
-def _remember_literals(builder: Builder, bare: list[Any]) -> None:
-    row: list[Any] = []
-    for item in bare:
-        if type(item) is Literal:
-            builder.literals.append(item)
-        else:
-            row.append(item)
-    builder.skeleton.append(tuple(row))
 
 
 def apply_operation(op: Primitive, operands: Sequence[Any]) -> list[Any]:

@@ -14,13 +14,14 @@ program's structural key. ``None`` is a zero tangent or cotangent in every rule.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
 import numpy as np
 
 from functrans.errors import MissingRuleError
-from functrans.ir.program import Equation, Jaxpr, scalar_bits
+from functrans.ir.effects import NO_EFFECTS, Effects
+from functrans.ir.program import Equation, Jaxpr, scalar_bits, subjaxprs
 from functrans.ir.types import ArrayType
 
 _SIMPLE = (int, str, tuple, np.dtype, type(None), Jaxpr)
@@ -72,14 +73,20 @@ def is_linear(operand: Any) -> bool:
     return type(operand) is Linear
 
 
+def _held_effects(op: Any) -> Effects:
+    """The effects of an operation that holds programs: those of the programs."""
+    return NO_EFFECTS.union(*[jaxpr.effects for jaxpr in subjaxprs(op)])
+
+
 @dataclass_transform(frozen_default=True)
 class Primitive(metaclass=_PrimitiveMeta):
     """An operation on arrays. Subclass it, declare parameters as fields and write the rules as methods."""
 
     multiple: ClassVar[bool] = False  # True: infer, rules and bind speak of a list of results
-    effectful: ClassVar[bool] = False  # True: never shared with an equal operation, never dropped as dead
+    effects: ClassVar[Effects] = NO_EFFECTS  # with effects: never shared with an equal operation, never dropped as dead
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
+    folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -98,6 +105,8 @@ class Primitive(metaclass=_PrimitiveMeta):
         elif cls.__hash__ is object.__hash__:
             cls.__hash__ = Primitive.__hash__  # type: ignore[method-assign]
             cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]
+        if cls.holds_jaxprs and cls.effects is NO_EFFECTS:
+            cls.effects = property(_held_effects)  # type: ignore[assignment]
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 
@@ -190,6 +199,26 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        """The operation over programs with further inputs at their ends, and its operands with those for each program
+        among them; None where it cannot have any."""
+        return None
+
+    def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+        """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
+        and the places of its results among this one's; None where nothing can be dropped."""
+        return None
+
+    def runs(self, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None] | None:
+        """The runs of held programs for these values, in order: (program, values of its inputs), each answered with the
+        results. None where no programs are held, or it is not known how they run."""
+        held = list(subjaxprs(self)) if self.holds_jaxprs else []
+        if len(held) == 1 and len(held[0].inputs) == len(operands):
+            return one_run(held[0], operands)
+        return None
+
     def axis_names(self) -> frozenset[Any]:
         """Names of mapped axes that the operation speaks of (collectives)."""
         return frozenset()
@@ -201,6 +230,11 @@ class Primitive(metaclass=_PrimitiveMeta):
             f"primitive {self.name!r} (class {kind.__module__}.{kind.__qualname__}) has no rule for {use}: "
             f"define the method {kind.__qualname__}.{rule}"
         )
+
+
+def one_run(jaxpr: Jaxpr, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None]:
+    """``Primitive.runs`` of an operation that runs one program once."""
+    yield jaxpr, operands
 
 
 def describe_equation(eqn: Equation) -> str:

@@ -66,12 +66,30 @@ def value_of(x: Any) -> Any:
 
 
 def _sweep(builder: Builder, wanted: Var) -> None:
-    """Run the equations that ``wanted`` needs and that have not been run; keep what user code may use again."""
+    """Run the equations that ``wanted`` needs and that have not been run; keep what user code may use again.
+
+    Effects that stand before happen now, once, in the outer traces first: the user's Python goes on after them.
+    """
+    ancestors: list[Builder] = []
+    parent = builder.parent
+    while parent is not None:
+        ancestors.append(parent)
+        parent = parent.parent
+    for outer in reversed(ancestors):
+        if outer.performs and outer.effects:
+            _run_equations(outer, None)
+    _run_equations(builder, wanted)
+
+
+def _run_equations(builder: Builder, wanted: Var | None) -> None:
     values, producers = builder.values, builder.producers
-    needed: list[Equation] = []
+    effects = list(builder.effects) if builder.performs else []
+    needed: list[tuple[float, Equation]] = list(effects)
     inputs: dict[int, Var] = {}
-    seen: set[int] = set()
-    stack = [wanted]
+    seen: set[int] = {v.id for _, eqn in effects for v in eqn.outputs}
+    stack = [a for _, eqn in effects for a in eqn.inputs if type(a) is Var]
+    if wanted is not None:
+        stack.append(wanted)
     while stack:
         var = stack.pop()
         if var.id in seen:
@@ -81,22 +99,26 @@ def _sweep(builder: Builder, wanted: Var) -> None:
             inputs[var.id] = var
             continue
         eqn = producers[var.id]
-        if eqn is None:
+        if eqn is None or eqn.op.effects:
             raise _NoValue(builder)
         seen.update(v.id for v in eqn.outputs)
-        needed.append(eqn)
+        needed.append((eqn.outputs[0].id, eqn))
         stack.extend(a for a in eqn.inputs if type(a) is Var)
-    needed.sort(key=lambda eqn: eqn.outputs[0].id)
+    needed.sort(key=lambda item: item[0])
+    equations = [eqn for _, eqn in needed]
     free = list(inputs.values())
     arguments = [value_of(values[v.id]) for v in free]
-    kept = [v for eqn in needed for v in eqn.outputs if v is wanted or _held(builder, eqn, v)]
+    kept = [v for eqn in equations for v in eqn.outputs if v is wanted or eqn.op.effects or _held(builder, eqn, v)]
+    builder.effects = [] if builder.performs else builder.effects  # even if one fails: none happens twice
     saved, state.builder = state.builder, None  # the sweep itself is not part of any trace
     try:
-        results = _run(Jaxpr(free, needed, kept), arguments)
+        results = _run(Jaxpr(free, equations, kept), arguments)
     finally:
         state.builder = saved
     for v, result in zip(kept, results, strict=True):
         values[v.id] = result
+    for place, eqn in effects:
+        builder.perform(place, eqn, [values[v.id] for v in eqn.outputs])
     builder.segments.append(len(builder.equations))
 
 
@@ -117,6 +139,14 @@ def concrete(x: Any) -> Any:
         return np.asarray(x)
     known = x.builder.values.get(x.variable.id)
     return None if known is None else concrete(known)
+
+
+def obtainable(x: Any) -> Any:
+    """The NumPy value of x, computed if need be, where user code could ask for it; else None."""
+    try:
+        return np.asarray(value_of(x))
+    except _NoValue:
+        return None
 
 
 def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> np.ndarray[Any, Any]:

@@ -42,7 +42,7 @@ def differentiate(
             state.where = eqn.where
             operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
             ts = [slopes.get(a) if type(a) is Var else None for a in eqn.inputs]
-            if all(t is None for t in ts):
+            if slopes.keys().isdisjoint(eqn.inputs):
                 for v, x in zip(eqn.outputs, emit(eqn, operands), strict=True):
                     values[v] = x
                 continue

@@ -127,7 +127,7 @@ def jax_array_protocol(tracer: Any) -> Callable[[], Any] | None:
         return None
     module = caller.f_globals.get("__name__", "")
     if module == "jax" or module.startswith("jax."):
-        raise _jax_called_on(tracer)
+        raise JaxMetTracerError(tracer)
     return functools.partial(_raise_jax_called_on, tracer)
 
 
@@ -150,22 +150,28 @@ class _TypeOfTracer:
         self._tracer = tracer
 
     def __getattr__(self, name: str) -> Any:
-        raise _jax_called_on(self._tracer)
+        raise JaxMetTracerError(self._tracer)
 
     def __eq__(self, other: object) -> bool:
-        raise _jax_called_on(self._tracer)
+        raise JaxMetTracerError(self._tracer)
 
     def __hash__(self) -> int:
-        raise _jax_called_on(self._tracer)
+        raise JaxMetTracerError(self._tracer)
 
 
 def _raise_jax_called_on(tracer: Any) -> Any:
-    raise _jax_called_on(tracer)
+    raise JaxMetTracerError(tracer)
 
 
-def _jax_called_on(tracer: Any) -> FunctransTypeError:
-    return FunctransTypeError(
-        f"a function of JAX (jax.numpy, jax.lax, jax.jit, ...) was called on a functrans tracer "
-        f"({type(tracer).__name__} of {tracer.dtype}[{','.join(map(str, tracer.shape))}]), which it cannot read; "
-        "call the function of the same name in functrans.numpy or functrans.lax"
-    )
+class JaxMetTracerError(FunctransTypeError):
+    """A function of JAX was called on a tracer of ours, or closed over it."""
+
+    def __init__(self, tracer: Any) -> None:
+        super().__init__(
+            f"a function of JAX (jax.numpy, jax.lax, jax.grad, jax.jit, the apply of a Flax module, ...) was called on "
+            f"a functrans tracer ({type(tracer).__name__} of {tracer.dtype}[{','.join(map(str, tracer.shape))}]) or "
+            "closes over it, and JAX cannot read it. Call the function of the same name in functrans.numpy or "
+            "functrans.lax, or bring the JAX function over the bridge: functrans.from_jax(f)(x) with the traced values "
+            "as its arguments."
+        )
+        self.tracer = tracer

@@ -10,26 +10,32 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from functrans.errors import FunctransValueError
-from functrans.ir.program import Jaxpr, Literal, Var, all_equations
-from functrans.ir.types import ArrayType, array_type, kind_of, type_of
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
+from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
+from functrans.optimise.nested_literals import with_operands
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
+from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
-from functrans.xla import jaxlib_compat
-from functrans.xla.lower import lower
+from functrans.xla import jaxlib_compat, nonfinite, persistent_cache
+from functrans.xla.lower import Module, lower_module
+from functrans.xla.modules import platform_module
 
 logger = logging.getLogger("functrans.compile")
-_CAPACITY = 1024  # executables kept; the least recently used goes first
+value_checks_on = jaxlib_compat.value_checks.on
+_CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
+_BARRIER = "stablehlo.optimization_barrier"
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
 
 
@@ -74,17 +80,21 @@ def compilation_log() -> list[Compilation]:
     return list(_log)
 
 
-def note_compilation(name: str, equations: int, seconds: float, reason: str) -> None:
-    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows
-    it.
+def note_compilation(name: str, equations: int, seconds: float, reason: str, loaded: bool = False) -> None:
+    """Enter a compilation into the log, or that an executable was ``loaded`` instead from the persistent cache;
+    ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it.
     """
     global _count
+    if loaded:
+        reason = f"{reason}; loaded from the persistent cache"
     with _lock:
-        _count += 1
+        _count += not loaded
         _log.append(Compilation(name, equations, seconds, reason))
         del _log[:-1000]
     if os.environ.get("FUNCTRANS_LOG_COMPILES") or log_compiles:
-        logger.warning("compiled %s (%d equations) in %.3f s: %s", name, equations, seconds, reason)
+        logger.warning(
+            "%s %s (%d equations) in %.3f s: %s", "loaded" if loaded else "compiled", name, equations, seconds, reason
+        )
 
 
 log_compiles = False
@@ -113,9 +123,11 @@ class Program:
         "executable",
         "jaxpr",
         "jit",
+        "keep_unused",
         "kept",
         "name",
         "reason",
+        "waits",
     )
 
     def __init__(
@@ -132,6 +144,8 @@ class Program:
         self.reason = reason
         self.jit = jit  # compiled with XLA's usual passes, whatever the size
         self.donated = tuple(donated)
+        self.keep_unused = keep_unused
+        self.waits = False  # for the end of each run, because Python functions are called in it
         self.device: Any = None
         self.executable: Any = None
         self._call: Callable[..., Any] | None = None
@@ -141,6 +155,19 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
+        return self._looked_at(self.unchecked, args) if value_checks_on() else self.unchecked(*args)
+
+    def _looked_at(self, call: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
+        """The results, or the error about a NaN or an infinity among them."""
+        with jaxlib_compat.value_checks.suspended():
+            results = call(*args)
+            kinds = nonfinite.present_kinds()
+            if any(nonfinite.is_bad(x, kinds) for x in results):
+                raise nonfinite.explain(self.jaxpr, args, kinds, run, self.name)
+        return results
+
+    def unchecked(self, *args: Any) -> list[Any]:
+        """The results, whatever they are."""
         if self.kept is not None:
             args = tuple([args[i] for i in self.kept])
         call = self._call
@@ -165,27 +192,99 @@ class Program:
                 other = self._others[device] = self._compile(device)
             return other(*args)  # type: ignore[no-any-return]
 
-    def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
+    def _kept_jaxpr(self) -> Jaxpr:
+        """The program of the inputs that the executable takes."""
         jaxpr = self.jaxpr
-        if self.kept is not None:
-            jaxpr = Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
+        if self.kept is None:
+            return jaxpr
+        return Jaxpr([jaxpr.inputs[i] for i in self.kept], jaxpr.equations, jaxpr.outputs)
+
+    def module(self, platforms: Sequence[str], located: bool = False) -> Module:
+        """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
+        places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
+        attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
+        jaxpr = on_words(self._kept_jaxpr())
+        if len(platforms) == 1:
+            return lower_module(jaxpr, self.name, attributes, platforms[0], located)
+        return platform_module(jaxpr, self.name, platforms, attributes, located)
+
+    def uncompiled(self, jaxpr: Jaxpr | None = None, name: str = "") -> Program:
+        """The same program without its executable; of an equal jaxpr, with the lines and the name of its function."""
+        return Program(
+            self.jaxpr if jaxpr is None else jaxpr,
+            name or self.name,
+            self.reason,
+            self.donated,
+            self.jit,
+            self.keep_unused,
+        )
+
+    def run_here(self, *args: Any) -> list[Any]:
+        """Run on the device that the program was compiled for and no other."""
+        return self._looked_at(self._here, args) if value_checks_on() else self._here(*args)
+
+    def _here(self, *args: Any) -> list[Any]:
+        return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
+
+    def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:
+        """Compile the program ahead of its first call, as ``module`` says, for calls on this device."""
+        self.device = device
+        self._call = self._compile_module(self._kept_jaxpr(), module, device, time.perf_counter(), options)
+
+    def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
+        jaxpr = self._kept_jaxpr()
         segments = None if self.jit or whole else cut(jaxpr)
         if segments is not None:
             self.calls = 0
             return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
-        places = self.kept if self.kept is not None else range(len(jaxpr.inputs))
-        attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        text = lower(on_words(jaxpr), self.name, attributes)
-        executable = jaxlib_compat.compile_text(text, device, disable_fusion=not self.jit and is_small(jaxpr))
+        return self._compile_module(jaxpr, self.module([jaxlib_compat.lowering_platform(device)]), device, start)
+
+    def _compile_module(
+        self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
+    ) -> Callable[..., Any]:
+        executable = jaxlib_compat.compile_text(
+            module.text,
+            device,
+            disable_fusion=not self.jit and is_small(jaxpr),
+            keep_barriers=_BARRIER in module.text,
+            extra_options=options,
+            callbacks=module.callbacks,
+        )
+        self.waits = bool(module.callbacks)
         if device == self.device:
             self.executable = executable
-        note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
+        seconds = time.perf_counter() - start
+        note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
         if has_keys(jaxpr):
-            return jaxlib_compat.key_executor(
-                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name
+            call = jaxlib_compat.key_executor(
+                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, self.waits
             )
-        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name)
+        else:
+            call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
+        return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
+
+    def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:
+        """What C++ needs to run the executable itself on ``captured`` and the leaves of the arguments; None where the
+        call has to come back to Python.
+        """
+        if self.waits or value_checks_on() or has_keys(self.jaxpr):
+            return None
+        if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
+            return None
+        if any(t.dtype == float0 for t in (*self.jaxpr.in_types, *self.jaxpr.out_types)):
+            return None
+        arrays = [x for x in (*captured, *leaves) if isinstance(x, jax.Array)]
+        if arrays and jaxlib_compat.placement(arrays) != self.device:
+            return None
+        jaxpr = self.jaxpr
+        taken = None if self.kept is None else set(self.kept)
+        kept = None if taken is None else [i in taken for i in range(len(jaxpr.inputs))]
+        committed = any(getattr(x, "committed", False) for x in arrays)
+        found = jaxlib_compat.fast_path_record(
+            self.executable, out_tree, jaxpr.in_types, jaxpr.out_types, self.device, kept, committed
+        )
+        return found._replace(const_args=captured)
 
     def _chain(self, jaxpr: Jaxpr, segments: Sequence[Segment], device: Any) -> Callable[..., Any]:
         """One executable a segment, called in order; a value is let go after its last use."""
@@ -225,6 +324,15 @@ class Program:
         return call
 
 
+def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:
+    """Tangents of integers hold no information: XLA computes a bool, users get NumPy's float0, as from JAX."""
+
+    def run(*args: Any) -> list[Any]:
+        return [np.zeros(t.shape, float0) if t.dtype == float0 else x for x, t in zip(call(*args), types, strict=True)]
+
+    return run
+
+
 def is_small(jaxpr: Jaxpr) -> bool:
     """Whether the program is long and its values small: then XLA's fusion pass costs more than it saves.
 
@@ -250,7 +358,8 @@ def program(
     keep_unused: bool = False,
 ) -> Program:
     """The callable for a jaxpr: equal programs share one executable."""
-    context = (jaxlib_compat.trace_context(), tuple(donated) if any(donated) else (), jit, keep_unused)
+    places = tuple([eqn.where for eqn in jaxpr.equations]) if value_checks_on() else ()  # for the error's line
+    context = (jaxlib_compat.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
     memo_key = ("program", context)
     known = jaxpr.memo.get(memo_key)
     if known is not None:
@@ -299,13 +408,28 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
         jaxlib_compat.trace_context(),
     )
     known = _operations.get(key)
+    if known is None and op.holds_jaxprs:
+        general, more = with_operands(op, operands, key[1:])
+        if general is not op:
+            return run_operation(general, more)
     if known is None:
         known = _operation_program(op, operands, types)
         with _lock:
             _operations[key] = known
             if len(_operations) > _CAPACITY:
                 _operations.popitem(last=False)
-    results = known(*args)
+    if value_checks_on():
+        with jaxlib_compat.value_checks.suspended():
+            results = known(*args)
+        kinds = nonfinite.present_kinds()
+        if any(nonfinite.is_bad(x, kinds) for x in results):
+            place = where(2)  # the program was made for another line, perhaps
+            jaxpr = known.jaxpr
+            here = [Equation(eqn.op, eqn.inputs, eqn.outputs, place) for eqn in jaxpr.equations]
+            with jaxlib_compat.value_checks.suspended():
+                raise nonfinite.explain(Jaxpr(jaxpr.inputs, here, jaxpr.outputs), args, kinds, run, op.name)
+    else:
+        results = known(*args)
     return results if op.multiple else results[0]
 
 

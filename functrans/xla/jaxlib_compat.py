@@ -9,16 +9,25 @@ Differences between versions are branches here: ``array_result_handler`` lost ``
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import os
+import platform
+import re
+import time
 import types
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import jax
+import jax.export
 import numpy as np
 
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
+from functrans.xla import persistent_cache
 from functrans.xla.argument_checks import (
     TypedArray,
     argument_name,
@@ -29,8 +38,10 @@ from functrans.xla.argument_checks import (
     host_array,
     mismatch,
 )
+from functrans.xla.host_callbacks import HostCallback, for_runtime, original_error
 
-SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (names and signatures read, not run)"
+SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x, 0.11.x and 0.12.x"
+_FIRST, _PAST_LAST = (0, 10), (0, 13)
 
 _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jaxlib._jax": (
@@ -42,46 +53,67 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "DeviceList",
         "LoadedExecutable.execute_sharded",
         "LoadedExecutable.get_parameter_layouts",
+        "ExecuteResults.consume_token",
         "ExecuteResults.consume_with_handlers",
         "PjitFunction._clear_cache",
         "PjitFunctionCache",
         "array_result_handler",
+        "config.Config.set_global",
+        "config.unset",
         "batched_device_put",
+        "get_topology_for_devices",
+        "hlo_module_cost_analysis",
+        "mlir.mlir_module_to_xla_computation",
         "config.Config.get_local",
         "config.Config.set_local",
         "config.Config.swap_local",
         "config.trace_context",
         "pjit",
     ),
-    "jax._src.config": ("default_matmul_precision.value", "enable_x64.value"),
+    "jaxlib._hlo": ("HloPrintOptions.short_parsable",),
+    "jax._src.interpreters.mlir": ("make_ir_context", "ir.Module.parse"),
+    "jax._src.export._export": ("_check_module", "_module_to_bytecode"),
+    "jax._src.config": (
+        "debug_infs._add_hooks",
+        "debug_nans._add_hooks",
+        "default_matmul_precision.value",
+        "enable_x64.value",
+    ),
+    "jax._src.api": ("_post_hook_state",),
     "jax._src.dtypes": ("register_canonicalize_value_handler",),
     "jax._src.tree_util": ("dispatch_registry",),
     # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
     "jax._src.compiler": ("get_compile_options",),
     "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("pytype_aval_mappings",),
+    "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
 
 
 def check_supported() -> None:
-    """Probe every private name; raises ImportError with the version found, those supported, and the missing name."""
+    """Check the version and probe every private name; raises ImportError with the version found, those supported, and
+    the missing name.
+    """
     version = import_module("jaxlib").__version__
+    for name, found in (("jax", jax.__version__), ("jaxlib", version)):
+        if not _FIRST <= tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _PAST_LAST:
+            raise ImportError(_unsupported(version, f"{name} {found} has never been tried"))
     for module_name, names in _PRIVATE_NAMES.items():
         try:
             module = import_module(module_name)
         except ImportError as error:
-            raise ImportError(_unsupported(version, module_name)) from error
+            raise ImportError(_unsupported(version, f"{module_name} is missing")) from error
         for name in names:
             try:
                 functools.reduce(getattr, name.split("."), module)
             except AttributeError as error:
-                raise ImportError(_unsupported(version, f"{module_name}.{name}")) from error
+                raise ImportError(_unsupported(version, f"{module_name}.{name} is missing")) from error
 
 
-def _unsupported(version: str, missing: str) -> str:
+def _unsupported(version: str, reason: str) -> str:
     return (
-        f"functrans does not support jax {jax.__version__} with jaxlib {version}: {missing} is missing. "
+        f"functrans does not support jax {jax.__version__} with jaxlib {version}: {reason}. "
         f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"'
     )
 
@@ -91,10 +123,15 @@ check_supported()
 _jax: Any = import_module("jaxlib._jax")
 _config: Any = import_module("jax._src.config")
 _get_compile_options: Any = import_module("jax._src.compiler").get_compile_options
+_make_ir_context: Any = import_module("jax._src.interpreters.mlir").make_ir_context
+_ir: Any = import_module("jaxlib.mlir.ir")
 _dispatch_registry: Any = import_module("jax._src.tree_util").dispatch_registry
 pytype_aval_mappings: dict[type, Callable[[Any], Any]] = import_module("jax._src.core").pytype_aval_mappings
 register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").register_canonicalize_value_handler
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
+_mlir: Any = import_module("jax._src.interpreters.mlir")
+_hlo: Any = import_module("jaxlib._hlo")
+_export: Any = import_module("jax._src.export._export")
 
 ArrayImpl: Any = _jax.ArrayImpl
 
@@ -106,7 +143,7 @@ def _key_array_class() -> Any:
             return import_module(name).PRNGKeyArray
         except (ImportError, AttributeError):
             continue
-    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray"))
+    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray is missing"))
 
 
 KeyArray: Any = _key_array_class()
@@ -116,6 +153,15 @@ array_operators: Mapping[str, Callable[..., Any]] = _array_methods._array_operat
 
 Device = Any
 Executable = Any
+
+_JAX_DIRECTORIES: Final = tuple(
+    os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
+)
+
+
+def is_jax_file(filename: str) -> bool:
+    """Whether code from this file is JAX's own."""
+    return filename.startswith(_JAX_DIRECTORIES)
 
 
 # ---------------------------------------------------------------------------------------------------- configuration
@@ -171,7 +217,65 @@ class TracingMarker:
 tracing_marker = TracingMarker()
 
 
+class ValueChecks:
+    """Whether ``jax_debug_nans`` or ``jax_debug_infs`` is on, as one value in every key of traces and dispatch.
+
+    The two are in none of JAX's keys: JAX looks at results behind the dispatcher's back, and knows no user lines there.
+    """
+
+    __slots__ = ("_config", "_jax_looks", "on")
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_value_checks", False, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.on: Callable[[], bool] = _reader(self._config)
+        self._jax_looks = import_module("jax._src.api")._post_hook_state
+        for state in (_config.debug_nans, _config.debug_infs):
+            state._add_hooks(
+                self._after(state._update_global_hook, self._set_global),
+                self._after(state._update_thread_local_hook, self._set_local),
+            )
+
+    @staticmethod
+    def _after(first: Callable[[Any], None] | None, then: Callable[[], None]) -> Callable[[Any], None]:
+        def hook(value: Any) -> None:
+            if first is not None:
+                first(value)
+            then()
+
+        return hook
+
+    def _set_global(self) -> None:
+        self._config.set_global(bool(_config.debug_nans.get_global() or _config.debug_infs.get_global()))
+
+    def _set_local(self) -> None:
+        unset = _jax.config.unset
+        if _config.debug_nans.get_local() is unset and _config.debug_infs.get_local() is unset:
+            self._config.set_local(unset)
+        else:
+            self._config.set_local(bool(_config.debug_nans.value or _config.debug_infs.value))
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Neither we nor JAX look at results inside."""
+        ours, theirs = self._config.swap_local(False), self._jax_looks.swap_local(None)
+        try:
+            yield
+        finally:
+            self._config.set_local(ours)
+            self._jax_looks.set_local(theirs)
+
+
+value_checks = ValueChecks()
+
+
 # ------------------------------------------------------------------------------------------------------ compilation
+
+
+@functools.cache
+def _initialize_lapack() -> None:
+    import_module("jaxlib.lapack")._lapack.initialize()
 
 
 def compile_text(
@@ -179,20 +283,29 @@ def compile_text(
     device: Device,
     *,
     disable_fusion: bool = False,
-    extra_options: Mapping[str, str] | None = None,
+    keep_barriers: bool = False,
+    extra_options: Mapping[str, Any] | None = None,
+    callbacks: Sequence[HostCallback] = (),
 ) -> Executable:
     """StableHLO module text -> an executable loaded on one device.
 
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
-    linearly with a scalar program, and GPU code depends on it. Raises ``jax.errors.JaxRuntimeError`` with XLA's
-    message where the text is wrong.
+    linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
+    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first; and the
+    pass that makes one kernel of a small loop, whose emitter ends the process at a barrier (jaxlib 0.10.2).
+    ``callbacks`` are the Python functions that custom calls in the text name by number. Raises
+    ``jax.errors.JaxRuntimeError`` with XLA's message where the text is wrong.
     """
     client = device.client
     overrides = dict(extra_options or {})
-    disabled_passes = overrides.pop("xla_disable_hlo_passes", "")
-    if disable_fusion and device.platform == "cpu":
-        disabled_passes = f"{disabled_passes},fusion" if disabled_passes else "fusion"
+    on_cpu = device.platform == "cpu"
+    passes = [
+        overrides.pop("xla_disable_hlo_passes", ""),
+        "fusion" if disable_fusion and on_cpu else "",
+        "cse_barrier_expander,small-while-loop-hoisting" if keep_barriers and on_cpu else "",
+    ]
+    disabled_passes = ",".join([name for name in passes if name])
     options = _get_compile_options(
         1,
         1,
@@ -206,7 +319,182 @@ def compile_text(
         present = debug_options.xla_disable_hlo_passes
         debug_options.xla_disable_hlo_passes = f"{present},{disabled_passes}" if present else disabled_passes
     encoded = text.encode() if isinstance(text, str) else text
-    return client.compile_and_load(encoded, _jax.DeviceList((device,)), options)
+    if b"@lapack_" in encoded:
+        _initialize_lapack()  # until then its kernels are null pointers
+    if not callbacks:
+        return _compile_or_load(encoded, device, options)
+    persistent_cache.latest.loaded = False  # addresses in this process cannot be stored
+    with _make_ir_context():
+        module = _ir.Module.parse(encoded)  # the overload that takes callbacks refuses text
+        functions = [for_runtime(callback) for callback in callbacks]
+        return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
+
+
+def _compile_or_load(text: bytes, device: Device, options: Any) -> Executable:
+    """The executable out of the persistent cache, or compiled and stored there."""
+    devices = _jax.DeviceList((device,))
+    persistent_cache.latest.loaded = False
+    folder = persistent_cache.directory()
+    if folder is None:
+        return device.client.compile_and_load(text, devices, options)
+    key = persistent_cache.entry_key(text, options.SerializeAsString(), *_machine(device))
+    stored = persistent_cache.read(folder, key)
+    if stored is not None:
+        try:
+            executable = device.client.deserialize_executable(stored, devices, options)
+            persistent_cache.latest.loaded = True
+            return executable
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            persistent_cache.reject(folder, key, error)
+    start = time.perf_counter()
+    executable = device.client.compile_and_load(text, devices, options)
+    persistent_cache.write(folder, key, executable.serialize(), time.perf_counter() - start)
+    return executable
+
+
+@functools.lru_cache(maxsize=64)
+def _machine(device: Device) -> tuple[str, ...]:
+    """What an executable depends on besides its text and options: versions, the hardware, flags of the environment."""
+    client = device.client
+    try:
+        topology = str(_jax.get_topology_for_devices([device]).fingerprint())
+    except jax.errors.JaxRuntimeError:
+        topology = ""
+    flags = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
+    versions = (jax.__version__, import_module("jaxlib").__version__, client.platform, client.platform_version)
+    return (*versions, device.device_kind, topology, _processor() if client.platform == "cpu" else "", *flags)
+
+
+@functools.cache
+def _processor() -> str:
+    """The processor's instruction set: machine code of one that has more would end in an illegal instruction.
+
+    Linux lists the features in one short file; /proc/cpuinfo, which measures every core, would take 20 ms to open.
+    """
+    found = [platform.system(), platform.machine()]
+    try:
+        found.append(Path("/sys/devices/system/cpu/modalias").read_text(encoding="utf-8"))
+    except OSError:
+        found.append(platform.processor())
+    return "\n".join(found)
+
+
+def lowering_platform(device: Device) -> str:
+    """The name under which programs are lowered for a device: ``cpu``, ``tpu``, ``cuda`` or ``rocm``."""
+    if device.platform != "gpu":
+        return str(device.platform)
+    return "rocm" if "rocm" in device.client.platform_version else "cuda"
+
+
+# ---------------------------------------------------------------------------------------------- looking at programs
+
+
+def parsed_module(text: str) -> Any:
+    """StableHLO text -> an ``ir.Module`` of jaxlib's MLIR bindings."""
+    context = _mlir.make_ir_context()
+    with context:
+        return _mlir.ir.Module.parse(text)
+
+
+def canonical_text(text: str, locations: bool = False) -> str:
+    """StableHLO text as MLIR prints it. ``locations``: with what the text says of the operations' origin."""
+    return parsed_module(text).operation.get_asm(enable_debug_info=locations)  # type: ignore[no-any-return]
+
+
+def hlo_computation(text: str) -> Any:
+    """StableHLO text -> an ``XlaComputation``."""
+    return _jax.mlir.mlir_module_to_xla_computation(text, use_tuple_args=False)
+
+
+def hlo_text(text: str, metadata: bool = False) -> str:
+    """StableHLO text -> HLO text as XLA receives it. ``metadata``: with the operations' origin."""
+    options = _hlo.HloPrintOptions.short_parsable()
+    options.print_metadata = metadata
+    return hlo_computation(text).as_hlo_module().to_string(options)  # type: ignore[no-any-return]
+
+
+def exported(
+    text: str,
+    fun_name: str,
+    trees: tuple[Any, Any],
+    types: tuple[Sequence[TypedArray], Sequence[TypedArray]],
+    kept: Sequence[int],
+    platforms: Sequence[str],
+    disabled_checks: Sequence[Any],
+    vjp: Callable[[Any], Any] | None,
+) -> Any:
+    """A ``jax.export.Exported`` around a StableHLO module for one device.
+
+    ``trees`` and ``types`` are those of arguments and results, ``kept`` the leaves that the module takes; ``vjp`` makes
+    the exported pullback when it is asked for. Raises ValueError for custom calls without a promise of stability.
+    """
+    module = parsed_module(text)
+    with module.context:
+        _export._check_module(module, disabled_checks=disabled_checks, shardy_enabled=False)
+        artifact = _export._module_to_bytecode(module)
+    in_avals, out_avals = [tuple([abstract_value(t) for t in group]) for group in types]
+    fields = {
+        "fun_name": fun_name,
+        "in_tree": trees[0],
+        "in_avals": in_avals,
+        "out_tree": trees[1],
+        "out_avals": out_avals,
+        "_has_named_shardings": True,  # lost by jax 0.11
+        "_in_named_shardings": (None,) * len(in_avals),
+        "_out_named_shardings": (None,) * len(out_avals),
+        "in_shardings_hlo": (None,) * len(in_avals),
+        "out_shardings_hlo": (None,) * len(out_avals),
+        "nr_devices": 1,
+        "platforms": tuple(platforms),
+        "ordered_effects": (),
+        "unordered_effects": (),
+        "disabled_safety_checks": tuple(disabled_checks),
+        "mlir_module_serialized": artifact,
+        "calling_convention_version": jax.export.maximum_supported_calling_convention_version,
+        "module_kept_var_idx": tuple(kept),
+        "uses_global_constants": False,
+        "_get_vjp": vjp,
+    }
+    known = {field.name for field in dataclasses.fields(jax.export.Exported)}
+    return jax.export.Exported(**{name: value for name, value in fields.items() if name in known})
+
+
+def exported_text(found: Any) -> str:
+    """The module of a ``jax.export.Exported`` as MLIR prints it."""
+    with _mlir.make_ir_context():
+        module = _jax.mlir.deserialize_portable_artifact(found.mlir_module_serialized)
+        return module.operation.get_asm()  # type: ignore[no-any-return]
+
+
+def lowered_cost(text: str, device: Device) -> dict[str, float] | None:
+    """XLA's estimate of a program before optimisation; None where the platform has none."""
+    return _unless_unimplemented(  # type: ignore[no-any-return]
+        lambda: _jax.hlo_module_cost_analysis(device.client, hlo_computation(text).as_hlo_module())
+    )
+
+
+def executable_text(executable: Executable) -> str:
+    """The optimised HLO of an executable."""
+    return "\n\n".join([module.to_string() for module in executable.hlo_modules()])
+
+
+def executable_cost(executable: Executable) -> dict[str, float] | None:
+    """XLA's estimate of an executable; None where the platform has none."""
+    return _unless_unimplemented(executable.cost_analysis)  # type: ignore[no-any-return]
+
+
+def executable_memory(executable: Executable) -> Any:
+    """XLA's account of an executable's memory; None where the platform has none."""
+    return _unless_unimplemented(executable.get_compiled_memory_stats)
+
+
+def _unless_unimplemented(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except jax.errors.JaxRuntimeError as error:
+        if "UNIMPLEMENTED" in str(error):
+            return None
+        raise
 
 
 # ------------------------------------------------------------------------------------------------- values and types
@@ -220,6 +508,19 @@ def _abstract(shape: tuple[int, ...], dtype: np.dtype[Any], weak_type: bool) -> 
 def abstract_value(array_type: TypedArray) -> Any:
     """The ``jax.core.ShapedArray`` of a type, one object for equal types."""
     return _abstract(array_type.shape, array_type.dtype, array_type.weak_type)
+
+
+class _Stored(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    weak_type: bool
+
+
+def _stored(array_type: TypedArray) -> TypedArray:
+    """The type that a program has in the place of another: bool for float0, which holds no information."""
+    if array_type.dtype != jax.dtypes.float0:
+        return array_type
+    return _Stored(array_type.shape, np.dtype(np.bool_), False)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -243,6 +544,8 @@ def put(value: Any, array_type: TypedArray, device: Device, *, committed: bool =
     ``copy=False`` may share memory with a NumPy array that nobody will write to. Raises TypeError where the conversion
     would lose more than precision (3.7 to an integer), ValueError for a wrong shape.
     """
+    if array_type.dtype == jax.dtypes.float0:
+        value, array_type = np.zeros(np.shape(value), np.bool_), _stored(array_type)
     array = host_array(value, array_type.dtype)
     if array.shape != array_type.shape:
         raise FunctransValueError(f"a value of shape {array.shape} cannot become {describe(array_type)}")
@@ -384,16 +687,18 @@ def executor(
     out_types: Sequence[TypedArray],
     device: Device,
     name: str,
+    waits: bool = False,
 ) -> Callable[..., list[jax.Array]]:
     """A function of flat positional arguments (arrays, NumPy values, Python numbers) that runs an executable.
 
     It is a C++ dispatcher whose signature (dtypes, shapes, weak types, shardings, configuration) is checked here at its
     first call, because the runtime checks nothing, and runs without Python afterwards. Results are committed where an
-    argument is. Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
+    argument is. ``waits``: the program calls Python, so each call waits for its end and raises what a callback raised.
+    Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
     device, RuntimeError for a deleted array, each naming the argument.
     """
-    in_types = tuple(in_types)
-    out_types = tuple(out_types)
+    in_types = tuple([_stored(t) for t in in_types])
+    out_types = tuple([_stored(t) for t in out_types])
     out_tree = jax.tree_util.tree_structure([0] * len(out_types))
     handlers: dict[bool, list[Any]] = {}
 
@@ -402,12 +707,14 @@ def executor(
             arrays, committed, plain = _place(arguments, in_types, executable.get_parameter_layouts, device, name)
             if committed not in handlers:
                 handlers[committed] = [array_result(t, device, committed) for t in out_types]
-            outputs = executable.execute_sharded(arrays).consume_with_handlers(handlers[committed])
+            run = execute_and_wait if waits else execute
+            outputs = run(executable, arrays, handlers[committed])
         except BaseException:
             call._clear_cache()  # the entry of a signature that raised would stay in Python for ever
             raise
-        record = fast_path_record(executable, out_tree, in_types, out_types, device, None, committed) if plain else None
-        return outputs, record, False
+        if waits or not plain:
+            return outputs, None, False
+        return outputs, fast_path_record(executable, out_tree, in_types, out_types, device, None, committed), False
 
     call = _jax.pjit(name, None, cache_miss, [], [], (), _dispatch_registry, _shard_argument, _executor_signatures)
     return call  # type: ignore[no-any-return]
@@ -420,13 +727,14 @@ def key_executor(
     physical_type: Callable[[Any], TypedArray],
     device: Device,
     name: str,
+    waits: bool = False,
 ) -> Callable[..., list[jax.Array]]:
     """As :func:`executor` for a program some of whose arguments or results are random keys.
 
     The executable works on the keys' words; ``physical_type`` gives the type of those.
     """
     in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
-    run = executor(executable, in_words, out_words, device, name)
+    run = executor(executable, in_words, out_words, device, name, waits)
     key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
     dtypes: list[Any] = [t.dtype for t in out_types]
     key_results = [(i, dtype._impl) for i, dtype in enumerate(dtypes) if not isinstance(dtype, np.dtype)]
@@ -445,6 +753,23 @@ def key_executor(
         return results
 
     return call
+def execute(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
+    """Start a program; its results, which may be computed later."""
+    return executable.execute_sharded(arrays).consume_with_handlers(handlers)  # type: ignore[no-any-return]
+
+
+def execute_and_wait(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
+    """Run a program to its end; raises what a Python function that it called raised."""
+    try:
+        results = executable.execute_sharded(arrays, with_tokens=True)
+        outputs = results.consume_with_handlers(handlers)
+        results.consume_token().block_until_ready()
+    except jax.errors.JaxRuntimeError as error:
+        original = original_error(error)
+        if original is error:
+            raise
+        raise original from None
+    return outputs  # type: ignore[no-any-return]
 
 
 def _place(
@@ -482,6 +807,8 @@ def _place(
                 continue
             arrays.append(jax.device_put(value, sharding))
         else:
+            if getattr(value, "dtype", None) == jax.dtypes.float0:
+                value, plain = np.zeros(np.shape(value), np.bool_), False
             array = host_argument(value, expected, position, name)
             plain = plain and canonical_dtype(value) == expected.dtype
             arrays.append(put(array, expected, device, copy=False))

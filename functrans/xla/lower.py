@@ -14,16 +14,19 @@ Text costs 1 us an operation; MLIR's Python bindings 8. The primitives write the
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from functrans.errors import FunctransTypeError
-from functrans.ir.program import Atom, Jaxpr, Literal, Var
+from functrans.errors import FunctransTypeError, InternalError
+from functrans.ir.effects import is_ordered
+from functrans.ir.program import Atom, Jaxpr, Literal, Var, Where
 from functrans.ir.types import ArrayType, array_type, float0, short_dtype
-from functrans.trace.frames import describe_place
+from functrans.trace.frames import describe_place, line_of
+from functrans.xla.host_callbacks import HostCallback
 
 _ELEMENTS = {
     "bool": "i1", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint4": "ui4",
@@ -32,6 +35,12 @@ _ELEMENTS = {
     "float8_e4m3fn": "f8E4M3FN", "float8_e5m2": "f8E5M2", "float8_e4m3b11fnuz": "f8E4M3B11FNUZ",
     "float8_e4m3fnuz": "f8E4M3FNUZ", "float8_e5m2fnuz": "f8E5M2FNUZ",
 }  # fmt: skip
+_TOKEN = "!stablehlo.token"
+_CALLBACK_TARGETS = {
+    "cpu": "xla_ffi_python_cpu_callback",
+    **dict.fromkeys(("gpu", "cuda", "rocm"), "xla_ffi_python_gpu_callback"),
+}
+_SYMBOL = r'@(?:"(?:[^"\\]|\\.)*"|[\w$.-]+)'
 _FLOAT0_STORAGE = np.dtype(np.bool_)  # a float0 array holds no information; jaxlib stores it as bool
 
 
@@ -70,15 +79,40 @@ def _value_text(key: Any, value: Any, dtype: np.dtype[Any]) -> str:
 
 
 class Emitter:
-    """Writes the lines of one module; SSA names are unique in it. Primitives' ``lower`` methods receive it."""
+    """Writes the lines of one module; SSA names are unique in it. Primitives' ``lower`` methods receive it.
 
-    def __init__(self) -> None:
+    ``token`` is what the next ordered effect waits for: each takes it and leaves another. A function or region with
+    ordered effects takes a token as its last operand and gives one as its last result. ``located``: each line names the
+    user's file and line behind it, as ``loc("file.py":12:0)``.
+    """
+
+    def __init__(self, platform: str = "cpu", located: bool = False, first_callback: int = 0) -> None:
+        self._platform = platform
+        self.first_callback = first_callback
+        self.platform_matters = False
+        self.callbacks: list[HostCallback] = []  # a custom call names one by its number
+        self.token: str | None = None
+        self.where: Where = None  # of the equation being written, and
+        self.place = ""  # what ends each of its lines, if they are to say it
+        self.located = located
         self.count = 0
         self.lines: list[str] = []
         self.header: list[str] = []  # constants of the function being written
         self.constants: dict[Any, str] = {}
         self.functions: list[str] = []
         self.function_names: dict[Any, str] = {}
+        self.symbols = 0
+
+    @property
+    def platform(self) -> str:
+        """``cpu``, ``cuda``, ``rocm`` or ``tpu``: a lowering that reads it is written once for each platform."""
+        self.platform_matters = True
+        return self._platform
+
+    def turn_to(self, platform: str) -> None:
+        """Lower for another platform from now on; functions written so far are not called any more."""
+        self._platform = platform
+        self.function_names = {}
 
     # -- lines ------------------------------------------------------------------------------------------------------
 
@@ -91,19 +125,19 @@ class Emitter:
         """A line with one result, types included in ``text``."""
         self.count += 1
         name = f"%{self.count}"
-        self.lines.append(f"{name} = {text}")
+        self.lines.append(f"{name} = {text}{self.place}")
         return name
 
     def raw_many(self, text: str, count: int) -> list[str]:
         """A line with ``count`` results."""
         if count == 0:
-            self.lines.append(text)
+            self.lines.append(f"{text}{self.place}")
             return []
         self.count += 1
         if count == 1:
-            self.lines.append(f"%{self.count} = {text}")
+            self.lines.append(f"%{self.count} = {text}{self.place}")
             return [f"%{self.count}"]
-        self.lines.append(f"%{self.count}:{count} = {text}")
+        self.lines.append(f"%{self.count}:{count} = {text}{self.place}")
         return [f"%{self.count}#{i}" for i in range(count)]
 
     def op(self, text: str, in_types: Sequence[ArrayType], out_type: ArrayType) -> str:
@@ -171,19 +205,32 @@ class Emitter:
         )
 
     def region(
-        self, arg_types: Sequence[ArrayType], body: Callable[[list[str]], Sequence[str]], out_types: Sequence[ArrayType]
+        self,
+        arg_types: Sequence[ArrayType],
+        body: Callable[[list[str]], Sequence[str]],
+        out_types: Sequence[ArrayType],
+        token: str = "",
     ) -> str:
-        """The text of a region ``{ ^bb0(args): ... stablehlo.return ... }``."""
+        """The text of a region ``{ ^bb0(args): ... stablehlo.return ... }``.
+
+        ``token``: "argument" where the region takes one, "result" where it gives one, "both".
+        """
         names = [self.fresh() for _ in arg_types]
+        args = [f"{n}: {type_text(t)}" for n, t in zip(names, arg_types, strict=True)]
         outer, self.lines = self.lines, []
-        results = body(names)
-        if results:
-            self.lines.append(f"stablehlo.return {', '.join(results)} : {', '.join(type_text(t) for t in out_types)}")
-        else:
-            self.lines.append("stablehlo.return")
+        outer_token = self.token
+        if token in ("argument", "both"):
+            self.token = self.fresh()
+            args.append(f"{self.token}: {_TOKEN}")
+        results, types = list(body(names)), [type_text(t) for t in out_types]
+        if token in ("result", "both"):
+            results.append(self.current_token())
+            types.append(_TOKEN)
+        self.token = outer_token
+        back = f"stablehlo.return {', '.join(results)} : {', '.join(types)}" if results else "stablehlo.return"
+        self.lines.append(back)
         inner, self.lines = self.lines, outer
-        args = ", ".join(f"{n}: {type_text(t)}" for n, t in zip(names, arg_types, strict=True))
-        head = f"^bb0({args}):\n" if names else ""
+        head = f"^bb0({', '.join(args)}):\n" if args else ""
         return "{\n" + head + "\n".join(inner) + "\n}"
 
     # -- programs ---------------------------------------------------------------------------------------------------
@@ -191,6 +238,7 @@ class Emitter:
     def inline(self, jaxpr: Jaxpr, operands: Sequence[str]) -> list[str]:
         """Write the equations of a program here; the names of its outputs."""
         names: dict[Var, str] = dict(zip(jaxpr.inputs, operands, strict=True))
+        outer = self.where, self.place
         for eqn in jaxpr.equations:
             op = eqn.op
             out_types = [v.type for v in eqn.outputs]
@@ -207,6 +255,9 @@ class Emitter:
                 else:
                     ins.append(self.constant(a.value, a.type))  # type: ignore[union-attr]
                     in_types.append(a.type)
+            self.where = eqn.where
+            if self.located:
+                self.place = _location(eqn.where, op.name)
             try:
                 results = op.lower(self, ins, in_types, out_types)
             except Exception as error:
@@ -217,6 +268,7 @@ class Emitter:
                     names[v] = name
             else:
                 names[eqn.outputs[0]] = results
+        self.where, self.place = outer
         return [self._atom(a, names) for a in jaxpr.outputs]
 
     def _atom(self, a: Atom, names: dict[Var, str]) -> str:
@@ -226,35 +278,151 @@ class Emitter:
         """Call the program as a function of the module, written once however often it is called."""
         symbol = self.function_names.get(jaxpr)
         if symbol is None:
-            clean = "".join(c if c.isalnum() else "_" for c in name) or "f"
-            symbol = self.function_names[jaxpr] = f"{clean}_{len(self.function_names)}"
+            symbol = self.function_names[jaxpr] = f"{clean_symbol(name)}_{self.symbols}"
+            self.symbols += 1
             self.functions.append(self.function(jaxpr, symbol, "private"))
-        ins = ", ".join(type_text(t) for t in jaxpr.in_types)
-        outs = ", ".join(type_text(t) for t in jaxpr.out_types)
-        return self.raw_many(f"call @{symbol}({', '.join(operands)}) : ({ins}) -> ({outs})", len(jaxpr.outputs))
+        ins = [type_text(t) for t in jaxpr.in_types]
+        outs = [type_text(t) for t in jaxpr.out_types]
+        if not is_ordered(jaxpr.effects):
+            text = f"call @{symbol}({', '.join(operands)}) : ({', '.join(ins)}) -> ({', '.join(outs)})"
+            return self.raw_many(text, len(outs))
+        given = ", ".join([*operands, self.current_token()])
+        text = f"call @{symbol}({given}) : ({', '.join([*ins, _TOKEN])}) -> ({', '.join([*outs, _TOKEN])})"
+        *results, self.token = self.raw_many(text, len(outs) + 1)
+        return results
+
+    def splice(self, module: str) -> str:
+        """Write the functions of a module, as MLIR prints it, into this one; the symbol of its ``main``."""
+        known = self.function_names.get(module)
+        if known is None:
+            functions = module[module.index(" {\n") + 3 : module.rindex("}")]
+            prefix = f"module_{self.symbols}_"
+            self.symbols += 1
+            defined = {
+                symbol: f'@"{prefix}{symbol[1:].strip(chr(34))}"'
+                for symbol in re.findall(rf"^  func\.func (?:public |private )?({_SYMBOL})", functions, re.MULTILINE)
+            }
+            functions = re.sub(r"^  func\.func public ", "  func.func private ", functions, flags=re.MULTILINE)
+            self.functions.append(re.sub(_SYMBOL, lambda found: defined.get(found[0], found[0]), functions))
+            known = self.function_names[module] = defined["@main"]
+        return known
 
     def function(self, jaxpr: Jaxpr, symbol: str, visibility: str, attributes: Sequence[str] = ()) -> str:
         """A whole function."""
-        saved = self.lines, self.header, self.constants
-        self.lines, self.header, self.constants = [], [], {}
+        saved = self.lines, self.header, self.constants, self.token
+        self.lines, self.header, self.constants, self.token = [], [], {}, None
         args = [self.fresh() for _ in jaxpr.inputs]
-        results = self.inline(jaxpr, args)
         attributes = attributes or [""] * len(args)
-        head = ", ".join(f"{n}: {type_text(v.type)}{a}" for n, v, a in zip(args, jaxpr.inputs, attributes, strict=True))
-        outs = ", ".join(type_text(t) for t in jaxpr.out_types)
+        head = [f"{n}: {type_text(v.type)}{a}" for n, v, a in zip(args, jaxpr.inputs, attributes, strict=True)]
+        types = [type_text(t) for t in jaxpr.out_types]
+        ordered = is_ordered(jaxpr.effects)
+        if ordered and visibility == "public":
+            self.token = self.raw(f"stablehlo.create_token : {_TOKEN}")
+        elif ordered:
+            self.token = self.fresh()
+            head.append(f"{self.token}: {_TOKEN}")
+        results = self.inline(jaxpr, args)
+        if ordered and visibility != "public":
+            results.append(self.current_token())
+            types.append(_TOKEN)
+        outs = ", ".join(types)
         body = "\n".join([*self.header, *self.lines])
         back = f"return {', '.join(results)} : {outs}" if results else "return"
-        self.lines, self.header, self.constants = saved
-        return f"func.func {visibility} @{symbol}({head}) -> ({outs}) {{\n{body}\n{back}\n}}"
+        self.lines, self.header, self.constants, self.token = saved
+        return f"func.func {visibility} @{symbol}({', '.join(head)}) -> ({outs}) {{\n{body}\n{back}\n}}"
+
+    # -- effects ----------------------------------------------------------------------------------------------------
+
+    def current_token(self) -> str:
+        """The token that the next ordered effect waits for."""
+        if self.token is None:
+            raise InternalError("an ordered effect stands where no token was handed down")
+        return self.token
+
+    def host_callback(
+        self,
+        function: Callable[..., tuple[Any, ...]],
+        operands: Sequence[str],
+        in_types: Sequence[ArrayType],
+        out_types: Sequence[ArrayType],
+        *,
+        what: str,
+        effect: bool = True,
+        ordered: bool = False,
+    ) -> list[str]:
+        """A call of a Python function on NumPy arrays; the names of its results.
+
+        ``what`` is the user's function behind it, for error messages. Without ``effect`` XLA may drop or share it.
+        """
+        target = _CALLBACK_TARGETS.get(self.platform)
+        if target is None:
+            raise FunctransTypeError(f"{what or 'a callback'} cannot be compiled for {self.platform}: CPU and GPU only")
+        self.callbacks.append(HostCallback(function, what, self.where, ordered))
+        token = [_TOKEN] if ordered else []
+        ins, outs = [*token, *map(type_text, in_types)], [*token, *map(type_text, out_types)]
+        layouts = ", ".join([*["dense<> : tensor<0xindex>"] * len(token), *map(_layout, in_types)])
+        result_layouts = ", ".join([*["dense<> : tensor<0xindex>"] * len(token), *map(_layout, out_types)])
+        given = [self.current_token(), *operands] if ordered else operands
+        results = self.raw_many(
+            f"stablehlo.custom_call @{target}({', '.join(given)}) {{api_version = 4 : i32, "
+            f"has_side_effect = {'true' if effect else 'false'}, "
+            f"backend_config = {{index = {self.first_callback + len(self.callbacks) - 1} : ui64}}, "
+            f"operand_layouts = [{layouts}], result_layouts = [{result_layouts}]}} : "
+            f"({', '.join(ins)}) -> ({', '.join(outs)})",
+            len(outs),
+        )
+        if ordered:
+            self.token = results.pop(0)
+        return results
+
+
+def _layout(type: ArrayType) -> str:
+    """Row-major."""
+    order = ", ".join(map(str, reversed(range(type.ndim))))
+    return f"dense<[{order}]> : tensor<{type.ndim}xindex>" if type.ndim else "dense<> : tensor<0xindex>"
 
 
 def _constant_key(value: Any) -> Any:
     return (value.__class__, repr(value))
 
 
-def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = ()) -> str:
-    """The StableHLO module of a program, as text. ``attributes``: one string an input, e.g. for donation."""
-    emitter = Emitter()
+class Module(NamedTuple):
+    """The text of a program in StableHLO, and the Python functions that it calls, by number."""
+
+    text: str
+    callbacks: list[HostCallback]
+
+
+def _location(where: Where, name: str) -> str:
+    """`` loc("sin"("file.py":12:0))``: the operation's name and the user's line."""
+    if where is None:
+        return f' loc("{name}")'
+    file = where[0].co_filename.replace("\\", "\\\\").replace('"', '\\"')
+    return f' loc("{name}"("{file}":{line_of(where)}:0))'
+
+
+def lower_module(
+    jaxpr: Jaxpr,
+    name: str = "main",
+    attributes: Sequence[str] = (),
+    platform: str = "cpu",
+    located: bool = False,
+    first_callback: int = 0,
+) -> Module:
+    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation; ``first_callback``:
+    the number of the first Python function, where the module becomes part of another.
+    """
+    emitter = Emitter(platform, located, first_callback)
     main = emitter.function(jaxpr, "main", "public", attributes)
-    clean = "".join(c if c.isalnum() or c == "_" else "_" for c in name)
-    return f"module @{clean or 'main'} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
+    text = f"module @{clean_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
+    return Module(text, emitter.callbacks)
+
+
+def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = (), platform: str = "cpu") -> str:
+    """The StableHLO text of a program."""
+    return lower_module(jaxpr, name, attributes, platform).text
+
+
+def clean_symbol(name: str) -> str:
+    """A name as an MLIR symbol."""
+    return "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "main"

@@ -15,7 +15,7 @@ import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
 from tests.agreement import assert_same
-from tests.compose import array_programs, control_programs, rule_programs  # noqa: F401  (they fill the table)
+from tests.compose import array_programs, combinator_programs, control_programs, rule_programs  # noqa: F401
 from tests.compose.stacks import JACOBIANS, MOST_JACOBIANS, STEPS, Namespaces, chosen_stacks, stacked
 from tests.compose.table import PROGRAMS
 

@@ -59,7 +59,6 @@ PADS: list[tuple[Any, dict[str, Any]]] = [
     (1, {}),
     ((1, 2), {}),
     (((1, 0), (0, 2), (3, 1)), {"constant_values": 5}),
-    ({1: 2, -1: (0, 1)}, {}),
     (2, {"mode": "constant", "constant_values": (1, 2)}),
     *[(((1, 2), (5, 0), (0, 7)), {"mode": mode}) for mode in ("edge", "reflect", "symmetric", "wrap")],
     *[(1, {"mode": mode}) for mode in ("maximum", "minimum", "mean")],
@@ -74,6 +73,17 @@ def shaping_cases(module: Any) -> dict[str, Any]:
     }
 
 
+def refusals(module: Any, x: Any) -> list[str]:
+    """The names of the cases that the module refuses for x."""
+    refused = []
+    for name, function in shaping_cases(module).items():
+        try:
+            function(x)
+        except (TypeError, ValueError, IndexError):
+            refused.append(name)
+    return refused
+
+
 @pytest.mark.parametrize("dtype", ["float32", "int8", "bool"])
 def test_rearranging_agrees_with_jax(dtype: str) -> None:
     x = (X % 5).astype(dtype)
@@ -82,7 +92,18 @@ def test_rearranging_agrees_with_jax(dtype: str) -> None:
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1, 4), (1, 1, 1)], ids=str)
 def test_rearranging_agrees_with_jax_for_small_and_empty_shapes(shape: tuple[int, ...]) -> None:
-    assert_cases_agree(shaping_cases(fnp), shaping_cases(jnp), np.ones(shape, np.float32), operations=1)
+    x = np.ones(shape, np.float32)
+    ours, theirs, refused = shaping_cases(fnp), shaping_cases(jnp), {*refusals(jnp, x), *refusals(np, x)}
+    kept = [name for name in ours if name not in refused]
+    assert_cases_agree({name: ours[name] for name in kept}, {name: theirs[name] for name in kept}, x, operations=1)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1, 4), (1, 1, 1)], ids=str)
+def test_what_numpy_refuses_for_small_and_empty_shapes_is_refused(shape: tuple[int, ...]) -> None:
+    x = np.ones(shape, np.float32)
+    ours, refused = shaping_cases(fnp), refusals(np, x)
+    assert [name for name in refused if name not in refusals(fnp, x)] == []
+    assert all(name in ours for name in refused)
 
 
 def test_joining_agrees_with_jax() -> None:
@@ -114,6 +135,11 @@ def test_padding_agrees_with_jax() -> None:
         assert_cases_agree(cases(fnp), cases(jnp), x)
 
 
+def test_a_dict_of_pad_widths_works_as_in_numpy() -> None:
+    """NumPy 2 takes widths by axis; jax.numpy does not yet."""
+    np.testing.assert_array_equal(fnp.pad(X, {1: 2, -1: (0, 1)}), np.pad(X, ((0, 0), (2, 2), (0, 1))))
+
+
 def test_a_traced_shift_rolls_like_a_static_one() -> None:
     for shift in (-7, -1, 0, 2, 9):
         np.testing.assert_array_equal(ft.jit(lambda x, n: fnp.roll(x, n, 1))(X, shift), np.roll(X, shift, 1))
@@ -123,18 +149,80 @@ def test_made_arrays_agree_with_jax() -> None:
     def cases(m: Any) -> dict[str, Any]:
         made: dict[str, Any] = {
             "zeros": lambda: [m.zeros(3), m.zeros((2, 0)), m.zeros((), int), m.ones((2, 2), np.int8), m.empty(2, bool)],
-            "full": lambda: [m.full((2,), 2.5), m.full(2, np.int8(3)), m.full((2, 3), np.arange(3)), m.full(2, 1, float)],
-            "like": lambda: [m.zeros_like(2.0), m.ones_like(X), m.full_like(X, 2), m.zeros_like(X, int, (3,)), m.ones_like(1)],
-            "array": lambda: [m.array(2.0), m.array([1, 2]), m.array([1, 2.5]), m.array([[True]]), m.array([]), m.array(1j)],
-            "scalars": lambda: [m.asarray(np.float32(2)), m.asarray([np.int8(1), 2]), m.array(3, np.float16), m.array("5" == 5)],
-            "arange": lambda: [m.arange(3), m.arange(3.0), m.arange(1, 9, 3), m.arange(5, 0, -2), m.arange(0), m.arange(3, dtype=np.int8)],
-            "linspace": lambda: [m.linspace(0, 1, 5), m.linspace(0, 1, 5, endpoint=False), m.linspace(2, 2, 1), m.linspace(0, 9, 4, dtype=int)],
-            "linspace of arrays": lambda: [m.linspace(X[0, 0], X[1, 0], 3), m.linspace(X[0, 0], 1.0, 3, axis=1), m.linspace(0.0, 1.0, 3, retstep=True)],
-            "logarithmic": lambda: [m.logspace(0, 2, 3), m.logspace(0, 2, 4, base=2), m.geomspace(1, 8, 4), m.geomspace(-1, -8, 3)],
-            "eye": lambda: [m.eye(3), m.eye(2, 4, 1), m.eye(3, k=-1, dtype=int), m.identity(2), m.tri(3), m.tri(2, 4, 1, bool)],
-            "diag": lambda: [m.diag(np.arange(3), k) for k in (-2, -1, 0, 1)] + [m.diag(X[0], 1), m.diagflat(X[0, :2], 1)],
-            "grids": lambda: [*m.meshgrid(np.arange(2), np.arange(3)), *m.meshgrid(np.arange(2), np.arange(3), indexing="ij", sparse=True)],
-            "indices": lambda: [m.indices((2, 3)), *m.indices((2, 3), sparse=True), *m.ix_(np.array([0, 2]), np.array([1])), *m.tril_indices(3), *m.triu_indices(3, 1)],
+            "full": lambda: [
+                m.full((2,), 2.5),
+                m.full(2, np.int8(3)),
+                m.full((2, 3), np.arange(3)),
+                m.full(2, 1, float),
+            ],
+            "like": lambda: [
+                m.zeros_like(2.0),
+                m.ones_like(X),
+                m.full_like(X, 2),
+                m.zeros_like(X, int, (3,)),
+                m.ones_like(1),
+            ],
+            "array": lambda: [
+                m.array(2.0),
+                m.array([1, 2]),
+                m.array([1, 2.5]),
+                m.array([[True]]),
+                m.array([]),
+                m.array(1j),
+            ],
+            "scalars": lambda: [
+                m.asarray(np.float32(2)),
+                m.asarray([np.int8(1), 2]),
+                m.array(3, np.float16),
+                m.array("5" == 5),
+            ],
+            "arange": lambda: [
+                m.arange(3),
+                m.arange(3.0),
+                m.arange(1, 9, 3),
+                m.arange(5, 0, -2),
+                m.arange(0),
+                m.arange(3, dtype=np.int8),
+            ],
+            "linspace": lambda: [
+                m.linspace(0, 1, 5),
+                m.linspace(0, 1, 5, endpoint=False),
+                m.linspace(2, 2, 1),
+                m.linspace(0, 9, 4, dtype=int),
+            ],
+            "linspace of arrays": lambda: [
+                m.linspace(X[0, 0], X[1, 0], 3),
+                m.linspace(X[0, 0], 1.0, 3, axis=1),
+                m.linspace(0.0, 1.0, 3, retstep=True),
+            ],
+            "logarithmic": lambda: [
+                m.logspace(0, 2, 3),
+                m.logspace(0, 2, 4, base=2),
+                m.geomspace(1, 8, 4),
+                m.geomspace(-1, -8, 3),
+            ],
+            "eye": lambda: [
+                m.eye(3),
+                m.eye(2, 4, 1),
+                m.eye(3, k=-1, dtype=int),
+                m.identity(2),
+                m.tri(3),
+                m.tri(2, 4, 1, bool),
+            ],
+            "diag": lambda: (
+                [m.diag(np.arange(3), k) for k in (-2, -1, 0, 1)] + [m.diag(X[0], 1), m.diagflat(X[0, :2], 1)]
+            ),
+            "grids": lambda: [
+                *m.meshgrid(np.arange(2), np.arange(3)),
+                *m.meshgrid(np.arange(2), np.arange(3), indexing="ij", sparse=True),
+            ],
+            "indices": lambda: [
+                m.indices((2, 3)),
+                *m.indices((2, 3), sparse=True),
+                *m.ix_(np.array([0, 2]), np.array([1])),
+                *m.tril_indices(3),
+                *m.triu_indices(3, 1),
+            ],
             "vander": lambda: [m.vander(np.arange(3.0)), m.vander(np.arange(3), 2, increasing=True)],
         }
         return made
@@ -143,31 +231,52 @@ def test_made_arrays_agree_with_jax() -> None:
 
 
 def test_linspace_is_differentiable_in_its_ends() -> None:
-    ends = ft.grad(lambda a, b: (fnp.linspace(a, b, 5) * np.arange(5.0, dtype=np.float32)).sum(), argnums=(0, 1))(0.0, 1.0)
+    ends = ft.grad(lambda a, b: (fnp.linspace(a, b, 5) * np.arange(5.0, dtype=np.float32)).sum(), argnums=(0, 1))(
+        0.0, 1.0
+    )
     assert [float(e) for e in ends] == pytest.approx([2.5, 7.5])
 
 
 def test_a_dtype_of_64_bits_without_x64_warns_and_is_narrowed() -> None:
-    with pytest.warns(UserWarning, match=r"zeros: dtype float64 was asked for and float32 is used .*jax_enable_x64"):
+    with pytest.warns(UserWarning, match=r"zeros: dtype float64 was asked for and float32 is used, .*jax_enable_x64"):
         assert fnp.zeros(2, np.float64).dtype == np.float32
 
 
 def test_64_bit_dtypes_are_kept_with_x64(x64: None) -> None:
-    made = [fnp.zeros(2), fnp.arange(2), fnp.array([1.0]), fnp.sin(np.arange(2)), fnp.zeros(2, np.float64), fnp.array(1j)]
+    made = [
+        fnp.zeros(2),
+        fnp.arange(2),
+        fnp.array([1.0]),
+        fnp.sin(np.arange(2)),
+        fnp.zeros(2, np.float64),
+        fnp.array(1j),
+    ]
     assert [a.dtype.name for a in made] == ["float64", "int64", "float64", "float64", "float64", "complex128"]
 
 
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
-        (lambda: fnp.reshape(X, (5, 5)), ValueError, "shape (2, 3, 4) (24 elements) cannot take shape (5, 5) (25 elements)"),
+        (
+            lambda: fnp.reshape(X, (5, 5)),
+            ValueError,
+            "shape (2, 3, 4) (24 elements) cannot take shape (5, 5) (25 elements)",
+        ),
         (lambda: fnp.reshape(X, (-1, 5)), ValueError, "has no shape (-1, 5): 24 is not a multiple of 5"),
         (lambda: fnp.reshape(X, (-1, -1)), ValueError, "may hold one -1"),
-        (lambda: fnp.transpose(X, (0, 0, 1)), ValueError, "axes (0, 0, 1) do not name each axis of shape (2, 3, 4) once"),
+        (
+            lambda: fnp.transpose(X, (0, 0, 1)),
+            ValueError,
+            "axes (0, 0, 1) do not name each axis of shape (2, 3, 4) once",
+        ),
         (lambda: fnp.squeeze(X, 1), ValueError, "axis 1 of shape (2, 3, 4) has size 3, not 1"),
         (lambda: fnp.expand_dims(X, 9), ValueError, "axis 9 is out of bounds for an array of 4 dimensions"),
         (lambda: fnp.broadcast_to(X, (2, 3)), ValueError, "shape (2, 3, 4) does not broadcast to (2, 3)"),
-        (lambda: fnp.concatenate([X, X[:, :, :2]]), ValueError, "shapes (2, 3, 4) and (2, 3, 2) cannot be joined along axis 0"),
+        (
+            lambda: fnp.concatenate([X, X[:, :, :2]]),
+            ValueError,
+            "shapes (2, 3, 4) and (2, 3, 2) cannot be joined along axis 0",
+        ),
         (lambda: fnp.concatenate([]), ValueError, "at least one array is needed"),
         (lambda: fnp.concatenate(2.0), TypeError, "a sequence of arrays is needed, got 2.0 of type float"),
         (lambda: fnp.stack([X, X[0]]), ValueError, "all arrays must have one shape, got (2, 3, 4), (3, 4)"),
@@ -177,11 +286,15 @@ def test_64_bit_dtypes_are_kept_with_x64(x64: None) -> None:
         (lambda: fnp.zeros((2, -1)), ValueError, "sizes of a shape cannot be negative, got (2, -1)"),
         (lambda: fnp.zeros(2.5), TypeError, "a shape is an int or a sequence of ints, got 2.5 of type float"),
         (lambda: fnp.pad(X, -1), ValueError, "widths cannot be negative"),
-        (lambda: fnp.pad(X, 1, mode="constant", stat_length=1), ValueError, "mode 'constant' has no option stat_length"),
+        (
+            lambda: fnp.pad(X, 1, mode="constant", stat_length=1),
+            ValueError,
+            "mode 'constant' has no option stat_length",
+        ),
         (lambda: ft.jit(lambda n: fnp.zeros(n))(3), TypeError, "must be known while tracing"),
         (lambda: ft.jit(lambda n: fnp.arange(n))(3), TypeError, "must be known while tracing"),
     ],
-)  # fmt: skip
+)
 def test_wrong_shapes_are_named(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=re.escape(text)):
         call()

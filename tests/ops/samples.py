@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import ml_dtypes
 import numpy as np
 
 import functrans as ft
 from functrans import lax
+from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
 from functrans.ops import (
@@ -25,6 +27,7 @@ from functrans.ops import (
     functions,
     indexing,
     logic,
+    naming,
     products,
     reductions,
     representation,
@@ -266,6 +269,7 @@ def reduction_rows() -> Iterator[Row]:
         (reductions.ReduceMin, [f32, f64, bf16, i32, u8, boolean]),
         (reductions.ReduceAnd, [i32, u8, boolean]),
         (reductions.ReduceOr, [i32, u8, boolean]),
+        (reductions.ReduceXor, [i32, u8, boolean]),
     ):
         for dtype in accepts:
             yield Row(kind((1,)), (numbers((2, 3), dtype),), {"execute": dtype in (f32, i32)})
@@ -410,6 +414,8 @@ def representation_rows() -> Iterator[Row]:
     for dtype in (f32, f64, bf16):
         yield Row(representation.ReducePrecision(5, 3), (numbers((5,), dtype),), {"wrt": ()})  # rounding is not linear
         yield Row(representation.ReducePrecision(8, 5), (numbers((2, 3), dtype),), {"wrt": ()})
+    for dtype in (f32, bf16, c64, i32):
+        yield Row(naming.Name("hidden"), (numbers((2, 3), dtype),))
     yield Row(representation.OPTIMIZATION_BARRIER, (numbers((2, 3), f32), numbers((3,), i32), numbers((), c64)))
 
 
@@ -418,6 +424,16 @@ def held_by(f: Any, *args: Any, **flags: Any) -> Row:
     last = ft.make_jaxpr(f)(*args).equations[-1]
     assert [a.type for a in last.inputs] == [type_of(x) for x in args], last
     return Row(last.op, args, flags)
+
+
+def _branches_with_sums() -> tuple[Any, ...]:
+    x = numbers((3,), f32)
+    functions = (
+        lambda a, b: (lax.mul(lax.sin(a), b), lax.exp(a)),
+        lambda a, b: (lax.exp(b), lax.mul(a, b)),
+        lambda a, b: (a, b),
+    )
+    return tuple([ft.make_jaxpr(f)(x, x) for f in functions])
 
 
 def control_rows() -> Iterator[Row]:
@@ -434,10 +450,29 @@ def control_rows() -> Iterator[Row]:
     for index in range(3):
         yield held_by(lambda i, a, b: lax.switch(i, branches, a, b), np.int32(index), x, y)
 
+    lanes = np.asarray([2, 0, 1], np.int32)
+    yield held_by(ft.vmap(lambda i, a, b: lax.switch(i, branches, a, b), (0, 0, None)), lanes, m, y)
+    yield Row(SwitchLanes(_branches_with_sums(), 3, (True, False), (True, False)), (lanes, m, y))
+
     def again(state: Any) -> Any:
         return lax.add(state[0], 1), lax.mul(lax.sin(state[1]), 1.5)
 
     yield held_by(lambda i, a: lax.while_loop(lambda s: lax.lt(s[0], 3), again, (i, a)), np.int32(1), x, reverse=False)
+
+    for method in ("sequential", "expand_dims", "broadcast_all"):
+        host = lambda a, b: np.asarray(np.sin(a) * b, np.float32)
+        call = lambda a, b: ft.pure_callback(host, a, a, b, vmap_method=method)  # noqa: B023
+        yield held_by(call, x, y, wrt=())
+    yield held_by(lambda a, b: ft.io_callback(host, a, a, b), x, y, wrt=())
+
+    def deep(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(ft.checkpoint_name(lax.sin(a), "inner")), b), lax.exp(a)
+
+    for policy in (None, ft.checkpoint_policies.everything_saveable):
+        layer = ft.checkpoint(deep, policy=policy)
+        yield held_by(layer, x, y)
+        second = linearize_jaxpr(ft.make_jaxpr(layer)(x, y), (True, True)).linear.equations[-1]
+        yield Row(second.op, tuple(numbers(a.type.shape, f32, seed=k) for k, a in enumerate(second.inputs)))
 
     @ft.custom_jvp
     def with_jvp(a: Any, b: Any) -> Any:
@@ -467,7 +502,55 @@ def control_rows() -> Iterator[Row]:
     yield Row(pullback.op, tuple(numbers(a.type.shape, f32, seed=k) for k, a in enumerate(pullback.inputs)))
 
 
+def combinator_rows() -> Iterator[Row]:
+    with jax.enable_x64(True):
+        yield from list(_combinator_rows())
+
+
+def _combinator_rows() -> Iterator[Row]:
+    x, y = numbers((3,), f64, 0.5, 1.5), numbers((3,), f64, 0.5, 1.5, seed=1)
+
+    def iterated(g: Any, start: Any) -> Any:
+        return lax.fori_loop(0, 40, lambda _, c: lax.sub(c, lax.mul(g(c), 0.25)), start)
+
+    def root(a: Any, guess: Any) -> Any:  # r**3 + r = a
+        solve = lambda g, y: lax.div(y, g(lax.full((3,), 1.0, f64)))
+        return lax.custom_root(lambda r: lax.sub(lax.add(lax.mul(r, lax.mul(r, r)), r), a), guess, iterated, solve)
+
+    def quotient(a: Any, b: Any) -> Any:
+        solve = lambda g, y: lax.div(y, g(lax.full((3,), 1.0, f64)))
+        return lax.custom_linear_solve(lambda v: lax.mul(a, v), b, solve, symmetric=True)
+
+    # Each program takes its own copy of a, and only the copy of the equation has a derivative: differences see none.
+    yield _of_copies(root, x, y, derivative=False)
+    yield _of_copies(quotient, x, y, wrt=(4,))
+
+    @ft.custom_batching.custom_vmap
+    def product(a: Any, b: Any) -> Any:
+        return lax.mul(lax.sin(a), b)
+
+    @product.def_vmap
+    def _(size: int, in_batched: Any, a: Any, b: Any) -> Any:
+        a, b = (v if m else lax.broadcast(v, (size,)) for v, m in zip((a, b), in_batched, strict=True))
+        return lax.mul(lax.sin(a), b), True
+
+    yield held_by(product, x, y)
+
+    def scaled(r: Any, v: Any) -> Any:
+        by_sine = lambda r, v: lax.mul(lax.sin(r), v)
+        return ft.custom_derivatives.linear_call(by_sine, by_sine, r, v)
+
+    yield held_by(scaled, x, y)
+
+
+def _of_copies(f: Any, *args: Any, **flags: Any) -> Row:
+    """A row for an operation to which a function hands its arguments, some of them several times."""
+    jaxpr = ft.make_jaxpr(f)(*args)
+    (eqn,) = jaxpr.equations
+    return Row(eqn.op, tuple(args[jaxpr.inputs.index(a)] for a in eqn.inputs), flags)
+
+
 ROWS = [
     *elementwise_rows(), *incomplete_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(),
-    *indexing_rows(), *representation_rows(), *control_rows(),
+    *indexing_rows(), *representation_rows(), *control_rows(), *combinator_rows(),
 ]  # fmt: skip

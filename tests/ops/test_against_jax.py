@@ -78,7 +78,7 @@ CALLS = {
     "concatenate": [((matrix, matrix[:1]), 0), ((matrix, matrix[:, :1]), 1)],
     "rev": [(matrix, (0, 1))],
     **{f"reduce_{name}": [(cube, (1,)), (cube, (0, 2)), (n, (0,))] for name in ("sum", "prod", "max", "min")},
-    **{name: [(flags, (0,)), (n, (0, 1))] for name in ("reduce_and", "reduce_or")},
+    **{name: [(flags, (0,)), (n, (0, 1))] for name in ("reduce_and", "reduce_or", "reduce_xor")},
     **{name: [(cube, 1, np.int32), (n, 0, np.int32)] for name in ("argmax", "argmin")},
     "dot": [(matrix.T, vector), (matrix.T, numbers((3, 2), F32)), (vector, vector)],
     "batch_matmul": [(cube, numbers((2, 4, 2), F32))],

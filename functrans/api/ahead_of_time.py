@@ -1,0 +1,457 @@
+"""Ahead of time: ``jit(f).trace(*args).lower().compile()``, each stage an object that can be looked at.
+
+    Traced ── lower ──► Lowered ── compile ──► Compiled
+    the jaxpr           the StableHLO          the executable, called like the function without its static arguments
+
+Arguments may be arrays, numbers or ``ShapeDtypeStruct``. Names and meaning are those of ``jax.stages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import jax
+from jax.tree_util import keystr, tree_flatten_with_path
+
+from functrans.api.staging import api_boundary, tree_flatten, tree_structure, tree_unflatten
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, describe, type_of
+from functrans.trace.builder import Tracer
+from functrans.trace.frames import filter_traceback, here
+from functrans.xla import execute, jaxlib_compat
+
+PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
+
+
+class TracedCall(Protocol):
+    """What ``jit`` remembers of a function traced for one signature."""
+
+    jaxpr: Jaxpr  # takes ``captured``, then the leaves of the dynamic arguments
+    captured: list[Any]
+    out_tree: Any
+
+
+def shape_struct(t: ArrayType, sharding: Any = None) -> jax.ShapeDtypeStruct:
+    """A type as jax.ShapeDtypeStruct."""
+    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type, sharding=sharding)  # type: ignore[no-untyped-call]
+
+
+class Stage:
+    """What the three stages have in common: the name of the function, and the types of its arguments and results."""
+
+    __slots__ = ("_call", "_donated", "_tree", "fun_name", "out_tree")
+
+    def __init__(self, fun_name: str, call: TracedCall, tree: Any, donated: Sequence[bool]) -> None:
+        self.fun_name = fun_name
+        self.out_tree = call.out_tree
+        self._call = call
+        self._tree = tree
+        self._donated = tuple(donated) or (False,) * tree.num_leaves
+
+    @property
+    def in_tree(self) -> Any:
+        """The tree of ``(positional arguments, keyword arguments)``, static ones left out."""
+        return self._tree
+
+    @property
+    def _in_types(self) -> Sequence[ArrayType]:
+        return self._call.jaxpr.in_types[len(self._call.captured) :]
+
+    @property
+    def in_avals(self) -> Any:
+        """The tree of the arguments' abstract values."""
+        return tree_unflatten(self._tree, [jaxlib_compat.abstract_value(t) for t in self._in_types])
+
+    @property
+    def args_info(self) -> Any:
+        """The tree of the arguments' ``ArgInfo``: shape, dtype, and whether the argument is donated."""
+        abstract = [jaxlib_compat.abstract_value(t) for t in self._in_types]
+        infos = [jax.stages.ArgInfo(a, d) for a, d in zip(abstract, self._donated, strict=True)]
+        return tree_unflatten(self._tree, infos)
+
+    @property
+    def donate_argnums(self) -> tuple[int, ...]:
+        """The numbers of the leaves whose buffers the results may reuse."""
+        return tuple(i for i, donated in enumerate(self._donated) if donated)
+
+    @property
+    def out_avals(self) -> Any:
+        """The tree of the results' abstract values."""
+        return tree_unflatten(self.out_tree, [jaxlib_compat.abstract_value(t) for t in self._call.jaxpr.out_types])
+
+    @property
+    def out_info(self) -> Any:
+        """The tree of the results' ``ShapeDtypeStruct``."""
+        return tree_unflatten(self.out_tree, [shape_struct(t) for t in self._call.jaxpr.out_types])
+
+    def __repr__(self) -> str:
+        given = ", ".join(map(str, self._in_types))
+        results = ", ".join(map(str, self._call.jaxpr.out_types))
+        return f"{type(self).__name__}({self.fun_name}: ({given}) -> ({results}))"
+
+
+class Traced(Stage):
+    """A function traced for one signature.
+
+    ``jaxpr`` takes ``captured``, the values that the function closes over, before the leaves of the arguments.
+
+    >>> import numpy as np, functrans as ft
+    >>> traced = ft.jit(lambda x: x * 2.0).trace(np.ones(3, np.float32))
+    >>> len(traced.jaxpr.equations), traced.out_info.shape
+    (1, (3,))
+    """
+
+    __slots__ = ("_device", "_program")
+
+    def __init__(
+        self, fun_name: str, call: TracedCall, tree: Any, donated: Sequence[bool], program: execute.Program, device: Any
+    ) -> None:
+        super().__init__(fun_name, call, tree, donated)
+        self._program = program
+        self._device = device
+
+    @property
+    def jaxpr(self) -> Jaxpr:
+        """The program."""
+        return self._call.jaxpr
+
+    @property
+    def in_types(self) -> tuple[ArrayType, ...]:
+        """The types of the arguments' leaves."""
+        return tuple(self._in_types)
+
+    @property
+    def captured(self) -> list[Any]:
+        """The values of the program's leading inputs."""
+        return list(self._call.captured)
+
+    @api_boundary
+    def lower(self, *, lowering_platforms: Sequence[str] | None = None) -> Lowered:
+        """The program as StableHLO, for the platform of the arguments or for those named (cpu, cuda, rocm, tpu).
+
+        A module for several platforms takes the number of its platform as its first input, as ``jax.export`` has it;
+        it can be looked at and exported, not compiled. Raises ValueError for an unknown platform.
+
+        >>> import functrans as ft
+        >>> "stablehlo.multiply" in ft.jit(lambda x: x * 2.0).trace(1.0).lower(lowering_platforms=("tpu",)).as_text()
+        True
+        """
+        if lowering_platforms is None:
+            platforms: Sequence[str] = (jaxlib_compat.lowering_platform(self._device),)
+        else:
+            platforms = checked_platforms(lowering_platforms, "lower", "lowering_platforms")
+        return Lowered(self, platforms)
+
+
+def checked_platforms(given: Any, function: str, argument: str) -> tuple[str, ...]:
+    """Names of platforms as a tuple; raises TypeError or ValueError that names the argument."""
+    if isinstance(given, str) or not isinstance(given, Sequence) or not all(isinstance(p, str) for p in given):
+        raise FunctransTypeError(
+            f"{function}: {argument} is a sequence of names such as ('cpu',), got {describe(given)}"
+        )
+    unknown = [p for p in given if p not in PLATFORMS]
+    if unknown or not given:
+        found = f"has {unknown[0]!r}" if unknown else "is empty"
+        raise FunctransValueError(f"{function}: {argument} {found}; the platforms are {', '.join(PLATFORMS)}")
+    return tuple(dict.fromkeys(given))
+
+
+class Lowered(Stage):
+    """A program as StableHLO.
+
+    >>> import functrans as ft
+    >>> lowered = ft.jit(lambda x: x * 2.0).lower(1.0)
+    >>> "stablehlo.multiply" in lowered.as_text()
+    True
+    >>> float(lowered.compile()(4.0))
+    8.0
+    """
+
+    __slots__ = ("_module", "_own", "_traced", "platforms")
+
+    def __init__(self, traced: Traced, platforms: Sequence[str]) -> None:
+        super().__init__(traced.fun_name, traced._call, traced._tree, traced._donated)
+        self.platforms = tuple(platforms)
+        self._traced = traced
+        # Equal programs share one executable, and it may have been another function's: the text is this one's.
+        self._own = traced._program.uncompiled(traced.jaxpr, traced.fun_name)
+        self._module = self._own.module(self.platforms)
+
+    @api_boundary
+    def as_text(self, dialect: str | None = None, *, debug_info: bool = False) -> str:
+        """The program as text: ``dialect`` is ``stablehlo`` (the default) or ``hlo``.
+
+        Args:
+          dialect: the language.
+          debug_info: with the user's file and line of each operation.
+
+        Raises:
+          ValueError: for another dialect.
+
+        >>> import functrans as ft
+        >>> "ROOT negate.1 = f32[] negate(" in ft.jit(lambda x: -x).lower(1.0).as_text("hlo")
+        True
+        """
+        text = (self._own.module(self.platforms, located=True) if debug_info else self._module).text
+        if _dialect(dialect) == "hlo":
+            return jaxlib_compat.hlo_text(text, metadata=debug_info)
+        return jaxlib_compat.canonical_text(text, locations=debug_info)
+
+    @api_boundary
+    def compiler_ir(self, dialect: str | None = None) -> Any:
+        """The program as the compiler's own object: an ``ir.Module`` of ``jaxlib.mlir``, or an ``XlaComputation``.
+
+        >>> import functrans as ft
+        >>> type(ft.jit(lambda x: -x).lower(1.0).compiler_ir()).__name__
+        'Module'
+        """
+        if _dialect(dialect) == "hlo":
+            return jaxlib_compat.hlo_computation(self._module.text)
+        return jaxlib_compat.parsed_module(self._module.text)
+
+    @api_boundary
+    def cost_analysis(self) -> dict[str, float] | None:
+        """What XLA expects the program to cost before it optimises it, such as ``flops``; None where it cannot tell.
+
+        >>> import numpy as np, functrans as ft
+        >>> ft.jit(lambda x: x + x).lower(np.ones(8, np.float32)).cost_analysis()["flops"]
+        8.0
+        """
+        return jaxlib_compat.lowered_cost(self._module.text, self._traced._device)
+
+    @api_boundary
+    def compile(self, compiler_options: Mapping[str, Any] | None = None) -> Compiled:
+        """The executable for the device of the arguments.
+
+        ``compiler_options``: options of XLA by name, such as ``{"xla_cpu_enable_fast_math": True}``. Raises ValueError
+        where the module was lowered for several platforms or for one that is not there.
+
+        >>> import functrans as ft
+        >>> float(ft.jit(lambda x: x * 2.0).lower(1.0).compile({"xla_embed_ir_in_executable": True})(3.0))
+        6.0
+        """
+        traced = self._traced
+        device = traced._device
+        if self.platforms != (jaxlib_compat.lowering_platform(device),):
+            raise FunctransValueError(
+                f"compile: {self.fun_name} was lowered for {', '.join(self.platforms)} and would run on {device}; "
+                "lower it without lowering_platforms, or export it: "
+                f"functrans.export.export(f, platforms={self.platforms})"
+            )
+        if compiler_options is not None and not isinstance(compiler_options, Mapping):
+            raise FunctransTypeError(
+                f"compile: compiler_options is a dict of XLA's options by name, got {describe(compiler_options)}"
+            )
+        program = traced._program
+        if compiler_options or program.device not in (None, device):
+            program = self._own.uncompiled()
+        if program.device is None:
+            program.compile_for(device, self._module, compiler_options)
+        return Compiled(self, program)
+
+
+def _dialect(name: str | None) -> str:
+    if name not in (None, "stablehlo", "hlo"):
+        raise FunctransValueError(f"{name!r} is not a dialect of the program; there are 'stablehlo' and 'hlo'")
+    return name or "stablehlo"
+
+
+class Compiled(Stage):
+    """A function compiled for one signature, called like the function without its static arguments.
+
+    A call checks the tree and the types of its arguments and raises TypeError for others; it cannot be transformed.
+
+    >>> import numpy as np, functrans as ft
+    >>> compiled = ft.jit(lambda x, n: x * n, static_argnums=1).lower(np.ones(2, np.float32), 3).compile()
+    >>> compiled(np.ones(2, np.float32)).tolist()
+    [3.0, 3.0]
+    """
+
+    __slots__ = ("_dispatch", "_program", "_sharding")
+
+    def __init__(self, lowered: Lowered, program: execute.Program) -> None:
+        super().__init__(lowered.fun_name, lowered._call, lowered._tree, lowered._donated)
+        self._program = program
+        self._sharding = jaxlib_compat.single_device_sharding(program.device)
+        self._dispatch = jaxlib_compat.jit_function(
+            self.fun_name, self._run_uncached, self._run, on_error=filter_traceback
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run it; raises TypeError for other trees or types of arguments, ValueError for arrays of another device."""
+        try:
+            return self._dispatch(*args, **kwargs)
+        except ValueError as error:
+            leaves, _ = tree_flatten((args, kwargs))
+            places = [_place(i, args, kwargs) for i in range(len(leaves))]
+            raise (jaxlib_compat.deleted_argument_error(leaves, places) or error) from None
+
+    def _run_uncached(self, *args: Any, **kwargs: Any) -> Any:
+        with jax.disable_jit(False):  # there is no function left to run instead
+            return self._run(*args, **kwargs)[0]
+
+    def _run(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
+        """The call that C++ has not seen: results, and the record by which it runs this signature from now on."""
+        leaves, tree = tree_flatten((args, kwargs))
+        if tree != self._tree:
+            raise FunctransTypeError(
+                f"compiled {self.fun_name} takes arguments of the tree {self._tree} and was given {tree}, at {here()}\n"
+                "The tree is (positional arguments, keyword arguments), without static ones, as it was lowered. Lower "
+                "the function again for another tree."
+            )
+        self._check_types(leaves, args, kwargs)
+        captured = self._call.captured
+        results = self._program.run_here(*captured, *leaves)
+        return tree_unflatten(self.out_tree, results), self._program.record(self.out_tree, captured, leaves), False
+
+    def _check_types(self, leaves: Sequence[Any], args: Any, kwargs: Any) -> None:
+        for i, (x, wanted) in enumerate(zip(leaves, self._in_types, strict=True)):
+            if type(x) is Tracer:
+                raise FunctransTypeError(
+                    f"compiled {self.fun_name} was given a traced value as {_place(i, args, kwargs)}, at {here()}\n"
+                    "What has been compiled for one signature cannot be transformed: "
+                    "transform the function, then lower it."
+                )
+            try:
+                given = type_of(x)
+            except FunctransTypeError:
+                given = None
+            if (
+                given is None
+                or isinstance(x, jax.ShapeDtypeStruct)
+                or (given.shape, given.dtype) != (wanted.shape, wanted.dtype)
+            ):
+                raise FunctransTypeError(
+                    f"compiled {self.fun_name} takes {wanted.strong()} as {_place(i, args, kwargs)} and was given "
+                    f"{describe(x) if given is None else given}, at {here()}\n"
+                    "Lower the function again for other types, or convert the argument. "
+                    "(Whether 64-bit types are on, jax_enable_x64, is part of the types.)"
+                )
+
+    @api_boundary
+    def as_text(self) -> str:
+        """The optimised program, as HLO text.
+
+        >>> import functrans as ft
+        >>> "ENTRY" in ft.jit(lambda x: x * 2.0).lower(1.0).compile().as_text()
+        True
+        """
+        return jaxlib_compat.executable_text(self._program.executable)
+
+    @api_boundary
+    def cost_analysis(self) -> dict[str, float] | None:
+        """What XLA expects the executable to cost, such as ``flops`` and ``bytes accessed``; None where it cannot tell.
+
+        >>> import numpy as np, functrans as ft
+        >>> ft.jit(lambda x: x + x).lower(np.ones(8, np.float32)).compile().cost_analysis()["flops"]
+        8.0
+        """
+        return jaxlib_compat.executable_cost(self._program.executable)
+
+    @api_boundary
+    def memory_analysis(self) -> Any:
+        """Bytes of arguments, results, temporaries and code, as attributes; None where XLA cannot tell.
+
+        >>> import numpy as np, functrans as ft
+        >>> compiled = ft.jit(lambda x: x + x).lower(np.ones(8, np.float32)).compile()
+        >>> compiled.memory_analysis().argument_size_in_bytes
+        32
+        """
+        return jaxlib_compat.executable_memory(self._program.executable)
+
+    def runtime_executable(self) -> Any:
+        """The executable as jaxlib has it.
+
+        >>> import functrans as ft
+        >>> type(ft.jit(lambda x: -x).lower(1.0).compile().runtime_executable()).__name__
+        'LoadedExecutable'
+        """
+        return self._program.executable
+
+    @property
+    def input_shardings(self) -> Any:
+        """The tree of the arguments' shardings."""
+        return tree_unflatten(self._tree, [self._sharding] * self._tree.num_leaves)
+
+    @property
+    def output_shardings(self) -> Any:
+        """The tree of the results' shardings."""
+        return tree_unflatten(self.out_tree, [self._sharding] * self.out_tree.num_leaves)
+
+    @property
+    def out_info(self) -> Any:
+        """The tree of the results' ``ShapeDtypeStruct``, with their sharding."""
+        return tree_unflatten(self.out_tree, [shape_struct(t, self._sharding) for t in self._call.jaxpr.out_types])
+
+
+def _place(number: int, args: Any, kwargs: Any) -> str:
+    """``args[0]['weights']`` of a leaf's number."""
+    path, _ = tree_flatten_with_path((args, kwargs))[0][number]
+    return f"{('args', 'kwargs')[path[0].idx]}{keystr(path[1:])}"
+
+
+class Stages(Protocol):
+    """What ``jit`` supplies: the function traced for a signature, and its program."""
+
+    name: str
+    static_argnums: tuple[int, ...]
+    static_argnames: tuple[str, ...]
+
+    def trace_call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[TracedCall, execute.Program, Sequence[bool], Sequence[Any]]: ...
+
+
+def attach_stages(function: Any, settings: Stages, clear: Callable[[], None]) -> None:
+    """Give a jitted function its methods ``trace``, ``lower``, ``eval_shape`` and ``clear_cache``."""
+
+    @api_boundary
+    def trace(*args: Any, **kwargs: Any) -> Traced:
+        """The function traced for these arguments (arrays, numbers or ``ShapeDtypeStruct``): a ``Traced``."""
+        call, program, donated, leaves = settings.trace_call(args, kwargs)
+        static = {i % len(args) for i in settings.static_argnums if -len(args) <= i < len(args)}
+        dynamic = tuple(x for i, x in enumerate(args) if i not in static)
+        named = {k: v for k, v in kwargs.items() if k not in settings.static_argnames}
+        return Traced(settings.name, call, tree_structure((dynamic, named)), donated, program, _device(leaves, call))
+
+    @api_boundary
+    def lower(*args: Any, **kwargs: Any) -> Lowered:
+        """``trace(*args, **kwargs).lower()``."""
+        return trace(*args, **kwargs).lower()
+
+    @api_boundary
+    def eval_shape(*args: Any, **kwargs: Any) -> Any:
+        """The shapes and dtypes of the result, nothing computed: a tree of ``ShapeDtypeStruct``."""
+        return trace(*args, **kwargs).out_info
+
+    def clear_cache() -> None:
+        """Forget every trace and executable of this function."""
+        clear()
+
+    function.trace, function.lower, function.eval_shape, function.clear_cache = trace, lower, eval_shape, clear_cache
+
+
+def _device(leaves: Sequence[Any], call: TracedCall) -> Any:
+    """Where a call of these arguments would run: on the device of committed arrays and of structs with a sharding."""
+    wanted: Any = None
+    for x in leaves:
+        sharding = x.sharding if isinstance(x, jax.ShapeDtypeStruct) else None
+        if sharding is not None:
+            devices = sharding.device_set
+            if len(devices) != 1 or wanted not in (None, *devices):
+                raise FunctransValueError(
+                    f"{describe(x)} has the sharding {sharding}; ahead of time, programs run on one device: use one "
+                    "jax.sharding.SingleDeviceSharding for all arguments"
+                )
+            (wanted,) = devices
+    arrays = [x for x in (*call.captured, *leaves) if isinstance(x, jax.Array)]
+    found = jaxlib_compat.placement(arrays)
+    if wanted is None or wanted == found:
+        return found
+    if any(getattr(x, "committed", False) for x in arrays):
+        raise FunctransValueError(
+            f"an array among the arguments lives on {found} and a ShapeDtypeStruct asks for {wanted}; use one device"
+        )
+    return wanted

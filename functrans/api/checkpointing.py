@@ -1,0 +1,194 @@
+"""checkpoint (remat): JAX's name, signature and meaning."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_leaves, tree_map, tree_unflatten
+
+from functrans.api.arguments import check_callable, function_name
+from functrans.api.compilation import resolve_names
+from functrans.api.staging import api_boundary, argument_type, output, stage
+from functrans.control.checkpoint import Checkpoint
+from functrans.control.checkpoint_policies import Policy
+from functrans.control.saving import inlined
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import ArrayType, describe, is_differentiable
+from functrans.trace.builder import Builder, bind_all
+from functrans.trace.frames import describe_place, here
+from functrans.transform.linearize import linearize_jaxpr
+
+
+@api_boundary
+def checkpoint(
+    fun: Callable[..., Any],
+    *,
+    prevent_cse: bool | Sequence[Any] = True,
+    policy: Policy | None = None,
+    static_argnums: int | tuple[int, ...] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Callable[..., Any]:
+    """A version of ``fun`` that stores its inputs for the backward pass and computes the rest again.
+
+    Args:
+      fun: a function of arrays or pytrees of them. It may close over traced values.
+      prevent_cse: whether to keep the compiler from merging the second computation with the first, which would undo the
+        saving; inside ``scan`` it is not needed. A sequence holds a bool (or a tree prefix of them) for each argument.
+      policy: which values are stored all the same: one of ``functrans.checkpoint_policies``, or a function
+        ``policy(primitive, *types, **parameters) -> bool``.
+      static_argnums, static_argnames: arguments that are Python values passed as they are.
+
+    Returns:
+      A function of the same arguments.
+
+    Raises:
+      TypeError: ``fun`` or ``policy`` is not callable, or a static position is no integer. ValueError: a static
+      position is out of range.
+
+    >>> import functrans as ft, functrans.numpy as fnp
+    >>> layer = ft.checkpoint(lambda w, x: fnp.sin(fnp.sin(w * x)))
+    >>> round(float(ft.grad(layer)(0.5, 2.0)), 4)
+    0.7201
+    """
+    check_callable(fun, "checkpoint")
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else static_argnums
+    if not isinstance(numbers, tuple | list) or not all(isinstance(i, int) for i in numbers):
+        raise FunctransTypeError(
+            f"checkpoint: static_argnums must be an integer or a tuple of integers, got {describe(static_argnums)}"
+        )
+    names = (static_argnames,) if isinstance(static_argnames, str) else tuple(static_argnames)
+    if not isinstance(prevent_cse, bool | tuple | list):
+        raise FunctransTypeError(f"checkpoint: prevent_cse must be a bool or a sequence, got {describe(prevent_cse)}")
+    _check_policy(policy)
+    if names:
+        numbers, names = resolve_names(fun, tuple(numbers), names, "static_")
+
+    @functools.wraps(fun)
+    @api_boundary
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        static = _positions(fun, tuple(numbers), len(args))
+        dynamic = [x for i, x in enumerate(args) if i not in static]
+        fixed = {k: v for k, v in kwargs.items() if k in names}
+        leaves, tree = tree_flatten((dynamic, {k: v for k, v in kwargs.items() if k not in fixed}))
+        types = [argument_type(x, f"an argument of checkpointed {function_name(fun)}") for x in leaves]
+        with Builder(f"checkpoint of {function_name(fun)}") as builder:
+            inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
+            given, rest = tree_unflatten(tree, inputs)
+            by_place = iter(given)
+            result = fun(*[x if i in static else next(by_place) for i, x in enumerate(args)], **rest, **fixed)
+            flat, out_tree = tree_flatten(result)
+            jaxpr, captured = builder.finish([output(builder, x, result, "checkpoint") for x in flat])
+        cse: bool | tuple[bool, ...]
+        if isinstance(prevent_cse, bool):
+            cse = prevent_cse
+        else:
+            cse = (*[False] * len(captured), *_flags(fun, prevent_cse, dynamic, len(leaves)))
+        return tree_unflatten(out_tree, bind_all(Checkpoint(jaxpr, policy, cse, False), [*captured, *leaves]))
+
+    return checkpointed
+
+
+@api_boundary
+def remat(
+    fun: Callable[..., Any],
+    *,
+    prevent_cse: bool | Sequence[Any] = True,
+    policy: Policy | None = None,
+    static_argnums: int | tuple[int, ...] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Callable[..., Any]:
+    """The same as ``checkpoint``.
+
+    >>> import functrans as ft
+    >>> float(ft.grad(ft.remat(lambda x: x * x * x))(2.0))
+    12.0
+    """
+    return checkpoint(
+        fun, prevent_cse=prevent_cse, policy=policy, static_argnums=static_argnums, static_argnames=static_argnames
+    )
+
+
+def _check_policy(policy: Any) -> None:
+    if policy is None:
+        return
+    if not callable(policy):
+        raise FunctransTypeError(
+            f"checkpoint: policy must be a function of a primitive, got {describe(policy)}\n"
+            "Take one of functrans.checkpoint_policies."
+        )
+    if getattr(policy, "__module__", "").partition(".")[0] == "jax":
+        raise FunctransTypeError(
+            f"checkpoint: the policy {getattr(policy, '__name__', policy)!r} is JAX's and knows JAX's primitives only\n"
+            "Take the one of the same name in functrans.checkpoint_policies."
+        )
+
+
+def _positions(fun: Callable[..., Any], numbers: tuple[int, ...], count: int) -> set[int]:
+    for i in numbers:
+        if not -count <= i < count:
+            raise FunctransValueError(
+                f"checkpoint: static_argnums={numbers} names argument {i} of {function_name(fun)}, which was called "
+                f"with {count} positional argument(s), at {here()}"
+            )
+    return {i % count for i in numbers}
+
+
+def _flags(fun: Callable[..., Any], prevent_cse: Sequence[Any], dynamic: Sequence[Any], count: int) -> list[bool]:
+    """A flag for each leaf from the tree prefix that was given; keyword arguments are protected."""
+    if len(prevent_cse) != len(dynamic):
+        raise FunctransValueError(
+            f"checkpoint: prevent_cse has {len(prevent_cse)} items, and {function_name(fun)} was called with "
+            f"{len(dynamic)} positional argument(s) that are not static, at {here()}"
+        )
+    found: list[bool] = []
+    for flags, argument in zip(prevent_cse, dynamic, strict=True):
+        spread = tree_map(lambda flag, part: [bool(flag)] * len(tree_leaves(part)), flags, argument)
+        found += tree_leaves(spread)
+    return found + [True] * (count - len(found))
+
+
+@api_boundary
+def print_saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Print what the backward pass of ``f(*args)`` stores, a line a value: its type and where it comes from.
+
+    >>> import functrans as ft, functrans.numpy as fnp
+    >>> ft.ad_checkpoint.print_saved_residuals(ft.checkpoint(lambda x: fnp.sin(fnp.sin(x))), 1.0)
+    f32[]* from the argument args[0]
+    """
+    for type_, source in saved_residuals(f, *args, **kwargs):
+        print(f"{type_} {source}")
+
+
+def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tuple[ArrayType, str]]:
+    """The types of what the backward pass of ``f(*args)`` stores, and where each value comes from."""
+    check_callable(f, "saved_residuals")
+    leaves, tree = tree_flatten((args, kwargs))
+    types = [argument_type(x, f"an argument of {function_name(f)}") for x in leaves]
+    paths = [keystr(path) for path, _ in tree_flatten_with_path({"args": args, "kwargs": kwargs})[0]]
+
+    def flat_function(*inputs: Any) -> Any:
+        given, keywords = tree_unflatten(tree, inputs)
+        return f(*given, **keywords)
+
+    staged = stage(flat_function, leaves, types, f"saved_residuals of {function_name(f)}", order=1)
+    jaxpr = inlined(staged.jaxpr)
+    count = len(jaxpr.inputs) - len(leaves)
+    wrt = [i >= count and is_differentiable(t.dtype) for i, t in enumerate(jaxpr.in_types)]
+    parts = linearize_jaxpr(jaxpr, wrt)
+    producers = {v: eqn for eqn in parts.primal.equations for v in eqn.outputs}
+    atoms = [*parts.primal.inputs, *parts.primal.outputs]
+    found: list[tuple[ArrayType, str]] = []
+    for place in parts.sources:
+        a = atoms[place]
+        if a in producers:
+            eqn = producers[a]  # type: ignore[index]
+            source = f"output of {eqn.op.name} from {describe_place(eqn.where).partition(chr(10))[0]}"
+        elif place < count:
+            source = "from a value that the function closes over"
+        else:
+            path = paths[place - count].removeprefix("['")
+            source = f"from the argument {path.replace(chr(39) + ']', '', 1)}"
+        found.append((a.type, source))
+    return found

@@ -1,0 +1,184 @@
+"""``checkpoint``: a program whose intermediate values are computed again in the backward pass instead of stored.
+
+    b = remat2[jaxpr={ lambda ; x. ... } policy=None] a
+
+Linearization emits the program as it is, with what the policy stores as further results, and a linear operation whose
+program computes the residuals again from the inputs and what was stored. The transpose of that operation computes them
+ahead of its backward pass: behind an optimization barrier that the cotangents go through too, so that the compiler can
+neither merge the computation with the first one nor begin it before the cotangents are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from functrans.control.call import evaluate
+from functrans.control.checkpoint_policies import Policy, nothing_saveable
+from functrans.control.holding import (
+    Holding,
+    check_operand,
+    chosen,
+    count,
+    is_given,
+    present,
+    remembered,
+    spread,
+    unchanged,
+    without_effects,
+)
+from functrans.control.masking import masked
+from functrans.control.saving import cut, inlined
+from functrans.ir.program import Jaxpr, live_equations
+from functrans.ir.types import ArrayType
+from functrans.trace.builder import bind_all
+from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.replay import replay, trace
+from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.linearize import linearize_jaxpr
+from functrans.transform.transpose import transpose_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
+
+
+class Checkpoint(Holding):
+    """Operands -> the results of ``jaxpr``.
+
+    ``policy``: what to store (None: nothing). ``prevent_cse``: whether a barrier keeps the compiler from merging the
+    second computation with the first, or a flag for each operand. ``differentiated``: this is the second computation.
+    """
+
+    jaxpr: Jaxpr
+    policy: Policy | None
+    prevent_cse: bool | tuple[bool, ...]
+    differentiated: bool
+    name = "remat2"
+
+    def infer(self, *types: ArrayType) -> Any:
+        for i, (given, wanted) in enumerate(zip(types, self.jaxpr.in_types, strict=True)):
+            check_operand("checkpoint", f"operand {i}", given, wanted)
+        return list(self.jaxpr.out_types)
+
+    def impl(self, *arrays: Any) -> Any:
+        return evaluate(self.jaxpr, arrays)
+
+    @property
+    def barred(self) -> tuple[bool, ...]:
+        """For each operand, whether it goes through the barrier."""
+        if isinstance(self.prevent_cse, bool):
+            return (self.prevent_cse,) * len(self.jaxpr.inputs)
+        return self.prevent_cse
+
+    def remade(self, jaxpr: Jaxpr, barred: Sequence[bool], differentiated: bool | None = None) -> Checkpoint:
+        """A checkpoint of another program with the same policy."""
+        cse: bool | tuple[bool, ...] = tuple(barred)
+        if isinstance(self.prevent_cse, bool):
+            cse = self.prevent_cse
+        return Checkpoint(jaxpr, self.policy, cse, self.differentiated if differentiated is None else differentiated)
+
+    # -- derivatives --------------------------------------------------------------------------------------------------
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        nonzero = is_given(tangents)
+        program, has = jvp_jaxpr(self.jaxpr, nonzero)
+        op = self.remade(program, [*self.barred, *chosen(self.barred, nonzero)])
+        results = bind_all(op, [*primals, *present(tangents)])
+        n = len(has)
+        return results[:n], spread(results[n:], has)
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        wrt = tuple(is_given(tangents))
+        parts: _Parts = remembered(
+            self.jaxpr,
+            ("checkpoint", self.policy, wrt),
+            lambda: _split(self.jaxpr, wrt, self.policy or nothing_saveable),
+        )
+        results = bind_all(self.remade(parts.storing, self.barred), primals)
+        outs, stored = results[: parts.num_outputs], results[parts.num_outputs :]
+        barred = [*[True] * len(stored), *chosen(self.barred, parts.needed), *[True] * count(wrt)]
+        linear = self.remade(parts.linear, barred, True)
+        slopes = bind_all(linear, [*stored, *chosen(primals, parts.needed), *present(tangents)])
+        return outs, spread(slopes, parts.nonzero)
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        linear = [is_linear(x) for x in operands]
+        program, has = transpose_jaxpr(self.jaxpr, linear, is_given(cotangent))
+        fixed = [not flag for flag in linear]
+        sent = present(cotangent)
+        op = self.remade(program, [*chosen(self.barred, fixed), *[True] * len(sent)], True)
+        return spread(spread(bind_all(op, [*chosen(operands, fixed), *sent]), has), linear)
+
+    # -- vmap, lowering and clean-up ----------------------------------------------------------------------------------
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, False, axis_name)
+        return bind_all(self.remade(program, self.barred), operands), outs_mapped
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
+        return bind_all(self.remade(program, (True, *self.barred)), [mask, *operands])
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        barred = self.barred
+        if not (self.differentiated and any(barred)):
+            return emitter.inline(self.jaxpr, operands)
+        held = chosen(operands, barred)
+        types = ", ".join([emitter.text(t) for t in chosen(self.jaxpr.in_types, barred)])
+        passed = iter(emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(held)} : {types}", len(held)))
+        return emitter.inline(self.jaxpr, [next(passed) if b else x for x, b in zip(operands, barred, strict=True)])
+
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        (program,), (more,) = programs, extra
+        return self.remade(program, [*self.barred, *[False] * len(more)]), [*operands, *more]
+
+    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
+        jaxpr = self.jaxpr
+        outputs = chosen(jaxpr.outputs, used)
+        equations, live = live_equations(jaxpr.equations, outputs)
+        kept = [v in live for v in jaxpr.inputs]
+        if all(kept) and all(used) and unchanged(equations, jaxpr):
+            return None
+        op = self.remade(Jaxpr(chosen(jaxpr.inputs, kept), equations, outputs), chosen(self.barred, kept))
+        return op, chosen(range(len(kept)), kept), chosen(range(len(used)), used)
+
+
+class _Parts(NamedTuple):
+    """``storing``: inputs -> (outputs, stored); ``linear``: (stored, needed inputs, tangents) -> nonzero tangents."""
+
+    storing: Jaxpr
+    linear: Jaxpr
+    needed: tuple[bool, ...]
+    nonzero: tuple[bool, ...]
+    num_outputs: int
+
+
+def _split(jaxpr: Jaxpr, wrt: tuple[bool, ...], policy: Policy) -> _Parts:
+    part = linearize_jaxpr(inlined(jaxpr), wrt)
+    storing, recomputing, num_stored = cut(part.primal, policy)
+    recomputing = without_effects(recomputing)  # they happen once
+    rest = num_stored + len(jaxpr.inputs)
+
+    def tangents_from(*inputs: Any) -> list[Any]:
+        outs = replay(recomputing, inputs[:rest])
+        return replay(part.linear, [*part.residuals(inputs[num_stored:rest], outs), *inputs[rest:]])
+
+    tangent_types = chosen(jaxpr.in_types, wrt)
+    program, captured = trace(tangents_from, [*recomputing.in_types, *tangent_types], "a checkpoint's second pass")
+    assert not captured
+    _, live = live_equations(program.equations, program.outputs)
+    kept = [v in live for v in program.inputs]
+    kept[rest:] = [True] * len(tangent_types)
+    stored = storing.outputs[len(recomputing.outputs) :]
+    outputs = [*storing.outputs[: part.num_outputs], *chosen(stored, kept[:num_stored])]
+    return _Parts(
+        Jaxpr(storing.inputs, live_equations(storing.equations, outputs)[0], outputs),
+        Jaxpr(chosen(program.inputs, kept), program.equations, program.outputs),
+        tuple(kept[num_stored:rest]),
+        part.nonzero,
+        part.num_outputs,
+    )

@@ -1,0 +1,109 @@
+"""Which values of a checkpointed function are stored for the backward pass: JAX's policies, under JAX's names.
+
+A policy is a function ``policy(primitive, *types, **parameters) -> bool`` of an operation, the types of its operands
+and its parameters by name: True lets the results be stored, False has them computed again. What is not needed again is
+never stored.
+
+>>> import functrans as ft
+>>> policy = ft.checkpoint_policies.save_only_these_names("hidden")
+>>> layer = ft.checkpoint(lambda x: ft.checkpoint_name(x * x, "hidden") * x, policy=policy)
+>>> float(ft.grad(layer)(2.0))
+12.0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from functrans.ops.naming import Name
+from functrans.ops.products import DotGeneral
+from functrans.trace.primitive import Primitive
+
+Policy: TypeAlias = Callable[..., bool]
+
+
+def everything_saveable(*_: Any, **__: Any) -> bool:
+    """Store every value: as if there were no checkpoint."""
+    return True
+
+
+def nothing_saveable(*_: Any, **__: Any) -> bool:
+    """Store the inputs alone and compute everything again: what a checkpoint without a policy does."""
+    return False
+
+
+@dataclass(frozen=True)
+class DotsSaveable:
+    """Store the results of products (dot_general, and convolutions unless ``only_without_batch``)."""
+
+    only_without_batch: bool
+
+    def __call__(self, primitive: Primitive, *_: Any, **__: Any) -> bool:
+        if isinstance(primitive, DotGeneral):
+            return not (self.only_without_batch and primitive.lhs_batch)
+        return not self.only_without_batch and primitive.name == "conv_general_dilated"
+
+
+checkpoint_dots = dots_saveable = DotsSaveable(False)
+checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable = DotsSaveable(True)
+
+
+@dataclass(frozen=True)
+class SaveNames:
+    """Store named values (``checkpoint_name``): those in ``names``, or those not in it where ``excluded``."""
+
+    names: frozenset[str]
+    excluded: bool
+
+    def __call__(self, primitive: Primitive, *_: Any, **__: Any) -> bool:
+        return isinstance(primitive, Name) and (primitive.name_ in self.names) != self.excluded
+
+
+@dataclass(frozen=True)
+class SaveAnythingBut:
+    """Store every value but those named so."""
+
+    names: frozenset[str]
+
+    def __call__(self, primitive: Primitive, *_: Any, **__: Any) -> bool:
+        return not (isinstance(primitive, Name) and primitive.name_ in self.names)
+
+
+@dataclass(frozen=True)
+class SaveFromBoth:
+    """Store what either policy stores."""
+
+    first: Policy
+    second: Policy
+
+    def __call__(self, primitive: Primitive, *types: Any, **parameters: Any) -> bool:
+        return bool(self.first(primitive, *types, **parameters) or self.second(primitive, *types, **parameters))
+
+
+def save_only_these_names(*names_which_can_be_saved: str) -> Policy:
+    """Store the values given these names by ``checkpoint_name``, and nothing else."""
+    return SaveNames(frozenset(names_which_can_be_saved), False)
+
+
+def save_any_names_but_these(*names_not_to_save: str) -> Policy:
+    """Store values that have a name, except those with these names."""
+    return SaveNames(frozenset(names_not_to_save), True)
+
+
+def save_anything_except_these_names(*names_not_to_save: str) -> Policy:
+    """Store every value, except those with these names."""
+    return SaveAnythingBut(frozenset(names_not_to_save))
+
+
+def save_from_both_policies(policy_1: Policy, policy_2: Policy) -> Policy:
+    """Store what either policy stores."""
+    return SaveFromBoth(policy_1, policy_2)
+
+
+__all__ = [
+    "checkpoint_dots", "checkpoint_dots_with_no_batch_dims", "dots_saveable", "dots_with_no_batch_dims_saveable",
+    "everything_saveable", "nothing_saveable", "save_any_names_but_these", "save_anything_except_these_names",
+    "save_from_both_policies", "save_only_these_names",
+]  # fmt: skip

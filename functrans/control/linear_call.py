@@ -1,0 +1,120 @@
+"""``linear_call``: a linear function with a transpose of the user's own.
+
+b = linear_call[jaxpr=f, transposed=t] consts of f, consts of t, residuals, a        transposes to
+
+a = linear_call[jaxpr=t, transposed=f] consts of t, consts of f, residuals, b
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from functrans.control.call import evaluate, jaxpr_axis_names
+from functrans.control.custom_rules import DeferredRule, Rule, batched_rule, linearize_rule, resolve
+from functrans.errors import NotLinearError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType
+from functrans.ops.elementwise import add
+from functrans.ops.structural import zeros
+from functrans.trace.builder import bind_all, state
+from functrans.trace.frames import describe_place
+from functrans.trace.primitive import Primitive, is_linear
+from functrans.transform.jvp import differentiate, jvp_rule
+from functrans.transform.vmap import spread_out
+
+
+class LinearCall(Primitive):
+    """Operands: consts of ``jaxpr``, consts of ``transposed``, residuals, linear operands.
+
+    ``jaxpr``: (consts, residuals, a) -> b, linear in a; ``transposed``: (consts, residuals, b) -> a.
+    """
+
+    jaxpr: Jaxpr
+    transposed: Rule
+    counts: tuple[int, int, int]  # consts of jaxpr, consts of transposed, residuals
+    name_: str
+    multiple = True
+    holds_jaxprs = True
+
+    def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """consts, consts of the transpose, residuals, linear operands."""
+        a = self.counts[0]
+        b = a + self.counts[1]
+        c = b + self.counts[2]
+        return list(values[:a]), list(values[a:b]), list(values[b:c]), list(values[c:])
+
+    def program_operands(self, operands: Sequence[Any]) -> list[Any]:
+        consts, _, residuals, linear = self.split(operands)
+        return [*consts, *residuals, *linear]
+
+    def infer(self, *types: ArrayType) -> Any:
+        return list(self.jaxpr.out_types)
+
+    def impl(self, *arrays: Any) -> Any:
+        return evaluate(self.jaxpr, self.program_operands(arrays))
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return self._differentiated(primals, tangents, jvp_rule)
+
+    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return self._differentiated(primals, tangents, linearize_rule)
+
+    def _differentiated(self, primals: Sequence[Any], tangents: Sequence[Any], rule: Any) -> tuple[Any, Any]:
+        outs = bind_all(self, primals)
+        consts_t, _, residuals_t, linear_t = self.split(tangents)
+        slopes: list[Any] = [None] * len(outs)
+        linear = self.split(primals)[3]
+        if any(t is not None for t in linear_t):
+            given = [zeros(x.type.shape, x.type) if t is None else t for t, x in zip(linear_t, linear, strict=True)]
+            slopes = bind_all(self, [*primals[: len(primals) - len(linear)], *given])
+        if any(t is not None for t in [*consts_t, *residuals_t]):
+            none = [None] * len(linear)
+            _, more = differentiate(self.jaxpr, self.program_operands(primals), [*consts_t, *residuals_t, *none], rule)
+            slopes = [b if a is None else a if b is None else add(a, b) for a, b in zip(slopes, more, strict=True)]
+        return outs, slopes
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        consts, other, residuals, linear = self.split(operands)
+        fixed = [*consts, *other, *residuals]
+        if any(is_linear(x) for x in fixed):
+            raise NotLinearError(
+                f"linear_call of {self.name_} at {describe_place(state.where)} stands in a program that has to be "
+                "linear, and a residual or a value closed over depends on the linear input"
+            )
+        program, other = resolve(self.transposed, other)
+        types = self.jaxpr.out_types
+        given = [zeros(t.shape, t) if ct is None else ct for ct, t in zip(cotangent, types, strict=True)]
+        op = LinearCall(program, self.jaxpr, (len(other), len(consts), len(residuals)), self.name_)
+        sent = bind_all(op, [*other, *consts, *residuals, *given])
+        return [*[None] * len(fixed), *[ct if is_linear(x) else None for ct, x in zip(sent, linear, strict=True)]]
+
+    def batch_named(
+        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
+    ) -> tuple[Any, Sequence[bool]]:
+        """vmap of both programs; every residual, linear operand and result mapped."""
+        consts, other, residuals, linear = self.split(operands)
+        consts_m, other_m, residuals_m, linear_m = self.split(mapped)
+        behind = [
+            x if m else spread_out(x, size)
+            for x, m in zip([*residuals, *linear], [*residuals_m, *linear_m], strict=True)
+        ]
+        program, consts = batched_rule(self.jaxpr, consts, size, consts_m, len(behind), axis_name)
+        rest = len(residuals) + len(self.jaxpr.outputs)
+        transposed: Rule
+        if isinstance(self.transposed, DeferredRule):
+            deferred = self.transposed
+            transposed, other = DeferredRule(lambda: batched_rule(deferred, [], size, [], rest, axis_name)), []
+        else:
+            transposed, other = batched_rule(self.transposed, other, size, other_m, rest, axis_name)
+        op = LinearCall(program, transposed, (len(consts), len(other), len(residuals)), self.name_)
+        outs = bind_all(op, [*consts, *other, *behind])
+        return outs, [True] * len(outs)
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return emitter.inline(self.jaxpr, self.program_operands(operands))
+
+    def axis_names(self) -> frozenset[Any]:
+        return jaxpr_axis_names(self.jaxpr)

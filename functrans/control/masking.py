@@ -1,0 +1,113 @@
+"""Programs that do nothing in a lane that is done: ``(inputs) -> outputs`` becomes ``(mask, inputs) -> outputs``.
+
+Where the mask is false, an output that has to keep the value of an input keeps it, the loops inside do not run, and all
+other outputs are unspecified. An array that the program updates in place is kept without copying it: the update is made
+to write what stands there already, or nothing at all.
+
+    { lambda ; x i v. let y = dynamic_update_slice x v i in (y,) }            becomes, where y keeps x,
+
+    { lambda ; m x i v. let u = dynamic_slice x i; w = select m v u; y = dynamic_update_slice x w i in (y,) }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.control.call import Call
+from functrans.control.holding import Holding
+from functrans.ir.program import Equation, Jaxpr, all_equations, subjaxprs
+from functrans.ir.types import array_type
+from functrans.ops.dynamic_slicing import DynamicSlice, DynamicUpdateSlice
+from functrans.ops.indexing import ScatterFamily
+from functrans.ops.logic import SELECT
+from functrans.ops.structural import broadcast_in_dim, full
+from functrans.ops.windows import FILL
+from functrans.trace.builder import bind
+from functrans.trace.replay import emit, replay, trace
+
+_BOOL = array_type((), np.dtype(np.bool_))
+
+
+def updates_of(jaxpr: Jaxpr, output: int, root: int) -> list[Equation] | None:
+    """The equations that make an output of an input by updating it in place, none if it is that input; else None."""
+    producers = {v: eqn for eqn in jaxpr.equations for v in eqn.outputs}
+    a, chain = jaxpr.outputs[output], []
+    while a is not jaxpr.inputs[root]:
+        eqn = producers.get(a)  # type: ignore[arg-type]
+        if eqn is None or not _updates_in_place(eqn):
+            return None
+        chain.append(eqn)
+        a = eqn.inputs[0]
+    return chain
+
+
+def _updates_in_place(eqn: Equation) -> bool:
+    op = eqn.op
+    if isinstance(op, ScatterFamily) and op.mode == FILL:  # the largest index must be out of bounds
+        x, indices = eqn.inputs[0].type, eqn.inputs[1].type
+        return int(np.iinfo(indices.dtype).max) >= max(x.shape, default=0)
+    return isinstance(op, DynamicUpdateSlice)
+
+
+def masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
+    """The program under a mask; ``keep``: for each output the input whose value it keeps, or None. Remembered."""
+    memo_key = ("masked", keep)
+    found: Jaxpr | None = jaxpr.memo.get(memo_key)
+    if found is None:
+        found = jaxpr.memo[memo_key] = _masked(jaxpr, keep)
+    return found
+
+
+def _masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
+    chains = [None if root is None else updates_of(jaxpr, k, root) for k, root in enumerate(keep)]
+    inside = {id(eqn) for chain in chains for eqn in chain or ()}
+
+    def function(mask: Any, *inputs: Any) -> list[Any]:
+        def rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+            if id(eqn) in inside:
+                return [_update_where(mask, eqn.op, operands)]
+            if type(eqn.op) is Call and may_not_end(eqn):
+                return replay(eqn.op.jaxpr, operands, rule)
+            if isinstance(eqn.op, Holding) and may_not_end(eqn):
+                return eqn.op.run_where(mask, operands)
+            return emit(eqn, operands)
+
+        outs = replay(jaxpr, inputs, rule)
+        return [
+            x if root is None or chain is not None else choose(mask, x, inputs[root])
+            for x, root, chain in zip(outs, keep, chains, strict=True)
+        ]
+
+    program, captured = trace(function, [_BOOL, *jaxpr.in_types], "a program under a mask")
+    assert not captured
+    return program
+
+
+def choose(mask: Any, new: Any, old: Any) -> Any:
+    """One of two values of one type by a scalar mask."""
+    if new is old:
+        return old
+    shape = old.type.shape
+    new = new if getattr(new, "shape", ()) == shape else full(shape, new)
+    return bind(SELECT, broadcast_in_dim(mask, shape) if shape else mask, new, old)
+
+
+def _update_where(mask: Any, op: Any, operands: Sequence[Any]) -> Any:
+    if isinstance(op, DynamicUpdateSlice):
+        x, update, *starts = operands
+        return bind(op, x, choose(mask, update, bind(DynamicSlice(update.shape), x, *starts)), *starts)
+    x, indices, updates = operands  # windows out of bounds are dropped
+    outside = full(indices.shape, int(np.iinfo(indices.dtype).max), indices.dtype)
+    return bind(op, x, choose(mask, indices, outside), updates)
+
+
+def may_not_end(eqn: Equation) -> bool:
+    """Whether the operation is, or holds, a loop that may not end on operands that it would not be given."""
+    if getattr(eqn.op, "endless", False):
+        return True
+    return eqn.op.holds_jaxprs and any(
+        getattr(inner.op, "endless", False) for jaxpr in subjaxprs(eqn.op) for inner in all_equations(jaxpr)
+    )

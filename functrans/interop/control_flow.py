@@ -1,0 +1,174 @@
+"""The table of JAX's operations that hold programs: calls, branches, loops, checkpoints, linear systems.
+
+What a held program closes over becomes leading operands of our operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.extend.core.primitives as jax_primitives
+
+from functrans.control.call import Call
+from functrans.control.checkpoint import Checkpoint
+from functrans.control.holding import share_captured
+from functrans.control.linear_call import LinearCall
+from functrans.control.linear_solve import CustomLinearSolve
+from functrans.control.scan import Scan
+from functrans.control.switches import Switch
+from functrans.control.while_loop import While
+from functrans.interop.translation import Application, Emit, size_of
+from functrans.ops.naming import Name
+from functrans.ops.products import DotGeneral
+from functrans.trace.builder import bind, bind_all
+from functrans.trace.primitive import Primitive
+from functrans.trace.replay import replay
+
+_SMALL = 16  # equations: a shorter callee is written in place, a call of it would cost more than it shares
+
+_INLINED = ("JAX_EARLY", "JAX_LATE")
+
+
+def _call(application: Application) -> Any:
+    """A nested jit: a call, unless it is short."""
+    params = application.params
+    closed = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
+    inner = getattr(closed, "jaxpr", closed)
+    inline = params.get("inline")  # a bool; from jax 0.11 on an enumeration
+    if inline is True or getattr(inline, "name", "") in _INLINED or size_of(inner) <= _SMALL:
+        return application.translator.run(inner, getattr(closed, "consts", ()), application.operands)
+    program, captured = application.translator.held(closed)
+    return bind_all(Call(program, str(params.get("name", "f"))), [*captured, *application.operands])
+
+
+def _inline(name: str) -> Emit:
+    """An operation that stands for the program in this parameter."""
+
+    def emit(application: Application) -> Any:
+        closed = application.params[name]
+        inner = getattr(closed, "jaxpr", closed)
+        return application.translator.run(inner, getattr(closed, "consts", ()), application.operands)
+
+    return emit
+
+
+def _cond(application: Application) -> Any:
+    index, *operands = application.operands
+    bodies = [application.translator.held(branch, "a branch of cond") for branch in application.params["branches"]]
+    programs, captured = share_captured([program for program, _ in bodies], [values for _, values in bodies])
+    return bind_all(Switch(tuple(programs)), [index, *captured, *operands])
+
+
+def _scan(application: Application) -> Any:
+    params = application.params
+    program, captured = application.translator.held(params["jaxpr"], "the body of scan")
+    # Versions of JAX tell constants, carries and slices apart by different parameters; what is sliced or stacked has one
+    # axis less in the body in all of them.
+    body_types, result_types = program.in_types[len(captured) :], program.out_types
+    slices = sum(a.ndim > b.ndim for a, b in zip(application.in_types, body_types, strict=True))
+    carries = sum(a.ndim == b.ndim for a, b in zip(application.out_types, result_types, strict=True))
+    consts = len(captured) + len(body_types) - slices - carries
+    unroll = max(1, int(params["unroll"]))
+    scan = Scan(program, int(params["length"]), bool(params["reverse"]), unroll, consts, carries)
+    return bind_all(scan, [*captured, *application.operands])
+
+
+def _while(application: Application) -> Any:
+    params = application.params
+    condition, condition_captured = application.translator.held(params["cond_jaxpr"], "the condition of while_loop")
+    body, body_captured = application.translator.held(params["body_jaxpr"], "the body of while_loop")
+    first = params["cond_nconsts"]
+    second = first + params["body_nconsts"]
+    operands = application.operands
+    loop = While(condition, body, len(condition_captured) + first, len(body_captured) + second - first)
+    return bind_all(
+        loop, [*condition_captured, *operands[:first], *body_captured, *operands[first:second], *operands[second:]]
+    )
+
+
+# -- checkpoints and linear systems ------------------------------------------------------------------------------------
+
+
+def _checkpoint(application: Application) -> Any:
+    params = application.params
+    program, captured = application.translator.held(params["jaxpr"], "a checkpoint")
+    cse = params["prevent_cse"]
+    if not isinstance(cse, bool):
+        cse = (*[False] * len(captured), *cse)
+    policy = None if params["policy"] is None else JaxPolicy(params["policy"])
+    return bind_all(
+        Checkpoint(program, policy, cse, bool(params["differentiated"])), [*captured, *application.operands]
+    )
+
+
+@dataclass(frozen=True)
+class JaxPolicy:
+    """A checkpoint policy of JAX, asked about our operations: each under the name and parameters it has in JAX."""
+
+    policy: Callable[..., Any]
+
+    def __call__(self, primitive: Primitive, *types: Any, **parameters: Any) -> bool:
+        known = getattr(jax_primitives, f"{primitive.name}_p", None)
+        if known is None:
+            return False
+        if isinstance(primitive, Name):
+            parameters = {"name": primitive.name_}
+        elif isinstance(primitive, DotGeneral):
+            contracting = (primitive.lhs_contracting, primitive.rhs_contracting)
+            parameters["dimension_numbers"] = (contracting, (primitive.lhs_batch, primitive.rhs_batch))
+        answer = self.policy(known, *types, **parameters)
+        return answer if isinstance(answer, bool) else "saveable" in type(answer).__name__.lower()
+
+
+def _linear_solve(application: Application) -> Any:
+    """Operands (consts of matvec, of vecmat, of solve, of transpose_solve, b), as ours."""
+    params = application.params
+    programs: list[Any] = []
+    operands: list[Any] = []
+    counts: list[int] = []
+    place = 0
+    for closed, count in zip(params["jaxprs"], params["const_lengths"], strict=True):
+        program, captured = (None, []) if closed is None else application.translator.held(closed, "a linear solve")
+        programs.append(program)
+        operands += [*captured, *application.operands[place : place + count]]
+        counts.append(len(captured) + count)
+        place += count
+    matvec, vecmat, solver, transpose_solver = programs
+    first, second, third, fourth = counts
+    solve = CustomLinearSolve(matvec, vecmat, solver, transpose_solver, (first, second, third, fourth))
+    return bind_all(solve, [*operands, *application.operands[place:]])
+
+
+def _linear_call(application: Application) -> Any:
+    params = application.params
+    program, captured = application.translator.held(params["callee"], "a linear call")
+    transposed, consts = params["transpose_thunk"]()
+    backward, backward_captured = application.translator.held(transposed, "the transpose of a linear call")
+    first = params["num_callee_consts"]
+    values = [*captured, *application.operands[:first]], [*backward_captured, *consts]
+    counts = (len(values[0]), len(values[1]), params["num_res"])
+    op = LinearCall(program, backward, counts, "linear_call")
+    return bind_all(op, [*values[0], *values[1], *application.operands[first:]])
+
+
+def _ours(application: Application) -> Any:
+    """A function that ``to_jax`` brought into the JAX program: our own program again."""
+    return replay(application.params["program"], application.operands)
+
+
+CONTROL_FLOW: dict[str, Emit] = {
+    **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call"), _call),
+    "remat2": _checkpoint,
+    "checkpoint": _checkpoint,
+    "name": lambda a: bind(Name(a.params["name"]), a.operands[0]),
+    "custom_linear_solve": _linear_solve,
+    "linear_call": _linear_call,
+    "composite": _inline("jaxpr"),
+    "custom_vmap_call": _inline("call"),
+    "cond": _cond,
+    "scan": _scan,
+    "while": _while,
+    "functrans": _ours,
+}

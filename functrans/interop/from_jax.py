@@ -1,0 +1,106 @@
+"""``from_jax``: a JAX function as a function of functrans."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jax.tree_util import tree_unflatten
+
+from functrans.api.arguments import check_callable
+from functrans.api.compilation import JitSettings, compiled_function, resolve_names, tuple_of
+from functrans.api.staging import argument_type
+from functrans.interop.control_flow import CONTROL_FLOW
+from functrans.interop.custom_rules import CUSTOM_RULES
+from functrans.interop.first_order import FIRST_ORDER
+from functrans.interop.host_calls import HOST_CALLS
+from functrans.interop.jax_tracing import JaxProgram, trace_jax_function
+from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
+from functrans.interop.randomness import RANDOMNESS
+from functrans.interop.translation import Translator
+from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
+from functrans.ir.types import ArrayType, type_of
+from functrans.trace.builder import Tracer, state
+from functrans.trace.frames import api_boundary
+from functrans.xla import jaxlib_compat
+
+TABLE = {
+    **FIRST_ORDER,
+    **WINDOWS_AND_ORDER,
+    **RANDOMNESS,
+    **CONTROL_FLOW,
+    **CUSTOM_RULES,
+    **HOST_CALLS,
+    **OTHER_LIBRARIES,
+}
+_CAPACITY = 256  # signatures that a bridged function remembers
+
+
+class BridgedFunction(JitSettings):
+    """A JAX function, and its programs by signature (types and tree of the arguments, static ones, configuration)."""
+
+    __slots__ = ("programs",)
+
+    def __init__(
+        self, function: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...]
+    ) -> None:
+        super().__init__(function, static_argnums, static_argnames, (), (), False, True)
+        self.programs: OrderedDict[Any, JaxProgram] = OrderedDict()
+
+    def types(self, leaves: Sequence[Any]) -> list[ArrayType]:
+        what = f"an argument of from_jax({self.name})"
+        return [x.type if type(x) is Tracer else argument_type(x, what) for x in leaves]
+
+    def call(self, tree: Any, static: Any, inputs: Sequence[Any]) -> Any:
+        """Write the JAX program of this signature into the program that is being traced."""
+        types = [type_of(x) for x in inputs]
+        key = (tuple(types), tree, static, tuple(state.axes.items()), jaxlib_compat.trace_context())
+        program = self.programs.get(key)
+        if program is None:
+            original = super().call
+            program = self.programs[key] = trace_jax_function(
+                lambda *leaves: original(tree, static, leaves), types, self.name
+            )
+            if len(self.programs) > _CAPACITY:
+                self.programs.popitem(last=False)
+        closed, out_tree = program
+        outs = Translator(TABLE, implementation, self.name).run(closed.jaxpr, closed.consts, inputs)
+        return tree_unflatten(out_tree, outs)
+
+
+@api_boundary
+def from_jax(
+    fun: Callable[..., Any],
+    *,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+) -> Callable[..., Any]:
+    """A JAX function as a function of functrans, to which every transform of functrans applies.
+
+    JAX traces the function once for each signature of its arguments; its program is written again with the operations
+    of functrans, so that ``functrans.grad``, ``vmap``, ``hessian``, ``jit`` work by functrans' rules. Rules that the
+    function was given in JAX (``jax.custom_jvp``, ``jax.custom_vjp``) stay its rules. Arrays that it closes over are
+    inputs of the program.
+
+    Args:
+      fun: a function of arrays or pytrees of them that JAX can trace: made of ``jax.numpy`` and ``jax.lax``, the
+        ``apply`` of a Flax module, an Equinox model, an optax update, a diffrax solve.
+      static_argnums, static_argnames: arguments that are hashable Python values, as in ``jit``.
+
+    Returns:
+      A function of the same arguments.
+
+    Raises:
+      TypeError: the function closes over a traced value of functrans; pass it as an argument.
+      NotImplementedError: it uses an operation that has no counterpart in functrans, which is named with its line.
+
+    >>> import functrans as ft, jax.numpy as jnp
+    >>> slope = ft.grad(ft.from_jax(lambda x: jnp.sin(x) * x))
+    >>> round(float(slope(0.0)), 6)
+    0.0
+    """
+    check_callable(fun, "from_jax")
+    numbers = tuple_of(static_argnums, int, "static_argnums")
+    names = resolve_names(fun, numbers, tuple_of(static_argnames, str, "static_argnames"), "static_")
+    return compiled_function(BridgedFunction(fun, *names))  # type: ignore[no-any-return]

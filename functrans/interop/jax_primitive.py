@@ -1,0 +1,170 @@
+"""The one operation of JAX that holds a program of ours, and its rules: each transforms our program by our rules.
+
+    b = functrans[program={ lambda ; a:f32[3]. let ... in (...) }] a
+
+Its jvp rule is our linearization: one such operation computes the results and the residuals, a second one, linear in
+the tangents, computes theirs; JAX's partial evaluation keeps the first and transposes the second. The lowering rule
+inserts our StableHLO into JAX's module as a function of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.extend.core as jax_core
+import numpy as np
+from jax.interpreters import ad as jax_ad
+from jax.interpreters import batching, mlir
+
+from functrans.control.callbacks import IoCallback, PureCallback
+from functrans.control.checks import Check
+from functrans.control.debugging import DebugCallback
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr, all_equations
+from functrans.ir.types import ArrayType, float0, tangent_type
+from functrans.ops.structural import transpose as transpose_axes
+from functrans.optimise.key_arrays import on_words
+from functrans.trace.frames import describe_place
+from functrans.trace.replay import trace
+from functrans.transform.linearize import linearize_jaxpr
+from functrans.transform.transpose import transpose_jaxpr
+from functrans.transform.vmap import vmap
+from functrans.xla import execute
+from functrans.xla.host_callbacks import for_runtime
+from functrans.xla.jaxlib_compat import abstract_value
+from functrans.xla.lower import lower_module
+
+ad: Any = jax_ad
+functrans_p: Any = jax_core.Primitive("functrans")
+functrans_p.multiple_results = True
+_CALLS_PYTHON = (PureCallback, IoCallback, DebugCallback, Check)
+
+
+def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
+    """The program on values of JAX: arrays, or what JAX traces."""
+    calls = next((eqn for eqn in all_equations(program) if isinstance(eqn.op, _CALLS_PYTHON)), None)
+    if calls is not None:
+        raise FunctransTypeError(
+            f"to_jax: {name} calls a Python function from compiled code ({calls.op.name} at "
+            f"{describe_place(calls.where)})\nwhich a JAX program cannot take over from functrans. Leave the call out "
+            "of the function, or use jax.debug.print, jax.pure_callback or jax.experimental.io_callback around it."
+        )
+    return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
+
+
+def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:
+    arrays = [
+        x if isinstance(x, jax.Array) else np.asarray(x, t.dtype)
+        for x, t in zip(operands, program.in_types, strict=True)
+    ]
+    return execute.run(program, arrays, name)
+
+
+def _abstract(*avals: Any, program: Jaxpr, name: str) -> list[Any]:
+    return [abstract_value(t) for t in program.out_types]
+
+
+def _zero(type_: ArrayType) -> Any:
+    return ad.Zero(abstract_value(tangent_type(type_)))
+
+
+def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Jaxpr, name: str) -> tuple[Any, Any]:
+    wrt = [type(t) is not ad.Zero and t.dtype != float0 for t in tangents]
+    split = linearize_jaxpr(program, wrt)
+    results = functrans_p.bind(*primals, program=split.primal, name=name)
+    slopes: list[Any] = []
+    if split.linear.outputs:
+        residuals = split.residuals(primals, results)
+        given = [t for t, w in zip(tangents, wrt, strict=True) if w]
+        slopes = functrans_p.bind(*residuals, *given, program=split.linear, name=name)
+    rest = iter(slopes)
+    outs = results[: split.num_outputs]
+    return outs, [
+        next(rest) if nonzero else _zero(t) for nonzero, t in zip(split.nonzero, program.out_types, strict=True)
+    ]
+
+
+def _transpose(cotangents: Sequence[Any], *operands: Any, program: Jaxpr, name: str) -> list[Any]:
+    linear = [ad.is_undefined_primal(x) for x in operands]
+    nonzero = [type(ct) is not ad.Zero for ct in cotangents]
+    backward, has = transpose_jaxpr(program, linear, nonzero)
+    given = [x for x, flag in zip(operands, linear, strict=True) if not flag]
+    given += [ct for ct, flag in zip(cotangents, nonzero, strict=True) if flag]
+    sent = iter(functrans_p.bind(*given, program=backward, name=name) if backward.outputs else ())
+    wanted = iter(has)
+    return [
+        (next(sent) if next(wanted) else ad.Zero(x.aval)) if flag else None
+        for x, flag in zip(operands, linear, strict=True)
+    ]
+
+
+def _batch(operands: Sequence[Any], dims: Sequence[int | None], *, program: Jaxpr, name: str) -> tuple[Any, Any]:
+    size = next(x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None)
+    batched, mapped = batched_program(program, size, tuple(dims))
+    outs = functrans_p.bind(*operands, program=batched, name=name)
+    return outs, [0 if m else None for m in mapped]
+
+
+def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> tuple[Jaxpr, list[bool]]:
+    """The program over operands mapped along these axes, and which of its results are mapped (along axis 0)."""
+    memo_key = ("mapped along", size, dims)
+    known = program.memo.get(memo_key)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
+    types = [
+        t if d is None else t.update(shape=(*t.shape[:d], size, *t.shape[d:]))
+        for t, d in zip(program.in_types, dims, strict=True)
+    ]
+    found: list[bool] = []
+
+    def function(*inputs: Any) -> list[Any]:
+        fronted = [
+            x if not d else transpose_axes(x, (d, *[i for i in range(x.ndim) if i != d]))
+            for x, d in zip(inputs, dims, strict=True)
+        ]
+        outs, mapped = vmap(program, size, fronted, [d is not None for d in dims])
+        found[:] = mapped
+        return outs
+
+    batched, captured = trace(function, types, "vmap of a program inside JAX")
+    assert not captured
+    program.memo[memo_key] = batched, found
+    return batched, found
+
+
+def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
+    module = context.module_context
+    ir: Any = mlir.ir
+    modules = [
+        lower_module(on_words(program), name, (), platform, first_callback=len(module.host_callbacks))
+        for platform in module.platforms
+    ]
+    if len({lowered.text for lowered in modules}) > 1:
+        raise FunctransValueError(
+            f"to_jax: the program of {name} differs between the platforms {tuple(module.platforms)}: export it for one "
+            "at a time"
+        )
+    for callback in modules[0].callbacks:
+        module.add_host_callback(for_runtime(callback))
+    source = ir.Module.parse(modules[0].text, context=module.context)
+    main = next(op for op in source.body.operations if op.name.value == "main")
+    result_types = list(main.type.results)
+    symbol = mlir.merge_mlir_modules(module.module, f"functrans_{name}", source, module.symbol_table)
+    call = ir.Operation.create(
+        "func.call",
+        results=result_types,
+        operands=list(operands),
+        attributes={"callee": ir.FlatSymbolRefAttr.get(symbol)},
+    )
+    return list(call.results)
+
+
+functrans_p.def_impl(_run)
+functrans_p.def_abstract_eval(_abstract)
+ad.primitive_jvps[functrans_p] = _jvp
+ad.primitive_transposes[functrans_p] = _transpose
+batching.primitive_batchers[functrans_p] = _batch
+mlir.register_lowering(functrans_p, _lower)
+

@@ -1,0 +1,201 @@
+"""JAX at work, and the one file that asks it to: JAX traces a JAX function to its program.
+
+    (types of the leaves) -> a closed jaxpr of JAX
+
+The derivative rules that a user gave a JAX function (``jax.custom_jvp``, ``jax.custom_vjp``) are Python functions on
+JAX's tracers. They become programs by the same way: JAX differentiates the one equation that carries the rule, which
+runs the rule and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core as jax_core
+import numpy as np
+from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
+
+from functrans.errors import EscapedTracerError, FunctransTypeError
+from functrans.ir.program import Where
+from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
+from functrans.trace.builder import state
+from functrans.trace.frames import describe_place, here, is_internal
+from functrans.xla.array_patch import JaxMetTracerError
+from functrans.xla.jaxlib_compat import is_jax_file
+
+
+class JaxProgram(NamedTuple):
+    """A JAX function traced for one signature: ``closed`` (JAX's closed jaxpr) and the tree of its result."""
+
+    closed: Any
+    out_tree: Any
+
+
+def shape_struct(type_: ArrayType) -> Any:
+    """A type as JAX's tracing takes it."""
+    return jax.ShapeDtypeStruct(type_.shape, type_.dtype, weak_type=type_.weak_type)  # type: ignore[no-untyped-call]
+
+
+def type_of_aval(aval: Any) -> ArrayType:
+    """The type of a variable of a JAX program."""
+    return array_type(tuple(aval.shape), aval.dtype, bool(getattr(aval, "weak_type", False)))
+
+
+@contextmanager
+def outside_of_traces() -> Iterator[None]:
+    """No program of ours is under construction here: what JAX traces is no part of one."""
+    saved, state.builder = state.builder, None
+    place, state.where = state.where, None
+    try:
+        yield
+    finally:
+        state.builder, state.where = saved, place
+
+
+def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType], name: str) -> JaxProgram:
+    """Trace ``function(*leaves) -> pytree`` by JAX.
+
+    Raises TypeError naming the bridge where the function closes over a traced value of functrans.
+    """
+    axes = list(state.axes.items())
+    try:
+        with outside_of_traces():
+            traced = jax.make_jaxpr(function, axis_env=axes, return_shape=True)(*map(shape_struct, types))
+    except (JaxMetTracerError, EscapedTracerError) as error:
+        kind = f", of type {error.tracer.type}," if isinstance(error, JaxMetTracerError) else ""
+        raise FunctransTypeError(
+            f"from_jax: the JAX function {name} closes over a traced value of functrans{kind} and JAX cannot read it, "
+            f"at {here()}\nPass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)."
+        ) from error
+    closed, shapes = traced
+    return JaxProgram(closed, tree_structure(shapes))
+
+
+def trace_implementation(equation: Any, types: Sequence[ArrayType]) -> Any:
+    """What an operation of another library does, as a closed jaxpr; None where it cannot be traced."""
+    primitive, params = equation.primitive, equation.params
+    try:
+        with outside_of_traces():
+            return jax.make_jaxpr(lambda *xs: primitive.impl(*xs, **params))(*map(shape_struct, types))
+    except Exception:  # an implementation that needs numbers, or none at all
+        return None
+
+
+# -- places ------------------------------------------------------------------------------------------------------------
+
+
+def place_of(equation: Any) -> Where:
+    """The user's line that made an equation of a JAX program: the innermost frame outside of JAX and functrans."""
+    found = getattr(equation.source_info, "traceback", None)
+    if found is None:
+        return None
+    codes, offsets = found.raw_frames()
+    for code, offset in zip(codes, offsets, strict=True):
+        if not is_internal(code.co_filename) and not is_jax_file(code.co_filename):
+            return code, offset
+    return None
+
+
+def describe_equation(equation: Any) -> str:
+    """Operation and user's line, for messages."""
+    return f"{equation.primitive.name} at {describe_place(place_of(equation) or state.where)}"
+
+
+# -- the rules of custom derivatives -----------------------------------------------------------------------------------
+
+
+class _Rule:
+    """The equation that carries a rule, differentiated by the operands in ``wrt``: all that have tangents, or fewer."""
+
+    def __init__(self, equation: Any, perturbed: Sequence[bool] | None = None) -> None:
+        self.types = [type_of_aval(a.aval) for a in equation.invars]
+        self.out_types = [type_of_aval(v.aval) for v in equation.outvars]
+        smooth = [is_differentiable(t.dtype) for t in self.types]
+        self.wrt = smooth if perturbed is None else [a and b for a, b in zip(smooth, perturbed, strict=True)]
+        self.equation = equation
+
+    def chosen(self, values: Sequence[Any]) -> list[Any]:
+        """What belongs to the operands that are differentiated."""
+        return [x for x, w in zip(values, self.wrt, strict=True) if w]
+
+    def function_at(self, operands: Sequence[Any]) -> Callable[..., list[Any]]:
+        """The equation as a function of the operands that are differentiated, the others as they are."""
+
+        def call(*moving: Any) -> list[Any]:
+            rest = iter(moving)
+            merged = [next(rest) if w else x for w, x in zip(self.wrt, operands, strict=True)]
+            return apply_equation(self.equation, merged)
+
+        return call
+
+    def smooth_results(self, values: Sequence[Any]) -> list[Any]:
+        """What belongs to the differentiable results."""
+        return [x for x, t in zip(values, self.out_types, strict=True) if is_differentiable(t.dtype)]
+
+
+class JvpRule(_Rule):
+    """The rule of a ``custom_jvp_call`` as a JAX program: (operands, tangents) -> (results, tangents of the results).
+    """
+
+    def program(self) -> Any:
+        """The closed jaxpr; tangents of the operands differentiated and of the differentiable results only."""
+        count = len(self.types)
+
+        def rule(*flat: Any) -> list[Any]:
+            operands = flat[:count]
+            outs, slopes = jax.jvp(self.function_at(operands), tuple(self.chosen(operands)), tuple(flat[count:]))
+            return [*outs, *self.smooth_results(slopes)]
+
+        with outside_of_traces():
+            return jax.make_jaxpr(rule)(*map(shape_struct, [*self.types, *self.chosen(self.types)]))
+
+
+class VjpRule(_Rule):
+    """The rules of a ``custom_vjp_call`` as JAX programs.
+
+    forward: operands -> (results, residuals); backward: (residuals, cotangents of the differentiable results) ->
+    cotangents of the operands differentiated.
+    """
+
+    pullback_tree: Any = None
+    residual_types: list[ArrayType]
+
+    def forward(self) -> Any:
+        """The closed jaxpr of the forward rule."""
+
+        def run(*operands: Any) -> list[Any]:
+            outs, pullback = jax.vjp(self.function_at(operands), *self.chosen(operands))
+            residuals, self.pullback_tree = tree_flatten(pullback)
+            return [*outs, *residuals]
+
+        with outside_of_traces():
+            closed = jax.make_jaxpr(run)(*map(shape_struct, self.types))
+        self.residual_types = [type_of_aval(v.aval) for v in closed.jaxpr.outvars[len(self.out_types) :]]
+        return closed
+
+    def backward(self) -> Any:
+        """The closed jaxpr of the backward rule, once that of the forward rule is known."""
+        count = len(self.residual_types)
+
+        def run(*flat: Any) -> list[Any]:
+            rest = iter(flat[count:])
+            cotangents = [
+                next(rest) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in self.out_types
+            ]
+            return list(tree_unflatten(self.pullback_tree, flat[:count])(cotangents))
+
+        with outside_of_traces():
+            inputs = [*self.residual_types, *self.smooth_results(self.out_types)]
+            return jax.make_jaxpr(run)(*map(shape_struct, inputs))
+
+
+def apply_equation(equation: Any, operands: Sequence[Any]) -> list[Any]:
+    """The equation on other operands, as JAX evaluates it."""
+    fresh = [jax_core.Var(a.aval) for a in equation.invars]
+    again = equation.replace(invars=fresh)
+    described = getattr(equation.params["call_jaxpr"], "jaxpr", equation.params["call_jaxpr"]).debug_info
+    jaxpr = jax_core.Jaxpr([], fresh, again.outvars, [again], again.effects, described)
+    return jax_core.jaxpr_as_fun(jax_core.ClosedJaxpr(jaxpr, ()))(*operands)  # type: ignore[no-any-return]

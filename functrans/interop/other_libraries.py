@@ -1,0 +1,47 @@
+"""JAX operations that other libraries define for themselves.
+
+Most of them have an implementation in JAX's own operations: it is traced and written in their place. Where the rules of
+the operation say more than its implementation does (Equinox' operations that look through vmap), it has an entry here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from functrans import lax
+from functrans.interop.jax_tracing import trace_implementation
+from functrans.interop.translation import Application, Emit, operations_of
+from functrans.ir.types import type_of
+
+
+def implementation(application: Application) -> list[Any] | None:
+    """The operation by what its implementation does; None where that is nothing but the operation itself."""
+    closed = trace_implementation(application.equation, application.in_types)
+    if closed is None or application.name in operations_of(closed.jaxpr):
+        return None
+    return application.translator.run(closed.jaxpr, closed.consts, application.operands)
+
+
+def _over_all(reduce: Any) -> Emit:
+    """A reduction over every axis. Equinox' one also reduces over lanes of vmap, to share one trip count of a loop
+    between them; ours keeps the lanes apart, which changes no result."""
+
+    def emit(application: Application) -> Any:
+        (operand,) = application.operands
+        return reduce(operand, range(type_of(operand).ndim))
+
+    return emit
+
+
+def _same(application: Application) -> Any:
+    return application.operands
+
+
+OTHER_LIBRARIES: dict[str, Emit] = {
+    "unvmap_any": _over_all(lax.reduce_or),
+    "unvmap_all": _over_all(lax.reduce_and),
+    "unvmap_max": _over_all(lax.reduce_max),
+    # Without vmap Equinox takes the predicate for true; the choice is right in both cases.
+    "select_if_vmap": lambda a: lax.select(*a.operands),
+    **dict.fromkeys(("nonbatchable", "nontraceable", "nondifferentiable_backward"), _same),
+}

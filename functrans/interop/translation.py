@@ -1,0 +1,170 @@
+"""A JAX program written again with our operations, equation by equation, by a table {name of JAX's primitive: emit}.
+
+    { lambda ; a:f32[3]. let b:f32[3] = sin a; c:f32[3] = mul b 2.0:f32[] in (c,) }        (JAX's)
+
+    emits   lax.sin(a), lax.mul(b, 2.0)   into the program that is being traced
+
+An entry of the table is a function of ``Application`` that emits the operation and returns its result (or the list of
+its results). An operation that is not in the table is named in the error, with the user's line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax.extend.core as jax_core
+import numpy as np
+
+from functrans.errors import InternalError, MissingRuleError
+from functrans.interop.jax_tracing import describe_equation, place_of, type_of_aval
+from functrans.ir.program import Jaxpr, Literal
+from functrans.ir.types import ArrayType, float0, type_of
+from functrans.ops.structural import convert, full
+from functrans.trace.builder import state
+from functrans.trace.replay import trace
+
+
+class Application:
+    """One equation of a JAX program with our values for its operands."""
+
+    def __init__(self, equation: Any, operands: list[Any], translator: Translator) -> None:
+        self.equation = equation
+        self.operands = operands
+        self.translator = translator
+
+    @property
+    def name(self) -> str:
+        """The name of JAX's primitive."""
+        return self.equation.primitive.name  # type: ignore[no-any-return]
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters of JAX's primitive."""
+        return self.equation.params  # type: ignore[no-any-return]
+
+    @cached_property
+    def in_types(self) -> list[ArrayType]:
+        """The types of the operands in JAX's program."""
+        return [type_of_aval(a.aval) for a in self.equation.invars]
+
+    @cached_property
+    def out_types(self) -> list[ArrayType]:
+        """The types of the results in JAX's program."""
+        return [type_of_aval(v.aval) for v in self.equation.outvars]
+
+    def refuse(self, why: str) -> MissingRuleError:
+        """The error for an operation used in a way that has no counterpart."""
+        return MissingRuleError(f"from_jax: {why}, in the operation {describe_equation(self.equation)}")
+
+
+Emit = Callable[[Application], Any]
+
+
+class Translator:
+    """Writes JAX programs again with our operations. It remembers the programs that operations hold."""
+
+    def __init__(self, table: Mapping[str, Emit], otherwise: Callable[[Application], Any], name: str) -> None:
+        self.table = table
+        self.otherwise = otherwise  # for an operation that is not in the table: its results, or None
+        self.name = name
+        self.programs: dict[Any, tuple[Any, Jaxpr, list[Any]]] = {}
+
+    def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
+        """Emit the equations of a JAX program; the values of its outputs, with the weak flags they have in JAX."""
+        values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
+        values.update(zip(jaxpr.invars, inputs, strict=True))
+        saved = state.where
+        try:
+            for equation in jaxpr.eqns:
+                state.where = place_of(equation) or saved
+                operands = [
+                    literal(a) if isinstance(a, jax_core.Literal) else values[a] for a in equation.invars
+                ]
+                results = self.apply(Application(equation, operands, self))
+                values.update(zip(equation.outvars, results, strict=True))
+        finally:
+            state.where = saved
+        return [
+            literal(a) if isinstance(a, jax_core.Literal) else with_weak_flag(values[a], a.aval) for a in jaxpr.outvars
+        ]
+
+    def apply(self, application: Application) -> list[Any]:
+        """Emit one equation; raises NotImplementedError naming an operation that the table does not have."""
+        results = self.table.get(application.name, self.otherwise)(application)
+        if results is None:
+            raise MissingRuleError(
+                f"from_jax: the JAX function {self.name} uses the operation "
+                f"{describe_equation(application.equation)}\nwhich has no counterpart in functrans yet. Compute that "
+                "part outside of the function and pass its result as an argument, or write the part with "
+                "functrans.numpy and functrans.lax."
+            )
+        results = list(results) if isinstance(results, list | tuple) else [results]
+        for x, wanted in zip(results, application.out_types, strict=True):
+            found = type_of(x)
+            if found.shape != wanted.shape or found.dtype != wanted.dtype:
+                raise InternalError(
+                    f"from_jax: {describe_equation(application.equation)} has the type {wanted} in JAX and {found} here"
+                )
+        return results
+
+    def program(self, jaxpr: Any, consts: Sequence[Any] = (), purpose: str = "") -> tuple[Jaxpr, list[Any]]:
+        """A JAX program as one of ours, and the values for its leading inputs. Remembered."""
+        order = state.builder.order if state.builder is not None else 0
+        key = (id(jaxpr), order)
+        known = self.programs.get(key)
+        if known is None:
+            types = [type_of_aval(v.aval) for v in jaxpr.invars]
+            program, captured = trace(
+                lambda *inputs: self.run(jaxpr, consts, inputs), types, purpose or f"from_jax of {self.name}"
+            )
+            known = self.programs[key] = (jaxpr, program, captured)
+        return known[1], list(known[2])
+
+    def held(self, closed: Any, purpose: str = "") -> tuple[Jaxpr, list[Any]]:
+        """``program`` of a closed jaxpr (or a jaxpr without constants)."""
+        if hasattr(closed, "jaxpr"):
+            return self.program(closed.jaxpr, closed.consts, purpose)
+        return self.program(closed, (), purpose)
+
+
+def literal(atom: Any) -> Any:
+    """A literal of a JAX program as one of ours; an array that stands there is captured like any other."""
+    type_ = type_of_aval(atom.aval)
+    if type_.dtype == float0:
+        return full(type_.shape, False, float0)
+    if type_.shape:
+        return np.asarray(atom.val)
+    value = np.asarray(atom.val)[()]
+    return Literal(value.item() if type_.weak_type else np.asarray(value, type_.dtype)[()], type_)
+
+
+def with_weak_flag(x: Any, aval: Any) -> Any:
+    """The value with the weak flag of JAX's variable."""
+    wanted = type_of_aval(aval)
+    if type_of(x).weak_type == wanted.weak_type or wanted.dtype == float0:
+        return x
+    return convert(x, wanted.dtype, wanted.weak_type)
+
+
+def size_of(jaxpr: Any) -> int:
+    """How many equations a JAX program has, those of the programs it holds included."""
+    return len(jaxpr.eqns) + sum(map(size_of, _held_programs(jaxpr)))
+
+
+def operations_of(jaxpr: Any) -> set[str]:
+    """The names of the operations of a JAX program, those of the programs it holds included."""
+    own = {equation.primitive.name for equation in jaxpr.eqns}
+    return own.union(*map(operations_of, _held_programs(jaxpr)))
+
+
+def _held_programs(jaxpr: Any) -> list[Any]:
+    found = []
+    for equation in jaxpr.eqns:
+        for value in equation.params.values():
+            parts = value if isinstance(value, tuple | list) else (value,)
+            found += [getattr(part, "jaxpr", part) for part in parts if hasattr(getattr(part, "jaxpr", part), "eqns")]
+    return found
+
+
