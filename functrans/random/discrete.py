@@ -154,7 +154,7 @@ def categorical(
 
     >>> import numpy as np
     >>> from functrans import random
-    >>> random.categorical(random.key(0), np.log(np.float32([0.0, 1.0])), shape=(2,)).tolist()
+    >>> random.categorical(random.key(0), np.float32([-np.inf, 0.0]), shape=(2,)).tolist()
     [1, 1]
     """
     typed, _ = typed_key("categorical", key)

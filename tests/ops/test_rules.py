@@ -40,6 +40,9 @@ ELSEWHERE = {
         ("RandomSeed", "RandomWrap", "RandomUnwrap", "RandomSplit", "RandomFoldIn", "RandomBits", "RandomGamma"),
         "tests/random/test_keys.py",
     ),
+    **dict.fromkeys(
+        ("IgammaGradA", "RandomGammaGrad", "RegularizedIncompleteBetaGrad"), "tests/scipy/test_special.py"
+    ),
     "RngBitGenerator": "tests/random/test_bit_generator.py",
 }
 

@@ -147,6 +147,7 @@ HIGH_ORDERS = [
 
 @pytest.mark.parametrize("k", range(len(HIGH_ORDERS)), ids=[row[0].__name__ for row in HIGH_ORDERS])
 def test_derivatives_of_every_order_against_mpmath(k: int) -> None:
+    """Among them the operations IgammaGradA, RandomGammaGrad and RegularizedIncompleteBetaGrad of several orders."""
     ours, reference, points, orders = HIGH_ORDERS[k]
     with jax.enable_x64(True), mpmath.workdps(40):
         for order in orders:
@@ -166,9 +167,15 @@ def test_beta_is_exact_where_jax_is_not() -> None:
 def test_batches_of_incomplete_functions_are_those_of_single_numbers(dtype) -> None:
     with jax.enable_x64(dtype == np.float64):
         a, b, z = (np.asarray(v, dtype) for v in ([0.5, 20.0, 3.0], [1.5, 4.0, 60.0], [0.9, 0.3, 0.01]))
-        for f, args in ((lax.igamma, (a, b)), (lax.igamma_grad_a, (a, b)), (lax.betainc, (a, b, z))):
+        for f, args in (
+            (lax.igamma, (a, b)), (lax.igamma_grad_a, (a, b)), (lax.random_gamma_grad, (a, b)),
+            (lax.betainc, (a, b, z)), (ft.grad(lax.betainc), (a, b, z)),
+        ):  # fmt: skip
             alone = [f(*row) for row in zip(*args, strict=True)]
-            np.testing.assert_allclose(f(*args), alone, rtol=4 * np.finfo(dtype).eps)
+            np.testing.assert_allclose(ft.vmap(f)(*args), alone, rtol=16 * np.finfo(dtype).eps)
+            mixed = ft.vmap(f, (0, *[None] * (len(args) - 1)))(args[0], *[v[0] for v in args[1:]])
+            rows = [f(first, *[v[0] for v in args[1:]]) for first in args[0]]
+            np.testing.assert_allclose(mixed, rows, rtol=16 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ def i0e(x: ArrayLike) -> Array:
     """exp(-abs(x)) I_0(x), elementwise.
 
     >>> from functrans.scipy import special
-    >>> float(special.i0e(0.0))
+    >>> round(float(special.i0e(0.0)), 4)
     1.0
     """
     return lax.bessel_i0e(real_operand("i0e", x))
@@ -20,7 +20,7 @@ def i0(x: ArrayLike) -> Array:
     """I_0(x), elementwise.
 
     >>> from functrans.scipy import special
-    >>> float(special.i0(0.0))
+    >>> round(float(special.i0(0.0)), 4)
     1.0
     """
     x = real_operand("i0", x)

@@ -22,8 +22,8 @@ def gammaln(x: ArrayLike) -> Array:
     """log(abs(gamma(x))), elementwise.
 
     >>> from functrans.scipy import special
-    >>> float(special.gammaln(1.0))
-    0.0
+    >>> round(float(special.gammaln(5.0)), 3)
+    3.178
     """
     return lax.lgamma(real_operand("gammaln", x))
 
@@ -128,8 +128,8 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Array:
     """log(abs(beta(a, b))), elementwise.
 
     >>> from functrans.scipy import special
-    >>> float(special.betaln(1.0, 1.0))
-    0.0
+    >>> round(float(special.betaln(2.0, 3.0)), 3)
+    -2.485
     """
     return _betaln(*real_operands("betaln", a, b))
 
