@@ -25,14 +25,14 @@ import jax
 import jaxlib
 import numpy
 
-from benchmarks import calls, process, report, stages
+from benchmarks import calls, control, process, report, stages
 from benchmarks.report import Row
 from benchmarks.scenarios import SCENARIOS, VARIANTS
 from benchmarks.sides import JaxSide, Side, side_named
 from benchmarks.timing import Effort, now
 
 RESULTS = Path(__file__).resolve().parent / "results"
-GROUPS = ("dispatch", "smallest", "loops", "newton", "nested", "import", "memory")
+GROUPS = ("dispatch", "smallest", "loops", "newton", "nested", "import", "memory", "control")
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ def _jobs(options: argparse.Namespace, sides: Sequence[Side]) -> Iterator[Job]:
         "newton": lambda: calls.newton(sides, plan.newton_effort),
         "nested": lambda: calls.nested_gradients(sides, plan.nested),
         "import": lambda: process.import_time("jax.experimental" if options.control else "functrans"),
+        "control": lambda: control.rows(sides, plan.effort),
         "memory": lambda: process.memory("jax" if options.control else "functrans", *counts),
     }
     for group, job in groups.items():

@@ -8,11 +8,13 @@
 
 from importlib import import_module as _import_module
 
+from functrans import ad_checkpoint as ad_checkpoint
 from functrans import custom_batching as custom_batching
 from functrans import custom_derivatives as custom_derivatives
 from functrans import debug as debug
 from functrans import errors as errors
 from functrans import experimental as experimental
+from functrans import export as export
 from functrans import lax as lax
 from functrans import numpy as numpy
 from functrans.api.checkpointing import checkpoint as checkpoint
@@ -26,10 +28,7 @@ from functrans.api.custom_rules import custom_jvp as custom_jvp
 from functrans.api.custom_rules import custom_vjp as custom_vjp
 from functrans.api.differentiation import grad as grad
 from functrans.api.differentiation import jvp as jvp
-from functrans.api.differentiation import linear_transpose as linear_transpose
-from functrans.api.differentiation import linearize as linearize
 from functrans.api.differentiation import value_and_grad as value_and_grad
-from functrans.api.differentiation import vjp as vjp
 from functrans.api.environment import Array as Array
 from functrans.api.environment import ShapeDtypeStruct as ShapeDtypeStruct
 from functrans.api.environment import block_until_ready as block_until_ready
@@ -57,6 +56,9 @@ from functrans.api.jacobians import hessian as hessian
 from functrans.api.jacobians import hvp as hvp
 from functrans.api.jacobians import jacfwd as jacfwd
 from functrans.api.jacobians import jacrev as jacrev
+from functrans.api.linear_maps import linear_transpose as linear_transpose
+from functrans.api.linear_maps import linearize as linearize
+from functrans.api.linear_maps import vjp as vjp
 from functrans.api.vectorization import vmap as vmap
 from functrans.control import checkpoint_policies as checkpoint_policies
 from functrans.control.callbacks import io_callback as io_callback

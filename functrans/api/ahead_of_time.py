@@ -118,6 +118,11 @@ class Traced(Stage):
         return self._call.jaxpr
 
     @property
+    def in_types(self) -> tuple[ArrayType, ...]:
+        """The types of the arguments' leaves."""
+        return tuple(self._in_types)
+
+    @property
     def captured(self) -> list[Any]:
         """The values of the program's leading inputs."""
         return list(self._call.captured)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import argument_type
 from functrans.control.bodies import trace_body
 from functrans.control.custom_batching import CustomVmap, UserRule

@@ -7,9 +7,9 @@ from typing import Any
 
 from jax.tree_util import register_pytree_node_class, tree_flatten, tree_unflatten
 
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.custom_rules import custom_vjp
-from functrans.api.differentiation import check_callable, function_name
-from functrans.api.staging import argument_type
+from functrans.api.staging import argument_type, as_values
 from functrans.control.bodies import Body, Leaf, check_same_results, trace_body
 from functrans.control.call import Call
 from functrans.control.custom_rules import DeferredRule, Rule
@@ -80,7 +80,7 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     def backward(pullback: _Pullback, cotangent: Any) -> Any:
         sent = replay(pullback.jaxpr, [*pullback.captured, *tree_flatten(cotangent)[0]])
-        result = tree_unflatten(pullback.tree, sent)
+        result = tree_unflatten(pullback.tree, as_values(sent))
         return result if isinstance(result, tuple | list) else (result,)
 
     primal.__name__ = name
@@ -136,7 +136,7 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callab
             for x, t in zip([*captured, *given], body.jaxpr.in_types, strict=True)
         ]
         outs = replay(body.jaxpr, operands) if state.builder is not None else bind_all(Call(body.jaxpr, name), operands)
-        return tree_unflatten(body.tree, outs)
+        return tree_unflatten(body.tree, as_values(outs))
 
     return converted, values
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import argument_type, output
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -19,7 +19,7 @@ from functrans.ir.types import ArrayType, describe, float0, is_differentiable, s
 from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import Builder, bind_all, state
-from functrans.trace.frames import here
+from functrans.trace.frames import api_boundary, here
 
 Traced = tuple[Jaxpr, list[Any]]
 
@@ -153,6 +153,7 @@ class custom_jvp(_CustomFunction):
     12.0
     """
 
+    @api_boundary
     def __init__(
         self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
     ) -> None:
@@ -184,6 +185,7 @@ class custom_jvp(_CustomFunction):
 
         self.defjvp(jvp)
 
+    @api_boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.jvp is None:
             raise FunctransTypeError(
@@ -258,6 +260,7 @@ class custom_vjp(_CustomFunction):
     2.0
     """
 
+    @api_boundary
     def __init__(
         self, fun: Callable[..., Any], nondiff_argnums: Sequence[int] = (), nondiff_argnames: Sequence[str] = ()
     ) -> None:
@@ -279,6 +282,7 @@ class custom_vjp(_CustomFunction):
             )
         self.fwd, self.bwd = fwd, bwd
 
+    @api_boundary
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         name = function_name(self.fun)
         if self.fwd is None or self.bwd is None:

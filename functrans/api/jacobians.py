@@ -9,17 +9,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.api.differentiation import (
+from functrans.api.arguments import (
     argument_numbers,
     check_argnums,
     check_callable,
     check_input,
     differentiation_order,
     function_name,
-    grad,
-    jvp,
     split_aux,
 )
+from functrans.api.differentiation import grad, jvp
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr

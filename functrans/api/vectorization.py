@@ -8,7 +8,7 @@ from typing import Any
 
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map
 
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import (
     api_boundary,
     apply,

@@ -16,7 +16,7 @@ from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unf
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, array_type, describe, float0, kind_of, promote, type_of, warn_narrowing
-from functrans.ops.structural import convert
+from functrans.ops.structural import broadcast_in_dim, convert
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import here
 
@@ -187,5 +187,5 @@ def plain_python() -> bool:
 
 
 def rebuild(tree: Any, leaves: Sequence[Any]) -> Any:
-    """The pytree with these leaves."""
-    return tree_unflatten(tree, leaves)
+    """The pytree with these leaves, for the user: a literal of a program becomes a traced value."""
+    return tree_unflatten(tree, [broadcast_in_dim(x, ()) if type(x) is Literal else x for x in leaves])

@@ -25,6 +25,7 @@ from functrans.control.holding import (
     remembered,
     spread,
     unchanged,
+    without_effects,
 )
 from functrans.control.masking import masked
 from functrans.control.saving import cut, inlined
@@ -129,6 +130,12 @@ class Checkpoint(Holding):
         passed = iter(emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(held)} : {types}", len(held)))
         return emitter.inline(self.jaxpr, [next(passed) if b else x for x, b in zip(operands, barred, strict=True)])
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        (program,), (more,) = programs, extra
+        return self.remade(program, [*self.barred, *[False] * len(more)]), [*operands, *more]
+
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         jaxpr = self.jaxpr
         outputs = chosen(jaxpr.outputs, used)
@@ -153,6 +160,7 @@ class _Parts(NamedTuple):
 def _split(jaxpr: Jaxpr, wrt: tuple[bool, ...], policy: Policy) -> _Parts:
     part = linearize_jaxpr(inlined(jaxpr), wrt)
     storing, recomputing, num_stored = cut(part.primal, policy)
+    recomputing = without_effects(recomputing)  # they happen once
     rest = num_stored + len(jaxpr.inputs)
 
     def tangents_from(*inputs: Any) -> list[Any]:
@@ -174,5 +182,3 @@ def _split(jaxpr: Jaxpr, wrt: tuple[bool, ...], policy: Policy) -> _Parts:
         part.nonzero,
         part.num_outputs,
     )
-
-

@@ -21,12 +21,19 @@ from functrans.trace.replay import trace
 
 
 def lane_by_lane(
-    op: Primitive, size: int, operands: Sequence[Any], mapped: Sequence[bool], unroll: int = 1
+    op: Primitive, size: int, operands: Sequence[Any], mapped: Sequence[bool], unroll: int = 1, axis_name: Any = None
 ) -> tuple[list[Any], list[bool]]:
     """The results of ``op`` for each lane, stacked; every one of them is mapped.
 
-    Raises ValueError where the order of effects would be one of lanes first and not that of the program.
+    Raises ValueError where the order of effects would be one of lanes first and not that of the program, and where the
+    operation speaks of the mapped axis, for which all lanes have to be there at once.
     """
+    if axis_name is not None and axis_name in op.axis_names():
+        raise FunctransValueError(
+            f"{op.name} has effects in what only some lanes do, so vmap runs it lane by lane, and it combines all "
+            f"lanes along the axis {axis_name!r}, at {describe_place(state.where)}\n"
+            "Take the collective or the effect out of it."
+        )
     if is_ordered(op.effects):
         raise FunctransValueError(
             f"{op.name} has ordered effects, and under vmap all lanes reach them at once, at "

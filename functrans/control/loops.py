@@ -32,6 +32,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.tracer import obtainable
 from functrans.transform.vmap import vmap_jaxpr
 
 _SCAN_REMEDY = (
@@ -257,8 +258,14 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     >>> [float(y) for y in ft.lax.map(lambda x: x * x, np.arange(3.0, dtype='float32'))]
     [0.0, 1.0, 4.0]
     """
+    if not callable(f):
+        raise FunctransTypeError(
+            f"map needs a function as its first argument, got {describe(f)} at {here()}\nWrite map(f, xs)."
+        )
     if batch_size is None:
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool):
+        raise FunctransTypeError(f"map: batch_size must be a positive integer, got {describe(batch_size)} at {here()}")
     if batch_size < 1:
         raise FunctransValueError(f"map got batch_size={batch_size}, which is not positive, at {here()}")
     leaves, tree, types = operand_types("xs of map", xs)
@@ -382,6 +389,7 @@ def fori_loop(
     """``for i in range(lower, upper): val = body_fun(i, val)``, compiled.
 
     With plain integers as bounds it is a ``scan``, and reverse mode works; with traced bounds it is a ``while_loop``.
+    Where it is to be differentiated without jit, bounds have their values, and it is a ``scan`` too.
 
     Args:
       lower, upper: integer scalars of one dtype.
@@ -404,8 +412,9 @@ def fori_loop(
         raise FunctransTypeError(f"fori_loop needs a function as third argument, got {describe(body_fun)} at {here()}")
     dtype, weak = _bounds_type(lower, upper)
     label = progress_label(progress, "fori_loop")
-    if type(lower) is not Tracer and type(upper) is not Tracer:
-        first, last = int(lower), int(upper)
+    first, last = _bound_value(lower), _bound_value(upper)
+    if first is not None and last is not None:
+        first, last = int(first), int(last)
         length = max(last - first, 0)
         if plain_python() and length == 0:
             return init_val
@@ -434,6 +443,13 @@ def fori_loop(
         return lt(carry[0], carry[1])
 
     return _while("fori_loop", function_name(body_fun), running, advance, (start, end, init_val), "[2]", label)[2]
+
+
+def _bound_value(bound: Any) -> Any:
+    """The bound itself, or the value of a traced one where a derivative will need it; None where it has none."""
+    if type(bound) is not Tracer:
+        return bound
+    return obtainable(bound) if bound.builder.order > 0 else None
 
 
 def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:

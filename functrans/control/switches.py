@@ -71,7 +71,7 @@ class Switch(Branching):
             branches = tuple([vmap_jaxpr(branch, size, which, outs_mapped, axis_name)[0] for branch in self.branches])
             return bind_all(Switch(branches), operands), outs_mapped
         if self.effects:
-            return lane_by_lane(self, size, operands, mapped)
+            return lane_by_lane(self, size, operands, mapped, 1, axis_name)
         op = SwitchLanes(self.branches, size, tuple(which), (False,) * len(self.branches[0].outputs))
         if axis_name is not None and axis_name in self.axis_names():  # lanes speak with each other: all branches run
             return replay(op.selecting(axis_name), operands), [True] * len(self.branches[0].outputs)
@@ -167,9 +167,7 @@ class SwitchLanes(Branching):
             swapped = [_swap(x) if m and own else x for x, m, own in zip(rest, which, self.mapped, strict=True)]
             results = bind_all(self.remade(branches, self.mapped, self.summed), [index, *swapped])
             return [x if s else _swap(x) for x, s in zip(results, self.summed, strict=True)], [True] * n
-        inputs = [
-            self._flattened(x, size, m, own) for x, m, own in zip(rest, mapped[1:], self.mapped, strict=True)
-        ]
+        inputs = [self._flattened(x, size, m, own) for x, m, own in zip(rest, mapped[1:], self.mapped, strict=True)]
         lanes = size * self.lanes
         own = tuple([a or b for a, b in zip(mapped[1:], self.mapped, strict=True)])
         op = SwitchLanes(self.branches, lanes, own, (False,) * n)

@@ -156,7 +156,7 @@ class While(Holding):
         carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, size, [*body_consts_m, *c], False, axis_name)[1])
         lanes_differ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], False, axis_name)[1][0]
         if lanes_differ and self.effects:
-            return lane_by_lane(self, size, operands, mapped)
+            return lane_by_lane(self, size, operands, mapped, 1, axis_name)
         if lanes_differ:
             carry_m = (True,) * len(carry_m)
         condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)
@@ -205,6 +205,19 @@ class While(Holding):
         if self.progress:
             return lower_with_bar(emitter, Bar(self.progress, None), init, types, condition, body, self.effects)
         return emit_while(emitter, init, types, condition, body, self.effects)
+
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        counts = (self.num_condition_consts, self.num_body_consts)
+        moved = []
+        for program, first, more in zip(programs, counts, extra, strict=True):
+            end = len(program.inputs) - len(more)
+            order = [*range(first), *range(end, end + len(more)), *range(first, end)]
+            moved.append(permuted(program, order, range(len(program.outputs))))
+        condition_consts, body_consts, init = self.split(operands)
+        op = While(moved[0], moved[1], counts[0] + len(extra[0]), counts[1] + len(extra[1]), self.progress)
+        return op, [*condition_consts, *extra[0], *body_consts, *extra[1], *init]
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         condition, body = self.condition, self.body

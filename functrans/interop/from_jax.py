@@ -8,8 +8,8 @@ from typing import Any
 
 from jax.tree_util import tree_unflatten
 
+from functrans.api.arguments import check_callable
 from functrans.api.compilation import JitSettings, compiled_function, resolve_names, tuple_of
-from functrans.api.differentiation import check_callable
 from functrans.api.staging import argument_type
 from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES

@@ -32,6 +32,7 @@ from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
 from functrans.xla import execute
+from functrans.xla.host_callbacks import for_runtime
 from functrans.xla.jaxlib_compat import abstract_value
 from functrans.xla.lower import lower_module
 
@@ -136,13 +137,18 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
     module = context.module_context
     ir: Any = mlir.ir
-    texts = {lower_module(on_words(program), name, (), (platform,)).text for platform in module.platforms}
-    if len(texts) > 1:
+    modules = [
+        lower_module(on_words(program), name, (), platform, first_callback=len(module.host_callbacks))
+        for platform in module.platforms
+    ]
+    if len({lowered.text for lowered in modules}) > 1:
         raise FunctransValueError(
             f"to_jax: the program of {name} differs between the platforms {tuple(module.platforms)}: export it for one "
             "at a time"
         )
-    source = ir.Module.parse(texts.pop(), context=module.context)
+    for callback in modules[0].callbacks:
+        module.add_host_callback(for_runtime(callback))
+    source = ir.Module.parse(modules[0].text, context=module.context)
     main = next(op for op in source.body.operations if op.name.value == "main")
     result_types = list(main.type.results)
     symbol = mlir.merge_mlir_modules(module.module, f"functrans_{name}", source, module.symbol_table)

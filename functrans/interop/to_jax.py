@@ -8,7 +8,7 @@ from typing import Any
 
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from functrans.api.differentiation import check_callable, function_name
+from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import argument_type, stage
 from functrans.interop.jax_primitive import apply_program
 from functrans.trace.builder import Tracer

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from functrans import lax
-from functrans.api.differentiation import jvp, vjp
+from functrans.api.differentiation import jvp
+from functrans.api.linear_maps import vjp
 from functrans.interop.translation import Application, Emit
 from functrans.ops.windowed_reductions import ReduceWindowMax, ReduceWindowMin, ReduceWindowSum
 from functrans.trace.builder import bind

@@ -1,19 +1,27 @@
-"""Functions of ``jax.lax`` that index along one axis."""
+"""Functions of ``jax.lax`` that index along one axis, and ``scatter_apply``."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from functrans.errors import FunctransIndexError
-from functrans.ir.types import type_of
+import numpy as np
+
+from functrans.control.loops import fori_loop, while_loop
+from functrans.errors import ConcretizationError, FunctransIndexError
+from functrans.ir.types import array_type, type_of
 from functrans.lax.shapes import squeeze
 from functrans.ops.dynamic_slicing import dynamic_slice, dynamic_update_slice
-from functrans.ops.indexing import gather
+from functrans.ops.elementwise import add
+from functrans.ops.indexing import gather, scatter_add
+from functrans.ops.logic import gt, lt, select
+from functrans.ops.reductions import reduce_max
 from functrans.ops.slicing import canonical_axis, concatenate, slice_in_dim
-from functrans.ops.structural import broadcast_in_dim, reshape, scalar_literal
+from functrans.ops.structural import broadcast_in_dim, convert, full, reshape, scalar_literal
 from functrans.ops.windows import GatherDimensionNumbers
+from functrans.trace.replay import trace
+from functrans.transform.vmap import vmap
 
 
 def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True) -> Any:
@@ -107,3 +115,57 @@ def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
     sizes = tuple([1 if a in axes else n for a, n in enumerate(shape)])
     numbers = GatherDimensionNumbers(tuple(range(1, len(shape) - len(axes) + 1)), axes, axes)
     return gather(src, concatenate(columns, 1), numbers, sizes)
+
+
+def scatter_apply(
+    operand: Any, scatter_indices: Any, func: Callable[[Any], Any], dimension_numbers: Any, *,
+    update_shape: Sequence[int] = (), indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
+) -> Any:  # fmt: skip
+    """The operand with ``func`` (a function of a scalar) applied to the elements at the indices, as often as named.
+
+    Args: as for ``scatter``, with ``update_shape`` the shape that updates would have.
+
+    Differentiable where the indices are unique or known; else forward mode only.
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> numbers = lax.ScatterDimensionNumbers((), (0,), (0,))
+    >>> at = np.int32([[1], [1]])
+    >>> lax.scatter_apply(np.float32([1, 2, 3]), at, lambda x: x * x, numbers, update_shape=(2,)).tolist()
+    [1.0, 16.0, 3.0]
+    """
+    count = np.dtype(np.int32)
+    counts = scatter_add(
+        full(type_of(operand).shape, 0, count), scatter_indices, full(tuple(update_shape), 1, count), dimension_numbers,
+        indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode,
+    )  # fmt: skip
+    return apply_counted(operand, func, counts, unique_indices)
+
+
+def apply_counted(operand: Any, func: Callable[[Any], Any], counts: Any, once: bool = False) -> Any:
+    """Each element with ``func`` (of a scalar) applied ``counts`` times; ``once``: no count is above 1."""
+    type_ = type_of(operand)
+    scalar = array_type((), type_.dtype)
+    program, captured = trace(lambda x: [func(x)], [scalar], "the function that a scatter applies")
+
+    def apply(x: Any) -> Any:
+        flat = reshape(x, (type_.size,))
+        outs, mapped = vmap(program, type_.size, [*captured, flat], [False] * len(captured) + [True])
+        out = convert(outs[0], type_.dtype)
+        return reshape(out if mapped[0] else broadcast_in_dim(out, (type_.size,)), type_.shape)
+
+    def step(i: Any, x: Any) -> Any:
+        going = gt(counts, broadcast_in_dim(i, type_.shape, ()) if type_.shape else i)
+        return select(going, apply(x), x)
+
+    if not type_.size:
+        return operand
+    if once:
+        return select(gt(counts, 0), apply(operand), operand)
+    try:  # an un-jitted call knows its values
+        return fori_loop(0, int(np.max(np.asarray(counts), initial=0)), step, operand)
+    except ConcretizationError:
+        pass
+    most = reduce_max(counts, tuple(range(type_.ndim)))
+    start = (full((), 0, np.int32), operand)
+    return while_loop(lambda s: lt(s[0], most), lambda s: (add(s[0], 1), step(s[0], s[1])), start)[1]

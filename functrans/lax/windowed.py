@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import array_type, type_of
+from functrans.ir.types import type_of
+from functrans.lax.computations import Computation
 from functrans.ops import slicing, windowed_reductions
-from functrans.ops.arithmetic import MAX, MIN
-from functrans.ops.elementwise import ADD
-from functrans.ops.reductions import greatest, least
-from functrans.ops.structural import broadcast_in_dim, convert, reshape
+from functrans.ops.structural import broadcast_in_dim
 from functrans.ops.windowed_reductions import Pairs, dilated, window_counts
 from functrans.trace.builder import bind
-from functrans.trace.replay import trace
-from functrans.trace.tracer import concrete
-from functrans.transform.vmap import vmap
 
 
 def padtype_to_pads(
@@ -93,15 +84,8 @@ def reduce_window(
     >>> lax.reduce_window(np.float32([1, 5, 2, 3]), 1.0, lax.mul, (2,)).tolist()
     [5.0, 10.0, 6.0]
     """
-    operands, tree = jax.tree.flatten(operand)
-    initials, initials_tree = jax.tree.flatten(init_value)
-    if tree != initials_tree:  # type: ignore[operator]
-        raise FunctransTypeError(
-            f"reduce_window: init_value must have the tree of the operand, {tree}, got {initials_tree}"
-        )
-    if not operands:
-        raise FunctransTypeError("reduce_window: at least one array is needed")
-    types = [type_of(x) for x in operands]
+    computed = Computation("reduce_window", operand, init_value, computation)
+    operands, types = computed.operands, computed.types
     shape, window = types[0].shape, tuple(map(int, window_dimensions))
     ones = (1,) * len(window)
     strides = ones if window_strides is None else tuple(map(int, window_strides))
@@ -111,66 +95,18 @@ def reduce_window(
         spans = [dilated(w, d) for w, d in zip(window, dilation, strict=True)]
         padding = padtype_to_pads(shape, spans, strides, padding)
     geometry = (window, strides, pad_pairs("reduce_window", padding), base, dilation)
-    check = windowed_reductions.ReduceWindowSum(*geometry)
-    for type_ in types:
-        if type_.shape != shape:
-            raise FunctransTypeError(
-                f"reduce_window: all arrays must have one shape, got {', '.join(str(t.shape) for t in types)}"
-            )
-    check.shape(shape)
-    starts = []
-    for value, type_ in zip(initials, types, strict=True):
-        if type_of(value).ndim:
-            raise FunctransTypeError(f"reduce_window: init_value must be a scalar, got shape {type_of(value).shape}")
-        starts.append(convert(value, type_.dtype))
-    scalars = [array_type((), t.dtype) for t in types]
-
-    def flat(*values: Any) -> list[Any]:
-        earlier, later = (jax.tree.unflatten(tree, half) for half in (values[: len(types)], values[len(types) :]))
-        outs, out_tree = jax.tree.flatten(computation(earlier, later))
-        if out_tree != tree:  # type: ignore[operator]
-            raise FunctransTypeError(f"reduce_window: computation must return the tree {tree}, got {out_tree}")
-        return outs
-
-    program, captured = trace(flat, [*scalars, *scalars], "reduce_window's computation")
-    kind = _single(program, captured, initials[0], types[0]) if len(types) == 1 else None
+    windowed_reductions.ReduceWindowSum(*geometry).shape(shape)
+    kind = _KINDS.get(computed.known or "")
     if kind is not None:
         return bind(kind(*geometry), operands[0])
-
-    def combine(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
-        like = earlier[0].shape
-        size = math.prod(like)
-        flats = [_reshape(x, (size,)) for x in (*earlier, *later)]
-        inputs = [*captured, *flats]
-        outs, mapped = vmap(program, size, inputs, [False] * len(captured) + [True] * len(flats))
-        full = [x if m else broadcast_in_dim(x, (size,), ()) for x, m in zip(outs, mapped, strict=True)]
-        return [_reshape(convert(x, t.dtype), like) for x, t in zip(full, scalars, strict=True)]
-
-    return jax.tree.unflatten(tree, _general(operands, starts, combine, geometry))
+    return computed.result(_general(operands, computed.starts, computed.combine, geometry))
 
 
-def _reshape(x: Any, shape: Sequence[int]) -> Any:
-    from_shape = tuple(x.shape)
-    return x if from_shape == tuple(shape) else reshape(x, shape)
-
-
-def _single(program: Any, captured: Any, initial: Any, type_: Any) -> Any:
-    """The primitive that a computation and its neutral start are, or None."""
-    value = concrete(initial) if not isinstance(initial, int | float) else initial
-    if captured or value is None or len(program.equations) != 1:
-        return None
-    eqn = program.equations[0]
-    if set(eqn.inputs) != set(program.inputs) or tuple(program.outputs) != tuple(eqn.outputs):
-        return None
-    dtype = type_.dtype
-    value = np.asarray(value).item()
-    if eqn.op is ADD and value == 0 and dtype != np.bool_:
-        return windowed_reductions.ReduceWindowSum
-    if eqn.op is MAX and value == least(dtype) and dtype.kind != "c":
-        return windowed_reductions.ReduceWindowMax
-    if eqn.op is MIN and value == greatest(dtype) and dtype.kind != "c":
-        return windowed_reductions.ReduceWindowMin
-    return None
+_KINDS = {
+    "sum": windowed_reductions.ReduceWindowSum,
+    "max": windowed_reductions.ReduceWindowMax,
+    "min": windowed_reductions.ReduceWindowMin,
+}
 
 
 def _general(
@@ -209,3 +145,26 @@ def _along(values: Sequence[Any], combine: Callable[..., list[Any]], axis: int, 
         count = type_of(runs[0]).shape[axis] - length * gap
         runs = combine(shifted(runs, 0, count), shifted(runs, length * gap, count))
         length *= 2
+
+
+def reduce_window_shape_tuple(
+    operand_shape: Sequence[int], window_dimensions: Sequence[int], window_strides: Sequence[int], padding: Any,
+    base_dilation: Sequence[int] | None = None, window_dilation: Sequence[int] | None = None,
+) -> tuple[int, ...]:  # fmt: skip
+    """The shape of a reduction over windows.
+
+    >>> from functrans import lax
+    >>> lax.reduce_window_shape_tuple((5,), (2,), (2,), 'SAME')
+    (3,)
+    """
+    ones = (1,) * len(window_dimensions)
+    base, gaps = tuple(base_dilation or ones), tuple(window_dilation or ones)
+    if isinstance(padding, str):
+        sizes, spans = (
+            [dilated(n, d) for n, d in zip(*pair, strict=True)]
+            for pair in ((operand_shape, base), (window_dimensions, gaps))
+        )
+        padding = padtype_to_pads(sizes, spans, window_strides, padding)
+    return window_counts(
+        operand_shape, tuple(window_dimensions), tuple(window_strides), pad_pairs("reduce_window", padding), base, gaps
+    )

@@ -16,6 +16,7 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import array_type, promote, short_dtype
+from functrans.lax.indexing import apply_counted
 from functrans.numpy import arithmetic
 from functrans.numpy.creation import asarray, ones_like
 from functrans.numpy.indexing import Key, make_plan, mode_name, parse, read
@@ -113,7 +114,7 @@ class IndexUpdate:
         return _update("max", self.array, self.key, values, **options)
 
     def apply(self, func: Callable[[Array], Array], **options: Any) -> Array:
-        """x with ``func`` (an elementwise function) applied there. The places must be distinct."""
+        """x with ``func`` (an elementwise function) applied there, repeatedly where a place is named repeatedly."""
         return _update("apply", self.array, self.key, func, **options)
 
 
@@ -156,15 +157,14 @@ def _update(
             "wrap_negative_indices": wrap_negative_indices,
         }
         return to_dtype(_COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options)), x.dtype)  # type: ignore[arg-type]
+    if operation == "apply":  # as often as a place is named
+        how = {"mode": mode, "indices_are_sorted": indices_are_sorted, "wrap_negative_indices": wrap_negative_indices}
+        counts = _update("add", lax.full(tuple(x.shape), 0, np.int32), key, 1, **how)  # type: ignore[arg-type]
+        return apply_counted(x, values, counts)
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None
     if updated is None:
-        scatter = lax.scatter if operation == "set" else getattr(lax, _SCATTERS.get(operation, ""), None)
-        if scatter is None:
-            raise NotImplementedError(
-                f"{name} needs places that are known to be distinct, because repeated ones would have to be combined. "
-                f"If yours are distinct, say so: x.at[...].{operation}(..., unique_indices=True)."
-            )
+        scatter = lax.scatter if operation == "set" else getattr(lax, _SCATTERS[operation])
         updated = _write_scatter(
             name, scatter, x, parsed, shape, values, indices_are_sorted, unique_indices, mode, wrap_negative_indices
         )

@@ -44,8 +44,11 @@ class RngBitGenerator(Primitive):
     def infer(self, key: ArrayType) -> list[ArrayType]:
         if (key.dtype, key.shape) not in ((_UINT32, (4,)), (_UINT64, (2,))):
             raise FunctransTypeError(f"rng_bit_generator: the key must be u32[4] or u64[2], got {key}")
-        if self.dtype.kind not in "iu":
-            raise FunctransTypeError(f"rng_bit_generator: bits are integers, not {short_dtype(self.dtype)}")
+        if self.dtype.kind != "u":
+            raise FunctransTypeError(
+                f"rng_bit_generator: bits are unsigned integers, not {short_dtype(self.dtype)}; convert them with "
+                "bitcast_convert_type"
+            )
         return [key.strong(), array_type(self.shape, self.dtype, False)]
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -64,18 +67,14 @@ class RngBitGenerator(Primitive):
         if in_types[0].dtype == _UINT32:
             key = emitter.op(f"stablehlo.reshape {key}", in_types, pairs)
             key = emitter.op(f"stablehlo.bitcast_convert {key}", [pairs], wide)
-        made = self.dtype if self.dtype.kind == "u" else _UINT32
-        bits_type = array_type(self.shape, made)
         after, bits = emitter.raw_many(
             f"stablehlo.rng_bit_generator {key}, algorithm = {_NAMES[self.algorithm]} : "
-            f"({emitter.text(wide)}) -> ({emitter.text(wide)}, {emitter.text(bits_type)})",
+            f"({emitter.text(wide)}) -> ({emitter.text(wide)}, {emitter.text(out_types[1])})",
             2,
         )
         if in_types[0].dtype == _UINT32:
             after = emitter.op(f"stablehlo.bitcast_convert {after}", [wide], pairs)
             after = emitter.op(f"stablehlo.reshape {after}", [pairs], out_types[0])
-        if made != self.dtype:
-            bits = emitter.op(f"stablehlo.convert {bits}", [bits_type], out_types[1])
         return [after, bits]
 
 

@@ -1,4 +1,4 @@
-"""Scatters that combine otherwise than by addition: products and extrema."""
+"""Scatters that combine otherwise than by addition: differences, products and extrema."""
 
 from __future__ import annotations
 
@@ -7,11 +7,34 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops.elementwise import add, div, mul
+from functrans.ops.elementwise import add, div, mul, neg
 from functrans.ops.indexing import ScatterAdd, ScatterFamily, scatter_with
 from functrans.ops.logic import eq, select
 from functrans.ops.structural import convert, zeros_like
 from functrans.trace.builder import bind
+from functrans.trace.primitive import is_linear
+
+
+class ScatterSub(ScatterFamily):
+    """Updates are subtracted from the operand: linear in both."""
+
+    combine = "subtract"
+
+    @staticmethod
+    def reference(old: Any, new: Any) -> Any:
+        return old - new
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        x, indices, updates = primals
+        x_t, _, updates_t = tangents
+        out = bind(self, x, indices, updates)
+        if updates_t is None:
+            return out, x_t
+        return out, bind(self, zeros_like(x) if x_t is None else x_t, indices, updates_t)
+
+    def transpose(self, cotangent: Any, x: Any, indices: Any, updates: Any) -> Sequence[Any]:
+        back = neg(bind(self.gather_back(x, updates), cotangent, indices)) if is_linear(updates) else None
+        return [cotangent if is_linear(x) else None, None, back]
 
 
 class ScatterMul(ScatterFamily):
@@ -73,3 +96,4 @@ class ScatterMax(_ScatterExtremum):
 scatter_mul = scatter_with(ScatterMul)
 scatter_min = scatter_with(ScatterMin)
 scatter_max = scatter_with(ScatterMax)
+scatter_sub = scatter_with(ScatterSub)

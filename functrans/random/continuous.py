@@ -165,7 +165,8 @@ def _truncated_normal(key: Any, lower: Any, upper: Any, *, shape: tuple[int, ...
     a, b = lax.erf(fnp.divide(lower, root)), lax.erf(fnp.divide(upper, root))
     out = lax.mul(lax.erf_inv(_uniform(key, a, b, shape=shape, dtype=dtype)), root)
     inside = [
-        fnp.nextafter(lax.stop_gradient(end), np.asarray(far, dtype)) for end, far in ((lower, np.inf), (upper, -np.inf))
+        fnp.nextafter(lax.stop_gradient(end), np.asarray(far, dtype))
+        for end, far in ((lower, np.inf), (upper, -np.inf))
     ]
     return fnp.clip(out, *inside)
 

@@ -36,7 +36,7 @@ def implementation_name(given: Any) -> str:
     """What a user gives for ``impl`` or ``dtype``, as the name of an implementation."""
     if given is None:
         return str(jax.config.jax_default_prng_impl)  # type: ignore[attr-defined]
-    if is_key_dtype(given):
+    if not isinstance(given, str) and is_key_dtype(given):
         return implementation_of(given)
     name = given if isinstance(given, str) else getattr(getattr(given, "_impl", given), "name", None)
     if not isinstance(name, str):
@@ -125,14 +125,14 @@ def PRNGKey(seed: Any, *, impl: Any = None) -> Any:
     return _as_given(_seeded("PRNGKey", seed, implementation_name(impl)), True)
 
 
-def key_dtype(impl: Any = None) -> Any:
+def key_dtype(impl_spec: Any = None) -> Any:
     """The dtype of keys of an implementation.
 
     >>> from functrans import random
     >>> random.key_dtype()
     key<fry>
     """
-    return dtype_of_implementation(implementation_name(impl))
+    return dtype_of_implementation(implementation_name(impl_spec))
 
 
 def key_impl(keys: Key) -> str:

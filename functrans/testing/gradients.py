@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.api.differentiation import jvp, vjp
+from functrans.api.differentiation import jvp
+from functrans.api.linear_maps import vjp
 from functrans.errors import FunctransValueError
 from functrans.ir.types import float0, is_differentiable, type_of
 from functrans.testing.closeness import assert_close, difference_step, difference_tolerance, epsilon, wide

@@ -141,6 +141,14 @@ def concrete(x: Any) -> Any:
     return None if known is None else concrete(known)
 
 
+def obtainable(x: Any) -> Any:
+    """The NumPy value of x, computed if need be, where user code could ask for it; else None."""
+    try:
+        return np.asarray(value_of(x))
+    except _NoValue:
+        return None
+
+
 def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> np.ndarray[Any, Any]:
     """The value of a tracer as a NumPy array, or ``error``: what was asked, where, and what to write instead."""
     try:

@@ -18,16 +18,18 @@ import numpy as np
 
 from functrans.errors import FunctransValueError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
-from functrans.ir.types import ArrayType, array_type, kind_of, type_of
+from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
+from functrans.optimise.nested_literals import with_operands
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
-from functrans.xla import jaxlib_compat, nonfinite
+from functrans.xla import jaxlib_compat, nonfinite, persistent_cache
 from functrans.xla.lower import Module, lower_module
+from functrans.xla.modules import platform_module
 
 logger = logging.getLogger("functrans.compile")
 value_checks_on = jaxlib_compat.value_checks.on
@@ -78,17 +80,21 @@ def compilation_log() -> list[Compilation]:
     return list(_log)
 
 
-def note_compilation(name: str, equations: int, seconds: float, reason: str) -> None:
-    """Enter a compilation into the log; ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows
-    it.
+def note_compilation(name: str, equations: int, seconds: float, reason: str, loaded: bool = False) -> None:
+    """Enter a compilation into the log, or that an executable was ``loaded`` instead from the persistent cache;
+    ``functrans.config.log_compiles`` or the logger 'functrans.compile' shows it.
     """
     global _count
+    if loaded:
+        reason = f"{reason}; loaded from the persistent cache"
     with _lock:
-        _count += 1
+        _count += not loaded
         _log.append(Compilation(name, equations, seconds, reason))
         del _log[:-1000]
     if os.environ.get("FUNCTRANS_LOG_COMPILES") or log_compiles:
-        logger.warning("compiled %s (%d equations) in %.3f s: %s", name, equations, seconds, reason)
+        logger.warning(
+            "%s %s (%d equations) in %.3f s: %s", "loaded" if loaded else "compiled", name, equations, seconds, reason
+        )
 
 
 log_compiles = False
@@ -149,10 +155,12 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
-        if not value_checks_on():
-            return self.unchecked(*args)
+        return self._looked_at(self.unchecked, args) if value_checks_on() else self.unchecked(*args)
+
+    def _looked_at(self, call: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
+        """The results, or the error about a NaN or an infinity among them."""
         with jaxlib_compat.value_checks.suspended():
-            results = self.unchecked(*args)
+            results = call(*args)
             kinds = nonfinite.present_kinds()
             if any(nonfinite.is_bad(x, kinds) for x in results):
                 raise nonfinite.explain(self.jaxpr, args, kinds, run, self.name)
@@ -195,7 +203,10 @@ class Program:
         """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        return lower_module(on_words(self._kept_jaxpr()), self.name, attributes, platforms, located)
+        jaxpr = on_words(self._kept_jaxpr())
+        if len(platforms) == 1:
+            return lower_module(jaxpr, self.name, attributes, platforms[0], located)
+        return platform_module(jaxpr, self.name, platforms, attributes, located)
 
     def uncompiled(self, jaxpr: Jaxpr | None = None, name: str = "") -> Program:
         """The same program without its executable; of an equal jaxpr, with the lines and the name of its function."""
@@ -210,6 +221,9 @@ class Program:
 
     def run_here(self, *args: Any) -> list[Any]:
         """Run on the device that the program was compiled for and no other."""
+        return self._looked_at(self._here, args) if value_checks_on() else self._here(*args)
+
+    def _here(self, *args: Any) -> list[Any]:
         return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
 
     def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:
@@ -240,12 +254,15 @@ class Program:
         self.waits = bool(module.callbacks)
         if device == self.device:
             self.executable = executable
-        note_compilation(self.name, len(jaxpr.equations), time.perf_counter() - start, self.reason)
+        seconds = time.perf_counter() - start
+        note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
         if has_keys(jaxpr):
-            return jaxlib_compat.key_executor(
+            call = jaxlib_compat.key_executor(
                 executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, self.waits
             )
-        return jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
+        else:
+            call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
+        return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
     def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:
         """What C++ needs to run the executable itself on ``captured`` and the leaves of the arguments; None where the
@@ -254,6 +271,8 @@ class Program:
         if self.waits or value_checks_on() or has_keys(self.jaxpr):
             return None
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
+            return None
+        if any(t.dtype == float0 for t in (*self.jaxpr.in_types, *self.jaxpr.out_types)):
             return None
         arrays = [x for x in (*captured, *leaves) if isinstance(x, jax.Array)]
         if arrays and jaxlib_compat.placement(arrays) != self.device:
@@ -303,6 +322,15 @@ class Program:
             ]
 
         return call
+
+
+def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:
+    """Tangents of integers hold no information: XLA computes a bool, users get NumPy's float0, as from JAX."""
+
+    def run(*args: Any) -> list[Any]:
+        return [np.zeros(t.shape, float0) if t.dtype == float0 else x for x, t in zip(call(*args), types, strict=True)]
+
+    return run
 
 
 def is_small(jaxpr: Jaxpr) -> bool:
@@ -380,6 +408,10 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
         jaxlib_compat.trace_context(),
     )
     known = _operations.get(key)
+    if known is None and op.holds_jaxprs:
+        general, more = with_operands(op, operands, key[1:])
+        if general is not op:
+            return run_operation(general, more)
     if known is None:
         known = _operation_program(op, operands, types)
         with _lock:

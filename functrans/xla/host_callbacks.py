@@ -45,7 +45,7 @@ def for_runtime(callback: HostCallback) -> Callable[..., tuple[Any, ...]]:
                 return (arrays[0], *function(*arrays[1:]))
             return function(*arrays)
         except BaseException as error:  # whatever it is, the thread that called the program raises it
-            raise RuntimeError(f"{_MARK}{_keep(error, callback)}.") from None
+            raise RuntimeError(f"{_MARK}{_keep(error, callback)}. {type(error).__name__}: {error}") from None
 
     return call
 

@@ -9,18 +9,25 @@ Differences between versions are branches here: ``array_result_handler`` lost ``
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
+import platform
+import re
+import time
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import jax
+import jax.export
 import numpy as np
 
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
+from functrans.xla import persistent_cache
 from functrans.xla.argument_checks import (
     TypedArray,
     argument_name,
@@ -33,7 +40,8 @@ from functrans.xla.argument_checks import (
 )
 from functrans.xla.host_callbacks import HostCallback, for_runtime, original_error
 
-SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x (tested), 0.11.x and 0.12.x (names and signatures read, not run)"
+SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x, 0.11.x and 0.12.x"
+_FIRST, _PAST_LAST = (0, 10), (0, 13)
 
 _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jaxlib._jax": (
@@ -53,6 +61,7 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
         "config.Config.set_global",
         "config.unset",
         "batched_device_put",
+        "get_topology_for_devices",
         "hlo_module_cost_analysis",
         "mlir.mlir_module_to_xla_computation",
         "config.Config.get_local",
@@ -63,6 +72,7 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "jaxlib._hlo": ("HloPrintOptions.short_parsable",),
     "jax._src.interpreters.mlir": ("make_ir_context", "ir.Module.parse"),
+    "jax._src.export._export": ("_check_module", "_module_to_bytecode"),
     "jax._src.config": (
         "debug_infs._add_hooks",
         "debug_nans._add_hooks",
@@ -82,23 +92,28 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def check_supported() -> None:
-    """Probe every private name; raises ImportError with the version found, those supported, and the missing name."""
+    """Check the version and probe every private name; raises ImportError with the version found, those supported, and
+    the missing name.
+    """
     version = import_module("jaxlib").__version__
+    for name, found in (("jax", jax.__version__), ("jaxlib", version)):
+        if not _FIRST <= tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _PAST_LAST:
+            raise ImportError(_unsupported(version, f"{name} {found} has never been tried"))
     for module_name, names in _PRIVATE_NAMES.items():
         try:
             module = import_module(module_name)
         except ImportError as error:
-            raise ImportError(_unsupported(version, module_name)) from error
+            raise ImportError(_unsupported(version, f"{module_name} is missing")) from error
         for name in names:
             try:
                 functools.reduce(getattr, name.split("."), module)
             except AttributeError as error:
-                raise ImportError(_unsupported(version, f"{module_name}.{name}")) from error
+                raise ImportError(_unsupported(version, f"{module_name}.{name} is missing")) from error
 
 
-def _unsupported(version: str, missing: str) -> str:
+def _unsupported(version: str, reason: str) -> str:
     return (
-        f"functrans does not support jax {jax.__version__} with jaxlib {version}: {missing} is missing. "
+        f"functrans does not support jax {jax.__version__} with jaxlib {version}: {reason}. "
         f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"'
     )
 
@@ -116,6 +131,7 @@ register_canonicalize_value_handler: Any = import_module("jax._src.dtypes").regi
 _array_methods: Any = import_module("jax._src.numpy.array_methods")
 _mlir: Any = import_module("jax._src.interpreters.mlir")
 _hlo: Any = import_module("jaxlib._hlo")
+_export: Any = import_module("jax._src.export._export")
 
 ArrayImpl: Any = _jax.ArrayImpl
 
@@ -127,7 +143,7 @@ def _key_array_class() -> Any:
             return import_module(name).PRNGKeyArray
         except (ImportError, AttributeError):
             continue
-    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray"))
+    raise ImportError(_unsupported(import_module("jaxlib").__version__, "jax._src.random.prng.PRNGKeyArray is missing"))
 
 
 KeyArray: Any = _key_array_class()
@@ -257,6 +273,11 @@ value_checks = ValueChecks()
 # ------------------------------------------------------------------------------------------------------ compilation
 
 
+@functools.cache
+def _initialize_lapack() -> None:
+    import_module("jaxlib.lapack")._lapack.initialize()
+
+
 def compile_text(
     text: str | bytes,
     device: Device,
@@ -271,7 +292,8 @@ def compile_text(
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
     linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
-    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first.
+    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first; and the
+    pass that makes one kernel of a small loop, whose emitter ends the process at a barrier (jaxlib 0.10.2).
     ``callbacks`` are the Python functions that custom calls in the text name by number. Raises
     ``jax.errors.JaxRuntimeError`` with XLA's message where the text is wrong.
     """
@@ -281,7 +303,7 @@ def compile_text(
     passes = [
         overrides.pop("xla_disable_hlo_passes", ""),
         "fusion" if disable_fusion and on_cpu else "",
-        "cse_barrier_expander" if keep_barriers and on_cpu else "",
+        "cse_barrier_expander,small-while-loop-hoisting" if keep_barriers and on_cpu else "",
     ]
     disabled_passes = ",".join([name for name in passes if name])
     options = _get_compile_options(
@@ -296,13 +318,65 @@ def compile_text(
         debug_options = options.executable_build_options.debug_options
         present = debug_options.xla_disable_hlo_passes
         debug_options.xla_disable_hlo_passes = f"{present},{disabled_passes}" if present else disabled_passes
-    if callbacks:  # the overload that takes them refuses text
-        with _make_ir_context():
-            module = _ir.Module.parse(text)
-            functions = [for_runtime(callback) for callback in callbacks]
-            return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
     encoded = text.encode() if isinstance(text, str) else text
-    return client.compile_and_load(encoded, _jax.DeviceList((device,)), options)
+    if b"@lapack_" in encoded:
+        _initialize_lapack()  # until then its kernels are null pointers
+    if not callbacks:
+        return _compile_or_load(encoded, device, options)
+    persistent_cache.latest.loaded = False  # addresses in this process cannot be stored
+    with _make_ir_context():
+        module = _ir.Module.parse(encoded)  # the overload that takes callbacks refuses text
+        functions = [for_runtime(callback) for callback in callbacks]
+        return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
+
+
+def _compile_or_load(text: bytes, device: Device, options: Any) -> Executable:
+    """The executable out of the persistent cache, or compiled and stored there."""
+    devices = _jax.DeviceList((device,))
+    persistent_cache.latest.loaded = False
+    folder = persistent_cache.directory()
+    if folder is None:
+        return device.client.compile_and_load(text, devices, options)
+    key = persistent_cache.entry_key(text, options.SerializeAsString(), *_machine(device))
+    stored = persistent_cache.read(folder, key)
+    if stored is not None:
+        try:
+            executable = device.client.deserialize_executable(stored, devices, options)
+            persistent_cache.latest.loaded = True
+            return executable
+        except (jax.errors.JaxRuntimeError, ValueError) as error:
+            persistent_cache.reject(folder, key, error)
+    start = time.perf_counter()
+    executable = device.client.compile_and_load(text, devices, options)
+    persistent_cache.write(folder, key, executable.serialize(), time.perf_counter() - start)
+    return executable
+
+
+@functools.lru_cache(maxsize=64)
+def _machine(device: Device) -> tuple[str, ...]:
+    """What an executable depends on besides its text and options: versions, the hardware, flags of the environment."""
+    client = device.client
+    try:
+        topology = str(_jax.get_topology_for_devices([device]).fingerprint())
+    except jax.errors.JaxRuntimeError:
+        topology = ""
+    flags = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
+    versions = (jax.__version__, import_module("jaxlib").__version__, client.platform, client.platform_version)
+    return (*versions, device.device_kind, topology, _processor() if client.platform == "cpu" else "", *flags)
+
+
+@functools.cache
+def _processor() -> str:
+    """The processor's instruction set: machine code of one that has more would end in an illegal instruction.
+
+    Linux lists the features in one short file; /proc/cpuinfo, which measures every core, would take 20 ms to open.
+    """
+    found = [platform.system(), platform.machine()]
+    try:
+        found.append(Path("/sys/devices/system/cpu/modalias").read_text(encoding="utf-8"))
+    except OSError:
+        found.append(platform.processor())
+    return "\n".join(found)
 
 
 def lowering_platform(device: Device) -> str:
@@ -337,6 +411,59 @@ def hlo_text(text: str, metadata: bool = False) -> str:
     options = _hlo.HloPrintOptions.short_parsable()
     options.print_metadata = metadata
     return hlo_computation(text).as_hlo_module().to_string(options)  # type: ignore[no-any-return]
+
+
+def exported(
+    text: str,
+    fun_name: str,
+    trees: tuple[Any, Any],
+    types: tuple[Sequence[TypedArray], Sequence[TypedArray]],
+    kept: Sequence[int],
+    platforms: Sequence[str],
+    disabled_checks: Sequence[Any],
+    vjp: Callable[[Any], Any] | None,
+) -> Any:
+    """A ``jax.export.Exported`` around a StableHLO module for one device.
+
+    ``trees`` and ``types`` are those of arguments and results, ``kept`` the leaves that the module takes; ``vjp`` makes
+    the exported pullback when it is asked for. Raises ValueError for custom calls without a promise of stability.
+    """
+    module = parsed_module(text)
+    with module.context:
+        _export._check_module(module, disabled_checks=disabled_checks, shardy_enabled=False)
+        artifact = _export._module_to_bytecode(module)
+    in_avals, out_avals = [tuple([abstract_value(t) for t in group]) for group in types]
+    fields = {
+        "fun_name": fun_name,
+        "in_tree": trees[0],
+        "in_avals": in_avals,
+        "out_tree": trees[1],
+        "out_avals": out_avals,
+        "_has_named_shardings": True,  # lost by jax 0.11
+        "_in_named_shardings": (None,) * len(in_avals),
+        "_out_named_shardings": (None,) * len(out_avals),
+        "in_shardings_hlo": (None,) * len(in_avals),
+        "out_shardings_hlo": (None,) * len(out_avals),
+        "nr_devices": 1,
+        "platforms": tuple(platforms),
+        "ordered_effects": (),
+        "unordered_effects": (),
+        "disabled_safety_checks": tuple(disabled_checks),
+        "mlir_module_serialized": artifact,
+        "calling_convention_version": jax.export.maximum_supported_calling_convention_version,
+        "module_kept_var_idx": tuple(kept),
+        "uses_global_constants": False,
+        "_get_vjp": vjp,
+    }
+    known = {field.name for field in dataclasses.fields(jax.export.Exported)}
+    return jax.export.Exported(**{name: value for name, value in fields.items() if name in known})
+
+
+def exported_text(found: Any) -> str:
+    """The module of a ``jax.export.Exported`` as MLIR prints it."""
+    with _mlir.make_ir_context():
+        module = _jax.mlir.deserialize_portable_artifact(found.mlir_module_serialized)
+        return module.operation.get_asm()  # type: ignore[no-any-return]
 
 
 def lowered_cost(text: str, device: Device) -> dict[str, float] | None:
@@ -383,6 +510,19 @@ def abstract_value(array_type: TypedArray) -> Any:
     return _abstract(array_type.shape, array_type.dtype, array_type.weak_type)
 
 
+class _Stored(NamedTuple):
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    weak_type: bool
+
+
+def _stored(array_type: TypedArray) -> TypedArray:
+    """The type that a program has in the place of another: bool for float0, which holds no information."""
+    if array_type.dtype != jax.dtypes.float0:
+        return array_type
+    return _Stored(array_type.shape, np.dtype(np.bool_), False)
+
+
 @functools.lru_cache(maxsize=1024)
 def single_device_sharding(device: Device) -> jax.sharding.SingleDeviceSharding:
     """The sharding of an array that lives on one device, one object for each device."""
@@ -404,6 +544,8 @@ def put(value: Any, array_type: TypedArray, device: Device, *, committed: bool =
     ``copy=False`` may share memory with a NumPy array that nobody will write to. Raises TypeError where the conversion
     would lose more than precision (3.7 to an integer), ValueError for a wrong shape.
     """
+    if array_type.dtype == jax.dtypes.float0:
+        value, array_type = np.zeros(np.shape(value), np.bool_), _stored(array_type)
     array = host_array(value, array_type.dtype)
     if array.shape != array_type.shape:
         raise FunctransValueError(f"a value of shape {array.shape} cannot become {describe(array_type)}")
@@ -555,8 +697,8 @@ def executor(
     Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
     device, RuntimeError for a deleted array, each naming the argument.
     """
-    in_types = tuple(in_types)
-    out_types = tuple(out_types)
+    in_types = tuple([_stored(t) for t in in_types])
+    out_types = tuple([_stored(t) for t in out_types])
     out_tree = jax.tree_util.tree_structure([0] * len(out_types))
     handlers: dict[bool, list[Any]] = {}
 
@@ -594,7 +736,8 @@ def key_executor(
     in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
     run = executor(executable, in_words, out_words, device, name, waits)
     key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
-    key_results = [(i, t.dtype._impl) for i, t in enumerate(out_types) if not isinstance(t.dtype, np.dtype)]
+    dtypes: list[Any] = [t.dtype for t in out_types]
+    key_results = [(i, dtype._impl) for i, dtype in enumerate(dtypes) if not isinstance(dtype, np.dtype)]
 
     def call(*arguments: Any) -> list[jax.Array]:
         values = list(arguments)
@@ -664,6 +807,8 @@ def _place(
                 continue
             arrays.append(jax.device_put(value, sharding))
         else:
+            if getattr(value, "dtype", None) == jax.dtypes.float0:
+                value, plain = np.zeros(np.shape(value), np.bool_), False
             array = host_argument(value, expected, position, name)
             plain = plain and canonical_dtype(value) == expected.dtype
             arrays.append(put(array, expected, device, copy=False))

@@ -14,13 +14,14 @@ Text costs 1 us an operation; MLIR's Python bindings 8. The primitives write the
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
 
-from functrans.errors import FunctransTypeError, FunctransValueError, InternalError
+from functrans.errors import FunctransTypeError, InternalError
 from functrans.ir.effects import is_ordered
 from functrans.ir.program import Atom, Jaxpr, Literal, Var, Where
 from functrans.ir.types import ArrayType, array_type, float0, short_dtype
@@ -39,6 +40,7 @@ _CALLBACK_TARGETS = {
     "cpu": "xla_ffi_python_cpu_callback",
     **dict.fromkeys(("gpu", "cuda", "rocm"), "xla_ffi_python_gpu_callback"),
 }
+_SYMBOL = r'@(?:"(?:[^"\\]|\\.)*"|[\w$.-]+)'
 _FLOAT0_STORAGE = np.dtype(np.bool_)  # a float0 array holds no information; jaxlib stores it as bool
 
 
@@ -84,8 +86,9 @@ class Emitter:
     user's file and line behind it, as ``loc("file.py":12:0)``.
     """
 
-    def __init__(self, platform: str = "cpu", located: bool = False) -> None:
+    def __init__(self, platform: str = "cpu", located: bool = False, first_callback: int = 0) -> None:
         self._platform = platform
+        self.first_callback = first_callback
         self.platform_matters = False
         self.callbacks: list[HostCallback] = []  # a custom call names one by its number
         self.token: str | None = None
@@ -275,8 +278,7 @@ class Emitter:
         """Call the program as a function of the module, written once however often it is called."""
         symbol = self.function_names.get(jaxpr)
         if symbol is None:
-            clean = "".join(c if c.isalnum() else "_" for c in name) or "f"
-            symbol = self.function_names[jaxpr] = f"{clean}_{self.symbols}"
+            symbol = self.function_names[jaxpr] = f"{clean_symbol(name)}_{self.symbols}"
             self.symbols += 1
             self.functions.append(self.function(jaxpr, symbol, "private"))
         ins = [type_text(t) for t in jaxpr.in_types]
@@ -288,6 +290,22 @@ class Emitter:
         text = f"call @{symbol}({given}) : ({', '.join([*ins, _TOKEN])}) -> ({', '.join([*outs, _TOKEN])})"
         *results, self.token = self.raw_many(text, len(outs) + 1)
         return results
+
+    def splice(self, module: str) -> str:
+        """Write the functions of a module, as MLIR prints it, into this one; the symbol of its ``main``."""
+        known = self.function_names.get(module)
+        if known is None:
+            functions = module[module.index(" {\n") + 3 : module.rindex("}")]
+            prefix = f"module_{self.symbols}_"
+            self.symbols += 1
+            defined = {
+                symbol: f'@"{prefix}{symbol[1:].strip(chr(34))}"'
+                for symbol in re.findall(rf"^  func\.func (?:public |private )?({_SYMBOL})", functions, re.MULTILINE)
+            }
+            functions = re.sub(r"^  func\.func public ", "  func.func private ", functions, flags=re.MULTILINE)
+            self.functions.append(re.sub(_SYMBOL, lambda found: defined.get(found[0], found[0]), functions))
+            known = self.function_names[module] = defined["@main"]
+        return known
 
     def function(self, jaxpr: Jaxpr, symbol: str, visibility: str, attributes: Sequence[str] = ()) -> str:
         """A whole function."""
@@ -348,8 +366,9 @@ class Emitter:
         results = self.raw_many(
             f"stablehlo.custom_call @{target}({', '.join(given)}) {{api_version = 4 : i32, "
             f"has_side_effect = {'true' if effect else 'false'}, "
-            f"backend_config = {{index = {len(self.callbacks) - 1} : ui64}}, operand_layouts = [{layouts}], "
-            f"result_layouts = [{result_layouts}]}} : ({', '.join(ins)}) -> ({', '.join(outs)})",
+            f"backend_config = {{index = {self.first_callback + len(self.callbacks) - 1} : ui64}}, "
+            f"operand_layouts = [{layouts}], result_layouts = [{result_layouts}]}} : "
+            f"({', '.join(ins)}) -> ({', '.join(outs)})",
             len(outs),
         )
         if ordered:
@@ -386,66 +405,24 @@ def lower_module(
     jaxpr: Jaxpr,
     name: str = "main",
     attributes: Sequence[str] = (),
-    platforms: Sequence[str] = ("cpu",),
+    platform: str = "cpu",
     located: bool = False,
+    first_callback: int = 0,
 ) -> Module:
-    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation.
-
-    A module for several platforms takes the number of its platform among them before the program's inputs, as
-    ``jax.export`` has it; what does not depend on the platform is written once.
+    """The StableHLO module of a program. ``attributes``: one string an input, e.g. for donation; ``first_callback``:
+    the number of the first Python function, where the module becomes part of another.
     """
-    emitter = Emitter(platforms[0], located)
-    if len(platforms) == 1:
-        main = emitter.function(jaxpr, "main", "public", attributes)
-    elif is_ordered(jaxpr.effects):
-        raise FunctransValueError(
-            f"a program with ordered effects ({', '.join(sorted(map(str, jaxpr.effects)))}) cannot be lowered for several "
-            f"platforms {tuple(platforms)} at once: lower it for one"
-        )
-    else:
-        main = _for_platforms(emitter, jaxpr, attributes, platforms)
-    return Module(f"module @{_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n", emitter.callbacks)
+    emitter = Emitter(platform, located, first_callback)
+    main = emitter.function(jaxpr, "main", "public", attributes)
+    text = f"module @{clean_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
+    return Module(text, emitter.callbacks)
 
 
-def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = ()) -> str:
+def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = (), platform: str = "cpu") -> str:
     """The StableHLO text of a program."""
-    return lower_module(jaxpr, name, attributes).text
+    return lower_module(jaxpr, name, attributes, platform).text
 
 
-def _symbol(name: str) -> str:
+def clean_symbol(name: str) -> str:
+    """A name as an MLIR symbol."""
     return "".join(c if c.isalnum() or c == "_" else "_" for c in name) or "main"
-
-
-def _for_platforms(emitter: Emitter, jaxpr: Jaxpr, attributes: Sequence[str], platforms: Sequence[str]) -> str:
-    """``main(platform_index, inputs)``: calls the program written for the platform of that index."""
-    symbols: list[str] = []
-    for platform in platforms:
-        emitter.turn_to(platform)
-        symbols.append(f"program_for_{_symbol(platform)}")
-        emitter.functions.append(emitter.function(jaxpr, symbols[-1], "private"))
-        if not emitter.platform_matters:
-            break
-    arguments = [emitter.fresh() for _ in jaxpr.inputs]
-    texts = [type_text(t) for t in jaxpr.in_types]
-    outs = ", ".join([type_text(t) for t in jaxpr.out_types])
-    count = len(jaxpr.outputs)
-    emitter.place, emitter.lines = "", []
-
-    def call(symbol: str) -> list[str]:
-        return emitter.raw_many(f"call @{symbol}({', '.join(arguments)}) : ({', '.join(texts)}) -> ({outs})", count)
-
-    if len(symbols) == 1:
-        results = call(symbols[0])
-    else:
-        regions = [emitter.region([], lambda _, s=symbol: call(s), jaxpr.out_types) for symbol in symbols]  # type: ignore[misc]
-        results = emitter.raw_many(
-            f'"stablehlo.case"(%platform) ({", ".join(regions)}) : (tensor<i32>) -> ({outs})', count
-        )
-    given = attributes or [""] * len(arguments)
-    head = ", ".join(
-        ['%platform: tensor<i32> {jax.global_constant = "_platform_index"}']
-        + [f"{n}: {t}{a}" for n, t, a in zip(arguments, texts, given, strict=True)]
-    )
-    body = "\n".join(emitter.lines)
-    back = f"return {', '.join(results)} : {outs}" if results else "return"
-    return f"func.func public @main({head}) -> ({outs}) {{\n{body}\n{back}\n}}"

@@ -16,7 +16,7 @@ import numpy as np
 from functrans.control.holding import without_effects
 from functrans.errors import MissingRuleError, NonFiniteError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.types import ArrayType, is_differentiable
+from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops.arithmetic import abs_
 from functrans.ops.logic import eq, ne, or_
 from functrans.ops.reductions import reduce_or
@@ -43,9 +43,9 @@ def present_kinds() -> Kinds:
 
 def is_bad(x: Any, kinds: Kinds) -> bool:
     """Whether a concrete array holds what is looked for."""
-    array = np.asarray(x)
-    if not is_differentiable(array.dtype):
+    if not is_differentiable(type_of(x).dtype):
         return False
+    array = np.asarray(x)
     if array.dtype.kind == "V" or array.dtype.itemsize < 4:
         array = array.astype(np.float32)
     return bool((kinds.nans and np.isnan(array).any()) or (kinds.infs and np.isinf(array).any()))

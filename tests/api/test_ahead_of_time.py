@@ -157,6 +157,25 @@ def test_a_compiled_function_runs_inside_a_trace_and_without_jit() -> None:
         assert_same(compiled(x0), x0 * 2)
 
 
+def test_keys_callbacks_and_checks_work_as_under_jit() -> None:
+    key = jax.random.key(3)
+    compiled = ft.jit(lambda k: ft.random.normal(k, (2,))).lower(key).compile()
+    for _ in range(2):
+        assert_same(compiled(key), jax.random.normal(key, (2,)), weak=False)
+    assert ft.jit(ft.random.split).lower(key).out_info == jax.jit(jax.random.split).trace(key).out_info
+
+    seen = []
+    noted = ft.jit(lambda x: ft.pure_callback(lambda a: seen.append(a) or np.sin(a), x, x) * 2).lower(x0).compile()
+    for _ in range(2):
+        assert_same(noted(x0), np.sin(x0) * 2)
+    assert len(seen) == 2
+
+    logarithm = ft.jit(fnp.log).lower(x0).compile()
+    assert np.isnan(logarithm(-x0)).all()
+    with jax.debug_nans(True), pytest.raises(FloatingPointError, match="a NaN was born in log"):
+        logarithm(-x0)
+
+
 # -- the texts --------------------------------------------------------------------------------------------------------
 
 
@@ -228,7 +247,7 @@ def test_an_operation_after_an_inner_program_keeps_its_own_place() -> None:
     def function(x: Any) -> Any:
         return ft.jit(inner)(x)
 
-    text = lowering.lower(ft.make_jaxpr(function)(x0), located=True)
+    text = lowering.lower_module(ft.make_jaxpr(function)(x0), located=True).text
     (call,) = [line for line in text.splitlines() if " = call @" in line]
     assert f":{lines_of(function)['return ft.jit(inner)(x)']}:0" in call
 

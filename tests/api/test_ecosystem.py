@@ -243,6 +243,8 @@ def test_default_device_and_matmul_precision_are_part_of_the_key() -> None:
         assert_same(compiled(x0), plain)
 
 
-def test_random_keys_are_refused_by_name_until_they_are_supported() -> None:
-    with pytest.raises(TypeError, match="key<fry> cannot be lowered"):
-        ft.jit(lambda k, x: (k, x * 2))(jax.random.key(0), x0)
+def test_random_keys_go_in_and_out_of_compiled_functions() -> None:
+    key, doubled = ft.jit(lambda k, x: (k, x * 2))(jax.random.key(5), x0)
+    np.testing.assert_array_equal(jax.random.key_data(key), jax.random.key_data(jax.random.key(5)))
+    assert key.dtype == jax.random.key(0).dtype
+    np.testing.assert_array_equal(doubled, x0 * 2)

@@ -225,6 +225,19 @@ def test_python_values_inside_disable_jit_under_grad() -> None:
         assert float(ft.grad(function)(-3.0)) == -1.0
 
 
+def test_tangents_of_integers_go_in_and_out_of_jitted_functions() -> None:
+    nothing = np.zeros((2,), jax.dtypes.float0)
+    compiled = ft.jit(lambda x, t: (t, x * 2, np.zeros((), jax.dtypes.float0)))
+    for _ in range(3):
+        given, doubled, made = compiled(x0, nothing)
+        assert given.dtype == made.dtype == jax.dtypes.float0 and given.shape == (2,) and made.shape == ()
+        assert_same(doubled, fnp.asarray(x0 * 2))
+    gradient = ft.jit(ft.grad(lambda x, n: x * n, argnums=(0, 1), allow_int=True))
+    expected = jax.jit(jax.grad(lambda x, n: x * n, argnums=(0, 1), allow_int=True))
+    found, wanted = gradient(1.0, 2), expected(1.0, 2)
+    assert float(found[0]) == float(wanted[0]) and found[1].dtype == wanted[1].dtype
+
+
 def test_eval_shape_runs_nothing_and_takes_shapes() -> None:
     shape = ft.ShapeDtypeStruct((2000, 30000), np.float32)
     result = ft.eval_shape(lambda x, k: {"y": fnp.sin(x).T @ x, "z": (x[0] * k, 3)}, shape, 2.0)

@@ -174,11 +174,13 @@ def test_repeated_places_add_up() -> None:
     assert ft.jit(lambda x, i: x.at[i].add(1.0))(np.zeros(3, np.float32), np.array([1, 1, 1, 2])).tolist() == [0, 3, 1]
 
 
-def test_applying_a_function_at_traced_places_asks_for_the_promise_that_they_are_distinct() -> None:
-    with pytest.raises(
-        NotImplementedError, match=r"apply needs places that are known to be distinct.*unique_indices=True"
-    ):
-        ft.jit(lambda x, i: x.at[i].apply(fnp.sin))(X, I)
+def test_a_function_is_applied_as_often_as_a_place_is_named() -> None:
+    places = np.array([2, 0, 2])
+    expected = X.copy()
+    expected[0], expected[2] = X[0] ** 2, (X[2] ** 2) ** 2
+    np.testing.assert_allclose(ft.jit(lambda x, i: x.at[i].apply(fnp.square))(X, places), expected, rtol=1e-6)
+    slope = ft.grad(lambda x: x.at[places].apply(fnp.square).sum())(X)
+    np.testing.assert_allclose(slope[2], 4 * X[2] ** 3, rtol=1e-6)
     found = ft.jit(lambda x, i: x.at[i].apply(fnp.negative, unique_indices=True))(X, np.array([2, 0]))
     np.testing.assert_allclose(found, X * np.array([-1, 1, -1], np.float32)[:, None, None])
 

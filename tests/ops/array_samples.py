@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops import convolution, cumulative, fourier, sorting, windowed_reductions
+from functrans.ops import convolution, cumulative, fourier, scatters, sorting, windowed_reductions, windows
 from tests.ops.samples import Row, bf16, boolean, c64, c128, f32, f64, i8, i32, i64, numbers, u8
 
 
@@ -72,6 +72,13 @@ def windowed_rows() -> Iterator[Row]:
         yield Row(kind((), (), (), (), ()), (np.float32(1.5),), {"execute": False})
 
 
+def scatter_rows() -> Iterator[Row]:
+    d = windows.ScatterDimensionNumbers((1,), (0,), (0,))
+    for dtype in (f32, c64, i32):
+        x, updates = numbers((5, 3), dtype), numbers((4, 3), dtype, seed=1)
+        yield Row(scatters.ScatterSub(d, "fill"), (x, np.int32([[4], [0], [7], [4]]), updates), {"execute": False})
+
+
 def convolution_rows() -> Iterator[Row]:
     def conv(
         x: tuple[int, ...], y: tuple[int, ...], dtype: Any = f32, strides: Any = None, padding: Any = None,
@@ -121,4 +128,6 @@ def fourier_rows() -> Iterator[Row]:
     yield Row(fourier.Fft("FFT", (3,)), (numbers((0, 3), c64),), {"execute": False})
 
 
-ROWS = [*sorting_rows(), *cumulative_rows(), *windowed_rows(), *convolution_rows(), *fourier_rows()]
+ROWS = [
+    *sorting_rows(), *cumulative_rows(), *windowed_rows(), *scatter_rows(), *convolution_rows(), *fourier_rows(),
+]  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 
 import functrans as ft
 from functrans import lax
+from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
 from functrans.ops import (
@@ -38,6 +39,7 @@ from functrans.ops import (
     windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
+from functrans.scipy.special import entropies, normal
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -223,6 +225,13 @@ def incomplete_rows() -> Iterator[Row]:
         for op in (incomplete_gamma.IGAMMA, incomplete_gamma.IGAMMAC):
             yield Row(op, (a, x), {"wrt": (1,), **flags})
         yield Row(incomplete_beta.REGULARIZED_INCOMPLETE_BETA, (a, b, x / 3), {"wrt": (2,), **flags})
+        flags = {"execute": dtype == f32}
+        for op in (entropies.XLOGY, entropies.XLOG1PY):
+            yield Row(op, (x, a), flags)
+        yield Row(entropies.XLOGX, (x,), flags)
+        yield Row(entropies.LOGIT, (x / 3,), {"roundings": 256, **flags})
+        yield Row(normal.NDTRI, (x / 3,), {"roundings": 256, **flags})
+        yield Row(normal.LogNdtr(3), (x - 1,), {"roundings": 256, **flags})
     a, b, x = (np.float32(v) for v in ([0.8, 2.3], [1.7, 0.9], [2.1, 0.6]))
     flags = {"roundings": 256, "second_order": False}
     for op in (incomplete_gamma.IgammaGradA(1), incomplete_gamma.RandomGammaGrad(1)):
@@ -422,6 +431,16 @@ def held_by(f: Any, *args: Any, **flags: Any) -> Row:
     return Row(last.op, args, flags)
 
 
+def _branches_with_sums() -> tuple[Any, ...]:
+    x = numbers((3,), f32)
+    functions = (
+        lambda a, b: (lax.mul(lax.sin(a), b), lax.exp(a)),
+        lambda a, b: (lax.exp(b), lax.mul(a, b)),
+        lambda a, b: (a, b),
+    )
+    return tuple([ft.make_jaxpr(f)(x, x) for f in functions])
+
+
 def control_rows() -> Iterator[Row]:
     x, y = numbers((3,), f32), numbers((3,), f32, seed=1)
     m = numbers((3, 3), f32)
@@ -435,6 +454,10 @@ def control_rows() -> Iterator[Row]:
     branches = [lambda a, b: lax.mul(lax.sin(a), b), lambda a, b: b, lambda a, b: lax.full((3,), 2.0, f32)]
     for index in range(3):
         yield held_by(lambda i, a, b: lax.switch(i, branches, a, b), np.int32(index), x, y)
+
+    lanes = np.asarray([2, 0, 1], np.int32)
+    yield held_by(ft.vmap(lambda i, a, b: lax.switch(i, branches, a, b), (0, 0, None)), lanes, m, y)
+    yield Row(SwitchLanes(_branches_with_sums(), 3, (True, False), (True, False)), (lanes, m, y))
 
     def again(state: Any) -> Any:
         return lax.add(state[0], 1), lax.mul(lax.sin(state[1]), 1.5)

@@ -35,10 +35,8 @@ CALLS = {
     "double_sided_maxwell": [(0.0, 1.0, (4,))],
     "ball": [(3, 2, (4,))],
     "gamma": [(a, (4, 3))],
-    "loggamma": [(a,)],
     "beta": [(a, 2.0)],
     "dirichlet": [(a, (4,))],
-    "t": [(3.0, (4,))],
     "randint": [
         ((5,), 0, 10), ((5,), -3, np.int32([1, 2, 3, 4, 5])), ((5,), 0, 300, "uint8"), ((6,), 0, 2**31 - 1),
         ((6,), 5, 2),
@@ -105,7 +103,8 @@ def test_keys_of_every_implementation(implementation: str, partitionable: bool) 
             ours = ft.vmap(lambda k: random.bits(k, (5,), dtype))(keys)  # noqa: B023
             same(ours, jax.vmap(lambda k: jax.random.bits(k, (5,), dtype))(keys))  # noqa: B023
         same(ft.vmap(random.split)(keys), jax.vmap(jax.random.split)(keys))
-        same(ft.vmap(random.fold_in, (0, None))(keys, 3), jax.vmap(jax.random.fold_in, (0, None))(keys, 3))
+        if implementation != "unsafe_rbg":  # whose lanes are not independent, and depend on how they are mapped
+            same(ft.vmap(random.fold_in, (0, None))(keys, 3), jax.vmap(jax.random.fold_in, (0, None))(keys, 3))
 
 
 @pytest.mark.parametrize("seed", [0, 42, -1, np.uint32(2**32 - 5), np.int32(-3), True + 4])

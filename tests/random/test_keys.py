@@ -1,4 +1,4 @@
-"""Random keys are values like others: they go through every transform, loop and branch, and come out as jax's arrays."""
+"""Random keys are values like others: they go through every transform, loop and branch, and come out as jax's."""
 
 from __future__ import annotations
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import weakref
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -79,6 +81,28 @@ def test_unsupported_version_names_version_and_name(monkeypatch):
         compat.check_supported()
     monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._gone": ("x",)})
     with pytest.raises(ImportError, match=r"jaxlib\._gone is missing"):
+        compat.check_supported()
+
+
+@pytest.mark.parametrize("version", ["0.4.38", "0.9.2", "0.13.0", "1.0.0.dev20270101"])
+@pytest.mark.parametrize("package", ["jax", "jaxlib"])
+def test_a_version_never_tried_is_refused_by_name(package, version, monkeypatch):
+    monkeypatch.setattr(f"{package}.__version__", version)
+    text = (
+        rf"functrans does not support jax \S+ with jaxlib \S+: {package} {re.escape(version)} has never been tried. "
+        r'Supported: jax and jaxlib 0\.10\.x, 0\.11\.x and 0\.12\.x.*pip install "jax>=0.10,<0.13"'
+    )
+    with pytest.raises(ImportError, match=text):
+        compat.check_supported()
+
+
+def test_the_versions_supported_are_those_that_the_package_asks_for(monkeypatch):
+    requirement = f"jax>={'.'.join(map(str, compat._FIRST))},<{'.'.join(map(str, compat._PAST_LAST))}"
+    assert requirement in (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert requirement in compat._unsupported("", "")
+    for version in ("0.10.0", "0.11.2", "0.12.0.1", "0.12.9rc1"):
+        monkeypatch.setattr("jax.__version__", version)
+        monkeypatch.setattr("jaxlib.__version__", version)
         compat.check_supported()
 
 

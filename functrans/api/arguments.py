@@ -1,0 +1,221 @@
+"""What the transforms ask of their arguments, in one place: callables, argnums, leaves, results, tangents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import keystr, tree_flatten_with_path
+
+from functrans.api.staging import (
+    argument_type,
+    tree_structure,
+)
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import (
+    ArrayType,
+    describe,
+    float0,
+    is_differentiable,
+    kind_of,
+    short_dtype,
+    type_of,
+)
+from functrans.ops.structural import zeros
+from functrans.trace.builder import Tracer, state
+from functrans.trace.frames import here
+from functrans.xla import jaxlib_compat
+
+
+def differentiation_order() -> int:
+    """How many derivatives may still be taken of what a new differentiating trace records."""
+    builder = state.builder
+    return 2 if builder is None else builder.order + 1
+
+
+def function_name(fun: Any) -> str:
+    """A name for messages."""
+    return getattr(fun, "__name__", None) or type(fun).__name__
+
+
+def check_callable(fun: Any, what: str) -> None:
+    """Raise unless the first argument is a function."""
+    if not callable(fun):
+        raise FunctransTypeError(f"{what} needs a function, got {describe(fun)} at {here()}")
+
+
+def argument_numbers(argnums: Any, what: str) -> tuple[int, ...]:
+    """argnums as a tuple; raises TypeError when it is neither an int nor a sequence of ints."""
+    if isinstance(argnums, int):
+        return (argnums,)
+    if not isinstance(argnums, Sequence) or not all(hasattr(i, "__index__") for i in argnums):
+        raise FunctransTypeError(
+            f"argnums of {what} must be an int or a sequence of ints, got {describe(argnums)} at {here()}"
+        )
+    return tuple(int(i) for i in argnums)
+
+
+def check_argnums(wanted: tuple[int, ...], args: Sequence[Any], what: str, fun: Any) -> tuple[int, ...]:
+    """argnums made non-negative; raises ValueError or TypeError when they do not fit the call."""
+    result = []
+    for i in wanted:
+        if not hasattr(i, "__index__"):
+            raise FunctransTypeError(
+                f"argnums of {what} must be an int or a sequence of ints, got {wanted!r} at {here()}"
+            )
+        if not -len(args) <= i < len(args):
+            raise FunctransValueError(
+                f"{what} of {function_name(fun)} was asked to differentiate by positional argument {i} (argnums="
+                f"{wanted[0] if len(wanted) == 1 else wanted}), and the call has {len(args)} positional argument(s). "
+                f"At {here()}\nKeyword arguments cannot be differentiated by: pass the argument by position."
+            )
+        result.append(i % len(args))
+    if len(set(result)) != len(result):
+        raise FunctransValueError(f"argnums={wanted} of {what} names an argument twice, at {here()}")
+    return tuple(result)
+
+
+def place_in_tree(x: Any, tree: Any) -> str:
+    return next((keystr(path) for path, leaf in tree_flatten_with_path(tree)[0] if leaf is x), "")
+
+
+def check_input(x: Any, tree: Any, what: str, holomorphic: bool, allow_int: bool) -> ArrayType:
+    """The type of a differentiated leaf; raises TypeError when it has no derivative."""
+    kind = type(x)
+    if kind is float and not holomorphic:
+        return type_of(x)
+    type_ = argument_type(x, f"the argument{place_in_tree(x, tree)} of {what}")
+    dtype = type_.dtype
+    if holomorphic:
+        if kind_of(dtype) != "c":
+            raise FunctransTypeError(
+                f"{what} with holomorphic=True needs complex inputs, and the argument{place_in_tree(x, tree)} has dtype "
+                f"{dtype.name} at {here()}\nConvert it with .astype(complex)."
+            )
+    elif kind_of(dtype) == "c":
+        return type_
+    elif not is_differentiable(dtype) and not allow_int:
+        raise FunctransTypeError(
+            f"{what} needs real or complex floating inputs, and the argument{place_in_tree(x, tree)} has dtype "
+            f"{short_dtype(dtype)} ({type_}) at {here()}\nConvert it to a float (3.0 instead of 3, x.astype(float)), "
+            "or pass allow_int=True to get a zero derivative of dtype float0."
+        )
+    return type_
+
+
+def check_scalar(result: Any, what: str, holomorphic: bool) -> Any:
+    """The function's value; raises TypeError unless it is a floating scalar."""
+    if type(result) is not Tracer:
+        try:
+            type_ = type_of(result)
+        except FunctransTypeError:
+            raise FunctransTypeError(
+                f"{what} needs a function with a scalar result, and it returned {describe(result)} at {here()}\n"
+                "Return one number; with extra results, return (value, extra) and pass has_aux=True."
+            ) from None
+    else:
+        type_ = result.type
+    if type_.shape != ():
+        raise FunctransTypeError(
+            f"{what} needs a function with a scalar result, and it returned an array of shape {type_.shape} ({type_}) "
+            f"at {here()}\nReduce it (sum or mean), or use jacrev or jacfwd for the derivative of an array."
+        )
+    kind = kind_of(type_.dtype)
+    if holomorphic and kind != "c":
+        raise FunctransTypeError(f"{what} with holomorphic=True needs a complex result, got {type_} at {here()}")
+    if not holomorphic and not (is_differentiable(type_.dtype) and kind != "c"):
+        fix = "Pass holomorphic=True, or return its real part." if kind == "c" else "Convert it to a float."
+        raise FunctransTypeError(f"{what} needs a function with a real floating result, got {type_} at {here()}\n{fix}")
+    return result
+
+
+def check_tangent(what: str, word: str, t: Any, wanted: ArrayType, i: int) -> bool:
+    """Whether a tangent (or cotangent) is given and not float0; raises when its type is wrong."""
+    if isinstance(t, np.ndarray) and t.dtype == float0:
+        if wanted.dtype == float0 and t.shape == wanted.shape:
+            return False
+        raise FunctransTypeError(f"{what}: {word} {i} has dtype float0 and its primal needs {wanted} at {here()}")
+    type_ = argument_type(t, f"{word} {i} of {what}")
+    if wanted.dtype == float0:
+        if type_.dtype == float0 and type_.shape == wanted.shape:  # an argument of a function that is traced
+            return False
+        raise FunctransTypeError(
+            f"{what}: {word} {i} has type {type_}, and the value it belongs to is integer or bool, whose {word}s have "
+            f"dtype float0, at {here()}\nPass np.zeros({wanted.shape}, functrans.float0)."
+        )
+    if type_.shape != wanted.shape:
+        raise FunctransValueError(
+            f"{what}: {word} {i} has shape {type_.shape} and the value it belongs to has shape {wanted.shape}, at "
+            f"{here()}"
+        )
+    if type_.dtype != wanted.dtype and not isinstance(t, bool | int | float):
+        raise FunctransTypeError(
+            f"{what}: {word} {i} has dtype {short_dtype(type_.dtype)} and the value it belongs to has dtype "
+            f"{short_dtype(wanted.dtype)}, at {here()}\nConvert it with .astype({wanted.dtype.name!r})."
+        )
+    return True
+
+
+def as_type(t: Any, wanted: ArrayType) -> Any:
+    """A tangent or cotangent with exactly this dtype (Python numbers and weak types adapt)."""
+    if isinstance(t, bool | int | float | complex):
+        return np.asarray(t, wanted.dtype)
+    return t
+
+
+def as_array(x: Any) -> Any:
+    """A residual as an array (arguments may be Python numbers)."""
+    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_of(x), jaxlib_compat.default_device())
+
+
+def zero_value(type_: ArrayType) -> Any:
+    """A zero tangent or cotangent of this type, as the user sees it (float0 for integers)."""
+    if type_.dtype == float0 or not is_differentiable(type_.dtype):
+        return np.zeros(type_.shape, float0)
+    return zeros(type_.shape, type_)
+
+
+def split_aux(result: Any, what: str, sizes: list[int]) -> Any:
+    """Check a (result, auxiliary) pair and note how many leaves belong to the result."""
+    if not (isinstance(result, tuple) and len(result) == 2):
+        raise FunctransTypeError(
+            f"with has_aux=True the function given to {what} must return a pair (result, auxiliary), it returned "
+            f"{describe(result)} at {here()}"
+        )
+    sizes.append(tree_structure(result[0]).num_leaves)
+    return result
+
+
+@jax.tree_util.register_pytree_node_class
+class _Held:
+    """An auxiliary result that is no array: it passes through a transform untouched."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def tree_flatten(self) -> Any:
+        return (), (id(self.value), self.value)
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, _: Any) -> _Held:
+        return cls(static[1])
+
+
+def hold_objects(aux: Any) -> Any:
+    """The auxiliary result with its leaves that are no arrays set aside in the tree."""
+    return jax.tree_util.tree_map(lambda x: x if _is_arraylike(x) else _Held(x), aux)
+
+
+def release_objects(result: Any) -> Any:
+    """The result with the objects set aside by ``hold_objects`` back in their places."""
+    return jax.tree_util.tree_map(
+        lambda x: x.value if type(x) is _Held else x, result, is_leaf=lambda x: type(x) is _Held
+    )
+
+
+def _is_arraylike(x: Any) -> bool:
+    return type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic | bool | int | float | complex)

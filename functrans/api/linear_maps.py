@@ -1,0 +1,267 @@
+"""linearize, vjp and linear_transpose: linear maps as pytrees, with JAX's names, signatures and meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from functrans.api.arguments import (
+    as_array,
+    as_type,
+    check_callable,
+    check_tangent,
+    differentiation_order,
+    function_name,
+    place_in_tree,
+    split_aux,
+    zero_value,
+)
+from functrans.api.staging import (
+    api_boundary,
+    argument_type,
+    as_values,
+    stage,
+    tree_flatten,
+    tree_structure,
+    tree_unflatten,
+)
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import (
+    ArrayType,
+    float0,
+    is_differentiable,
+    tangent_type,
+    type_of,
+)
+from functrans.ops.structural import convert
+from functrans.trace.builder import state
+from functrans.trace.frames import here
+from functrans.trace.replay import replay
+from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
+from functrans.transform.linearize import linearize as linearize_replay
+from functrans.transform.transpose import transpose_jaxpr
+from functrans.xla import execute
+
+
+@jax.tree_util.register_pytree_node_class
+class LinearMap:
+    """A linear function held as a program and its residuals: what ``linearize`` and ``vjp`` return.
+
+    A pytree: the residuals are leaves, the program is static and compares structurally, so it passes through jit, vmap,
+    cond and scan, may be stored, called many times, and differentiated.
+    """
+
+    __slots__ = (
+        "direction",
+        "in_tree",
+        "in_types",
+        "jaxpr",
+        "nonzero",
+        "num_residuals",
+        "out_tree",
+        "out_types",
+        "residuals",
+    )
+
+    def __init__(
+        self, direction: str, jaxpr: Jaxpr, residuals: Sequence[Any], nonzero: tuple[bool, ...],
+        in_tree: Any, in_types: tuple[ArrayType, ...], out_tree: Any, out_types: tuple[ArrayType, ...],
+    ) -> None:  # fmt: skip
+        self.direction = direction  # "forward": tangents to tangents, "backward": cotangents to cotangents
+        self.jaxpr = jaxpr  # (residuals, differentiable inputs) -> nonzero outputs
+        self.residuals = residuals
+        self.nonzero = nonzero
+        self.in_tree, self.in_types = in_tree, in_types
+        self.out_tree, self.out_types = out_tree, out_types
+
+    def tree_flatten(self) -> Any:
+        static = (self.direction, self.jaxpr, self.nonzero, self.in_tree, self.in_types, self.out_tree, self.out_types)
+        return tuple(self.residuals), static
+
+    @classmethod
+    def tree_unflatten(cls, static: Any, residuals: Any) -> LinearMap:
+        direction, jaxpr, *rest = static
+        return cls(direction, jaxpr, residuals, *rest)
+
+    @api_boundary
+    def __call__(self, *args: Any) -> Any:
+        forward = self.direction == "forward"
+        if not forward and len(args) != 1:
+            raise FunctransTypeError(
+                f"a pullback takes one argument, the cotangent of the function's result, and was given {len(args)} at "
+                f"{here()}"
+            )
+        what, word = ("linearized function", "tangent") if forward else ("pullback", "cotangent")
+        given = args if forward else args[0]
+        wanted_tree = self.in_tree if forward else self.out_tree
+        leaves, tree = tree_flatten(given)
+        if tree != wanted_tree:
+            raise FunctransTypeError(
+                f"{what}: the {word} must have the tree structure of the function's "
+                f"{'arguments' if forward else 'result'}, at {here()}\n  expected: {wanted_tree}\n  given:    {tree}"
+            )
+        wanted = [tangent_type(t) for t in (self.in_types if forward else self.out_types)]
+        values = []
+        for i, (x, t) in enumerate(zip(leaves, wanted, strict=True)):
+            if check_tangent(what, word, x, t, i):
+                values.append(as_type(x, t))
+        return self._forward(values) if forward else self._backward(values)
+
+    def _forward(self, tangents: list[Any]) -> Any:
+        outs = iter(self._apply("forward", self.jaxpr, [*self.residuals, *tangents], replay))
+        wanted = [tangent_type(t) for t in self.out_types]
+        leaves = [next(outs) if nz else zero_value(t) for nz, t in zip(self.nonzero, wanted, strict=True)]
+        return tree_unflatten(self.out_tree, leaves)
+
+    def _backward(self, cotangents: list[Any]) -> Any:
+        linear = (False,) * len(self.residuals) + (True,) * (len(self.jaxpr.inputs) - len(self.residuals))
+        differentiable = [is_differentiable(t.dtype) for t in self.out_types]
+        rest = iter(cotangents)
+        by_output = [next(rest) if d else None for d in differentiable]
+        used = [ct for ct, nz in zip(by_output, self.nonzero, strict=True) if nz]
+        program, has = transpose_jaxpr(self.jaxpr, linear, (True,) * len(used))
+        results = iter(self._apply("backward", program, [*self.residuals, *used], replay))
+        by_input = iter([next(results) if h else None for h in has])
+        leaves = []
+        for t in self.in_types:
+            if not is_differentiable(t.dtype):
+                leaves.append(np.zeros(t.shape, float0))
+                continue
+            ct = next(by_input)
+            leaves.append(zero_value(t) if ct is None else ct)
+        return tree_unflatten(self.in_tree, leaves)
+
+    def _apply(self, key: str, program: Jaxpr, values: list[Any], run: Any) -> list[Any]:
+        types = tuple(type_of(x) for x in values)
+        if state.builder is None and all(
+            t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
+            for t, v in zip(types, program.inputs, strict=True)
+        ):
+            return execute.run(program, values, key)
+        values = [
+            x if t is v.type else convert(x, v.type.dtype, v.type.weak_type)
+            for x, t, v in zip(values, types, program.inputs, strict=True)
+        ]
+        return as_values(run(program, values))
+
+    def __repr__(self) -> str:
+        kind = "linearized function" if self.direction == "forward" else "pullback"
+        return f"<{kind} with {len(self.residuals)} residuals, {len(self.jaxpr.equations)} equations>"
+
+
+def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, direction: str, has_aux: bool) -> Any:
+    check_callable(fun, what)
+    leaves, tree = tree_flatten(tuple(primals))
+    types = [argument_type(x, f"argument{place_in_tree(x, primals)} of {what}") for x in leaves]
+    sizes: list[int] = []
+
+    def flat_fun(*inputs: Any) -> Any:
+        result = fun(*tree_unflatten(tree, inputs))
+        return split_aux(result, what, sizes) if has_aux else result
+
+    staged = stage(
+        flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order()
+    )
+    jaxpr, captured, out_tree = staged
+    wrt = (False,) * len(captured) + tuple(is_differentiable(t.dtype) for t in types)
+    values = [*captured, *leaves]
+    if state.builder is not None:
+        outs, program = linearize_replay(jaxpr, values, wrt)
+        outs = as_values(outs)
+        linear, residuals, nonzero = program.jaxpr, list(program.residuals), program.nonzero
+    else:
+        split, extra = _linearized(jaxpr, wrt)
+        results = execute.run(split.primal, [*extra, *values], what)
+        residuals = split.residuals([*extra, *values], results)
+        outs, linear, nonzero = results[: split.num_outputs], split.linear, split.nonzero
+        residuals = [as_array(r) for r in residuals]
+    value = tree_unflatten(out_tree, outs)
+    out_types = jaxpr.out_types
+    aux = None
+    if has_aux:
+        value, aux = value
+        first = sizes[0]
+        if any(nonzero[first:]):
+            keep = [a for a, nz in zip(range(len(out_types)), nonzero, strict=True) if nz]
+            linear = Jaxpr(
+                linear.inputs, linear.equations, [o for o, i in zip(linear.outputs, keep, strict=True) if i < first]
+            )
+        nonzero, out_types = nonzero[:first], out_types[:first]
+        out_tree = tree_structure(value)
+    function = LinearMap(direction, linear, residuals, nonzero, tree, tuple(types), out_tree, tuple(out_types))
+    return (value, function, aux) if has_aux else (value, function)
+
+
+def _linearized(jaxpr: Jaxpr, wrt: tuple[bool, ...]) -> tuple[LinearizedJaxpr, list[Any]]:
+    return linearize_jaxpr(jaxpr, wrt), []
+
+
+@api_boundary
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of ``fun`` at ``primals`` and its derivative there, as a function that may be called many times.
+
+    Returns:
+      ``(value, f_jvp)`` with ``f_jvp(*tangents)``; with ``has_aux``, ``(value, f_jvp, auxiliary)``.
+
+    >>> import functrans as ft
+    >>> value, push = ft.linearize(lambda x: x * x, 3.0)
+    >>> float(push(1.0)), float(push(2.0))
+    (6.0, 12.0)
+    """
+    return _linear_map(fun, primals, "linearize", "forward", has_aux)
+
+
+@api_boundary
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """The value of ``fun`` at ``primals`` and its pullback: cotangent of the result -> tuple of cotangents of the
+    arguments.
+
+    The pullback is a closure over its residuals; it may be called many times, stored, passed through jit, vmap and
+    scan, and is itself differentiable.
+
+    Returns:
+      ``(value, pullback)``; with ``has_aux``, ``(value, pullback, auxiliary)``.
+
+    >>> import functrans as ft
+    >>> value, pullback = ft.vjp(lambda x, y: x * y, 3.0, 4.0)
+    >>> [float(g) for g in pullback(1.0)]
+    [4.0, 3.0]
+    """
+    return _linear_map(fun, primals, "vjp", "backward", has_aux)
+
+
+@api_boundary
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., Any]:
+    """The transpose of a function that is linear in its arguments.
+
+    Args:
+      fun: a linear function of floating arguments.
+      primals: its arguments, or ``ShapeDtypeStruct``s: only shapes and dtypes count.
+
+    Returns:
+      A function: cotangent of the result -> tuple of cotangents of the arguments.
+
+    Raises:
+      NotLinearError (a TypeError): ``fun`` is not linear.
+
+    >>> import functrans as ft
+    >>> transposed = ft.linear_transpose(lambda x: 3.0 * x, 1.0)
+    >>> float(transposed(2.0)[0])
+    6.0
+    """
+    check_callable(fun, "linear_transpose")
+    leaves, tree = tree_flatten(tuple(primals))
+    types = [argument_type(x, f"argument{place_in_tree(x, primals)} of linear_transpose") for x in leaves]
+    for t in types:
+        if not is_differentiable(t.dtype):
+            raise FunctransTypeError(f"linear_transpose needs floating arguments, got {t} at {here()}")
+    staged = stage(
+        lambda *inputs: fun(*tree_unflatten(tree, inputs)), leaves, types, f"linear_transpose of {function_name(fun)}"
+    )
+    jaxpr, captured, out_tree = staged
+    nonzero = (True,) * len(jaxpr.outputs)
+    return LinearMap("backward", jaxpr, captured, nonzero, tree, tuple(types), out_tree, jaxpr.out_types)

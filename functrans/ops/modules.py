@@ -1,0 +1,58 @@
+"""``call_exported``: a whole StableHLO module as one operation of a program.
+
+b, c = call_exported[fun_name=f platforms=('cpu', 'tpu') ...] a
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import ArrayType
+from functrans.trace.primitive import Primitive
+
+
+class CallExported(Primitive):
+    """Apply the ``main`` of ``module`` (text as MLIR prints it) to the operands numbered in ``kept``."""
+
+    module: str
+    fun_name: str
+    in_types: tuple[ArrayType, ...]
+    out_types: tuple[ArrayType, ...]
+    kept: tuple[int, ...]
+    platforms: tuple[str, ...]
+    any_platform: bool = False
+    multiple: ClassVar[bool] = True
+    name: ClassVar[str] = "call_exported"
+
+    def __repr__(self) -> str:
+        return f"{self.name}[fun_name={self.fun_name} platforms={self.platforms}]"
+
+    def infer(self, *types: ArrayType) -> Any:
+        for i, (given, wanted) in enumerate(zip(types, self.in_types, strict=True)):
+            if (given.shape, given.dtype) != (wanted.shape, wanted.dtype):
+                raise FunctransTypeError(
+                    f"the exported function {self.fun_name} takes {wanted.strong()} as leaf {i} of its arguments and "
+                    f"was given {given}; convert the argument, or export the function for this type"
+                )
+        return list(self.out_types)
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        operands = [operands[i] for i in self.kept]
+        texts = [emitter.text(in_types[i]) for i in self.kept]
+        if not (self.any_platform and len(self.platforms) == 1):
+            if emitter.platform not in self.platforms and not self.any_platform:
+                raise FunctransValueError(
+                    f"the exported function {self.fun_name} was exported for {', '.join(self.platforms)} and is called "
+                    f"on {emitter.platform}; export it for that platform too: export(f, platforms=(...,))"
+                )
+            if len(self.platforms) > 1:
+                number = self.platforms.index(emitter.platform) if emitter.platform in self.platforms else 0
+                operands.insert(0, emitter.raw(f"stablehlo.constant dense<{number}> : tensor<i32>"))
+                texts.insert(0, "tensor<i32>")
+        outs = ", ".join(emitter.text(t) for t in out_types)
+        call = f"call {emitter.splice(self.module)}({', '.join(operands)}) : ({', '.join(texts)}) -> ({outs})"
+        return emitter.raw_many(call, len(out_types))

@@ -1,0 +1,4 @@
+"""``jax.scipy`` by functrans: ``special`` functions and the normal distribution of ``stats``."""
+
+from functrans.scipy import special as special
+from functrans.scipy import stats as stats

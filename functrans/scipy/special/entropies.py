@@ -1,0 +1,180 @@
+"""Products with logarithms, entropies and divergences; transforms of probabilities."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from functrans import lax
+from functrans.api.compilation import jit
+from functrans.lax.taylor import Evaluated
+from functrans.numpy.selection import where
+from functrans.ops.special import scipy_reference
+from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.trace.builder import bind
+
+
+class Xlogy(Evaluated):
+    """x log(y), and 0 for x = 0 whatever y is, unless it is NaN."""
+
+    impl = scipy_reference("xlogy")
+
+    def define(self, *operands: Any) -> Any:
+        x, y = operands
+        return where((x != 0.0) | (y != y), x * lax.log(y), 0.0)
+
+    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
+        return lax.log(y) if i == 0 else x / y
+
+
+class Xlog1py(Evaluated):
+    """x log(1 + y), and 0 for x = 0 whatever y is, unless it is NaN."""
+
+    impl = scipy_reference("xlog1py")
+
+    def define(self, *operands: Any) -> Any:
+        x, y = operands
+        return where((x != 0.0) | (y != y), x * lax.log1p(y), 0.0)
+
+    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
+        return lax.log1p(y) if i == 0 else x / (1.0 + y)
+
+
+class Xlogx(Evaluated):
+    """x log(x), and 0 for x = 0; its derivative is log(x) + 1."""
+
+    def define(self, *operands: Any) -> Any:
+        (x,) = operands
+        return where(x != 0.0, x * lax.log(x), 0.0)
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        return lax.log(x) + 1.0
+
+
+class Logit(Evaluated):
+    """log(x / (1 - x))"""
+
+    impl = scipy_reference("logit")
+
+    def define(self, *operands: Any) -> Any:
+        (x,) = operands
+        return lax.log(lax.div(x, lax.sub(1.0, x)))
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        return 1.0 / (x * (1.0 - x))
+
+
+XLOGY, XLOG1PY, XLOGX, LOGIT = Xlogy(), Xlog1py(), Xlogx(), Logit()
+
+
+def xlogy(x: ArrayLike, y: ArrayLike) -> Array:
+    """x log(y), elementwise; 0 for x = 0 whatever y is.
+
+    >>> from functrans.scipy import special
+    >>> float(special.xlogy(0.0, 0.0))
+    0.0
+    """
+    return bind(XLOGY, *real_operands("xlogy", x, y))
+
+
+def xlog1py(x: ArrayLike, y: ArrayLike) -> Array:
+    """x log(1 + y), elementwise; 0 for x = 0 whatever y is.
+
+    >>> from functrans.scipy import special
+    >>> float(special.xlog1py(0.0, -1.0))
+    0.0
+    """
+    return bind(XLOG1PY, *real_operands("xlog1py", x, y))
+
+
+def logit(x: ArrayLike) -> Array:
+    """log(x / (1 - x)), elementwise: the inverse of ``expit``.
+
+    >>> from functrans.scipy import special
+    >>> float(special.logit(0.5))
+    0.0
+    """
+    return bind(LOGIT, real_operand("logit", x))
+
+
+def expit(x: ArrayLike) -> Array:
+    """1 / (1 + exp(-x)), elementwise.
+
+    >>> from functrans.scipy import special
+    >>> float(special.expit(0.0))
+    0.5
+    """
+    return lax.logistic(real_operand("expit", x))
+
+
+@jit
+def _entr(x: Any) -> Any:
+    return where(lax.lt(x, 0.0), -math.inf, lax.neg(bind(XLOGX, x)))
+
+
+def entr(x: ArrayLike) -> Array:
+    """-x log(x), elementwise; -inf for negative x.
+
+    >>> from functrans.scipy import special
+    >>> float(special.entr(1.0))
+    -0.0
+    """
+    return _entr(real_operand("entr", x))
+
+
+@jit
+def _rel_entr(p: Any, q: Any) -> Any:
+    both = lax.gt(p, 0.0) & lax.gt(q, 0.0)
+    safe_p, safe_q = where(both, p, 1.0), where(both, q, 1.0)
+    inside = lax.sub(bind(XLOGX, safe_p), bind(XLOGY, safe_p, safe_q))
+    return where(both, inside, where(lax.eq(p, 0.0) & lax.ge(q, 0.0), 0.0, math.inf))
+
+
+def rel_entr(p: ArrayLike, q: ArrayLike) -> Array:
+    """p log(p / q), elementwise; 0 for p = 0 and q >= 0, else inf where one is not positive.
+
+    >>> from functrans.scipy import special
+    >>> float(special.rel_entr(2.0, 2.0))
+    0.0
+    """
+    return _rel_entr(*real_operands("rel_entr", p, q))
+
+
+def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
+    """p log(p / q) - p + q, elementwise.
+
+    >>> from functrans.scipy import special
+    >>> float(special.kl_div(2.0, 2.0))
+    0.0
+    """
+    p, q = real_operands("kl_div", p, q)
+    return _rel_entr(p, q) - p + q
+
+
+@jit
+def _boxcox(log_x: Any, power: Any) -> Any:
+    flat = power == 0.0
+    safe = where(flat, 1.0, power)
+    return where(flat, log_x, lax.expm1(safe * log_x) / safe)
+
+
+def boxcox(x: ArrayLike, lmbda: ArrayLike) -> Array:
+    """(x ** lmbda - 1) / lmbda, elementwise; log(x) for lmbda = 0.
+
+    >>> from functrans.scipy import special
+    >>> float(special.boxcox(3.0, 2.0))
+    4.0
+    """
+    x, lmbda = real_operands("boxcox", x, lmbda)
+    return _boxcox(lax.log(x), lmbda)
+
+
+def boxcox1p(x: ArrayLike, lmbda: ArrayLike) -> Array:
+    """((1 + x) ** lmbda - 1) / lmbda, elementwise; log(1 + x) for lmbda = 0.
+
+    >>> from functrans.scipy import special
+    >>> float(special.boxcox1p(2.0, 2.0))
+    4.0
+    """
+    x, lmbda = real_operands("boxcox1p", x, lmbda)
+    return _boxcox(lax.log1p(x), lmbda)

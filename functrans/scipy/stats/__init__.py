@@ -1,0 +1,3 @@
+"""``jax.scipy.stats`` by functrans: the normal distribution."""
+
+from functrans.scipy.stats import norm as norm
