@@ -18,7 +18,7 @@ from functrans.trace.builder import bind_all, state
 def _host(application: Application, function: Callable[..., Any]) -> HostFunction:
     """JAX's callback, which takes and returns flat arrays, as ours."""
     in_tree = tree_structure(((0,) * len(application.operands), {}))
-    return HostFunction(function, in_tree, tree_structure([0] * len(application.out_types)))
+    return HostFunction(function, in_tree, state.where, tree_structure([0] * len(application.out_types)))
 
 
 class _FlatCall:
@@ -38,22 +38,21 @@ class _FlatCall:
 def _pure(application: Application) -> Any:
     params = application.params
     host = _host(application, _FlatCall(params["callback"]))
-    op = PureCallback(host, tuple(application.out_types), state.where, params.get("vmap_method"))
+    op = PureCallback(host, tuple(application.out_types), params.get("vmap_method"))
     return bind_all(op, application.operands)
 
 
 def _io(application: Application) -> Any:
     params = application.params
     host = _host(application, _FlatCall(params["callback"]))
-    op = IoCallback(host, tuple(application.out_types), state.where, bool(params["ordered"]))
+    op = IoCallback(host, tuple(application.out_types), bool(params["ordered"]))
     return bind_all(op, application.operands)
 
 
 def _debug(application: Application, function: Callable[..., Any], ordered: bool) -> Any:
     in_tree = tree_structure(((0,) * len(application.operands), {}))
-    bind_all(
-        DebugCallback(HostFunction(function, in_tree), ordered, state.where, application.name), application.operands
-    )
+    host = HostFunction(function, in_tree, state.where)
+    bind_all(DebugCallback(host, ordered, application.name), application.operands)
     return []
 
 
