@@ -64,8 +64,8 @@ def _cond(application: Application) -> Any:
 def _scan(application: Application) -> Any:
     params = application.params
     program, captured = application.translator.held(params["jaxpr"], "the body of scan")
-    # Versions of JAX tell constants, carries and slices apart by different parameters; what is sliced or stacked has one
-    # axis less in the body in all of them.
+    # Versions of JAX tell constants, carries and slices apart by different parameters. In all of them what is sliced
+    # or stacked has one axis less in the body.
     body_types, result_types = program.in_types[len(captured) :], program.out_types
     slices = sum(a.ndim > b.ndim for a, b in zip(application.in_types, body_types, strict=True))
     carries = sum(a.ndim == b.ndim for a, b in zip(application.out_types, result_types, strict=True))

@@ -84,6 +84,17 @@ def trace_implementation(equation: Any, types: Sequence[ArrayType]) -> Any:
         return None
 
 
+def trace_expansion(equation: Any, types: Sequence[ArrayType]) -> Any:
+    """What an operation of JAX's that is an object (from jax 0.12 on) stands for, as a closed jaxpr."""
+    (operation,) = [value for value in equation.params.values() if hasattr(value, "expand")]
+
+    def expanded(*leaves: Any) -> Any:
+        return operation.expand(*tree_unflatten(operation.in_tree, leaves))
+
+    with outside_of_traces():
+        return jax.make_jaxpr(expanded)(*map(shape_struct, types))
+
+
 # -- places ------------------------------------------------------------------------------------------------------------
 
 

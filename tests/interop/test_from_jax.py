@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import jax
@@ -89,6 +91,14 @@ def test_a_bridged_function_is_dropped_with_its_programs():
     ft.clear_caches()
     gc.collect()
     assert gone() is None
+
+
+def test_the_bridge_is_loaded_when_it_is_asked_for():
+    check = "import sys, functrans; assert 'functrans.interop' not in sys.modules; functrans.from_jax; functrans.to_jax"
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(AttributeError, match="module 'functrans' has no attribute 'from_torch'"):
+        ft.from_torch
 
 
 # -- closures ----------------------------------------------------------------------------------------------------------
