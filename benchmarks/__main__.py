@@ -1,5 +1,7 @@
 """Measure functrans against JAX: every scenario, stage by stage, both sides interleaved in one run.
 
+HIPS autograd and PyTorch take part in the un-jitted calls where they are installed (pip install autograd torch).
+
 python -m benchmarks                          everything, under ten minutes on two cores
 python -m benchmarks --quick                  fewer samples and cases, under two minutes
 python -m benchmarks --only mlp --only dispatch
@@ -26,6 +28,7 @@ import jaxlib
 import numpy
 
 from benchmarks import calls, control, process, report, stages
+from benchmarks.libraries import Library, installed_libraries
 from benchmarks.report import Row
 from benchmarks.scenarios import SCENARIOS, VARIANTS
 from benchmarks.sides import JaxSide, Side, side_named
@@ -48,7 +51,7 @@ class Plan:
     nested: int  # deepest nested grad
 
 
-FULL = Plan(Effort(5, 25, 0.3), Effort(5, 5, 0.0), VARIANTS, (), 100_000, 2_000, 6)
+FULL = Plan(Effort(5, 25, 0.3), Effort(5, 5, 0.0), VARIANTS, (), 100_000, 2_000, 8)
 QUICK = Plan(
     Effort(5, 9, 0.05), Effort(2, 2, 0.0), ("f", "grad"), ("first result", "un-jitted first call"), 10_000, 200, 6
 )
@@ -70,13 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     jax.config.update("jax_enable_compilation_cache", False)  # a stored executable would be no compile time
     ours: Side = JaxSide("jax again") if options.control else side_named("functrans")
     sides = (ours, JaxSide())
+    libraries, missing = ([], []) if options.control else installed_libraries()
+    for line in missing:
+        print(line, file=sys.stderr)
     rows: list[Row] = []
     failures: list[str] = []
     seconds: dict[str, float] = {}
     began = now()
     stamp = datetime.datetime.now().strftime("%Y-%m-%dT%H%M%S")
     text = ""
-    for name, job in _progress(list(_jobs(options, sides))):
+    for name, job in _progress(list(_jobs(options, sides, libraries))):
         start = now()
         try:
             rows.extend(job())
@@ -86,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failures.append(f"{name}: {type(error).__name__}: {error}")
         seconds[name] = now() - start
         text = report.table(rows, ours.name)
-        environment = _environment(options, now() - began, seconds, failures)
+        environment = _environment(options, now() - began, seconds, failures, missing)
         _save(
             text, report.as_json(rows, environment), options.output / stamp
         )  # each time: a stopped run keeps its rows
@@ -111,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _jobs(options: argparse.Namespace, sides: Sequence[Side]) -> Iterator[Job]:
+def _jobs(options: argparse.Namespace, sides: Sequence[Side], libraries: Sequence[Library]) -> Iterator[Job]:
     """The selected work, as (name, function that returns rows)."""
     plan = QUICK if options.quick else FULL
     scenarios = [name for name in SCENARIOS if name in options.only]
@@ -123,7 +129,9 @@ def _jobs(options: argparse.Namespace, sides: Sequence[Side]) -> Iterator[Job]:
         return measurement not in plan.left_out
 
     def scenario_rows(scenario: str, variants: Sequence[str]) -> list[Row]:
-        rows = [row for variant in variants for row in stages.rows(sides, scenario, variant, plan.effort, chosen)]
+        rows = [
+            row for variant in variants for row in stages.rows(sides, libraries, scenario, variant, plan.effort, chosen)
+        ]
         return rows + stages.transform_rows(rows) if chosen("transform") else rows
 
     if scenarios or measurements or not options.only:
@@ -164,7 +172,11 @@ def _progress(jobs: list[Job]) -> Iterable[Job]:
 
 
 def _environment(
-    options: argparse.Namespace, seconds: float, seconds_by_case: dict[str, float], failures: Sequence[str]
+    options: argparse.Namespace,
+    seconds: float,
+    seconds_by_case: dict[str, float],
+    failures: Sequence[str],
+    missing: Sequence[str],
 ) -> dict[str, Any]:
     return {
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
@@ -181,6 +193,7 @@ def _environment(
         "load at the end": os.getloadavg(),
         "control": options.control,
         "quick": options.quick,
+        "left out": list(missing),
         "failures": list(failures),
     }
 

@@ -148,8 +148,8 @@ def newton(sides: Sequence[Side], effort: Effort) -> Iterator[Row]:
         yield _row(name, "", sides, samples, unit="" if "compiled" in name else "s", note=note)
 
 
-def nested_gradients(sides: Sequence[Side], deepest: int = 6) -> Iterator[Row]:
-    """Equations of grad nested 1 to 6 times on tanh(x) sin(x^2) + exp(-x) / (1 + x^2)."""
+def nested_gradients(sides: Sequence[Side], deepest: int) -> Iterator[Row]:
+    """Equations of grad nested once to `deepest` times on tanh(x) sin(x^2) + exp(-x) / (1 + x^2)."""
     x = jax.device_put(numpy.float32(0.7))
     for depth in range(1, deepest + 1):
         counts = {}

@@ -57,26 +57,27 @@ class Side(ABC):
     def variant(self, scenario: Scenario, variant: str) -> tuple[Function, tuple[Any, ...]]:
         """A fresh function object for `variant` of `scenario`, and its arguments as `jax.Array`s."""
         f, args = scenario.build(self.namespace)
-        return self.transformed(f, variant, scenario.mapped), variant_args(args, variant, scenario.mapped)
+        return transformed(self.transforms, f, variant, scenario.mapped), variant_args(args, variant, scenario.mapped)
 
-    def transformed(self, f: Function, variant: str, mapped: tuple[int | None, ...]) -> Function:
-        transforms = self.transforms
-        if variant == "f":
-            return f
-        if variant == "grad":
-            return transforms.grad(f)
-        if variant == "vmap(grad)":
-            return transforms.vmap(transforms.grad(f), in_axes=mapped)
-        if variant == "hessian":
-            return transforms.hessian(f)
-        if variant == "hvp":
 
-            def hvp(primal: Any, tangent: Any, *rest: Any) -> Any:
-                gradient = lambda value: transforms.grad(f)(value, *rest)
-                return transforms.jvp(gradient, (primal,), (tangent,))[1]
+def transformed(transforms: Any, f: Function, variant: str, mapped: tuple[int | None, ...]) -> Function:
+    """`variant` of f by `transforms`, a module with grad, jvp, vmap and hessian as JAX has them."""
+    if variant == "f":
+        return f
+    if variant == "grad":
+        return transforms.grad(f)
+    if variant == "vmap(grad)":
+        return transforms.vmap(transforms.grad(f), mapped)
+    if variant == "hessian":
+        return transforms.hessian(f)
+    if variant == "hvp":
 
-            return hvp
-        raise ValueError(f"unknown variant {variant!r}")
+        def hvp(primal: Any, tangent: Any, *rest: Any) -> Any:
+            gradient = lambda value: transforms.grad(f)(value, *rest)
+            return transforms.jvp(gradient, (primal,), (tangent,))[1]
+
+        return hvp
+    raise ValueError(f"unknown variant {variant!r}")
 
 
 def variant_args(args: tuple[Any, ...], variant: str, mapped: tuple[int | None, ...]) -> tuple[Any, ...]:
@@ -90,7 +91,11 @@ def variant_args(args: tuple[Any, ...], variant: str, mapped: tuple[int | None, 
             arg if axis is None else jax.tree_util.tree_map(stack, arg) for arg, axis in zip(args, mapped, strict=True)
         )
     elif variant == "hvp":
-        args = (args[0], jax.tree_util.tree_map(lambda leaf: numpy.full_like(leaf, 0.1), args[0]), *args[1:])
+
+        def tangent(leaf: numpy.ndarray) -> numpy.ndarray:
+            return numpy.linspace(0.05, 0.15, leaf.size, dtype=leaf.dtype).reshape(leaf.shape)
+
+        args = (args[0], jax.tree_util.tree_map(tangent, args[0]), *args[1:])
     return jax.device_put(args)
 
 

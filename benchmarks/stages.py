@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
+from benchmarks.libraries import Library
 from benchmarks.report import Row
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.sides import Side
@@ -31,19 +34,27 @@ MEASUREMENTS = (
 
 
 def rows(
-    sides: Sequence[Side], scenario: str, variant: str, effort: Effort, chosen: Callable[[str], bool]
+    sides: Sequence[Side],
+    libraries: Sequence[Library],
+    scenario: str,
+    variant: str,
+    effort: Effort,
+    chosen: Callable[[str], bool],
 ) -> list[Row]:
     """All stages of one variant of one scenario. `chosen` says which measurements are wanted.
+
+    The libraries take part in the un-jitted calls, in turns with the two sides.
 
     `f` itself is no transform: called without `jit` it runs operation by operation on either side, and is reported
     apart from the un-jitted calls, as "plain call of f".
     """
     entry = SCENARIOS[scenario]
     ours, yardstick = sides
+    effort = dataclasses.replace(effort, least=min(effort.least, entry.samples), most=min(effort.most, entry.samples))
     measured: dict[str, dict[str, Samples]] = {}
 
-    def measure(make_sampler: Callable[[Side], Sampler], warm_up: int = 1) -> None:
-        measured.update(interleave({side.name: make_sampler(side) for side in sides}, effort, warm_up))
+    def measure(make_sampler: Callable[[Any], Sampler], warm_up: int = 1, others: Sequence[Library] = ()) -> None:
+        measured.update(interleave({each.name: make_sampler(each) for each in (*sides, *others)}, effort, warm_up))
 
     equations = {side.name: side.equation_count(*side.variant(entry, variant)) for side in sides}
     runs = equations[yardstick.name] <= MOST_EQUATIONS_TO_RUN
@@ -54,14 +65,23 @@ def rows(
     if runs and chosen("steady run"):
         measure(lambda side: _steady_run(side, entry, variant))
     if runs and chosen(unjitted):
-        measure(lambda side: _unjitted_call(side, entry, variant, unjitted))
+        able = [library for library in libraries if library.variant(entry, variant) is not None]
+        measure(lambda each: _unjitted_call(each, entry, variant, unjitted), others=able)
     if runs and chosen("first result") and variant in VARIANTS_OF_FIRST_RESULT:
         measure(lambda side: _first_result(side, entry, variant), warm_up=0 if compiles else 1)
     if runs and chosen("un-jitted first call") and variant in VARIANTS_OF_FIRST_CALL:
         measure(lambda side: _unjitted_first_call(side, sides, entry, variant), warm_up=0)
     note = f"equations: {equations[ours.name]} / {equations[yardstick.name]}"
     return [
-        Row(name, scenario, variant, samples[ours.name], samples[yardstick.name], note=note if name == "trace" else "")
+        Row(
+            name,
+            scenario,
+            variant,
+            samples.pop(ours.name),
+            samples.pop(yardstick.name),
+            note=note if name == "trace" else "",
+            others=samples,
+        )
         for name, samples in measured.items()
         if chosen(name)
     ]
@@ -105,8 +125,10 @@ def _steady_run(side: Side, scenario: Scenario, variant: str) -> Sampler:
     return Repeated("steady run", lambda: jitted(*args))
 
 
-def _unjitted_call(side: Side, scenario: Scenario, variant: str, measurement: str) -> Sampler:
-    function, args = side.variant(scenario, variant)
+def _unjitted_call(side: Side | Library, scenario: Scenario, variant: str, measurement: str) -> Sampler:
+    found = side.variant(scenario, variant)
+    assert found is not None  # the caller asked
+    function, args = found
     return Repeated(measurement, lambda: function(*args), warm_up=side.calls_until_warm)
 
 

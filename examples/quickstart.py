@@ -20,16 +20,13 @@ import math
 import time
 from pathlib import Path
 
-import matplotlib
 import numpy as np
+from drawing import COOL, FAINT, INK, WARM, panel, save, titled, titled_figure
 from sklearn.datasets import load_digits
 from tqdm import tqdm
 
 import functrans as ft
 import functrans.numpy as fnp
-
-matplotlib.use("Agg")  # a figure is written to a file; no display is needed
-import matplotlib.pyplot as plt
 
 ft.config.update("jax_enable_x64", True)
 
@@ -223,20 +220,10 @@ def taylor(orders, t, degree):
 
 # ------------------------------------------------------------------------------------------------------------- figure
 
-INK, WARM, COOL, FAINT = "#22303c", "#c8442c", "#2a6f97", "#b8c4cc"
-
-
-def panel(part, title):
-    """The one pair of axes of a titled part of the figure."""
-    part.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
-    axes = part.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    return axes
-
 
 def pictures(part, title, images, darkest=1.0):
     """A titled part of the figure filled with 2 x 5 digits in grey; the axes of each."""
-    part.suptitle(title, x=0.02, ha="left", fontsize=11, fontweight="bold", color=INK)
+    titled(part, title)
     cells = part.subplots(2, 5, gridspec_kw={"wspace": 0.06, "hspace": 0.06}).ravel()
     for axes, image in zip(cells, images, strict=True):
         axes.imshow(image.reshape(8, 8), cmap="gray_r", vmax=darkest)
@@ -248,12 +235,10 @@ def pictures(part, title, images, darkest=1.0):
 
 def draw(path, history, norms, hardest, sensitive, eigenvalues, phi, orders):
     """Write the figure: six parts, one for each question and one for the images that the second one found."""
-    figure = plt.figure(figsize=(16, 8.4), layout="constrained")
-    figure.suptitle(
+    figure = titled_figure(
         f"A classifier of handwritten digits, {history[-1, 1]:.1%} right on images it never saw, "
-        "and what its derivatives say about it\n",
-        fontsize=15,
-        color=INK,
+        "and what its derivatives say about it",
+        (16, 8.4),
     )
     parts = figure.subfigures(2, 3, wspace=0.04, hspace=0.06)
 
@@ -307,9 +292,7 @@ def draw(path, history, norms, hardest, sensitive, eigenvalues, phi, orders):
     axes.set_xlabel("distance from the trained weights")
     axes.legend(frameon=False, loc="upper center")
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, path)
 
 
 # --------------------------------------------------------------------------------------------------------------- main

@@ -8,6 +8,7 @@
 
 from importlib import import_module as _import_module
 
+from functrans import ad_checkpoint as ad_checkpoint
 from functrans import custom_batching as custom_batching
 from functrans import custom_derivatives as custom_derivatives
 from functrans import debug as debug

@@ -23,7 +23,7 @@ from functrans.ir.types import (
     short_dtype,
     type_of,
 )
-from functrans.ops.structural import zeros
+from functrans.ops.structural import scalar_literal, zeros
 from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import here
 from functrans.xla import jaxlib_compat
@@ -159,8 +159,13 @@ def check_tangent(what: str, word: str, t: Any, wanted: ArrayType, i: int) -> bo
 
 
 def as_type(t: Any, wanted: ArrayType) -> Any:
-    """A tangent or cotangent with exactly this dtype (Python numbers and weak types adapt)."""
+    """A tangent or cotangent with exactly this dtype (Python numbers and weak types adapt).
+
+    While something is traced a number stays a number: as an array it would be captured, and nothing would fold.
+    """
     if isinstance(t, bool | int | float | complex):
+        if state.builder is not None:
+            return scalar_literal(t, wanted.dtype, wanted.weak_type)
         return np.asarray(t, wanted.dtype)
     return t
 

@@ -6,17 +6,19 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_leaves, tree_map, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.compilation import resolve_names
-from functrans.api.staging import api_boundary, argument_type, output
+from functrans.api.staging import api_boundary, argument_type, output, stage
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy
+from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import describe
+from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.builder import Builder, bind_all
-from functrans.trace.frames import here
+from functrans.trace.frames import describe_place, here
+from functrans.transform.linearize import linearize_jaxpr
 
 
 @api_boundary
@@ -145,3 +147,48 @@ def _flags(fun: Callable[..., Any], prevent_cse: Sequence[Any], dynamic: Sequenc
         spread = tree_map(lambda flag, part: [bool(flag)] * len(tree_leaves(part)), flags, argument)
         found += tree_leaves(spread)
     return found + [True] * (count - len(found))
+
+
+@api_boundary
+def print_saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+    """Print what the backward pass of ``f(*args)`` stores, a line a value: its type and where it comes from.
+
+    >>> import functrans as ft, functrans.numpy as fnp
+    >>> ft.ad_checkpoint.print_saved_residuals(ft.checkpoint(lambda x: fnp.sin(fnp.sin(x))), 1.0)
+    f32[]* from the argument args[0]
+    """
+    for type_, source in saved_residuals(f, *args, **kwargs):
+        print(f"{type_} {source}")
+
+
+def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tuple[ArrayType, str]]:
+    """The types of what the backward pass of ``f(*args)`` stores, and where each value comes from."""
+    check_callable(f, "saved_residuals")
+    leaves, tree = tree_flatten((args, kwargs))
+    types = [argument_type(x, f"an argument of {function_name(f)}") for x in leaves]
+    paths = [keystr(path) for path, _ in tree_flatten_with_path({"args": args, "kwargs": kwargs})[0]]
+
+    def flat_function(*inputs: Any) -> Any:
+        given, keywords = tree_unflatten(tree, inputs)
+        return f(*given, **keywords)
+
+    staged = stage(flat_function, leaves, types, f"saved_residuals of {function_name(f)}", order=1)
+    jaxpr = inlined(staged.jaxpr)
+    count = len(jaxpr.inputs) - len(leaves)
+    wrt = [i >= count and is_differentiable(t.dtype) for i, t in enumerate(jaxpr.in_types)]
+    parts = linearize_jaxpr(jaxpr, wrt)
+    producers = {v: eqn for eqn in parts.primal.equations for v in eqn.outputs}
+    atoms = [*parts.primal.inputs, *parts.primal.outputs]
+    found: list[tuple[ArrayType, str]] = []
+    for place in parts.sources:
+        a = atoms[place]
+        if a in producers:
+            eqn = producers[a]  # type: ignore[index]
+            source = f"output of {eqn.op.name} from {describe_place(eqn.where).partition(chr(10))[0]}"
+        elif place < count:
+            source = "from a value that the function closes over"
+        else:
+            path = paths[place - count].removeprefix("['")
+            source = f"from the argument {path.replace(chr(39) + ']', '', 1)}"
+        found.append((a.type, source))
+    return found

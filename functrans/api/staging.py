@@ -20,6 +20,8 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
 from functrans.ops.structural import broadcast_in_dim
+from functrans.optimise import nested_literals
+from functrans.optimise.nested_literals import exposed_equations, with_inputs
 from functrans.optimise.segments import literals_to_inputs
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import api_boundary as api_boundary
@@ -128,6 +130,9 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
     key = (builder.key(outputs), _places(builder.equations), jaxlib_compat.trace_context())
     family = _families.get(key)
     if family is None:
+        general = _resolve_nested(builder, outputs)
+        if general is not None:
+            return general
         if len(_families) >= _CAPACITY:
             _families.popitem(last=False)
         family = _families[key] = _Family()
@@ -159,13 +164,43 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
     return jaxpr, captured
 
 
+def _resolve_nested(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]] | None:
+    """As ``resolve``, where numbers in the programs that operations hold have been seen to change; else None."""
+    if builder.performed or not any(eqn.op.holds_jaxprs for eqn in builder.equations):
+        return None
+    free = [t.variable for t in builder.tracers if builder.producers[t.variable.id] is None]
+    rows, literals = exposed_equations(builder.equations, {v: i for i, v in enumerate(free)})
+    if not literals:
+        return None
+    ends = tuple([a.variable.id if type(a) is Tracer else a for a in outputs])
+    kinds = tuple([(v.id, v.type) for v in free]), tuple([t.variable.id for t in builder.inputs])
+    place = _places(builder.equations)
+    family = nested_literals.family(("trace", kinds, rows, ends, place, jaxlib_compat.trace_context()), literals)
+    if family is None:
+        return None
+    fixed = family.fixed(literals)
+    found = family.programs.get(fixed)
+    if found is None:
+        equations, new = with_inputs(builder.equations, set(family.dynamic))
+        found = family.programs[fixed] = _program(builder, outputs, equations, new)
+    jaxpr, kept = found
+    return jaxpr, [*[builder.captured[i] for i in kept], *family.values(literals)]
+
+
 def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) -> tuple[Jaxpr, tuple[int, ...]]:
     """The program with the ``dynamic`` literals as inputs behind the captured ones, and which captures it keeps."""
-    atoms = [a.variable if type(a) is Tracer else a for a in outputs]
     equations: Sequence[Equation] = builder.staged()
     new_inputs: list[Var] = []
     if dynamic:
         equations, new_inputs = literals_to_inputs(equations, set(dynamic))
+    return _program(builder, outputs, equations, new_inputs)
+
+
+def _program(
+    builder: Builder, outputs: Sequence[Any], equations: Sequence[Equation], new_inputs: Sequence[Var]
+) -> tuple[Jaxpr, tuple[int, ...]]:
+    """The program of these equations, with new inputs behind the captured ones, and which captures it keeps."""
+    atoms = [a.variable if type(a) is Tracer else a for a in outputs]
     kept_equations, live = live_equations(equations, atoms)
     variables: list[Var] = []
     kept: list[int] = []
@@ -214,4 +249,5 @@ def transformed_program(jaxpr: Jaxpr, transformed: Callable[[Jaxpr, list[Any]], 
 def clear() -> None:
     """Forget every program and executable."""
     _families.clear()
+    nested_literals.clear()
     execute.clear()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.holding import Holding, chosen, is_given, present, spread, unchanged, zeros
-from functrans.ir.program import Jaxpr, live_equations
+from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType
 from functrans.trace.builder import bind_all
 from functrans.trace.primitive import Primitive, is_linear
@@ -48,8 +48,10 @@ class Branching(Holding):
         wrt = is_given(tangents[1:])
         split = [_without_sums(linearize_jaxpr(branch, wrt), summed) for branch in self.branches]
         has = union(part.nonzero for part in split)
-        slots, places = residual_slots(split)
-        primal = [primal_branch(part, slots, place) for part, place in zip(split, places, strict=True)]
+        slots, places = shared_slots([part.primal.out_types[part.num_outputs :] for part in split])
+        primal = [
+            filling(part.primal, part.num_outputs, slots, place) for part, place in zip(split, places, strict=True)
+        ]
         results = bind_all(self.remade(primal, mapped, [*summed, *[False] * len(slots)]), primals)
         if not any(has):
             return results[: len(has)], [None] * len(has)
@@ -86,6 +88,21 @@ class Branching(Holding):
         sent = iter(spread(bind_all(op, [index, *chosen(rest, fixed), *present(cotangent)]), has))
         return [None, *[next(sent) if flag else None for flag in linear]]
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        mapped, summed = self.flags()
+        own, counts = len(mapped), [len(more) for more in extra]
+        types = [v.type for program in programs for v in program.inputs[own:]]
+        widened = []
+        for i, program in enumerate(programs):
+            unused = [Var(-1, t) for t in types]
+            first = sum(counts[:i])
+            unused[first : first + counts[i]] = program.inputs[own:]
+            widened.append(Jaxpr([*program.inputs[:own], *unused], program.equations, program.outputs))
+        op = self.remade(widened, [*mapped, *[False] * len(types)], summed)
+        return op, [*operands, *[x for more in extra for x in more]]
+
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         found = without_unused(self.branches, used)
         if found is None:
@@ -116,18 +133,18 @@ def union(flags: Any) -> tuple[bool, ...]:
     return tuple([any(column) for column in zip(*flags, strict=True)])
 
 
-def residual_slots(split: Sequence[LinearizedJaxpr]) -> tuple[list[ArrayType], list[list[int]]]:
-    """Types of the shared slots for residuals, and for each branch the slot of each of its extra residuals.
+def shared_slots(types: Sequence[Sequence[ArrayType]]) -> tuple[list[ArrayType], list[list[int]]]:
+    """For what each branch stores: types of slots that all branches share, and for each branch the slot of each value.
 
-    Residuals of one type share a slot: only one branch runs.
+    Values of one type share a slot: only one branch runs.
     """
     slots: list[ArrayType] = []
     places = []
-    for part in split:
+    for own in types:
         free = list(range(len(slots)))
         mine = []
-        for atom in part.primal.outputs[part.num_outputs :]:
-            type_ = atom.type.strong()
+        for type_ in own:
+            type_ = type_.strong()
             slot = next((s for s in free if slots[s] == type_), None)
             if slot is None:
                 slot = len(slots)
@@ -145,15 +162,15 @@ def shared_place(source: int, place: Sequence[int], part: LinearizedJaxpr) -> in
     return source if source < first_extra else first_extra + place[source - first_extra]
 
 
-def primal_branch(part: LinearizedJaxpr, slots: Sequence[ArrayType], place: Sequence[int]) -> Jaxpr:
-    """inputs -> (results, slots)."""
+def filling(program: Jaxpr, num_outputs: int, slots: Sequence[ArrayType], place: Sequence[int]) -> Jaxpr:
+    """A branch inputs -> (results, values at these places) as inputs -> (results, slots)."""
 
     def function(*inputs: Any) -> list[Any]:
-        outs = replay(part.primal, inputs)
-        given: dict[int, Any] = dict(zip(place, outs[part.num_outputs :], strict=True))
-        return [*outs[: part.num_outputs], *[given[i] if i in given else zeros(t) for i, t in enumerate(slots)]]
+        outs = replay(program, inputs)
+        given: dict[int, Any] = dict(zip(place, outs[num_outputs:], strict=True))
+        return [*outs[:num_outputs], *[given[i] if i in given else zeros(t) for i, t in enumerate(slots)]]
 
-    return trace(function, part.primal.in_types, "linearize of a branch")[0]
+    return trace(function, program.in_types, "a branch that stores values")[0]
 
 
 def linear_branch(

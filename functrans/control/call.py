@@ -73,6 +73,11 @@ class Call(Primitive):
     ) -> Any:
         return emitter.call(self.jaxpr, self.name_, operands)
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        return Call(programs[0], self.name_), [*operands, *extra[0]]
+
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         jaxpr = self.jaxpr
         memo_key = ("narrowed", used)

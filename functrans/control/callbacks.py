@@ -1,6 +1,6 @@
 """Calls of Python functions from compiled code: ``pure_callback`` and ``io_callback``.
 
-    y = pure_callback[host=f results=(f32[3],) vmap_method=None] x
+    y:f32[3] = pure_callback[callback=f results=(f32[3],) vmap_method=None] x
 
 A pure function may be called more or less often than it is written; input and output happen exactly once, and in the
 order of the program where that is asked for.
@@ -19,7 +19,6 @@ from functrans.control.host_functions import HostFunction, flatten_arguments, pr
 from functrans.control.lanes import lane_by_lane
 from functrans.errors import FunctransTypeError, FunctransValueError, MissingRuleError
 from functrans.ir.effects import INPUT_OUTPUT, ORDERED_INPUT_OUTPUT, Effects
-from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import bind_all, located, state
@@ -31,11 +30,10 @@ _VMAP_METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_
 
 
 class _Callback(Primitive):
-    """A call of ``host`` that returns arrays of the types ``results``."""
+    """A call of a Python function that returns arrays of the types ``results``."""
 
-    host: HostFunction
+    callback: HostFunction
     results: tuple[ArrayType, ...]
-    place: Where
     multiple = True
     what = ""
 
@@ -43,13 +41,14 @@ class _Callback(Primitive):
         return list(self.results)
 
     def impl(self, *arrays: Any) -> Any:
-        return list(self.host.results([np.asarray(x) for x in arrays], self.results, self.what))
+        return list(self.callback.results([np.asarray(x) for x in arrays], self.results, self.what))
 
     def _no_derivative(self) -> MissingRuleError:
+        host = self.callback
         return MissingRuleError(
-            f"{self.what} has no derivative: functrans cannot look into the Python function {self.host.name}, called "
-            f"at {describe_place(self.place)}\nGive the derivative with functrans.custom_jvp (or custom_vjp) around "
-            "the call, or stop it with functrans.lax.stop_gradient on the arguments."
+            f"{self.what} has no derivative: functrans cannot look into the Python function {host.name}, called at "
+            f"{describe_place(host.where)}\nGive the derivative with functrans.custom_jvp (or custom_vjp) around the "
+            "call, or stop it with functrans.lax.stop_gradient on the arguments."
         )
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -61,9 +60,9 @@ class _Callback(Primitive):
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        host, results, what = self.host, self.results, self.what
+        callback, results, what = self.callback, self.results, self.what
         return emitter.host_callback(
-            lambda *arrays: host.results(arrays, results, what),
+            lambda *arrays: callback.results(arrays, results, what),
             operands,
             in_types,
             out_types,
@@ -83,8 +82,8 @@ class PureCallback(_Callback):
         method = self.vmap_method
         if method is None:
             raise MissingRuleError(
-                f"vmap of pure_callback needs to know how to call {self.host.name} for many lanes, at "
-                f"{describe_place(self.place)}\nPass vmap_method='sequential' (a call for each lane), or "
+                f"vmap of pure_callback needs to know how to call {self.callback.name} for many lanes, at "
+                f"{describe_place(self.callback.where)}\nPass vmap_method='sequential' (a call for each lane), or "
                 "'expand_dims' or 'broadcast_all' where the function takes a leading axis."
             )
         if method in ("sequential", "sequential_unrolled"):
@@ -97,7 +96,7 @@ class PureCallback(_Callback):
                 for x, m in zip(operands, mapped, strict=True)
             ]
         results = tuple([t.update(shape=(size, *t.shape)) for t in self.results])
-        return bind_all(PureCallback(self.host, results, self.place, method), operands), True
+        return bind_all(PureCallback(self.callback, results, method), operands), True
 
 
 class IoCallback(_Callback):
@@ -129,13 +128,13 @@ def _call(kind: Any, what: str, callback: Any, result_shape_dtypes: Any, args: A
             f"{what} of {callback!r} got {describe(fixed[0][1])} among its arguments, which is not a number, an array "
             f"or a traced value, at {here()}\nClose over it instead: functools.partial(function, option)."
         )
-    host = HostFunction(callback, in_tree, out_tree)
-    op = kind(host, tuple(types), state.where or where(3), option)
+    host = HostFunction(callback, in_tree, state.where or where(3), out_tree)
+    op = kind(host, tuple(types), option)
     if state.builder is None:
         try:
             results = op.impl(*arrays)
         except FunctransTypeError as error:
-            raise located(error, op.place) from None
+            raise located(error, host.where) from None
         return tree_unflatten(out_tree, [jax.device_put(x) for x in results])
     return tree_unflatten(out_tree, bind_all(op, arrays))
 

@@ -130,6 +130,12 @@ class Checkpoint(Holding):
         passed = iter(emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(held)} : {types}", len(held)))
         return emitter.inline(self.jaxpr, [next(passed) if b else x for x, b in zip(operands, barred, strict=True)])
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        (program,), (more,) = programs, extra
+        return self.remade(program, [*self.barred, *[False] * len(more)]), [*operands, *more]
+
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         jaxpr = self.jaxpr
         outputs = chosen(jaxpr.outputs, used)
@@ -176,5 +182,3 @@ def _split(jaxpr: Jaxpr, wrt: tuple[bool, ...], policy: Policy) -> _Parts:
         part.nonzero,
         part.num_outputs,
     )
-
-

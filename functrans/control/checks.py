@@ -1,6 +1,6 @@
 """``error_if`` and ``check``: errors about values, raised by compiled code after the call.
 
-    check[host=message] pred x
+    check[callback=error_if] failed x
 
 Nothing is called while the values are as they should be: the Python function stands in a branch.
 """
@@ -31,11 +31,10 @@ _BOOLEAN = np.dtype(np.bool_)
 class _Message:
     """The function behind a check: raises the error, with the values filled in."""
 
-    __name__ = "check"
-
     def __init__(self, text: str, what: str, place: Where) -> None:
         self.text, self.what, self.place = text, what, place
-        self.host_key = (text, what, place)
+        self.__name__ = what
+        self.host_key = (text, what)  # the place is that of the HostFunction
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         text = self.text.format(*args, **kwargs) if args or kwargs else self.text
@@ -43,9 +42,9 @@ class _Message:
 
 
 class Check(Primitive):
-    """Operands ``(failed: bool[], *values)``: raises the error of ``host`` where ``failed`` is true."""
+    """Operands ``(failed: bool[], *values)``: calls ``callback``, which raises, where ``failed`` is true."""
 
-    host: HostFunction
+    callback: HostFunction
     multiple = True
     effects = frozenset((CHECK,))
 
@@ -56,7 +55,7 @@ class Check(Primitive):
 
     def impl(self, *arrays: Any) -> Any:
         if np.any(arrays[0]):
-            self.host.call([np.asarray(x) for x in arrays[1:]])
+            self.callback.call([np.asarray(x) for x in arrays[1:]])
         return []
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -75,10 +74,10 @@ class Check(Primitive):
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        host = self.host
+        callback = self.callback
 
         def call(*arrays: Any) -> tuple[Any, ...]:
-            host.call(arrays)
+            callback.call(arrays)
             return ()
 
         def raising(_: Any) -> list[str]:
@@ -155,7 +154,7 @@ def _check(failed: Any, message: Any, what: str, args: tuple[Any, ...], kwargs: 
         raise FunctransTypeError(f"{what} needs a text as its second argument, got {describe(message)} at {here()}")
     arrays, fixed, tree = flatten_arguments(args, kwargs)
     place = state.where or where(3)
-    op = Check(HostFunction(_Message(message, what, place), tree, None, fixed))
+    op = Check(HostFunction(_Message(message, what, place), tree, place, None, fixed))
     if state.builder is None:
         op.impl(failed, *arrays)
     else:

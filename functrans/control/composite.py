@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from functrans.control.call import evaluate
 from functrans.control.custom_rules import linearize_rule
@@ -38,7 +38,7 @@ class Composite(Primitive):
     """
 
     if TYPE_CHECKING:
-        define: Any
+        define: ClassVar[Any]
     else:
 
         def define(self, *operands):

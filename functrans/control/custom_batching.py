@@ -5,6 +5,9 @@ differentiation derives from the operation keeps a rule too: that of the tangent
 the cotangents its transpose, so vmap finds the user's rule after any stack of derivatives.
 
     vmap(grad(f))  =  the gradient of the user's rule, every differentiated operand mapped
+
+The rule speaks of lanes of the function. Several tangents or cotangents at one point (a Jacobian) are no such lanes:
+the linear map at that point is mapped as any program is, and keeps its rule for lanes to come.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.structural import convert, zeros
+from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import describe_place, here
 from functrans.trace.primitive import Linear, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.linearize import linearize
 from functrans.transform.transpose import transpose
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.vmap import spread_out, vmap, vmap_jaxpr
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,17 @@ class Batched:
 
 
 class VmapRule(Protocol):
-    """How an operation is mapped. ``blind[i]``: the rule knows nothing of operand i (a value closed over)."""
+    """How an operation is mapped.
+
+    ``blind[i]``: the rule knows nothing of operand i (a value closed over). ``linear[i]``: operand i is a tangent or a
+    cotangent, not an operand of the user's function.
+    """
 
     @property
     def blind(self) -> tuple[bool, ...]: ...
+
+    @property
+    def linear(self) -> tuple[bool, ...]: ...
 
     def batched(self, size: int, types: Sequence[ArrayType], mapped: Sequence[bool]) -> Batched:
         """``types``: of the operands of one lane."""
@@ -91,9 +102,13 @@ class CustomVmap(Holding):
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
     ) -> tuple[Any, Sequence[bool]]:
-        if not any(mapped):  # the program speaks of the axis by name, and no operand is mapped
-            program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, False, axis_name)
-            return replay(program, operands), outs_mapped
+        # Several tangents at one point, or nothing is mapped and the program speaks of the axis by name.
+        if not any(m and not flag for m, flag in zip(mapped, self.rule.linear, strict=True)):
+            program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, any(mapped), axis_name)
+            if not any(outs_mapped):
+                return replay(program, operands), outs_mapped
+            rule = MappedRule(self.rule, size, tuple(mapped), self.jaxpr.in_types, self.name_)
+            return bind_all(CustomVmap(program, rule, self.name_), operands), outs_mapped
         found = self.rule.batched(size, self.jaxpr.in_types, mapped)
         return replay(found.jaxpr, [*found.captured, *operands]), found.outs_mapped
 
@@ -123,6 +138,10 @@ class UserRule:
     @property
     def blind(self) -> tuple[bool, ...]:
         return (*(True,) * self.num_consts, *(False,) * self.in_tree.num_leaves)
+
+    @property
+    def linear(self) -> tuple[bool, ...]:
+        return (False,) * len(self.blind)
 
     def batched(self, size: int, types: Sequence[ArrayType], mapped: Sequence[bool]) -> Batched:
         n = self.num_consts
@@ -198,6 +217,10 @@ class TangentRule:
     def blind(self) -> tuple[bool, ...]:
         return (*self.base.blind, *chosen(self.base.blind, self.wrt))
 
+    @property
+    def linear(self) -> tuple[bool, ...]:
+        return (*self.base.linear, *(True,) * sum(self.wrt))
+
     def batched(self, size: int, types: Sequence[ArrayType], mapped: Sequence[bool]) -> Batched:
         if any(b and w for b, w in zip(self.base.blind, self.wrt, strict=True)):
             raise FunctransTypeError(
@@ -229,7 +252,7 @@ class TransposeRule:
     """Of ``(operands not linear, cotangents given) -> cotangents of the linear operands``: ``base`` transposed."""
 
     base: Any
-    linear: tuple[bool, ...]
+    transposed: tuple[bool, ...]
     given: tuple[bool, ...]
     linear_types: tuple[ArrayType, ...]
     name: str
@@ -239,27 +262,70 @@ class TransposeRule:
 
     @property
     def blind(self) -> tuple[bool, ...]:
-        fixed = [b for b, flag in zip(self.base.blind, self.linear, strict=True) if not flag]
+        fixed = [b for b, flag in zip(self.base.blind, self.transposed, strict=True) if not flag]
         return (*fixed, *(False,) * sum(self.given))
 
+    @property
+    def linear(self) -> tuple[bool, ...]:
+        fixed = [x for x, flag in zip(self.base.linear, self.transposed, strict=True) if not flag]
+        return (*fixed, *(True,) * sum(self.given))
+
     def batched(self, size: int, types: Sequence[ArrayType], mapped: Sequence[bool]) -> Batched:
-        fixed = len(self.linear) - sum(self.linear)
+        fixed = len(self.transposed) - sum(self.transposed)
         fixed_m, fixed_types, of_linear = iter(mapped[:fixed]), iter(types[:fixed]), iter(self.linear_types)
-        each = [next(of_linear) if flag else next(fixed_types) for flag in self.linear]
-        each_m = [True if flag else next(fixed_m) for flag in self.linear]
+        each = [next(of_linear) if flag else next(fixed_types) for flag in self.transposed]
+        each_m = [True if flag else next(fixed_m) for flag in self.transposed]
         found = self.base.batched(size, each, each_m)
         program = _all_mapped(found, size)
         linear_types = _batched_types(size, self.linear_types, [True] * len(self.linear_types))
 
         def run(*inputs: Any) -> list[Any]:
             values, wanted = iter(inputs[:fixed]), iter(linear_types)
-            operands = [Linear(next(wanted)) if flag else next(values) for flag in self.linear]
+            operands = [Linear(next(wanted)) if flag else next(values) for flag in self.transposed]
             cts = iter(_spread(inputs[fixed:], mapped[fixed:], [True] * sum(self.given), size))
             cotangents = [next(cts) if flag else None for flag in self.given]
             return _filled(transpose(program, [*found.captured, *operands], cotangents), linear_types)
 
         jaxpr, captured = trace(run, _batched_types(size, types, mapped), f"the cotangents of {self.name}")
         return Batched(jaxpr, tuple(captured), (True,) * len(linear_types))
+
+
+@dataclass(frozen=True)
+class MappedRule:
+    """Of ``base`` with ``mapped`` operands, tangents or cotangents all, over an axis of ``size`` already: lanes come
+    from ``base``, and the earlier axis is that of a plain vmap.
+    """
+
+    base: Any
+    size: int
+    mapped: tuple[bool, ...]
+    types: tuple[ArrayType, ...]
+    name: str
+
+    def __repr__(self) -> str:
+        return f"lanes of {self.base}"
+
+    @property
+    def blind(self) -> tuple[bool, ...]:
+        return tuple(self.base.blind)
+
+    @property
+    def linear(self) -> tuple[bool, ...]:
+        return tuple(self.base.linear)
+
+    def batched(self, size: int, types: Sequence[ArrayType], mapped: Sequence[bool]) -> Batched:
+        found = self.base.batched(size, self.types, mapped)
+        both = [a and b for a, b in zip(self.mapped, mapped, strict=True)]
+
+        def run(*inputs: Any) -> list[Any]:
+            operands = [_swapped(x) if b else x for x, b in zip(inputs, both, strict=True)]
+            which = [*[False] * len(found.captured), *self.mapped]
+            outs, outs_mapped = vmap(found.jaxpr, self.size, [*found.captured, *operands], which)
+            outs = _spread(outs, outs_mapped, [True] * len(outs), self.size)
+            return [_swapped(x) if m else x for x, m in zip(outs, found.outs_mapped, strict=True)]
+
+        jaxpr, captured = trace(run, _batched_types(size, types, mapped), f"several tangents of {self.name}")
+        return Batched(jaxpr, tuple(captured), found.outs_mapped)
 
 
 # -- programs --------------------------------------------------------------------------------------------------------
@@ -272,6 +338,11 @@ def _batched_types(size: int, types: Sequence[ArrayType], mapped: Sequence[bool]
 def _spread(values: Sequence[Any], mapped: Sequence[bool], wanted: Sequence[bool], size: int) -> list[Any]:
     """Each value mapped where it is wanted so."""
     return [spread_out(x, size) if w and not m else x for x, m, w in zip(values, mapped, wanted, strict=True)]
+
+
+def _swapped(x: Any) -> Any:
+    """[m, n, ...] -> [n, m, ...]"""
+    return transpose_axes(x, (1, 0, *range(2, x.ndim)))
 
 
 def _filled(values: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:

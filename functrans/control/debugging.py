@@ -1,6 +1,6 @@
 """``debug.print`` and ``debug.callback``: look at values in compiled code without changing what it computes.
 
-    debug_callback[host=print ordered=False] x
+    debug_callback[callback=print ordered=False what=debug.print] x
 
 A derivative keeps them in the primal program; what is printed of tangents is dropped in the backward pass.
 """
@@ -19,7 +19,6 @@ from functrans.control.host_functions import HostFunction, flatten_arguments
 from functrans.control.lanes import lane_by_lane
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.effects import DEBUG, ORDERED_DEBUG, Effects
-from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, describe
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import api_boundary, here, where
@@ -27,11 +26,10 @@ from functrans.trace.primitive import Primitive
 
 
 class DebugCallback(Primitive):
-    """A call of ``host`` for its effect; it has no results."""
+    """A call of a Python function for its effect; it has no results. ``what`` is the name that the user called."""
 
-    host: HostFunction
+    callback: HostFunction
     ordered: bool
-    place: Where
     what: str
     multiple = True
 
@@ -43,7 +41,7 @@ class DebugCallback(Primitive):
         return []
 
     def impl(self, *arrays: Any) -> Any:
-        self.host.call([np.asarray(x) for x in arrays])
+        self.callback.call([np.asarray(x) for x in arrays])
         return []
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -58,17 +56,17 @@ class DebugCallback(Primitive):
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        host = self.host
+        callback = self.callback
 
         def call(*arrays: Any) -> tuple[Any, ...]:
-            host.call(arrays)
+            callback.call(arrays)
             return ()
 
         return emitter.host_callback(call, operands, in_types, out_types, what=self.what, ordered=self.ordered)
 
 
 def _emit(what: str, function: Any, arrays: list[Any], fixed: Any, tree: Any, ordered: bool) -> None:
-    op = DebugCallback(HostFunction(function, tree, None, fixed), bool(ordered), state.where or where(3), what)
+    op = DebugCallback(HostFunction(function, tree, state.where or where(3), None, fixed), bool(ordered), what)
     if state.builder is None:
         op.impl(*arrays)
     else:

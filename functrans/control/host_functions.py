@@ -1,8 +1,8 @@
 """A user's Python function as a compiled program calls it: flat arrays in, flat arrays out, checked.
 
 Two are equal when they are the same function with the same trees, so that a program traced again is found again. A
-function that closes over nothing is the same whenever it was made from the same code; an object may say by a hashable
-``host_key`` when it is the same.
+function made again from the same code, closing over the same variables (the cells, not their values), is the same; an
+object may say by a hashable ``host_key`` when it is the same.
 """
 
 from __future__ import annotations
@@ -15,28 +15,31 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
 from functrans.errors import FunctransTypeError
+from functrans.ir.program import Where
 from functrans.ir.types import NARROW, ArrayType, array_type, canonical_dtype, describe, float0, type_of, x64_enabled
 
 
 class HostFunction:
-    """``function`` behind flat arguments. ``fixed``: (place, value) of leaves that are no arrays, passed as they are.
+    """``function`` behind flat arguments, called at ``where``. ``out_tree`` None: the results are thrown away.
 
-    ``out_tree`` None: the results are thrown away.
+    ``fixed``: (place, value) of leaves of the arguments that are no arrays; they are passed as they are.
     """
 
-    __slots__ = ("_key", "fixed", "function", "in_tree", "name", "narrow", "out_tree")
+    __slots__ = ("_key", "fixed", "function", "in_tree", "name", "narrow", "out_tree", "where")
 
     def __init__(
         self,
         function: Callable[..., Any],
         in_tree: Any,
+        where: Where,
         out_tree: Any = None,
         fixed: tuple[tuple[int, Any], ...] = (),
     ) -> None:
-        self.function, self.in_tree, self.out_tree, self.fixed = function, in_tree, out_tree, fixed
+        self.function, self.in_tree, self.out_tree, self.fixed, self.where = function, in_tree, out_tree, fixed, where
         self.name = getattr(function, "__name__", None) or type(function).__name__
         self.narrow = not x64_enabled()  # results of 64 bits are narrowed, as NumPy arrays are everywhere
-        self._key = (_identity(function), self.narrow, in_tree, out_tree, tuple((i, _identity(x)) for i, x in fixed))
+        fixed_key = tuple([(i, _identity(x)) for i, x in fixed])
+        self._key = (_identity(function), where, self.narrow, in_tree, out_tree, fixed_key)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HostFunction) and self._key == other._key
@@ -123,10 +126,11 @@ def _identity(value: Any) -> Hashable:
         return (type(value), value)
     if hasattr(value, "host_key"):
         return (type(value), value.host_key)
-    if isinstance(value, FunctionType) and not value.__closure__ and not value.__dict__:
+    if isinstance(value, FunctionType) and not value.__dict__:
+        cells = tuple([_Same(cell) for cell in value.__closure__ or ()])
         defaults = tuple([_Same(x) for x in value.__defaults__ or ()])
         keywords = tuple([(k, _Same(x)) for k, x in (value.__kwdefaults__ or {}).items()])
-        return (value.__code__, _Same(value.__globals__), defaults, keywords)
+        return (value.__code__, _Same(value.__globals__), cells, defaults, keywords)
     return _Same(value)
 
 

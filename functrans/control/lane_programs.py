@@ -68,9 +68,7 @@ def selecting(
     return _program(branches, lanes, mapped, summed, run)
 
 
-def _program(
-    branches: Sequence[Jaxpr], lanes: int, mapped: Sequence[bool], summed: Sequence[bool], run: Any
-) -> Jaxpr:
+def _program(branches: Sequence[Jaxpr], lanes: int, mapped: Sequence[bool], summed: Sequence[bool], run: Any) -> Jaxpr:
     types = [
         array_type((lanes, *t.shape), t.dtype, t.weak_type) if m else t
         for t, m in zip(branches[0].in_types, mapped, strict=True)
@@ -122,9 +120,7 @@ class _State:
         for k, root in enumerate(self.roots):
             if root is not None:
                 inputs[root] = self.current[k]
-        program, _ = vmap_jaxpr(
-            masked(branch, tuple(self.roots)), self.lanes, [True, *self.mapped], True, axis_name
-        )
+        program, _ = vmap_jaxpr(masked(branch, tuple(self.roots)), self.lanes, [True, *self.mapped], True, axis_name)
         outs = replay(program, [mask, *inputs])
         for k, (x, root) in enumerate(zip(outs, self.roots, strict=True)):
             known = self.current[k]
@@ -244,5 +240,3 @@ def _with_rows(x: Any, rows: Any, lanes: Any) -> Any:
     window = tuple(range(1, x.ndim))
     numbers = ScatterDimensionNumbers(window, (0,), (0,))
     return scatter(x, reshape(lanes, (*lanes.shape, 1)), rows, numbers, mode="drop")
-
-

@@ -46,7 +46,10 @@ def updates_of(jaxpr: Jaxpr, output: int, root: int) -> list[Equation] | None:
 
 def _updates_in_place(eqn: Equation) -> bool:
     op = eqn.op
-    return isinstance(op, DynamicUpdateSlice) or (isinstance(op, ScatterFamily) and op.mode == FILL)
+    if isinstance(op, ScatterFamily) and op.mode == FILL:  # the largest index must be out of bounds
+        x, indices = eqn.inputs[0].type, eqn.inputs[1].type
+        return int(np.iinfo(indices.dtype).max) >= max(x.shape, default=0)
+    return isinstance(op, DynamicUpdateSlice)
 
 
 def masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:

@@ -304,6 +304,17 @@ class Scan(Holding):
     ) -> Any:
         return lower_scan(self, emitter, operands, in_types, out_types)
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        (program,), (more,) = programs, extra
+        consts, carry, xs = self.split(range(len(operands)))
+        order = [*consts, *range(len(operands), len(program.inputs)), *carry, *xs]
+        moved = permuted(program, order, range(len(program.outputs)))
+        first = len(consts)
+        op = self.remade(moved, first + len(more), self.num_carry)
+        return op, [*operands[:first], *more, *operands[first:]]
+
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         jaxpr, n = self.jaxpr, self.num_carry
         carries = self.split(jaxpr.inputs)[1]

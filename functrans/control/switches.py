@@ -167,9 +167,7 @@ class SwitchLanes(Branching):
             swapped = [_swap(x) if m and own else x for x, m, own in zip(rest, which, self.mapped, strict=True)]
             results = bind_all(self.remade(branches, self.mapped, self.summed), [index, *swapped])
             return [x if s else _swap(x) for x, s in zip(results, self.summed, strict=True)], [True] * n
-        inputs = [
-            self._flattened(x, size, m, own) for x, m, own in zip(rest, mapped[1:], self.mapped, strict=True)
-        ]
+        inputs = [self._flattened(x, size, m, own) for x, m, own in zip(rest, mapped[1:], self.mapped, strict=True)]
         lanes = size * self.lanes
         own = tuple([a or b for a, b in zip(mapped[1:], self.mapped, strict=True)])
         op = SwitchLanes(self.branches, lanes, own, (False,) * n)

@@ -206,6 +206,19 @@ class While(Holding):
             return lower_with_bar(emitter, Bar(self.progress, None), init, types, condition, body, self.effects)
         return emit_while(emitter, init, types, condition, body, self.effects)
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        counts = (self.num_condition_consts, self.num_body_consts)
+        moved = []
+        for program, first, more in zip(programs, counts, extra, strict=True):
+            end = len(program.inputs) - len(more)
+            order = [*range(first), *range(end, end + len(more)), *range(first, end)]
+            moved.append(permuted(program, order, range(len(program.outputs))))
+        condition_consts, body_consts, init = self.split(operands)
+        op = While(moved[0], moved[1], counts[0] + len(extra[0]), counts[1] + len(extra[1]), self.progress)
+        return op, [*condition_consts, *extra[0], *body_consts, *extra[1], *init]
+
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         condition, body = self.condition, self.body
         _, tested = live_equations(condition.equations, condition.outputs)

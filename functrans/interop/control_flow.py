@@ -28,13 +28,16 @@ from functrans.trace.replay import replay
 
 _SMALL = 16  # equations: a shorter callee is written in place, a call of it would cost more than it shares
 
+_INLINED = ("JAX_EARLY", "JAX_LATE")
+
 
 def _call(application: Application) -> Any:
     """A nested jit: a call, unless it is short."""
     params = application.params
     closed = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
     inner = getattr(closed, "jaxpr", closed)
-    if params.get("inline") or size_of(inner) <= _SMALL:
+    inline = params.get("inline")  # a bool; from jax 0.11 on an enumeration
+    if inline is True or getattr(inline, "name", "") in _INLINED or size_of(inner) <= _SMALL:
         return application.translator.run(inner, getattr(closed, "consts", ()), application.operands)
     program, captured = application.translator.held(closed)
     return bind_all(Call(program, str(params.get("name", "f"))), [*captured, *application.operands])
@@ -61,9 +64,14 @@ def _cond(application: Application) -> Any:
 def _scan(application: Application) -> Any:
     params = application.params
     program, captured = application.translator.held(params["jaxpr"], "the body of scan")
-    count = len(captured) + params["num_consts"]
+    # Versions of JAX tell constants, carries and slices apart by different parameters; what is sliced or stacked has one
+    # axis less in the body in all of them.
+    body_types, result_types = program.in_types[len(captured) :], program.out_types
+    slices = sum(a.ndim > b.ndim for a, b in zip(application.in_types, body_types, strict=True))
+    carries = sum(a.ndim == b.ndim for a, b in zip(application.out_types, result_types, strict=True))
+    consts = len(captured) + len(body_types) - slices - carries
     unroll = max(1, int(params["unroll"]))
-    scan = Scan(program, int(params["length"]), bool(params["reverse"]), unroll, count, params["num_carry"])
+    scan = Scan(program, int(params["length"]), bool(params["reverse"]), unroll, consts, carries)
     return bind_all(scan, [*captured, *application.operands])
 
 

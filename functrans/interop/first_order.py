@@ -194,8 +194,13 @@ def _collective(over_names: Callable[..., Any], over_axes: Callable[..., Any]) -
 
 def _all_gather(application: Application) -> Any:
     params = application.params
+    names = params["axis_name"]
+    if isinstance(names, tuple):
+        if len(names) != 1:
+            raise application.refuse(f"gathering over several axes at once {names} has no counterpart")
+        (names,) = names
     return lax.all_gather(
-        application.operands[0], params["axis_name"], axis_index_groups=params["axis_index_groups"],
+        application.operands[0], names, axis_index_groups=params["axis_index_groups"],
         axis=params["all_gather_dimension"], tiled=params["tiled"],
     )  # fmt: skip
 

@@ -12,14 +12,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.extend.core as jax_core
+import numpy as np
 from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
 
-from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr
+from functrans.control.callbacks import IoCallback, PureCallback
+from functrans.control.checks import Check
+from functrans.control.debugging import DebugCallback
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr, all_equations
 from functrans.ir.types import ArrayType, float0, tangent_type
 from functrans.ops.structural import transpose as transpose_axes
+from functrans.optimise.key_arrays import on_words
+from functrans.trace.frames import describe_place
 from functrans.trace.replay import trace
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -32,20 +39,27 @@ from functrans.xla.lower import lower_module
 ad: Any = jax_ad
 functrans_p: Any = jax_core.Primitive("functrans")
 functrans_p.multiple_results = True
+_CALLS_PYTHON = (PureCallback, IoCallback, DebugCallback, Check)
 
 
 def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """The program on values of JAX: arrays, or what JAX traces."""
-    if program.effects:
+    calls = next((eqn for eqn in all_equations(program) if isinstance(eqn.op, _CALLS_PYTHON)), None)
+    if calls is not None:
         raise FunctransTypeError(
-            f"to_jax: {name} has side effects (a callback, a print), which a JAX program cannot take over from "
-            "functrans; leave them out of the function, or use jax.debug and jax.experimental.io_callback around it"
+            f"to_jax: {name} calls a Python function from compiled code ({calls.op.name} at "
+            f"{describe_place(calls.where)})\nwhich a JAX program cannot take over from functrans. Leave the call out "
+            "of the function, or use jax.debug.print, jax.pure_callback or jax.experimental.io_callback around it."
         )
     return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
 
 
 def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:
-    return execute.run(program, operands, name)
+    arrays = [
+        x if isinstance(x, jax.Array) else np.asarray(x, t.dtype)
+        for x, t in zip(operands, program.in_types, strict=True)
+    ]
+    return execute.run(program, arrays, name)
 
 
 def _abstract(*avals: Any, program: Jaxpr, name: str) -> list[Any]:
@@ -123,12 +137,18 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
     module = context.module_context
     ir: Any = mlir.ir
-    text, callbacks = lower_module(
-        program, name, (), module.platforms[0], first_callback=len(module.host_callbacks)
-    )
-    for callback in callbacks:
+    modules = [
+        lower_module(on_words(program), name, (), platform, first_callback=len(module.host_callbacks))
+        for platform in module.platforms
+    ]
+    if len({lowered.text for lowered in modules}) > 1:
+        raise FunctransValueError(
+            f"to_jax: the program of {name} differs between the platforms {tuple(module.platforms)}: export it for one "
+            "at a time"
+        )
+    for callback in modules[0].callbacks:
         module.add_host_callback(for_runtime(callback))
-    source = ir.Module.parse(text, context=module.context)
+    source = ir.Module.parse(modules[0].text, context=module.context)
     main = next(op for op in source.body.operations if op.name.value == "main")
     result_types = list(main.type.results)
     symbol = mlir.merge_mlir_modules(module.module, f"functrans_{name}", source, module.symbol_table)

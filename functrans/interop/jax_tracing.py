@@ -18,11 +18,11 @@ import jax.extend.core as jax_core
 import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import EscapedTracerError, FunctransTypeError
 from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
 from functrans.trace.builder import state
-from functrans.trace.frames import describe_place, is_internal
+from functrans.trace.frames import describe_place, here, is_internal
 from functrans.xla.array_patch import JaxMetTracerError
 from functrans.xla.jaxlib_compat import is_jax_file
 
@@ -64,12 +64,12 @@ def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType],
     try:
         with outside_of_traces():
             traced = jax.make_jaxpr(function, axis_env=axes, return_shape=True)(*map(shape_struct, types))
-    except JaxMetTracerError as error:
-        tracer = error.tracer
+    except (JaxMetTracerError, EscapedTracerError) as error:
+        kind = f", of type {error.tracer.type}," if isinstance(error, JaxMetTracerError) else ""
         raise FunctransTypeError(
-            f"from_jax: the JAX function {name} closes over a traced value of functrans, of type {tracer.type}, and "
-            "JAX cannot read it. Pass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)."
-        ) from None
+            f"from_jax: the JAX function {name} closes over a traced value of functrans{kind} and JAX cannot read it, "
+            f"at {here()}\nPass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)."
+        ) from error
     closed, shapes = traced
     return JaxProgram(closed, tree_structure(shapes))
 

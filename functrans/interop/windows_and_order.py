@@ -15,6 +15,10 @@ from functrans.trace.builder import bind
 
 _GEOMETRY = ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation")
 
+_CONV_OPTIONS = (
+    "lhs_dilation", "rhs_dilation", "dimension_numbers", "feature_group_count", "batch_group_count", "precision",
+)  # fmt: skip
+
 
 def _axes(values: Any) -> tuple[int, ...]:
     return tuple([int(v) for v in values])
@@ -92,8 +96,7 @@ def _select_and_gather_add(application: Application) -> Any:
 
 def _conv(application: Application) -> Any:
     params = application.params
-    names = ("lhs_dilation", "rhs_dilation", "dimension_numbers", "feature_group_count", "batch_group_count", "precision")
-    options = {name: params[name] for name in names}
+    options = {name: params[name] for name in _CONV_OPTIONS}
     lhs, rhs = application.operands
     options["preferred_element_type"] = application.out_types[0].dtype
     return lax.conv_general_dilated(lhs, rhs, params["window_strides"], params["padding"], **options)

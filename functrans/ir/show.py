@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from functrans.ir.program import Equation, Jaxpr, Var, Where, subjaxprs
+from functrans.ir.types import ArrayType
 
 
 def format_jaxpr(jaxpr: Jaxpr, lines: bool = False) -> str:
@@ -40,7 +41,7 @@ def format_equation(eqn: Equation, lines: bool = True) -> str:
     ins = " ".join(f"%{a.id}" if type(a) is Var else _literal(a) for a in eqn.inputs)
     outs = " ".join(f"%{v.id}:{v.type}" for v in eqn.outputs)
     held = "".join(f"{k}={_value(v)} " for k, v in _shown(eqn.op) if not _holds(v)).strip()
-    text = f"{outs} = {eqn.op.name}{f'[{held}]' if held else ''} {ins}".rstrip()
+    text = f"{f'{outs} = ' if outs else ''}{eqn.op.name}{f'[{held}]' if held else ''} {ins}".rstrip()
     return f"{text}  # {location(eqn.where)}" if lines else text
 
 
@@ -129,11 +130,12 @@ def _pieces(jaxpr: Jaxpr, depth: int, names: _Names, lines: bool) -> Iterator[st
         outs = " ".join(f"{names.name(v) if v in read else '_'}:{v.type}" for v in eqn.outputs)
         place = f"  # {location(eqn.where)}" if lines else ""
         shown = _shown(eqn.op)
+        outs = f"{outs} = " if outs else ""
         if not any(_holds(v) for _, v in shown):
             parameters = f"[{' '.join(f'{k}={_value(v)}' for k, v in shown)}]" if shown else ""
-            yield f"{margin}    {' '.join([f'{outs} = {eqn.op.name}{parameters}', *operands])}{place}"
+            yield f"{margin}    {' '.join([f'{outs}{eqn.op.name}{parameters}', *operands])}{place}"
             continue
-        yield f"{margin}    {outs} = {eqn.op.name}["
+        yield f"{margin}    {outs}{eqn.op.name}["
         for key, value in shown:
             yield f"{margin}      {key}="
             if not _holds(value):
@@ -177,6 +179,8 @@ def _holds(value: Any) -> bool:
 def _value(value: Any) -> str:
     if isinstance(value, np.dtype):
         return value.name
+    if isinstance(value, tuple) and value and isinstance(value[0], ArrayType):
+        return f"({', '.join(map(str, value))}{',' if len(value) == 1 else ''})"
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
     return str(value)

@@ -234,11 +234,11 @@ def tangent_type(type_: ArrayType) -> ArrayType:
     return type_ if is_differentiable(type_.dtype) else array_type(type_.shape, float0, False)
 
 
-def kind_of(dtype: np.dtype[Any]) -> str:
+def kind_of(dtype: Any) -> str:
     """One of b, i, u, f, c, or k for random keys; bfloat16 and the 8-bit floats are f."""
     if not isinstance(dtype, np.dtype):
         return "k"
-    kind = dtype.kind
+    kind: str = dtype.kind
     if kind != "V":
         return kind
     if is_differentiable(dtype):

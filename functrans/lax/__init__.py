@@ -17,6 +17,7 @@ from functrans.control.reduce import reduce as reduce
 from functrans.lax.convolution import conv as conv
 from functrans.lax.convolution import conv_dimension_numbers as conv_dimension_numbers
 from functrans.lax.convolution import conv_general_dilated as conv_general_dilated
+from functrans.lax.convolution import conv_general_dilated_local as conv_general_dilated_local
 from functrans.lax.convolution import conv_general_dilated_patches as conv_general_dilated_patches
 from functrans.lax.convolution import conv_general_permutations as conv_general_permutations
 from functrans.lax.convolution import conv_general_shape_tuple as conv_general_shape_tuple
@@ -27,6 +28,7 @@ from functrans.lax.convolution import conv_with_general_padding as conv_with_gen
 from functrans.lax.elementwise import RoundingMethod as RoundingMethod
 from functrans.lax.elementwise import convert_element_type as convert_element_type
 from functrans.lax.elementwise import pow as pow
+from functrans.lax.elementwise import reciprocal as reciprocal
 from functrans.lax.elementwise import round as round
 from functrans.lax.elementwise import select_n as select_n
 from functrans.lax.elementwise import stop_gradient as stop_gradient
@@ -49,14 +51,20 @@ from functrans.lax.products import Precision as Precision
 from functrans.lax.shapes import broadcast_shapes as broadcast_shapes
 from functrans.lax.shapes import broadcast_to_rank as broadcast_to_rank
 from functrans.lax.shapes import collapse as collapse
+from functrans.lax.shapes import empty as empty
 from functrans.lax.shapes import expand_dims as expand_dims
 from functrans.lax.shapes import full_like as full_like
 from functrans.lax.shapes import reshape as reshape
+from functrans.lax.shapes import shape_as_value as shape_as_value
 from functrans.lax.shapes import split as split
 from functrans.lax.shapes import squeeze as squeeze
+from functrans.lax.shapes import stack as stack
+from functrans.lax.shapes import tile as tile
+from functrans.lax.shapes import unstack as unstack
 from functrans.lax.shapes import zeros_like_array as zeros_like_array
 from functrans.lax.windowed import padtype_to_pads as padtype_to_pads
 from functrans.lax.windowed import reduce_window as reduce_window
+from functrans.lax.windowed import reduce_window_shape_tuple as reduce_window_shape_tuple
 from functrans.ops.arithmetic import abs_ as abs
 from functrans.ops.arithmetic import ceil as ceil
 from functrans.ops.arithmetic import clamp as clamp
@@ -69,12 +77,18 @@ from functrans.ops.arithmetic import rem as rem
 from functrans.ops.arithmetic import sign as sign
 from functrans.ops.arithmetic import square as square
 from functrans.ops.collectives import all_gather as all_gather
+from functrans.ops.collectives import all_to_all as all_to_all
 from functrans.ops.collectives import axis_index as axis_index
 from functrans.ops.collectives import axis_size as axis_size
+from functrans.ops.collectives import pbroadcast as pbroadcast
 from functrans.ops.collectives import pmax as pmax
 from functrans.ops.collectives import pmean as pmean
 from functrans.ops.collectives import pmin as pmin
+from functrans.ops.collectives import ppermute as ppermute
+from functrans.ops.collectives import pshuffle as pshuffle
 from functrans.ops.collectives import psum as psum
+from functrans.ops.collectives import psum_scatter as psum_scatter
+from functrans.ops.collectives import pswapaxes as pswapaxes
 from functrans.ops.complex_numbers import complex_ as complex
 from functrans.ops.complex_numbers import conj as conj
 from functrans.ops.complex_numbers import imag as imag
@@ -159,6 +173,8 @@ from functrans.ops.slicing import pad as pad
 from functrans.ops.slicing import rev as rev
 from functrans.ops.slicing import slice_ as slice
 from functrans.ops.slicing import slice_in_dim as slice_in_dim
+from functrans.ops.sorting import approx_max_k as approx_max_k
+from functrans.ops.sorting import approx_min_k as approx_min_k
 from functrans.ops.sorting import sort as sort
 from functrans.ops.sorting import sort_key_val as sort_key_val
 from functrans.ops.sorting import top_k as top_k
@@ -186,27 +202,29 @@ from functrans.trace.frames import guard_namespace
 __all__ = [
     "ConvDimensionNumbers", "DotAlgorithmPreset", "FftType", "GatherDimensionNumbers", "GatherScatterMode",
     "Precision", "RandomAlgorithm", "RoundingMethod", "ScatterDimensionNumbers", "abs", "acos", "acosh", "add",
-    "all_gather", "argmax", "argmin", "asin", "asinh", "associative_scan", "atan", "atan2", "atanh", "axis_index",
-    "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc", "bitcast_convert_type", "bitwise_and",
-    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_shapes",
-    "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "concatenate",
-    "cond", "conj", "conv", "conv_dimension_numbers", "conv_general_dilated", "conv_general_dilated_patches",
+    "all_gather", "all_to_all", "approx_max_k", "approx_min_k", "argmax", "argmin", "asin", "asinh",
+    "associative_scan", "atan", "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bessel_i0e",
+    "bessel_i1e", "betainc", "bitcast_convert_type", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor",
+    "broadcast", "broadcast_in_dim", "broadcast_shapes", "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil",
+    "clamp", "clz", "collapse", "complex", "concatenate", "cond", "conj", "conv", "conv_dimension_numbers",
+    "conv_general_dilated", "conv_general_dilated_local", "conv_general_dilated_patches",
     "conv_general_permutations", "conv_general_shape_tuple", "conv_shape_tuple", "conv_transpose",
     "conv_transpose_shape_tuple", "conv_with_general_padding", "convert_element_type", "cos", "cosh",
     "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "custom_linear_solve", "custom_root", "digamma", "div",
     "dot", "dot_general", "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim",
-    "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim", "eq", "erf", "erf_inv",
-    "erfc", "exp", "exp2", "expand_dims", "expm1", "fft", "floor", "fori_loop", "full", "full_like", "gather", "ge",
-    "gt", "igamma", "igamma_grad_a", "igammac", "imag", "index_in_dim", "index_take", "integer_pow", "iota",
-    "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max", "min", "mul", "ne", "neg",
-    "nextafter", "optimization_barrier", "pad", "padtype_to_pads", "pmax", "pmean", "pmin", "polygamma",
-    "population_count", "pow", "psum", "random_gamma_grad", "real", "reduce", "reduce_and", "reduce_max",
-    "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "reduce_xor",
+    "dynamic_update_index_in_dim", "dynamic_update_slice", "dynamic_update_slice_in_dim", "empty", "eq", "erf",
+    "erf_inv", "erfc", "exp", "exp2", "expand_dims", "expm1", "fft", "floor", "fori_loop", "full", "full_like",
+    "gather", "ge", "gt", "igamma", "igamma_grad_a", "igammac", "imag", "index_in_dim", "index_take", "integer_pow",
+    "iota", "is_finite", "le", "lgamma", "log", "log1p", "logistic", "lt", "map", "max", "min", "mul", "ne", "neg",
+    "nextafter", "optimization_barrier", "pad", "padtype_to_pads", "pbroadcast", "pmax", "pmean", "pmin",
+    "polygamma", "population_count", "pow", "ppermute", "pshuffle", "psum", "psum_scatter", "pswapaxes",
+    "random_gamma_grad", "real", "reciprocal", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or",
+    "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "reduce_window_shape_tuple", "reduce_xor",
     "rem", "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan", "scatter", "scatter_add",
-    "scatter_apply", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub", "select", "select_n", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort",
-    "sort_key_val", "split", "sqrt", "square", "squeeze", "stop_gradient", "sub", "switch", "tan", "tanh", "top_k",
-    "transpose", "while_loop", "zeros_like_array", "zeta",
+    "scatter_apply", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub", "select", "select_n",
+    "shape_as_value", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice",
+    "slice_in_dim", "sort", "sort_key_val", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub",
+    "switch", "tan", "tanh", "tile", "top_k", "transpose", "unstack", "while_loop", "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -56,7 +56,7 @@ class Computation:
             half = len(self.types)
             earlier, later = (jax.tree.unflatten(self.tree, part) for part in (values[:half], values[half:]))
             outs, out_tree = jax.tree.flatten(computation(earlier, later))
-            if out_tree != self.tree:
+            if out_tree != self.tree:  # type: ignore[operator]
                 raise FunctransTypeError(
                     f"{operation}: the computation must return the tree of its operands, {self.tree}, got {out_tree}"
                 )

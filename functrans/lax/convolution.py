@@ -12,7 +12,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import canonical_dtype, type_of
 from functrans.lax.windowed import pad_pairs, padtype_to_pads
 from functrans.ops.convolution import ConvDimensionNumbers, ConvGeneralDilated
-from functrans.ops.products import precision_name
+from functrans.ops.products import dot_general, precision_name
 from functrans.ops.slicing import rev
 from functrans.ops.structural import transpose
 from functrans.ops.windowed_reductions import dilated, window_counts
@@ -295,3 +295,34 @@ def conv_transpose_shape_tuple(
     ]
     shape = (sizes[0], window[0], *space)
     return tuple([shape[out.index(a)] for a in range(len(shape))])
+
+
+def conv_general_dilated_local(
+    lhs: Any, rhs: Any, window_strides: Sequence[int], padding: Padding, filter_shape: Sequence[int],
+    lhs_dilation: Sequence[int] | None = None, rhs_dilation: Sequence[int] | None = None,
+    dimension_numbers: Any = None, precision: Any = None,
+) -> Any:  # fmt: skip
+    """A convolution with a kernel of its own at each place: the input axis of ``rhs`` holds features and taps.
+
+    ``rhs``: as the kernel of ``conv_general_dilated`` with these dimension numbers, its input axis of size
+    features * prod(filter_shape) and its spatial axes those of the result.
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> kernels = np.float32([[[1, 0], [0, 1]]])  # the first tap at the first place, the second at the second
+    >>> lax.conv_general_dilated_local(np.float32([[[1, 2, 3]]]), kernels, (1,), 'VALID', (2,)).tolist()
+    [[[1.0, 3.0]]]
+    """
+    first = precision_name(precision).partition(":")[0] if precision is not None else None
+    patches = conv_general_dilated_patches(
+        lhs, filter_shape, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, first
+    )
+    d = conv_dimension_numbers(type_of(lhs).shape, (1, 1, *filter_shape), dimension_numbers)
+    pairs = sorted(zip(d.out_spec[2:], d.rhs_spec[2:], strict=True))
+    spatial, kernel = ([pair[k] for pair in pairs] for k in (0, 1))
+    out = dot_general(patches, rhs, (((d.out_spec[1],), (d.rhs_spec[1],)), (spatial, kernel)), precision)
+    rank = out.ndim
+    order = list(range(rank - 2))
+    for place, source in sorted([(d.out_spec[0], rank - 2), (d.out_spec[1], rank - 1)]):
+        order.insert(place, source)
+    return transpose(out, order)

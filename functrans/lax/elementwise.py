@@ -95,3 +95,14 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     return jax.tree_util.tree_map(structural.stop_gradient, x)
+
+
+def reciprocal(x: Any) -> Any:
+    """1 / x of a floating or complex array.
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> lax.reciprocal(np.float32([2, 4])).tolist()
+    [0.5, 0.25]
+    """
+    return integer_pow(x, -1)

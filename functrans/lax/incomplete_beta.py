@@ -4,7 +4,8 @@
       = x^a (1-x)^b / (a B(a, b)) * (1 + (a+b)/(a+1) x + ...)                 (DLMF 8.17.8)
 
 The fraction, by the modified algorithm of Lentz (Thompson and Barnett 1986), gives the value. Derivatives by a and b
-are those of the series, computed on Taylor polynomials in both. I_x(a, b) = 1 - I_{1-x}(b, a) keeps x where both converge.
+are those of the series, computed on Taylor polynomials in both. I_x(a, b) = 1 - I_{1-x}(b, a) keeps x where both
+converge.
 """
 
 from __future__ import annotations

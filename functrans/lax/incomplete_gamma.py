@@ -173,7 +173,7 @@ class Igamma(Evaluated):
     impl = scipy_reference("gammainc")
 
     def define(self, *operands: Any) -> Any:
-        return _by_a(*operands, 0, "lower")
+        return _by_a(operands[0], operands[1], 0, "lower")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         return igamma_grad_a(a, x) if i == 0 else exp(_log_density(a, x))
@@ -185,7 +185,7 @@ class Igammac(Evaluated):
     impl = scipy_reference("gammaincc")
 
     def define(self, *operands: Any) -> Any:
-        return _by_a(*operands, 0, "upper")
+        return _by_a(operands[0], operands[1], 0, "upper")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         return -igamma_grad_a(a, x) if i == 0 else -exp(_log_density(a, x))
@@ -197,7 +197,7 @@ class IgammaGradA(Evaluated):
     order: int
 
     def define(self, *operands: Any) -> Any:
-        return _by_a(*operands, self.order, "lower")
+        return _by_a(operands[0], operands[1], self.order, "lower")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         if i == 0:
@@ -214,7 +214,7 @@ class RandomGammaGrad(Evaluated):
     order: int
 
     def define(self, *operands: Any) -> Any:
-        return -_by_a(*operands, self.order, "scaled")
+        return -_by_a(operands[0], operands[1], self.order, "scaled")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         if i == 0:

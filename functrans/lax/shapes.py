@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from functrans.errors import FunctransValueError
-from functrans.ir.types import type_of
+from functrans.ir.types import scalar_type, type_of
 from functrans.ops import slicing, structural
 from functrans.ops.slicing import canonical_axis
 
@@ -139,3 +141,71 @@ def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     [(2,), (3,)]
     """
     return slicing.split(operand, sizes, axis)
+
+
+def stack(operands: Sequence[Any], axis: int = 0) -> Any:
+    """Arrays of one shape and dtype along a new axis.
+
+    >>> from functrans import lax
+    >>> lax.stack([lax.iota(int, 3), lax.iota(int, 3)]).shape
+    (2, 3)
+    """
+    if not len(operands):
+        raise FunctransValueError("stack: at least one array is needed")
+    shapes = [type_of(x).shape for x in operands]
+    if len(set(shapes)) > 1:
+        raise FunctransValueError(f"stack: arrays must have one shape, got {', '.join(map(str, shapes))}")
+    axis = canonical_axis("stack", axis, len(shapes[0]) + 1)
+    return slicing.concatenate([expand_dims(x, (axis,)) for x in operands], axis)
+
+
+def unstack(x: Any, axis: int = 0) -> tuple[Any, ...]:
+    """The elements along an axis, each an array without it.
+
+    >>> from functrans import lax
+    >>> len(lax.unstack(lax.full((3, 2), 0.0)))
+    3
+    """
+    shape = type_of(x).shape
+    axis = canonical_axis("unstack", axis, len(shape))
+    return tuple([squeeze(part, (axis,)) for part in slicing.split(x, (1,) * shape[axis], axis)])
+
+
+def tile(operand: Any, reps: Sequence[int]) -> Any:
+    """The array repeated ``reps[i]`` times along axis i.
+
+    Raises:
+      ValueError: another number of repetitions than of axes.
+
+    >>> from functrans import lax
+    >>> lax.tile(lax.iota(int, 2), (2,)).tolist()
+    [0, 1, 0, 1]
+    """
+    shape = type_of(operand).shape
+    if len(reps) != len(shape):
+        raise FunctransValueError(f"tile: {len(reps)} repetitions for the {len(shape)} axes of shape {shape}")
+    spread = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
+    out = structural.broadcast_in_dim(operand, spread, tuple(range(1, 2 * len(shape), 2)))
+    return structural.reshape(out, tuple([r * n for r, n in zip(reps, shape, strict=True)]))
+
+
+def empty(shape: Sequence[int], dtype: Any, *, out_sharding: Any = None) -> Any:
+    """An array whose elements do not matter (zeros).
+
+    >>> from functrans import lax
+    >>> lax.empty((2,), 'float32').shape
+    (2,)
+    """
+    if out_sharding is not None:
+        raise NotImplementedError("empty: out_sharding is not supported")
+    return structural.full(tuple(shape), 0, dtype)
+
+
+def shape_as_value(shape: Sequence[int]) -> Any:
+    """A shape as a vector of integers.
+
+    >>> from functrans import lax
+    >>> lax.shape_as_value((2, 3)).tolist()
+    [2, 3]
+    """
+    return np.asarray(tuple(shape), scalar_type(int).dtype)

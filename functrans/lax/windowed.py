@@ -145,3 +145,26 @@ def _along(values: Sequence[Any], combine: Callable[..., list[Any]], axis: int, 
         count = type_of(runs[0]).shape[axis] - length * gap
         runs = combine(shifted(runs, 0, count), shifted(runs, length * gap, count))
         length *= 2
+
+
+def reduce_window_shape_tuple(
+    operand_shape: Sequence[int], window_dimensions: Sequence[int], window_strides: Sequence[int], padding: Any,
+    base_dilation: Sequence[int] | None = None, window_dilation: Sequence[int] | None = None,
+) -> tuple[int, ...]:  # fmt: skip
+    """The shape of a reduction over windows.
+
+    >>> from functrans import lax
+    >>> lax.reduce_window_shape_tuple((5,), (2,), (2,), 'SAME')
+    (3,)
+    """
+    ones = (1,) * len(window_dimensions)
+    base, gaps = tuple(base_dilation or ones), tuple(window_dilation or ones)
+    if isinstance(padding, str):
+        sizes, spans = (
+            [dilated(n, d) for n, d in zip(*pair, strict=True)]
+            for pair in ((operand_shape, base), (window_dimensions, gaps))
+        )
+        padding = padtype_to_pads(sizes, spans, window_strides, padding)
+    return window_counts(
+        operand_shape, tuple(window_dimensions), tuple(window_strides), pad_pairs("reduce_window", padding), base, gaps
+    )

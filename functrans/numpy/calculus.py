@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from functrans import lax
 from functrans.errors import FunctransValueError
-from functrans.numpy.arithmetic import add, multiply, subtract, true_divide
+from functrans.numpy.arithmetic import absolute, add, multiply, remainder, subtract, true_divide
 from functrans.numpy.comparison import not_equal
 from functrans.numpy.creation import asarray
 from functrans.numpy.grids import diagonal
@@ -31,6 +29,7 @@ from functrans.numpy.promotion import (
 from functrans.numpy.reductions import sum as sum_over
 from functrans.numpy.selection import take, where
 from functrans.numpy.shapes import ravel
+from functrans.numpy.sorting import searchsorted
 
 
 def _cut(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
@@ -207,24 +206,19 @@ def interp(
         raise FunctransValueError(
             f"interp: xp and fp must be vectors of one length, got {tuple(xp.shape)} and {tuple(fp.shape)}"
         )
-    if period is not None:
-        raise NotImplementedError("interp: period= is not supported yet, because it needs a sort")
     at, xp = promote_dtypes("interp", asarray(x), xp, inexact=True)
     (fp,) = promote_dtypes("interp", fp, inexact=True)
     if operand_type("interp", at).dtype in COMPLEX:
         raise FunctransValueError("interp: complex coordinates have no order")
     n = xp.shape[0]
+    if period is not None and n:
+        at, xp, fp = _periodic(at, xp, fp, period)
+        n = xp.shape[0]
     if n == 1:
         return where(lax.eq(at, at), broadcast(lax.reshape(fp, (1,) * at.ndim), tuple(at.shape)), at)
-    # The segment of x is the number of inner coordinates not above it: one comparison table instead of a search.
+    # the segment of x is the number of inner coordinates not above it
     inner = _cut(xp, 0, 1, -1)
-    table = (*at.shape, n - 2)
-    above = lax.ge(
-        lax.broadcast_in_dim(at, table, tuple(range(at.ndim))), lax.broadcast_in_dim(inner, table, (at.ndim,))
-    )
-    segment = (
-        sum_over(lax.convert_element_type(above, np.dtype(np.int32)), -1) if n > 2 else lax.full(at.shape, 0, np.int32)
-    )
+    segment = searchsorted(inner, at, "right", method="compare_all" if n <= 16 else "scan")
     low_x, high_x = take(xp, segment, 0, mode="clip"), take(_cut(xp, 0, 1, 0), segment, 0, mode="clip")
     low_f, high_f = take(fp, segment, 0, mode="clip"), take(_cut(fp, 0, 1, 0), segment, 0, mode="clip")
     step = subtract(high_x, low_x)
@@ -241,6 +235,21 @@ def interp(
         value = lax.reshape(last, ()) if right is None else right
         result = where(lax.gt(at, lax.broadcast_in_dim(lax.reshape(high_end, ()), ends, ())), value, result)
     return result
+
+
+def _periodic(at: Any, xp: Any, fp: Any, period: ArrayLike) -> tuple[Any, Any, Any]:
+    """Coordinates within one period, the samples in order, the last one before the first and the first after the last.
+    """
+    if not is_scalar(period) and len(asarray(period).shape):
+        raise FunctransValueError(f"interp: period must be a scalar, got shape {tuple(asarray(period).shape)}")
+    period = absolute(period)
+    at, xp = remainder(at, period), remainder(xp, period)
+    xp, fp = lax.sort_key_val(xp, fp)
+    n = xp.shape[0]
+    first, last = _cut(xp, 0, 0, 1), _cut(xp, 0, n - 1, n)
+    xp = lax.concatenate([subtract(last, period), xp, add(first, period)], 0)
+    fp = lax.concatenate([_cut(fp, 0, n - 1, n), fp, _cut(fp, 0, 0, 1)], 0)
+    return at, xp, fp
 
 
 __all__ = ["diff", "ediff1d", "gradient", "interp", "polyval", "trace", "trapezoid"]

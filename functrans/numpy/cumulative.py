@@ -92,7 +92,7 @@ def _with_initial(
             f"{operation}: an array of rank 1, or an axis, is needed; got shape {tuple(array.shape)} and axis {axis}"
         )
     axis = axis_index(operation, 0 if axis is None else axis, rank)
-    result = _running(operation, primitive, neutral, array, axis, dtype, None, promote_integers=True)
+    result = _running(operation, primitive, neutral, array, axis, dtype, None, promote_integers=not neutral)
     if not include_initial:
         return result
     first = lax.full((*array.shape[:axis], 1, *array.shape[axis + 1 :]), neutral, np.dtype(result.dtype))

@@ -61,6 +61,11 @@ float16, float32, float64 = (_scalar_type(f"float{n}") for n in (16, 32, 64))
 bfloat16 = _scalar_type("bfloat16")
 float8_e4m3fn, float8_e5m2 = _scalar_type("float8_e4m3fn"), _scalar_type("float8_e5m2")
 complex64, complex128 = _scalar_type("complex64"), _scalar_type("complex128")
+float8_e3m4, float8_e4m3, float8_e4m3b11fnuz, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu = (
+    _scalar_type(f"float8_{kind}") for kind in ("e3m4", "e4m3", "e4m3b11fnuz", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")
+)
+int4, uint4 = _scalar_type("int4"), _scalar_type("uint4")
+object_, character, flexible = np.object_, np.character, np.flexible
 single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int64, uint64, float64, complex128
 

@@ -11,7 +11,16 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.ir.types import canonical_dtype
-from functrans.numpy.arithmetic import absolute, add, conjugate, floor_divide, remainder, subtract, true_divide
+from functrans.numpy.arithmetic import (
+    absolute,
+    add,
+    conjugate,
+    floor_divide,
+    multiply,
+    remainder,
+    subtract,
+    true_divide,
+)
 from functrans.numpy.calculus import diff
 from functrans.numpy.comparison import equal, greater, less, logical_and
 from functrans.numpy.creation import asarray
@@ -24,7 +33,9 @@ from functrans.numpy.promotion import (
     ArrayLike,
     as_array,
     axis_index,
+    inexact_dtype,
     promote_dtypes,
+    to_dtype,
 )
 from functrans.numpy.selection import where
 
@@ -131,6 +142,34 @@ def hanning(M: int) -> Array:
     return _window(lambda n, m: 0.5 * (1 - np.cos(2 * np.pi * n / (m - 1))))(M)
 
 
+def i0(x: ArrayLike, /) -> Array:
+    """The modified Bessel function of the first kind of order 0, of real numbers.
+
+    >>> import functrans.numpy as fnp
+    >>> float(fnp.i0(0.))
+    1.0
+    """
+    values = as_array("i0", x)
+    if values.dtype in COMPLEX:
+        raise FunctransValueError(f"i0: real numbers are needed, got dtype {values.dtype.name}")
+    values = lax.abs(asarray(to_dtype(values, inexact_dtype(values.dtype))))
+    return lax.mul(lax.exp(values), lax.bessel_i0e(values))
+
+
+def kaiser(M: int, beta: ArrayLike) -> Array:
+    """The Kaiser window of M samples with shape ``beta``.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.kaiser(3, 0.).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    dtype = canonical_dtype(float)
+    if M <= 1:
+        return lax.full((max(M, 0),), 1, dtype)
+    heights = np.sqrt(np.maximum(0.0, 1 - ((2 * np.arange(M) - M + 1) / (M - 1)) ** 2)).astype(dtype)
+    return true_divide(i0(multiply(beta, heights)), i0(beta))
+
+
 def unwrap(
     p: ArrayLike, discont: ArrayLike | None = None, axis: int = -1, period: ArrayLike = 2 * math.pi
 ) -> Array:
@@ -159,4 +198,4 @@ def unwrap(
     return lax.concatenate([lax.convert_element_type(first, rest.dtype), rest], axis)
 
 
-__all__ = ["bartlett", "blackman", "convolve", "correlate", "hamming", "hanning", "unwrap"]
+__all__ = ["bartlett", "blackman", "convolve", "correlate", "hamming", "hanning", "i0", "kaiser", "unwrap"]

@@ -1,4 +1,4 @@
-"""Operations that speak of a mapped axis by its name: ``psum``, ``pmax``, ``pmin``, ``all_gather``, ``axis_index``.
+"""Operations that speak of a mapped axis by its name: ``psum``, ``pmax``, ``all_gather``, ``all_to_all`` and others.
 
 Outside of the ``vmap`` that binds the name they are placeholders; that vmap turns them into reductions over axis 0.
 """
@@ -11,11 +11,20 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.errors import FunctransError, FunctransTypeError
+from functrans.errors import FunctransError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe
 from functrans.ops import elementwise, logic
 from functrans.ops.reductions import reduce_max, reduce_min
-from functrans.ops.structural import broadcast_in_dim, iota, reduce_sum, reshape, transpose
+from functrans.ops.slicing import concatenate, slice_in_dim
+from functrans.ops.structural import (
+    broadcast_in_dim,
+    convert,
+    iota,
+    reduce_sum,
+    reshape,
+    scalar_literal,
+    transpose,
+)
 from functrans.trace.builder import bind, state
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
@@ -79,26 +88,135 @@ class Psum(_Collective):
         return self.without(name, total), False
 
 
-class Pmax(_Collective):
+class _Extreme(_Collective):
+    """The largest or the smallest of the lanes; its derivative is shared by the lanes that have it."""
+
+    def extreme(self, x: Any) -> Any:
+        """Over axis 0."""
+        self.missing("extreme", "vmap")
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        x = primals[0]
+        out = bind(self, x)
+        chosen = convert(logic.eq(x, out), x.dtype)
+        shared = elementwise.div(elementwise.mul(tangents[0], chosen), bind(Psum(self.axes), chosen))
+        return out, bind(Psum(self.axes), shared)
+
+    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x = operands[0]
+        return self.without(name, self.extreme(x) if mapped[0] else x), False
+
+
+class Pmax(_Extreme):
     """The maximum over mapped axes."""
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        x = operands[0]
-        return self.without(name, reduce_max(x, (0,)) if mapped[0] else x), False
+    def extreme(self, x: Any) -> Any:
+        return reduce_max(x, (0,))
 
 
-class Pmin(_Collective):
+class Pmin(_Extreme):
     """The minimum over mapped axes."""
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        x = operands[0]
-        return self.without(name, reduce_min(x, (0,)) if mapped[0] else x), False
+    def extreme(self, x: Any) -> Any:
+        return reduce_min(x, (0,))
 
 
-class AllGather(Primitive):
-    """The values of every lane, along a new axis ``axis`` of size ``size``."""
+class _OverOneAxis(Primitive):
+    """A linear operation over one mapped axis."""
 
     axis_name: Hashable
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        return x
+
+    def impl(self, x: Any) -> Any:
+        return x
+
+    def axis_names(self) -> frozenset[Any]:
+        return frozenset([self.axis_name])
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return bind(self, primals[0]), bind(self, tangents[0])
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(self, operands[0]), True
+
+
+class Ppermute(_OverOneAxis):
+    """Lane ``destination`` gets the value of lane ``source``, for each pair; a lane that gets none has zeros."""
+
+    perm: tuple[tuple[int, int], ...]
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        return [bind(Ppermute(self.axis_name, tuple([(to, source) for source, to in self.perm])), cotangent)]
+
+    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x = operands[0]
+        if not mapped[0]:
+            if len(self.perm) == size:
+                return x, False
+            x = broadcast_in_dim(x, (size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+        source = {to: origin for origin, to in self.perm}
+        rows = [
+            slice_in_dim(x, source[to], source[to] + 1)
+            if to in source
+            else broadcast_in_dim(scalar_literal(0, x.dtype), (1, *x.shape[1:]))
+            for to in range(size)
+        ]
+        return concatenate(rows, 0) if len(rows) > 1 else rows[0], True
+
+
+class Pbroadcast(_OverOneAxis):
+    """The value of the lane ``source``, for all lanes."""
+
+    source: int
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        here = logic.eq(bind(AxisIndex(self.axis_name)), self.source)
+        total = bind(Psum((self.axis_name,)), cotangent)
+        return [logic.select(broadcast_in_dim(here, x.shape), total, 0)]
+
+    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x = operands[0]
+        if not mapped[0]:
+            return x, False
+        return reshape(slice_in_dim(x, self.source, self.source + 1), x.shape[1:]), False
+
+
+class AllToAll(_OverOneAxis):
+    """Lane j gets from each lane i the slice j along ``split_axis``, stacked along a new axis ``concat_axis``."""
+
+    size: int
+    split_axis: int
+    concat_axis: int
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        rest = [n for d, n in enumerate(x.shape) if d != self.split_axis]
+        rest.insert(self.concat_axis, self.size)
+        return array_type(tuple(rest), x.dtype, x.weak_type)
+
+    def impl(self, x: Any) -> Any:
+        return np.moveaxis(np.asarray(x), self.split_axis, self.concat_axis)
+
+    def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
+        return [bind(AllToAll(self.axis_name, self.size, self.concat_axis, self.split_axis), cotangent)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(AllToAll(self.axis_name, self.size, self.split_axis + 1, self.concat_axis + 1), operands[0]), True
+
+    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        x = operands[0]
+        if not mapped[0]:
+            x = broadcast_in_dim(x, (size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+        split = self.split_axis + 1
+        order = [d for d in range(1, len(x.shape)) if d != split]
+        order.insert(self.concat_axis, 0)
+        return transpose(x, (split, *order)), True
+
+
+class AllGather(_OverOneAxis):
+    """The values of every lane, along a new axis ``axis`` of size ``size``."""
+
     size: int
     axis: int
 
@@ -108,14 +226,8 @@ class AllGather(Primitive):
     def impl(self, x: Any) -> Any:
         return np.stack([x] * self.size, self.axis)
 
-    def axis_names(self) -> frozenset[Any]:
-        return frozenset([self.axis_name])
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        return bind(self, primals[0]), bind(self, tangents[0])
-
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
-        return [bind(ScatterLane(self.axis_name, self.size, self.axis), bind(Psum((self.axis_name,)), cotangent))]
+        return [bind(ReduceScatter(self.axis_name, self.size, self.axis), cotangent)]
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(AllGather(self.axis_name, self.size, self.axis + 1), operands[0]), True
@@ -129,10 +241,9 @@ class AllGather(Primitive):
         return broadcast_in_dim(x, self.infer(x.type).shape, kept), False
 
 
-class ScatterLane(Primitive):
-    """Each lane's own slice along ``axis``: the transpose of all_gather, after a psum."""
+class ReduceScatter(_OverOneAxis):
+    """The sum over the lanes, of which each lane keeps its own slice along ``axis``: the transpose of all_gather."""
 
-    axis_name: Hashable
     size: int
     axis: int
 
@@ -142,33 +253,17 @@ class ScatterLane(Primitive):
     def impl(self, x: Any) -> Any:
         return np.take(x, 0, self.axis)
 
-    def axis_names(self) -> frozenset[Any]:
-        return frozenset([self.axis_name])
-
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        return bind(self, primals[0]), bind(self, tangents[0])
-
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
-        lane = bind(AxisIndex(self.axis_name))
-        positions = iota(np.dtype(np.int32), self.size)
-        chosen = broadcast_in_dim(logic.eq(positions, lane), x.shape, (self.axis,))
-        kept = tuple(d for d in range(x.ndim) if d != self.axis)
-        spread = broadcast_in_dim(cotangent, x.shape, kept)
-        return [logic.select(chosen, spread, 0)]
+        return [bind(AllGather(self.axis_name, self.size, self.axis), cotangent)]
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(ScatterLane(self.axis_name, self.size, self.axis + 1), operands[0]), True
+        return bind(ReduceScatter(self.axis_name, self.size, self.axis + 1), operands[0]), True
 
     def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
-        if not mapped[0]:
-            order = [self.axis, *[d for d in range(x.ndim) if d != self.axis]]
-            return transpose(x, order), True
-        positions = iota(np.dtype(np.int32), size)
-        same = logic.eq(
-            broadcast_in_dim(positions, x.shape, (0,)), broadcast_in_dim(positions, x.shape, (self.axis + 1,))
-        )
-        return reduce_sum(logic.select(same, x, 0), (self.axis + 1,)), True
+        total = reduce_sum(x, (0,)) if mapped[0] else elementwise.mul(x, size)
+        rest = [d for d in range(total.ndim) if d != self.axis]
+        return transpose(total, (self.axis, *rest)), True
 
 
 class AxisIndex(Primitive):
@@ -247,6 +342,122 @@ def all_gather(x: Any, axis_name: Any, *, axis_index_groups: Any = None, axis: i
         return reshape(out, (*shape[:place], size * shape[place], *shape[place + 1 :]))
 
     return jax.tree_util.tree_map(gather, x)
+
+
+def _one_name(axis_name: Any, what: str) -> Any:
+    """The only axis name; a tuple of one is taken for it."""
+    names = _names(axis_name)
+    if len(names) != 1:
+        raise FunctransTypeError(f"{what} takes one axis name, got {names}")
+    return names[0]
+
+
+def ppermute(x: Any, axis_name: Any, perm: Any) -> Any:
+    """Each leaf from other lanes: ``perm`` holds pairs (source, destination); a lane that gets none has zeros."""
+    name = _one_name(axis_name, "ppermute")
+    size = axis_size(name)
+    pairs = tuple((int(source), int(to)) for source, to in perm)
+    for what, lanes in (("source", [p[0] for p in pairs]), ("destination", [p[1] for p in pairs])):
+        if len(set(lanes)) != len(lanes) or any(not 0 <= lane < size for lane in lanes):
+            raise FunctransValueError(
+                f"ppermute: every {what} must be another lane of the {size} of axis {name!r}, got perm={list(pairs)}, "
+                f"at {here()}"
+            )
+    return jax.tree_util.tree_map(lambda leaf: bind(Ppermute(name, pairs), leaf), x)
+
+
+def pshuffle(x: Any, axis_name: Any, perm: Any) -> Any:
+    """Each leaf in another order of lanes: lane i gets the value of lane ``perm[i]``."""
+    sources = [int(source) for source in perm]
+    if set(sources) != set(range(len(sources))):
+        raise FunctransValueError(f"pshuffle: {sources} is no permutation of 0 ... {len(sources) - 1}, at {here()}")
+    return ppermute(x, axis_name, [(source, to) for to, source in enumerate(sources)])
+
+
+def pbroadcast(x: Any, axis_name: Any, source: int) -> Any:
+    """Each leaf from the lane ``source``, for all lanes."""
+    name = _one_name(axis_name, "pbroadcast")
+    size = axis_size(name)
+    if not 0 <= source < size:
+        raise FunctransValueError(f"pbroadcast: axis {name!r} has no lane {source}, only {size}, at {here()}")
+    return jax.tree_util.tree_map(lambda leaf: bind(Pbroadcast(name, int(source)), leaf), x)
+
+
+def _axis_of(what: str, axis: int, rank: int) -> int:
+    if not -rank <= axis < rank:
+        raise FunctransValueError(f"{what}: axis {axis} is no axis of an array of rank {rank}, at {here()}")
+    return axis % rank
+
+
+def _tiles(what: str, leaf: Any, axis: int, size: int, name: Any) -> Any:
+    """The leaf with ``axis`` as (lanes, the rest)."""
+    shape = np.shape(leaf)
+    if shape[axis] % size:
+        raise FunctransValueError(
+            f"{what}: axis {axis} of an array of shape {shape} cannot be split among the {size} lanes of {name!r}, at "
+            f"{here()}"
+        )
+    return reshape(leaf, (*shape[:axis], size, shape[axis] // size, *shape[axis + 1 :]))
+
+
+def _check_lanes(what: str, leaf: Any, axis: int, size: int, name: Any) -> None:
+    if np.shape(leaf)[axis] != size:
+        raise FunctransValueError(
+            f"{what}: axis {axis} of an array of shape {np.shape(leaf)} must have a slice for each of the {size} lanes "
+            f"of {name!r}, at {here()}\nWith tiled=True it may have a multiple of them."
+        )
+
+
+def all_to_all(
+    x: Any, axis_name: Any, split_axis: int, concat_axis: int, *, axis_index_groups: Any = None, tiled: bool = False
+) -> Any:
+    """Each leaf with a mapped axis and an axis of its own exchanged.
+
+    Lane j gets from each lane i the slice j along ``split_axis``, stacked along a new axis ``concat_axis``; with
+    ``tiled`` the j-th of equal parts along ``split_axis``, joined along the present axis ``concat_axis``.
+    """
+    _refuse_groups(axis_index_groups, "all_to_all")
+    name = _one_name(axis_name, "all_to_all")
+    size = axis_size(name)
+
+    def exchange(leaf: Any) -> Any:
+        rank = np.ndim(leaf)
+        split, place = (_axis_of("all_to_all", axis, rank) for axis in (split_axis, concat_axis))
+        op = AllToAll(name, size, split, place)
+        if not tiled:
+            _check_lanes("all_to_all", leaf, split, size, name)
+            return bind(op, leaf)
+        out = bind(op, _tiles("all_to_all", leaf, split, size, name))
+        shape = out.shape
+        return reshape(out, (*shape[:place], shape[place] * shape[place + 1], *shape[place + 2 :]))
+
+    return jax.tree_util.tree_map(exchange, x)
+
+
+def pswapaxes(x: Any, axis_name: Any, axis: int, *, axis_index_groups: Any = None) -> Any:
+    """Each leaf with the mapped axis and its axis ``axis`` exchanged."""
+    return all_to_all(x, axis_name, axis, axis, axis_index_groups=axis_index_groups)
+
+
+def psum_scatter(
+    x: Any, axis_name: Any, *, scatter_dimension: int = 0, axis_index_groups: Any = None, tiled: bool = False
+) -> Any:
+    """The sum over a mapped axis, of which each lane keeps its slice along ``scatter_dimension`` (with ``tiled``: its
+    part), for each leaf.
+    """
+    _refuse_groups(axis_index_groups, "psum_scatter")
+    name = _one_name(axis_name, "psum_scatter")
+    size = axis_size(name)
+
+    def scatter(leaf: Any) -> Any:
+        axis = _axis_of("psum_scatter", scatter_dimension, np.ndim(leaf))
+        if tiled:
+            leaf = _tiles("psum_scatter", leaf, axis, size, name)
+        else:
+            _check_lanes("psum_scatter", leaf, axis, size, name)
+        return bind(ReduceScatter(name, size, axis), leaf)
+
+    return jax.tree_util.tree_map(scatter, x)
 
 
 def axis_index(axis_name: Any) -> Any:

@@ -249,7 +249,7 @@ def _keyed(words: Any, x0: Any, x1: Any) -> list[Any]:
         keys = [reshape(k, (*lead, *[1] * len(shape))) for k in keys]
         behind = tuple(range(len(lead), len(lead) + len(shape)))
         x0, x1 = (broadcast_in_dim(x, (*lead, *shape), behind) for x in (x0, x1))
-    return threefry2x32(*keys, x0, x1)
+    return threefry2x32(keys[0], keys[1], x0, x1)
 
 
 def _counters(shape: Shape) -> tuple[Any, Any]:
@@ -275,8 +275,7 @@ def _threefry_split(words: Any, shape: Shape) -> Any:
 
 
 def _threefry_fold_in(words: Any, data: Any) -> Any:
-    keys = [_word(words, i) for i in (0, 1)]
-    return _stack(threefry2x32(*keys, full(data.shape, 0, UINT32), data))
+    return _stack(threefry2x32(_word(words, 0), _word(words, 1), full(data.shape, 0, UINT32), data))
 
 
 def _original_words(words: Any, count: int) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.ops.elementwise import kind_of, real_dtype
+from functrans.ops.elementwise import kind_of, neg, real_dtype
 from functrans.ops.indexing import Gather
 from functrans.ops.slicing import canonical_axis
 from functrans.ops.structural import Iota, Names, Types, broadcasted_iota, compare_kind, reshape, spread
@@ -257,3 +257,32 @@ def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Any, Any]:
         raise FunctransTypeError("top_k: an operand of rank 1 or more is needed, got a scalar")
     values, order = bind_all(TopK(int(k), canonical_axis("top_k", axis, type_of(operand).ndim)), [operand])
     return values, order
+
+
+def _approximately(operation: str, operand: Any, k: int, dimension: int, recall: float, largest: bool) -> Any:
+    if not 0 < recall <= 1:
+        raise FunctransValueError(f"{operation}: recall_target must be in (0, 1], got {recall}")
+    values, order = top_k(operand if largest else neg(operand), k, axis=dimension)
+    return values if largest else neg(values), order
+
+
+def approx_max_k(
+    operand: Any, k: int, reduction_dimension: int = -1, recall_target: float = 0.95,
+    reduction_input_size_override: int = -1, aggregate_to_topk: bool = True,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The ``k`` largest elements along an axis and their positions, where some may be missed: here none is (``top_k``).
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> [x.tolist() for x in lax.approx_max_k(np.float32([1, 3, 2]), 2)]
+    [[3.0, 2.0], [1, 2]]
+    """
+    return _approximately("approx_max_k", operand, k, reduction_dimension, recall_target, True)  # type: ignore[no-any-return]
+
+
+def approx_min_k(
+    operand: Any, k: int, reduction_dimension: int = -1, recall_target: float = 0.95,
+    reduction_input_size_override: int = -1, aggregate_to_topk: bool = True,
+) -> tuple[Any, Any]:  # fmt: skip
+    """The ``k`` smallest elements along an axis and their positions, where some may be missed: here none is."""
+    return _approximately("approx_min_k", operand, k, reduction_dimension, recall_target, False)  # type: ignore[no-any-return]

@@ -226,7 +226,7 @@ def _chebyshev(x: Any, coefficients: tuple[float, ...]) -> Any:
 
 
 # By size of the dtype in bytes: coefficients for abs(x) <= 8 in x / 2 - 2, and for larger ones in 32 / x - 2.
-_I0E = {
+_I0E: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {
     8: (
         (
             -4.41534164647933937950e-18, 3.33079451882223809783e-17, -2.43127984654795469359e-16,

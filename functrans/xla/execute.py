@@ -20,6 +20,7 @@ from functrans.errors import FunctransValueError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
 from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
+from functrans.optimise.nested_literals import with_operands
 from functrans.optimise.segments import Segment, cut, with_changing_literals
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.frames import where
@@ -407,6 +408,10 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
         jaxlib_compat.trace_context(),
     )
     known = _operations.get(key)
+    if known is None and op.holds_jaxprs:
+        general, more = with_operands(op, operands, key[1:])
+        if general is not op:
+            return run_operation(general, more)
     if known is None:
         known = _operation_program(op, operands, types)
         with _lock:

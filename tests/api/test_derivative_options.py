@@ -79,9 +79,7 @@ def test_holomorphic_derivatives_are_complex_derivatives() -> None:
     for name in ("grad", "jacfwd", "jacrev"):
         actual = getattr(ft, name)(lambda z: fnp.exp(z) * z, holomorphic=True)(z)
         assert_same(actual, getattr(jax, name)(lambda z: jax.numpy.exp(z) * z, holomorphic=True)(z))
-    assert_same(
-        ft.hessian(lambda z: z**3, holomorphic=True)(z), jax.hessian(lambda z: z**3, holomorphic=True)(z)
-    )
+    assert_same(ft.hessian(lambda z: z**3, holomorphic=True)(z), jax.hessian(lambda z: z**3, holomorphic=True)(z))
 
 
 def test_the_gradient_of_a_real_function_of_a_complex_number_follows_jax() -> None:
@@ -221,3 +219,22 @@ def test_a_linearized_function_is_returned_mapped_and_transposed() -> None:
     np.testing.assert_allclose(ft.vmap(pushforward)(basis), np.diag(expected_cotangent(y0, 1.0)), rtol=1e-6, atol=1e-7)
     transposed = ft.linear_transpose(pushforward, y0)
     np.testing.assert_allclose(transposed(y0)[0], expected_cotangent(y0, y0), rtol=1e-6)
+
+
+def test_a_number_given_to_a_pullback_in_a_trace_is_no_input_of_the_program() -> None:
+    def f(x: Any) -> Any:
+        return fnp.log(x) + x * x
+
+    def by_pullback(x: Any) -> Any:
+        return ft.vjp(f, x)[1](1.0)[0]
+
+    def by_linearized(x: Any) -> Any:
+        return ft.linearize(f, x)[1](1)
+
+    assert ft.make_jaxpr(by_pullback)(2.0) == ft.make_jaxpr(ft.grad(f))(2.0)
+    assert len(ft.make_jaxpr(by_linearized)(2.0).inputs) == 1
+    assert_same(ft.jit(by_pullback)(2.0), ft.grad(f)(2.0))
+    assert_same(
+        ft.jit(by_linearized)(np.float32(2.0)),
+        jax.jit(lambda x: jax.linearize(lambda x: jax.numpy.log(x) + x * x, x)[1](1.0))(np.float32(2.0)),
+    )

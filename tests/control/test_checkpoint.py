@@ -144,6 +144,29 @@ def test_a_policy_reaches_into_calls_and_scans() -> None:
     assert_same(ours, expected, operations=500)
 
 
+def test_a_policy_reaches_into_branches() -> None:
+    def by_index(np_: Any, lax: Any) -> Any:
+        branches = [lambda w, x: np_.tanh(np_.sin(x @ w)) @ w, lambda w, x: np_.sin(x), lambda w, x: np_.cos(x @ w)]
+        return lambda i, w, x: lax.switch(i, branches, w, x)
+
+    ours = ft.checkpoint(by_index(fnp, ft.lax), policy=P.dots_saveable)
+    jaxpr = ft.make_jaxpr(ours)(1, W, X)
+    parts = linearize_jaxpr(jaxpr, (False, True, True))
+    stored = [a.type.shape for a in parts.primal.outputs[1:]]
+    assert stored == [(2, 3)]  # one product, in room that the branches share; the second product is not needed
+    for i in range(3):
+        mine = ft.grad(lambda w, x, i=i: fnp.sum(ours(i, w, x) ** 2), argnums=(0, 1))(W, X)
+        theirs = jax.grad(lambda w, x, i=i: jnp.sum(by_index(jnp, jax.lax)(i, w, x) ** 2), argnums=(0, 1))(W, X)
+        assert_same(mine, theirs, operations=500)
+    indices, rows = np.asarray([0, 1, 2, 0], np.int32), values(4, 2, 3)
+    mapped = ft.vmap(by_index(fnp, ft.lax), (0, None, 0))
+    saving = ft.checkpoint(lambda w: fnp.sum(mapped(indices, w, rows) ** 2), policy=P.dots_saveable)
+    expected = jax.grad(
+        lambda w: sum(jnp.sum(by_index(jnp, jax.lax)(i, w, x) ** 2) for i, x in zip(indices, rows, strict=True))
+    )(W)
+    assert_same(ft.grad(saving)(W), expected, operations=2000)
+
+
 def test_a_policy_of_ones_own_sees_operations_types_and_parameters() -> None:
     seen = []
 
@@ -155,6 +178,19 @@ def test_a_policy_of_ones_own_sees_operations_types_and_parameters() -> None:
     x = values(3)
     assert_same(ft.grad(layer)(x), jax.grad(lambda x: jnp.sum(jnp.sin(x * x) ** 3))(x))
     assert ("name", [(3,)], {"name": "square"}) in seen
+
+
+def test_what_is_stored_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(w: Any, x: Any) -> Any:
+        y = ft.checkpoint(lambda x: ft.checkpoint_name(fnp.sin(x @ w), "y"), policy=P.save_only_these_names("y"))(x)
+        return fnp.sum(fnp.exp(ft.jit(fnp.cos)(y)))
+
+    ft.ad_checkpoint.print_saved_residuals(f, W, {"x": X}["x"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("f32[3,3] from the argument args[0]") or "args[0]" in lines[1]
+    assert any(line.startswith("f32[2,3] output of exp from ") and "test_checkpoint.py" in line for line in lines)
+    stored = ft.ad_checkpoint.saved_residuals(ft.checkpoint(lambda p: fnp.sin(fnp.sin(p["a"]) * W)), {"a": X[0]})
+    assert [source for _, source in stored] == ["from a value that the function closes over", "from the argument args[0]['a']"]  # noqa: E501
 
 
 # -- what XLA makes of it ----------------------------------------------------------------------------------------------

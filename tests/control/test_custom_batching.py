@@ -71,6 +71,17 @@ def test_without_vmap_the_function_speaks() -> None:
     assert_same(ft.jit(ft.grad(product, 1))(0.3, 2.0), np.sin(0.3), weak=False)
 
 
+def test_several_tangents_or_cotangents_at_one_point_are_no_lanes_of_the_function() -> None:
+    plain = lambda x, y: jnp.sin(x) * y
+    for jacobian in ("jacfwd", "jacrev", "hessian"):
+        expected = getattr(jax, jacobian)(plain, (0, 1))(xs, ys)
+        assert_same(getattr(ft, jacobian)(product, (0, 1))(xs, ys), expected, weak=False)
+    pull = ft.vjp(product, 0.3, 2.0)[1]
+    assert_same(ft.vmap(pull)(xs), jax.vmap(jax.vjp(plain, 0.3, 2.0)[1])(xs), weak=False)
+    # Lanes of Jacobians are lanes of the function again.
+    assert_same(ft.vmap(ft.jacfwd(product))(xs, ys), jax.vmap(jax.jacfwd(tripled))(xs, ys), weak=False)
+
+
 def test_each_of_two_axes_is_mapped_in_turn() -> None:
     """The inner vmap asks the rule; what the rule wrote is mapped over the outer axis as any other program."""
     table = ft.vmap(ft.vmap(product, (None, 0)), (0, None))(xs, ys)

@@ -86,9 +86,7 @@ both = (0, 1)
 expected_values = once(lambda: jax.jit(lambda w, x: in_a_loop(INDEX, w, x))(W, X))
 expected_slopes = once(lambda: jax.jit(jax.grad(reference_loss, both))(W, X))
 expected_second = once(lambda: jax.jit(lambda: jax.jvp(jax.grad(reference_loss, both), (W, X), TANGENTS))())
-expected_twice = once(
-    lambda: jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda v: reference_loss(v, X))(w) ** 2)))(W)
-)
+expected_twice = once(lambda: jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda v: reference_loss(v, X))(w) ** 2)))(W))
 
 
 def test_values_and_slopes(strategy: str) -> None:
@@ -157,8 +155,12 @@ def test_lanes_that_are_done_do_not_enter_the_loops_inside() -> None:
             k, total = c
             # ends only for k < 3, which is what every step of an unfinished lane has
             j = ft.lax.while_loop(lambda j: (j < 10) | (k >= 3), lambda j: j + 1, 0)
-            inner = ft.lax.scan(lambda s, _: (ft.lax.while_loop(lambda v: v < s * 0 + k, lambda v: v + 1, s), None), 0, None, length=2)[0]  # noqa: E501
-            chosen = ft.lax.cond(k > 1, lambda: ft.lax.while_loop(lambda v: (v < 2) | (k >= 3), lambda v: v + 1, 0), lambda: 0)  # noqa: E501
+            inner = ft.lax.scan(
+                lambda s, _: (ft.lax.while_loop(lambda v: v < s * 0 + k, lambda v: v + 1, s), None), 0, None, length=2
+            )[0]
+            chosen = ft.lax.cond(
+                k > 1, lambda: ft.lax.while_loop(lambda v: (v < 2) | (k >= 3), lambda v: v + 1, 0), lambda: 0
+            )
             return k + 1, total + j + inner + chosen
 
         return ft.lax.while_loop(lambda c: c[0] < n, body, (0, 0))[1]
@@ -254,6 +256,26 @@ def test_an_update_in_place_under_vmap_copies_nothing(size: int) -> None:
         whole = [line for line in found.text.splitlines() if f"f32[2,{size}]" in line.split(" = ")[-1][:40]]
         bodies = [line for line in whole if " select(" in line or " copy(" in line]
         assert len(bodies) <= 2, bodies  # the copies of the arguments into the loop
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32"])
+@pytest.mark.parametrize("update", ["set", "add", "max"])
+def test_a_frozen_lane_keeps_every_element(dtype: str, update: str) -> None:
+    """Indices so narrow that none is out of bounds, and updates other than writing."""
+
+    def f(n: Any, x: Any) -> Any:
+        def step(c: Any) -> Any:
+            i, x = c
+            place = (i % 100).astype(dtype)
+            return i + 1, getattr(x.at[place], update)(2.0)
+
+        return ft.lax.while_loop(lambda c: c[0] < n, step, (0, x))[1]
+
+    n, x = np.asarray([2, 0, 7], np.int32), np.ones((3, 300), np.float32)
+    expected = x.copy()
+    for lane, count in enumerate(n):
+        expected[lane, :count] = 3.0 if update == "add" else 2.0
+    np.testing.assert_array_equal(ft.vmap(f)(n, x), expected)
 
 
 def test_a_carry_that_no_step_changes_is_not_copied_to_lanes() -> None:

@@ -63,9 +63,7 @@ def test_what_is_quick_to_compute_again_is_not_stacked(name: str) -> None:
     ours, theirs = ft.grad(loss(fnp, ft.lax), (0, 1)), jax.grad(loss(jnp, jax.lax), (0, 1))
     assert_same(ours(X, XS), theirs(X, XS), operations=500)
     tangents = (XS[0], XS)
-    assert_same(
-        ft.jvp(ours, (X, XS), tangents), jax.jvp(theirs, (X, XS), tangents), operations=3000, weak=False
-    )
+    assert_same(ft.jvp(ours, (X, XS), tangents), jax.jvp(theirs, (X, XS), tangents), operations=3000, weak=False)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

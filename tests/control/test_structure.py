@@ -101,7 +101,8 @@ def test_the_linear_scan_carries_tangents_alone() -> None:
 
     _, linear, _ = linear_parts(f, [vector(2)], [True])
     assert linear.op.num_carry == 1
-    assert len(linear.op.jaxpr.equations) == 1
+    assert [eqn.op.name for eqn in linear.op.jaxpr.equations] == ["broadcast_in_dim", "mul"]
+    assert [a.type.shape for a in linear.inputs[1:]] == [(3,)]  # a number a step, not an array
 
 
 def test_branches_share_the_slots_of_residuals_of_one_type() -> None:

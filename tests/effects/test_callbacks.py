@@ -235,16 +235,33 @@ def test_programs_without_effects_stay_in_the_fast_path() -> None:
 
 
 def test_a_program_traced_again_is_compiled_once() -> None:
+    seen: list[Any] = []
+    round_ = -1
+
     def step(x: Any) -> Any:
         ft.debug.callback(print_nothing, x)
         ft.debug.print("", skip_format_check=True)
+        ft.debug.callback(lambda v: seen.append((round_, float(v))), x)  # made anew by each trace
         return x * x
 
     ft.grad(step)(1.0)
     before = ft.compilation_count()
-    for i in range(5):
-        ft.grad(step)(float(i))
+    for round_ in range(5):
+        ft.grad(step)(float(round_))
     assert ft.compilation_count() == before
+    assert seen == [(-1, 1.0)] + [(i, float(i)) for i in range(5)]
+
+
+def test_callbacks_that_close_over_their_own_variables_are_told_apart() -> None:
+    seen: list[Any] = []
+
+    def step(x: Any, tag: str) -> Any:
+        ft.debug.callback(lambda v: seen.append((tag, float(v))), x)
+        return x * x
+
+    for tag in ("a", "b", "a"):
+        ft.grad(step)(2.0, tag)
+    assert seen == [("a", 2.0), ("b", 2.0), ("a", 2.0)]
 
 
 def print_nothing(_: Any) -> None:

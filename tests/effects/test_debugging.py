@@ -179,3 +179,21 @@ def test_forward_mode_through_a_while_loop_prints_each_step_once() -> None:
 
     y, slope = ft.linearize(lambda x: lax.while_loop(lambda v: v < 8.0, step, x), 1.0)
     assert (float(y), float(slope(1.0)), seen) == (8.0, 8.0, [1.0, 2.0, 4.0])
+
+
+def test_effects_are_shown_in_programs() -> None:
+    def f(x: Any) -> Any:
+        ft.debug.print("x {}", x, ordered=True)
+        ft.error_if(x < 0, "negative")
+        y = ft.pure_callback(np.sin, x, x, vmap_method="sequential")
+        return ft.io_callback(np.cos, y, y)
+
+    lines = str(ft.make_jaxpr(f)(1.0)).splitlines()
+    assert [line.strip() for line in lines[1:-1]] == [
+        "debug_callback[callback=print ordered=True what=debug.print] a",
+        "b:bool[] = compare[direction=LT] a 0.0:f32[]*",
+        "check[callback=error_if] b",
+        "c:f32[] = pure_callback[callback=sin results=(f32[],) vmap_method=sequential] a",
+        "d:f32[] = io_callback[callback=cos results=(f32[],) ordered=False] c",
+    ]
+    assert str(ft.make_jaxpr(f)(1.0)) == "\n".join(lines)

@@ -19,6 +19,7 @@ from tests.compose.table import PROGRAMS, Program
 FUNCTRANS = Namespaces(ft, fnp, lax)
 JAX = Namespaces(jax, jax.numpy, jax.lax)
 
+
 def from_jax(program: Program) -> tuple[Callable, Namespaces]:
     """JAX's program under functrans' transforms."""
     return ft.from_jax(program.build(*JAX)), FUNCTRANS

@@ -114,14 +114,20 @@ REAL: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "least of windows": (lambda x: _windows(x, jlax.min, np.inf), (Y,)),
     "gradient of windows": (lambda x: jax.grad(lambda t: jnp.sin(_windows(t, jlax.max, -np.inf)).sum())(x), (Y,)),
     "tangent of windows": (
-        lambda x, y: jax.jvp(lambda t: _windows(t, jlax.max, -np.inf), (jlax.stop_gradient(x),), (y,))[1], (Y, X)
+        lambda x, y: jax.jvp(lambda t: _windows(t, jlax.max, -np.inf), (jlax.stop_gradient(x),), (y,))[1],
+        (Y, X),
     ),
     "reduction of two arrays": (
-        lambda x, y: jlax.reduce((x, y), (jnp.float32(0), jnp.float32(0)), lambda a, b: (a[0] + b[0], a[1] + b[1]), (0,)),
+        lambda x, y: jlax.reduce(
+            (x, y), (jnp.float32(0), jnp.float32(0)), lambda a, b: (a[0] + b[0], a[1] + b[1]), (0,)
+        ),
         (X, Y),
     ),
     "Fourier transform": (lambda x: jnp.fft.irfft(jnp.fft.rfft(x) * 2.0) + jnp.real(jnp.fft.fft2(x)), (X,)),
-    "incomplete gamma": (lambda x: jax.scipy.special.gammainc(x + 2, 1.5) + jax.scipy.special.gammaincc(2.0, x + 1), (X,)),
+    "incomplete gamma": (
+        lambda x: jax.scipy.special.gammainc(x + 2, 1.5) + jax.scipy.special.gammaincc(2.0, x + 1),
+        (X,),
+    ),
     "incomplete beta": (lambda x: jax.scipy.special.betainc(2.0, 1.5, (x + 1) / 2), (X,)),
     "Bessel": (lambda x: jax.scipy.special.i0e(x) + jax.scipy.special.i1e(x), (X,)),
     "polygamma": (lambda x: jax.scipy.special.polygamma(1, x + 2), (X,)),
@@ -129,10 +135,11 @@ REAL: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "linear_solve": (lambda x: jlax.custom_linear_solve(lambda v: 2 * v, x, lambda _, b: b / 2, symmetric=True), (X,)),
     "linear_call": (lambda x: linear_call(lambda r, t: r * t, lambda r, ct: r * ct, V, x), (X,)),
     "checkpoint of products": (
-        lambda x: jax.checkpoint(lambda t: jnp.sin(t @ t.T), policy=jax.checkpoint_policies.dots_saveable)(x), (X,)
+        lambda x: jax.checkpoint(lambda t: jnp.sin(t @ t.T), policy=jax.checkpoint_policies.dots_saveable)(x),
+        (X,),
     ),
     "checkpoint of names": (lambda x: jax.checkpoint(_named_sine, policy=_POLICY)(x), (X,)),
-}  # fmt: skip
+}
 
 RANDOM: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "seeds": (lambda i: jax.random.key_data(jax.vmap(jax.random.key)(i[0])), (abs(I),)),
@@ -141,10 +148,13 @@ RANDOM: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "normal": (lambda k: jax.random.normal(k[0], (5,)), (U[:, :2],)),
     "gamma numbers": (lambda k: jax.random.gamma(k[0], 2.0, (3,)), (U[:, :2],)),
     "permutation": (lambda k: jax.random.permutation(k[0], 5), (U[:, :2],)),
-    "keys in a scan": (lambda k: jlax.scan(lambda c, r: (c, jax.random.uniform(r)), 0, jax.random.split(k[0], 3))[1], (U[:, :2],)),
+    "keys in a scan": (
+        lambda k: jlax.scan(lambda c, r: (c, jax.random.uniform(r)), 0, jax.random.split(k[0], 3))[1],
+        (U[:, :2],),
+    ),
     "clone": (lambda k: jax.random.key_data(jax.random.clone(jax.random.wrap_key_data(k))), (U[:, :2],)),
     "threefry": (lambda k: jax_primitives.threefry2x32_p.bind(k[0, 0], k[0, 1], k[1], k[2]), (U[:, :2],)),
-}  # fmt: skip
+}
 
 DISCRETE: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "integers": (lambda i: (i // 2, i % 3, jnp.sign(i), abs(i), i**2, -i, jnp.clip(i, 0, 5)), (I,)),
@@ -162,9 +172,7 @@ DISCRETE: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "exclusive or": (lambda i: jlax.reduce_xor_p.bind(i, axes=(0,)), (I,)),
     "products of windows": (lambda x: _windows(x, jlax.mul, 1.0), (Y,)),
     "argsort": (lambda x: jnp.argsort(x), (Y,)),
-    "gamma's own gradients": (
-        lambda x: jlax.igamma_grad_a(x + 2, x + 1) + jlax.random_gamma_grad(x + 2, x + 1), (X,)
-    ),
+    "gamma's own gradients": (lambda x: jlax.igamma_grad_a(x + 2, x + 1) + jlax.random_gamma_grad(x + 2, x + 1), (X,)),
 }
 
 
@@ -265,11 +273,49 @@ def test_every_operation_of_the_table_is_met() -> None:
         met |= operations_of(jax.make_jaxpr(function)(*arguments).jaxpr)
     assert met - TABLE.keys() == set()
     elsewhere = {  # by other tests of this folder, or an older or newer name of what is met under another one
-        "functrans", "eq_to", "le_to", "psum", "pmax", "pmin", "psum_invariant", "all_gather", "axis_index", "add_any", "composite",
-        "custom_vmap_call", "pjit", "remat2", "checkpoint", "closed_call", "core_call", "core_closed_call", "broadcast_to",
-        "expand_dims", "copy", "copy_p", "sharding_constraint", "mesh_cast", "reshard", "pvary", "pcast",
-        "layout_constraint", "with_memory_space_constraint", "empty", "empty2", "unvmap_any", "unvmap_all", "unvmap_max",
-        "select_if_vmap", "nonbatchable", "nontraceable", "nondifferentiable_backward",
-        "pure_callback", "io_callback", "debug_callback", "debug_print", "rng_bit_generator",
-    }  # fmt: skip
+        "functrans",
+        "eq_to",
+        "le_to",
+        "psum",
+        "pmax",
+        "pmin",
+        "psum_invariant",
+        "all_gather",
+        "axis_index",
+        "add_any",
+        "composite",
+        "custom_vmap_call",
+        "pjit",
+        "random_gamma_grad",
+        "remat2",
+        "checkpoint",
+        "closed_call",
+        "core_call",
+        "core_closed_call",
+        "broadcast_to",
+        "expand_dims",
+        "copy",
+        "copy_p",
+        "sharding_constraint",
+        "mesh_cast",
+        "reshard",
+        "pvary",
+        "pcast",
+        "layout_constraint",
+        "with_memory_space_constraint",
+        "empty",
+        "empty2",
+        "unvmap_any",
+        "unvmap_all",
+        "unvmap_max",
+        "select_if_vmap",
+        "nonbatchable",
+        "nontraceable",
+        "nondifferentiable_backward",
+        "pure_callback",
+        "io_callback",
+        "debug_callback",
+        "debug_print",
+        "rng_bit_generator",
+    }
     assert TABLE.keys() - met - elsewhere == set()

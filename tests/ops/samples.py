@@ -39,6 +39,7 @@ from functrans.ops import (
     windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
+from functrans.scipy.special import entropies, normal
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -224,6 +225,13 @@ def incomplete_rows() -> Iterator[Row]:
         for op in (incomplete_gamma.IGAMMA, incomplete_gamma.IGAMMAC):
             yield Row(op, (a, x), {"wrt": (1,), **flags})
         yield Row(incomplete_beta.REGULARIZED_INCOMPLETE_BETA, (a, b, x / 3), {"wrt": (2,), **flags})
+        flags = {"execute": dtype == f32}
+        for op in (entropies.XLOGY, entropies.XLOG1PY):
+            yield Row(op, (x, a), flags)
+        yield Row(entropies.XLOGX, (x,), flags)
+        yield Row(entropies.LOGIT, (x / 3,), {"roundings": 256, **flags})
+        yield Row(normal.NDTRI, (x / 3,), {"roundings": 256, **flags})
+        yield Row(normal.LogNdtr(3), (x - 1,), {"roundings": 256, **flags})
     a, b, x = (np.float32(v) for v in ([0.8, 2.3], [1.7, 0.9], [2.1, 0.6]))
     flags = {"roundings": 256, "second_order": False}
     for op in (incomplete_gamma.IgammaGradA(1), incomplete_gamma.RandomGammaGrad(1)):

@@ -139,7 +139,8 @@ FAMILIES = {"order": order, "running": running, "windowed": windowed}
 @pytest.mark.parametrize("family", FAMILIES)
 def test_derivatives_agree_with_jax(family: str) -> None:
     cases = FAMILIES[family]
-    ours, theirs = ({n: c for n, c in cases(m).items() if n not in ("none", "keys", "axis", "sort_key_val")} for m in (lax, jax.lax))
+    left_out = ("none", "keys", "axis", "sort_key_val")  # refused, or with integer results
+    ours, theirs = ({n: c for n, c in cases(m).items() if n not in left_out} for m in (lax, jax.lax))
     x = A[:, :6, :5] + 2.0
     assert_cases_agree(jvp_of(ours, ft.jvp), jvp_of(theirs, jax.jvp), x, T, operations=512)
 
@@ -286,6 +287,82 @@ def test_narrow_convolutions_accumulate_in_the_preferred_type() -> None:
     x, k = RNG.normal(size=(1, 3, 5)).astype(jax.numpy.bfloat16), RNG.normal(size=(2, 3, 2)).astype(jax.numpy.bfloat16)
     i, j = (v.astype(np.float32) * 20 for v in (x, k))
     assert_cases_agree(cases(lax), cases(jax.lax), x, k, i.astype(np.int8), j.astype(np.int8))
+
+
+# -- arrays put together ----------------------------------------------------------------------------------------------
+
+
+def joined(m: Any) -> Cases:
+    kernels = np.cos(np.arange(2 * 2 * 24 * 7, dtype=np.float32)).reshape(2, 2, 24, 7)
+    return {
+        "stack": lambda x: [m.stack([x, x * 2], 1), m.stack([x, x], -1)],
+        "different shapes": lambda x: m.stack([x, x[0]]),
+        "unstack": lambda x: [tuple(m.unstack(x)), tuple(m.unstack(x, -1))],
+        "tile": lambda x: m.tile(x, (1, 2, 3, 1)),
+        "other rank": lambda x: m.tile(x, (1, 2)),
+        "reciprocal": lambda x: m.reciprocal(x),
+        "approximately": lambda x: [tuple(m.approx_max_k(x, 2)), tuple(m.approx_min_k(x, 2, 1))],
+        "shape": lambda x: m.shape_as_value((2, 3)),
+        "local": lambda x: m.conv_general_dilated_local(
+            x, kernels, (2, 3), ((0, 0), (1, 0)), (2, 3), dimension_numbers=SPECS
+        ),
+        "local, channels first": lambda x: m.conv_general_dilated_local(
+            m.transpose(x, (0, 3, 1, 2)), m.transpose(kernels, (3, 2, 0, 1)), (2, 3), ((0, 0), (1, 0)), (2, 3)
+        ),
+        "subtracted": lambda x: m.scatter_sub(
+            x[0, 0], np.int32([[1], [1], [9]]), x[0, 0, :3], m.ScatterDimensionNumbers((1,), (0,), (0,))
+        ),
+        "applied": lambda x: m.scatter_apply(
+            x[0, 0, :, 0], np.int32([[1], [1], [9]]), lambda v: v * v + 1, m.ScatterDimensionNumbers((), (0,), (0,)),
+            update_shape=(3,),
+        ),
+    }  # fmt: skip
+
+
+def test_arrays_put_together_agree_with_jax() -> None:
+    assert_cases_agree(joined(lax), joined(jax.lax), IMAGE, operations=256, scale=4.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "text"),
+    [
+        (lambda: lax.sort(()), TypeError, "sort: at least one operand is needed, got an empty sequence"),
+        (lambda: lax.sort((A, A[0])), TypeError, r"sort: all operands must have one shape, got \(2, 6, 5\), \(6, 5\)"),
+        (lambda: lax.sort(A, num_keys=2), ValueError, "num_keys is 2; it must be between 1 and 1"),
+        (lambda: lax.top_k(A, 9), ValueError, "top_k: k is 9; it must be between 0 and 5, the size of axis 2"),
+        (lambda: lax.top_k(COMPLEX, 1), ValueError, "top_k: complex numbers have no order"),
+        (lambda: lax.cumsum(A > 0), TypeError, "cumsum does not accept operands of dtype bool"),
+        (lambda: lax.cumsum(A, 3), ValueError, "cumsum: axis 3 is out of bounds for an array of rank 3"),
+        (lambda: lax.reduce_window(A, 0.0, lax.add, (2,)), TypeError, r"must have one entry for each of the 3 axes"),
+        (lambda: lax.reduce_window(A, 0.0, lax.add, (1, 1, 0)), ValueError, "window_dimensions must be positive"),
+        (lambda: lax.reduce_window(A, A, lax.add, (1, 1, 1)), TypeError, "initial value must be a scalar, got shape"),
+        (
+            lambda: lax.reduce_window(A, 0.0, lambda a, b: (a, b), (1, 1, 1)), TypeError,
+            "the computation must return the tree of its operands",
+        ),
+        (lambda: lax.padtype_to_pads((5,), (2,), (1,), "FULL"), ValueError, "unknown padding 'FULL': use 'SAME'"),
+        (
+            lambda: lax.conv(IMAGE, KERNEL, (1, 1), "SAME"), ValueError,
+            r"lhs of shape \(2, 5, 6, 4\) has 5 features; rhs of shape \(3, 2, 4, 6\) takes 2",
+        ),
+        (
+            lambda: lax.conv_general_dilated(IMAGE, KERNEL.astype(np.int8), (1, 1), "SAME", dimension_numbers=SPECS),
+            TypeError, "lhs f32.* and rhs i8.* must have one dtype",
+        ),
+        (lambda: lax.conv_dimension_numbers((1, 2, 3), (1, 2, 3), ("NHC", "HIO")), TypeError, "or three strings"),
+        (lambda: lax.conv_dimension_numbers((1, 2), (1, 2), ("NN", "IO", "NC")), TypeError, "must hold 'N' and 'C'"),
+        (
+            lambda: lax.conv_general_dilated(IMAGE, KERNEL, (1, 1), "SAME", (2, 1), dimension_numbers=SPECS),
+            ValueError, "padding 'SAME' is ambiguous with lhs_dilation",
+        ),
+        (lambda: lax.fft(A, "dct", (5,)), ValueError, "fft: unknown transform 'dct'; use 'fft', 'ifft'"),
+        (lambda: lax.fft(COMPLEX, "rfft", (5,)), TypeError, "'rfft' needs a real operand, got dtype c64"),
+        (lambda: lax.fft(A, "fft", (4,)), ValueError, r"needs an operand whose last axes have the sizes \(4,\)"),
+    ],
+)  # fmt: skip
+def test_refusals_say_what_and_why(call: Any, kind: type[Exception], text: str) -> None:
+    with pytest.raises(kind, match=text):
+        call()
 
 
 # -- transforms --------------------------------------------------------------------------------------------------------

@@ -24,7 +24,10 @@ FLOORS = (
     ("xla",),
     ("derivatives",),
     ("api",),
-    ("numpy", "lax", "nn", "random", "scipy", "tree", "debug", "experimental", "custom_batching", "custom_derivatives"),
+    (
+        "numpy", "lax", "nn", "random", "scipy", "tree", "debug", "experimental", "custom_batching",
+        "custom_derivatives", "ad_checkpoint",
+    ),
     ("interop", "export"),
     ("testing",),
     ("__init__",),

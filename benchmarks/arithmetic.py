@@ -1,0 +1,65 @@
+"""Scenarios that are elementwise arithmetic, from forty operations to ten thousand, and a step of an ODE solver."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+
+from benchmarks.scenario import Namespace, Program, normal, scenario
+
+
+def _chain(np: Namespace, rounds: int) -> Program:
+    """`rounds` times eight elementwise operations on a vector, then a sum."""
+
+    def f(x: Any) -> Any:
+        y = x
+        for round_number in range(rounds):
+            y = np.tanh(y) * (0.9 - 0.1 * (round_number % 5)) + np.sin(y * x)
+            y = y / (1.0 + np.exp(-y))
+        return np.sum(y)
+
+    return f, (normal(numpy.random.default_rng(0), 128),)
+
+
+@scenario(mapped=(0,))
+def chain(np: Namespace) -> Program:
+    """Forty elementwise operations on a vector, then a sum."""
+    return _chain(np, 5)
+
+
+@scenario(mapped=(0,), variants=("f", "grad"), samples=5)
+def chain_1000(np: Namespace) -> Program:
+    """A thousand elementwise operations."""
+    return _chain(np, 125)
+
+
+@scenario(mapped=(0,), variants=("grad",), samples=2)
+def chain_10000(np: Namespace) -> Program:
+    """Ten thousand elementwise operations: traced and lowered, for compiling them takes any side minutes."""
+    return _chain(np, 1250)
+
+
+@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=7)
+def ode(np: Namespace) -> Program:
+    """Runge-Kutta steps of dy_0 = x_0, dy_i = x_i y_(i-1) from y = 0 over a time of 2, as in GradBench (and cmpad).
+
+    The result is the last y, which is x_0 x_1 ... x_n 2^(n+1) / (n+1)! but for the error of the steps.
+    """
+    size, steps, duration = 8, 6, 2.0
+    h = duration / steps
+
+    def slope(x: Any, y: Any) -> Any:
+        return np.concatenate([x[:1], x[1:] * y[:-1]])
+
+    def f(x: Any) -> Any:
+        y = np.zeros(size, numpy.float32)
+        for _ in range(steps):
+            k1 = slope(x, y)
+            k2 = slope(x, y + 0.5 * h * k1)
+            k3 = slope(x, y + 0.5 * h * k2)
+            k4 = slope(x, y + h * k3)
+            y = y + h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+        return y[size - 1]
+
+    return f, ((1.0 + 0.1 * numpy.arange(size)).astype(numpy.float32),)

@@ -1,0 +1,12 @@
+"""What stands in ``jax.ad_checkpoint``: checkpoints, their policies and names, and what a backward pass stores."""
+
+from functrans.api.checkpointing import checkpoint as checkpoint
+from functrans.api.checkpointing import print_saved_residuals as print_saved_residuals
+from functrans.api.checkpointing import remat as remat
+from functrans.api.checkpointing import saved_residuals as saved_residuals
+from functrans.control import checkpoint_policies as checkpoint_policies
+from functrans.ops.naming import checkpoint_name as checkpoint_name
+
+__all__ = [
+    "checkpoint", "checkpoint_name", "checkpoint_policies", "print_saved_residuals", "remat", "saved_residuals",
+]  # fmt: skip
