@@ -138,7 +138,7 @@ class Exported:
         return self._found.serialize(vjp_order=vjp_order)
 
     @api_boundary
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run the function, or emit a call of it into the program being traced; it can be jitted, and differentiated in
         reverse mode where it has its vjp.
 

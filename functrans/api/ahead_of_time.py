@@ -279,7 +279,7 @@ class Compiled(Stage):
             self.fun_name, self._run_uncached, self._run, on_error=filter_traceback
         )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Run it; raises TypeError for other trees or types of arguments, ValueError for arrays of another device."""
         try:
             return self._dispatch(*args, **kwargs)
@@ -288,11 +288,11 @@ class Compiled(Stage):
             places = [_place(i, args, kwargs) for i in range(len(leaves))]
             raise (jaxlib_compat.deleted_argument_error(leaves, places) or error) from None
 
-    def _run_uncached(self, *args: Any, **kwargs: Any) -> Any:
+    def _run_uncached(self, /, *args: Any, **kwargs: Any) -> Any:
         with jax.disable_jit(False):  # there is no function left to run instead
             return self._run(*args, **kwargs)[0]
 
-    def _run(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
+    def _run(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """The call that C++ has not seen: results, and the record by which it runs this signature from now on."""
         leaves, tree = tree_flatten((args, kwargs))
         if tree != self._tree:
@@ -404,12 +404,18 @@ class Stages(Protocol):
     ) -> tuple[TracedCall, execute.Program, Sequence[bool], Sequence[Any]]: ...
 
 
-def attach_stages(function: Any, settings: Stages, clear: Callable[[], None]) -> None:
-    """Give a jitted function its methods ``trace``, ``lower``, ``eval_shape`` and ``clear_cache``."""
+class StageMethods:
+    """The methods of a jitted function besides its call. Bound methods of one object: ``jit`` is called often."""
+
+    __slots__ = ("_clear", "_settings")
+
+    def __init__(self, settings: Stages, clear: Callable[[], None]) -> None:
+        self._settings, self._clear = settings, clear
 
     @api_boundary
-    def trace(*args: Any, **kwargs: Any) -> Traced:
+    def trace(self, /, *args: Any, **kwargs: Any) -> Traced:
         """The function traced for these arguments (arrays, numbers or ``ShapeDtypeStruct``): a ``Traced``."""
+        settings = self._settings
         call, program, donated, leaves = settings.trace_call(args, kwargs)
         static = {i % len(args) for i in settings.static_argnums if -len(args) <= i < len(args)}
         dynamic = tuple(x for i, x in enumerate(args) if i not in static)
@@ -417,20 +423,23 @@ def attach_stages(function: Any, settings: Stages, clear: Callable[[], None]) ->
         return Traced(settings.name, call, tree_structure((dynamic, named)), donated, program, _device(leaves, call))
 
     @api_boundary
-    def lower(*args: Any, **kwargs: Any) -> Lowered:
+    def lower(self, /, *args: Any, **kwargs: Any) -> Lowered:
         """``trace(*args, **kwargs).lower()``."""
-        return trace(*args, **kwargs).lower()
+        return self.trace(*args, **kwargs).lower()
 
     @api_boundary
-    def eval_shape(*args: Any, **kwargs: Any) -> Any:
+    def eval_shape(self, /, *args: Any, **kwargs: Any) -> Any:
         """The shapes and dtypes of the result, nothing computed: a tree of ``ShapeDtypeStruct``."""
-        return trace(*args, **kwargs).out_info
+        return self.trace(*args, **kwargs).out_info
 
-    def clear_cache() -> None:
+    def clear_cache(self) -> None:
         """Forget every trace and executable of this function."""
-        clear()
+        self._clear()
 
-    function.trace, function.lower, function.eval_shape, function.clear_cache = trace, lower, eval_shape, clear_cache
+    def attach(self, function: Any) -> None:
+        """Give a jitted function these methods."""
+        function.trace, function.lower = self.trace, self.lower
+        function.eval_shape, function.clear_cache = self.eval_shape, self.clear_cache
 
 
 def _device(leaves: Sequence[Any], call: TracedCall) -> Any:

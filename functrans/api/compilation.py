@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from functrans.api.ahead_of_time import attach_stages, shape_struct
+from functrans.api.ahead_of_time import StageMethods, shape_struct
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
@@ -180,7 +180,7 @@ class JitSettings:
         )
         return tree_unflatten(callee.out_tree, outs)
 
-    def miss(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
+    def miss(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
         if state.builder is not None:
             return self.stage_call(args, kwargs), None, False
@@ -376,7 +376,8 @@ def compiled_function(settings: JitSettings) -> Any:
         jaxlib_compat.clear(dispatcher)
         settings.traces.clear()
 
-    attach_stages(dispatcher, settings, clear_cache)
+    methods = StageMethods(settings, clear_cache)
+    methods.attach(dispatcher)
     if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
         return dispatcher
 
@@ -387,7 +388,7 @@ def compiled_function(settings: JitSettings) -> Any:
         except ValueError as error:
             raise settings.explain(error, args, kwargs) from None
 
-    attach_stages(jitted, settings, clear_cache)
+    methods.attach(jitted)
     return jitted
 
 

@@ -157,6 +157,13 @@ def test_a_compiled_function_runs_inside_a_trace_and_without_jit() -> None:
         assert_same(compiled(x0), x0 * 2)
 
 
+def test_an_argument_may_be_called_self() -> None:
+    function = ft.jit(lambda self, x: self * x)
+    for call in (function, function.lower(self=2.0, x=3.0).compile(), ft.export.export(function)(self=2.0, x=3.0).call):
+        assert float(call(self=2.0, x=3.0)) == 6.0
+    assert function.eval_shape(self=2.0, x=3.0).shape == ()
+
+
 def test_keys_callbacks_and_checks_work_as_under_jit() -> None:
     key = jax.random.key(3)
     compiled = ft.jit(lambda k: ft.random.normal(k, (2,))).lower(key).compile()
