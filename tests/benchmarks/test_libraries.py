@@ -16,6 +16,7 @@ from tests.agreement import assert_values_agree
 SOME = ("camera", "kmeans", "convnet", "rnn")
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # by PyTorch's own code
 @pytest.mark.parametrize("name", SOME)
 @pytest.mark.parametrize(("library", "package"), [(libraries.Autograd, "autograd"), (libraries.Torch, "torch")])
 def test_a_library_agrees_with_jax(library: Any, package: str, name: str) -> None:
@@ -28,7 +29,7 @@ def test_a_library_agrees_with_jax(library: Any, package: str, name: str) -> Non
             expected, jax_args = JaxSide().variant(scenario, variant)
             actual = jax.tree.leaves(function(*args))
             for leaf, wanted in zip(actual, jax.tree.leaves(jax.jit(expected)(*jax_args)), strict=True):
-                assert_values_agree(leaf, wanted, operations=1024, context=f"{name} {variant}")
+                assert_values_agree(leaf, wanted, operations=64, context=f"{name} {variant}")
             tried += 1
     assert tried >= 2  # f and grad at least
 

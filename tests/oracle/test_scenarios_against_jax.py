@@ -20,5 +20,4 @@ def test_a_scenario_has_the_derivatives_that_jax_finds(scenario: Scenario, varia
     """Un-jitted on our side; whether or not the benchmarks measure this variant of it."""
     ours, args = OURS.variant(scenario, variant)
     theirs, _ = THEIRS.variant(scenario, variant)
-    # A float32 sum of a thousand terms in another order, and the condition of the scenario on top of it.
-    assert_same(ours(*args), jax.jit(theirs)(*args), operations=1024)
+    assert_same(ours(*args), jax.jit(theirs)(*args), operations=32, scale=0.01)
