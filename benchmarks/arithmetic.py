@@ -40,7 +40,7 @@ def chain_10000(np: Namespace) -> Program:
     return _chain(np, 1250)
 
 
-@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=7)
+@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=5)
 def ode(np: Namespace) -> Program:
     """Runge-Kutta steps of dy_0 = x_0, dy_i = x_i y_(i-1) from y = 0 over a time of 2, as in GradBench (and cmpad).
 

@@ -107,7 +107,7 @@ def camera(np: Namespace) -> Program:
     return f, tuple(numpy.asarray(value, numpy.float32) for value in (parameters, point, weight, feature))
 
 
-@scenario(mapped=(None, 0), variants=("f", "grad", "hvp"), samples=7)
+@scenario(mapped=(None, 0), variants=("f", "grad", "hvp"), samples=5)
 def kmeans(np: Namespace) -> Program:
     """Cost of k-means as in GradBench: the squared distance of each point to the nearest of the means, summed."""
     means, dimension, count = 5, 4, 200
@@ -120,7 +120,7 @@ def kmeans(np: Namespace) -> Program:
     return f, (normal(generator, means, dimension), normal(generator, count, dimension))
 
 
-@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=7)
+@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=5)
 def log_sum_exp(np: Namespace) -> Program:
     """log(sum(exp(x))) of a thousand numbers, their largest taken out first, as in GradBench."""
 
@@ -131,7 +131,7 @@ def log_sum_exp(np: Namespace) -> Program:
     return f, (normal(numpy.random.default_rng(7), 1000),)
 
 
-@scenario(mapped=(0, None, None), variants=("f", "grad", "hessian"), samples=7)
+@scenario(mapped=(0, None, None), variants=("f", "grad", "hessian"), samples=5)
 def least_squares(np: Namespace) -> Program:
     """Half the squared misfit of a polynomial to the sign function at points from -1 to 1, as in GradBench (and cmpad).
 

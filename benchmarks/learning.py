@@ -115,7 +115,7 @@ def rnn(np: Namespace) -> Program:
     return f, (parameters, normal(generator, steps, batch, features), normal(generator, batch, 1))
 
 
-@scenario(mapped=(None, 0, 0), variants=("f", "grad", "vmap(grad)"), samples=7)
+@scenario(mapped=(None, 0, 0), variants=("f", "grad", "vmap(grad)"), samples=5)
 def convnet(np: Namespace) -> Program:
     """Cross entropy of a network of two 3 x 3 convolutions, a mean over each channel and a dense layer.
 
