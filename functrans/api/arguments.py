@@ -91,8 +91,8 @@ def check_input(x: Any, tree: Any, what: str, holomorphic: bool, allow_int: bool
     if holomorphic:
         if kind_of(dtype) != "c":
             raise FunctransTypeError(
-                f"{what} with holomorphic=True needs complex inputs, and the argument{place_in_tree(x, tree)} has dtype "
-                f"{dtype.name} at {here()}\nConvert it with .astype(complex)."
+                f"{what} with holomorphic=True needs complex inputs, and the argument{place_in_tree(x, tree)} has "
+                f"dtype {dtype.name} at {here()}\nConvert it with .astype(complex)."
             )
     elif kind_of(dtype) == "c":
         return type_
