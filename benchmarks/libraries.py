@@ -55,12 +55,16 @@ class Autograd(Library):
 
 
 class Torch(Library):
-    """PyTorch's torch.func, eagerly on the CPU."""
+    """PyTorch's torch.func, eagerly on one core of the CPU.
+
+    On a busy machine its pool of threads makes small tensors a hundred times slower, which would say nothing about it.
+    """
 
     name = "torch.func"
 
     def __init__(self) -> None:
         self._torch = importlib.import_module("torch")
+        self._torch.set_num_threads(1)
         self._func = importlib.import_module("torch.func")
         self._namespace = importlib.import_module("benchmarks.torch_namespace")
 

@@ -102,7 +102,8 @@ def _ratios(axes: Any, results: Json, measurement: str) -> None:
             colour, marker = OTHERS[name]
             axes.plot(samples["median"] / row["ours"]["median"], height, marker, color=colour, markersize=4)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 5, 7, 8, 9)))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(list(heights), [f"{row['scenario']}  {row['variant']}" for row in rows], fontsize=8)
@@ -116,7 +117,7 @@ def _ratios(axes: Any, results: Json, measurement: str) -> None:
 
 def _nested(axes: Any, rows: Sequence[Json]) -> None:
     depths = [int(row["scenario"].split()[-1]) for row in rows]
-    for side, colour, label in (("jax", LOSS, "JAX"), ("ours", WIN, "functrans")):
+    for side, colour, label in (("jax", INK, "JAX"), ("ours", WIN, "functrans")):
         axes.semilogy(depths, [row[side]["median"] for row in rows], "o-", color=colour, label=label)
     axes.set_title("equations of grad, nested", fontsize=10, color=INK)
     axes.set_xlabel("depth", fontsize=8)
@@ -180,6 +181,19 @@ def document(results: Json) -> str:
         ratio = f"{row['ratio']:.3g}" if row["ratio"] else "-"
         case = f"{row['scenario']} {row['variant']}".strip()
         lines.append(f"| {' | '.join([row['measurement'], case, *medians, ratio, row['verdict']])} |")
+    slower = [
+        (row, name, samples["median"])
+        for row in results["rows"]
+        for name, samples in row["others"].items()
+        if row["ours"] and samples["median"] < PARITY * row["ours"]["median"]
+    ]
+    if slower:
+        lines += ["", "## Where another library is faster", ""]
+        lines += ["| what | case | functrans | library | its time | ratio |", "|---|---|---|---|---|---|"]
+    for row, name, median in slower:
+        ours = row["ours"]["median"]
+        cells = [row["measurement"], f"{row['scenario']} {row['variant']}", quantity(ours, "s"), name]
+        lines.append(f"| {' | '.join([*cells, quantity(median, 's'), f'{median / ours:.3g}'])} |")
     for title, entries in (("Left out", "left out"), ("Failed", "failures")):
         if results["environment"][entries]:
             lines += ["", f"## {title}", "", *[f"- {entry}" for entry in results["environment"][entries]]]

@@ -24,6 +24,7 @@ def rows() -> list[Row]:
         Row("trace + lower", "chain", "grad", fast, far),
         Row("trace + lower", "mlp", "grad", slow, fast),
         Row("un-jitted call", "chain", "grad", fast, far, others={"autograd": slow, "torch.func": far}),
+        Row("un-jitted call", "rnn", "grad", slow, far, others={"autograd": fast, "torch.func": slow}),
         Row("steady run", "chain", "f", fast, fast),
         Row("equations of nested grad", "depth 1", "", Samples((22.0,)), Samples((34.0,)), unit=""),
         Row("equations of nested grad", "depth 2", "", Samples((49.0,)), Samples((98.0,)), unit=""),
@@ -40,10 +41,12 @@ def test_results_become_a_picture_and_a_page_that_names_the_losses(
     assert (tmp_path / "docs" / "benchmarks.png").read_bytes().startswith(b"\x89PNG")
     page = (tmp_path / "docs" / "benchmarks.md").read_text()
     assert "jax 0.10.2, Python 3.11.7, cpu:0, 2 cores (load 0.5 at the end), 2026-01-02, full mode" in page
-    losses = page.split("## Where JAX is faster")[1]
+    losses, others = page.split("## Where JAX is faster")[1].split("## Where another library is faster")
     assert "| trace + lower | mlp grad | 2.04 ms | 1.02 ms | 0.5 |" in losses
     assert "chain" not in losses
-    assert "| un-jitted call | all, autograd for jax | 2 | 2 | 1 |" in page
+    assert "| un-jitted call | all, autograd for jax | 1 | 0.5 | 2 |" in page
+    assert "| un-jitted call | rnn grad | 2.04 ms | autograd | 1.02 ms | 0.5 |" in others
+    assert "torch.func |" not in others
     assert "- torch.func is left out: not installed" in page
 
 
