@@ -9,6 +9,7 @@ from typing import Any
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import type_of
 from functrans.numpy.arithmetic import conjugate, multiply, subtract
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
@@ -28,8 +29,12 @@ from functrans.numpy.promotion import (
     to_dtype,
 )
 from functrans.numpy.shapes import moveaxis, ravel
+from functrans.ops.products import DotGeneral, precision_name
+from functrans.trace.builder import bind
 from functrans.trace.tracer import Tracer
+from functrans.xla.jaxlib_compat import ArrayImpl
 
+_ARRAYS = frozenset([Tracer, ArrayImpl])
 DimensionNumbers = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]
 
 
@@ -92,15 +97,10 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
     >>> fnp.matmul(fnp.ones((2, 3)), fnp.ones(3))
     Array([3., 3.], dtype=float32)
     """
-    if type(a) is Tracer and type(b) is Tracer:
-        ta, tb = a.type, b.type
-        if (
-            ta.dtype == tb.dtype
-            and len(ta.shape) == len(tb.shape) == 2
-            and not ta.weak_type
-            and ta.shape[1] == tb.shape[0]
-        ) and preferred_element_type is None:
-            return lax.dot_general(a, b, (((1,), (0,)), ((), ())), precision=precision)
+    if preferred_element_type is None and (type(a) is Tracer or type(b) is Tracer):
+        product = _of_vectors_and_matrices(a, b, precision)
+        if product is not None:
+            return product
     elif precision is None and preferred_element_type is None and concrete_arrays(a, b):
         return _compiled_matmul(a, b)
     x, y = _pair("matmul", a, b)
@@ -148,6 +148,19 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
 
 
 _compiled_matmul = jit(matmul)
+
+
+def _of_vectors_and_matrices(a: Any, b: Any, precision: Any) -> Any:
+    """The product of arrays of one or two axes and one strong dtype whose sizes fit; None for others."""
+    if type(a) not in _ARRAYS or type(b) not in _ARRAYS:
+        return None
+    x, y = type_of(a), type_of(b)
+    rows, columns = x.shape, y.shape
+    if x.dtype != y.dtype or x.weak_type or y.weak_type or not 1 <= len(rows) <= 2 or not 1 <= len(columns) <= 2:
+        return None
+    if rows[-1] != columns[0]:
+        return None
+    return bind(DotGeneral((len(rows) - 1,), (0,), (), (), x.dtype, precision_name(precision)), a, b)
 
 
 def _without(x: Any, axes: list[int]) -> Any:
