@@ -1,4 +1,4 @@
-"""Floating numbers taken apart and put together: mantissa and exponent, and the distance to the next number."""
+"""How floating numbers are made: mantissa and exponent, the distance to the next number."""
 
 from __future__ import annotations
 
@@ -6,115 +6,93 @@ import math
 from typing import Any
 
 import numpy as np
-from jax.dtypes import finfo  # type: ignore[attr-defined]
 
 from functrans import lax
-from functrans.api.custom_rules import custom_jvp
-from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import float0
-from functrans.numpy.comparison import copysign
+from functrans.errors import FunctransTypeError
+from functrans.ir.types import kind_of, short_dtype, type_of
 from functrans.numpy.creation import asarray
-from functrans.numpy.families import one_program
-from functrans.numpy.promotion import (
-    COMPLEX,
-    INEXACT,
-    Array,
-    ArrayLike,
-    as_array,
-    broadcast,
-    common_shape,
-    inexact_dtype,
-    to_dtype,
-)
+from functrans.numpy.promotion import Array, ArrayLike, broadcast, common_shape, promote_one, to_dtype
 from functrans.numpy.selection import where
 
-
-def _floats(operation: str, x: ArrayLike) -> Any:
-    array = as_array(operation, x)
-    if array.dtype in COMPLEX:
-        raise FunctransTypeError(f"{operation}: complex numbers are not supported")
-    return asarray(to_dtype(array, inexact_dtype(array.dtype)))
+_INT32 = np.dtype(np.int32)
 
 
-@custom_jvp
-def _parts(x: Any) -> tuple[Any, Any]:
-    info = finfo(x.dtype)  # type: ignore[no-untyped-call]
-    integer = np.dtype(f"i{x.dtype.itemsize}")
-    mask = (1 << info.nexp) - 1
-    bias = 1 - int(info.minexp)
-    small = lax.lt(lax.abs(x), float(info.tiny))
-    bits = lax.bitcast_convert_type(lax.select(small, lax.mul(x, float(1 << info.nmant)), x), integer)
-    shift = lax.select(small, lax.full(x.shape, -info.nmant, integer), lax.full(x.shape, 0, integer))
-    field = lax.bitwise_and(lax.shift_right_logical(bits, _full(bits, info.nmant)), _full(bits, mask))
-    exponent = lax.add(lax.sub(field, bias - 1), shift)
-    cleared = lax.bitwise_and(bits, _full(bits, ~(mask << info.nmant)))
-    mantissa = lax.bitcast_convert_type(lax.bitwise_or(cleared, _full(bits, (bias - 1) << info.nmant)), x.dtype)
-    whole = lax.bitwise_or(lax.bitwise_not(lax.is_finite(x)), lax.eq(x, 0.0))
-    return lax.select(whole, x, mantissa), lax.convert_element_type(where(whole, 0, exponent), np.int32)
+def _format(dtype: np.dtype[Any]) -> tuple[int, int, Any]:
+    """(bits of the mantissa, largest exponent, the signed integer dtype of the same width)"""
+    mantissa = {2: 10, 4: 23, 8: 52}[dtype.itemsize] if dtype.name != "bfloat16" else 7
+    bias = (1 << (8 * dtype.itemsize - mantissa - 2)) - 1
+    return mantissa, bias, np.dtype(f"int{8 * dtype.itemsize}")
 
 
-def _full(like: Any, value: int) -> Any:
-    return lax.full(like.shape, value, like.dtype)
+def _floating(name: str, x: ArrayLike) -> Any:
+    x = asarray(promote_one(name, x, inexact=True))
+    if kind_of(x.dtype) != "f":
+        raise FunctransTypeError(f"{name} takes real numbers, got dtype {short_dtype(x.dtype)}")
+    return x
 
 
-@_parts.defjvp
-def _parts_jvp(primals: Any, tangents: Any) -> Any:
-    (x,), (t,) = primals, tangents
-    mantissa, exponent = _parts(x)
-    slope = lax.mul(t, lax.exp2(lax.neg(lax.convert_element_type(exponent, x.dtype))))
-    return (mantissa, exponent), (slope, np.zeros(exponent.shape, float0))
+def _power_of_two(exponent: Any, dtype: np.dtype[Any]) -> Any:
+    """2 ** exponent for exponents of normal numbers, exact."""
+    mantissa, bias, integer = _format(dtype)
+    bits = lax.shift_left(lax.convert_element_type(exponent + bias, integer), mantissa)
+    return lax.bitcast_convert_type(bits, dtype)
 
 
-@one_program()
+def ldexp(x1: ArrayLike, x2: ArrayLike) -> Array:
+    """x1 * 2 ** x2, elementwise; x2 holds integers.
+
+    >>> import functrans.numpy as fnp
+    >>> float(fnp.ldexp(0.75, 3))
+    6.0
+    """
+    x, exponent = _floating("ldexp", x1), asarray(x2)
+    if kind_of(exponent.dtype) not in "iub":
+        raise FunctransTypeError(f"ldexp: the exponent must be an integer, got {type_of(exponent)}")
+    shape = common_shape("ldexp", tuple(x.shape), tuple(exponent.shape))
+    x, exponent = broadcast(x, shape), broadcast(to_dtype(exponent, _INT32), shape)
+    bias = _format(x.dtype)[1]
+    # In three steps, none of which leaves the normal numbers before the result does.
+    for _ in range(2):
+        step = lax.clamp(-bias + 1, exponent, bias)
+        x, exponent = x * _power_of_two(step, x.dtype), exponent - step
+    return x * _power_of_two(lax.clamp(-bias + 1, exponent, bias), x.dtype)
+
+
 def frexp(x: ArrayLike, /) -> tuple[Array, Array]:
-    """Mantissas in [1/2, 1) with the sign of x, and exponents (int32): x = mantissa * 2 ** exponent.
+    """(mantissa, exponent) with x = mantissa * 2 ** exponent and abs(mantissa) in [0.5, 1), elementwise.
 
     >>> import functrans.numpy as fnp
-    >>> [float(v) for v in fnp.frexp(10.)]
-    [0.625, 4.0]
+    >>> mantissa, exponent = fnp.frexp(6.0)
+    >>> float(mantissa), int(exponent)
+    (0.75, 3)
     """
-    mantissa, exponent = _parts(_floats("frexp", x))
-    return mantissa, exponent
+    x = _floating("frexp", x)
+    mantissa, bias, integer = _format(x.dtype)
+    plain = (x == 0.0) | (x != x) | (lax.abs(x) == math.inf)
+    small = lax.abs(x) < float(2.0 ** (1 - bias))
+    lifted = where(small, x * float(2.0**mantissa), x)  # a subnormal number among the normal ones
+    bits = lax.bitcast_convert_type(lax.stop_gradient(lifted), integer)
+    field = lax.bitwise_and(lax.shift_right_logical(bits, mantissa), 2 * bias + 1)
+    exponent = lax.convert_element_type(field, _INT32) - (bias - 1)
+    scaled = lifted * _power_of_two(lax.clamp(-bias + 1, -exponent, bias), x.dtype)
+    halved = lifted * 0.25 * _power_of_two(lax.clamp(-bias + 1, 2 - exponent, bias), x.dtype)
+    scaled = where(exponent > bias - 1, halved, scaled)  # 2 ** -exponent would be subnormal
+    return where(plain, x, scaled), where(plain, 0, exponent - where(small, mantissa, 0))
 
 
-@one_program()
-def ldexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
-    """x1 * 2 ** x2 for integers x2, without overflow on the way.
-
-    >>> import functrans.numpy as fnp
-    >>> float(fnp.ldexp(5., 3))
-    40.0
-    """
-    power = as_array("ldexp", x2)
-    if power.dtype in INEXACT:
-        raise FunctransValueError(f"ldexp: exponents must be integers, got dtype {power.dtype.name}")
-    x = _floats("ldexp", x1)
-    shape = common_shape("ldexp", tuple(x.shape), tuple(power.shape))
-    x, power = broadcast(x, shape), broadcast(asarray(power), shape)
-    mantissa, exponent = _parts(x)
-    total = lax.add(lax.convert_element_type(exponent, x.dtype), to_dtype(power, x.dtype))
-    above = lax.gt(total, 0.0)  # the power of two itself may overflow where the result does not
-    mantissa = lax.select(above, lax.mul(mantissa, 2.0), mantissa)
-    total = lax.select(above, lax.sub(total, 1.0), total)
-    whole = lax.bitwise_or(lax.eq(lax.abs(x), math.inf), lax.eq(x, 0.0))
-    return where(whole, x, lax.mul(mantissa, lax.exp2(total)))
-
-
-@one_program()
 def spacing(x: ArrayLike, /) -> Array:
-    """The distance from x to the next number away from 0, with the sign of x.
+    """The distance from x to the next number away from zero, with the sign of x, elementwise.
 
     >>> import functrans.numpy as fnp
-    >>> float(fnp.spacing(1.)) == float(fnp.finfo('float32').eps)
+    >>> float(fnp.spacing(1.0)) == 2.0**-23
     True
     """
-    values = _floats("spacing", x)
-    least = float(finfo(values.dtype).smallest_subnormal)  # type: ignore[no-untyped-call]
-    away = lax.full(values.shape, math.inf, values.dtype)
-    if values.dtype != np.float16:
-        away = copysign(away, values)
-    step = lax.sub(lax.nextafter(values, away), values)
-    return step if values.dtype == np.float16 else where(lax.eq(step, 0.0), copysign(least, values), step)
-
-
-__all__ = ["frexp", "ldexp", "spacing"]
+    x = _floating("spacing", x)
+    integer = _format(x.dtype)[2]
+    size = lax.stop_gradient(lax.abs(x))
+    bits = lax.bitcast_convert_type(size, integer)
+    # the least bit of a number that shares the exponent of x, less the number without it
+    without = lax.bitwise_and(bits, -2)
+    gap = lax.bitcast_convert_type(lax.bitwise_or(bits, 1), x.dtype) - lax.bitcast_convert_type(without, x.dtype)
+    gap = where(size == math.inf, math.nan, gap)
+    return where(lax.bitcast_convert_type(lax.stop_gradient(x), integer) < 0, -gap, gap)

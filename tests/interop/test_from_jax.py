@@ -207,7 +207,7 @@ def test_rules_stay_rules():
         )
 
 
-def test_a_rule_with_symbolic_zeros_is_told_what_is_differentiated():
+def test_a_rule_with_symbolic_zeros_is_told_what_is_differentiated():  # PerturbedVjp
     seen = []
 
     @jax.custom_vjp
@@ -232,7 +232,7 @@ def test_a_rule_with_symbolic_zeros_is_told_what_is_differentiated():
         assert_same(transform(ft, bridged)(X), transform(jax, f)(X))
 
 
-def test_a_forward_rule_with_symbolic_zeros():
+def test_a_forward_rule_with_symbolic_zeros():  # PerturbedJvp
     @jax.custom_jvp
     def f(x, y):
         return x * y

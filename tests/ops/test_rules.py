@@ -27,6 +27,8 @@ ELSEWHERE = {
     "Pmax": "tests/ops/test_collectives.py",
     "Pmin": "tests/ops/test_collectives.py",
     "AllGather": "tests/ops/test_collectives.py",
+    "PerturbedJvp": "tests/interop/test_from_jax.py",
+    "PerturbedVjp": "tests/interop/test_from_jax.py",
     "ReduceScatter": "tests/ops/test_collectives.py",
     "Ppermute": "tests/ops/test_collectives.py",
     "Pbroadcast": "tests/ops/test_collectives.py",
