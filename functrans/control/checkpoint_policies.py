@@ -14,9 +14,9 @@ never stored.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from functrans.ir.records import Record
 from functrans.ops.naming import Name
 from functrans.ops.products import DotGeneral
 from functrans.trace.primitive import Primitive
@@ -34,8 +34,7 @@ def nothing_saveable(*_: Any, **__: Any) -> bool:
     return False
 
 
-@dataclass(frozen=True)
-class DotsSaveable:
+class DotsSaveable(Record):
     """Store the results of products (dot_general, and convolutions unless ``only_without_batch``)."""
 
     only_without_batch: bool
@@ -50,8 +49,7 @@ checkpoint_dots = dots_saveable = DotsSaveable(False)
 checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable = DotsSaveable(True)
 
 
-@dataclass(frozen=True)
-class SaveNames:
+class SaveNames(Record):
     """Store named values (``checkpoint_name``): those in ``names``, or those not in it where ``excluded``."""
 
     names: frozenset[str]
@@ -61,8 +59,7 @@ class SaveNames:
         return isinstance(primitive, Name) and (primitive.name_ in self.names) != self.excluded
 
 
-@dataclass(frozen=True)
-class SaveAnythingBut:
+class SaveAnythingBut(Record):
     """Store every value but those named so."""
 
     names: frozenset[str]
@@ -71,8 +68,7 @@ class SaveAnythingBut:
         return not (isinstance(primitive, Name) and primitive.name_ in self.names)
 
 
-@dataclass(frozen=True)
-class SaveFromBoth:
+class SaveFromBoth(Record):
     """Store what either policy stores."""
 
     first: Policy

@@ -13,7 +13,6 @@ the linear map at that point is mapped as any program is, and keeps its rule for
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
@@ -22,6 +21,7 @@ from functrans.control.call import evaluate
 from functrans.control.holding import Holding, chosen, remembered, spread
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
+from functrans.ir.records import Record
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.structural import convert, zeros
 from functrans.ops.structural import transpose as transpose_axes
@@ -34,8 +34,7 @@ from functrans.transform.transpose import transpose
 from functrans.transform.vmap import spread_out, vmap, vmap_jaxpr
 
 
-@dataclass(frozen=True)
-class Batched:
+class Batched(Record):
     """An operation over a mapped axis: ``jaxpr`` takes ``captured`` and the operands, with the mapped axis first."""
 
     jaxpr: Jaxpr
@@ -121,8 +120,7 @@ class CustomVmap(Holding):
 # -- rules -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class UserRule:
+class UserRule(Record):
     """``function(axis_size, in_batched, *args) -> (out, out_batched)`` for the operands behind the ``num_consts``."""
 
     function: Callable[..., Any]
@@ -201,8 +199,7 @@ class UserRule:
         return checked, flags
 
 
-@dataclass(frozen=True)
-class TangentRule:
+class TangentRule(Record):
     """Of ``(operands, tangents of those in wrt) -> tangents of the results kept``: ``base`` linearized."""
 
     base: Any
@@ -247,8 +244,7 @@ class TangentRule:
         return Batched(jaxpr, tuple(captured), tuple(chosen(found.outs_mapped, self.kept)))
 
 
-@dataclass(frozen=True)
-class TransposeRule:
+class TransposeRule(Record):
     """Of ``(operands not linear, cotangents given) -> cotangents of the linear operands``: ``base`` transposed."""
 
     base: Any
@@ -290,8 +286,7 @@ class TransposeRule:
         return Batched(jaxpr, tuple(captured), (True,) * len(linear_types))
 
 
-@dataclass(frozen=True)
-class MappedRule:
+class MappedRule(Record):
     """Of ``base`` with ``mapped`` operands, tangents or cotangents all, over an axis of ``size`` already: lanes come
     from ``base``, and the earlier axis is that of a plain vmap.
     """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 
 from functrans.errors import FunctransTypeError
+from functrans.ir.records import Record
 from functrans.ir.types import ArrayType, array_type, describe, float0, is_differentiable, type_of
 from functrans.ops.structural import full
 from functrans.trace.frames import api_boundary, here
@@ -52,8 +52,7 @@ class SymbolicZero:
         return "SymbolicZero"
 
 
-@dataclass(frozen=True)
-class CustomVJPPrimal:
+class CustomVJPPrimal(Record):
     """An argument of a fwd rule with ``symbolic_zeros``: its value, and whether it is differentiated."""
 
     value: Any
