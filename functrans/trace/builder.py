@@ -39,8 +39,6 @@ class _ThreadState(threading.local):
         self.builder: Builder | None = None
         self.where: Where = None  # set while a transform re-emits an equation: its user line is kept
         self.axes: dict[Any, int] = {}  # mapped axis names in scope and their sizes
-        self.restart_gc = False
-        self.marker: object = None
 
 
 state = _ThreadState()
@@ -98,9 +96,9 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "cons", "effects", "equations", "inputs", "literals", "open",
-        "order", "parent", "performed", "performs", "place", "producers", "purpose", "remedy", "segments", "skeleton",
-        "thread", "tracers", "values",
+        "callees", "captured", "captures", "climbs", "cons", "effects", "equations", "inputs", "literals", "marker",
+        "open", "order", "parent", "performed", "performs", "place", "producers", "purpose", "remedy",
+        "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -134,10 +132,11 @@ class Builder:
         if state.builder is not self.parent:
             raise InternalError("builders must be opened innermost last")
         if self.parent is None:
-            if gc.isenabled():
+            # Kept here, not in the thread's state: the sweep behind a value may open a trace of its own.
+            self.restarts_gc = gc.isenabled()
+            if self.restarts_gc:
                 gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
-                state.restart_gc = True
-            state.marker = _trace_opens()
+            self.marker = _trace_opens()
         self.thread = threading.get_ident()
         self.open = True
         state.builder = self
@@ -155,9 +154,8 @@ class Builder:
         self.callees = {}
         self.effects = []
         if self.parent is None:
-            _trace_closes(state.marker)
-            if state.restart_gc:
-                state.restart_gc = False
+            _trace_closes(self.marker)
+            if self.restarts_gc:
                 gc.enable()
 
     # -- inputs ---------------------------------------------------------------------------------------------------

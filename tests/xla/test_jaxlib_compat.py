@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from functrans.trace.builder import Builder, state
 from functrans.xla import jaxlib_compat as compat
 from tests.xla.doubling import F32, F32X3, I32, Type, text
 
@@ -31,6 +32,19 @@ def test_readers_follow_the_configuration():
         assert compat.trace_context() != before
     assert compat.trace_context() == before
     assert hash(compat.trace_context()) == hash(before)
+
+
+def test_a_trace_opened_by_the_sweep_behind_a_value_leaves_the_marker_to_the_outer_one():
+    marker = compat.tracing_marker
+    with Builder("outer"):
+        saved, state.builder = state.builder, None  # as the sweep does
+        with Builder("inner"):
+            assert marker.active()
+        assert marker.active()
+        assert not gc.isenabled()
+        state.builder = saved
+    assert not marker.active()
+    assert gc.isenabled()
 
 
 def test_marker_is_per_thread_nests_and_restores():
