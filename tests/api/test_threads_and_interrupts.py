@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -84,10 +85,19 @@ def nothing_is_open() -> None:
     assert float(ft.grad(lambda x: x * x)(3.0)) == 6.0
 
 
+@pytest.fixture
+def python_handles_ctrl_c() -> Iterator[None]:
+    """A shell starts its background jobs with the signal ignored, and Python leaves it at that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted(_: Any = None) -> Any:
     signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.usefixtures("python_handles_ctrl_c")
 @pytest.mark.parametrize("construct", ["grad", "jit", "vmap", "scan", "cond", "while_loop", "nested", "values"])
 def test_ctrl_c_while_tracing_leaves_no_open_builder(construct: str) -> None:
     def stop(x: Any) -> Any:
