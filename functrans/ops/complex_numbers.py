@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ir.program import Literal
 from functrans.ir.types import type_of
-from functrans.ops.elementwise import COMPLEX, Elementwise, binary, kind_of, neg, real_dtype
+from functrans.ops.elementwise import COMPLEX, Elementwise, binary, kind_of, neg, real_dtype, undone
 from functrans.ops.structural import Names, Types, full
-from functrans.trace.builder import bind, producer_of, tracer_for
+from functrans.trace.builder import bind
 from functrans.trace.primitive import is_linear
 
 
@@ -75,10 +74,7 @@ class Conj(Elementwise):
 
     @staticmethod
     def fold(x: Any) -> Any:
-        producer = producer_of(x)
-        if producer is not None and producer.op is CONJ and type(producer.inputs[0]) is not Literal:
-            return tracer_for(x, producer.inputs[0])
-        return None
+        return undone(CONJ, x)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return conj(primals[0]), conj(tangents[0])

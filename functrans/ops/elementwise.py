@@ -213,16 +213,21 @@ def same_type(x: Any, other: Any) -> bool:
 # -- the operations --------------------------------------------------------------------------------------------------
 
 
+def undone(op: Primitive, x: Any) -> Any:
+    """The operand behind x where ``op``, its own inverse, made x; else None."""
+    producer = producer_of(x)
+    if producer is not None and producer.op is op and type(producer.inputs[0]) is not Literal:
+        return tracer_for(x, producer.inputs[0])
+    return None
+
+
 class Neg(Elementwise):
     hlo = "negate"
     reference = staticmethod(np.negative)
 
     @staticmethod
     def fold(x: Any) -> Any:
-        producer = producer_of(x)
-        if producer is not None and producer.op is NEG and type(producer.inputs[0]) is not Literal:
-            return tracer_for(x, producer.inputs[0])
-        return None
+        return undone(NEG, x)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return neg(primals[0]), neg(tangents[0])
