@@ -89,7 +89,7 @@ def solve(
     Args:
       a: ``[..., n, n]``.
       b: ``[..., n]`` or ``[..., n, k]``.
-      lower: with ``assume_a`` 'pos', read the lower triangle of A instead of the upper.
+      lower: with ``assume_a`` 'pos', read the lower triangle of A instead of the upper (derivatives are of all of A).
       assume_a: 'gen', or 'pos' for Hermitian positive definite matrices (by Cholesky); 'sym', 'her' are as 'gen'.
 
     Raises:
@@ -102,10 +102,8 @@ def solve(
     if assume_a not in ("gen", "sym", "her", "pos"):
         raise FunctransValueError(f"solve: assume_a must be 'gen', 'sym', 'her' or 'pos', got {assume_a!r}")
     x, right, vector = _system("solve", a, b)
-    positive = assume_a == "pos"
-    if positive and not lower:
-        x = parts.adjoint(x)
-    return _like(factorised.solve(x, right, positive), vector)
+    triangle = "lower" if lower else "upper"
+    return _like(factorised.solve(x, right, triangle if assume_a == "pos" else ""), vector)
 
 
 @one_program("trans", "lower", "unit_diagonal", "overwrite_b", "debug", "check_finite")
