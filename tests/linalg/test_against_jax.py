@@ -1,7 +1,7 @@
 """functrans.numpy.linalg, scipy.linalg and lax.linalg against JAX: values, both modes, second order, batches, dtypes.
 
-The operations by known factors (Solve, SolvePositive, Inverse, Determinant, LogDeterminant, SignOfDeterminant, Cofactors,
-CofactorSlope) take a matrix and its factors, which are not independent: the functions that make them are checked here.
+The operations by known factors (Solve, SolvePositive, Inverse, Determinant, LogDeterminant, SignOfDeterminant,
+Cofactors, CofactorSlope) take a matrix and its factors, which are not independent: the functions that make them are checked here.
 """
 
 from __future__ import annotations
@@ -142,13 +142,14 @@ def test_what_has_no_answer_is_nan_or_infinite_as_in_jax() -> None:
                 assert np.array_equal(np.isfinite(x), np.isfinite(y)), (function, a)
     assert not np.isfinite(fnp.linalg.solve(singular, np.ones(2, np.float32))).any()
     mixed = np.stack([indefinite, 4 * np.eye(2, dtype=np.float32)])
-    assert np.isnan(fnp.linalg.cholesky(mixed)[0]).any() and np.array_equal(fnp.linalg.cholesky(mixed)[1], 2 * np.eye(2))
+    found = fnp.linalg.cholesky(mixed)
+    assert np.isnan(found[0]).any() and np.array_equal(found[1], 2 * np.eye(2))
 
 
 def cofactors(a):
     n = len(a)
-    minor = lambda i, j: np.linalg.det(np.delete(np.delete(a, i, 0), j, 1))  # noqa: E731
-    return np.array([[(-1) ** (i + j) * minor(i, j) for j in range(n)] for i in range(n)])
+    minors = [[np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) for j in range(n)] for i in range(n)]
+    return np.array(minors) * (-1.0) ** np.add.outer(np.arange(n), np.arange(n))
 
 
 SINGULAR = {
@@ -200,7 +201,7 @@ def test_structured_matrices_agree_with_jax() -> None:
     for name, args in (
         ("toeplitz", (c, r)), ("toeplitz", (c * 1j,)), ("toeplitz", (np.stack([c, c]), np.stack([r, r]))),
         ("hankel", (c, r)), ("hankel", (c,)), ("circulant", (r,)), ("companion", (r,)), ("block_diag", (c, 2.0, r)),
-        ("block_diag", ()), ("expm", (np.zeros((2, 0, 0), np.float32),)), ("expm", (300 * np.eye(2, dtype=np.float32),)),
+        ("block_diag", ()), ("expm", (np.zeros((2, 0, 0), np.float32),)), ("expm", (9 * np.eye(2, dtype=np.float32),)),
         ("lu", (np.stack([c, c + 1]),)), ("inv", (np.eye(2, dtype=np.int32),)), ("det", (np.eye(4, dtype=np.int32),)),
     ):  # fmt: skip
         assert_alike(getattr(ours, name)(*args), getattr(theirs, name)(*args), 1e-5)

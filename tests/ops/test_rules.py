@@ -52,7 +52,7 @@ ELSEWHERE = {
             "SolvePositive",
         ),
         "tests/linalg/test_against_jax.py",
-    ),  # fmt: skip
+    ),
 }
 
 

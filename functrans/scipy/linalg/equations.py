@@ -15,6 +15,7 @@ from functrans.numpy.equations import matrices
 from functrans.numpy.families import one_program
 from functrans.numpy.promotion import Array, ArrayLike, broadcast, common_shape
 from functrans.ops import matrices as parts
+from functrans.ops.factorisations import lu_solve as lu_solve_by_factors
 from functrans.ops.permutations import inverse_permutation, permute_rows
 
 
@@ -186,7 +187,7 @@ def _lu_solve(packed: Any, pivots: Any, b: Any, op: str) -> Any:
     n = type_of(packed).shape[-1]
     x, right, vector = _system("lu_solve", packed, b)
     order = lax.linalg.lu_pivots_to_permutation(pivots, n)
-    return _like(factorised.lu_solve(x, broadcast(order, (*x.shape[:-2], n)), right, op), vector)
+    return _like(lu_solve_by_factors(x, broadcast(order, (*x.shape[:-2], n)), right, op), vector)
 
 
 @one_program("permute_l", "overwrite_a", "check_finite")
