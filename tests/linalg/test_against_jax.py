@@ -1,7 +1,7 @@
 """functrans.numpy.linalg, scipy.linalg and lax.linalg against JAX: values, both modes, second order, batches, dtypes.
 
 The operations by known factors (Solve, SolvePositive, Inverse, Determinant, LogDeterminant, SignOfDeterminant,
-Cofactors, CofactorSlope) take a matrix and its factors, which are not independent: the functions that make them are checked here.
+Cofactors, CofactorSlope) take a matrix and its factors, which are not independent: checked by the functions they serve.
 """
 
 from __future__ import annotations
