@@ -19,7 +19,7 @@ Function = Callable[..., Any]
 
 
 class Side(ABC):
-    """What a measurement may ask of a system. `transforms` has grad, jvp, jacfwd, vmap, hessian, jit under JAX's names."""
+    """What a measurement may ask of a system. `transforms` has grad, jvp, jacfwd, vmap, ... as JAX."""
 
     name: str
     namespace: Any

@@ -25,8 +25,7 @@ def _cross(np: Namespace, a: Any, b: Any) -> Any:
 
 
 def _rotate(np: Namespace, rotation: Any, point: Any) -> Any:
-    """point [..., 3] turned by the axis-angle vector [..., 3], by the formula of Rodrigues and its limit at angle zero.
-    """
+    """point [..., 3] turned by the axis-angle vector [..., 3]: the formula of Rodrigues, its limit at angle zero."""
     squared_angle = _dot(np, rotation, rotation)
     is_zero = squared_angle == 0.0
     angle = np.sqrt(np.where(is_zero, 1.0, squared_angle))
