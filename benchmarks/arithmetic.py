@@ -70,7 +70,7 @@ def ode(np: Namespace, size: int = 8, steps: int = 6) -> Program:
 
 
 @scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=5, sizes=({"size": 3}, {"size": 4}, {"size": 5}))
-def determinant(np: Namespace, size: int = 5) -> Program:
+def determinant(np: Namespace, size: int = 4) -> Program:
     """The determinant of a matrix by expansion along its first row, recursively, as in GradBench (and cmpad).
 
     det A = sum_j (-1)^j a_0j det A_0j, where A_0j lacks the first row and column j: size! products of scalars.

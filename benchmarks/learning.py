@@ -119,7 +119,7 @@ def rnn(np: Namespace) -> Program:
     mapped=(None, 0, 0),
     variants=WITHOUT_HESSIAN,
     samples=5,
-    sizes=({"layers": 2, "steps": 3}, {"layers": 2, "steps": 12}, {"layers": 4, "steps": 12}),
+    sizes=({"layers": 2, "steps": 3}, {"layers": 2, "steps": 6}, {"layers": 2, "steps": 12}),
 )
 def lstm(np: Namespace, layers: int = 2, steps: int = 3, width: int = 14) -> Program:
     """Mean loss of a long short-term memory that predicts each letter from those before it, as in ADBench.

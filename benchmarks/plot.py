@@ -112,7 +112,9 @@ def _ratios(axes: Any, results: Json, measurement: str) -> None:
             axes.plot(samples["median"] / row["ours"]["median"], height, marker, color=colour, markersize=4)
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 5, 7, 8, 9)))
+    axes.xaxis.set_major_locator(
+        LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 5, 7, 8, 9))
+    )
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(list(heights), [f"{row['scenario']}  {row['variant']}" for row in rows], fontsize=8)
