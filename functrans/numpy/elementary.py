@@ -108,7 +108,7 @@ def _sinc_derivative_at_zero_jvp(order: int, primals: Any, tangents: Any) -> tup
 
 
 def sinc(x: ArrayLike, /) -> Array:
-    """sin(pi x) / (pi x), and 1 at x = 0, where every derivative is the limit's.
+    """sin(pi x) / (pi x), 1 at x = 0, where every derivative is the limit's, and 0 at infinity.
 
     >>> import functrans.numpy as fnp
     >>> fnp.sinc(0.)
@@ -120,5 +120,10 @@ def sinc(x: ArrayLike, /) -> Array:
     one = scalar_of_kind(1, x.dtype)
     angle = lax.mul(x, np.pi)
     at_zero = lax.eq(x, 0 * one)
-    safe = select(at_zero, one, angle)
-    return lax.select(at_zero, _sinc_derivative_at_zero(0, angle), lax.div(lax.sin(safe), safe))
+    if x.dtype in COMPLEX:
+        safe = select(at_zero, one, angle)
+        return lax.select(at_zero, _sinc_derivative_at_zero(0, angle), lax.div(lax.sin(safe), safe))
+    at_infinity = lax.eq(lax.abs(x), np.inf)
+    safe = select(lax.bitwise_or(at_zero, at_infinity), one, angle)
+    elsewhere = select(at_infinity, 0.0, lax.div(lax.sin(safe), safe))
+    return lax.select(at_zero, _sinc_derivative_at_zero(0, angle), elsewhere)
