@@ -157,10 +157,7 @@ def all_alike(operands: Sequence[Any]) -> bool:
     if type(first) is not Tracer or first.type.dtype not in INEXACT:
         return False
     dtype = first.type.dtype
-    for x in operands:
-        if type(x) is not Tracer or x.type.dtype is not dtype or x.type.weak_type:
-            return False
-    return True
+    return all(type(x) is Tracer and x.type.dtype is dtype and not x.type.weak_type for x in operands)
 
 
 def common_dtype(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> tuple[DType, bool]:
