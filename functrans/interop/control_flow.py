@@ -10,16 +10,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.extend.core.primitives as jax_primitives
+from jax.tree_util import tree_flatten, tree_unflatten
 
 from functrans.control.call import Call
 from functrans.control.checkpoint import Checkpoint
+from functrans.control.custom_batching import CustomVmap, UserRule
 from functrans.control.holding import share_captured
 from functrans.control.linear_call import LinearCall
 from functrans.control.linear_solve import CustomLinearSolve
 from functrans.control.scan import Scan
 from functrans.control.switches import Switch
 from functrans.control.while_loop import While
+from functrans.interop.jax_tracing import trace_jax_function
 from functrans.interop.translation import Application, Emit, size_of
+from functrans.ir.types import type_of
 from functrans.ops.naming import Name
 from functrans.ops.products import DotGeneral
 from functrans.trace.builder import bind, bind_all
@@ -158,6 +162,33 @@ def _ours(application: Application) -> Any:
     return replay(application.params["program"], application.operands)
 
 
+def _custom_vmap(application: Application) -> Any:
+    """The function with the vmap rule that its user wrote in JAX, traced by JAX when vmap asks for it."""
+    params, translator = application.params, application.translator
+    program, captured = translator.held(params["call"], "a custom_vmap function")
+    consts_tree, tree = params["in_tree"].children()
+    name = getattr(params["rule"], "__name__", "the rule")
+    unmapped = tree_unflatten(consts_tree, [False] * consts_tree.num_leaves)
+
+    def rule(axis_size: int, in_batched: list[Any], *args: Any) -> Any:
+        leaves = tree_flatten(args)[0]
+        consts = tree_unflatten(consts_tree, application.operands[: consts_tree.num_leaves])
+        flags: list[Any] = []
+
+        def traced(*values: Any) -> Any:
+            # JAX's rule takes the values closed over too, and looks at none of them.
+            out, out_batched = params["rule"](axis_size, [unmapped, in_batched], consts, tree_unflatten(tree, values))
+            flags.append(out_batched)
+            return out
+
+        closed, out_tree = trace_jax_function(traced, [type_of(x) for x in leaves], name)
+        return tree_unflatten(out_tree, translator.run(closed.jaxpr, closed.consts, leaves)), flags[0]
+
+    count = len(captured) + consts_tree.num_leaves
+    user_rule = UserRule(rule, tree, params["out_tree"], program.out_types, count, name)
+    return bind_all(CustomVmap(program, user_rule, name), [*captured, *application.operands])
+
+
 CONTROL_FLOW: dict[str, Emit] = {
     **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call"), _call),
     "remat2": _checkpoint,
@@ -166,7 +197,7 @@ CONTROL_FLOW: dict[str, Emit] = {
     "custom_linear_solve": _linear_solve,
     "linear_call": _linear_call,
     "composite": _inline("jaxpr"),
-    "custom_vmap_call": _inline("call"),
+    "custom_vmap_call": _custom_vmap,
     "cond": _cond,
     "scan": _scan,
     "while": _while,
