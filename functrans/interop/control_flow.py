@@ -190,13 +190,15 @@ def _custom_vmap(application: Application) -> Any:
 
 
 CONTROL_FLOW: dict[str, Emit] = {
-    **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call"), _call),
+    **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call", "eval_jaxpr", "call"), _call),
     "remat2": _checkpoint,
     "checkpoint": _checkpoint,
     "name": lambda a: bind(Name(a.params["name"]), a.operands[0]),
     "custom_linear_solve": _linear_solve,
     "linear_call": _linear_call,
     "composite": _inline("jaxpr"),
+    "custom_partitioning": _inline("call"),
+    "xla_metadata_call": _inline("jaxpr"),
     "custom_vmap_call": _custom_vmap,
     "cond": _cond,
     "scan": _scan,
