@@ -12,6 +12,7 @@ from typing import Any
 import jax.extend.core.primitives as jax_primitives
 from jax.tree_util import tree_flatten, tree_unflatten
 
+from functrans import lax
 from functrans.control.call import Call
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.custom_batching import CustomVmap, UserRule
@@ -23,12 +24,13 @@ from functrans.control.switches import Switch
 from functrans.control.while_loop import While
 from functrans.interop.jax_tracing import trace_jax_function
 from functrans.interop.translation import Application, Emit, size_of
+from functrans.ir.program import Jaxpr
 from functrans.ir.types import type_of
 from functrans.ops.naming import Name
 from functrans.ops.products import DotGeneral
 from functrans.trace.builder import bind, bind_all
 from functrans.trace.primitive import Primitive
-from functrans.trace.replay import replay
+from functrans.trace.replay import replay, trace
 
 _SMALL = 16  # equations: a shorter callee is written in place, a call of it would cost more than it shares
 
@@ -86,10 +88,36 @@ def _while(application: Application) -> Any:
     first = params["cond_nconsts"]
     second = first + params["body_nconsts"]
     operands = application.operands
-    loop = While(condition, body, len(condition_captured) + first, len(body_captured) + second - first)
-    return bind_all(
-        loop, [*condition_captured, *operands[:first], *body_captured, *operands[first:second], *operands[second:]]
-    )
+    tests = [*condition_captured, *operands[:first]]
+    consts = [*body_captured, *operands[first:second]]
+    if condition.out_types[0].shape:
+        body = _while_any(condition, body, len(tests))
+        consts = [*tests, *consts]
+        condition = _any(condition)
+    loop = While(condition, body, len(tests), len(consts))
+    return bind_all(loop, [*tests, *consts, *operands[second:]])
+
+
+def _any(condition: Jaxpr) -> Jaxpr:
+    """The condition of a loop that JAX's vmap made one for all lanes: it goes on while any lane does."""
+    axes = tuple(range(condition.out_types[0].ndim))
+    return trace(lambda *xs: [lax.reduce_or(replay(condition, xs)[0], axes)], condition.in_types, "a loop of JAX")[0]
+
+
+def _while_any(condition: Jaxpr, body: Jaxpr, tests: int) -> Jaxpr:
+    """(consts of the condition, of the body, carry) -> carry, in which a lane that is done keeps its own."""
+    carries = len(body.outputs)
+
+    def step(*inputs: Any) -> list[Any]:
+        consts, carry = inputs[tests : len(inputs) - carries], inputs[len(inputs) - carries :]
+        running = replay(condition, [*inputs[:tests], *carry])[0]
+        axes = tuple(range(type_of(running).ndim))
+        return [
+            lax.select(lax.broadcast_in_dim(running, type_of(old).shape, axes), new, old)
+            for new, old in zip(replay(body, [*consts, *carry]), carry, strict=True)
+        ]
+
+    return trace(step, [*condition.in_types[:tests], *body.in_types], "a loop of JAX")[0]
 
 
 # -- checkpoints and linear systems ------------------------------------------------------------------------------------

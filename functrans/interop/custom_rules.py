@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, SelectiveRule
+from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, SelectiveRule, refuse_closed_over
 from functrans.interop.jax_tracing import JvpRule, VjpRule, type_of_aval
 from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Jaxpr
@@ -82,22 +82,33 @@ def _custom_vjp(application: Application) -> Any:
     second: Rule
     first_captured: list[Any] = []
     second_captured: list[Any] = []
+    consts: list[Any] = []  # values that the function closes over: JAX's first operands
+    args = application.operands
     if params.get("symbolic_zeros"):
         first, second = _selective(lambda given: _vjp_rules_for(application, given), 2)
     else:
-        rule = VjpRule(application.equation)
-        first, first_captured = _rule(lambda order: _traced(application, rule.forward(), order))
+        count = params.get("num_consts", 0)
+        consts, args = args[:count], args[count:]
+        rule = VjpRule(application.equation, [False] * count + [True] * len(args))
+
+        def forward(order: int) -> Traced:
+            traced, values = _traced(application, rule.forward(), order)
+            return traced, [*values, *consts]
+
+        first, first_captured = _rule(forward)
         if isinstance(first, Jaxpr):
             second, second_captured = _rule(lambda order: _traced(application, rule.backward(), order))
         else:
             second = DeferredRule(lambda: _traced(application, rule.backward(), 0))
-    counts = (len(captured), len(first_captured), len(second_captured))
+    counts = (len(captured) + len(consts), len(first_captured), len(second_captured))
     op = CustomVjp(program, first, second, counts, name)
-    return bind_all(op, [*captured, *first_captured, *second_captured, *application.operands])
+    return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])
 
 
 def _vjp_rules_for(application: Application, given: Given) -> list[Traced]:
     """The rules that were told which arguments are differentiated; the others get a cotangent of zeros."""
+    count = application.params.get("num_consts", 0)  # values that the function closes over, its first operands
+    refuse_closed_over([g or None for g in given[:count]], _name(application, "vjp"), "custom_vjp")
     rule = VjpRule(application.equation, given)
     forward = _traced(application, rule.forward(), 0)
     closed = rule.backward()
