@@ -87,6 +87,8 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "jax._src.interpreters.pxla": ("get_default_device",),
     "jax._src.core": ("Ref", "pytype_aval_mappings"),
     "jax._src.state.discharge": ("discharge_state",),
+    "jax._src.debugging": ("debug_effect",),
+    "jax._src.callback": ("_IOEffect",),
     "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
@@ -172,6 +174,16 @@ def is_jax_file(filename: str) -> bool:
 def is_reference(x: Any) -> bool:
     """Whether x is a mutable array (``jax.new_ref``)."""
     return isinstance(x, _reference)
+
+
+def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:
+    """The unordered effects of JAX that an operation has: those of ``jax.debug.print`` and of ``io_callback``."""
+    found = set()
+    if debug:
+        found.add(import_module("jax._src.debugging").debug_effect)
+    if input_output:
+        found.add(import_module("jax._src.callback")._IOEffect)
+    return found
 
 
 def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
