@@ -1,0 +1,9 @@
+"""Operations on matrices, under the names and with the signatures of ``jax.lax.linalg``."""
+
+from functrans.ops.factorisations import cholesky as cholesky
+from functrans.ops.triangular import triangular_solve as triangular_solve
+from functrans.trace.frames import guard_namespace
+
+__all__ = ["cholesky", "triangular_solve"]
+
+guard_namespace(globals())
