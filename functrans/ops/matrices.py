@@ -48,6 +48,7 @@ class MatrixKernel(Primitive):
 
     ranks: ClassVar[tuple[int, ...]] = (2,)  # of one problem: how many axes each operand has
     square: ClassVar[bool] = False  # the first operand must be
+    accepts: ClassVar[Sequence[np.dtype[Any]]] = DTYPES
 
     # -- what a member says --------------------------------------------------------------------------------------
 
@@ -87,10 +88,10 @@ class MatrixKernel(Primitive):
             if t.ndim < rank:
                 kind = {1: "a vector", 2: "a matrix"}[rank]
                 raise FunctransTypeError(f"{self.name}: operand {i} must be {kind} or a batch of them, got type {t}")
-            if t.dtype not in DTYPES:
+            if t.dtype not in self.accepts:
+                names = " or ".join(accepted.name for accepted in self.accepts)
                 raise FunctransTypeError(
-                    f"{self.name}: operand {i} has dtype {short_dtype(t.dtype)}; float32, float64, complex64 and "
-                    "complex128 are supported: convert it with .astype(...)"
+                    f"{self.name}: operand {i} has dtype {short_dtype(t.dtype)}; convert it to {names} with .astype(...)"
                 )
             if t.dtype != dtype or t.shape[: t.ndim - rank] != batch:
                 raise FunctransTypeError(
@@ -282,6 +283,54 @@ class Kernels:
         inside = self.compare("GE" if lower else "LE", rows, columns)
         zero = self.fill(0, x.type)
         return Value(self.emitter.select(inside.name, x.name, zero.name, inside.type, x.type), x.type)
+
+    def swapped(self, pivots: Value, to: ArrayType) -> Value:
+        """The order of rows [..., m] after row i has changed places with row pivots[i], for each i in turn: a loop."""
+        emitter, scalar = self.emitter, array_type((), INT32)
+        count, size = pivots.shape[-1], to.shape[-1]
+        single = pivots.type.size == count
+        flat = array_type((pivots.type.size // count, size), INT32)
+        rows = self.op("stablehlo.reshape", [pivots], array_type((flat.shape[0], count), INT32))
+        column = array_type((flat.shape[0], 1), INT32)
+        zero, one, numbers = self.fill(0, scalar), self.fill(1, scalar), self.numbers(flat, 1)
+        end = self.fill(count, scalar)
+
+        def at(x: Value, i: Value) -> Value:
+            text = f"stablehlo.dynamic_slice {x.name}, {zero.name}, {i.name}, sizes = [{flat.shape[0]}, 1]"
+            return Value(emitter.op(text, [x.type, scalar, scalar], column), column)
+
+        def put(x: Value, new: Value, i: Value) -> Value:
+            text = f"stablehlo.dynamic_update_slice {x.name}, {new.name}, {zero.name}, {i.name}"
+            return Value(emitter.op(text, [x.type, column, scalar, scalar], x.type), x.type)
+
+        def choose(which: Value, yes: Value, no: Value) -> Value:
+            return Value(emitter.select(which.name, yes.name, no.name, which.type, yes.type), yes.type)
+
+        def body(names: list[str]) -> list[str]:
+            i, order = Value(names[0], scalar), Value(names[1], flat)
+            pivot, mine = at(rows, i), at(order, i)
+            if single:
+                j = self.op("stablehlo.reshape", [pivot], scalar)
+                order = put(put(order, at(order, j), i), mine, j)
+            else:  # each row of the batch has a place of its own: look at all
+                here = self.compare("EQ", numbers, self.broadcast(pivot, flat.shape, (0, 1)))
+                kept = choose(here, order, self.fill(0, flat))
+                sums = array_type(flat.shape[:1], INT32)
+                other = Value(emitter.reduce("add", kept.name, zero.name, (1,), flat, sums), sums)
+                other = self.op("stablehlo.reshape", [other], column)
+                order = choose(here, self.broadcast(mine, flat.shape, (0, 1)), put(order, other, i))
+            return [self.op("stablehlo.add", [i, one], scalar).name, order.name]
+
+        test = emitter.region(
+            [scalar, flat], lambda names: [self.compare("LT", Value(names[0], scalar), end).name],
+            [array_type((), _BOOL)],
+        )  # fmt: skip
+        loop = emitter.region([scalar, flat], body, [scalar, flat])
+        types = f"{emitter.text(scalar)}, {emitter.text(flat)}"
+        _, order = emitter.raw_many(
+            f'"stablehlo.while"({zero.name}, {numbers.name}) ({test}, {loop}) : ({types}) -> ({types})', 2
+        )
+        return self.op("stablehlo.reshape", [Value(order, flat)], to)
 
     def conjugated(self, x: Value) -> Value:
         """The complex conjugate."""

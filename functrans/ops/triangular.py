@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,19 @@ import numpy as np
 from functrans.errors import FunctransValueError
 from functrans.ir.types import Shape
 from functrans.ops.complex_numbers import conj
-from functrans.ops.elementwise import add, neg
+from functrans.ops.elementwise import add, mul, neg, sub
 from functrans.ops.matrices import Kernels, MatrixKernel, Value, flip, matmul, scipy_linalg, tril, triu
-from functrans.ops.structural import reshape, spread, transpose
+from functrans.ops.slicing import concatenate, slice_in_dim
+from functrans.ops.structural import broadcast_in_dim, reshape, spread, transpose, zeros_like
 from functrans.trace.builder import bind
+
+
+def batched_columns(solve: Callable[[Any], Any], b: Any) -> Any:
+    """One system, a batch of right-hand sides [size, ..., m, k]: solved as the columns of one [..., m, size * k]."""
+    n = b.ndim
+    inner = transpose(b, (*range(1, n - 1), 0, n - 1))
+    flat = reshape(inner, (*inner.shape[:-2], inner.shape[-2] * inner.shape[-1]))
+    return transpose(reshape(solve(flat), inner.shape), (n - 2, *range(n - 2), n - 1))
 
 
 class TriangularSolve(MatrixKernel):
@@ -78,12 +87,9 @@ class TriangularSolve(MatrixKernel):
         if mapped[0]:
             return bind(self, a, b if mapped[1] else spread(b, size)), True
         # one triangle, many right-hand sides: all of them as columns (rows) of one
+        if self.left_side:
+            return batched_columns(lambda columns: bind(self, a, columns), b), True
         n = b.ndim
-        if self.left_side:  # [size, ..., m, k] -> [..., m, size, k] -> [..., m, size * k]
-            inner = transpose(b, (*range(1, n - 1), 0, n - 1))
-            flat = reshape(inner, (*inner.shape[:-2], inner.shape[-2] * inner.shape[-1]))
-            x = reshape(bind(self, a, flat), inner.shape)
-            return transpose(x, (n - 2, *range(n - 2), n - 1)), True
         inner = transpose(b, (*range(1, n - 2), 0, n - 2, n - 1))  # -> [..., size * k, m]
         flat = reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
         x = reshape(bind(self, a, flat), inner.shape)
@@ -164,3 +170,118 @@ def triangular_solve(
         )
     column = (*b.shape, 1) if left_side else (*b.shape[:-1], 1, b.shape[-1])
     return reshape(bind(op, a, reshape(b, column)), b.shape)
+
+
+class TridiagonalSolve(MatrixKernel):
+    """X with A X = B, where A[i, i - 1] = dl[i], A[i, i] = d[i], A[i, i + 1] = du[i]. Singular matrices give NaN.
+
+    The first element of dl and the last of du are not read.
+    """
+
+    name = "tridiagonal_solve"
+    ranks = (1, 1, 1, 2)
+
+    def shapes(self, *shapes: Shape) -> list[Shape]:
+        dl, d, du, b = shapes
+        if not dl == d == du == b[:1]:
+            raise self.refuse("three diagonals [..., m] and a right-hand side [..., m, n] are needed", *shapes)
+        return [b]
+
+    def reference(self, *arrays: Any) -> Sequence[Any]:
+        dl, d, du, b = arrays
+        if d.size < 2 or not b.size:
+            with np.errstate(all="ignore"):
+                return [np.where(d[:, None] == 0, np.nan, b / d[:, None])]
+        (gtsv,) = scipy_linalg().lapack.get_lapack_funcs(("gtsv",), (d, b))
+        *_, x, info = gtsv(dl[1:], d, du[:-1], b)
+        return [x if info == 0 else np.full_like(b, np.nan)]
+
+    # -- derivatives ---------------------------------------------------------------------------------------------
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        *diagonals, b = primals
+        *moves, right = tangents
+        x = bind(self, *diagonals, b)
+        if any(t is not None for t in moves):
+            filled = [zeros_like(v) if t is None else t for v, t in zip(diagonals, moves, strict=True)]
+            moved = _tridiagonal_product(*filled, x)
+            right = neg(moved) if right is None else sub(right, moved)
+        return x, bind(self, *diagonals, right)
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        dl, d, du, _ = operands
+        return [None, None, None, bind(self, _moved(du, 1), d, _moved(dl, -1), cotangent)]
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        if any(mapped[:3]):
+            return super().batch(size, operands, mapped)
+        *diagonals, b = operands
+        return batched_columns(lambda columns: bind(self, *diagonals, columns), b), True
+
+    # -- lowering ------------------------------------------------------------------------------------------------
+
+    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+        types = [v.type for v in operands]
+        *_, x, info = kernels.lapack("gtsv", operands, [*types, kernels.info], {}, {i: i for i in range(4)})
+        return [kernels.where(kernels.succeeded(info), x)]
+
+    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+        if operands[0].shape[-1] < 3:  # cuSPARSE refuses them
+            return self.lower_elsewhere(kernels, *operands)
+        return kernels.gpu("sparse_gtsv2_ffi", operands, [operands[3].type], {}, {3: 0})
+
+    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+        raise self.unavailable(kernels)
+
+
+def _moved(x: Any, by: int) -> Any:
+    """[..., m]: each element one place further (by = 1) or back (-1); a zero enters."""
+    axis, size = x.ndim - 1, x.shape[-1]
+    if not size:
+        return x
+    zero = zeros_like(slice_in_dim(x, 0, 1, axis=axis))
+    if by > 0:
+        return concatenate([zero, slice_in_dim(x, 0, size - 1, axis=axis)], axis)
+    return concatenate([slice_in_dim(x, 1, size, axis=axis), zero], axis)
+
+
+def _tridiagonal_product(dl: Any, d: Any, du: Any, x: Any) -> Any:
+    """A X, for the matrix of these diagonals."""
+
+    def scaled(diagonal: Any, rows: Any) -> Any:
+        return mul(broadcast_in_dim(diagonal, rows.shape, tuple(range(diagonal.ndim))), rows)
+
+    above, below = (flip(_moved(flip(x), by)) for by in (1, -1))
+    return add(add(scaled(d, x), scaled(dl, above)), scaled(du, below))
+
+
+def tridiagonal_solve(dl: Any, d: Any, du: Any, b: Any, *, perturb_singular: bool = False) -> Any:
+    """X with A X = B for matrices A of three diagonals.
+
+    Args:
+      dl: ``[..., m]``, below the diagonal: ``dl[i]`` is A[i, i - 1]; ``dl[0]`` is not read.
+      d: ``[..., m]``, the diagonal.
+      du: ``[..., m]``, above it: ``du[i]`` is A[i, i + 1]; ``du[m - 1]`` is not read.
+      b: ``[..., m, n]``.
+
+    Returns:
+      X ``[..., m, n]``; NaN for a singular matrix.
+
+    Raises:
+      TypeError, ValueError: dtypes or shapes that do not fit.
+      NotImplementedError: ``perturb_singular``.
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> ones = np.ones(2, np.float32)
+    >>> lax.linalg.tridiagonal_solve(ones, 2 * ones, ones, np.float32([[4], [5]])).tolist()
+    [[1.0], [2.0]]
+    """
+    if perturb_singular:
+        raise NotImplementedError(
+            "tridiagonal_solve: perturb_singular=True is not supported; solve with a matrix that is regular"
+        )
+    return bind(TRIDIAGONAL_SOLVE, dl, d, du, b)
+
+
+TRIDIAGONAL_SOLVE = TridiagonalSolve()
