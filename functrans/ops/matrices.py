@@ -284,6 +284,28 @@ class Kernels:
         zero = self.fill(0, x.type)
         return Value(self.emitter.select(inside.name, x.name, zero.name, inside.type, x.type), x.type)
 
+    def identity(self, type: ArrayType) -> Value:
+        """Ones on the diagonal, zeros elsewhere."""
+        numbers = array_type(type.shape, INT32)
+        inside = self.compare("EQ", self.numbers(numbers, -2), self.numbers(numbers, -1))
+        one, zero = self.fill(1, type), self.fill(0, type)
+        return Value(self.emitter.select(inside.name, one.name, zero.name, inside.type, type), type)
+
+    def resized(self, x: Value, to: ArrayType) -> Value:
+        """The matrices with rows and columns at their end cut off, or columns of zeros put there."""
+        if x.shape == to.shape:
+            return x
+        kept = to.update(shape=(*x.shape[:-2], *[min(a, b) for a, b in zip(x.shape[-2:], to.shape[-2:], strict=True)]))
+        if kept.shape != x.shape:
+            ranges = ", ".join(f"0:{n}:1" for n in kept.shape)
+            x = Value(self.emitter.op(f"stablehlo.slice {x.name} [{ranges}]", [x.type], kept), kept)
+        if kept.shape == to.shape:
+            return x
+        zero, none = self.fill(0, array_type((), x.dtype)), [0] * x.type.ndim
+        high = [b - a for a, b in zip(kept.shape, to.shape, strict=True)]
+        text = f"stablehlo.pad {x.name}, {zero.name}, low = {none}, high = {high}, interior = {none}"
+        return Value(self.emitter.op(text, [x.type, zero.type], to), to)
+
     def swapped(self, pivots: Value, to: ArrayType) -> Value:
         """The order of rows [..., m] after row i has changed places with row pivots[i], for each i in turn: a loop."""
         emitter, scalar = self.emitter, array_type((), INT32)
@@ -378,6 +400,14 @@ def tril(x: Any, offset: int = 0) -> Any:
 def triu(x: Any, offset: int = 0) -> Any:
     """The elements on the diagonal ``offset`` and above it."""
     return _band(x, le, offset)
+
+
+def identity(like: Any) -> Any:
+    """Ones on the diagonal and zeros elsewhere, of the shape and dtype of square matrices."""
+    rows, columns = like.shape[-2:]
+    of_rows, of_columns = (broadcasted_iota(INT32, (rows, columns), axis) for axis in (0, 1))
+    unit = convert(eq(of_rows, of_columns), like.dtype, False)
+    return broadcast_in_dim(unit, like.shape, (like.ndim - 2, like.ndim - 1))
 
 
 def diagonal_halved(x: Any) -> Any:

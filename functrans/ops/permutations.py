@@ -10,7 +10,7 @@ import numpy as np
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, Shape
 from functrans.ops.indexing import Gather
-from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Value
+from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Value, flip
 from functrans.ops.sorting import positions, sort_key_val
 from functrans.ops.structural import Names, Types, spread
 from functrans.ops.windows import GatherDimensionNumbers
@@ -64,6 +64,11 @@ PERMUTE_ROWS = PermuteRows()
 def permute_rows(x: Any, order: Any) -> Any:
     """x[..., order, :]."""
     return bind(PERMUTE_ROWS, x, order)
+
+
+def permute_columns(x: Any, order: Any) -> Any:
+    """x[..., :, order]."""
+    return flip(bind(PERMUTE_ROWS, flip(x), order))
 
 
 def inverse_permutation(order: Any) -> Any:

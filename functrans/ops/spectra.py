@@ -124,8 +124,8 @@ class Svd(MatrixKernel):
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         # A = U s V^H. With P = U^H dA V = H + K, its Hermitian and its skew part: ds = diag(H), and the rotations of U
-        # and V are H_ij / (s_j - s_i) + K_ij / (s_i + s_j) and the same with a minus. What leaves the space of U (m > n)
-        # or that of V (m < n) is divided by s_j.
+        # and V are H_ij / (s_j - s_i) + K_ij / (s_i + s_j) and the same with a minus. What leaves the space of U (m >
+        # n) or that of V (m < n) is divided by s_j.
         (a,), (a_t,) = primals, tangents
         m, n = a.shape[-2:]
         s, u, vh = bind_all(Svd(True, self.compute_uv and self.full_matrices), primals)
@@ -169,7 +169,7 @@ class Svd(MatrixKernel):
 
     def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
         values, *vectors = kernels.out_types
-        return [kernels.fill(0, values), *[identity(kernels, t) for t in vectors]]
+        return [kernels.fill(0, values), *[kernels.identity(t) if t.size else kernels.fill(0, t) for t in vectors]]
 
     def _outputs(self, kernels: Kernels, a: Value, full: bool) -> tuple[Any, Any, Any]:
         """The types of s, U and V^H that a kernel writes, asked for or not."""
@@ -221,7 +221,7 @@ class Svd(MatrixKernel):
         if not self.compute_uv:
             return self._solved(kernels, info, s)
         if full and not self.full_matrices:
-            u, v = first_columns(kernels, u, k), first_columns(kernels, v, k)
+            u, v = (kernels.resized(x, x.type.update(shape=(*x.shape[:-1], k))) for x in (u, v))
         return self._solved(kernels, info, s, u, kernels.conjugated(flipped(kernels, v)))
 
 
@@ -237,23 +237,6 @@ def flipped(kernels: Kernels, x: Value) -> Value:
     to = flipped_type(x.type)
     dims = [*range(n - 2), n - 1, n - 2]
     return Value(kernels.emitter.op(f"stablehlo.transpose {x.name}, dims = {dims}", [x.type], to), to)
-
-
-def first_columns(kernels: Kernels, x: Value, count: int) -> Value:
-    """The first columns of matrices."""
-    to = x.type.update(shape=(*x.shape[:-1], count))
-    ranges = ", ".join(f"0:{n}" for n in to.shape)
-    return Value(kernels.emitter.op(f"stablehlo.slice {x.name} [{ranges}]", [x.type], to), to)
-
-
-def identity(kernels: Kernels, type: ArrayType) -> Value:
-    """Matrices with ones on the diagonal."""
-    if not type.size:
-        return kernels.fill(0, type)
-    numbers = array_type(type.shape, np.dtype(np.int32))
-    on_diagonal = kernels.compare("EQ", kernels.numbers(numbers, -2), kernels.numbers(numbers, -1))
-    one, zero = kernels.fill(1, type), kernels.fill(0, type)
-    return Value(kernels.emitter.select(on_diagonal.name, one.name, zero.name, on_diagonal.type, type), type)
 
 
 def _columns(x: Any, count: int) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops import factorisations, triangular
-from tests.ops.samples import Row, c64, c128, f32, f64
+from functrans.ops import factorisations, orthogonal, permutations, triangular
+from tests.ops.samples import Row, c64, c128, f32, f64, numbers
 
 BATCHES: list[tuple[int, ...]] = [(), (2,), (0,), (2, 1)]
 
@@ -55,4 +55,47 @@ def triangular_rows() -> Iterator[Row]:
     yield Row(triangular.TriangularSolve(True, True, False, False, False), (singular, np.eye(2)), {"wrt": ()})
 
 
-ROWS: list[Row] = [*cholesky_rows(), *triangular_rows()]
+def tridiagonal_rows() -> Iterator[Row]:
+    for shape, dtype in (((4,), f32), ((2, 4), c128), ((1,), f64), ((2,), f64), ((0,), f64), ((0, 3), f64)):
+        diagonals = [numbers(shape, dtype, seed=1), numbers(shape, dtype, 4.0, 6.0), numbers(shape, dtype, seed=2)]
+        operands = (*diagonals, numbers((*shape, 3), dtype, seed=3))
+        yield Row(triangular.TRIDIAGONAL_SOLVE, operands, {"execute": dtype == c128})
+    singular = np.float64([0, 1, 1]), np.float64([0, 1, 1]), np.float64([0, 1, 1]), np.ones((3, 1))
+    yield Row(triangular.TRIDIAGONAL_SOLVE, singular, {"wrt": ()})
+
+
+def permutation_rows() -> Iterator[Row]:
+    for pivots, size in (([2, 3, 2, 3], 4), ([4, 1], 5), ([], 2), ([[1, 1], [0, 1]], 2), ([[], []], 0)):
+        yield Row(permutations.LuPivotsToPermutation(size), (np.array(pivots, np.int32),))
+    for order, columns in (([2, 0, 1], 2), ([[1, 0], [0, 1]], 3), ([], 2), ([1, 0], 0)):
+        order = np.array(order, np.int32)
+        x = numbers((*order.shape, columns), f32)
+        yield Row(permutations.PERMUTE_ROWS, (x, order), {"execute": columns == 2})
+
+
+SHAPES = [(3, 3), (4, 2), (2, 4), (1, 1), (2, 2, 2), (0, 0), (3, 0), (0, 3), (0, 2, 2), (2, 0, 3)]
+
+
+def factorisation_rows() -> Iterator[Row]:
+    ops = [factorisations.LU, *[orthogonal.Qr(p, f) for p in (False, True) for f in (True, False)]]
+    for op, shape in itertools.product(ops, SHAPES):
+        deep = len(shape) == 2 and op != orthogonal.Qr(True, True)
+        yield Row(op, (matrices(shape, f64),), {"execute": False, "second_order": deep})
+    for op, shape in itertools.product(ops, SHAPES[:3]):
+        yield Row(op, (matrices(shape, c128),), {"execute": op in ops[:2]})
+    for dtype in (f32, c64):
+        for op in (*ops, orthogonal.GEQRF):
+            yield Row(op, (matrices((3, 2), dtype),), {"execute": False, "wrt": ()})
+    yield Row(factorisations.LU, (np.float64([[1, 2], [2, 4]]),), {"wrt": ()})
+    for shape in SHAPES:
+        yield Row(orthogonal.GEQRF, (matrices(shape, f64),), {"execute": False, "wrt": ()})
+    for batch, count in (((), 3), ((2,), 2), ((), 0)):
+        taus = numbers((*batch, count), f64, 0.5, 1.0)
+        yield Row(orthogonal.HOUSEHOLDER_PRODUCT, (matrices((*batch, 4, 3), f64), taus), {"wrt": ()})
+    operands = matrices((3, 2), c128), numbers((2,), c128)
+    yield Row(orthogonal.HOUSEHOLDER_PRODUCT, operands, {"execute": False, "wrt": ()})
+
+
+ROWS: list[Row] = [
+    *cholesky_rows(), *triangular_rows(), *tridiagonal_rows(), *permutation_rows(), *factorisation_rows(),
+]  # fmt: skip

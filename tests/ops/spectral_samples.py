@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops import spectra, spectral_tangents
+from functrans.ops import general_spectra, spectra, spectral_tangents
 from functrans.ops.spectral_tangents import COLUMNS, DIFFERENCES, SUMS, VALUES
 from tests.ops.matrix_samples import BATCHES, matrices
 from tests.ops.samples import Row, c64, c128, f32, f64, numbers
@@ -67,4 +67,22 @@ def split_rows() -> Iterator[Row]:
         yield Row(spectral_tangents.SpectralSplit((kind,), True, joint), (x, repeated), {"wrt": (), "execute": joint})
 
 
-ROWS: list[Row] = [*eigh_rows(), *svd_rows(), *split_rows()]
+def general_rows() -> Iterator[Row]:
+    turned = np.float64([[1, 2, 0], [-1, 1, 0.5], [0.3, 0.2, -2]])
+    for dtype, left, right in itertools.product(DTYPES, (True, False), (True, False)):
+        a = (turned * (1 + 0.2j * np.arange(3)) if dtype.kind == "c" else turned).astype(dtype)
+        flags = {"execute": left and dtype in (f32, c128), "second_order": right}
+        yield Row(general_spectra.Eig(left, right), (a,), flags)
+    for batch, n in itertools.product(BATCHES, (0, 1, 2)):
+        yield Row(general_spectra.Eig(True, True), (of_spectrum((*batch, n, n), f64),), {"execute": False})
+    for dtype, shape in itertools.product(DTYPES, ((3, 3), (2, 1, 1), (0, 2, 2))):
+        a = of_spectrum(shape, dtype)
+        for op in (
+            general_spectra.Schur(True), general_spectra.Schur(False), general_spectra.Hessenberg(),
+            general_spectra.Tridiagonal(True), general_spectra.Tridiagonal(False),
+        ):  # fmt: skip
+            yield Row(op, (a,), {"wrt": (), "execute": shape == (3, 3) and dtype in (f32, c128)})
+    yield Row(general_spectra.Schur(True), (np.zeros((2, 0, 0), f32),), {"wrt": ()})
+
+
+ROWS: list[Row] = [*eigh_rows(), *svd_rows(), *split_rows(), *general_rows()]
