@@ -1,4 +1,4 @@
-"""Linear algebra that needs products only: norms, powers and chains of matrices."""
+"""``jax.numpy.linalg``: norms, powers and chains of matrices; equations and factorisations from ``equations``."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from functrans.numpy.calculus import trace as _trace
 from functrans.numpy.comparison import isnan, not_equal
 from functrans.numpy.creation import asarray, astype
 from functrans.numpy.einsum import einsum
+from functrans.numpy.equations import cholesky, det, inv, qr, slogdet, solve, tensorinv, tensorsolve
 from functrans.numpy.grids import diagonal as _diagonal
 from functrans.numpy.grids import eye
 from functrans.numpy.products import cross as _cross
@@ -37,9 +38,9 @@ from functrans.numpy.spectra import (
 )
 
 __all__ = [
-    "cond", "cross", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "lstsq", "matmul", "matrix_norm", "matrix_power",
-    "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "svd", "svdvals", "tensordot", "trace",
-    "vecdot", "vector_norm",
+    "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matmul",
+    "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
+    "slogdet", "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
 
 
@@ -152,7 +153,7 @@ def cond(x: ArrayLike, p: Any = None) -> Array:
 
 
 def matrix_power(a: ArrayLike, n: int) -> Array:
-    """A square matrix to a static power n >= 0, by squaring.
+    """A square matrix to a static integer power, by squaring; a negative power is one of the inverse.
 
     >>> import functrans.numpy as fnp
     >>> fnp.linalg.matrix_power(fnp.array([[1, 1], [0, 1]]), 3)
@@ -164,7 +165,7 @@ def matrix_power(a: ArrayLike, n: int) -> Array:
         raise FunctransValueError(f"matrix_power: square matrices are needed, got shape {tuple(x.shape)}")
     n = operator.index(n)
     if n < 0:
-        raise NotImplementedError(f"matrix_power: n={n} needs an inverse, which functrans does not have yet")
+        x, n = inv(x), -n
     if not n:
         unit = eye(x.shape[-1], dtype=x.dtype)
         return lax.broadcast_in_dim(unit, tuple(x.shape), (x.ndim - 2, x.ndim - 1))

@@ -187,8 +187,8 @@ def lu(x: Any) -> tuple[Any, Any, Any]:
       x: ``[..., m, n]``, floating or complex.
 
     Returns:
-      ``(lu, pivots, permutation)``: L below the diagonal (ones on it are left out) and U on and above it ``[..., m, n]``;
-      the row that row i changed places with ``[..., min(m, n)]``, int32; and the order of rows ``[..., m]``, int32, with
+      ``(lu, pivots, permutation)``: L below the diagonal (the ones on it are left out) and U from it on ``[..., m, n]``;
+      the row that row i changed places with ``[..., min(m, n)]``, int32; and the order of rows ``[..., m]``, int32:
       ``x[permutation] = L U``.
 
     Raises:
@@ -205,12 +205,13 @@ def lu(x: Any) -> tuple[Any, Any, Any]:
 
 
 def lu_solve(packed: Any, order: Any, b: Any, op: str = "N") -> Any:
-    """X with op(A) X = B by what ``lu`` gave for A; ``op``: "N" for A itself, "T" transposed, "C" conjugate transposed."""
+    """X with op(A) X = B by what ``lu`` gave for A; ``op``: "N" A itself, "T" transposed, "C" conjugate transposed."""
 
     def solve(right: Any, lower: bool) -> Any:
         return triangular_solve(
-            packed, right, left_side=True, lower=lower, unit_diagonal=lower, transpose_a=op != "N", conjugate_a=op == "C"
-        )
+            packed, right, left_side=True, lower=lower, unit_diagonal=lower, transpose_a=op != "N",
+            conjugate_a=op == "C",
+        )  # fmt: skip
 
     if op == "N":
         return solve(solve(permute_rows(b, order), True), False)

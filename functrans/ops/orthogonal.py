@@ -67,9 +67,7 @@ class HouseholderProduct(MatrixKernel):
     def shapes(self, *shapes: Shape) -> list[Shape]:
         a, taus = shapes
         if a[0] < a[1] or taus[0] > a[1]:
-            raise self.refuse(
-                "[..., m, n] with m >= n and at most n factors are needed (cut the columns of a wide matrix off)", a, taus
-            )
+            raise self.refuse("[..., m, n] with m >= n and at most n factors are needed", a, taus)
         return [a]
 
     def reference(self, *arrays: Any) -> Sequence[Any]:
@@ -143,7 +141,8 @@ class Qr(MatrixKernel):
             thin = _columns(q, 0, n)
             q_t, r_t = _thin_slopes(thin, _rows(r, 0, n), a_t)
             rest_t = _complement_slope(thin, _columns(q, n, m), q_t)
-            slopes = [concatenate([q_t, rest_t], q.ndim - 1), concatenate([r_t, zeros_like(_rows(r, n, m))], r.ndim - 2)]
+            below = zeros_like(_rows(r, n, m))
+            slopes = [concatenate([q_t, rest_t], q.ndim - 1), concatenate([r_t, below], r.ndim - 2)]
         return [q, r, *order], [*slopes, *[None] * len(order)]
 
     # -- lowering ------------------------------------------------------------------------------------------------
@@ -190,7 +189,7 @@ def _thin_slopes(q: Any, r: Any, a_t: Any) -> tuple[Any, Any]:
     """The tangents of Q [m, n] and R [n, n], m >= n.
 
     With C = Q^H dA R^-1 = Q^H dQ + dR R^-1: the first is skew-Hermitian and the second upper triangular with a real
-    diagonal, so that Q^H dQ is the lower triangle of C, less its adjoint, and i times the imaginary part of the diagonal.
+    diagonal, so that Q^H dQ is the lower triangle of C, less its adjoint, and the imaginary part of its diagonal.
     """
     scaled = triangular_solve(r, a_t)
     inner = matmul(adjoint(q), scaled)
@@ -205,7 +204,7 @@ def _thin_slopes(q: Any, r: Any, a_t: Any) -> tuple[Any, Any]:
 
 
 def _complement_slope(thin: Any, rest: Any, thin_t: Any) -> Any:
-    """The tangent of the columns of Q that reflections put beside the first n (arXiv 2409.13374, equations 32 and 33)."""
+    """The tangent of the columns of Q that reflections put beside the first n (arXiv 2409.13374, equations 32, 33)."""
     m, n = thin.shape[-2:]
     top, bottom = _rows(thin, 0, n), _rows(thin, n, m)
     factors, _, order = lu(sub(top, identity(top)))
@@ -219,7 +218,7 @@ def _complement_slope(thin: Any, rest: Any, thin_t: Any) -> Any:
 
 
 def geqrf(a: Any) -> tuple[Any, Any]:
-    """``[..., m, n]`` -> R and the Householder vectors below it ``[..., m, n]``, and their factors ``[..., min(m, n)]``."""
+    """``[..., m, n]`` -> R with the Householder vectors below it ``[..., m, n]``, their factors ``[..., min(m, n)]``."""
     packed, taus = bind_all(GEQRF, [a])
     return packed, taus
 
@@ -253,7 +252,7 @@ def qr(
     Args:
       x: ``[..., m, n]``, floating or complex.
       pivoting: also return the order p of columns with Q R = A[:, p] and a falling diagonal of R (on CPU).
-      full_matrices: Q ``[..., m, m]`` and R ``[..., m, n]``; else Q ``[..., m, k]`` and R ``[..., k, n]``, k = min(m, n).
+      full_matrices: Q ``[..., m, m]`` and R ``[..., m, n]``; else Q ``[..., m, k]`` and R ``[..., k, n]`` with k = min(m, n).
       use_magma: must be None.
 
     Returns:

@@ -19,7 +19,7 @@ from functrans.trace.primitive import Primitive
 
 
 class PermuteRows(Primitive):
-    """x[..., order, :] for a permutation ``order`` [..., m] of the rows of x [..., m, n]: its inverse is its transpose."""
+    """x[..., order, :] for an ``order`` [..., m] of all rows of x [..., m, n]: the inverse order is the transpose."""
 
     name = "permute_rows"
 
