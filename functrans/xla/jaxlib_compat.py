@@ -93,28 +93,43 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def check_supported() -> None:
     """Check the version and probe every private name; raises ImportError with the version found, those supported, and
-    the missing name.
+    the names that are missing.
+
+    A version that has never been tried is refused even if it has all the names, for they may mean something else there;
+    the message says which it lacks, and ``FUNCTRANS_UNTRIED_JAX=1`` lets one in that lacks none.
     """
-    version = import_module("jaxlib").__version__
-    for name, found in (("jax", jax.__version__), ("jaxlib", version)):
-        if not _FIRST <= tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _PAST_LAST:
-            raise ImportError(_unsupported(version, f"{name} {found} has never been tried"))
+    versions = {"jax": jax.__version__, "jaxlib": import_module("jaxlib").__version__}
+    untried = [
+        f"{name} {found} has never been tried"
+        for name, found in versions.items()
+        if not _FIRST <= tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _PAST_LAST
+    ]
+    missing = [f"{name} is missing" for name in _missing_names()]
+    if missing or (untried and os.environ.get("FUNCTRANS_UNTRIED_JAX", "") in ("", "0")):
+        raise ImportError(_unsupported(versions["jaxlib"], "; ".join([*untried, *missing]), may_be_tried=not missing))
+
+
+def _missing_names() -> list[str]:
+    missing = []
     for module_name, names in _PRIVATE_NAMES.items():
         try:
             module = import_module(module_name)
-        except ImportError as error:
-            raise ImportError(_unsupported(version, f"{module_name} is missing")) from error
+        except ImportError:
+            missing.append(module_name)
+            continue
         for name in names:
             try:
                 functools.reduce(getattr, name.split("."), module)
-            except AttributeError as error:
-                raise ImportError(_unsupported(version, f"{module_name}.{name} is missing")) from error
+            except AttributeError:
+                missing.append(f"{module_name}.{name}")
+    return missing
 
 
-def _unsupported(version: str, reason: str) -> str:
+def _unsupported(version: str, reason: str, may_be_tried: bool = False) -> str:
+    untried = ", or set FUNCTRANS_UNTRIED_JAX=1 to run on it untested" if may_be_tried else ""
     return (
         f"functrans does not support jax {jax.__version__} with jaxlib {version}: {reason}. "
-        f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"'
+        f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"{untried}'
     )
 
 

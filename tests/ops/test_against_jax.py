@@ -11,6 +11,7 @@ import pytest
 import functrans as ft
 from functrans import lax
 from functrans.testing.closeness import assert_close, epsilon
+from tests.jax_version import JAX
 from tests.ops.samples import numbers
 
 F32, C64, I32 = np.float32, np.complex64, np.int32
@@ -128,6 +129,8 @@ def test_values_dtypes_and_weak_types(name: str, k: int) -> None:
 
 # JAX says that the derivative of z / |z| is zero; functrans gives the true one, which test_rules checks.
 DIFFERENT = {("sign", 2)}
+if JAX >= (0, 12):
+    DIFFERENT.add(("nextafter", 0))  # the tangent of x there, zero in earlier versions and here, as of every rounding
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -16,6 +18,8 @@ import pytest
 from functrans.trace.builder import Builder, state
 from functrans.xla import jaxlib_compat as compat
 from tests.xla.doubling import F32, F32X3, I32, Type, text
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # configuration
 
@@ -93,8 +97,8 @@ def test_unsupported_version_names_version_and_name(monkeypatch):
     monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._jax": ("no_such_name.at_all",)})
     with pytest.raises(ImportError, match=r"jaxlib 0\.\d+.*jaxlib\._jax\.no_such_name\.at_all is missing.*0\.10\.x"):
         compat.check_supported()
-    monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._gone": ("x",)})
-    with pytest.raises(ImportError, match=r"jaxlib\._gone is missing"):
+    monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._gone": ("x",), "jaxlib._jax": ("pjit", "not_there")})
+    with pytest.raises(ImportError, match=r': jaxlib\._gone is missing; jaxlib\._jax\.not_there is missing\. .*0\.13"$'):
         compat.check_supported()
 
 
@@ -108,6 +112,30 @@ def test_a_version_never_tried_is_refused_by_name(package, version, monkeypatch)
     )
     with pytest.raises(ImportError, match=text):
         compat.check_supported()
+
+
+def test_a_version_never_tried_runs_where_the_user_says_so_and_no_name_is_missing(monkeypatch):
+    monkeypatch.setattr("jax.__version__", "0.13.0")
+    with pytest.raises(ImportError, match=r"jax 0\.13\.0 has never been tried\..*or set FUNCTRANS_UNTRIED_JAX=1 to"):
+        compat.check_supported()
+    monkeypatch.setenv("FUNCTRANS_UNTRIED_JAX", "1")
+    compat.check_supported()
+    monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._jax": ("not_there",)})
+    with pytest.raises(ImportError, match=r'never been tried; jaxlib\._jax\.not_there is missing\..*0\.13"$'):
+        compat.check_supported()
+
+
+@pytest.mark.parametrize("version", ["0.9.2", "0.13.0", "1.0.0"])
+def test_importing_on_an_unsupported_version_says_so_first(version):
+    """Before any other name of JAX is asked for: the rest of the package is not imported."""
+    program = (
+        f"import sys, jax; jax.__version__ = {version!r}\n"
+        "try:\n    import functrans\n"
+        "except ImportError as error:\n    print(error, 'functrans.ir' in sys.modules, sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith(f"functrans does not support jax {version} with jaxlib "), done.stderr
+    assert done.stdout.endswith("|False\n")
 
 
 def test_the_versions_supported_are_those_that_the_package_asks_for(monkeypatch):
