@@ -16,7 +16,8 @@ SCRIPT = (ROOT / ".ci/run").read_text(encoding="utf-8")
 def test_the_commands_it_runs_are_those_of_readme(number):
     function = re.search(r"^readme_command\(\) \{\n.*?^\}\n", SCRIPT, re.MULTILINE | re.DOTALL)[0]
     run = subprocess.run(["bash", "-c", f"{function}readme_command {number}"], cwd=ROOT, capture_output=True, text=True)
-    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     assert run.stdout == blocks[number - 1]
     assert f"$(readme_command {number})" in SCRIPT
 
