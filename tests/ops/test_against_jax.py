@@ -156,9 +156,18 @@ def test_derivatives_forward_and_back(name: str, k: int) -> None:
 
 
 def equations(jaxpr) -> int:
-    """Equations of a JAX program, a nested jit counted by what it holds."""
-    held = [eqn.params["jaxpr"].jaxpr for eqn in jaxpr.eqns if eqn.primitive.name in ("jit", "pjit")]
-    return len(jaxpr.eqns) - len(held) + sum(equations(inner) for inner in held)
+    """Equations of a JAX program, a nested jit or a function with a rule counted by what it holds.
+
+    ``one_minus_square`` of jax 0.12 counts as the three of (1 - x) (1 + x), which it is lowered to.
+    """
+    total = 0
+    for eqn in jaxpr.eqns:
+        held = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+        if eqn.primitive.name in ("jit", "pjit", "custom_jvp_call"):
+            total += equations(held.jaxpr)
+        else:
+            total += 3 if eqn.primitive.name == "one_minus_square" else 1
+    return total
 
 
 @pytest.mark.parametrize(("name", "k"), [(name, k) for name, k in SAME if arrays_of(CALLS[name][k])[1]])
