@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any, Final
 
 import numpy as np
 
 from functrans.errors import FunctransTypeError
+from functrans.ir.program import Where
 from functrans.trace.builder import outside_of_traces, state
+from functrans.trace.frames import describe_place, is_internal, users_place
 from functrans.xla.jaxlib_compat import (
     ArrayImpl,
     IndexUpdateHelper,
     IndexUpdateRef,
     array_operators,
+    is_jax_file,
     pytype_aval_mappings,
     register_canonicalize_value_handler,
 )
@@ -175,12 +179,28 @@ def _raise_jax_called_on(tracer: Any) -> Any:
 class JaxMetTracerError(FunctransTypeError):
     """A function of JAX was called on a tracer of ours, or closed over it."""
 
+    names_line = True
+
     def __init__(self, tracer: Any) -> None:
         super().__init__(
             f"a function of JAX (jax.numpy, jax.lax, jax.grad, jax.jit, the apply of a Flax module, ...) was called on "
             f"a functrans tracer ({type(tracer).__name__} of {tracer.dtype}[{','.join(map(str, tracer.shape))}]) or "
             "closes over it, and JAX cannot read it. Call the function of the same name in functrans.numpy or "
             "functrans.lax, or bring the JAX function over the bridge: functrans.from_jax(f)(x) with the traced values "
-            "as its arguments."
+            f"as its arguments.\nAt {describe_place(_line_of_the_call())}"
         )
         self.tracer = tracer
+
+
+def _line_of_the_call() -> Where:
+    """The user's line from which JAX was reached, past JAX's own code and that of packages on top of it."""
+
+    def outside() -> Iterator[tuple[Any, int]]:
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            if not is_internal(filename) and not is_jax_file(filename):
+                yield frame.f_code, frame.f_lasti
+            frame = frame.f_back
+
+    return users_place(outside())
