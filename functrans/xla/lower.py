@@ -414,7 +414,9 @@ class Emitter:
 def _attribute(value: str | bool | int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{ord(value)} : ui8" if isinstance(value, str) else f"{value} : i64"
+    if isinstance(value, str):
+        return f"{ord(value)} : ui8"
+    return f"{value} : i{32 if isinstance(value, np.int32) else 64}"
 
 
 def _layout(type: ArrayType, columns: bool = False) -> str:
