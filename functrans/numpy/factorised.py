@@ -22,7 +22,7 @@ from functrans.ops.factorisations import lu, lu_solve
 from functrans.ops.matrices import INT32, adjoint, flip, identity, matmul
 from functrans.ops.permutations import inverse_permutation, permute_columns, permute_rows
 from functrans.ops.reductions import ReduceProd
-from functrans.ops.structural import convert, zeros_like
+from functrans.ops.structural import convert, spread, zeros_like
 from functrans.ops.triangular import batched_columns, triangular_solve
 from functrans.trace.builder import bind
 from functrans.trace.primitive import is_linear
@@ -30,7 +30,14 @@ from functrans.trace.primitive import is_linear
 _OTHER = {"N": "T", "T": "N"}
 
 
-class FactorisedSolve(Composite):
+class OfMatrices(Composite):
+    """An operation on [..., n, n] that stays itself under vmap: its definition alone would lose its derivative."""
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(self, *[x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]), True
+
+
+class FactorisedSolve(OfMatrices):
     """(a, *factors, b) -> X with A X = B, or A^T X = B for ``op`` T; linear in b."""
 
     op: str
@@ -90,7 +97,7 @@ def by_cholesky(factor: Any, b: Any, lower: bool, conjugate: bool = False) -> An
     return b
 
 
-class Inverse(Composite):
+class Inverse(OfMatrices):
     """(a, packed, order) -> A^-1."""
 
     name = "inv"
@@ -103,7 +110,7 @@ class Inverse(Composite):
         return x, None if tangents[0] is None else lax.neg(matmul(matmul(x, tangents[0]), x))
 
 
-class LogDeterminant(Composite):
+class LogDeterminant(OfMatrices):
     """(a, packed, order) -> log |det A|: -inf for a singular matrix."""
 
     name = "log_abs_det"
@@ -116,7 +123,7 @@ class LogDeterminant(Composite):
         return out, None if tangents[0] is None else _real(_relative_slope(primals, tangents[0]))
 
 
-class SignOfDeterminant(Composite):
+class SignOfDeterminant(OfMatrices):
     """(a, packed, order, pivots) -> det A / |det A|: 0 for a singular matrix."""
 
     name = "sign_of_det"
@@ -138,7 +145,7 @@ def _relative_slope(primals: Sequence[Any], a_t: Any) -> Any:
     return _inner(flip(bind(INVERSE, *primals)), a_t)
 
 
-class Determinant(Composite):
+class Determinant(OfMatrices):
     """(a, packed, pivots) -> det A, whose derivative is the matrix of cofactors, of singular matrices too."""
 
     name = "det"
@@ -151,7 +158,7 @@ class Determinant(Composite):
         return out, None if tangents[0] is None else _inner(bind(COFACTORS, primals[0]), tangents[0])
 
 
-class Cofactors(Composite):
+class Cofactors(OfMatrices):
     """The derivative of the determinant by each element."""
 
     name = "cofactors"
@@ -164,7 +171,7 @@ class Cofactors(Composite):
         return bind(self, *primals), bind(COFACTOR_SLOPE, primals[0], tangents[0])
 
 
-class CofactorSlope(Composite):
+class CofactorSlope(OfMatrices):
     """(a, y) -> the derivative of the cofactors in the direction y; linear in y and its own transpose.
 
     The second derivative of a determinant is (tr(A^-1 X) tr(A^-1 Y) - tr(A^-1 X A^-1 Y)) det A. With the adjugate as

@@ -15,6 +15,7 @@ from functrans.numpy.equations import matrices
 from functrans.numpy.families import one_program
 from functrans.numpy.promotion import Array, ArrayLike, broadcast, common_shape
 from functrans.ops import matrices as parts
+from functrans.ops.elementwise import real_dtype
 from functrans.ops.factorisations import lu_solve as lu_solve_by_factors
 from functrans.ops.permutations import inverse_permutation, permute_rows
 
@@ -215,7 +216,7 @@ def lu(
     wide = (*packed.shape[:-1], m)
     numbers = lax.broadcasted_iota(parts.INT32, wide, rank - 1)
     unit = lax.eq(lax.broadcast_in_dim(back, wide, tuple(range(rank - 1))), numbers)
-    return lax.convert_element_type(unit, packed.dtype), lower, upper
+    return lax.convert_element_type(unit, real_dtype(packed.dtype)), lower, upper
 
 
 @one_program("overwrite_a", "lwork", "mode", "pivoting", "check_finite")
