@@ -265,7 +265,7 @@ def test_a_long_program_without_rounds_is_cut_only_beyond_what_XLA_can_take(monk
     def function(x: Any) -> Any:
         return fnp.sin(x) * fnp.exp(-x * x) + fnp.tanh(x) / (1 + x * x)
 
-    jaxpr = ft.make_jaxpr(ft.grad(ft.grad(ft.grad(ft.grad(function)))))(0.7)
+    jaxpr = ft.make_jaxpr(ft.grad(ft.grad(ft.grad(ft.grad(ft.grad(function))))))(0.7)
     assert len(jaxpr.equations) > segments.LONGEST and segments.cut(jaxpr) is None
     monkeypatch.setattr(segments, "LONGEST_WITHOUT_REPETITION", segments.LONGEST)
     pieces = segments.cut(jaxpr)
