@@ -10,7 +10,7 @@ from functrans.nn.activations import softplus
 from functrans.numpy.selection import where
 from functrans.scipy.special.entropies import logit, xlog1py, xlogy
 from functrans.scipy.special.gammas import betaln
-from functrans.scipy.stats.families import Continuous
+from functrans.scipy.stats.families import Continuous, Formula
 
 _HALF_LINE: dict[str, Any] = {"support": (0.0, math.inf), "interior": 1.0}
 _UNIT_INTERVAL: dict[str, Any] = {"support": (0.0, 1.0), "interior": 0.5}
@@ -21,6 +21,23 @@ def _log_one_minus_exp(y: Any) -> Any:
     small = y < math.log(2.0)
     near, far = where(small, y, 1.0), where(small, 1.0, y)
     return where(small, lax.log(-lax.expm1(-near)), lax.log1p(-lax.exp(-far)))
+
+
+def _symmetric(tail: Formula) -> dict[str, Formula]:
+    """The distribution functions of a density symmetric about 0, from P(Y > y) for y >= 0."""
+
+    def below(y: Any, *parameters: Any) -> Any:
+        part = tail(lax.abs(y), *parameters)
+        return where(y < 0.0, part, 1.0 - part)
+
+    def log_below(y: Any, *parameters: Any) -> Any:
+        part = tail(lax.abs(y), *parameters)
+        return where(y < 0.0, lax.log(part), lax.log1p(-part))
+
+    return {
+        "cdf": below, "sf": lambda y, *parameters: below(-y, *parameters),
+        "logcdf": log_below, "logsf": lambda y, *parameters: log_below(-y, *parameters),
+    }  # fmt: skip
 
 
 beta = Continuous(
@@ -71,8 +88,7 @@ gamma = Continuous(
 gennorm = Continuous(
     "gennorm", ("beta",),
     lambda y, beta: lax.log(0.5 * beta) - lax.lgamma(1.0 / beta) - lax.pow(lax.abs(y), beta),
-    cdf=lambda y, beta: 0.5 * (1.0 + lax.sign(y) * lax.igamma(1.0 / beta, lax.pow(lax.abs(y), beta))),
-    located=False,
+    located=False, **_symmetric(lambda y, beta: 0.5 * lax.igammac(1.0 / beta, lax.pow(y, beta))),
 )  # fmt: skip
 
 gumbel_l = Continuous(
@@ -97,17 +113,10 @@ gumbel_r = Continuous(
     isf=lambda q: -lax.log(-lax.log1p(-q)),
 )  # fmt: skip
 
-
-def _laplace_below(y: Any) -> Any:
-    tail = 0.5 * lax.exp(-lax.abs(y))
-    return where(y < 0.0, tail, 1.0 - tail)
-
-
 laplace = Continuous(
     "laplace", (),
     lambda y: -lax.abs(y) - math.log(2.0),
-    cdf=_laplace_below,
-    sf=lambda y: _laplace_below(-y),
+    **_symmetric(lambda y: 0.5 * lax.exp(-y)),
     ppf=lambda q: where(q < 0.5, lax.log(2.0 * q), -lax.log(2.0 - 2.0 * q)),
     isf=lambda q: where(q > 0.5, lax.log(2.0 - 2.0 * q), -lax.log(2.0 * q)),
 )  # fmt: skip

@@ -88,9 +88,9 @@ class Family:
 class Continuous(Family):
     """A family of densities on ``support``, of which ``interior`` is a point.
 
-    ``log_density``, ``cdf``, ``sf``, ``logcdf``, ``logsf`` are functions of (y, *parameters) with y = (x - loc) / scale;
-    ``ppf`` and ``isf`` give such a y. What is not given follows from what is, where it can. ``located=False``: without
-    loc and scale, as in JAX.
+    ``log_density``, ``cdf``, ``sf``, ``logcdf``, ``logsf`` take (y, *parameters), where y = (x - loc) / scale;
+    ``ppf`` and ``isf`` give such a y. What is not given follows from what is, where it can. ``located=False``: no loc
+    and scale, as in JAX.
 
     >>> from functrans import lax
     >>> half_line = Continuous("half_line", (), lambda y: lax.neg(y), support=(0.0, math.inf), interior=1.0)
