@@ -160,8 +160,11 @@ def test_second_derivatives_are_those_of_the_smooth_function(name: str) -> None:
         return
     for x, y in ((1.0, 1.0), (0.3, 2.0), (0.0, 1.0)):
         ours = ft.grad(ft.grad(getattr(fnp, name)))(x, y)
-        theirs = jax.grad(jax.grad(getattr(jnp, name)))(x, y)
-        assert ours == pytest.approx(float(theirs), rel=1e-5)
+        if name == "hypot":  # JAX's has none where the operands are equal
+            expected = y**2 / np.hypot(x, y) ** 3
+        else:
+            expected = float(jax.grad(jax.grad(getattr(jnp, name)))(x, y))
+        assert ours == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, -2, 0.5, 2.0], ids=repr)
