@@ -95,7 +95,7 @@ _SINC_TERMS = 14  # 1 / 29! is below the precision of float64, in its derivative
 
 
 def sinc(x: ArrayLike, /) -> Array:
-    """sin(pi x) / (pi x), and 1 at x = 0, where every derivative is the limit's.
+    """sin(pi x) / (pi x), 1 at x = 0, where every derivative is the limit's, and 0 at infinity.
 
     >>> import functrans.numpy as fnp
     >>> fnp.sinc(0.)
@@ -110,5 +110,7 @@ def sinc(x: ArrayLike, /) -> Array:
     series: Any = (-1) ** _SINC_TERMS / math.factorial(2 * _SINC_TERMS + 1)
     for k in reversed(range(_SINC_TERMS)):  # the quotient of two small numbers has no exact derivative
         series = lax.add(lax.mul(square, series), (-1) ** k / math.factorial(2 * k + 1))
-    safe = select(near, 1.0, angle)
-    return lax.select(near, series, lax.div(lax.sin(safe), safe))
+    at_infinity = near if x.dtype in COMPLEX else lax.eq(lax.abs(angle), np.inf)  # a complex one has no limit there
+    safe = select(lax.bitwise_or(near, at_infinity), 1.0, angle)
+    elsewhere = select(at_infinity, 0.0, lax.div(lax.sin(safe), safe))
+    return lax.select(near, series, elsewhere)

@@ -85,7 +85,10 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
     "jax._src.compiler": ("get_compile_options",),
     "jax._src.interpreters.pxla": ("get_default_device",),
-    "jax._src.core": ("pytype_aval_mappings",),
+    "jax._src.core": ("Ref", "pytype_aval_mappings"),
+    "jax._src.state.discharge": ("discharge_state",),
+    "jax._src.debugging": ("debug_effect",),
+    "jax._src.callback": ("_IOEffect",),
     "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
@@ -133,6 +136,7 @@ _mlir: Any = import_module("jax._src.interpreters.mlir")
 _hlo: Any = import_module("jaxlib._hlo")
 _export: Any = import_module("jax._src.export._export")
 
+_reference: Any = import_module("jax._src.core").Ref
 ArrayImpl: Any = _jax.ArrayImpl
 
 
@@ -162,6 +166,30 @@ _JAX_DIRECTORIES: Final = tuple(
 def is_jax_file(filename: str) -> bool:
     """Whether code from this file is JAX's own."""
     return filename.startswith(_JAX_DIRECTORIES)
+
+
+# -------------------------------------------------------------------------------------------------- JAX's programs
+
+
+def is_reference(x: Any) -> bool:
+    """Whether x is a mutable array (``jax.new_ref``)."""
+    return isinstance(x, _reference)
+
+
+def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:
+    """The unordered effects of JAX that an operation has: those of ``jax.debug.print`` and of ``io_callback``."""
+    found = set()
+    if debug:
+        found.add(import_module("jax._src.debugging").debug_effect)
+    if input_output:
+        found.add(import_module("jax._src.callback")._IOEffect)
+    return found
+
+
+def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
+    """A program of JAX, closed, in which the references made in it have become values."""
+    closed = import_module("jax.extend.core").ClosedJaxpr(jaxpr, tuple(consts))
+    return import_module("jax._src.state.discharge").discharge_state(closed)
 
 
 # ---------------------------------------------------------------------------------------------------- configuration

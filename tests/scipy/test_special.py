@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 
 import functrans as ft
 import functrans.numpy as fnp
@@ -72,7 +73,7 @@ def test_the_normal_distribution() -> None:
             expected = getattr(jax.scipy.stats.norm, name)(x, y, y)
             np.testing.assert_allclose(getattr(norm, name)(x, y, y), expected, rtol=1e-13)
         for name in ("ppf", "isf"):
-            expected = getattr(jax.scipy.stats.norm, name)(p, y, y)
+            expected = getattr(scipy.stats.norm, name)(p, y, y)  # JAX before 0.12 rounds a small q away in isf
             np.testing.assert_allclose(getattr(norm, name)(p, y, y), expected, rtol=1e-12)
 
 
