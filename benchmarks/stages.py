@@ -16,8 +16,8 @@ from benchmarks.timing import Effort, Repeated, Sampler, Samples, interleave, no
 
 MOST_EQUATIONS_TO_RUN = 1_000  # by JAX's count; longer programs are traced, transformed and lowered only
 
-VARIANTS_OF_FIRST_RESULT = ("f", "grad", "hvp")  # the two measurements that compile everything on every sample
-VARIANTS_OF_FIRST_CALL = ("grad",)
+VARIANTS_OF_FIRST_RESULT = ("grad", "jacobian")  # the two measurements that compile everything on every sample
+VARIANTS_OF_FIRST_CALL = ("grad", "jacobian")
 
 MEASUREMENTS = (
     "trace",

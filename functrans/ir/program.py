@@ -189,7 +189,7 @@ def live_equations(
     """The equations that ``outputs`` need, in order, and the variables they read.
 
     Equations with effects are needed always, unless ``keep_effects`` is off: then they happen elsewhere. An operation
-    that holds programs loses the results that nobody reads, and the work behind them.
+    of several results loses the results that nobody reads, and the work behind them.
     """
     live: set[Var] = {a for a in outputs if type(a) is Var}
     kept: list[Equation] = []
@@ -197,7 +197,7 @@ def live_equations(
         outputs, op = eqn.outputs, eqn.op
         needed = (outputs and outputs[0] in live) or (len(outputs) > 1 and not live.isdisjoint(outputs))
         if needed or (keep_effects and op.effects):
-            if op.holds_jaxprs and not op.effects:
+            if (op.holds_jaxprs or len(outputs) > 1) and not op.effects:
                 eqn = _narrowed(eqn, tuple([v in live for v in outputs]))
             kept.append(eqn)
             for a in eqn.inputs:

@@ -1,4 +1,4 @@
-"""Linear algebra that needs products only: norms, powers and chains of matrices."""
+"""``jax.numpy.linalg``: norms, powers and chains of matrices; equations and factorisations from ``equations``."""
 
 from __future__ import annotations
 
@@ -12,28 +12,43 @@ from functrans.errors import FunctransValueError
 from functrans.numpy import reductions
 from functrans.numpy.arithmetic import absolute, power
 from functrans.numpy.calculus import trace as _trace
-from functrans.numpy.comparison import not_equal
+from functrans.numpy.comparison import isnan, not_equal
 from functrans.numpy.creation import asarray, astype
 from functrans.numpy.einsum import einsum
+from functrans.numpy.equations import cholesky, det, inv, qr, slogdet, solve, tensorinv, tensorsolve
 from functrans.numpy.grids import diagonal as _diagonal
 from functrans.numpy.grids import eye
 from functrans.numpy.products import cross as _cross
 from functrans.numpy.products import matmul, tensordot, vecdot
 from functrans.numpy.products import outer as _outer
 from functrans.numpy.promotion import Array, ArrayLike, as_operand, axis_indices, promote_dtypes
+from functrans.numpy.selection import where
 from functrans.numpy.shapes import matrix_transpose, ravel
+from functrans.numpy.spectra import (
+    eig,
+    eigh,
+    eigvals,
+    eigvalsh,
+    lstsq,
+    matrix_rank,
+    pinv,
+    spectral_norm,
+    svd,
+    svdvals,
+)
 
 __all__ = [
-    "cross", "diagonal", "matmul", "matrix_norm", "matrix_power", "matrix_transpose", "multi_dot", "norm", "outer",
-    "tensordot", "trace", "vecdot", "vector_norm",
+    "cholesky", "cond", "cross", "det", "diagonal", "eig", "eigh", "eigvals", "eigvalsh", "inv", "lstsq", "matmul",
+    "matrix_norm", "matrix_power", "matrix_rank", "matrix_transpose", "multi_dot", "norm", "outer", "pinv", "qr",
+    "slogdet", "solve", "svd", "svdvals", "tensordot", "tensorinv", "tensorsolve", "trace", "vecdot", "vector_norm",
 ]  # fmt: skip
 
 
 def norm(x: ArrayLike, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Array:
     """A norm of vectors (one axis) or matrices (two axes).
 
-    Vectors: ``ord`` a number (2 by default), inf, -inf, 0. Matrices: 'fro' (default), 1, -1, inf, -inf. The spectral
-    and nuclear norms need singular values, which functrans does not have yet. The gradient at 0 is NaN, as in JAX.
+    Vectors: ``ord`` a number (2 by default), inf, -inf, 0. Matrices: 'fro' (default), 1, -1, inf, -inf, and by
+    singular values 2, -2, 'nuc'. The gradient of Euclidean norms at 0 is NaN, as in JAX.
 
     >>> import functrans.numpy as fnp
     >>> fnp.linalg.norm(fnp.array([3., 4.]))
@@ -88,9 +103,9 @@ def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
         shape = tuple(n for i, n in enumerate(result.shape) if i not in axes)
         return result if keepdims else lax.reshape(result, shape)
     if ord in ("nuc", 2, -2):
-        raise NotImplementedError(
-            f"norm: ord={ord!r} of matrices needs singular values, which functrans does not have yet"
-        )
+        other = [i for i in range(x.ndim) if i not in axes]
+        found = spectral_norm(lax.transpose(x, (*other, rows, columns)), ord)
+        return lax.expand_dims(found, axes) if keepdims else found
     raise FunctransValueError(f"norm: ord of matrices must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
 
 
@@ -105,8 +120,40 @@ def matrix_norm(x: ArrayLike, /, *, keepdims: bool = False, ord: Any = "fro") ->
     return norm(x, ord, (-2, -1), keepdims)
 
 
+def cond(x: ArrayLike, p: Any = None) -> Array:
+    """The condition numbers of matrices in a norm: ``[...]``.
+
+    Args:
+      x: ``[..., m, n]``, neither 0; square but for the spectral norm.
+      p: None or 2 (the largest singular value by the smallest), -2, or what ``norm`` takes for matrices.
+
+    Raises:
+      ValueError: no matrices, empty ones, or none that are square where that is needed.
+
+    >>> import functrans.numpy as fnp
+    >>> fnp.linalg.cond(fnp.array([[4., 0.], [0., 2.]]))
+    Array(2., dtype=float32)
+    """
+    (a,) = promote_dtypes("cond", asarray(as_operand("cond", x)), inexact=True)
+    if a.ndim < 2 or not a.shape[-1] or not a.shape[-2]:
+        raise FunctransValueError(f"cond: matrices that are not empty are needed, got shape {tuple(a.shape)}")
+    if p in (None, 2, -2):
+        s = svdvals(a)
+        last = s.ndim - 1
+        largest, smallest = (lax.index_in_dim(s, i, last, keepdims=False) for i in (0, s.shape[last] - 1))
+        if p != -2:
+            return lax.div(largest, smallest)
+        found = lax.div(smallest, largest)
+    else:
+        if a.shape[-1] != a.shape[-2]:
+            raise FunctransValueError(f"cond: with p={p!r} square matrices are needed, got shape {tuple(a.shape)}")
+        found = lax.mul(norm(a, p, (-2, -1)), norm(inv(a), p, (-2, -1)))
+    unknown = lax.bitwise_and(isnan(found), lax.bitwise_not(reductions.any(isnan(a), (-2, -1))))
+    return where(unknown, math.inf, found)
+
+
 def matrix_power(a: ArrayLike, n: int) -> Array:
-    """A square matrix to a static power n >= 0, by squaring.
+    """A square matrix to a static integer power, by squaring; a negative power is one of the inverse.
 
     >>> import functrans.numpy as fnp
     >>> fnp.linalg.matrix_power(fnp.array([[1, 1], [0, 1]]), 3)
@@ -118,7 +165,7 @@ def matrix_power(a: ArrayLike, n: int) -> Array:
         raise FunctransValueError(f"matrix_power: square matrices are needed, got shape {tuple(x.shape)}")
     n = operator.index(n)
     if n < 0:
-        raise NotImplementedError(f"matrix_power: n={n} needs an inverse, which functrans does not have yet")
+        x, n = inv(x), -n
     if not n:
         unit = eye(x.shape[-1], dtype=x.dtype)
         return lax.broadcast_in_dim(unit, tuple(x.shape), (x.ndim - 2, x.ndim - 1))

@@ -21,6 +21,7 @@ from functrans.random.continuous import (
     wald,
     weibull_min,
 )
+from functrans.random.counts import binomial, multinomial
 from functrans.random.discrete import bernoulli, categorical, geometric, poisson, rademacher, randint
 from functrans.random.gammas import beta, chisquare, dirichlet, f, gamma, loggamma, t
 from functrans.random.keys import (
@@ -40,11 +41,11 @@ from functrans.random.vectors import ball, double_sided_maxwell, generalized_nor
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
-    "PRNGKey", "ball", "bernoulli", "beta", "bits", "categorical", "cauchy", "chisquare", "choice", "clone",
+    "PRNGKey", "ball", "bernoulli", "beta", "binomial", "bits", "categorical", "cauchy", "chisquare", "choice", "clone",
     "dirichlet", "double_sided_maxwell", "exponential", "f", "fold_in", "gamma", "generalized_normal", "geometric",
     "gumbel", "key", "key_data", "key_dtype", "key_impl", "laplace", "loggamma", "logistic", "lognormal", "maxwell",
-    "multivariate_normal", "normal", "pareto", "permutation", "poisson", "rademacher", "randint", "rayleigh", "split",
-    "t", "triangular", "truncated_normal", "uniform", "wald", "weibull_min", "wrap_key_data",
+    "multinomial", "multivariate_normal", "normal", "pareto", "permutation", "poisson", "rademacher", "randint",
+    "rayleigh", "split", "t", "triangular", "truncated_normal", "uniform", "wald", "weibull_min", "wrap_key_data",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -7,82 +7,25 @@ import math
 from typing import Any
 
 import jax
-import ml_dtypes
 import numpy as np
 
 from functrans import lax
 from functrans import numpy as fnp
 from functrans.api.compilation import jit
-from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import is_differentiable, promote, type_of
-from functrans.numpy.promotion import broadcast, common_shape, requested_dtype, shape_argument, to_dtype
-from functrans.random.keys import Key, Shape, default_float, random_bits, split_key, typed_key
-from functrans.trace.frames import here
-
-Array = Any
-ArrayLike = Any
-
-
-def floating(name: str, dtype: Any, complex_too: bool = False) -> Any:
-    """The dtype of samples that a user asked for; raises ValueError unless it is floating."""
-    found = default_float() if dtype is None else requested_dtype(name, dtype)
-    if not is_differentiable(found) or (found.kind == "c" and not complex_too):
-        raise FunctransValueError(
-            f"{name}: the dtype of samples must be {'floating or complex' if complex_too else 'floating'}, got {found} "
-            f"at {here()}"
-        )
-    return found
-
-
-def sample_shape(name: str, shape: Any, *parameters: tuple[str, tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape of the samples: as asked for, or that of the parameters together; raises ValueError where they do not
-    fit.
-    """
-    shapes = [s for _, s in parameters]
-    if shape is None:
-        return common_shape(name, *shapes) if shapes else ()
-    found = shape_argument(name, shape)
-    for what, own in parameters:
-        try:
-            together = common_shape(name, found, own)
-        except ValueError:
-            together = ()
-        if together != found:
-            raise FunctransValueError(
-                f"{name}: {what} of shape {own} does not broadcast to the shape of the samples, {found}, at {here()}"
-            )
-    return found
-
-
-def shape_of(x: Any) -> tuple[int, ...]:
-    """The shape of a parameter."""
-    return type_of(fnp.asarray(x) if isinstance(x, list | tuple) else x).shape
-
-
-def parameter(name: str, what: str, x: Any, dtype: Any) -> Any:
-    """A parameter in the dtype of the samples; raises TypeError where that would lose more than precision."""
-    x = fnp.asarray(x)
-    type_ = type_of(x)
-    if not type_.weak_type and promote(type_.strong(), type_of(np.zeros((), dtype)))[0] != dtype:
-        raise FunctransTypeError(
-            f"{name}: {what} has dtype {type_.dtype} and cannot become {dtype} safely, at {here()}\nPass "
-            f"dtype={type_.dtype} or convert it."
-        )
-    return to_dtype(x, dtype)
-
-
-def limits(dtype: Any) -> Any:
-    """What numbers a floating dtype has."""
-    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-
-
-def number(value: Any, dtype: Any) -> Any:
-    """A number rounded to a dtype, as the Python float that is a literal of programs."""
-    return float(np.asarray(value, dtype))
-
-
-static = functools.partial(jit, static_argnames=("shape", "dtype"))
-
+from functrans.errors import FunctransValueError
+from functrans.numpy.promotion import broadcast, shape_argument
+from functrans.random.arguments import (
+    Array,
+    ArrayLike,
+    drawn,
+    floating,
+    limits,
+    number,
+    sample_shape,
+    shape_of,
+    static,
+)
+from functrans.random.keys import Key, Shape, random_bits, split_key, typed_key
 
 # -- uniform and normal ------------------------------------------------------------------------------------------------
 
@@ -154,8 +97,7 @@ def normal(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     >>> random.normal(random.key(0), (2, 3)).shape
     (2, 3)
     """
-    typed, _ = typed_key("normal", key)
-    return _normal(typed, shape=shape_argument("normal", shape), dtype=floating("normal", dtype, complex_too=True))
+    return drawn(_normal, "normal", key, shape, dtype, complex_too=True)
 
 
 @static
@@ -198,10 +140,7 @@ def lognormal(key: Key, sigma: ArrayLike = 1.0, shape: Shape | None = None, dtyp
     >>> random.lognormal(random.key(0), shape=(2,)).shape
     (2,)
     """
-    typed, _ = typed_key("lognormal", key)
-    dtype = floating("lognormal", dtype, complex_too=True)
-    sizes = sample_shape("lognormal", shape, ("sigma", shape_of(sigma)))
-    return _lognormal(typed, parameter("lognormal", "sigma", sigma, dtype), shape=sizes, dtype=dtype)
+    return drawn(_lognormal, "lognormal", key, shape, dtype, complex_too=True, sigma=sigma)
 
 
 # -- by the inverse of the distribution function -----------------------------------------------------------------------
@@ -224,8 +163,7 @@ def exponential(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     >>> float(random.exponential(random.key(0), (100,)).min()) >= 0.0
     True
     """
-    typed, _ = typed_key("exponential", key)
-    return _exponential(typed, shape=shape_argument("exponential", shape), dtype=floating("exponential", dtype))
+    return drawn(_exponential, "exponential", key, shape, dtype)
 
 
 @static
@@ -241,8 +179,7 @@ def cauchy(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     >>> random.cauchy(random.key(0), (2,)).shape
     (2,)
     """
-    typed, _ = typed_key("cauchy", key)
-    return _cauchy(typed, shape=shape_argument("cauchy", shape), dtype=floating("cauchy", dtype))
+    return drawn(_cauchy, "cauchy", key, shape, dtype)
 
 
 @static
@@ -258,8 +195,7 @@ def laplace(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     >>> random.laplace(random.key(0), (2,)).shape
     (2,)
     """
-    typed, _ = typed_key("laplace", key)
-    return _laplace(typed, shape=shape_argument("laplace", shape), dtype=floating("laplace", dtype))
+    return drawn(_laplace, "laplace", key, shape, dtype)
 
 
 @static
@@ -275,8 +211,7 @@ def logistic(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     >>> random.logistic(random.key(0), (2,)).shape
     (2,)
     """
-    typed, _ = typed_key("logistic", key)
-    return _logistic(typed, shape=shape_argument("logistic", shape), dtype=floating("logistic", dtype))
+    return drawn(_logistic, "logistic", key, shape, dtype)
 
 
 @functools.partial(jit, static_argnames=("shape", "dtype", "mode"))
@@ -324,10 +259,7 @@ def pareto(key: Key, b: ArrayLike, shape: Shape | None = None, dtype: Any = None
     >>> float(random.pareto(random.key(0), 2.0, (100,)).min()) >= 1.0
     True
     """
-    typed, _ = typed_key("pareto", key)
-    dtype = floating("pareto", dtype)
-    sizes = sample_shape("pareto", shape, ("b", shape_of(b)))
-    return _pareto(typed, parameter("pareto", "b", b, dtype), shape=sizes, dtype=dtype)
+    return drawn(_pareto, "pareto", key, shape, dtype, b=b)
 
 
 @static
@@ -343,10 +275,7 @@ def rayleigh(key: Key, scale: ArrayLike, shape: Shape | None = None, dtype: Any 
     >>> random.rayleigh(random.key(0), 1.0, (2,)).shape
     (2,)
     """
-    typed, _ = typed_key("rayleigh", key)
-    dtype = floating("rayleigh", dtype)
-    sizes = sample_shape("rayleigh", shape, ("scale", shape_of(scale)))
-    return _rayleigh(typed, parameter("rayleigh", "scale", scale, dtype), shape=sizes, dtype=dtype)
+    return drawn(_rayleigh, "rayleigh", key, shape, dtype, scale=scale)
 
 
 @static
@@ -368,10 +297,7 @@ def wald(key: Key, mean: ArrayLike, shape: Shape | None = None, dtype: Any = Non
     >>> random.wald(random.key(0), 1.0, (2,)).shape
     (2,)
     """
-    typed, _ = typed_key("wald", key)
-    dtype = floating("wald", dtype)
-    sizes = sample_shape("wald", shape, ("mean", shape_of(mean)))
-    return _wald(typed, parameter("wald", "mean", mean, dtype), shape=sizes, dtype=dtype)
+    return drawn(_wald, "wald", key, shape, dtype, mean=mean)
 
 
 @static
@@ -413,9 +339,4 @@ def triangular(
     >>> random.triangular(random.key(0), 0.0, 0.3, 1.0, (2,)).shape
     (2,)
     """
-    typed, _ = typed_key("triangular", key)
-    dtype = floating("triangular", dtype)
-    given = (("left", left), ("mode", mode), ("right", right))
-    sizes = sample_shape("triangular", shape, *[(what, shape_of(x)) for what, x in given])
-    ends = [parameter("triangular", what, x, dtype) for what, x in given]
-    return _triangular(typed, *ends, shape=sizes, dtype=dtype)
+    return drawn(_triangular, "triangular", key, shape, dtype, left=left, mode=mode, right=right)

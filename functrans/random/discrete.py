@@ -14,18 +14,8 @@ from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import kind_of, type_of
 from functrans.numpy.promotion import broadcast, promote_dtypes, requested_dtype, shape_argument, to_dtype
-from functrans.random.continuous import (
-    Array,
-    ArrayLike,
-    _gumbel,
-    between,
-    floating,
-    gumbel_mode,
-    limits,
-    sample_shape,
-    shape_of,
-    static,
-)
+from functrans.random.arguments import Array, ArrayLike, floating, limits, sample_shape, shape_of, static
+from functrans.random.continuous import _gumbel, between, gumbel_mode
 from functrans.random.keys import Key, Shape, default_integer, random_bits, split_key, typed_key
 from functrans.trace.frames import here
 

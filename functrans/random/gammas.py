@@ -17,19 +17,8 @@ from functrans.ir.types import type_of
 from functrans.numpy.promotion import broadcast
 from functrans.ops.keys import RandomSplit
 from functrans.ops.structural import broadcast_in_dim
-from functrans.random.continuous import (
-    Array,
-    ArrayLike,
-    _exponential,
-    _normal,
-    between,
-    floating,
-    limits,
-    parameter,
-    sample_shape,
-    shape_of,
-    static,
-)
+from functrans.random.arguments import Array, ArrayLike, drawn, floating, limits, sample_shape, shape_of, static
+from functrans.random.continuous import _exponential, _normal, between
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.builder import bind
 from functrans.trace.frames import here
@@ -118,7 +107,7 @@ def _gamma(key: Any, a: Any, *, shape: tuple[int, ...], log_space: bool) -> Any:
     return bind(RandomGamma(log_space), key, broadcast(a, shape))
 
 
-def _drawn(name: str, key: Key, a: ArrayLike, shape: Any, dtype: Any, log_space: bool) -> Any:
+def _gamma_numbers(name: str, key: Key, a: ArrayLike, shape: Any, dtype: Any, log_space: bool) -> Any:
     typed, _ = typed_key(name, key)
     dtype = floating(name, dtype)
     sizes = sample_shape(name, shape, ("a", shape_of(a)))
@@ -132,7 +121,7 @@ def gamma(key: Key, a: ArrayLike, shape: Shape | None = None, dtype: Any = None)
     >>> random.gamma(random.key(0), 2.0, (3,)).shape
     (3,)
     """
-    return _drawn("gamma", key, a, shape, dtype, False)
+    return _gamma_numbers("gamma", key, a, shape, dtype, False)
 
 
 def loggamma(key: Key, a: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
@@ -142,7 +131,7 @@ def loggamma(key: Key, a: ArrayLike, shape: Shape | None = None, dtype: Any = No
     >>> random.loggamma(random.key(0), 2.0, (3,)).shape
     (3,)
     """
-    return _drawn("loggamma", key, a, shape, dtype, True)
+    return _gamma_numbers("loggamma", key, a, shape, dtype, True)
 
 
 @static
@@ -162,12 +151,7 @@ def beta(key: Key, a: ArrayLike, b: ArrayLike, shape: Shape | None = None, dtype
     >>> random.beta(random.key(0), 2.0, 3.0, (3,)).shape
     (3,)
     """
-    typed, _ = typed_key("beta", key)
-    dtype = floating("beta", dtype)
-    sizes = sample_shape("beta", shape, ("a", shape_of(a)), ("b", shape_of(b)))
-    return _beta(
-        typed, parameter("beta", "a", a, dtype), parameter("beta", "b", b, dtype), shape=sizes, dtype=dtype
-    )
+    return drawn(_beta, "beta", key, shape, dtype, a=a, b=b)
 
 
 @static
@@ -206,10 +190,7 @@ def chisquare(key: Key, df: ArrayLike, shape: Shape | None = None, dtype: Any = 
     >>> random.chisquare(random.key(0), 2.0, (3,)).shape
     (3,)
     """
-    typed, _ = typed_key("chisquare", key)
-    dtype = floating("chisquare", dtype)
-    sizes = sample_shape("chisquare", shape, ("df", shape_of(df)))
-    return _chisquare(typed, parameter("chisquare", "df", df, dtype), shape=sizes, dtype=dtype)
+    return drawn(_chisquare, "chisquare", key, shape, dtype, df=df)
 
 
 @static
@@ -227,10 +208,7 @@ def t(key: Key, df: ArrayLike, shape: Shape | None = None, dtype: Any = None) ->
     >>> random.t(random.key(0), 2.0, (3,)).shape
     (3,)
     """
-    typed, _ = typed_key("t", key)
-    dtype = floating("t", dtype)
-    sizes = sample_shape("t", shape, ("df", shape_of(df)))
-    return _t(typed, parameter("t", "df", df, dtype), shape=sizes, dtype=dtype)
+    return drawn(_t, "t", key, shape, dtype, df=df)
 
 
 @static
@@ -248,9 +226,4 @@ def f(key: Key, dfnum: ArrayLike, dfden: ArrayLike, shape: Shape | None = None, 
     >>> random.f(random.key(0), 2.0, 3.0, (3,)).shape
     (3,)
     """
-    typed, _ = typed_key("f", key)
-    dtype = floating("f", dtype)
-    sizes = sample_shape("f", shape, ("dfnum", shape_of(dfnum)), ("dfden", shape_of(dfden)))
-    return _f(
-        typed, parameter("f", "dfnum", dfnum, dtype), parameter("f", "dfden", dfden, dtype), shape=sizes, dtype=dtype
-    )
+    return drawn(_f, "f", key, shape, dtype, dfnum=dfnum, dfden=dfden)

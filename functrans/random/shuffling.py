@@ -11,7 +11,8 @@ from functrans import numpy as fnp
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import kind_of, type_of
 from functrans.numpy.promotion import axis_index, promote_dtypes, static_value
-from functrans.random.continuous import Array, ArrayLike, _gumbel, _uniform, gumbel_mode
+from functrans.random.arguments import Array, ArrayLike
+from functrans.random.continuous import _gumbel, _uniform, gumbel_mode
 from functrans.random.discrete import randint
 from functrans.random.keys import Key, Shape, default_integer, random_bits, split_key, typed_key
 from functrans.trace.frames import here

@@ -11,16 +11,8 @@ from functrans import numpy as fnp
 from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.promotion import common_shape, promote_dtypes, shape_argument
-from functrans.random.continuous import (
-    Array,
-    ArrayLike,
-    _exponential,
-    _normal,
-    floating,
-    sample_shape,
-    shape_of,
-    static,
-)
+from functrans.random.arguments import Array, ArrayLike, drawn, floating, sample_shape, shape_of, static
+from functrans.random.continuous import _exponential, _normal
 from functrans.random.discrete import _rademacher
 from functrans.random.gammas import _gamma
 from functrans.random.keys import Key, Shape, split_key, typed_key
@@ -39,8 +31,7 @@ def maxwell(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     >>> random.maxwell(random.key(0), (2,)).shape
     (2,)
     """
-    typed, _ = typed_key("maxwell", key)
-    return _maxwell(typed, shape=shape_argument("maxwell", shape), dtype=floating("maxwell", dtype))
+    return drawn(_maxwell, "maxwell", key, shape, dtype)
 
 
 @static

@@ -4,6 +4,9 @@ Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexi
 ``array.at[2].set(tracer)`` raise. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
 ``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same
 arguments. JAX's own tracers are not touched.
+
+One case is taken from JAX for speed: ``array[3]`` of a concrete array while a trace is open, the rows that an unrolled
+loop reads. JAX dispatches two operations for it, each time; here it is one compiled program whatever the position.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
+from functrans.trace.builder import outside_of_traces, state
 from functrans.trace.frames import describe_place, is_internal, users_place
 from functrans.xla.jaxlib_compat import (
     ArrayImpl,
@@ -49,11 +53,14 @@ _GetItem = Callable[[Any, Any], object]
 _AtMethod = Callable[[Any, Any, str, tuple[Any, ...], Mapping[str, Any]], object]
 
 
-def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem, at_method: _AtMethod) -> None:
+def patch_array_indexing(
+    is_tracer: Callable[[object], bool], getitem: _GetItem, at_method: _AtMethod, row: Callable[[Any, int], Any]
+) -> None:
     """Let ``array[index]`` and ``array.at[index].method(...)`` reach us where a tracer takes part.
 
     ``getitem(array, index)`` is called where the index is a tracer or a tuple or slice that holds one;
-    ``at_method(array, index, method_name, args, kwargs)`` where the index or an argument of the update method does.
+    ``at_method(array, index, method_name, args, kwargs)`` where the index or an argument of the update method does;
+    ``row(array, position)``, a jitted function, where a trace is open and the position is a whole number in bounds.
     Everything else reaches JAX's original. A second call replaces the hooks of the first.
     """
     original_getitem = getattr(ArrayImpl.__getitem__, "__wrapped__", ArrayImpl.__getitem__)
@@ -76,6 +83,8 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
 
     @functools.wraps(original_getitem)
     def __getitem__(self: Any, index: Any, /) -> Any:
+        if type(index) is int and state.builder is not None and self.ndim and -len(self) <= index < len(self):
+            return outside_of_traces(row, self, index)
         if type(index) in plain or not holds_tracer(index):
             return original_getitem(self, index)
         return getitem(self, index)

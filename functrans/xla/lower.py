@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -331,6 +331,41 @@ class Emitter:
         self.lines, self.header, self.constants, self.token = saved
         return f"func.func {visibility} @{symbol}({', '.join(head)}) -> ({outs}) {{\n{body}\n{back}\n}}"
 
+    # -- kernels of libraries ---------------------------------------------------------------------------------------
+
+    def kernel(
+        self,
+        target: str,
+        operands: Sequence[str],
+        in_types: Sequence[ArrayType],
+        out_types: Sequence[ArrayType],
+        batch_rank: int,
+        attributes: Mapping[str, str | bool | int],
+        in_place: Mapping[int, int],
+    ) -> list[str]:
+        """A call of a kernel that jaxlib registers under the name ``target``; the names of its results.
+
+        Arrays with two axes more than the batch hold matrices column by column, as LAPACK has them. ``attributes``: a
+        letter is passed as its code. ``in_place``: {number of an operand: of the result that may take its memory}.
+        """
+        given = ", ".join([f"{name} = {_attribute(value)}" for name, value in attributes.items()])
+        aliases = ", ".join(
+            "#stablehlo.output_operand_alias<output_tuple_indices = "
+            f"[{result if len(out_types) > 1 else ''}], operand_index = {operand}, operand_tuple_indices = []>"
+            for operand, result in in_place.items()
+        )
+        layouts, result_layouts = (
+            ", ".join([_layout(t, t.ndim == batch_rank + 2) for t in types]) for types in (in_types, out_types)
+        )
+        ins, outs = (", ".join(map(type_text, types)) for types in (in_types, out_types))
+        return self.raw_many(
+            f"stablehlo.custom_call @{target}({', '.join(operands)}) {{api_version = 4 : i32, "
+            f'backend_config = {{{given}}}, mhlo.frontend_attributes = {{num_batch_dims = "{batch_rank}"}}, '
+            f"operand_layouts = [{layouts}], output_operand_aliases = [{aliases}], "
+            f"result_layouts = [{result_layouts}]}} : ({ins}) -> ({outs})",
+            len(out_types),
+        )
+
     # -- effects ----------------------------------------------------------------------------------------------------
 
     def current_token(self) -> str:
@@ -376,9 +411,20 @@ class Emitter:
         return results
 
 
-def _layout(type: ArrayType) -> str:
-    """Row-major."""
-    order = ", ".join(map(str, reversed(range(type.ndim))))
+def _attribute(value: str | bool | int) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"{ord(value)} : ui8"
+    return f"{value} : i{32 if isinstance(value, np.int32) else 64}"
+
+
+def _layout(type: ArrayType, columns: bool = False) -> str:
+    """Row-major; with ``columns`` the matrices in the last two axes column by column."""
+    axes = list(reversed(range(type.ndim)))
+    if columns:
+        axes[:2] = reversed(axes[:2])
+    order = ", ".join(map(str, axes))
     return f"dense<[{order}]> : tensor<{type.ndim}xindex>" if type.ndim else "dense<> : tensor<0xindex>"
 
 

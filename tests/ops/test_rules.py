@@ -15,11 +15,11 @@ import pytest
 import functrans
 from functrans.testing import check_lowering, check_rules
 from functrans.trace.primitive import Primitive
-from tests.ops import array_samples, samples
+from tests.ops import array_samples, matrix_samples, samples, spectral_samples
 from tests.ops.samples import Row
 
 ROOT = Path(__file__).resolve().parents[2]
-ROWS = [*samples.ROWS, *array_samples.ROWS]
+ROWS = [*samples.ROWS, *array_samples.ROWS, *matrix_samples.ROWS, *spectral_samples.ROWS]
 
 # Classes whose rules need a setting of their own (a mapped axis, a held program): the test file that gives it to them.
 ELSEWHERE = {

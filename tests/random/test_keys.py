@@ -142,6 +142,16 @@ REFUSED = {
         lambda: random.choice(KEY, 3, (4,), replace=False), ValueError, "4 draws without replacement of 3",
     ),
     "nothing to choose from": (lambda: random.choice(KEY, 0, (4,)), ValueError, "nothing to draw 4 from"),
+    "trials that do not fit": (
+        lambda: random.binomial(KEY, np.ones(3, np.float32), 0.5, (2,)), ValueError,
+        "n of shape (3,) does not broadcast",
+    ),
+    "outcomes without an axis": (
+        lambda: random.multinomial(KEY, 3, 0.5), ValueError, "p must have an axis of outcomes, got a scalar",
+    ),
+    "complex probabilities": (
+        lambda: random.multinomial(KEY, 3, np.ones(2, np.complex64)), TypeError, "the probabilities must be real",
+    ),
     "probabilities of another number": (
         lambda: random.choice(KEY, 3, (2,), p=np.ones(2, np.float32)), ValueError,
         "p must have one probability for each of the 3",
