@@ -224,7 +224,7 @@ def test_checks_raise_inside_the_jax_program():
         return fnp.sqrt(x)
 
     assert_same(jax.jit(jax.grad(lambda x: ft.to_jax(root)(x).sum()))(X + 1), 0.5 / np.sqrt(X + 1))
-    with pytest.raises(jax.errors.JaxRuntimeError, match="no root of -0.8"):
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"no root of -0\.8"):
         jax.jit(ft.to_jax(root))(X)
 
 
