@@ -481,13 +481,26 @@ def test_a_rule_whose_function_closes_over_a_traced_value():
         def g(x):
             return x * w
 
-        g.defvjp(lambda x: (g(x), None), lambda _, ct: (3 * ct,))
+        g.defvjp(lambda x: (x * factor, None), lambda _, ct: (3 * ct,))
         return g(x) * jnp.sin(w)
 
-    bridged, w = ft.from_jax(f), np.float32(2)
+    bridged, w, factor = ft.from_jax(f), np.float32(2), 2
     assert_same(ft.grad(lambda x: bridged(x, w).sum())(X), np.full(6, 3 * np.sin(w), np.float32))
     with pytest.raises(TypeError, match="differentiated with respect to a value it closes over"):
         ft.grad(lambda w: bridged(X, w).sum())(w)
+
+
+def test_a_rule_that_closes_over_a_traced_value_is_refused():
+    def f(x, w):
+        @jax.custom_vjp
+        def g(x):
+            return x * w
+
+        g.defvjp(lambda x: (x * w, None), lambda _, ct: (3 * ct,))
+        return g(x)
+
+    with pytest.raises(NotImplementedError, match="a derivative rule closes over a value that JAX traced"):
+        ft.grad(lambda x: ft.from_jax(f)(x, 2.0).sum())(X)
 
 
 def test_what_a_rule_computes_beside_its_tangents_need_not_be_linear():
