@@ -39,8 +39,8 @@ def _traced(application: Application, closed: Any, order: int) -> Traced:
     """A JAX program as one of ours, in which ``order`` more differentiations are foreseen."""
     if any(isinstance(x, jax.core.Tracer) for x in closed.consts):
         raise application.refuse(
-            "a derivative rule closes over a value that JAX traced, which is gone when the rule is asked for. Pass that "
-            "value as an argument of the function with the rule"
+            "a derivative rule closes over a value that JAX traced, which is gone when the rule is asked for. Pass it "
+            "as an argument of the function with the rule"
         )
     types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
     with Builder(f"a derivative rule of {application.name}", order=order) as builder:
