@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-
 from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.ir.types import type_of
@@ -99,7 +98,7 @@ def solve(a: ArrayLike, b: ArrayLike) -> Array:
     vector = len(given) == 1
     if not given or given[0 if vector else -2] != shape[-1]:
         raise FunctransValueError(
-            f"solve: A of shape {shape} needs a right-hand side [{shape[-1]}] or [..., {shape[-1]}, k], got shape {given}"
+            f"solve: A of shape {shape} needs a right-hand side [n] or [..., n, k], got shape {given}"
         )
     y = lax.reshape(y, (*given, 1)) if vector else y
     if len(shape) > 2:
@@ -225,8 +224,8 @@ def tensorinv(a: ArrayLike, ind: int = 2) -> Array:
     rows, columns = math.prod(shape[:ind]), math.prod(shape[ind:])
     if rows != columns:
         raise FunctransValueError(
-            f"tensorinv: the first {ind} axes of shape {shape} have {rows} elements and the others {columns}; they must "
-            "be equally many"
+            f"tensorinv: the first {ind} axes of shape {shape} have {rows} elements and the others {columns}; they "
+            "must be equally many"
         )
     return lax.reshape(inv(lax.reshape(x, (rows, columns))), (*shape[ind:], *shape[:ind]))
 
@@ -256,8 +255,8 @@ def tensorsolve(a: ArrayLike, b: ArrayLike, axes: Sequence[int] | None = None) -
     count = math.prod(shape)
     if type_of(x).size != count**2 or type_of(y).size != count:
         raise FunctransValueError(
-            f"tensorsolve: a of shape {type_of(x).shape} has to be square as a map from {shape} to the shape of b, which "
-            f"is {type_of(y).shape}"
+            f"tensorsolve: a of shape {type_of(x).shape} must be square as a map from {shape} to the shape of b, "
+            f"{type_of(y).shape}"
         )
     return lax.reshape(solve(lax.reshape(x, (count, count)), lax.reshape(y, (count,))), shape)
 

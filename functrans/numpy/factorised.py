@@ -2,12 +2,13 @@
 
     x = solve[op=N] a packed order b         A X = B by the factors of A   =>   A dX = dB - dA X   by the same factors
 
-The factors come from ``lu(stop_gradient(a))`` and have no derivative of their own: derivatives of every order, forward and
-backward, are those of the equation that defines the result, and one factorisation serves all of them.
+The factors come from ``lu(stop_gradient(a))`` and have no derivative of their own: derivatives of every order, forward
+and backward, are those of the equation that defines the result, and one factorisation serves all of them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +18,6 @@ from functrans import lax
 from functrans.control.composite import Composite
 from functrans.ir.types import type_of
 from functrans.ops.complex_numbers import complex_, imag, real
-from functrans.ops.elementwise import real_dtype
 from functrans.ops.factorisations import lu, lu_solve
 from functrans.ops.matrices import INT32, flip, identity, matmul
 from functrans.ops.permutations import inverse_permutation, permute_columns, permute_rows
@@ -30,35 +30,64 @@ from functrans.trace.primitive import is_linear
 _OTHER = {"N": "T", "T": "N"}
 
 
-class Solve(Composite):
-    """(a, packed, order, b) -> X with A X = B, or A^T X = B for ``op`` T; linear in b."""
+class FactorisedSolve(Composite):
+    """(a, *factors, b) -> X with A X = B, or A^T X = B for ``op`` T; linear in b."""
 
     op: str
-    name = "solve"
 
-    def define(self, a: Any, packed: Any, order: Any, b: Any) -> Any:
-        return lu_solve(packed, order, b, self.op)
+    def by_factors(self, factors: Sequence[Any], b: Any) -> Any:
+        """X."""
+        self.missing("by_factors", "tracing")
+
+    def define(self, *operands: Any) -> Any:
+        return self.by_factors(operands[1:-1], operands[-1])
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        a, packed, order, _ = primals
-        a_t, _, _, right = tangents
+        a_t, right = tangents[0], tangents[-1]
         x = bind(self, *primals)
         if a_t is not None:
             moved = matmul(a_t if self.op == "N" else flip(a_t), x)
             right = lax.neg(moved) if right is None else lax.sub(right, moved)
-        return x, None if right is None else bind(self, a, packed, order, right)
+        return x, None if right is None else bind(self, *primals[:-1], right)
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
-        a, packed, order, b = operands
+        *system, b = operands
         if not is_linear(b):
             return super().transpose(cotangent, *operands)
-        return [None, None, None, bind(Solve(_OTHER[self.op]), a, packed, order, cotangent)]
+        return [*[None] * len(system), bind(type(self)(_OTHER[self.op]), *system, cotangent)]
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        if any(mapped[:3]):
+        if any(mapped[:-1]):
             return super().batch(size, operands, mapped)
         *system, b = operands
         return batched_columns(lambda columns: bind(self, *system, columns), b), True
+
+
+class Solve(FactorisedSolve):
+    """By (packed, order) of ``lu``."""
+
+    name = "solve"
+
+    def by_factors(self, factors: Sequence[Any], b: Any) -> Any:
+        return lu_solve(factors[0], factors[1], b, self.op)
+
+
+class SolvePositive(FactorisedSolve):
+    """By the Cholesky factor L of a Hermitian positive definite matrix."""
+
+    name = "solve_positive"
+
+    def by_factors(self, factors: Sequence[Any], b: Any) -> Any:
+        return by_cholesky(factors[0], b, True, self.op == "T")
+
+
+def by_cholesky(factor: Any, b: Any, lower: bool, conjugate: bool = False) -> Any:
+    """X with L L^H X = B (U^H U X = B unless ``lower``), or with the conjugate matrix."""
+    for adjoint in (not lower, lower):
+        b = triangular_solve(
+            factor, b, left_side=True, lower=lower, transpose_a=adjoint, conjugate_a=adjoint != conjugate
+        )
+    return b
 
 
 class Inverse(Composite):
@@ -204,7 +233,8 @@ def adjugate_parts(a: Any) -> tuple[Any, Any, Any, Any, Any]:
     return scale, last, permute_rows(regular, back), permute_rows(right, back), left
 
 
-SOLVE, INVERSE, LOG_DETERMINANT, SIGN_OF_DETERMINANT = Solve("N"), Inverse(), LogDeterminant(), SignOfDeterminant()
+SOLVE, SOLVE_POSITIVE = Solve("N"), SolvePositive("N")
+INVERSE, LOG_DETERMINANT, SIGN_OF_DETERMINANT = Inverse(), LogDeterminant(), SignOfDeterminant()
 DETERMINANT, COFACTORS, COFACTOR_SLOPE = Determinant(), Cofactors(), CofactorSlope()
 
 
@@ -213,14 +243,22 @@ def factors(a: Any) -> tuple[Any, Any, Any]:
     return lu(lax.stop_gradient(a))
 
 
-def solve(a: Any, b: Any) -> Any:
-    """X with A X = B for a [..., n, n] and b [..., n, k] of one dtype and batch; one matrix may serve a batch of b."""
-    packed, _, order = factors(a)
-    if type_of(a).ndim == 2 and type_of(b).ndim > 2:
-        shape = type_of(b).shape
-        flat = lax.reshape(b, (int(np.prod(shape[:-2])), *shape[-2:]))
-        return lax.reshape(batched_columns(lambda columns: bind(SOLVE, a, packed, order, columns), flat), shape)
-    return bind(SOLVE, a, packed, order, b)
+def solve(a: Any, b: Any, positive: bool = False) -> Any:
+    """X with A X = B for a [..., n, n] and b [..., n, k] of one dtype and batch; one matrix may serve a batch of b.
+
+    ``positive``: A is Hermitian positive definite; its lower triangle is read.
+    """
+    if positive:
+        op: FactorisedSolve = SOLVE_POSITIVE
+        found: tuple[Any, ...] = (lax.linalg.cholesky(lax.stop_gradient(a), symmetrize_input=False),)
+    else:
+        packed, _, order = factors(a)
+        op, found = SOLVE, (packed, order)
+    shape = type_of(b).shape
+    if type_of(a).ndim < len(shape):
+        flat = lax.reshape(b, (math.prod(shape[:-2]), *shape[-2:]))
+        return lax.reshape(batched_columns(lambda columns: bind(op, a, *found, columns), flat), shape)
+    return bind(op, a, *found, b)
 
 
 def diagonal_of(x: Any) -> Any:
@@ -259,9 +297,3 @@ def _scaled(x: Any, factor: Any) -> Any:
 def _spread(x: Any, like: Any) -> Any:
     """[..., 1, 1] repeated to the shape of matrices."""
     return lax.broadcast_in_dim(x, like.shape, tuple(range(like.ndim)))
-
-
-__all__ = [
-    "COFACTORS", "COFACTOR_SLOPE", "DETERMINANT", "INVERSE", "LOG_DETERMINANT", "SIGN_OF_DETERMINANT", "SOLVE", "factors",
-    "solve",
-]  # fmt: skip

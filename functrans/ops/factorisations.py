@@ -187,7 +187,7 @@ def lu(x: Any) -> tuple[Any, Any, Any]:
       x: ``[..., m, n]``, floating or complex.
 
     Returns:
-      ``(lu, pivots, permutation)``: L below the diagonal (the ones on it are left out) and U from it on ``[..., m, n]``;
+      ``(lu, pivots, permutation)``: L below the diagonal (ones on it are left out), U from it on ``[..., m, n]``;
       the row that row i changed places with ``[..., min(m, n)]``, int32; and the order of rows ``[..., m]``, int32:
       ``x[permutation] = L U``.
 

@@ -91,7 +91,7 @@ class MatrixKernel(Primitive):
             if t.dtype not in self.accepts:
                 names = " or ".join(accepted.name for accepted in self.accepts)
                 raise FunctransTypeError(
-                    f"{self.name}: operand {i} has dtype {short_dtype(t.dtype)}; convert it to {names} with .astype(...)"
+                    f"{self.name}: operand {i} has dtype {short_dtype(t.dtype)}; convert it to {names} by .astype(...)"
                 )
             if t.dtype != dtype or t.shape[: t.ndim - rank] != batch:
                 raise FunctransTypeError(

@@ -218,7 +218,7 @@ def _complement_slope(thin: Any, rest: Any, thin_t: Any) -> Any:
 
 
 def geqrf(a: Any) -> tuple[Any, Any]:
-    """``[..., m, n]`` -> R with the Householder vectors below it ``[..., m, n]``, their factors ``[..., min(m, n)]``."""
+    """``[..., m, n]`` -> R with Householder vectors below it ``[..., m, n]``, their factors ``[..., min(m, n)]``."""
     packed, taus = bind_all(GEQRF, [a])
     return packed, taus
 
@@ -252,7 +252,7 @@ def qr(
     Args:
       x: ``[..., m, n]``, floating or complex.
       pivoting: also return the order p of columns with Q R = A[:, p] and a falling diagonal of R (on CPU).
-      full_matrices: Q ``[..., m, m]`` and R ``[..., m, n]``; else Q ``[..., m, k]`` and R ``[..., k, n]`` with k = min(m, n).
+      full_matrices: Q ``[..., m, m]`` and R ``[..., m, n]``; else Q ``[..., m, k]``, R ``[..., k, n]``, k = min(m, n).
       use_magma: must be None.
 
     Returns:

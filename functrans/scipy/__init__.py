@@ -1,4 +1,5 @@
-"""``jax.scipy`` by functrans: ``special`` functions and the normal distribution of ``stats``."""
+"""``jax.scipy`` by functrans: ``linalg``, ``special`` functions and the normal distribution of ``stats``."""
 
+from functrans.scipy import linalg as linalg
 from functrans.scipy import special as special
 from functrans.scipy import stats as stats
