@@ -18,6 +18,7 @@ from functrans.interop.host_calls import HOST_CALLS
 from functrans.interop.jax_tracing import JaxProgram, trace_jax_function
 from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
 from functrans.interop.randomness import RANDOMNESS
+from functrans.interop.spectra import SPECTRA
 from functrans.interop.translation import Translator
 from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
 from functrans.ir.types import ArrayType, type_of
@@ -29,6 +30,7 @@ TABLE = {
     **FIRST_ORDER,
     **WINDOWS_AND_ORDER,
     **RANDOMNESS,
+    **SPECTRA,
     **CONTROL_FLOW,
     **CUSTOM_RULES,
     **HOST_CALLS,

@@ -160,8 +160,9 @@ def svd(
     places = lax.broadcasted_iota(np.dtype(np.int32), tuple(s.shape), last)
     found = lax.sort((s, places, lax.sign(values)), dimension=last, num_keys=1)
     s, places, signs = (lax.rev(y, (last,)) for y in found)
+    # row i says which eigenvector is singular vector i
     from_place = lax.broadcasted_iota(np.dtype(np.int32), (*places.shape, places.shape[-1]), places.ndim)
-    order = lax.eq(from_place, matrix_transpose(_rows(places, from_place)))  # row i: which eigenvector is singular vector i
+    order = lax.eq(from_place, matrix_transpose(_rows(places, from_place)))
     chosen = matrix_transpose(lax.convert_element_type(order, x.dtype))
     u = _product(vectors, chosen)
     return SVDResult(u, s, _adjoint(lax.mul(u, lax.convert_element_type(_rows(signs, u), u.dtype))))
