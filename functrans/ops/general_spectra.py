@@ -154,7 +154,7 @@ class Hessenberg(MatrixKernel):
 
     def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
         (a,) = operands
-        attributes = {"low": np.int32(1), "high": np.int32(a.shape[-1])}
+        attributes: Any = {"low": np.int32(1), "high": np.int32(a.shape[-1])}
         *found, info = kernels.lapack("gehrd", [a], [*kernels.out_types, kernels.info], attributes, {0: 0})
         ok = kernels.succeeded(info)
         return [kernels.where(ok, x) for x in found]

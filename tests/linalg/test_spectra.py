@@ -179,9 +179,9 @@ def test_the_polar_factor_and_the_nuclear_norm_at_repeated_singular_values(shape
     expected = differences(lambda x: np.sum(weights * scipy.linalg.polar(x)[0]), a)
     np.testing.assert_allclose(ft.grad(ours)(a), expected, atol=1e-9)
     np.testing.assert_allclose(ft.jacfwd(ours)(a), expected, atol=1e-9)
-    norm = lambda x: fnp.linalg.norm(x, "nuc")  # noqa: E731
+    norm = lambda x: fnp.linalg.norm(x, "nuc")
     np.testing.assert_allclose(ft.grad(norm)(a), np.eye(*shape), atol=1e-12)
-    gradient = lambda x: np.linalg.svd(x, full_matrices=False)  # noqa: E731
+    gradient = lambda x: np.linalg.svd(x, full_matrices=False)
     moved = differences(lambda x: np.sum(weights * (gradient(x)[0] @ gradient(x)[2])), a)
     product = ft.jvp(ft.grad(norm), (a,), (weights,))[1]
     np.testing.assert_allclose(product, moved, atol=1e-8)
@@ -196,7 +196,7 @@ def test_leading_singular_vectors_of_matrices_without_full_rank() -> None:
         return (weights * (vectors @ vectors.T)).sum()
 
     expected = differences(lambda x: f(lambda y: np.linalg.svd(y, full_matrices=False), x), a)
-    ours = lambda x: f(lambda y: fnp.linalg.svd(y, full_matrices=False), x)  # noqa: E731
+    ours = lambda x: f(lambda y: fnp.linalg.svd(y, full_matrices=False), x)
     np.testing.assert_allclose(ft.grad(ours)(a), expected, atol=1e-7)
     values = ft.grad(lambda x: fnp.sum(fnp.linalg.svdvals(x) ** 2))(a)
     np.testing.assert_allclose(values, 2 * a, atol=1e-10)

@@ -193,7 +193,7 @@ def sqrtm(A: ArrayLike, blocksize: int = 1) -> Array:
         raise NotImplementedError(f"sqrtm: blocksize={blocksize} is not supported; it must be 1")
     x = _matrices("sqrtm", A, square=True)
     if x.ndim != 2:
-        raise FunctransValueError(f"sqrtm: one matrix is needed, got shape {tuple(x.shape)}; map it with functrans.vmap")
+        raise FunctransValueError(f"sqrtm: one matrix is needed, got shape {tuple(x.shape)}; use functrans.vmap")
     t, z = schur(x, output="complex")
     roots = fnp.sqrt(fnp.diagonal(t))
     places = fnp.arange(t.shape[0])
