@@ -92,6 +92,8 @@ def _slopes(w: Any, vectors: Any, moved: Any) -> tuple[Any, Any]:
     turned = lu_solve(packed, order, matmul(moved, vectors))
     slope, rotation = SpectralSplit.of([(VALUES, turned), (DIFFERENCES, turned)], w, real_values=False)
     free = matmul(vectors, rotation)
+    if not vectors.shape[-1]:
+        return slope, free
     rows = vectors.ndim - 2
     largest = argmax(abs_(vectors), rows)
     chosen = eq(broadcasted_iota(INT32, vectors.shape, rows), along(largest, vectors.shape, -1))

