@@ -203,7 +203,7 @@ def qr(a: ArrayLike, mode: str = "reduced") -> Any:
         return QRResult(lax.transpose(packed, (*axes[:-2], axes[-1], axes[-2])), taus)
     if mode not in ("reduced", "r", "full", "complete"):
         raise FunctransValueError(f"qr: mode must be 'reduced', 'complete', 'r' or 'raw', got {mode!r}")
-    q, r = lax.linalg.qr(x, full_matrices=mode == "complete")
+    q, r, *_ = lax.linalg.qr(x, full_matrices=mode == "complete")
     return r if mode == "r" else QRResult(q, r)
 
 

@@ -19,7 +19,7 @@ from functrans.control.composite import Composite
 from functrans.ir.types import type_of
 from functrans.ops.complex_numbers import complex_, imag, real
 from functrans.ops.factorisations import lu, lu_solve
-from functrans.ops.matrices import INT32, flip, identity, matmul
+from functrans.ops.matrices import INT32, adjoint, flip, identity, matmul
 from functrans.ops.permutations import inverse_permutation, permute_columns, permute_rows
 from functrans.ops.reductions import ReduceProd
 from functrans.ops.structural import convert, zeros_like
@@ -83,9 +83,9 @@ class SolvePositive(FactorisedSolve):
 
 def by_cholesky(factor: Any, b: Any, lower: bool, conjugate: bool = False) -> Any:
     """X with L L^H X = B (U^H U X = B unless ``lower``), or with the conjugate matrix."""
-    for adjoint in (not lower, lower):
+    for back in (not lower, lower):
         b = triangular_solve(
-            factor, b, left_side=True, lower=lower, transpose_a=adjoint, conjugate_a=adjoint != conjugate
+            factor, b, left_side=True, lower=lower, transpose_a=back, conjugate_a=back != conjugate
         )
     return b
 
@@ -243,14 +243,16 @@ def factors(a: Any) -> tuple[Any, Any, Any]:
     return lu(lax.stop_gradient(a))
 
 
-def solve(a: Any, b: Any, positive: bool = False) -> Any:
+def solve(a: Any, b: Any, positive: str = "") -> Any:
     """X with A X = B for a [..., n, n] and b [..., n, k] of one dtype and batch; one matrix may serve a batch of b.
 
-    ``positive``: A is Hermitian positive definite; its lower triangle is read.
+    ``positive``: A is Hermitian positive definite, and the value reads its triangle "lower" or "upper".
     """
     if positive:
+        triangle = lax.stop_gradient(a)
+        triangle = adjoint(triangle) if positive == "upper" else triangle
         op: FactorisedSolve = SOLVE_POSITIVE
-        found: tuple[Any, ...] = (lax.linalg.cholesky(lax.stop_gradient(a), symmetrize_input=False),)
+        found: tuple[Any, ...] = (lax.linalg.cholesky(triangle, symmetrize_input=False),)
     else:
         packed, _, order = factors(a)
         op, found = SOLVE, (packed, order)

@@ -42,7 +42,7 @@ class Geqrf(MatrixKernel):
 
     def reference(self, *arrays: Any) -> Sequence[Any]:
         (geqrf,) = scipy_linalg().lapack.get_lapack_funcs(("geqrf",), arrays)
-        return geqrf(arrays[0])[:2] if arrays[0].size else [arrays[0], np.zeros(0)]  # type: ignore[no-any-return]
+        return geqrf(arrays[0])[:2] if arrays[0].size else [arrays[0], np.zeros(0)]
 
     def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
         return kernels.lapack("geqrf", operands, self.results(kernels, operands[0]), {}, {0: 0})
@@ -153,25 +153,26 @@ class Qr(MatrixKernel):
 
     def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
         if not self.pivoting:
-            return self._finished(kernels, *GEQRF.lower_cpu(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_cpu)
+            return self._finished(kernels, GEQRF.lower_cpu(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_cpu)
         free = kernels.fill(0, kernels.out_types[2])
         packed, taus = GEQRF.results(kernels, operands[0])
         packed, order, taus = kernels.lapack("geqp3", [*operands, free], [packed, free.type, taus], {}, {0: 0, 1: 1})
-        results = self._finished(kernels, packed, taus, HOUSEHOLDER_PRODUCT.lower_cpu)
+        results = self._finished(kernels, [packed, taus], HOUSEHOLDER_PRODUCT.lower_cpu)
         return [*results, kernels.op("stablehlo.subtract", [order, kernels.fill(1, order.type)], order.type)]
 
     def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
         if self.pivoting:
             raise self.unavailable(kernels)
-        return self._finished(kernels, *GEQRF.lower_gpu(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_gpu)
+        return self._finished(kernels, GEQRF.lower_gpu(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_gpu)
 
     def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
         if self.pivoting:
             raise self.unavailable(kernels)
-        return self._finished(kernels, *GEQRF.lower_elsewhere(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_elsewhere)
+        return self._finished(kernels, GEQRF.lower_elsewhere(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_elsewhere)
 
-    def _finished(self, kernels: Kernels, packed: Value, taus: Value, product: Any) -> list[Value]:
+    def _finished(self, kernels: Kernels, found: Sequence[Value], product: Any) -> list[Value]:
         """Q and R from what geqrf gives."""
+        packed, taus = found
         q, r = kernels.out_types[:2]
         vectors = kernels.resized(packed, q)
         return [*product(kernels, vectors, taus), kernels.triangle(kernels.resized(packed, r), False)]
@@ -270,4 +271,4 @@ def qr(
     """
     if use_magma is not None:
         raise FunctransTypeError(f"qr: use_magma={use_magma} cannot be asked for; leave it out")
-    return tuple(bind_all(Qr(bool(pivoting), bool(full_matrices)), [x]))  # type: ignore[return-value]
+    return tuple(bind_all(Qr(bool(pivoting), bool(full_matrices)), [x]))

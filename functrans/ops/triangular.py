@@ -204,7 +204,7 @@ class TridiagonalSolve(MatrixKernel):
         x = bind(self, *diagonals, b)
         if any(t is not None for t in moves):
             filled = [zeros_like(v) if t is None else t for v, t in zip(diagonals, moves, strict=True)]
-            moved = _tridiagonal_product(*filled, x)
+            moved = _tridiagonal_product(filled, x)
             right = neg(moved) if right is None else sub(right, moved)
         return x, bind(self, *diagonals, right)
 
@@ -245,8 +245,9 @@ def _moved(x: Any, by: int) -> Any:
     return concatenate([slice_in_dim(x, 1, size, axis=axis), zero], axis)
 
 
-def _tridiagonal_product(dl: Any, d: Any, du: Any, x: Any) -> Any:
+def _tridiagonal_product(diagonals: Sequence[Any], x: Any) -> Any:
     """A X, for the matrix of these diagonals."""
+    dl, d, du = diagonals
 
     def scaled(diagonal: Any, rows: Any) -> Any:
         return mul(broadcast_in_dim(diagonal, rows.shape, tuple(range(diagonal.ndim))), rows)

@@ -31,6 +31,7 @@ C = (X + 1j * Y).astype(np.complex64)
 Function = Callable[..., Any]
 
 REAL: dict[str, tuple[Function, tuple[Any, ...]]] = {
+    "matrices": (lambda a: _of_matrices(a @ a.T + 3 * jnp.eye(3)), (X[:, :3],)),
     "trigonometry": (lambda x: jnp.sin(x) + jnp.cos(x) + jnp.tan(x) + jnp.arcsin(x) + jnp.arccos(x), (X,)),
     "inverse tangents": (lambda x, y: jnp.arctan(x) + jnp.arctan2(x, y), (X, Y)),
     "hyperbolic": (lambda x: jnp.sinh(x) + jnp.cosh(x) + jnp.tanh(x) + jnp.arcsinh(x) + jnp.arctanh(x), (X,)),
@@ -199,6 +200,13 @@ _POLICY = jax.checkpoint_policies.save_only_these_names("sine")
 
 def _named_sine(x):
     return jnp.cos(checkpoint_name(jnp.sin(x), "sine"))
+
+
+def _of_matrices(a):
+    diagonal = jnp.diagonal(a)
+    tridiagonal = jlax.linalg.tridiagonal_solve(diagonal / 9, diagonal, diagonal / 7, a)
+    q, r = jnp.linalg.qr(a)
+    return jnp.linalg.cholesky(a) + jnp.linalg.inv(a) + q * r + tridiagonal * jnp.linalg.det(a)
 
 
 def _convolved(x, weights, groups=1):

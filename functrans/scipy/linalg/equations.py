@@ -15,6 +15,7 @@ from functrans.numpy.equations import matrices
 from functrans.numpy.families import one_program
 from functrans.numpy.promotion import Array, ArrayLike, broadcast, common_shape
 from functrans.ops import matrices as parts
+from functrans.ops.factorisations import lu_solve as lu_solve_by_factors
 from functrans.ops.permutations import inverse_permutation, permute_rows
 
 
@@ -89,7 +90,7 @@ def solve(
     Args:
       a: ``[..., n, n]``.
       b: ``[..., n]`` or ``[..., n, k]``.
-      lower: with ``assume_a`` 'pos', read the lower triangle of A instead of the upper.
+      lower: with ``assume_a`` 'pos', read the lower triangle of A instead of the upper (derivatives are of all of A).
       assume_a: 'gen', or 'pos' for Hermitian positive definite matrices (by Cholesky); 'sym', 'her' are as 'gen'.
 
     Raises:
@@ -102,10 +103,8 @@ def solve(
     if assume_a not in ("gen", "sym", "her", "pos"):
         raise FunctransValueError(f"solve: assume_a must be 'gen', 'sym', 'her' or 'pos', got {assume_a!r}")
     x, right, vector = _system("solve", a, b)
-    positive = assume_a == "pos"
-    if positive and not lower:
-        x = parts.adjoint(x)
-    return _like(factorised.solve(x, right, positive), vector)
+    triangle = "lower" if lower else "upper"
+    return _like(factorised.solve(x, right, triangle if assume_a == "pos" else ""), vector)
 
 
 @one_program("trans", "lower", "unit_diagonal", "overwrite_b", "debug", "check_finite")
@@ -188,7 +187,7 @@ def _lu_solve(packed: Any, pivots: Any, b: Any, op: str) -> Any:
     n = type_of(packed).shape[-1]
     x, right, vector = _system("lu_solve", packed, b)
     order = lax.linalg.lu_pivots_to_permutation(pivots, n)
-    return _like(factorised.lu_solve(x, broadcast(order, (*x.shape[:-2], n)), right, op), vector)
+    return _like(lu_solve_by_factors(x, broadcast(order, (*x.shape[:-2], n)), right, op), vector)
 
 
 @one_program("permute_l", "overwrite_a", "check_finite")
