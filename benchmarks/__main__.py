@@ -2,8 +2,8 @@
 
 HIPS autograd and PyTorch take part in the un-jitted calls where they are installed (pip install autograd torch).
 
-python -m benchmarks                          everything, under ten minutes on two cores
-python -m benchmarks --quick                  fewer samples and cases, under two minutes
+python -m benchmarks                          everything, about a quarter of an hour on two quiet cores
+python -m benchmarks --quick                  fewer samples and cases, about five minutes
 python -m benchmarks --only mlp --only dispatch
 python -m benchmarks --only 'steady run' --only gmm --variant grad
 python -m benchmarks --control                JAX on both sides: what the machine's noise alone makes of the ratios
@@ -27,15 +27,16 @@ import jax
 import jaxlib
 import numpy
 
-from benchmarks import calls, control, process, report, stages
+from benchmarks import calls, control, process, report, sizes, stages
 from benchmarks.libraries import Library, installed_libraries
+from benchmarks.progress import Progress, known_seconds
 from benchmarks.report import Row
 from benchmarks.scenarios import SCENARIOS, VARIANTS
 from benchmarks.sides import JaxSide, Side, side_named
 from benchmarks.timing import Effort, now
 
 RESULTS = Path(__file__).resolve().parent / "results"
-GROUPS = ("dispatch", "smallest", "loops", "newton", "nested", "import", "memory", "control")
+GROUPS = ("sizes", "dispatch", "smallest", "loops", "newton", "nested", "import", "memory", "control")
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,19 @@ class Plan:
     unjitted_calls: int  # of the memory test
     distinct_programs: int
     nested: int  # deepest nested grad
+    sizes: int  # of a scenario, from the smallest
 
 
-FULL = Plan(Effort(5, 25, 0.3), Effort(5, 5, 0.0), VARIANTS, (), 100_000, 2_000, 8)
+FULL = Plan(Effort(5, 25, 0.3, patience=6.0), Effort(3, 3, 0.0), VARIANTS, (), 100_000, 1_000, 8, 3)
 QUICK = Plan(
-    Effort(5, 9, 0.05), Effort(2, 2, 0.0), ("f", "grad"), ("first result", "un-jitted first call"), 10_000, 200, 6
+    Effort(5, 9, 0.05, patience=3.0),
+    Effort(2, 2, 0.0),
+    ("f", "grad", "jacobian"),
+    ("first result", "un-jitted first call"),
+    10_000,
+    200,
+    6,
+    1,
 )
 
 Job = tuple[str, Callable[[], Iterable[Row]]]
@@ -80,27 +89,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures: list[str] = []
     seconds: dict[str, float] = {}
     began = now()
-    stamp = datetime.datetime.now().strftime("%Y-%m-%dT%H%M%S")
+    path = options.output / datetime.datetime.now().strftime("%Y-%m-%dT%H%M%S")
+    earlier = (json.loads(file.read_text()) for file in sorted(options.output.glob("*.json")))
+    progress = Progress(list(_jobs(options, sides, libraries, rows)), known_seconds(earlier, options.quick))
+    interrupted = False
     text = ""
-    for name, job in _progress(list(_jobs(options, sides, libraries))):
-        start = now()
-        try:
-            rows.extend(job())
-        except Exception as error:  # one broken case must not cost the others their result
-            if options.fail:
-                raise
-            failures.append(f"{name}: {type(error).__name__}: {error}")
-        seconds[name] = now() - start
-        text = report.table(rows, ours.name)
-        environment = _environment(options, now() - began, seconds, failures, missing)
-        _save(
-            text, report.as_json(rows, environment), options.output / stamp
-        )  # each time: a stopped run keeps its rows
+    try:
+        for name, job in progress:
+            start = now()
+            try:
+                rows.extend(job())
+            except Exception as error:  # one broken case must not cost the others their result
+                if options.fail:
+                    raise
+                failures.append(f"{name}: {type(error).__name__}: {error}")
+            seconds[name] = now() - start
+            text = report.table(rows, ours.name)
+            environment = _environment(options, now() - began, seconds, failures, missing)
+            _save(text, report.as_json(rows, environment), path)  # each time: a stopped run keeps its rows
+    except KeyboardInterrupt:
+        interrupted = True
     print(text)
     for failure in failures:
         print("FAILED", failure)
-    print(f"{now() - began:.0f} s; written to {options.output / stamp}.json and .txt")
-    return 1 if failures else 0
+    if interrupted:
+        print(f"interrupted after {len(seconds)} of {len(progress.jobs)} cases, which are kept")
+    print(f"{now() - began:.0f} s; written to {path}.json and .txt")
+    return 130 if interrupted else 1 if failures else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,8 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _jobs(options: argparse.Namespace, sides: Sequence[Side], libraries: Sequence[Library]) -> Iterator[Job]:
-    """The selected work, as (name, function that returns rows)."""
+def _jobs(
+    options: argparse.Namespace, sides: Sequence[Side], libraries: Sequence[Library], done: Sequence[Row]
+) -> Iterator[Job]:
+    """The selected work, as (name, function that returns rows). `done` will hold the rows of the jobs before."""
     plan = QUICK if options.quick else FULL
     scenarios = [name for name in SCENARIOS if name in options.only]
     measurements = [name for name in stages.MEASUREMENTS if name in options.only]
@@ -128,17 +145,24 @@ def _jobs(options: argparse.Namespace, sides: Sequence[Side], libraries: Sequenc
             return measurement in measurements or (measurement == "trace" and "transform" in measurements)
         return measurement not in plan.left_out
 
-    def scenario_rows(scenario: str, variants: Sequence[str]) -> list[Row]:
-        rows = [
-            row for variant in variants for row in stages.rows(sides, libraries, scenario, variant, plan.effort, chosen)
-        ]
-        return rows + stages.transform_rows(rows) if chosen("transform") else rows
+    def transform_rows(scenario: str) -> list[Row]:
+        return stages.transform_rows([row for row in done if row.scenario == scenario])
 
     if scenarios or measurements or not options.only:
         for name in scenarios or SCENARIOS:
             wanted = options.variant or plan.variants
-            variants = [variant for variant in SCENARIOS[name].variants if variant in wanted]
-            yield name, functools.partial(scenario_rows, name, variants)
+            for variant in (variant for variant in SCENARIOS[name].variants if variant in wanted):
+                yield (
+                    f"{name} {variant}",
+                    functools.partial(stages.rows, sides, libraries, name, variant, plan.effort, chosen),
+                )
+            if chosen("transform"):
+                yield f"{name} transform", functools.partial(transform_rows, name)
+    if "sizes" in options.only or not options.only:
+        for entry in SCENARIOS.values():
+            for number, size in enumerate(entry.sizes[: plan.sizes], 1):
+                job = functools.partial(sizes.rows, sides, libraries, entry, size, plan.effort)
+                yield f"{entry.name} size {number}", job
     # The control's memory test is short, for JAX takes a millisecond a call.
     counts = (2_000, 100) if options.control else (plan.unjitted_calls, plan.distinct_programs)
     groups: dict[str, Callable[[], Iterable[Row]]] = {
@@ -154,21 +178,6 @@ def _jobs(options: argparse.Namespace, sides: Sequence[Side], libraries: Sequenc
     for group, job in groups.items():
         if group in options.only or not options.only:
             yield group, job
-
-
-def _progress(jobs: list[Job]) -> Iterable[Job]:
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return jobs
-    bar = tqdm(jobs, unit="case", file=sys.stderr, disable=None)
-
-    def shown() -> Iterator[Job]:
-        for name, job in bar:
-            bar.set_description(name)
-            yield name, job
-
-    return shown()
 
 
 def _environment(

@@ -40,14 +40,18 @@ def chain_10000(np: Namespace) -> Program:
     return _chain(np, 1250)
 
 
-@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=5)
-def ode(np: Namespace) -> Program:
+@scenario(
+    mapped=(0,),
+    variants=("f", "grad", "hvp"),
+    samples=5,
+    sizes=({"size": 8, "steps": 6}, {"size": 64, "steps": 6}, {"size": 64, "steps": 24}),
+)
+def ode(np: Namespace, size: int = 8, steps: int = 6) -> Program:
     """Runge-Kutta steps of dy_0 = x_0, dy_i = x_i y_(i-1) from y = 0 over a time of 2, as in GradBench (and cmpad).
 
     The result is the last y, which is x_0 x_1 ... x_n 2^(n+1) / (n+1)! but for the error of the steps.
     """
-    size, steps, duration = 8, 6, 2.0
-    h = duration / steps
+    h = 2.0 / steps
 
     def slope(x: Any, y: Any) -> Any:
         return np.concatenate([x[:1], x[1:] * y[:-1]])
@@ -62,4 +66,26 @@ def ode(np: Namespace) -> Program:
             y = y + h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
         return y[size - 1]
 
-    return f, ((1.0 + 0.1 * numpy.arange(size)).astype(numpy.float32),)
+    return f, (numpy.linspace(1.0, 1.7, size, dtype=numpy.float32),)
+
+
+@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=5, sizes=({"size": 3}, {"size": 4}, {"size": 5}))
+def determinant(np: Namespace, size: int = 4) -> Program:
+    """The determinant of a matrix by expansion along its first row, recursively, as in GradBench (and cmpad).
+
+    det A = sum_j (-1)^j a_0j det A_0j, where A_0j lacks the first row and column j: size! products of scalars.
+    """
+
+    def expanded(rows: list[list[Any]]) -> Any:
+        if len(rows) == 1:
+            return rows[0][0]
+        total: Any = None
+        for j, entry in enumerate(rows[0]):
+            term = entry * expanded([row[:j] + row[j + 1 :] for row in rows[1:]])
+            total = term if total is None else total + term if j % 2 == 0 else total - term
+        return total
+
+    def f(a: Any) -> Any:
+        return expanded([[a[i, j] for j in range(size)] for i in range(size)])
+
+    return f, (normal(numpy.random.default_rng(9), size, size),)

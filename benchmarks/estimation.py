@@ -1,4 +1,4 @@
-"""Scenarios from estimation: mixture, bundle adjustment, k-means, log-sum-exp, least squares (ADBench, GradBench)."""
+"""Scenarios from estimation: mixture, k-means, log-sum-exp, least squares (ADBench, GradBench)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,21 @@ import numpy
 from benchmarks.scenario import Namespace, Program, normal, scenario
 
 
-@scenario(mapped=(None, 0))
-def gmm(np: Namespace) -> Program:
+@scenario(
+    mapped=(None, 0),
+    sizes=(
+        {"components": 5, "dimension": 4, "count": 100},
+        {"components": 5, "dimension": 10, "count": 1_000},
+        {"components": 25, "dimension": 10, "count": 1_000},
+    ),
+)
+def gmm(np: Namespace, components: int = 5, dimension: int = 4, count: int = 100) -> Program:
     """Log-likelihood of a Gaussian mixture with a Wishart prior, as in ADBench.
 
     Srajer, Kukelova, Fitzgibbon: "A benchmark of selected algorithmic differentiation tools on some problems in
     computer vision and machine learning", 2018, section on GMM. The inverse covariance factor of a component is a
     lower triangular matrix with exponentiated diagonal, stored as a row of `inverse_factors`.
     """
-    components, dimension, count = 5, 4, 100
     wishart_gamma, wishart_m = 1.0, 0
 
     def log_sum_exp(x: Any) -> Any:
@@ -70,47 +76,18 @@ def gmm(np: Namespace) -> Program:
     return f, (parameters, normal(generator, count, dimension))
 
 
-@scenario(mapped=(0, 0, 0, 0))
-def camera(np: Namespace) -> Program:
-    """Squared reprojection error of one observation in bundle adjustment, as in ADBench.
-
-    The camera is [rotation (3), centre (3), focal length, principal point (2), radial distortion (2)]; the rotation is
-    an axis-angle vector applied by the formula of Rodrigues, which has its limit at angle zero.
-    """
-
-    def cross(a: Any, b: Any) -> Any:
-        return np.stack([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
-
-    def rotate(rotation: Any, point: Any) -> Any:
-        squared_angle = np.dot(rotation, rotation)
-        is_zero = squared_angle == 0.0
-        angle = np.sqrt(np.where(is_zero, 1.0, squared_angle))
-        cosine, sine = np.cos(angle), np.sin(angle)
-        axis = rotation / angle
-        turned = point * cosine + cross(axis, point) * sine + axis * (np.dot(axis, point) * (1.0 - cosine))
-        return np.where(is_zero, point + cross(rotation, point), turned)
-
-    def project(camera: Any, point: Any) -> Any:
-        in_camera = rotate(camera[:3], point - camera[3:6])
-        projected = in_camera[:2] / in_camera[2]
-        squared_radius = np.dot(projected, projected)
-        distortion = 1.0 + camera[9] * squared_radius + camera[10] * squared_radius * squared_radius
-        return projected * distortion * camera[6] + camera[7:9]
-
-    def f(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
-        residual = weight * (project(camera, point) - feature)
-        weight_residual = 1.0 - weight * weight
-        return np.dot(residual, residual) + weight_residual * weight_residual
-
-    parameters = [0.1, -0.2, 0.3, 0.5, 0.1, -4.0, 1.3, 0.02, -0.01, 0.05, -0.02]
-    point, weight, feature = [0.3, -0.4, 1.5], 0.8, [0.1, 0.2]
-    return f, tuple(numpy.asarray(value, numpy.float32) for value in (parameters, point, weight, feature))
-
-
-@scenario(mapped=(None, 0), variants=("f", "grad", "hvp"), samples=5)
-def kmeans(np: Namespace) -> Program:
+@scenario(
+    mapped=(None, 0),
+    variants=("f", "grad", "hvp"),
+    samples=5,
+    sizes=(
+        {"means": 5, "dimension": 4, "count": 200},
+        {"means": 10, "dimension": 8, "count": 1_000},
+        {"means": 100, "dimension": 16, "count": 1_000},
+    ),
+)
+def kmeans(np: Namespace, means: int = 5, dimension: int = 4, count: int = 200) -> Program:
     """Cost of k-means as in GradBench: the squared distance of each point to the nearest of the means, summed."""
-    means, dimension, count = 5, 4, 200
 
     def f(centres: Any, points: Any) -> Any:
         offsets = np.reshape(points, (count, 1, dimension)) - centres
@@ -120,24 +97,37 @@ def kmeans(np: Namespace) -> Program:
     return f, (normal(generator, means, dimension), normal(generator, count, dimension))
 
 
-@scenario(mapped=(0,), variants=("f", "grad", "hvp"), samples=5)
-def log_sum_exp(np: Namespace) -> Program:
-    """log(sum(exp(x))) of a thousand numbers, their largest taken out first, as in GradBench."""
+@scenario(
+    mapped=(0,),
+    variants=("f", "grad", "hvp"),
+    samples=5,
+    sizes=({"count": 1_000}, {"count": 10_000}, {"count": 1_000_000}),
+)
+def log_sum_exp(np: Namespace, count: int = 1_000) -> Program:
+    """log(sum(exp(x))) of `count` numbers, their largest taken out first, as in GradBench."""
 
     def f(x: Any) -> Any:
         largest = np.max(x)
         return np.log(np.sum(np.exp(x - largest))) + largest
 
-    return f, (normal(numpy.random.default_rng(7), 1000),)
+    return f, (normal(numpy.random.default_rng(7), count),)
 
 
-@scenario(mapped=(0, None, None), variants=("f", "grad", "hessian"), samples=5)
-def least_squares(np: Namespace) -> Program:
+@scenario(
+    mapped=(0, None, None),
+    variants=("f", "grad", "hessian"),
+    samples=5,
+    sizes=(
+        {"count": 128, "coefficients": 8},
+        {"count": 4_096, "coefficients": 8},
+        {"count": 4_096, "coefficients": 32},
+    ),
+)
+def least_squares(np: Namespace, count: int = 128, coefficients: int = 8) -> Program:
     """Half the squared misfit of a polynomial to the sign function at points from -1 to 1, as in GradBench (and cmpad).
 
     y(x) = 1/2 sum_i (sign(t_i) - x_0 - x_1 t_i - x_2 t_i^2 - ...)^2 with t_i = -1 + 2 i / (n - 1); by Horner's scheme.
     """
-    count, coefficients = 128, 8
     t = numpy.linspace(-1.0, 1.0, count, dtype=numpy.float32)
 
     def f(x: Any, t: Any, signs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Scenarios from machine learning: MLP, transformer block, recurrent network, convolutional network."""
+"""Scenarios from machine learning: MLP, transformer block, recurrent networks, convolutional network."""
 
 from __future__ import annotations
 
@@ -113,6 +113,55 @@ def rnn(np: Namespace) -> Program:
         "output": normal(generator, units, 1, scale=units**-0.5),
     }
     return f, (parameters, normal(generator, steps, batch, features), normal(generator, batch, 1))
+
+
+@scenario(
+    mapped=(None, 0, 0),
+    variants=WITHOUT_HESSIAN,
+    samples=5,
+    sizes=({"layers": 2, "steps": 3}, {"layers": 2, "steps": 6}, {"layers": 2, "steps": 12}),
+)
+def lstm(np: Namespace, layers: int = 2, steps: int = 3, width: int = 14) -> Program:
+    """Mean loss of a long short-term memory that predicts each letter from those before it, as in ADBench.
+
+    A letter is a vector of bits. Every weight matrix is diagonal, stored as a vector, and the logarithm that normalises
+    a prediction has 2 added to its sum; both are ADBench's. The state starts at given values.
+    """
+
+    def sigmoid(x: Any) -> Any:
+        return 1.0 / (1.0 + np.exp(-x))
+
+    def cell(weights: Any, bias: Any, hidden: Any, memory: Any, x: Any) -> Any:
+        """weights, bias: [4, width], of the gates that forget, write and read, and of the content."""
+        forget = sigmoid(x * weights[0] + bias[0])
+        write = sigmoid(hidden * weights[1] + bias[1])
+        read = sigmoid(x * weights[2] + bias[2])
+        memory = forget * memory + write * np.tanh(hidden * weights[3] + bias[3])
+        return read * np.tanh(memory), memory
+
+    def f(parameters: Any, letters: Any, start: Any) -> Any:
+        state = [(start[layer, 0], start[layer, 1]) for layer in range(layers)]
+        total = 0.0
+        for step in range(steps - 1):
+            x = letters[step] * parameters["input"]
+            for layer in range(layers):
+                state[layer] = cell(parameters["weights"][layer], parameters["bias"][layer], *state[layer], x)
+                x = state[layer][0]
+            prediction = x * parameters["output"] + parameters["offset"]
+            normalised = prediction - np.log(np.sum(np.exp(prediction)) + 2.0)
+            total = total + np.sum(letters[step + 1] * normalised)
+        return -total / ((steps - 1) * width)
+
+    generator = numpy.random.default_rng(10)
+    parameters = {
+        "weights": normal(generator, layers, 4, width),
+        "bias": normal(generator, layers, 4, width),
+        "input": normal(generator, width),
+        "output": normal(generator, width),
+        "offset": normal(generator, width),
+    }
+    letters = generator.integers(0, 2, (steps, width)).astype(numpy.float32)
+    return f, (parameters, letters, normal(generator, layers, 2, width))
 
 
 @scenario(mapped=(None, 0, 0), variants=("f", "grad", "vmap(grad)"), samples=5)

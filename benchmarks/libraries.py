@@ -30,7 +30,7 @@ class Library(ABC):
 
 
 class Autograd(Library):
-    """HIPS autograd: gradients over NumPy. It has no vmap; its Hessians are of functions of one array."""
+    """HIPS autograd: gradients over NumPy. It has no vmap; its Jacobians and Hessians are of functions of one array."""
 
     name = "autograd"
 
@@ -43,11 +43,22 @@ class Autograd(Library):
         of_one_array = isinstance(args[0], numpy.ndarray)
         functions: dict[str, Callable[[], Function]] = {"f": lambda: f, "grad": lambda: self._autograd.grad(f)}
         if of_one_array:
+            functions["jacobian"] = lambda: self._jacobian(f)
             functions["hvp"] = lambda: self._hvp(f)
             functions["hessian"] = lambda: self._autograd.hessian(f)
         if variant not in functions:
             return None
         return functions[variant](), jax.device_get(variant_args(args, variant, scenario.mapped))
+
+    def _jacobian(self, f: Function) -> Function:
+        """Column by column, for its own goes row by row, of which the scenarios have many more."""
+        forward = self._autograd.make_jvp
+
+        def jacobian(primal: Any, *rest: Any) -> Any:
+            product = forward(lambda x: f(x, *rest))(primal)
+            return numpy.stack([product(unit)[1] for unit in numpy.eye(primal.size, dtype=primal.dtype)], axis=-1)
+
+        return jacobian
 
     def _hvp(self, f: Function) -> Function:
         product = self._autograd.hessian_vector_product(f)

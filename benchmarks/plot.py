@@ -22,6 +22,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.__main__ import RESULTS
 from benchmarks.report import PARITY, geometric_mean, quantity
+from benchmarks.sizes import MEASUREMENT as COST
 
 Json = dict[str, Any]
 
@@ -58,16 +59,24 @@ def draw(results: Json, path: Path) -> None:
     """One panel for each measurement of the scenarios, and one for the size of nested gradients."""
     panels = [name for name in DRAWN if _rows(results, name)]
     nested = [row for row in results["rows"] if row["measurement"] == NESTED]
+    costs = [row for row in results["rows"] if row["measurement"] == COST]
     cases = max([len(_rows(results, name)) for name in panels], default=1)
-    count = len(panels) + bool(nested)
-    figure, grid = plt.subplots(
-        1, max(count, 1), figsize=(4.6 * max(count, 1), 2.2 + 0.21 * cases), layout="constrained", squeeze=False
-    )
+    below = bool(nested) + bool(costs)
+    heights = [1.0 + 0.2 * cases] * bool(panels) + [1.2 + 0.2 * max(len(costs), 14)] * bool(below)
+    if not heights:
+        raise ValueError("the results have no row that is drawn")
+    figure = plt.figure(figsize=(4.4 * max(len(panels), 3), 1.2 + sum(heights)), layout="constrained")
+    bands = iter(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0])
     figure.suptitle(f"functrans against JAX: time of the other over ours\n{surroundings(results)}", color=INK)
-    for axes, name in zip(grid[0], panels, strict=False):
-        _ratios(axes, results, name)
-    if nested:
-        _nested(grid[0][-1], nested)
+    if panels:
+        for axes, name in zip(next(bands).subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            _ratios(axes, results, name)
+    if below:
+        row_of_axes = list(next(bands).subplots(1, below, squeeze=False)[0])
+        if costs:
+            _costs_drawn(row_of_axes.pop(0), costs)
+        if nested:
+            _nested(row_of_axes.pop(0), nested)
     figure.legend(handles=_legend(results), loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     figure.savefig(path, dpi=110)
     plt.close(figure)
@@ -103,7 +112,9 @@ def _ratios(axes: Any, results: Json, measurement: str) -> None:
             axes.plot(samples["median"] / row["ours"]["median"], height, marker, color=colour, markersize=4)
     axes.set_xscale("log")
     low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 5, 7, 8, 9)))
+    axes.xaxis.set_major_locator(
+        LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5) if high > 5 * low else (1, 1.5, 2, 3, 5, 7, 8, 9))
+    )
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(list(heights), [f"{row['scenario']}  {row['variant']}" for row in rows], fontsize=8)
@@ -111,6 +122,24 @@ def _ratios(axes: Any, results: Json, measurement: str) -> None:
     mean = geometric_mean(row["ratio"] for row in rows)
     axes.set_title(f"{measurement}: {mean:.3g}x on geometric mean", fontsize=10, color=INK)
     axes.set_xlabel("time / ours (right of 1: functrans is the faster)", fontsize=8)
+    axes.grid(axis="x", color=FAINT, linewidth=0.4)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _costs_drawn(axes: Any, rows: Sequence[Json]) -> None:
+    heights = range(len(rows), 0, -1)
+    for height, row in zip(heights, rows, strict=True):
+        for name, samples in row["others"].items():
+            colour, marker = OTHERS[name]
+            axes.plot(samples["median"], height, marker, color=colour, markersize=4)
+        axes.plot(row["jax"]["median"], height, "o", color=INK, markerfacecolor="white", markersize=7)
+        axes.plot(row["ours"]["median"], height, "o", color=WIN, markersize=4)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_yticks(list(heights), [f"{row['scenario']}  {row['variant']}" for row in rows], fontsize=8)
+    axes.set_ylim(0.3, len(rows) + 0.7)
+    axes.set_title("time of the derivative / time of its function", fontsize=10, color=INK)
+    axes.set_xlabel("each by itself: dot functrans, ring JAX", fontsize=8)
     axes.grid(axis="x", color=FAINT, linewidth=0.4)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -185,7 +214,7 @@ def document(results: Json) -> str:
         (row, name, samples["median"])
         for row in results["rows"]
         for name, samples in row["others"].items()
-        if row["ours"] and samples["median"] < PARITY * row["ours"]["median"]
+        if row["unit"] == "s" and row["ours"] and samples["median"] < PARITY * row["ours"]["median"]
     ]
     if slower:
         lines += ["", "## Where another library is faster", ""]
@@ -194,10 +223,26 @@ def document(results: Json) -> str:
         ours = row["ours"]["median"]
         cells = [row["measurement"], f"{row['scenario']} {row['variant']}", quantity(ours, "s"), name]
         lines.append(f"| {' | '.join([*cells, quantity(median, 's'), f'{median / ours:.3g}'])} |")
+    lines += _costs([row for row in results["rows"] if row["measurement"] == COST])
     for title, entries in (("Left out", "left out"), ("Failed", "failures")):
         if results["environment"][entries]:
             lines += ["", f"## {title}", "", *[f"- {entry}" for entry in results["environment"][entries]]]
     return "\n".join(lines) + "\n"
+
+
+def _costs(rows: Sequence[Json]) -> list[str]:
+    """What a derivative costs in evaluations of its function, for each side: the figure that ADBench compares."""
+    if not rows:
+        return []
+    names = list(dict.fromkeys(name for row in rows for name in row["others"]))
+    lines = ["", "## Time of the derivative over the time of its function", ""]
+    lines += ["functrans and JAX compiled, the libraries as they run; the gradient, or the whole Jacobian.", ""]
+    lines += [f"| {' | '.join(['scenario', 'size', 'functrans', 'JAX', *names])} |", f"|{'---|' * (4 + len(names))}"]
+    for row in rows:
+        sides = [row["ours"], row["jax"], *[row["others"].get(name) for name in names]]
+        costs = [f"{samples['median']:.3g}" if samples else "-" for samples in sides]
+        lines.append(f"| {' | '.join([row['scenario'], row['variant'], *costs])} |")
+    return lines
 
 
 if __name__ == "__main__":

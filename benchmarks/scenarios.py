@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import arithmetic, estimation, learning
+from benchmarks import arithmetic, estimation, learning, nested, vision
 from benchmarks.scenario import SCENARIOS, VARIANTS, Scenario
 
-__all__ = ["SCENARIOS", "VARIANTS", "Scenario", "arithmetic", "estimation", "learning"]
+__all__ = ["SCENARIOS", "VARIANTS", "Scenario", "arithmetic", "estimation", "learning", "nested", "vision"]

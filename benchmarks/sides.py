@@ -19,7 +19,7 @@ Function = Callable[..., Any]
 
 
 class Side(ABC):
-    """What a measurement may ask of a system. `transforms` has grad, jvp, vmap, hessian, jit under JAX's names."""
+    """What a measurement may ask of a system. `transforms` has grad, jvp, jacfwd, vmap, ... as JAX."""
 
     name: str
     namespace: Any
@@ -61,11 +61,13 @@ class Side(ABC):
 
 
 def transformed(transforms: Any, f: Function, variant: str, mapped: tuple[int | None, ...]) -> Function:
-    """`variant` of f by `transforms`, a module with grad, jvp, vmap and hessian as JAX has them."""
+    """`variant` of f by `transforms`, a module with grad, jvp, jacfwd, vmap and hessian as JAX has them."""
     if variant == "f":
         return f
     if variant == "grad":
         return transforms.grad(f)
+    if variant == "jacobian":
+        return transforms.jacfwd(f)
     if variant == "vmap(grad)":
         return transforms.vmap(transforms.grad(f), mapped)
     if variant == "hessian":

@@ -16,11 +16,20 @@ Sampler = Callable[[], dict[str, float]]  # one sample: seconds by measurement
 
 @dataclass(frozen=True)
 class Effort:
-    """How many samples: at least `least`, then more until `seconds` are spent or `most` are taken."""
+    """How many samples: at least `least`, then more until `seconds` are spent or `most` are taken.
+
+    After `patience` seconds three are enough: a case that takes a side seconds must not cost the others their time.
+    """
 
     least: int
     most: int
     seconds: float
+    patience: float = float("inf")
+
+    def wants_more(self, taken: int, elapsed: float) -> bool:
+        if taken < self.least:
+            return taken < min(3, self.least) or elapsed < self.patience
+        return taken < self.most and elapsed < self.seconds
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ def interleave(samplers: Mapping[str, Sampler], effort: Effort, warm_up: int = 1
     gc.freeze()
     try:
         began, rounds, order = now(), 0, list(samplers)
-        while rounds < effort.least or (rounds < effort.most and now() - began < effort.seconds):
+        while effort.wants_more(rounds, now() - began):
             for side in order:
                 gc.collect()
                 for measurement, seconds in samplers[side]().items():

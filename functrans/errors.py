@@ -25,6 +25,8 @@ from __future__ import annotations
 class FunctransError(Exception):
     """Base class of every exception raised on purpose by functrans."""
 
+    names_line = False  # whether the message names the user's line, so that no note is needed
+
 
 class FunctransTypeError(FunctransError, TypeError):
     """An argument is of the wrong kind: its class, dtype or tree structure."""

@@ -86,6 +86,8 @@ def check_input(x: Any, tree: Any, what: str, holomorphic: bool, allow_int: bool
     kind = type(x)
     if kind is float and not holomorphic:
         return type_of(x)
+    if kind is jaxlib_compat.ArrayImpl and kind_of(x.dtype) == "f" and not holomorphic:
+        return type_of(x)
     type_ = argument_type(x, f"the argument{place_in_tree(x, tree)} of {what}")
     dtype = type_.dtype
     if holomorphic:

@@ -10,21 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.extend.core.primitives as jax_primitives
+from jax.tree_util import tree_flatten, tree_unflatten
 
+from functrans import lax
 from functrans.control.call import Call
 from functrans.control.checkpoint import Checkpoint
+from functrans.control.custom_batching import CustomVmap, UserRule
 from functrans.control.holding import share_captured
 from functrans.control.linear_call import LinearCall
 from functrans.control.linear_solve import CustomLinearSolve
 from functrans.control.scan import Scan
 from functrans.control.switches import Switch
 from functrans.control.while_loop import While
+from functrans.interop.jax_tracing import trace_jax_function
 from functrans.interop.translation import Application, Emit, size_of
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import type_of
 from functrans.ops.naming import Name
 from functrans.ops.products import DotGeneral
 from functrans.trace.builder import bind, bind_all
 from functrans.trace.primitive import Primitive
-from functrans.trace.replay import replay
+from functrans.trace.replay import replay, trace
 
 _SMALL = 16  # equations: a shorter callee is written in place, a call of it would cost more than it shares
 
@@ -82,10 +88,36 @@ def _while(application: Application) -> Any:
     first = params["cond_nconsts"]
     second = first + params["body_nconsts"]
     operands = application.operands
-    loop = While(condition, body, len(condition_captured) + first, len(body_captured) + second - first)
-    return bind_all(
-        loop, [*condition_captured, *operands[:first], *body_captured, *operands[first:second], *operands[second:]]
-    )
+    tests = [*condition_captured, *operands[:first]]
+    consts = [*body_captured, *operands[first:second]]
+    if condition.out_types[0].shape:
+        body = _while_any(condition, body, len(tests))
+        consts = [*tests, *consts]
+        condition = _any(condition)
+    loop = While(condition, body, len(tests), len(consts))
+    return bind_all(loop, [*tests, *consts, *operands[second:]])
+
+
+def _any(condition: Jaxpr) -> Jaxpr:
+    """The condition of a loop that JAX's vmap made one for all lanes: it goes on while any lane does."""
+    axes = tuple(range(condition.out_types[0].ndim))
+    return trace(lambda *xs: [lax.reduce_or(replay(condition, xs)[0], axes)], condition.in_types, "a loop of JAX")[0]
+
+
+def _while_any(condition: Jaxpr, body: Jaxpr, tests: int) -> Jaxpr:
+    """(consts of the condition, of the body, carry) -> carry, in which a lane that is done keeps its own."""
+    carries = len(body.outputs)
+
+    def step(*inputs: Any) -> list[Any]:
+        consts, carry = inputs[tests : len(inputs) - carries], inputs[len(inputs) - carries :]
+        running = replay(condition, [*inputs[:tests], *carry])[0]
+        axes = tuple(range(type_of(running).ndim))
+        return [
+            lax.select(lax.broadcast_in_dim(running, type_of(old).shape, axes), new, old)
+            for new, old in zip(replay(body, [*consts, *carry]), carry, strict=True)
+        ]
+
+    return trace(step, [*condition.in_types[:tests], *body.in_types], "a loop of JAX")[0]
 
 
 # -- checkpoints and linear systems ------------------------------------------------------------------------------------
@@ -158,15 +190,44 @@ def _ours(application: Application) -> Any:
     return replay(application.params["program"], application.operands)
 
 
+def _custom_vmap(application: Application) -> Any:
+    """The function with the vmap rule that its user wrote in JAX, traced by JAX when vmap asks for it."""
+    params, translator = application.params, application.translator
+    program, captured = translator.held(params["call"], "a custom_vmap function")
+    consts_tree, tree = params["in_tree"].children()
+    name = getattr(params["rule"], "__name__", "the rule")
+    unmapped = tree_unflatten(consts_tree, [False] * consts_tree.num_leaves)
+
+    def rule(axis_size: int, in_batched: list[Any], *args: Any) -> Any:
+        leaves = tree_flatten(args)[0]
+        consts = tree_unflatten(consts_tree, application.operands[: consts_tree.num_leaves])
+        flags: list[Any] = []
+
+        def traced(*values: Any) -> Any:
+            # JAX's rule takes the values closed over too, and looks at none of them.
+            out, out_batched = params["rule"](axis_size, [unmapped, in_batched], consts, tree_unflatten(tree, values))
+            flags.append(out_batched)
+            return out
+
+        closed, out_tree = trace_jax_function(traced, [type_of(x) for x in leaves], name)
+        return tree_unflatten(out_tree, translator.run(closed.jaxpr, closed.consts, leaves)), flags[0]
+
+    count = len(captured) + consts_tree.num_leaves
+    user_rule = UserRule(rule, tree, params["out_tree"], program.out_types, count, name)
+    return bind_all(CustomVmap(program, user_rule, name), [*captured, *application.operands])
+
+
 CONTROL_FLOW: dict[str, Emit] = {
-    **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call"), _call),
+    **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call", "eval_jaxpr", "call"), _call),
     "remat2": _checkpoint,
     "checkpoint": _checkpoint,
     "name": lambda a: bind(Name(a.params["name"]), a.operands[0]),
     "custom_linear_solve": _linear_solve,
     "linear_call": _linear_call,
     "composite": _inline("jaxpr"),
-    "custom_vmap_call": _inline("call"),
+    "custom_partitioning": _inline("call"),
+    "xla_metadata_call": _inline("jaxpr"),
+    "custom_vmap_call": _custom_vmap,
     "cond": _cond,
     "scan": _scan,
     "while": _while,

@@ -11,6 +11,7 @@ from jax.tree_util import tree_unflatten
 from functrans.api.arguments import check_callable
 from functrans.api.compilation import JitSettings, compiled_function, resolve_names, tuple_of
 from functrans.api.staging import argument_type
+from functrans.interop.collectives import COLLECTIVES
 from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES
 from functrans.interop.first_order import FIRST_ORDER
@@ -29,6 +30,7 @@ from functrans.xla import jaxlib_compat
 
 TABLE = {
     **FIRST_ORDER,
+    **COLLECTIVES,
     **WINDOWS_AND_ORDER,
     **MATRICES,
     **RANDOMNESS,

@@ -18,10 +18,8 @@ import numpy as np
 from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
 
-from functrans.control.callbacks import IoCallback
-from functrans.control.checks import Check
-from functrans.control.debugging import DebugCallback
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.effects import REPEATABLE, is_ordered
 from functrans.ir.program import Jaxpr, all_equations
 from functrans.ir.types import ArrayType, float0, tangent_type
 from functrans.ops.structural import transpose as transpose_axes
@@ -33,23 +31,24 @@ from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
 from functrans.xla import execute
 from functrans.xla.host_callbacks import for_runtime
-from functrans.xla.jaxlib_compat import abstract_value
+from functrans.xla.jaxlib_compat import abstract_value, jax_effects
 from functrans.xla.lower import lower_module
 
 ad: Any = jax_ad
 functrans_p: Any = jax_core.Primitive("functrans")
 functrans_p.multiple_results = True
-_HAS_EFFECTS = (IoCallback, DebugCallback, Check)
 
 
 def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """The program on values of JAX: arrays, or what JAX traces."""
-    calls = next((eqn for eqn in all_equations(program) if isinstance(eqn.op, _HAS_EFFECTS)), None)
-    if calls is not None:
+    ordered = next(
+        (eqn for eqn in all_equations(program) if is_ordered(eqn.op.effects) and not eqn.op.holds_jaxprs), None
+    )
+    if ordered is not None:
         raise FunctransTypeError(
-            f"to_jax: {name} calls a Python function from compiled code ({calls.op.name} at "
-            f"{describe_place(calls.where)})\nwhich a JAX program cannot take over from functrans. Leave the call out "
-            "of the function, or use jax.debug.print, jax.pure_callback or jax.experimental.io_callback around it."
+            f"to_jax: {name} calls Python functions in the order of the program ({ordered.op.name} at "
+            f"{describe_place(ordered.where)})\nand among the effects of a JAX program theirs would have no place. "
+            "Leave out ordered=True, or use jax.debug.print or jax.experimental.io_callback around the function."
         )
     return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
 
@@ -62,8 +61,11 @@ def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:
     return execute.run(program, arrays, name)
 
 
-def _abstract(*avals: Any, program: Jaxpr, name: str) -> list[Any]:
-    return [abstract_value(t) for t in program.out_types]
+def _abstract(*avals: Any, program: Jaxpr, name: str) -> tuple[list[Any], set[Any]]:
+    effects = program.effects
+    return [abstract_value(t) for t in program.out_types], jax_effects(
+        debug=bool(effects & REPEATABLE), input_output=bool(effects - REPEATABLE)
+    )
 
 
 def _zero(type_: ArrayType) -> Any:
@@ -162,7 +164,7 @@ def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
 
 
 functrans_p.def_impl(_run)
-functrans_p.def_abstract_eval(_abstract)
+functrans_p.def_effectful_abstract_eval(_abstract)
 ad.primitive_jvps[functrans_p] = _jvp
 ad.primitive_transposes[functrans_p] = _transpose
 batching.primitive_batchers[functrans_p] = _batch

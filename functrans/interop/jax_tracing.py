@@ -22,9 +22,9 @@ from functrans.errors import EscapedTracerError, FunctransTypeError
 from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
 from functrans.trace.builder import state
-from functrans.trace.frames import describe_place, here, is_internal
+from functrans.trace.frames import describe_place, here, is_internal, users_place
 from functrans.xla.array_patch import JaxMetTracerError
-from functrans.xla.jaxlib_compat import is_jax_file
+from functrans.xla.jaxlib_compat import is_jax_file, is_reference
 
 
 class JaxProgram(NamedTuple):
@@ -71,6 +71,12 @@ def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType],
             f"at {here()}\nPass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)."
         ) from error
     closed, shapes = traced
+    if any(is_reference(x) for x in closed.consts):
+        raise FunctransTypeError(
+            f"from_jax: the JAX function {name} closes over a reference made outside of it (jax.new_ref), at {here()}\n"
+            "A program of functrans changes nothing outside of itself. Make the reference inside the function: pass the "
+            "value as an argument, and return what it is at the end (jax.freeze)."
+        )
     return JaxProgram(closed, tree_structure(shapes))
 
 
@@ -99,20 +105,22 @@ def trace_expansion(equation: Any, types: Sequence[ArrayType]) -> Any:
 
 
 def place_of(equation: Any) -> Where:
-    """The user's line that made an equation of a JAX program: the innermost frame outside of JAX and functrans."""
+    """The line that made an equation of a JAX program: the innermost frame outside of JAX and functrans."""
+    return next(_places_of(equation), None)
+
+
+def _places_of(equation: Any) -> Iterator[tuple[Any, int]]:
+    """The frames outside of JAX and functrans in which an equation was made, from the inside out."""
     found = getattr(equation.source_info, "traceback", None)
-    if found is None:
-        return None
-    codes, offsets = found.raw_frames()
-    for code, offset in zip(codes, offsets, strict=True):
-        if not is_internal(code.co_filename) and not is_jax_file(code.co_filename):
-            return code, offset
-    return None
+    if found is not None:
+        for code, offset in zip(*found.raw_frames(), strict=True):
+            if not is_internal(code.co_filename) and not is_jax_file(code.co_filename):
+                yield code, offset
 
 
 def describe_equation(equation: Any) -> str:
     """Operation and user's line, for messages."""
-    return f"{equation.primitive.name} at {describe_place(place_of(equation) or state.where)}"
+    return f"{equation.primitive.name} at {describe_place(users_place(_places_of(equation)) or state.where)}"
 
 
 # -- the rules of custom derivatives -----------------------------------------------------------------------------------

@@ -6,9 +6,11 @@ the operation say more than its implementation does (Equinox' operations that lo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from functrans import lax
+from functrans.custom_batching import custom_vmap
 from functrans.interop.jax_tracing import trace_expansion, trace_implementation
 from functrans.interop.translation import Application, Emit, operations_of
 from functrans.ir.types import type_of
@@ -27,15 +29,20 @@ def _expanded(application: Application) -> Any:
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)
 
 
-def _over_all(reduce: Any) -> Emit:
-    """A reduction over every axis. Equinox' one also reduces over lanes of vmap, to share one trip count of a loop
-    between them; ours keeps the lanes apart, which changes no result."""
+def _over_all(reduce: Callable[..., Any]) -> Emit:
+    """A reduction over every axis, those of vmap included: its result is the same for all lanes, so that a loop or a
+    branch it decides stays one for all of them.
+    """
 
-    def emit(application: Application) -> Any:
-        (operand,) = application.operands
-        return reduce(operand, range(type_of(operand).ndim))
+    @custom_vmap
+    def reduced(operand: Any) -> Any:
+        return reduce(operand, tuple(range(type_of(operand).ndim)))
 
-    return emit
+    @reduced.def_vmap
+    def _(axis_size: int, in_batched: list[bool], operand: Any) -> tuple[Any, bool]:
+        return reduced(operand), False
+
+    return lambda application: reduced(application.operands[0])
 
 
 def _same(application: Application) -> Any:

@@ -24,6 +24,7 @@ from functrans.ir.types import ArrayType, float0, type_of
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import state
 from functrans.trace.replay import trace
+from functrans.xla.jaxlib_compat import discharged
 
 
 class Application:
@@ -59,6 +60,27 @@ class Application:
         return MissingRuleError(f"from_jax: {why}, in the operation {describe_equation(self.equation)}")
 
 
+REFERENCES = frozenset(("new_ref", "empty_ref", "freeze", "get", "swap", "addupdate"))
+_AROUND = "Compute that part outside of the function and pass its result as an argument"
+OTHER_WAY_OUT = f"{_AROUND}, or write the part with functrans.numpy and functrans.lax."
+_AS_CALLBACK = (
+    f"It holds code for a device that functrans cannot look into. {_AROUND}, or call it by "
+    "functrans.pure_callback, with a functrans.custom_vjp around it if it is differentiated."
+)
+WAYS_OUT = {
+    **dict.fromkeys(("pallas_call", "mpmd_map", "core_map", "cudnn_fusion", "call_exported"), _AS_CALLBACK),
+    "ffi_call": _AS_CALLBACK,
+    "check": (
+        "Make it a result in JAX, functrans.from_jax(jax.experimental.checkify.checkify(f)), or check by "
+        "functrans.error_if around the call."
+    ),
+    "rng_uniform": "Its numbers come from no key. Use jax.random.uniform, whose numbers are the same here.",
+    "custom_lin": "It is half of a derivative that JAX took and did not finish. Differentiate by functrans instead.",
+    **dict.fromkeys(
+        ("psend", "precv", "ragged_all_to_all"),
+        "Use another collective (jax.lax.ppermute, all_to_all), whose lanes are those of functrans.vmap.",
+    ),
+}
 Emit = Callable[[Application], Any]
 
 
@@ -70,9 +92,12 @@ class Translator:
         self.otherwise = otherwise  # for an operation that is not in the table: its results, or None
         self.name = name
         self.programs: dict[Any, tuple[Any, Jaxpr, list[Any]]] = {}
+        self.discharged: dict[int, tuple[Any, Any]] = {}
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """Emit the equations of a JAX program; the values of its outputs, with the weak flags they have in JAX."""
+        if any(e.primitive.name in REFERENCES for e in jaxpr.eqns):
+            jaxpr, consts = self.without_references(jaxpr, consts)
         values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
         values.update(zip(jaxpr.invars, inputs, strict=True))
         saved = state.where
@@ -90,15 +115,21 @@ class Translator:
             literal(a) if isinstance(a, jax_core.Literal) else with_weak_flag(values[a], a.aval) for a in jaxpr.outvars
         ]
 
+    def without_references(self, jaxpr: Any, consts: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
+        """The program of JAX in which the references made in it have become values that pass from line to line."""
+        known = self.discharged.get(id(jaxpr))
+        if known is None:
+            known = self.discharged[id(jaxpr)] = (jaxpr, discharged(jaxpr, consts))
+        return known[1].jaxpr, known[1].consts
+
     def apply(self, application: Application) -> list[Any]:
         """Emit one equation; raises NotImplementedError naming an operation that the table does not have."""
         results = self.table.get(application.name, self.otherwise)(application)
         if results is None:
             raise MissingRuleError(
                 f"from_jax: the JAX function {self.name} uses the operation "
-                f"{describe_equation(application.equation)}\nwhich has no counterpart in functrans yet. Compute that "
-                "part outside of the function and pass its result as an argument, or write the part with "
-                "functrans.numpy and functrans.lax."
+                f"{describe_equation(application.equation)}\nwhich has no counterpart in functrans yet. "
+                f"{WAYS_OUT.get(application.name, OTHER_WAY_OUT)}"
             )
         results = list(results) if isinstance(results, list | tuple) else [results]
         for x, wanted in zip(results, application.out_types, strict=True):

@@ -382,13 +382,14 @@ def hypot(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> fnp.hypot(3., 4.)
     Array(5., dtype=float32, weak_type=True)
     """
-    x1, x2 = map(lax.abs, _real_arrays("hypot", x1, x2))
-    infinite = lax.bitwise_or(lax.eq(x1, np.inf), lax.eq(x2, np.inf))
-    large, small = lax.max(x1, x2), lax.min(x1, x2)
-    is_zero = lax.eq(large, 0.0)
-    ratio = lax.div(small, select(is_zero, 1.0, large))
-    result = lax.mul(large, lax.sqrt(lax.add(lax.square(ratio), 1.0)))
-    return select(infinite, np.inf, lax.select(is_zero, large, result))
+    x1, x2 = _real_arrays("hypot", x1, x2)
+    size1, size2 = lax.abs(x1), lax.abs(x2)
+    infinite = lax.bitwise_or(lax.eq(size1, np.inf), lax.eq(size2, np.inf))
+    # One operand is chosen also where both are equal, and the other keeps its sign: each choice is smooth there.
+    second_is_larger = lax.lt(size1, size2)
+    large, other = lax.select(second_is_larger, size2, size1), lax.select(second_is_larger, x1, x2)
+    ratio = lax.div(other, select(lax.eq(large, 0.0), 1.0, large))
+    return select(infinite, np.inf, lax.mul(large, lax.sqrt(lax.add(lax.square(ratio), 1.0))))
 
 
 def conjugate(x: ArrayLike, /) -> Array:

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
+from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError
 from functrans.numpy import (
     arithmetic,
@@ -313,7 +314,7 @@ def install_everywhere(namespace: Mapping[str, Any]) -> None:
     install(Tracer)
     Tracer.__array_ufunc__ = array_ufunc(namespace)  # type: ignore[attr-defined]
     Tracer.__array_function__ = array_function(namespace)  # type: ignore[attr-defined]
-    patch_array_indexing(_is_tracer, get_item, _update)
+    patch_array_indexing(_is_tracer, get_item, _update, jit(get_item))
     refuse_in_jax(Tracer)
 
 

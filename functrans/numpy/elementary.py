@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from functools import partial
+import math
 from typing import Any
 
 import numpy as np
 
 from functrans import lax
-from functrans.api.custom_rules import custom_jvp
 from functrans.numpy.families import inexact_unary
 from functrans.numpy.promotion import (
     COMPLEX,
     Array,
     ArrayLike,
     as_array,
-    filled,
     is_scalar,
     promote_one,
-    scalar_of_kind,
     select,
 )
 
@@ -94,21 +91,11 @@ rad2deg = inexact_unary(
 )
 radians, degrees = deg2rad, rad2deg
 
-@partial(custom_jvp, nondiff_argnums=(0,))
-def _sinc_derivative_at_zero(order: int, angle: Any) -> Any:
-    """The derivative of sin(t) / t at 0, in the shape of ``angle``; its own derivative is the next one."""
-    value = 0.0 if order % 2 else (-1.0) ** (order // 2) / (order + 1)
-    return filled(tuple(angle.shape), value, angle.dtype, angle.weak_type)
-
-
-@_sinc_derivative_at_zero.defjvp
-def _sinc_derivative_at_zero_jvp(order: int, primals: Any, tangents: Any) -> tuple[Any, Any]:
-    next_derivative = _sinc_derivative_at_zero(order + 1, primals[0])
-    return _sinc_derivative_at_zero(order, primals[0]), lax.mul(tangents[0], next_derivative)
+_SINC_TERMS = 14  # 1 / 29! is below the precision of float64, in its derivatives too
 
 
 def sinc(x: ArrayLike, /) -> Array:
-    """sin(pi x) / (pi x), and 1 at x = 0, where every derivative is the limit's.
+    """sin(pi x) / (pi x), 1 at x = 0, where every derivative is the limit's, and 0 at infinity.
 
     >>> import functrans.numpy as fnp
     >>> fnp.sinc(0.)
@@ -117,8 +104,13 @@ def sinc(x: ArrayLike, /) -> Array:
     x = promote_one("sinc", x, inexact=True)
     if is_scalar(x):
         x = as_array("sinc", x)
-    one = scalar_of_kind(1, x.dtype)
     angle = lax.mul(x, np.pi)
-    at_zero = lax.eq(x, 0 * one)
-    safe = select(at_zero, one, angle)
-    return lax.select(at_zero, _sinc_derivative_at_zero(0, angle), lax.div(lax.sin(safe), safe))
+    near = lax.lt(lax.abs(angle), 1.0)
+    square = lax.square(select(near, angle, 0.0))
+    series: Any = (-1) ** _SINC_TERMS / math.factorial(2 * _SINC_TERMS + 1)
+    for k in reversed(range(_SINC_TERMS)):  # the quotient of two small numbers has no exact derivative
+        series = lax.add(lax.mul(square, series), (-1) ** k / math.factorial(2 * k + 1))
+    at_infinity = near if x.dtype in COMPLEX else lax.eq(lax.abs(angle), np.inf)  # a complex one has no limit there
+    safe = select(lax.bitwise_or(near, at_infinity), 1.0, angle)
+    elsewhere = select(at_infinity, 0.0, lax.div(lax.sin(safe), safe))
+    return lax.select(near, series, elsewhere)

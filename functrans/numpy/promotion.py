@@ -136,6 +136,9 @@ def promote_operands(
     Scalars stay Python scalars beside an array. ``inexact`` promotes further to a floating dtype, ``numeric`` makes
     integers of bools. Raises TypeError without a common dtype and ValueError without a common shape.
     """
+    if all_alike(operands):
+        shape = common_shape(operation, *[x.type.shape for x in operands])
+        return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
     if all(map(is_scalar, operands)):
@@ -146,6 +149,15 @@ def promote_operands(
     return [
         scalar_of_kind(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands
     ]
+
+
+def all_alike(operands: Sequence[Any]) -> bool:
+    """Whether all are traced, of one inexact dtype and none weak: promotion would leave them as they are."""
+    first = operands[0]
+    if type(first) is not Tracer or first.type.dtype not in INEXACT:
+        return False
+    dtype = first.type.dtype
+    return all(type(x) is Tracer and x.type.dtype is dtype and not x.type.weak_type for x in operands)
 
 
 def common_dtype(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> tuple[DType, bool]:
@@ -171,6 +183,8 @@ def _to_common(x: Any, dtype: DType, weak: bool) -> Any:
 
 def promote_dtypes(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> list[Any]:
     """The operands as arrays in their common dtype, shapes as they are."""
+    if all_alike(operands):
+        return list(operands)
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
     return [to_dtype(x, dtype, weak) for x in operands]
@@ -249,6 +263,9 @@ def select(which: Any, on_true: Any, on_false: Any) -> Any:
 
 def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> list[Any]:
     """As promote_operands, but Python numbers become arrays too."""
+    if all_alike(operands):
+        shape = common_shape(operation, *[x.type.shape for x in operands])
+        return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
     shape = common_shape(operation, *[shape_of(x) for x in operands])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
-from functrans.ops.arithmetic import abs_, sign
+from functrans.ir.types import array_type
+from functrans.ops.arithmetic import abs_, ceil, floor, rem, sign
 from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
 from functrans.ops.functions import exp, log, sqrt
-from functrans.ops.logic import le, lt, select
-from functrans.ops.structural import Names, Types, convert
+from functrans.ops.logic import eq, le, lt, select
+from functrans.ops.structural import Names, Types, convert, full
 from functrans.trace.builder import bind
 from functrans.trace.replay import trace
 
@@ -114,10 +115,55 @@ class Digamma(_Special):
         return polygamma(1.0, x)
 
 
-class Polygamma(_Special):
+class _LatticeSum(Expanded):
+    """A sum over x, x + 1, x + 2, ...: ``chlo`` knows it for positive x, ``right_half`` says that all are.
+
+    Left of zero it is the sum over all of the lattice, whose two halves are such sums, less what stands left of x.
+    """
+
+    right_half: bool = False
+    hlo: ClassVar[str] = ""
+
+    def parity(self, order: Any) -> Any:
+        """(-1) to the power of the summands' exponent."""
+        self.missing("parity", "execution on a device")
+
+    def define(self, *operands: Any) -> Any:
+        order, x = operands
+        summed = type(self)(True)
+        left = lt(x, 0.0)
+        above = bind(summed, order, select(left, sub(x, floor(x)), x))
+        below = bind(summed, order, select(left, sub(ceil(x), x), 1.0))
+        beyond = bind(summed, order, select(left, sub(1.0, x), 1.0))
+        return select(left, add(above, mul(self.parity(order), sub(below, beyond))), above)
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        type_, x_type = out_types[0], in_types[1]
+        text = emitter.text(type_)
+
+        def plain(_: Any = ()) -> list[str]:
+            return [emitter.raw(f"chlo.{self.hlo} {', '.join(operands)} : {text}, {text} -> {text}")]
+
+        if self.right_half:
+            return plain()[0]
+        flags, flag = array_type(x_type.shape, np.dtype(np.bool_)), array_type((), np.dtype(np.bool_))
+        zero = emitter.splat(0, x_type)
+        any_left = emitter.op(f"stablehlo.compare LT, {operands[1]}, {zero}, FLOAT", [x_type] * 2, flags)
+        if x_type.shape:
+            axes = tuple(range(x_type.ndim))
+            any_left = emitter.reduce("or", any_left, emitter.scalar(False, flags), axes, flags, flag)
+        whole = emitter.region([], lambda _: emitter.inline(self.program(in_types), operands), [type_])
+        right = emitter.region([], plain, [type_])
+        return emitter.raw(f'"stablehlo.if"({any_left}) ({whole}, {right}) : (tensor<i1>) -> {text}')
+
+
+class Polygamma(_LatticeSum):
     """The derivative of order ``m`` of digamma at ``x``; it has no derivative by ``m``."""
 
     hlo = "polygamma"
+
+    def parity(self, order: Any) -> Any:
+        return select(eq(rem(order, 2.0), 0.0), -1.0, full(order.shape, 1.0, order.dtype))
 
     def impl(self, *arrays: Any) -> Any:
         m, x = map(np.asarray, arrays)
@@ -133,11 +179,15 @@ class Polygamma(_Special):
         return polygamma(add(m, 1.0), x)
 
 
-class Zeta(_Special):
-    """The Hurwitz zeta function, sum of (q + k)^-x over k = 0, 1, ..., for x > 1."""
+class Zeta(_LatticeSum):
+    """The Hurwitz zeta function, sum of (q + k)^-x over k = 0, 1, ..., for x > 1; whole x for negative q."""
 
     hlo = "zeta"
     reference = scipy_reference("zeta")
+
+    def parity(self, order: Any) -> Any:
+        odd = rem(order, 2.0)
+        return select(eq(odd, 0.0), 1.0, select(eq(odd, 1.0), full(order.shape, -1.0, order.dtype), math.nan))
 
     def partial(self, i: int, out: Any, x: Any, q: Any) -> Any:
         return _zeta_by_exponent(x, q) if i == 0 else mul(neg(x), zeta(add(x, 1.0), q))
@@ -187,8 +237,14 @@ class BesselI1e(_Special):
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         # I_1' = I_0 - I_1 / x (DLMF 10.29.2), and 1/2 at zero
-        near = lt(abs_(x), 1e-16 if x.dtype == np.float64 else 1e-8)
-        ratio = select(near, 0.5, div(out, select(near, 1.0, x)))
+        size = abs_(x)
+        near = lt(size, 1.0)
+        quarter = mul(select(near, mul(x, x), 0.0), 0.25)
+        series: Any = 0.0  # I_1(x) / x (DLMF 10.25.2): the quotient of two small numbers has no exact derivative
+        for k in reversed(range(12)):
+            c = 0.5 / (math.factorial(k) * math.factorial(k + 1))
+            series = add(mul(series, quarter), c) if k < 11 else c
+        ratio = select(near, mul(series, exp(neg(size))), div(out, select(near, 1.0, x)))
         return sub(sub(bessel_i0e(x), ratio), mul(sign(x), out))
 
 

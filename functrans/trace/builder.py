@@ -273,6 +273,20 @@ _trace_opens: Callable[[], object] = _nothing  # called when a thread's outermos
 _trace_closes: Callable[[object], object] = _nothing  # with its answer when that builder closes
 
 
+def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function of concrete values as if this thread were tracing nothing: it is run, not staged."""
+    builder = state.builder
+    if builder is None:
+        return function(*args)
+    state.builder = None
+    _trace_closes(None)
+    try:
+        return function(*args)
+    finally:
+        state.builder = builder
+        _trace_opens()
+
+
 def set_trace_marker(opens: Callable[[], object], closes: Callable[[object], object]) -> None:
     """Install what tells the dispatcher that a trace is open, so that calls of jitted functions are staged."""
     global _trace_opens, _trace_closes

@@ -9,7 +9,7 @@ import functools
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from functrans.ir.program import Where
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_INTERNAL_LIBRARIES = (os.path.join("site-packages", "jax") + os.sep, os.path.join("site-packages", "jaxlib") + os.sep)
+_INSTALLED = tuple(os.sep + folder + os.sep for folder in ("site-packages", "dist-packages"))
 _internal: dict[str, bool] = {}
 
 
@@ -34,6 +34,19 @@ def is_internal(filename: str) -> bool:
     """Whether code from this file is functrans' own."""
     known = _internal.get(filename)
     return _learn(filename) if known is None else known
+
+
+def users_place(places: Iterable[tuple[Any, int]]) -> Where:
+    """The innermost of these places, given from the inside out, in a file that is no installed package; else the
+    innermost.
+    """
+    innermost: Where = None
+    for place in places:
+        filename = place[0].co_filename
+        if not any(folder in filename for folder in _INSTALLED):
+            return place
+        innermost = innermost or place
+    return innermost
 
 
 def where(depth: int = 2) -> Where:
@@ -145,7 +158,7 @@ def trims_tracebacks(function: F) -> F:
 
 def _note_line(error: BaseException) -> None:
     """A note with the user's innermost line, on errors of functrans that do not name it."""
-    if not isinstance(error, FunctransError):
+    if not isinstance(error, FunctransError) or error.names_line:
         return
     innermost: TracebackType | None = None
     tb = error.__traceback__

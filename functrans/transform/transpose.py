@@ -96,16 +96,32 @@ def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
         places = [i for i, a in enumerate(eqn.inputs) if a in dependent]
         if not places:
             continue
-        dependent.update(eqn.outputs)
         op = eqn.op
         if op.holds_jaxprs:
+            dependent.update(_dependent_results(eqn, [a in dependent for a in eqn.inputs]))
             continue
+        dependent.update(eqn.outputs)
         product = op in (MUL,) or type(op).__name__ == "DotGeneral"
         if type(op).transpose is Primitive.transpose or (product and len(places) > 1) or (op is DIV and 1 in places):
             raise NotLinearError(
                 f"{what} must be linear in the tangents, and {op.name} at {describe_place(eqn.where)} is not: tangents "
                 "may only be added, scaled by other values and rearranged"
             )
+
+
+def _dependent_results(eqn: Equation, given: Sequence[bool]) -> list[Var]:
+    """The results of an operation that holds programs which depend on the given operands; of a call these are known,
+    of another operation all are taken to.
+    """
+    if type(eqn.op).__name__ != "Call":
+        return list(eqn.outputs)
+    jaxpr: Jaxpr = eqn.op.jaxpr  # type: ignore[attr-defined]
+    dependent = {v for v, flag in zip(jaxpr.inputs, given, strict=True) if flag}
+    for inner in jaxpr.equations:
+        flags = [a in dependent for a in inner.inputs]
+        if any(flags):
+            dependent.update(_dependent_results(inner, flags) if inner.op.holds_jaxprs else inner.outputs)
+    return [v for v, a in zip(eqn.outputs, jaxpr.outputs, strict=True) if a in dependent]
 
 
 def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:

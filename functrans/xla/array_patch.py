@@ -4,23 +4,31 @@ Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexi
 ``array.at[2].set(tracer)`` raise. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
 ``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same
 arguments. JAX's own tracers are not touched.
+
+One case is taken from JAX for speed: ``array[3]`` of a concrete array while a trace is open, the rows that an unrolled
+loop reads. JAX dispatches two operations for it, each time; here it is one compiled program whatever the position.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import FrameType
 from typing import Any, Final
 
 import numpy as np
 
 from functrans.errors import FunctransTypeError
+from functrans.ir.program import Where
+from functrans.trace.builder import outside_of_traces, state
+from functrans.trace.frames import describe_place, is_internal, users_place
 from functrans.xla.jaxlib_compat import (
     ArrayImpl,
     IndexUpdateHelper,
     IndexUpdateRef,
     array_operators,
+    is_jax_file,
     pytype_aval_mappings,
     register_canonicalize_value_handler,
 )
@@ -45,11 +53,14 @@ _GetItem = Callable[[Any, Any], object]
 _AtMethod = Callable[[Any, Any, str, tuple[Any, ...], Mapping[str, Any]], object]
 
 
-def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem, at_method: _AtMethod) -> None:
+def patch_array_indexing(
+    is_tracer: Callable[[object], bool], getitem: _GetItem, at_method: _AtMethod, row: Callable[[Any, int], Any]
+) -> None:
     """Let ``array[index]`` and ``array.at[index].method(...)`` reach us where a tracer takes part.
 
     ``getitem(array, index)`` is called where the index is a tracer or a tuple or slice that holds one;
-    ``at_method(array, index, method_name, args, kwargs)`` where the index or an argument of the update method does.
+    ``at_method(array, index, method_name, args, kwargs)`` where the index or an argument of the update method does;
+    ``row(array, position)``, a jitted function, where a trace is open and the position is a whole number in bounds.
     Everything else reaches JAX's original. A second call replaces the hooks of the first.
     """
     original_getitem = getattr(ArrayImpl.__getitem__, "__wrapped__", ArrayImpl.__getitem__)
@@ -72,6 +83,8 @@ def patch_array_indexing(is_tracer: Callable[[object], bool], getitem: _GetItem,
 
     @functools.wraps(original_getitem)
     def __getitem__(self: Any, index: Any, /) -> Any:
+        if type(index) is int and state.builder is not None and self.ndim and -len(self) <= index < len(self):
+            return outside_of_traces(row, self, index)
         if type(index) in plain or not holds_tracer(index):
             return original_getitem(self, index)
         return getitem(self, index)
@@ -166,12 +179,28 @@ def _raise_jax_called_on(tracer: Any) -> Any:
 class JaxMetTracerError(FunctransTypeError):
     """A function of JAX was called on a tracer of ours, or closed over it."""
 
+    names_line = True
+
     def __init__(self, tracer: Any) -> None:
         super().__init__(
             f"a function of JAX (jax.numpy, jax.lax, jax.grad, jax.jit, the apply of a Flax module, ...) was called on "
             f"a functrans tracer ({type(tracer).__name__} of {tracer.dtype}[{','.join(map(str, tracer.shape))}]) or "
             "closes over it, and JAX cannot read it. Call the function of the same name in functrans.numpy or "
             "functrans.lax, or bring the JAX function over the bridge: functrans.from_jax(f)(x) with the traced values "
-            "as its arguments."
+            f"as its arguments.\nAt {describe_place(_line_of_the_call())}"
         )
         self.tracer = tracer
+
+
+def _line_of_the_call() -> Where:
+    """The user's line from which JAX was reached, past JAX's own code and that of packages on top of it."""
+
+    def outside() -> Iterator[tuple[Any, int]]:
+        frame: FrameType | None = sys._getframe(2)
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            if not is_internal(filename) and not is_jax_file(filename):
+                yield frame.f_code, frame.f_lasti
+            frame = frame.f_back
+
+    return users_place(outside())

@@ -28,6 +28,8 @@ from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
 from functrans.xla import jaxlib_compat, nonfinite, persistent_cache
+from functrans.xla.compilation import compile_text
+from functrans.xla.host_callbacks import original_error
 from functrans.xla.lower import Module, lower_module
 from functrans.xla.modules import platform_module
 
@@ -243,7 +245,7 @@ class Program:
     def _compile_module(
         self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
     ) -> Callable[..., Any]:
-        executable = jaxlib_compat.compile_text(
+        executable = compile_text(
             module.text,
             device,
             disable_fusion=not self.jit and is_small(jaxpr),
@@ -256,12 +258,13 @@ class Program:
             self.executable = executable
         seconds = time.perf_counter() - start
         note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
+        on_error = original_error if self.waits else None
         if has_keys(jaxpr):
             call = jaxlib_compat.key_executor(
-                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, self.waits
+                executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, on_error
             )
         else:
-            call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, self.waits)
+            call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, on_error)
         return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
     def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:

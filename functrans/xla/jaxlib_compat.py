@@ -1,6 +1,6 @@
 """The one room that knows private names of jax and jaxlib; a new jaxlib breaks this file and no other.
 
-Four services: configuration (what enters JAX's jit key), compilation (StableHLO text to an executable), execution
+Four services: configuration (what enters JAX's jit key), what ``compilation`` asks of the compiler, execution
 (host values and arrays in, ``jax.Array`` out), and the C++ dispatcher behind the public ``jit``. Each name is probed
 once at import by :func:`check_supported`. What belongs to the array class itself is in ``array_patch``.
 
@@ -12,14 +12,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import platform
 import re
-import time
 import types
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import jax
@@ -27,7 +24,6 @@ import jax.export
 import numpy as np
 
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
-from functrans.xla import persistent_cache
 from functrans.xla.argument_checks import (
     TypedArray,
     argument_name,
@@ -38,7 +34,6 @@ from functrans.xla.argument_checks import (
     host_array,
     mismatch,
 )
-from functrans.xla.host_callbacks import HostCallback, for_runtime, original_error
 
 SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x, 0.11.x and 0.12.x"
 _FIRST, _PAST_LAST = (0, 10), (0, 13)
@@ -85,7 +80,10 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     # Public in jax.extend.backend, whose import takes 15 ms: jax.extend loads Pallas.
     "jax._src.compiler": ("get_compile_options",),
     "jax._src.interpreters.pxla": ("get_default_device",),
-    "jax._src.core": ("pytype_aval_mappings",),
+    "jax._src.core": ("Ref", "pytype_aval_mappings"),
+    "jax._src.state.discharge": ("discharge_state",),
+    "jax._src.debugging": ("debug_effect",),
+    "jax._src.callback": ("_IOEffect",),
     "jaxlib.mlir.ir": ("Module.parse",),
     "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
 }
@@ -93,28 +91,43 @@ _PRIVATE_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
 
 def check_supported() -> None:
     """Check the version and probe every private name; raises ImportError with the version found, those supported, and
-    the missing name.
+    the names that are missing.
+
+    A version that has never been tried is refused even if it has all the names, for they may mean something else there;
+    the message says which it lacks, and ``FUNCTRANS_UNTRIED_JAX=1`` lets one in that lacks none.
     """
-    version = import_module("jaxlib").__version__
-    for name, found in (("jax", jax.__version__), ("jaxlib", version)):
-        if not _FIRST <= tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _PAST_LAST:
-            raise ImportError(_unsupported(version, f"{name} {found} has never been tried"))
+    versions = {"jax": jax.__version__, "jaxlib": import_module("jaxlib").__version__}
+    untried = [
+        f"{name} {found} has never been tried"
+        for name, found in versions.items()
+        if not _FIRST <= tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < _PAST_LAST
+    ]
+    missing = [f"{name} is missing" for name in _missing_names()]
+    if missing or (untried and os.environ.get("FUNCTRANS_UNTRIED_JAX", "") in ("", "0")):
+        raise ImportError(_unsupported(versions["jaxlib"], "; ".join([*untried, *missing]), may_be_tried=not missing))
+
+
+def _missing_names() -> list[str]:
+    missing = []
     for module_name, names in _PRIVATE_NAMES.items():
         try:
             module = import_module(module_name)
-        except ImportError as error:
-            raise ImportError(_unsupported(version, f"{module_name} is missing")) from error
+        except ImportError:
+            missing.append(module_name)
+            continue
         for name in names:
             try:
                 functools.reduce(getattr, name.split("."), module)
-            except AttributeError as error:
-                raise ImportError(_unsupported(version, f"{module_name}.{name} is missing")) from error
+            except AttributeError:
+                missing.append(f"{module_name}.{name}")
+    return missing
 
 
-def _unsupported(version: str, reason: str) -> str:
+def _unsupported(version: str, reason: str, may_be_tried: bool = False) -> str:
+    untried = ", or set FUNCTRANS_UNTRIED_JAX=1 to run on it untested" if may_be_tried else ""
     return (
         f"functrans does not support jax {jax.__version__} with jaxlib {version}: {reason}. "
-        f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"'
+        f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"{untried}'
     )
 
 
@@ -133,6 +146,7 @@ _mlir: Any = import_module("jax._src.interpreters.mlir")
 _hlo: Any = import_module("jaxlib._hlo")
 _export: Any = import_module("jax._src.export._export")
 
+_reference: Any = import_module("jax._src.core").Ref
 ArrayImpl: Any = _jax.ArrayImpl
 
 
@@ -162,6 +176,30 @@ _JAX_DIRECTORIES: Final = tuple(
 def is_jax_file(filename: str) -> bool:
     """Whether code from this file is JAX's own."""
     return filename.startswith(_JAX_DIRECTORIES)
+
+
+# -------------------------------------------------------------------------------------------------- JAX's programs
+
+
+def is_reference(x: Any) -> bool:
+    """Whether x is a mutable array (``jax.new_ref``)."""
+    return isinstance(x, _reference)
+
+
+def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:
+    """The unordered effects of JAX that an operation has: those of ``jax.debug.print`` and of ``io_callback``."""
+    found = set()
+    if debug:
+        found.add(import_module("jax._src.debugging").debug_effect)
+    if input_output:
+        found.add(import_module("jax._src.callback")._IOEffect)
+    return found
+
+
+def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
+    """A program of JAX, closed, in which the references made in it have become values."""
+    closed = import_module("jax.extend.core").ClosedJaxpr(jaxpr, tuple(consts))
+    return import_module("jax._src.state.discharge").discharge_state(closed)
 
 
 # ---------------------------------------------------------------------------------------------------- configuration
@@ -274,109 +312,43 @@ value_checks = ValueChecks()
 
 
 @functools.cache
-def _initialize_lapack() -> None:
+def initialize_lapack() -> None:
+    """Until then the kernels that ``@lapack_`` custom calls name are null pointers."""
     import_module("jaxlib.lapack")._lapack.initialize()
 
 
-def compile_text(
-    text: str | bytes,
-    device: Device,
-    *,
-    disable_fusion: bool = False,
-    keep_barriers: bool = False,
-    extra_options: Mapping[str, Any] | None = None,
-    callbacks: Sequence[HostCallback] = (),
-) -> Executable:
-    """StableHLO module text -> an executable loaded on one device.
-
-    Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
-    on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
-    linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
-    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first; and the
-    pass that makes one kernel of a small loop, whose emitter ends the process at a barrier (jaxlib 0.10.2).
-    ``callbacks`` are the Python functions that custom calls in the text name by number. Raises
-    ``jax.errors.JaxRuntimeError`` with XLA's message where the text is wrong.
-    """
-    client = device.client
-    overrides = dict(extra_options or {})
-    on_cpu = device.platform == "cpu"
-    passes = [
-        overrides.pop("xla_disable_hlo_passes", ""),
-        "fusion" if disable_fusion and on_cpu else "",
-        "cse_barrier_expander,small-while-loop-hoisting" if keep_barriers and on_cpu else "",
-    ]
-    disabled_passes = ",".join([name for name in passes if name])
-    options = _get_compile_options(
+def compile_options(device: Device, overrides: Mapping[str, Any]) -> Any:
+    """Options of the public JAX configuration for one device, with ``overrides`` on top, named as in XLA_FLAGS."""
+    return _get_compile_options(
         1,
         1,
         device_assignment=np.array([[device.id]]),
-        env_options_overrides=overrides or None,
-        backend=client,
+        env_options_overrides=dict(overrides) or None,
+        backend=device.client,
     )
-    if disabled_passes:
-        # The option is one list: passes that the user's XLA_FLAGS or jax.config disabled stay disabled.
-        debug_options = options.executable_build_options.debug_options
-        present = debug_options.xla_disable_hlo_passes
-        debug_options.xla_disable_hlo_passes = f"{present},{disabled_passes}" if present else disabled_passes
-    encoded = text.encode() if isinstance(text, str) else text
-    if b"@lapack_" in encoded:
-        _initialize_lapack()  # until then its kernels are null pointers
-    if not callbacks:
-        return _compile_or_load(encoded, device, options)
-    persistent_cache.latest.loaded = False  # addresses in this process cannot be stored
-    with _make_ir_context():
-        module = _ir.Module.parse(encoded)  # the overload that takes callbacks refuses text
-        functions = [for_runtime(callback) for callback in callbacks]
-        return client.compile_and_load(module, _jax.DeviceList((device,)), options, host_callbacks=functions)
 
 
-def _compile_or_load(text: bytes, device: Device, options: Any) -> Executable:
-    """The executable out of the persistent cache, or compiled and stored there."""
+def compiled(text: bytes, device: Device, options: Any, functions: Sequence[Callable[..., Any]] = ()) -> Executable:
+    """StableHLO -> an executable; ``functions`` are what its custom calls name by number."""
     devices = _jax.DeviceList((device,))
-    persistent_cache.latest.loaded = False
-    folder = persistent_cache.directory()
-    if folder is None:
+    if not functions:
         return device.client.compile_and_load(text, devices, options)
-    key = persistent_cache.entry_key(text, options.SerializeAsString(), *_machine(device))
-    stored = persistent_cache.read(folder, key)
-    if stored is not None:
-        try:
-            executable = device.client.deserialize_executable(stored, devices, options)
-            persistent_cache.latest.loaded = True
-            return executable
-        except (jax.errors.JaxRuntimeError, ValueError) as error:
-            persistent_cache.reject(folder, key, error)
-    start = time.perf_counter()
-    executable = device.client.compile_and_load(text, devices, options)
-    persistent_cache.write(folder, key, executable.serialize(), time.perf_counter() - start)
-    return executable
+    with _make_ir_context():
+        module = _ir.Module.parse(text)  # the overload that takes callbacks refuses text
+        return device.client.compile_and_load(module, devices, options, host_callbacks=list(functions))
 
 
-@functools.lru_cache(maxsize=64)
-def _machine(device: Device) -> tuple[str, ...]:
-    """What an executable depends on besides its text and options: versions, the hardware, flags of the environment."""
-    client = device.client
+def deserialized(stored: bytes, device: Device, options: Any) -> Executable:
+    """What ``executable.serialize()`` gave, as an executable; JaxRuntimeError or ValueError where it is none."""
+    return device.client.deserialize_executable(stored, _jax.DeviceList((device,)), options)
+
+
+def topology_fingerprint(device: Device) -> str:
+    """What tells devices apart that need different machine code; empty where the platform has nothing to say."""
     try:
-        topology = str(_jax.get_topology_for_devices([device]).fingerprint())
+        return str(_jax.get_topology_for_devices([device]).fingerprint())
     except jax.errors.JaxRuntimeError:
-        topology = ""
-    flags = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
-    versions = (jax.__version__, import_module("jaxlib").__version__, client.platform, client.platform_version)
-    return (*versions, device.device_kind, topology, _processor() if client.platform == "cpu" else "", *flags)
-
-
-@functools.cache
-def _processor() -> str:
-    """The processor's instruction set: machine code of one that has more would end in an illegal instruction.
-
-    Linux lists the features in one short file; /proc/cpuinfo, which measures every core, would take 20 ms to open.
-    """
-    found = [platform.system(), platform.machine()]
-    try:
-        found.append(Path("/sys/devices/system/cpu/modalias").read_text(encoding="utf-8"))
-    except OSError:
-        found.append(platform.processor())
-    return "\n".join(found)
+        return ""
 
 
 def lowering_platform(device: Device) -> str:
@@ -687,13 +659,14 @@ def executor(
     out_types: Sequence[TypedArray],
     device: Device,
     name: str,
-    waits: bool = False,
+    on_error: Callable[[Exception], BaseException] | None = None,
 ) -> Callable[..., list[jax.Array]]:
     """A function of flat positional arguments (arrays, NumPy values, Python numbers) that runs an executable.
 
     It is a C++ dispatcher whose signature (dtypes, shapes, weak types, shardings, configuration) is checked here at its
     first call, because the runtime checks nothing, and runs without Python afterwards. Results are committed where an
-    argument is. ``waits``: the program calls Python, so each call waits for its end and raises what a callback raised.
+    argument is. ``on_error``: the program calls Python, so each call waits for its end, and raises what this function
+    makes of the runtime's error: what a callback raised.
     Raises TypeError for a wrong dtype, shape or number of arguments, ValueError for an array of another
     device, RuntimeError for a deleted array, each naming the argument.
     """
@@ -707,12 +680,14 @@ def executor(
             arrays, committed, plain = _place(arguments, in_types, executable.get_parameter_layouts, device, name)
             if committed not in handlers:
                 handlers[committed] = [array_result(t, device, committed) for t in out_types]
-            run = execute_and_wait if waits else execute
-            outputs = run(executable, arrays, handlers[committed])
+            if on_error is None:
+                outputs = execute(executable, arrays, handlers[committed])
+            else:
+                outputs = execute_and_wait(executable, arrays, handlers[committed], on_error)
         except BaseException:
             call._clear_cache()  # the entry of a signature that raised would stay in Python for ever
             raise
-        if waits or not plain:
+        if on_error is not None or not plain:
             return outputs, None, False
         return outputs, fast_path_record(executable, out_tree, in_types, out_types, device, None, committed), False
 
@@ -727,14 +702,14 @@ def key_executor(
     physical_type: Callable[[Any], TypedArray],
     device: Device,
     name: str,
-    waits: bool = False,
+    on_error: Callable[[Exception], BaseException] | None = None,
 ) -> Callable[..., list[jax.Array]]:
     """As :func:`executor` for a program some of whose arguments or results are random keys.
 
     The executable works on the keys' words; ``physical_type`` gives the type of those.
     """
     in_words, out_words = ([physical_type(t) for t in types] for types in (in_types, out_types))
-    run = executor(executable, in_words, out_words, device, name, waits)
+    run = executor(executable, in_words, out_words, device, name, on_error)
     key_arguments = [(i, t) for i, t in enumerate(in_types) if not isinstance(t.dtype, np.dtype)]
     dtypes: list[Any] = [t.dtype for t in out_types]
     key_results = [(i, dtype._impl) for i, dtype in enumerate(dtypes) if not isinstance(dtype, np.dtype)]
@@ -753,19 +728,26 @@ def key_executor(
         return results
 
     return call
+
+
 def execute(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
     """Start a program; its results, which may be computed later."""
     return executable.execute_sharded(arrays).consume_with_handlers(handlers)  # type: ignore[no-any-return]
 
 
-def execute_and_wait(executable: Executable, arrays: Sequence[Any], handlers: Sequence[Any]) -> list[jax.Array]:
-    """Run a program to its end; raises what a Python function that it called raised."""
+def execute_and_wait(
+    executable: Executable,
+    arrays: Sequence[Any],
+    handlers: Sequence[Any],
+    on_error: Callable[[Exception], BaseException],
+) -> list[jax.Array]:
+    """Run a program to its end; raises what ``on_error`` makes of the runtime's error."""
     try:
         results = executable.execute_sharded(arrays, with_tokens=True)
         outputs = results.consume_with_handlers(handlers)
         results.consume_token().block_until_ready()
     except jax.errors.JaxRuntimeError as error:
-        original = original_error(error)
+        original = on_error(error)
         if original is error:
             raise
         raise original from None

@@ -26,6 +26,15 @@ def rows() -> list[Row]:
         Row("un-jitted call", "chain", "grad", fast, far, others={"autograd": slow, "torch.func": far}),
         Row("un-jitted call", "rnn", "grad", slow, far, others={"autograd": fast, "torch.func": slow}),
         Row("steady run", "chain", "f", fast, fast),
+        Row(
+            "derivative over function",
+            "gmm",
+            "5 components",
+            Samples((2.5,)),
+            Samples((3.0,)),
+            "x",
+            others={"autograd": Samples((1.5,))},
+        ),
         Row("equations of nested grad", "depth 1", "", Samples((22.0,)), Samples((34.0,)), unit=""),
         Row("equations of nested grad", "depth 2", "", Samples((49.0,)), Samples((98.0,)), unit=""),
     ]
@@ -46,7 +55,10 @@ def test_results_become_a_picture_and_a_page_that_names_the_losses(
     assert "chain" not in losses
     assert "| un-jitted call | all, autograd for jax | 1 | 0.5 | 2 |" in page
     assert "| un-jitted call | rnn grad | 2.04 ms | autograd | 1.02 ms | 0.5 |" in others
+    others, costs = others.split("## Time of the derivative over the time of its function")
     assert "torch.func |" not in others
+    assert "gmm" not in others
+    assert "| gmm | 5 components | 2.5 | 3 | 1.5 |" in costs
     assert "- torch.func is left out: not installed" in page
 
 

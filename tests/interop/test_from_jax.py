@@ -207,7 +207,7 @@ def test_rules_stay_rules():
         )
 
 
-def test_a_rule_with_symbolic_zeros_is_told_what_is_differentiated():  # PerturbedVjp
+def test_a_rule_with_symbolic_zeros_is_told_what_is_differentiated():
     seen = []
 
     @jax.custom_vjp
@@ -232,7 +232,7 @@ def test_a_rule_with_symbolic_zeros_is_told_what_is_differentiated():  # Perturb
         assert_same(transform(ft, bridged)(X), transform(jax, f)(X))
 
 
-def test_a_forward_rule_with_symbolic_zeros():  # PerturbedJvp
+def test_a_forward_rule_with_symbolic_zeros():
     @jax.custom_jvp
     def f(x, y):
         return x * y

@@ -19,6 +19,7 @@ from functrans.interop.from_jax import TABLE
 from functrans.interop.translation import operations_of
 from functrans.testing import check_grads
 from tests.agreement import assert_same
+from tests.jax_version import JAX
 
 X = np.linspace(-0.9, 0.8, 12, dtype=np.float32).reshape(3, 4)
 Y = np.cos(np.arange(12, dtype=np.float32)).reshape(3, 4)
@@ -41,6 +42,8 @@ REAL: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "roots": (lambda x: jnp.sqrt(x + 1) + jlax.rsqrt(x + 1) + jnp.cbrt(x + 1), (X,)),
     "powers": (lambda x, y: x**3 + (x + 1) ** y + jnp.square(x) + (x + 2) ** -2, (X, Y)),
     "special functions": (lambda x: jlax.erf(x) + jlax.erfc(x) + jlax.erf_inv(x) + jax.nn.sigmoid(x), (X,)),
+    "slopes": (jax.grad(lambda x: (jnp.tanh(x) * x + jnp.arctanh(x) + jlax.erf(x)).sum()), (X,)),
+    "sinc and log2": (lambda x: jnp.sinc(x + 1) + jnp.log2(x + 2), (X,)),
     "gamma": (lambda x: jlax.lgamma(x + 2) + jlax.digamma(x + 2), (X,)),
     "arithmetic": (lambda x, y: x + y - x * y / (y + 3) + (-x), (X, Y)),
     "extrema": (lambda x, y: jnp.maximum(x, y) + jnp.minimum(x, 0.1) + jnp.clip(x, -0.5, 0.5), (X, Y)),
@@ -328,4 +331,6 @@ def test_every_operation_of_the_table_is_met() -> None:
         "debug_print",
         "rng_bit_generator",
     }
+    if JAX < (0, 12):
+        elsewhere |= {"log2", "one_minus_square", "polynomial"}  # not there yet
     assert TABLE.keys() - met - elsewhere == set()

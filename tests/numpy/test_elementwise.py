@@ -11,6 +11,7 @@ import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
+from tests.jax_version import JAX
 from tests.numpy.many import assert_cases_agree, assert_types_agree, jvp_of
 
 UNARY = """
@@ -70,7 +71,12 @@ def test_unary_functions_of_a_weak_scalar_agree_with_jax(number: Any) -> None:
 
 def test_unary_functions_agree_with_jax_at_special_values() -> None:
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 0.5, -0.5, 2.5, 1e30, 1e-30], np.float32)
-    assert_cases_agree(of(fnp, UNARY), of(jnp, UNARY), special)
+    assert_cases_agree(of(fnp, UNARY), {**of(jnp, UNARY), "sinc": _sinc_of_jax}, special)
+
+
+def _sinc_of_jax(x: Any) -> Any:
+    """0 at infinity in every version: before jax 0.11 it is NaN there."""
+    return jnp.sinc(x) if JAX >= (0, 11) else jnp.where(jnp.isinf(x), 0, jnp.sinc(x))
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (2, 0, 3), (2, 3, 2)], ids=str)
@@ -153,13 +159,16 @@ def test_tangents_of_binary_functions_agree_with_jax_at_ties_too(argnum: int) ->
 @pytest.mark.parametrize("name", ["logaddexp", "logaddexp2", "hypot", "sinc"])
 def test_second_derivatives_are_those_of_the_smooth_function(name: str) -> None:
     if name == "sinc":
-        assert ft.grad(ft.grad(fnp.sinc))(0.0) == pytest.approx(-(np.pi**2) / 3, rel=1e-6)
+        for x in (0.0, 1e-30, 1e-8, 1e-3):
+            near_zero = -(np.pi**2) / 3 + np.pi**4 * x * x / 10
+            assert ft.grad(ft.grad(fnp.sinc))(x) == pytest.approx(near_zero, rel=1e-6)
         assert ft.grad(ft.grad(ft.grad(ft.grad(fnp.sinc))))(0.0) == pytest.approx(np.pi**4 / 5, rel=1e-6)
         return
-    for x, y in ((1.0, 1.0), (0.3, 2.0)):
+    for x, y in ((1.0, 1.0), (-1.0, 1.0), (0.3, 2.0), (0.0, 2.0), (3.0, 0.5)):
         ours = ft.grad(ft.grad(getattr(fnp, name)))(x, y)
-        theirs = jax.grad(jax.grad(getattr(jnp, name)))(x, y)
-        assert ours == pytest.approx(float(theirs), rel=1e-5)
+        # hypot by its formula: at equal operands, and at a zero, JAX before 0.12 has 0 where this is smooth
+        theirs = y**2 / np.hypot(x, y) ** 3 if name == "hypot" else float(jax.grad(jax.grad(getattr(jnp, name)))(x, y))
+        assert ours == pytest.approx(theirs, rel=1e-5)
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, -2, 0.5, 2.0], ids=repr)

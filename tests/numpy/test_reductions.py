@@ -177,17 +177,22 @@ def test_products_promote_and_prefer_as_jax_does() -> None:
             "bool": lambda i, f: m.matmul(i > 1, (i > 2).T),
             "tensordot": lambda i, f: m.tensordot(i, f, axes=((1, 0), (0, 1))),
             "precision": lambda i, f: m.dot(f.T, f, precision="highest"),
-            "cross": lambda i, f: [
-                m.cross(i, i[0]),
-                m.cross(f, f[::-1]),
-                m.cross(f, i[0].astype(f.dtype), axisa=0),
-                m.cross(f[0], f[1]),
-            ],
+            "cross": lambda i, f: [m.cross(i, i[0]), m.cross(f.T, f[:, 0]), m.cross(f.T, f, axisb=0, axisc=0)],
             "matvec": lambda i, f: [m.matvec(i, f[:, 0]), m.vecmat(f[:, 0], f)],
             "operator": lambda i, f: [i @ f, f @ i],
         }
 
     assert_cases_agree(cases(fnp), cases(jnp), i, f)
+
+
+def test_vectors_of_two_components_are_crossed_as_those_of_three_whose_third_is_zero() -> None:
+    """NumPy took them until 2.5, JAX until 0.12; programs written for those run here."""
+    u, v, w = (RNG.normal(size=shape).astype(np.float32) for shape in ((4, 2), (4, 2), (3,)))
+    u_in_space, v_in_space = (np.pad(a, ((0, 0), (0, 1))) for a in (u, v))
+    np.testing.assert_allclose(fnp.cross(u, v), np.cross(u_in_space, v_in_space)[:, 2], rtol=1e-6)
+    np.testing.assert_allclose(fnp.cross(u.T, w, axisa=0), np.cross(u_in_space, w), rtol=1e-6)
+    np.testing.assert_allclose(fnp.cross(w, u[0]), np.cross(w, u_in_space[0]), rtol=1e-6)
+    assert fnp.cross(u[0], v[0]).shape == ()
 
 
 EINSUMS: list[tuple[str, list[tuple[int, ...]]]] = [

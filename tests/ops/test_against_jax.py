@@ -11,6 +11,7 @@ import pytest
 import functrans as ft
 from functrans import lax
 from functrans.testing.closeness import assert_close, epsilon
+from tests.jax_version import JAX
 from tests.ops.samples import numbers
 
 F32, C64, I32 = np.float32, np.complex64, np.int32
@@ -128,6 +129,8 @@ def test_values_dtypes_and_weak_types(name: str, k: int) -> None:
 
 # JAX says that the derivative of z / |z| is zero; functrans gives the true one, which test_rules checks.
 DIFFERENT = {("sign", 2)}
+if JAX >= (0, 12):
+    DIFFERENT.add(("nextafter", 0))  # the tangent of x there, zero in earlier versions and here, as of every rounding
 
 
 @pytest.mark.parametrize(
@@ -153,9 +156,18 @@ def test_derivatives_forward_and_back(name: str, k: int) -> None:
 
 
 def equations(jaxpr) -> int:
-    """Equations of a JAX program, a nested jit counted by what it holds."""
-    held = [eqn.params["jaxpr"].jaxpr for eqn in jaxpr.eqns if eqn.primitive.name in ("jit", "pjit")]
-    return len(jaxpr.eqns) - len(held) + sum(equations(inner) for inner in held)
+    """Equations of a JAX program, a nested jit or a function with a rule counted by what it holds.
+
+    ``one_minus_square`` of jax 0.12 counts as the three of (1 - x) (1 + x), which it is lowered to.
+    """
+    total = 0
+    for eqn in jaxpr.eqns:
+        held = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+        if eqn.primitive.name in ("jit", "pjit", "custom_jvp_call"):
+            total += equations(held.jaxpr)
+        else:
+            total += 3 if eqn.primitive.name == "one_minus_square" else 1
+    return total
 
 
 @pytest.mark.parametrize(("name", "k"), [(name, k) for name, k in SAME if arrays_of(CALLS[name][k])[1]])

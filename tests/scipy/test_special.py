@@ -10,6 +10,7 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 
 import functrans as ft
 import functrans.numpy as fnp
@@ -72,7 +73,7 @@ def test_the_normal_distribution() -> None:
             expected = getattr(jax.scipy.stats.norm, name)(x, y, y)
             np.testing.assert_allclose(getattr(norm, name)(x, y, y), expected, rtol=1e-13)
         for name in ("ppf", "isf"):
-            expected = getattr(jax.scipy.stats.norm, name)(p, y, y)
+            expected = getattr(scipy.stats.norm, name)(p, y, y)  # JAX before 0.12 rounds a small q away in isf
             np.testing.assert_allclose(getattr(norm, name)(p, y, y), expected, rtol=1e-12)
 
 
@@ -136,11 +137,22 @@ HIGH_ORDERS = [
     (lax.zeta, mpmath.zeta, [(3.0, 1.5), (1.7, 0.4)], [(1, 0), (0, 1), (1, 1)]),
     (special.betaln, lambda a, b: mpmath.log(mpmath.beta(a, b)), [(0.7, 9.0), (2.2, 30.0), (5.0, 8.0)],
      [(0, 0), (1, 0), (0, 1), (1, 1)]),
+    # where both are equal, a minimum and a maximum share the derivative, and the second one is wrong
+    (special.betaln, lambda a, b: mpmath.log(mpmath.beta(a, b)), [(8.0, 8.0), (2.5, 2.5)], [(2, 0), (1, 1), (0, 2)]),
     (special.log_ndtr, lambda x: mpmath.log(mpmath.ncdf(x)), [(-3.0,), (0.5,)], [(1,), (2,), (3,)]),
+    # the left tail of derivatives, where density and probability vanish; values on the right, where log(1 - small) is
+    (special.log_ndtr, lambda x: mpmath.log(mpmath.ncdf(x)), [(-22.0,), (-37.0,)], [(1,), (2,), (3,)]),
+    (special.log_ndtr, lambda x: mpmath.log(mpmath.ncdf(x)), [(5.0,), (7.9,)], [(0,), (1,), (2,)]),
     (special.ndtri, lambda p: mpmath.sqrt(2) * mpmath.erfinv(2 * p - 1), [(0.1,), (0.7,)], [(0,), (1,), (2,), (3,)]),
     (lax.bessel_i1e, lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(1, x), [(0.5,), (-9.0,)], [(1,), (2,), (3,)]),
     (lax.bessel_i0e, lambda x: mpmath.exp(-abs(x)) * mpmath.besseli(0, x), [(0.5,), (-9.0,)], [(0,), (1,), (2,)]),
+    (lax.bessel_i1e, lambda x: mpmath.exp(-x) * mpmath.besseli(1, x), [(1e-5,), (0.999,)], [(1,), (2,), (3,)]),
     (lax.lgamma, mpmath.loggamma, [(0.6,), (5.5,)], [(1,), (2,), (4,)]),
+    (lax.lgamma, lambda x: mpmath.log(abs(mpmath.gamma(x))), [(-8.7,), (-20.3,)], [(1,), (2,), (3,), (4,)]),
+    (lax.zeta, mpmath.zeta, [(2.0, -12.3), (3.0, -40.5)], [(0, 0), (0, 1), (0, 2)]),
+    (special.boxcox, lambda x, power: (mpmath.power(x, power) - 1) / power, [(3.0, 1e-3), (3.0, 0.4), (0.2, -2.0)],
+     [(0, 0), (1, 0), (0, 1), (0, 2), (1, 1)]),
+    (special.poch, mpmath.rf, [(5.0, 0.0), (2.5, 1.5)], [(0, 0), (0, 1), (1, 1), (0, 2)]),
     (lax.erf_inv, mpmath.erfinv, [(0.3,), (-0.9,)], [(1,), (3,)]),
 ]  # fmt: skip
 
@@ -155,6 +167,19 @@ def test_derivatives_of_every_order_against_mpmath(k: int) -> None:
             for point in points:
                 expected = mpmath.diff(reference, point, order) if any(order) else reference(*point)
                 np.testing.assert_allclose(derivative(*point), float(expected), rtol=1e-11, err_msg=str((order, point)))
+
+
+def test_limits_that_a_formula_divides_away() -> None:
+    """boxcox through lmbda = 0, where it is log(x) and its derivatives are powers of it; i1e just beside its kink."""
+    with jax.enable_x64(True):
+        log3 = np.log(3.0)
+        for order in range(4):
+            for power in (0.0, 1e-200, 1e-12):
+                slope = nested(special.boxcox, (0, order))(3.0, power)
+                np.testing.assert_allclose(slope, log3 ** (order + 1) / (order + 1), rtol=1e-11)
+        np.testing.assert_array_equal(special.boxcox(np.zeros(3), np.array([0.0, 2.0, -2.0])), [-np.inf, -0.5, -np.inf])
+        np.testing.assert_allclose(nested(lax.bessel_i1e, (2,))(1e-300), -1.0)
+        np.testing.assert_allclose(nested(special.log_ndtr, (2,))(-1e5), -1.0, rtol=1e-9)
 
 
 def test_beta_is_exact_where_jax_is_not() -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from functrans.xla import jaxlib_compat as compat
+from functrans.xla.compilation import compile_text
 
 
 class Type(NamedTuple):
@@ -31,5 +32,5 @@ def text(type_: str, count: int = 1, attribute: str = "") -> str:
 
 def doubling(type_: str, array_type: Type, count: int = 1, device=None, out_type: Type | None = None):
     device = device or compat.default_device()
-    executable = compat.compile_text(text(type_, count), device)
+    executable = compile_text(text(type_, count), device)
     return compat.executor(executable, [array_type] * count, [out_type or array_type] * count, device, "double")

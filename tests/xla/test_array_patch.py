@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import functrans
 from functrans.xla import array_patch, jaxlib_compat
 from functrans.xla.jaxlib_compat import ArrayImpl, IndexUpdateHelper, IndexUpdateRef
 
@@ -59,7 +60,11 @@ def calls(monkeypatch):
         recorded.append((name, array, index, args, dict(kwargs)))
         return "ours"
 
-    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), getitem, at_method)
+    def row(array, position):
+        recorded.append(("row", array, position))
+        return "a row"
+
+    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), getitem, at_method, row)
     return recorded
 
 
@@ -173,12 +178,47 @@ def test_jax_transformations_index_as_before(calls):
 
 
 def test_patching_again_replaces_the_hooks_and_does_not_stack(calls):
-    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), lambda a, i: "second", lambda *a: "second")
+    second = lambda *_: "second"
+    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), second, second, second)
     array = jnp.ones(3)
     assert array[Tracer()] == "second"
     assert array.at[Tracer()].set(1) == "second"
     assert calls == []
     assert not hasattr(ArrayImpl.__getitem__.__wrapped__, "__wrapped__")
+
+
+@pytest.mark.parametrize("position", [0, 3, -1, -4, True, 4, -5])
+def test_a_row_read_while_tracing_is_ours_where_the_position_is_in_bounds(calls, position):
+    array = jnp.arange(4.0)
+    read = []
+    functrans.make_jaxpr(lambda x: (read.append(array[position]), x)[1])(1.0)
+    if type(position) is int and -4 <= position < 4:
+        assert read == ["a row"]
+        assert [name for name, *_ in calls] == ["row"]
+    else:
+        assert calls == []
+        np.testing.assert_array_equal(read[0], array[position])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "bool", "complex64", "bfloat16"])
+@pytest.mark.parametrize("shape", [(4,), (4, 2), (4, 0, 3)])
+def test_a_row_read_while_tracing_is_the_row_that_jax_reads(shape, dtype):
+    array = jnp.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    rows = []
+    functrans.make_jaxpr(lambda x: (rows.extend(array[i] for i in range(-4, 4)), x)[1])(1.0)
+    for i, row in zip(range(-4, 4), rows, strict=True):
+        assert isinstance(row, jax.Array)
+        assert (row.dtype, row.weak_type) == (array[i].dtype, array[i].weak_type)
+        np.testing.assert_array_equal(row, array[i])
+
+
+def test_rows_of_keys_and_of_weakly_typed_arrays_stay_what_they_are():
+    keys, weak = jax.random.split(jax.random.key(1), 3), jnp.broadcast_to(2.0, (3,))
+    rows = []
+    functrans.make_jaxpr(lambda x: (rows.extend([keys[1], weak[1]]), x)[1])(1.0)
+    assert rows[0] == keys[1]
+    assert rows[1].weak_type
+    assert rows[1].weak_type == weak[1].weak_type
 
 
 def test_at_is_still_what_jax_says_it_is(calls):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import re
+import subprocess
+import sys
 import threading
 import weakref
 from pathlib import Path
@@ -15,7 +17,10 @@ import pytest
 
 from functrans.trace.builder import Builder, state
 from functrans.xla import jaxlib_compat as compat
+from functrans.xla.compilation import compile_text
 from tests.xla.doubling import F32, F32X3, I32, Type, text
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # configuration
 
@@ -93,8 +98,8 @@ def test_unsupported_version_names_version_and_name(monkeypatch):
     monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._jax": ("no_such_name.at_all",)})
     with pytest.raises(ImportError, match=r"jaxlib 0\.\d+.*jaxlib\._jax\.no_such_name\.at_all is missing.*0\.10\.x"):
         compat.check_supported()
-    monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._gone": ("x",)})
-    with pytest.raises(ImportError, match=r"jaxlib\._gone is missing"):
+    monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._gone": ("x",), "jaxlib._jax": ("pjit", "not_there")})
+    with pytest.raises(ImportError, match=r'\._gone is missing; jaxlib\._jax\.not_there is missing\..*0\.13"$'):
         compat.check_supported()
 
 
@@ -108,6 +113,30 @@ def test_a_version_never_tried_is_refused_by_name(package, version, monkeypatch)
     )
     with pytest.raises(ImportError, match=text):
         compat.check_supported()
+
+
+def test_a_version_never_tried_runs_where_the_user_says_so_and_no_name_is_missing(monkeypatch):
+    monkeypatch.setattr("jax.__version__", "0.13.0")
+    with pytest.raises(ImportError, match=r"jax 0\.13\.0 has never been tried\..*or set FUNCTRANS_UNTRIED_JAX=1 to"):
+        compat.check_supported()
+    monkeypatch.setenv("FUNCTRANS_UNTRIED_JAX", "1")
+    compat.check_supported()
+    monkeypatch.setattr(compat, "_PRIVATE_NAMES", {"jaxlib._jax": ("not_there",)})
+    with pytest.raises(ImportError, match=r'never been tried; jaxlib\._jax\.not_there is missing\..*0\.13"$'):
+        compat.check_supported()
+
+
+@pytest.mark.parametrize("version", ["0.9.2", "0.13.0", "1.0.0"])
+def test_importing_on_an_unsupported_version_says_so_first(version):
+    """Before any other name of JAX is asked for: the rest of the package is not imported."""
+    program = (
+        f"import sys, jax; jax.__version__ = {version!r}\n"
+        "try:\n    import functrans\n"
+        "except ImportError as error:\n    print(error, 'functrans.ir' in sys.modules, sep='|')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.startswith(f"functrans does not support jax {version} with jaxlib "), done.stderr
+    assert done.stdout.endswith("|False\n")
 
 
 def test_the_versions_supported_are_those_that_the_package_asks_for(monkeypatch):
@@ -126,7 +155,7 @@ def test_the_versions_supported_are_those_that_the_package_asks_for(monkeypatch)
 def test_compile_accepts_text_and_bytes_and_options():
     device = compat.default_device()
     for source in (text("f32"), text("f32").encode()):
-        executable = compat.compile_text(
+        executable = compile_text(
             source, device, disable_fusion=True, extra_options={"xla_disable_hlo_passes": "cse_barrier_expander"}
         )
         (out,) = compat.executor(executable, [F32], [F32], device, "double")(2.0)
@@ -142,7 +171,7 @@ def test_disable_fusion_leaves_no_fusion():
       return %2 : tensor<64xf32> } }"""
 
     def kernels(disable: bool) -> int:
-        return compat.compile_text(chain, device, disable_fusion=disable).hlo_modules()[0].to_string().count(" fusion(")
+        return compile_text(chain, device, disable_fusion=disable).hlo_modules()[0].to_string().count(" fusion(")
 
     assert kernels(False) == 1
     assert kernels(True) == (3 if device.platform == "cpu" else 1)
@@ -150,12 +179,12 @@ def test_disable_fusion_leaves_no_fusion():
 
 def test_extra_options_reach_the_compiler_and_unknown_ones_are_refused():
     with pytest.raises(jax.errors.JaxRuntimeError, match="no_such_option"):
-        compat.compile_text(text("f32"), compat.default_device(), extra_options={"xla_no_such_option": "1"})
+        compile_text(text("f32"), compat.default_device(), extra_options={"xla_no_such_option": "1"})
 
 
 def test_wrong_text_raises_the_message_of_xla():
     with pytest.raises(jax.errors.JaxRuntimeError, match="no_such_operation"):
-        compat.compile_text(
+        compile_text(
             text("f32").replace("stablehlo.add", "stablehlo.no_such_operation"), compat.default_device()
         )
 
@@ -208,7 +237,7 @@ def test_put_refuses_what_loses_the_kind_of_number():
 def jitted(function=None, *, name="f", key=(), static_argnums=(), static_argnames=(), attribute="", type_=F32):
     """A jit of ``lambda x: x + x`` whose misses are counted in ``.misses``."""
     device = compat.default_device()
-    executable = compat.compile_text(text("f32" if type_ is F32 else "3xf32", 1, attribute), device)
+    executable = compile_text(text("f32" if type_ is F32 else "3xf32", 1, attribute), device)
     run = compat.executor(executable, [type_], [type_], device, name)
     tree = jax.tree_util.tree_structure({"out": 0})
     misses = []

@@ -17,8 +17,10 @@ import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans.xla import compilation
 from functrans.xla import jaxlib_compat as compat
 from functrans.xla import persistent_cache as cache
+from functrans.xla.compilation import compile_text
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "0" * 64
@@ -69,7 +71,7 @@ def program(number: float = 2.0) -> str:
 def result(number: float = 2.0) -> tuple[list[float], bool]:
     """Compile (or load) and run the program: what it returns for ones, and whether it was loaded."""
     device = compat.default_device()
-    executable = compat.compile_text(program(number), device)
+    executable = compile_text(program(number), device)
     loaded = cache.latest.loaded
     type_ = ft.ArrayType((3,), np.dtype(np.float32))
     (out,) = compat.executor(executable, [type_], [type_], device, "f")(np.ones(3, np.float32))
@@ -151,15 +153,15 @@ def test_gradients_loops_and_compiled_stages_go_through_the_cache(folder: Path) 
 
 def test_the_name_holds_everything_that_the_executable_depends_on(folder: Path) -> None:
     device = compat.default_device()
-    compat.compile_text(program(), device)
-    compat.compile_text(program(), device, disable_fusion=True)
-    compat.compile_text(program(), device, extra_options={"xla_cpu_enable_fast_math": True})
-    compat.compile_text(program(5.0), device)
+    compile_text(program(), device)
+    compile_text(program(), device, disable_fusion=True)
+    compile_text(program(), device, extra_options={"xla_cpu_enable_fast_math": True})
+    compile_text(program(5.0), device)
     assert len(entries(folder)) == 4
     assert len({cache.entry_key("ab", "c"), cache.entry_key("a", "bc"), cache.entry_key("abc", "")}) == 3
-    assert compat._machine(device)[:2] == (jax.__version__, jax.lib.__version__)
+    assert compilation._machine(device)[:2] == (jax.__version__, jax.lib.__version__)
     if sys.platform == "linux":
-        assert len(compat._processor()) > 50, "the processor's features are in it"
+        assert len(compilation._processor()) > 50, "the processor's features are in it"
 
 
 # -- settings ---------------------------------------------------------------------------------------------------------

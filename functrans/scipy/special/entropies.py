@@ -151,11 +151,19 @@ def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
     return _rel_entr(p, q) - p + q
 
 
+_BOXCOX_TERMS = 16  # 0.5 ** 16 / 17! is below the precision of float64, in its derivatives too
+
+
 @jit
 def _boxcox(log_x: Any, power: Any) -> Any:
-    flat = power == 0.0
-    safe = where(flat, 1.0, power)
-    return where(flat, log_x, lax.expm1(safe * log_x) / safe)
+    """log(x) expm1(z) / z for z = power log(x); near zero by its series, smooth through power = 0."""
+    infinite = (power == 0.0) & (lax.abs(log_x) == math.inf)
+    z = where(infinite, 0.0, power) * where(infinite, 1.0, log_x)
+    near = lax.abs(z) < 0.5
+    small, series = where(near, z, 0.0), 1.0 / math.factorial(_BOXCOX_TERMS)
+    for k in reversed(range(1, _BOXCOX_TERMS)):
+        series = series * small + 1.0 / math.factorial(k)
+    return where(near, log_x * series, lax.expm1(where(near, 1.0, z)) / where(near, 1.0, power))
 
 
 def boxcox(x: ArrayLike, lmbda: ArrayLike) -> Array:

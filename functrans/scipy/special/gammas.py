@@ -114,7 +114,7 @@ def _stirling_correction(z: Any) -> Any:
 @jit
 def _betaln(a: Any, b: Any) -> Any:
     """For a large b the difference of its two logarithms is expanded: they would cancel."""
-    a, b = lax.min(a, b), lax.max(a, b)
+    a, b = where(a <= b, a, b), where(a <= b, b, a)  # min and max would share the derivative where they are equal
     large = b >= 8.0
     far = where(large, b, 8.0)
     both = a + far
@@ -236,4 +236,5 @@ def poch(z: ArrayLike, m: ArrayLike) -> Array:
     """
     z, m = real_operands("poch", z, m)
     sign = _gammasgn(z + m) * _gammasgn(z)
-    return where(m == 0.0, 1.0, sign * lax.exp(lax.lgamma(z + m) - lax.lgamma(z)))
+    at_pole = (m == 0.0) & (z <= 0.0) & (z == lax.floor(z))
+    return where(at_pole, 1.0, sign * lax.exp(lax.lgamma(z + m) - lax.lgamma(z)))

@@ -92,8 +92,8 @@ class LogNdtr(Evaluated):
 
     def define(self, *operands: Any) -> Any:
         (x,) = operands
-        low, high = (-20.0, 8.0) if x.dtype == np.float64 else (-10.0, 5.0)
-        right = x > high
+        low = _far_left(x)
+        right = x > 0.0
         probability = _upper_half(where(right, -x, lax.max(x, low)))
         far = lax.min(x, low)
         series: Any = lax.full_like(far, 1)
@@ -103,10 +103,22 @@ class LogNdtr(Evaluated):
             series = series + (-1.0) ** n * odd_factorial / power
             power = power * lax.square(far)
         left = _log_density(far) - lax.log(-far) + lax.log(series)
-        return where(right, -probability, where(x > low, lax.log(where(right, 1.0, probability)), left))
+        near = where(right, lax.log1p(-probability), lax.log(probability))
+        return where(x > low, near, left)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
-        return lax.exp(_log_density(x) - out)
+        """The density over the probability; far to the left, where both vanish, by its continued fraction."""
+        low = _far_left(x)
+        near = x > low
+        t = where(near, -low, -x)
+        fraction: Any = t
+        for k in reversed(range(1, 13)):  # Laplace's, t + 1 / (t + 2 / (t + ...)) (DLMF 7.9.1)
+            fraction = t + float(k) / fraction
+        return where(near, lax.exp(_log_density(where(near, x, 0.0)) - where(near, out, 0.0)), fraction)
+
+
+def _far_left(x: Any) -> float:
+    return -20.0 if x.dtype == np.float64 else -10.0
 
 
 class Ndtri(Evaluated):

@@ -95,4 +95,5 @@ def isf(q: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
     >>> float(norm.isf(0.5))
     0.0
     """
-    return ppf(1.0 - real_operands("norm.isf", q)[0], loc, scale)
+    q, loc, scale = real_operands("norm.isf", q, loc, scale)
+    return loc - ndtri(q) * scale  # 1 - q would lose the digits of a small q
