@@ -103,8 +103,8 @@ def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
         shape = tuple(n for i, n in enumerate(result.shape) if i not in axes)
         return result if keepdims else lax.reshape(result, shape)
     if ord in ("nuc", 2, -2):
-        other = [i for i in range(x.ndim) if i not in axes]
-        found = spectral_norm(lax.transpose(x, (*other, rows, columns)), ord)
+        rest = [i for i in range(x.ndim) if i not in axes]
+        found = spectral_norm(lax.transpose(x, (*rest, rows, columns)), ord)
         return lax.expand_dims(found, axes) if keepdims else found
     raise FunctransValueError(f"norm: ord of matrices must be 'fro', 'nuc', 1, -1, 2, -2, inf or -inf, got {ord!r}")
 
