@@ -99,7 +99,7 @@ def test_values_and_derivatives_of_jax(name: str, kind: str) -> None:
         a, t = matrices(shape, dtype), matrices(shape, dtype, 3)
         f, g = (lambda a: call(ours, a)), (lambda a: call(theirs, a))
         if (name, kind) == ("solve positive", "c"):  # JAX takes a Hermitian matrix for its own transpose
-            g = lambda a: jnp.linalg.solve(hermitian(a), right(a))  # noqa: E731
+            g = lambda a: jnp.linalg.solve(hermitian(a), right(a))
 
         def everything(package, function, grad, jvp):
             slope = grad(total(function))

@@ -98,7 +98,7 @@ def solve(
       ValueError: another ``assume_a``, or shapes that do not fit.
 
     >>> import functrans.numpy as fnp, functrans.scipy.linalg as linalg
-    >>> linalg.solve(fnp.array([[2., 0.], [0., 4.]]), fnp.array([2., 8.]), assume_a='pos').tolist()
+    >>> linalg.solve(fnp.array([[4., 0.], [0., 16.]]), fnp.array([4., 32.]), assume_a='pos').tolist()
     [1.0, 2.0]
     """
     if assume_a not in ("gen", "sym", "her", "pos"):

@@ -19,8 +19,8 @@ from functrans.ops.matrices import INT32
 def block_diag(*arrs: ArrayLike) -> Array:
     """A matrix with these matrices along its diagonal (vectors are rows) and zeros elsewhere.
 
-    >>> import functrans.scipy.linalg as linalg
-    >>> linalg.block_diag([[1., 2.]], 3.).tolist()
+    >>> import functrans.numpy as fnp, functrans.scipy.linalg as linalg
+    >>> linalg.block_diag(fnp.array([[1., 2.]]), 3.).tolist()
     [[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]
     """
     given = [atleast_2d(asarray(as_operand("block_diag", x))) for x in (arrs or (np.zeros((1, 0), np.float32),))]
@@ -55,8 +55,8 @@ def toeplitz(c: ArrayLike, r: ArrayLike | None = None) -> Array:
 
     ``r`` is conj(c) by default; its first element is not read.
 
-    >>> import functrans.scipy.linalg as linalg
-    >>> linalg.toeplitz([1, 2], [0, 5, 6]).tolist()
+    >>> import functrans.numpy as fnp, functrans.scipy.linalg as linalg
+    >>> linalg.toeplitz(fnp.array([1, 2]), fnp.array([0, 5, 6])).tolist()
     [[1, 5, 6], [2, 1, 5]]
     """
     if r is None:
@@ -74,8 +74,8 @@ def hankel(c: ArrayLike, r: ArrayLike | None = None) -> Array:
 
     ``r`` is zero by default; its first element is not read.
 
-    >>> import functrans.scipy.linalg as linalg
-    >>> linalg.hankel([1, 2], [0, 5, 6]).tolist()
+    >>> import functrans.numpy as fnp, functrans.scipy.linalg as linalg
+    >>> linalg.hankel(fnp.array([1, 2]), fnp.array([0, 5, 6])).tolist()
     [[1, 2, 5], [2, 5, 6]]
     """
     if r is None:
@@ -91,8 +91,8 @@ def hankel(c: ArrayLike, r: ArrayLike | None = None) -> Array:
 def circulant(c: ArrayLike) -> Array:
     """Matrices [..., n, n] whose columns are the first one, ``c`` [..., n], moved down in a circle.
 
-    >>> import functrans.scipy.linalg as linalg
-    >>> linalg.circulant([1, 2, 3]).tolist()
+    >>> import functrans.numpy as fnp, functrans.scipy.linalg as linalg
+    >>> linalg.circulant(fnp.array([1, 2, 3])).tolist()
     [[1, 3, 2], [2, 1, 3], [3, 2, 1]]
     """
     (column,) = _vectors("circulant", c)
@@ -105,8 +105,8 @@ def circulant(c: ArrayLike) -> Array:
 def companion(a: ArrayLike) -> Array:
     """The matrices [..., n - 1, n - 1] whose characteristic polynomials have the coefficients ``a`` [..., n].
 
-    >>> import functrans.scipy.linalg as linalg
-    >>> linalg.companion([2., -4., 6.]).tolist()
+    >>> import functrans.numpy as fnp, functrans.scipy.linalg as linalg
+    >>> linalg.companion(fnp.array([2., -4., 6.])).tolist()
     [[2.0, -3.0], [1.0, 0.0]]
     """
     (x,) = promote_dtypes("companion", asarray(as_operand("companion", a)), inexact=True)
