@@ -23,7 +23,7 @@ def _log_one_minus_exp(y: Any) -> Any:
     return where(small, lax.log(-lax.expm1(-near)), lax.log1p(-lax.exp(-far)))
 
 
-def _symmetric(tail: Formula) -> dict[str, Formula]:
+def _symmetric(tail: Formula) -> dict[str, Any]:
     """The distribution functions of a density symmetric about 0, from P(Y > y) for y >= 0."""
 
     def below(y: Any, *parameters: Any) -> Any:
