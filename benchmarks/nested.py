@@ -1,8 +1,7 @@
 """Scenarios whose function itself takes derivatives: the saddle point and the charged particle of GradBench.
 
 Pearlmutter, Siskind: "Using Programming Language Theory to Make Automatic Differentiation Sound and Efficient", 2008.
-Here stand the functions that are minimised, whose gradients are derivatives of derivatives; `benchmarks.optimisation`
-holds the whole minimisations.
+Here stand the functions that are minimised, whose gradients are derivatives of derivatives.
 """
 
 from __future__ import annotations

@@ -287,6 +287,21 @@ REFUSALS: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         "symbolic shape",
     ),
+    "a symbolic shape here": (
+        lambda: export(ft.jit(fnp.sin))(jax.ShapeDtypeStruct(jax.export.symbolic_shape("b, 4"), np.float32)),
+        ValueError,
+        r"the shape \(b, 4\) has symbolic dimensions.*export the function once for each size",
+    ),
+    "the gradient of a module without it": (
+        lambda: ft.grad(lambda x: fnp.sum(deserialize(doubled().serialize()).call(x)))(x0),
+        NotImplementedError,
+        r"the exported function <lambda> is compiled code without a rule for differentiation.*serialize\(vjp_order=1\)",
+    ),
+    "a batched module": (
+        lambda: ft.vmap(export(ft.jit(lambda x: x * 2))(1.0).call)(x0[0]),
+        NotImplementedError,
+        r"without a rule for vmap.*export\(functrans.jit\(functrans.vmap\(f\)\)\)",
+    ),
     "a callback": (
         lambda: export(ft.jit(lambda x: ft.pure_callback(np.sin, x, x)))(x0),
         ValueError,

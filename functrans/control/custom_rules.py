@@ -187,17 +187,22 @@ class CustomJvp(Primitive):
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
     ) -> tuple[Any, Sequence[bool]]:
-        """vmap of the function and of its rule; every argument and result mapped."""
+        """vmap of the function and of its rule; every result mapped.
+
+        An argument that all lanes share stays one, with one tangent: what it alone decides is decided once.
+        """
         consts, rule_consts, args = self.split(operands)
         consts_m, rule_m, args_m = self.split(mapped)
-        args = [x if m else spread_out(x, size) for x, m in zip(args, args_m, strict=True)]
-        program, values = batched_rule(self.jaxpr, consts, size, consts_m, len(args), axis_name)
-        count = len(args) + sum(is_differentiable(t.dtype) for t in self.jaxpr.in_types[len(consts) :])
+        program, values = batched_rule(self.jaxpr, consts, size, [*consts_m, *args_m], 0, axis_name)
+        types = self.jaxpr.in_types[len(consts) :]
+        inputs_m = [*args_m, *[m for m, t in zip(args_m, types, strict=True) if is_differentiable(t.dtype)]]
         rule: Rule
         if isinstance(self.rule, DeferredRule):
-            rule = self.rule.then(lambda p, v: batched_rule(p, v, size, [False] * len(v), count, axis_name))
+            rule = self.rule.then(
+                lambda p, v: batched_rule(p, v, size, [*[False] * len(v), *inputs_m], 0, axis_name)
+            )
         else:
-            rule, rule_consts = batched_rule(self.rule, rule_consts, size, rule_m, count, axis_name)
+            rule, rule_consts = batched_rule(self.rule, rule_consts, size, [*rule_m, *inputs_m], 0, axis_name)
         op = CustomJvp(program, rule, len(values), len(rule_consts), self.name_)
         outs = bind_all(op, [*values, *rule_consts, *args])
         return outs, [True] * len(outs)

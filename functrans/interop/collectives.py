@@ -55,6 +55,11 @@ def _along(function: Callable[..., Any], groups: bool = True, **options: str) ->
     return emit
 
 
+def _all_to_all(x: Any, axis_name: Any, **options: Any) -> Any:
+    """The operation of JAX is the tiled exchange; jax.lax.all_to_all puts axes of size 1 around it for the other."""
+    return lax.all_to_all(x, axis_name, tiled=True, **options)
+
+
 # -- shard_map ---------------------------------------------------------------------------------------------------------
 
 
@@ -127,7 +132,7 @@ COLLECTIVES: dict[str, Emit] = {
     "pmin": _reduction(lax.pmin, lax.reduce_min),
     "all_gather": _along(lax.all_gather, axis="all_gather_dimension", tiled="tiled"),
     "all_gather_invariant": _along(lax.all_gather, False, axis="all_gather_dimension", tiled="tiled"),
-    "all_to_all": _along(lax.all_to_all, split_axis="split_axis", concat_axis="concat_axis", tiled="tiled"),
+    "all_to_all": _along(_all_to_all, split_axis="split_axis", concat_axis="concat_axis"),
     "reduce_scatter": _along(lax.psum_scatter, scatter_dimension="scatter_dimension", tiled="tiled"),
     "ppermute": _along(lax.ppermute, False, perm="perm"),
     "pbroadcast": _along(lax.pbroadcast, False, source="source"),

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, SelectiveRule, refuse_closed_over
 from functrans.interop.jax_tracing import JvpRule, VjpRule, type_of_aval
 from functrans.interop.translation import Application, Emit
@@ -35,6 +37,11 @@ def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
 
 def _traced(application: Application, closed: Any, order: int) -> Traced:
     """A JAX program as one of ours, in which ``order`` more differentiations are foreseen."""
+    if any(isinstance(x, jax.core.Tracer) for x in closed.consts):
+        raise application.refuse(
+            "a derivative rule closes over a value that JAX traced, which is gone when the rule is asked for. Pass it "
+            "as an argument of the function with the rule"
+        )
     types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
     with Builder(f"a derivative rule of {application.name}", order=order) as builder:
         inputs = [builder.new_input(t) for t in types]

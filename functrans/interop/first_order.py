@@ -211,7 +211,7 @@ def _approximate_top_k(application: Application) -> Any:
     params = application.params
     find = lax.approx_max_k if params["is_max_k"] else lax.approx_min_k
     if not params["aggregate_to_topk"]:
-        raise application.refuse("approximate results that are not aggregated (aggregate_to_topk=False) have no counterpart")
+        raise application.refuse("results that are not aggregated (aggregate_to_topk=False) have no counterpart")
     return find(application.operands[0], params["k"], params["reduction_dimension"], params["recall_target"])
 
 

@@ -20,6 +20,7 @@ from functrans.interop.jax_tracing import JaxProgram, trace_jax_function
 from functrans.interop.matrices import MATRICES
 from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
 from functrans.interop.randomness import RANDOMNESS
+from functrans.interop.spectra import SPECTRA
 from functrans.interop.translation import Translator
 from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
 from functrans.ir.types import ArrayType, type_of
@@ -33,6 +34,7 @@ TABLE = {
     **WINDOWS_AND_ORDER,
     **MATRICES,
     **RANDOMNESS,
+    **SPECTRA,
     **CONTROL_FLOW,
     **CUSTOM_RULES,
     **HOST_CALLS,

@@ -74,8 +74,8 @@ def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType],
     if any(is_reference(x) for x in closed.consts):
         raise FunctransTypeError(
             f"from_jax: the JAX function {name} closes over a reference made outside of it (jax.new_ref), at {here()}\n"
-            "A program of functrans changes nothing outside of itself. Make the reference inside the function: pass the "
-            "value as an argument, and return what it is at the end (jax.freeze)."
+            "A program of functrans changes nothing outside of itself. Make the reference inside the function: pass "
+            "the value as an argument, and return what it is at the end (jax.freeze)."
         )
     return JaxProgram(closed, tree_structure(shapes))
 

@@ -37,7 +37,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
       A function of the same arguments.
 
     Raises:
-      TypeError: an argument is no array, number or pytree of them, or ``fun`` has side effects.
+      TypeError: an argument is no array, number or pytree of them, or ``fun`` has effects that keep an order.
 
     >>> import functrans as ft, functrans.numpy as fnp, jax
     >>> slope = jax.jit(jax.grad(ft.to_jax(lambda x: fnp.sin(x) * x)))

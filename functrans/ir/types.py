@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 from jax import dtypes as jax_dtypes
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, FunctransValueError
 
 Shape = tuple[int, ...]
 issubdtype: Any = jax_dtypes.issubdtype  # type: ignore[attr-defined]
@@ -186,6 +186,11 @@ def type_of(x: Any) -> ArrayType:
     if isinstance(x, jax.Array):
         return array_type(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
     if isinstance(x, jax.ShapeDtypeStruct):
+        if not all(isinstance(n, int) for n in x.shape):
+            raise FunctransValueError(
+                f"the shape {x.shape} has symbolic dimensions, and programs of functrans have sizes that are numbers: "
+                "trace, lower or export the function once for each size that is needed"
+            )
         return array_type(tuple(x.shape), canonical_dtype(x.dtype), bool(getattr(x, "weak_type", False)))
     if isinstance(x, bool | int | float | complex):
         kind = next(t for t in (bool, int, float, complex) if isinstance(x, t))

@@ -16,10 +16,13 @@ from functrans.numpy import reductions
 from functrans.numpy.arithmetic import absolute
 from functrans.numpy.comparison import greater
 from functrans.numpy.creation import asarray
-from functrans.numpy.products import matmul
 from functrans.numpy.promotion import Array, ArrayLike, as_operand, promote_dtypes, static_value
 from functrans.numpy.selection import where
-from functrans.numpy.shapes import expand_dims, matrix_transpose
+from functrans.numpy.shapes import expand_dims
+from functrans.ops.logic import select
+from functrans.ops.matrices import adjoint, flip, matmul
+from functrans.ops.spectra import check_subset
+from functrans.ops.structural import convert
 from functrans.trace.builder import bind
 from functrans.trace.frames import here
 
@@ -53,14 +56,10 @@ def _matrices(operation: str, a: ArrayLike) -> Any:
     return a
 
 
-def _adjoint(x: Any) -> Any:
-    return lax.conj(matrix_transpose(x)) if x.dtype.kind == "c" else matrix_transpose(x)
-
-
 def _product(*factors: Any) -> Any:
     first, *rest = factors
     for x in rest:
-        first = matmul(first, x, precision="highest")
+        first = matmul(first, x)
     return first
 
 
@@ -152,19 +151,24 @@ def svd(
     if not hermitian:
         found = kernels.svd(x, full_matrices=full_matrices, compute_uv=compute_uv, subset_by_index=subset_by_index)
         return SVDResult(*found) if compute_uv else found
-    vectors, values = kernels.eigh(x, subset_by_index=subset_by_index)
+    check_subset("svd", subset_by_index, min(x.shape[-2:]))
+    return _hermitian_svd(x) if compute_uv else _hermitian_svd(x).S
+
+
+def _hermitian_svd(x: Any) -> SVDResult:
+    """Singular values and vectors by eigenvalues and eigenvectors."""
+    vectors, values = kernels.eigh(x)
     s = lax.abs(values)
     last = s.ndim - 1
-    if not compute_uv:
-        return lax.rev(lax.sort(s, dimension=last), (last,))
     places = lax.broadcasted_iota(np.dtype(np.int32), tuple(s.shape), last)
     found = lax.sort((s, places, lax.sign(values)), dimension=last, num_keys=1)
     s, places, signs = (lax.rev(y, (last,)) for y in found)
-    from_place = lax.broadcasted_iota(np.dtype(np.int32), (*places.shape, places.shape[-1]), places.ndim - 1)
-    order = lax.eq(from_place, matrix_transpose(_rows(places, from_place)))  # row i: which eigenvector is singular vector i
-    chosen = matrix_transpose(lax.convert_element_type(order, x.dtype))
+    # row i says which eigenvector is singular vector i
+    from_place = lax.broadcasted_iota(np.dtype(np.int32), (*places.shape, places.shape[-1]), places.ndim)
+    order = lax.eq(from_place, flip(_rows(places, from_place)))
+    chosen = flip(convert(order, x.dtype))
     u = _product(vectors, chosen)
-    return SVDResult(u, s, _adjoint(lax.mul(u, lax.convert_element_type(_rows(signs, u), u.dtype))))
+    return SVDResult(u, s, adjoint(lax.mul(u, convert(_rows(signs, u), u.dtype))))
 
 
 def _rows(w: Any, like: Any) -> Any:
@@ -190,12 +194,14 @@ class PseudoInverse(Composite):
 
     def define(self, *operands: Any) -> Any:
         a, rtol = operands
-        u, s, vh = svd(a, full_matrices=False, hermitian=self.hermitian)
+        u, s, vh = _hermitian_svd(a) if self.hermitian else kernels.svd(a, full_matrices=False)
+        rtol = convert(rtol, s.dtype)
         largest = lax.slice_in_dim(s, 0, 1, axis=s.ndim - 1)
-        kept = greater(s, lax.mul(largest, lax.broadcast_in_dim(rtol, tuple(largest.shape), tuple(range(rtol.ndim)))))
-        inverse = where(kept, lax.div(1.0, where(kept, s, 1.0)), 0.0)
-        scaled = lax.mul(_adjoint(vh), lax.convert_element_type(_rows(inverse, _adjoint(vh)), vh.dtype))
-        return _product(scaled, _adjoint(u))
+        cutoff = lax.mul(largest, lax.broadcast_in_dim(rtol, tuple(largest.shape), tuple(range(rtol.ndim))))
+        kept = lax.gt(s, lax.broadcast_in_dim(cutoff, tuple(s.shape), tuple(range(s.ndim))))
+        inverse = select(kept, lax.div(1.0, select(kept, s, 1.0)), 0.0)
+        scaled = lax.mul(adjoint(vh), convert(_rows(inverse, adjoint(vh)), vh.dtype))
+        return _product(scaled, adjoint(u))
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         # Golub and Pereyra 1973: dP = -P dA P + P P^H dA^H (1 - A P) + (1 - P A) dA^H P^H P
@@ -205,9 +211,9 @@ class PseudoInverse(Composite):
         if moved is None:
             return p, None
         if self.hermitian:
-            a, moved = (lax.mul(lax.add(x, _adjoint(x)), 0.5) for x in (a, moved))
-        first = _product(p, _product(_adjoint(p), _adjoint(moved)))
-        second = _product(_product(_adjoint(moved), _adjoint(p)), p)
+            a, moved = (lax.mul(lax.add(x, adjoint(x)), 0.5) for x in (a, moved))
+        first = _product(p, _product(adjoint(p), adjoint(moved)))
+        second = _product(_product(adjoint(moved), adjoint(p)), p)
         slope = lax.neg(_product(_product(p, moved), p))
         slope = lax.add(slope, lax.sub(first, _product(_product(first, a), p)))
         return p, lax.add(slope, lax.sub(second, _product(p, _product(a, second))))

@@ -139,7 +139,7 @@ class Cumprod(_Cumulative):
 
 
 class _CumulativeExtremum(_Cumulative):
-    accepts = "iuf"
+    accepts = "iufc"  # complex numbers by their real, then by their imaginary part
 
     def coefficients(self, before: Any, x: Any, out: Any) -> tuple[Any, Any]:
         # as a chain of two-operand extrema: of equal operands each has half

@@ -92,6 +92,8 @@ def _slopes(w: Any, vectors: Any, moved: Any) -> tuple[Any, Any]:
     turned = lu_solve(packed, order, matmul(moved, vectors))
     slope, rotation = SpectralSplit.of([(VALUES, turned), (DIFFERENCES, turned)], w, real_values=False)
     free = matmul(vectors, rotation)
+    if not vectors.shape[-1]:
+        return slope, free
     rows = vectors.ndim - 2
     largest = argmax(abs_(vectors), rows)
     chosen = eq(broadcasted_iota(INT32, vectors.shape, rows), along(largest, vectors.shape, -1))
@@ -154,7 +156,7 @@ class Hessenberg(MatrixKernel):
 
     def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
         (a,) = operands
-        attributes = {"low": np.int32(1), "high": np.int32(a.shape[-1])}
+        attributes: Any = {"low": np.int32(1), "high": np.int32(a.shape[-1])}
         *found, info = kernels.lapack("gehrd", [a], [*kernels.out_types, kernels.info], attributes, {0: 0})
         ok = kernels.succeeded(info)
         return [kernels.where(ok, x) for x in found]

@@ -6,9 +6,9 @@ b, c = call_exported[fun_name=f platforms=('cpu', 'tpu') ...] a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransTypeError, FunctransValueError, MissingRuleError
 from functrans.ir.types import ArrayType
 from functrans.trace.primitive import Primitive
 
@@ -37,6 +37,17 @@ class CallExported(Primitive):
                     f"was given {given}; convert the argument, or export the function for this type"
                 )
         return list(self.out_types)
+
+    def missing(self, rule: str, use: str) -> NoReturn:
+        """What the user who has only the module, or still has the function, can do."""
+        fix = (
+            "Export the batched function, export(functrans.jit(functrans.vmap(f))), or loop: functrans.lax.map"
+            if rule == "batch"
+            else "Serialise it with its derivative, exported.serialize(vjp_order=1), for grad and vjp; for other "
+            "transforms export the transformed function"
+        )
+        what = f"the exported function {self.fun_name} is compiled code without a rule for {use}"
+        raise MissingRuleError(f"{what}\n{fix}.")
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]

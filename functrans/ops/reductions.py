@@ -96,7 +96,9 @@ def _halves(x: Any, half: int, filling: int) -> tuple[Any, Any]:
 
 
 class _Extremum(_Reduction):
-    accepts = "biuf"
+    """Complex numbers are ordered by their real, then by their imaginary part."""
+
+    accepts = "biufc"
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         x, t = primals[0], tangents[0]

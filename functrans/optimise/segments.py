@@ -4,6 +4,10 @@ XLA's compile time grows faster than linearly with the length of a program, and 
 a new program. A segment is a program of its own, found by structural key: 80 steps of a loop compile a handful of
 segments, and 81 steps compile none.
 
+Every segment costs XLA 50 ms and more, so a program whose segments are mostly different stays whole: nested derivatives
+have the lines of one loop in every round and never the same equations (eight times of a scalar function: 1.2 s whole,
+12 s in segments).
+
 A loop is seen by its user lines: an equation's signature is its operation and its place in the user's code, and where
 the signature at the start of a segment comes again, a new round begins. Numbers written in the code that differ from
 round to round (``x * i``) become inputs of the segment.
@@ -23,6 +27,7 @@ from functrans.ops.structural import BroadcastInDim
 
 SHORTEST = 32  # equations: rounds are gathered until a segment has this many
 LONGEST = 256
+LONGEST_WITHOUT_REPETITION = 8192  # equations
 FEWEST_ROUNDS = 3  # a program of up to LONGEST equations is cut only if it repeats itself this often
 
 
@@ -55,8 +60,8 @@ def _rounds(start: int, following: Sequence[int]) -> int:
     return count
 
 
-def cuts(equations: Sequence[Equation]) -> list[int]:
-    """Where segments begin, but for the first; empty when the program is best left whole."""
+def cuts(equations: Sequence[Equation], shortest: int = SHORTEST) -> list[int]:
+    """Where segments begin, but for the first; empty when no round comes again and the program is not long."""
     n = len(equations)
     following = _next_occurrences(equations)
     found: list[int] = []
@@ -72,7 +77,7 @@ def cuts(equations: Sequence[Equation]) -> list[int]:
             periodic = periodic or _rounds(i, following) >= FEWEST_ROUNDS
             j = following[i]
             first = j
-            while j - i < SHORTEST:
+            while j - i < shortest:
                 if following[j] < 0 or following[j] - j > LONGEST:
                     j = first  # the last rounds, too few to fill a segment: one by one
                     break
@@ -85,23 +90,43 @@ def cuts(equations: Sequence[Equation]) -> list[int]:
 
 def cut(jaxpr: Jaxpr) -> list[Segment] | None:
     """The program as segments to be run in order, or None when it is best left whole."""
-    if len(jaxpr.equations) < SHORTEST:
+    equations = jaxpr.equations
+    if len(equations) < SHORTEST:
         return None
-    places = cuts(jaxpr.equations)
+    places = cuts(equations)
     if not places:
         return None
-    equations = jaxpr.equations
     last_use: dict[Var, int] = {a: len(equations) for a in jaxpr.outputs if type(a) is Var}
     for i in range(len(equations) - 1, -1, -1):
         for a in equations[i].inputs:
             if type(a) is Var:
                 last_use.setdefault(a, i)
-    bounds = [0, *places, len(equations)]
-    pieces = [equations[a:b] for a, b in itertools.pairwise(bounds)]
-    shapes = [_skeleton(piece, last_use, end) for piece, end in zip(pieces, bounds[1:], strict=True)]
+    pieces, shapes = _pieces(equations, places, last_use)
+    # Rounds gathered into few segments, with those left over, may hide a short loop: then the single rounds show it.
+    if (
+        len(equations) <= LONGEST_WITHOUT_REPETITION
+        and _mostly_different(pieces, shapes)
+        and _mostly_different(*_pieces(equations, cuts(equations, shortest=1), last_use))
+    ):
+        return None
     for skeleton, literals, _, _ in shapes:
         _learn(skeleton, literals)
     return [_segment(piece, *shape) for piece, shape in zip(pieces, shapes, strict=True)]
+
+
+def _pieces(
+    equations: Sequence[Equation], places: Sequence[int], last_use: dict[Var, int]
+) -> tuple[list[Sequence[Equation]], list[Any]]:
+    """The pieces that begin at these places, and the skeleton of each."""
+    bounds = [0, *places, len(equations)]
+    pieces = [equations[a:b] for a, b in itertools.pairwise(bounds)]
+    return pieces, [_skeleton(piece, last_use, end) for piece, end in zip(pieces, bounds[1:], strict=True)]
+
+
+def _mostly_different(pieces: Sequence[Sequence[Equation]], shapes: Sequence[Any]) -> bool:
+    """Whether more than half of the equations stand in pieces unlike any earlier one."""
+    different = {shape[0]: len(piece) for piece, shape in zip(pieces, shapes, strict=True)}
+    return 2 * sum(different.values()) > sum(map(len, pieces))
 
 
 def _skeleton(

@@ -37,15 +37,23 @@ from functrans.random.keys import (
     wrap_key_data,
 )
 from functrans.random.shuffling import choice, permutation
-from functrans.random.vectors import ball, double_sided_maxwell, generalized_normal, maxwell, multivariate_normal
+from functrans.random.vectors import (
+    ball,
+    double_sided_maxwell,
+    generalized_normal,
+    maxwell,
+    multivariate_normal,
+    orthogonal,
+)
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
     "PRNGKey", "ball", "bernoulli", "beta", "binomial", "bits", "categorical", "cauchy", "chisquare", "choice", "clone",
     "dirichlet", "double_sided_maxwell", "exponential", "f", "fold_in", "gamma", "generalized_normal", "geometric",
     "gumbel", "key", "key_data", "key_dtype", "key_impl", "laplace", "loggamma", "logistic", "lognormal", "maxwell",
-    "multinomial", "multivariate_normal", "normal", "pareto", "permutation", "poisson", "rademacher", "randint",
-    "rayleigh", "split", "t", "triangular", "truncated_normal", "uniform", "wald", "weibull_min", "wrap_key_data",
+    "multinomial", "multivariate_normal", "normal", "orthogonal", "pareto", "permutation", "poisson",
+    "rademacher", "randint", "rayleigh", "split", "t", "triangular", "truncated_normal", "uniform", "wald",
+    "weibull_min", "wrap_key_data",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -100,9 +100,16 @@ def ball(key: Key, d: int, p: float = 2, shape: Shape = (), dtype: Any = None) -
     return _ball(typed, p, d=d, shape=shape_argument("ball", shape), dtype=floating("ball", dtype))
 
 
-@static
-def _multivariate_normal(key: Any, mean: Any, cov: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
-    factor = getattr(fnp.linalg, "cholesky")(cov)  # noqa: B009
+@functools.partial(jit, static_argnames=("shape", "dtype", "method"))
+def _multivariate_normal(key: Any, mean: Any, cov: Any, *, shape: tuple[int, ...], dtype: Any, method: str) -> Any:
+    if method == "cholesky":
+        factor = fnp.linalg.cholesky(cov)
+    else:
+        if method == "svd":
+            vectors, values, _ = fnp.linalg.svd(cov)
+        else:
+            values, vectors = fnp.linalg.eigh(cov)
+        factor = fnp.multiply(vectors, fnp.sqrt(values)[..., None, :])
     drawn = _normal(key, shape=(*shape, mean.shape[-1]), dtype=dtype)
     return fnp.add(mean, fnp.einsum("...ij,...j->...i", factor, drawn))
 
@@ -111,19 +118,28 @@ def multivariate_normal(
     key: Key, mean: ArrayLike, cov: ArrayLike, shape: Shape | None = None, dtype: Any = None,
     method: str = "cholesky",
 ) -> Array:  # fmt: skip
-    """Normal vectors with this mean [..., n] and covariance [..., n, n].
+    """Normal vectors with this mean and covariance.
+
+    Args:
+      key: a random key ``[]``.
+      mean: ``[..., n]``.
+      cov: ``[..., n, n]``, positive definite; for 'svd' and 'eigh' it may be singular.
+      shape: the shape of the samples without their last axis; that of the parameters together by default.
+      dtype: floating; that of the parameters by default.
+      method: how the covariance is factorised: 'cholesky', 'svd' or 'eigh'.
 
     Raises:
-      ValueError: shapes that do not fit, or a method other than 'cholesky'. NotImplementedError: there is no Cholesky
-        factorization yet.
+      ValueError: shapes that do not fit, or another method.
 
+    >>> import numpy as np
+    >>> from functrans import random
+    >>> random.multivariate_normal(random.key(0), np.zeros(2, np.float32), np.eye(2, dtype=np.float32), (3,)).shape
+    (3, 2)
     """
     typed, _ = typed_key("multivariate_normal", key)
     mean, cov = promote_dtypes("multivariate_normal", fnp.asarray(mean), fnp.asarray(cov), inexact=True)
-    if method != "cholesky":
-        raise FunctransValueError(f"multivariate_normal: method must be 'cholesky', got {method!r}")
-    if not hasattr(fnp.linalg, "cholesky"):
-        raise NotImplementedError("multivariate_normal needs functrans.numpy.linalg.cholesky, which is not there yet")
+    if method not in ("cholesky", "svd", "eigh"):
+        raise FunctransValueError(f"multivariate_normal: method must be 'cholesky', 'svd' or 'eigh', got {method!r}")
     if len(mean.shape) < 1 or len(cov.shape) < 2 or cov.shape[-2:] != (mean.shape[-1],) * 2:
         raise FunctransValueError(
             f"multivariate_normal: a mean [..., n] and a covariance [..., n, n] are needed, got shapes "
@@ -132,6 +148,46 @@ def multivariate_normal(
     parts = (("the mean", tuple(mean.shape[:-1])), ("the covariance", tuple(cov.shape[:-2])))
     sizes = sample_shape("multivariate_normal", shape, *parts)
     to = mean.dtype if dtype is None else floating("multivariate_normal", dtype)
-    return _multivariate_normal(typed, mean, cov, shape=sizes, dtype=to)
+    return _multivariate_normal(typed, mean, cov, shape=sizes, dtype=to, method=method)
+
+
+@functools.partial(jit, static_argnames=("rows", "columns", "shape", "dtype"))
+def _orthogonal(key: Any, *, rows: int, columns: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    long, short = max(rows, columns), min(rows, columns)
+    q, r = fnp.linalg.qr(_normal(key, shape=(*shape, long, short), dtype=dtype))
+    found = fnp.multiply(q, fnp.sign(fnp.linalg.diagonal(r))[..., None, :])
+    return fnp.matrix_transpose(found) if rows < columns else found
+
+
+def orthogonal(key: Key, n: int, shape: Shape = (), dtype: Any = None, m: int | None = None) -> Array:
+    """Orthogonal matrices, each equally likely; unitary ones for a complex dtype.
+
+    Args:
+      key: a random key ``[]``.
+      n: the number of rows.
+      shape: the leading axes of the result.
+      dtype: floating or complex; float32 by default.
+      m: the number of columns, n by default. The shorter of rows and columns are orthonormal.
+
+    Returns:
+      ``[*shape, n, m]``.
+
+    Raises:
+      TypeError: n or m is no integer.
+
+    >>> from functrans import random
+    >>> random.orthogonal(random.key(0), 3, (2,)).shape
+    (2, 3, 3)
+    """
+    typed, _ = typed_key("orthogonal", key)
+    try:
+        rows = operator.index(n)
+        columns = rows if m is None else operator.index(m)
+    except TypeError:
+        raise FunctransTypeError(
+            f"orthogonal: the numbers of rows and columns must be integers, got {n!r} and {m!r} at {here()}"
+        ) from None
+    sizes = shape_argument("orthogonal", shape)
+    return _orthogonal(typed, rows=rows, columns=columns, shape=sizes, dtype=floating("orthogonal", dtype, True))
 
 

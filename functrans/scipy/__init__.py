@@ -1,4 +1,4 @@
-"""``jax.scipy`` by functrans: ``linalg``, ``special`` functions and the normal distribution of ``stats``."""
+"""``jax.scipy`` by functrans: ``linalg``, ``special`` functions and the distributions of ``stats``."""
 
 from functrans.scipy import linalg as linalg
 from functrans.scipy import special as special

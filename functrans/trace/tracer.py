@@ -253,6 +253,13 @@ def _no_hash(self: Tracer) -> NoReturn:
     )
 
 
+def _no_pickle(self: Tracer, protocol: int) -> NoReturn:
+    raise TypeError(
+        f"a traced value of type {self.type} cannot be pickled: it means something only inside the trace, "
+        f"{self.builder.purpose}, at {describe_place(where())}\nReturn it from the function and pickle the result."
+    )
+
+
 def _block_until_ready(self: Tracer) -> Tracer:
     return self
 
@@ -260,7 +267,7 @@ def _block_until_ready(self: Tracer) -> Tracer:
 for _name, _method in {
     "__bool__": _bool, "__float__": _float, "__int__": _int, "__complex__": _complex, "__index__": _index,
     "__array__": _array, "item": _item, "tolist": _tolist, "__format__": _format, "__repr__": _repr,
-    "__hash__": _no_hash, "block_until_ready": _block_until_ready,
+    "__hash__": _no_hash, "__reduce_ex__": _no_pickle, "block_until_ready": _block_until_ready,
 }.items():  # fmt: skip
     setattr(Tracer, _name, _method)
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Var
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import convert
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.primitive import Primitive
@@ -91,6 +92,8 @@ def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
         extra: list[Any] = []
         sources: list[int] = []
         for r in program.residuals:
+            if type(r) is not Tracer:
+                raise _closes_over(r)
             place = places.get(r.variable)
             if place is None:
                 place = places[r.variable] = len(inputs) + len(outs) + len(extra)
@@ -100,11 +103,20 @@ def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
         return [*outs, *extra]
 
     primal, captured = trace(function, jaxpr.in_types, "linearize of a program")
-    assert not captured
+    if captured:
+        raise _closes_over(captured[0])
     program, sources, num_outputs = found[0]
     result = LinearizedJaxpr(primal, program.jaxpr, sources, program.nonzero, num_outputs)
     jaxpr.memo[memo_key] = result
     return result
+
+
+def _closes_over(x: Any) -> FunctransTypeError:
+    """The error for a rule, traced only now, that uses an array from outside of a program that holds none."""
+    return FunctransTypeError(
+        f"a custom derivative rule with symbolic_zeros=True closes over {describe(x)}, and the function is called in a "
+        "compiled function or a loop\nPass the array as an argument of the function."
+    )
 
 
 def tangent_types(jaxpr: Jaxpr, wrt: Sequence[bool]) -> list[ArrayType]:

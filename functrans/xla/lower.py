@@ -411,7 +411,8 @@ class Emitter:
         return results
 
 
-def _attribute(value: str | bool | int) -> str:
+def _attribute(value: Any) -> str:
+    """A letter is passed as its code, a NumPy integer in 32 bits."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

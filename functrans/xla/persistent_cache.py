@@ -10,9 +10,11 @@ are reached through the directory's, so that nothing can be exchanged in between
 program is compiled, and a warning says once what to do. The checksum is against accidents (a truncated, damaged or
 renamed file), not against people. A file appears under its name by an atomic rename, whole or not at all.
 
-The key is that of the text, so a program is traced, transformed and lowered before it is found: 3 to 7 ms for the
-gradient of 50 dense layers, whose first call takes 26 ms (un-jitted) and 110 ms (jitted) with a warm cache, 220 and 340
-without. Nothing of that is worth keeping: what a Python function traces to cannot be known without running it.
+The key is that of the text, so a program is traced, transformed and lowered before it is found. Of the first call of a
+warm process (CPU time after the import) linearize, transpose and lowering are 7 of 124 ms for the jitted gradient of 50
+dense layers, 3 of 107 for the Hessian of a transformer layer, 16 of 45 and 70 of 200 for gradients nested six and eight
+times; loading the executable is 44, 58, 50 and 130. A second key of what the user's function traces to could save the
+outermost transform of an un-jitted call alone: inside ``jit`` transforms run while the user's function is traced.
 """
 
 from __future__ import annotations

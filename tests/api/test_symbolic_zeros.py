@@ -134,3 +134,16 @@ def test_a_selective_pullback_serves_the_other_transforms() -> None:
 
 def test_values_of_other_leaves_are_refused() -> None:
     refusal(TypeError, lambda: custom_vjp_primal_tree_values((1.0,))).says("CustomVJPPrimal", "float")
+
+
+def test_a_late_rule_that_closes_over_an_array_inside_a_compiled_function_is_refused_with_the_way_out():
+    weights = np.float32([1.0, 2.0])
+
+    @ft.custom_vjp
+    def scaled(x):
+        return x * weights
+
+    scaled.defvjp(lambda x: (x.value * weights, weights), lambda w, t: (t * w,), symbolic_zeros=True)
+    assert ft.grad(lambda x: fnp.sum(scaled(x)))(np.float32([1.0, 1.0])).tolist() == [1.0, 2.0]
+    with pytest.raises(TypeError, match=r"closes over .*\n?.*Pass the array as an argument"):
+        ft.grad(lambda x: fnp.sum(ft.jit(scaled)(x)))(np.float32([1.0, 1.0]))

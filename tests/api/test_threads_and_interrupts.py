@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -146,6 +148,29 @@ def test_a_generator_suspended_inside_a_trace_is_cleaned_up() -> None:
     gradient = ft.grad(lambda x: next(numbers(x)) + list(numbers(x))[3])
     assert float(gradient(2.0)) == 3.0
     nothing_is_open()
+
+
+IMPORTED = """
+import gc, sys
+if sys.argv[1] == "frozen":
+    mine = [[] for _ in range(10)]
+    gc.freeze()
+frozen = gc.get_freeze_count()
+import functrans
+young = {id(x) for generation in (0, 1) for x in gc.get_objects(generation)}
+kept = gc.get_freeze_count() > 0.9 * frozen
+print(gc.isenabled(), frozen > 1000, kept == (frozen > 1000), len(young) < 5000, id(vars(functrans)) in young)
+"""
+
+
+@pytest.mark.parametrize(("before", "old"), [("usual", True), ("frozen", False)])
+def test_what_is_imported_is_old_to_the_garbage_collector_and_what_the_user_froze_stays_frozen(
+    before: str, old: bool
+) -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", IMPORTED, before], check=True, capture_output=True, text=True, timeout=60
+    ).stdout.split()
+    assert found == ["True", str(not old), "True", str(old), str(not old)]
 
 
 def test_garbage_collection_is_on_again_after_a_trace() -> None:

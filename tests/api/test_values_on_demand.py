@@ -6,11 +6,13 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans.optimise import segments
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -246,6 +248,28 @@ def test_newton_loops_of_many_lengths_compile_few_segments() -> None:
     gradient = ft.grad(steps)
     gradient(1.5, 60), gradient(1.5, 61)
     assert compilations(lambda: [gradient(1.5, n) for n in range(62, 82)]) <= 20
+
+
+def test_a_program_whose_rounds_are_all_different_is_compiled_once_and_whole() -> None:
+    function: Any = lambda x: fnp.sin(x) * fnp.exp(-x * x) + fnp.tanh(x) / (1 + x * x)
+    reference: Any = lambda x: jnp.sin(x) * jnp.exp(-x * x) + jnp.tanh(x) / (1 + x * x)
+    for _ in range(4):
+        function, reference = ft.grad(function), jax.grad(reference)
+    found: list[Any] = []
+    assert compilations(lambda: found.append(function(0.7))) == 1
+    assert ft.compilation_log()[-1].equations > segments.LONGEST
+    np.testing.assert_allclose(found[0], jax.jit(reference)(0.7), rtol=1e-12)
+
+
+def test_a_long_program_without_rounds_is_cut_only_beyond_what_XLA_can_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    def function(x: Any) -> Any:
+        return fnp.sin(x) * fnp.exp(-x * x) + fnp.tanh(x) / (1 + x * x)
+
+    jaxpr = ft.make_jaxpr(ft.grad(ft.grad(ft.grad(ft.grad(ft.grad(function))))))(0.7)
+    assert len(jaxpr.equations) > segments.LONGEST and segments.cut(jaxpr) is None
+    monkeypatch.setattr(segments, "LONGEST_WITHOUT_REPETITION", segments.LONGEST)
+    pieces = segments.cut(jaxpr)
+    assert pieces is not None and sum(len(s.jaxpr.equations) for s in pieces) == len(jaxpr.equations)
 
 
 def test_a_loop_by_value_with_many_trip_counts_compiles_few_segments() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import threading
 from typing import Any
 
@@ -209,3 +211,13 @@ def test_a_switch_shows_every_frame() -> None:
     finally:
         ft.full_tracebacks(False)
     assert few <= 2 < many
+
+
+def test_a_traced_value_is_not_pickled_and_its_copies_are_itself() -> None:
+    def pickled(x: Any) -> Any:
+        pickle.dumps({"weights": [x]})
+        return x
+
+    with pytest.raises(TypeError, match=r"(?s)of type f32\[\] cannot be pickled.*grad of pickled.*pickle the result"):
+        ft.grad(pickled)(np.float32(1.0))
+    assert float(ft.grad(lambda x: copy.deepcopy([x])[0] * copy.copy(x))(3.0)) == 6.0

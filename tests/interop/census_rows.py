@@ -69,7 +69,8 @@ jnp.unique(i, size=12)|jnp.unique(j, size=3, return_inverse=True, return_counts=
 jnp.unpackbits(u.astype(jnp.uint8), 1)|jnp.unravel_index(j, (2, 3))|jnp.unstack(x, axis=1)|jnp.unwrap(4 * x)
 jnp.vander(v, 3)|jnp.var(c, 1)|jnp.vdot(c, c)|jnp.vecdot(c, x)|jnp.vecmat(v, x.T)|jnp.vsplit(x, 3)|jnp.vstack([x, y])
 jnp.vectorize(lambda a, r: jnp.sum(r) * a, signature="(),(n)->()")(v[:3], x)|jnp.where(b, x, y)|jnp.zeros_like(x) + x
-jnp.zeros((3, 4)) + x|jnp.tril_indices_from(s)|jnp.diag_indices(3)[0] * n|jnp.triu_indices(3)[0] * n|jnp.tril_indices(3)[0] * n
+jnp.zeros((3, 4)) + x|jnp.tril_indices_from(s)|jnp.diag_indices(3)[0] * n|jnp.triu_indices(3)[0] * n
+jnp.tril_indices(3)[0] * n
 jnp.ix_(j, j)|jnp.sum(jnp.ogrid[0:2, 0:3][1]) * n|jnp.r_[v, n]|jnp.c_[v, v]|x.at[j, 1].set(v[:3])
 x.at[:, j].add(y[:, :3])|x[j]|x[:, ::-2]|x[..., None, 1:]|x.at[1].multiply(v)|x.at[j].apply(jnp.sin)
 x.at[j].get(mode="fill", fill_value=2.0)|x @ y.T|x ** 2|p ** x|x // 0.5|x % 0.3|divmod(x, 0.3)|abs(c)
@@ -99,7 +100,8 @@ jss.boxcox(p, 0.5)|jss.boxcox1p(p, 0.5)|jss.comb(p + 3, 2.0)|jss.dawsn(x)|jss.di
 jss.erfc(x)|jss.erfcx(x)|jss.erfinv(x)|jss.exp1(p)|jss.expi(p)|jss.expit(x)|jss.expn(2, p)|jss.factorial(p)
 jss.fresnel(p)|jss.gamma(p)|jss.gammainc(p, 1.5)|jss.gammaincc(p, 1.5)|jss.gammaln(p)|jss.gammasgn(x)
 jss.hyp1f1(1.5, 2.5, v)|jss.hyp2f1(0.5, 1.5, 2.5, v)|jss.i0(x)|jss.i0e(x)|jss.i1(x)|jss.i1e(x)|jss.kl_div(p, p + 1)
-jss.log_ndtr(x)|jss.log_softmax(x, axis=1)|jss.loggamma(p)|jss.logit(v)|jss.logsumexp(x, 1, b=p)|jss.multigammaln(p + 2, 2)
+jss.log_ndtr(x)|jss.log_softmax(x, axis=1)|jss.loggamma(p)|jss.logit(v)|jss.logsumexp(x, 1, b=p)
+jss.multigammaln(p + 2, 2)
 jss.ndtr(x)|jss.ndtri(v)|jss.owens_t(x, y)|jss.poch(p, 1.5)|jss.polygamma(2, p)|jss.rel_entr(p, p * 2)|jss.sici(p)
 jss.softmax(x, axis=0)|jss.spence(p)|jss.xlog1py(x, p)|jss.xlogy(x, p)|jss.zeta(p + 2, 1.5)
 jss.sph_harm_y(j[:1], j[:1] * 0, n[None], n[None], n_max=3)|jss.wofz(c)|jst.bernoulli.logpmf(j % 2, n * 0.5)
@@ -157,7 +159,8 @@ jr.permutation(k, x)|jr.permutation(k, x, 1, independent=True)|jr.poisson(k, p)|
 jr.randint(k, (3,), 0, 9)|jr.rayleigh(k, p)|jr.key_data(jr.split(k, 3))|jr.t(k, p)|jr.triangular(k, 0.0, v, 1.0)
 jr.truncated_normal(k, x, 1.0)|jr.uniform(k, (3,), minval=n)|jr.wald(k, p)|jr.weibull_min(k, p, 2.0)
 jr.normal(o, (3,))|jr.key_data(jr.wrap_key_data(o))|jr.split(o)|jr.fold_in(o, 3)|jr.PRNGKey(j[0])
-jr.key_data(jr.key(j[0]))|jr.uniform(jr.key(7, impl="rbg"), (3,)) * n|jr.bits(jr.key(7, impl="unsafe_rbg"), (3,)) * u[0, 0]
+jr.key_data(jr.key(j[0]))|jr.uniform(jr.key(7, impl="rbg"), (3,)) * n
+jr.bits(jr.key(7, impl="unsafe_rbg"), (3,)) * u[0, 0]
 jr.permutation(o, 5)|jr.randint(o, (3,), -4, j[0] + 9)|jr.bits(k, (3,), jnp.uint16)
 """
 
@@ -216,7 +219,7 @@ lax.slice_in_dim(x, 1, 3, 1, 1)|lax.sort(y, dimension=0)|lax.sort((y, x), num_ke
 lax.split(x, (1, 3), 1)|lax.sqrt(p)|lax.square(x)|lax.squeeze(x[None], (0,))|lax.stack([x, y])
 lax.stop_gradient(x) * x|lax.sub(x, y)|lax.switch(j[0], [jnp.sin, jnp.cos, lambda t: t * n], x)|lax.tan(x)|lax.tanh(x)
 lax.tile(x, (2, 1))|lax.top_k(y, 2)|lax.transpose(x, (1, 0))|lax.unstack(x)
-lax.while_loop(lambda t: t.sum() < 30, lambda t: t * 2 + 1, i)|~lax.zeta(p + 2, p)|(lax.dce_sink(x), x)[1]
+lax.while_loop(lambda t: t.sum() < 30, lambda t: t * 2 + 1, i)|~lax.zeta(p + 2, p)
 lax.with_sharding_constraint(x, jax.sharding.SingleDeviceSharding(jax.devices("cpu")[0]))|jax.device_put(x) * 2
 jax.checkpoint(jnp.sin)(x)|jax.jit(jnp.sin, inline=True)(x)|jax.jit(jnp.sin, donate_argnums=0)(x)
 jax.grad(lambda t: jnp.sum(t ** 3))(x)|jax.vmap(jnp.dot)(x, y)|jax.jvp(jnp.sin, (x,), (y,))
@@ -241,9 +244,9 @@ get_printoptions iscomplexobj isdtype isrealobj isscalar issubdtype iterable loa
 promote_types result_type save savez set_printoptions shape trim_zeros triu_indices_from unique_all unique_counts
 unique_inverse unique_values get_scaled_dot_general_config scaled_dot_general scaled_matmul kaiming_normal
 kaiming_uniform xavier_normal xavier_uniform ConvGeneralDilatedDimensionNumbers DotDimensionNumbers PrecisionLike
-after_all broadcast_like broadcast_to_rank composite conv_dimension_numbers conv_general_permutations
+after_all dce_sink broadcast_like broadcast_to_rank composite conv_dimension_numbers conv_general_permutations
 conv_general_shape_tuple conv_shape_tuple conv_transpose_shape_tuple create_token dtype padtype_to_pads pbroadcast
 pcast precv psend ragged_all_to_all ragged_dot ragged_dot_general reduce_window_shape_tuple rng_uniform scatter_apply
-scaled_dot shape_as_value key_dtype key_impl scan stage zeros_like_array
-polyfit roots delta_orthogonal orthogonal multivariate_normal
+scaled_dot shape_as_value key_dtype key_impl scan stage zeros_like_array polyfit roots delta_orthogonal orthogonal
+multivariate_normal
 """

@@ -90,7 +90,7 @@ def _row(text: str) -> Row:
 
 
 ROWS = [text for group in GROUPS for text in re.split(r"(?<! )\|(?! )|\n", group.strip())]
-EVERY = 1 if os.environ.get("FUNCTRANS_TESTS") == "thorough" else 13
+EVERY = 1 if os.environ.get("FUNCTRANS_TESTS") == "thorough" else 31
 
 
 def _lanes(x: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import re
 import subprocess
 import sys
 import weakref
@@ -363,5 +365,157 @@ def test_an_error_of_jax_reaches_the_user():
     ids=["jax.numpy", "jax.lax", "jax.jit", "closure of jax.grad", "jax.vmap", "jax.nn"],
 )
 def test_jax_functions_that_meet_a_tracer_name_the_bridge(function):
-    with pytest.raises(TypeError, match=r"bring the JAX function over the bridge: functrans\.from_jax\(f\)\(x\)"):
+    with pytest.raises(TypeError, match=r"over the bridge: functrans\.from_jax\(f\)\(x\)") as met:
         ft.grad(lambda x: fnp.sum(function(x)))(X)
+    assert re.search(r"At .*test_from_jax\.py:\d+ \(in .*lambda", str(met.value))
+
+
+COLLECTIVES = {
+    "ppermute": lambda x: jax.lax.ppermute(x, "i", [(0, 1), (1, 0)]),
+    "pshuffle": lambda x: jax.lax.pshuffle(x, "i", [1, 0]),
+    "psum_scatter": lambda x: jax.lax.psum_scatter(x, "i"),
+    "psum_scatter tiled": lambda x: jax.lax.psum_scatter(x, "i", tiled=True),
+    "all_to_all": lambda x: jax.lax.all_to_all(x, "i", 0, 1),
+    "all_gather tiled": lambda x: jax.lax.all_gather(x, "i", axis=1, tiled=True),
+}
+
+
+@pytest.mark.parametrize("name", COLLECTIVES)
+def test_exchanges_between_lanes(name):
+    lanes = np.sin(np.arange(12, dtype=np.float32)).reshape(2, 2, 3)
+    function = COLLECTIVES[name]
+    expected = jax.vmap(function, axis_name="i")(lanes)
+    assert_same(ft.vmap(ft.from_jax(function), axis_name="i")(lanes), expected)
+
+
+def test_shard_map_is_a_vmap_over_its_blocks():
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]).reshape(1, 1), ("i", "j"))
+    spec = jax.sharding.PartitionSpec
+    x = np.sin(np.arange(8, dtype=np.float32)).reshape(2, 4)
+
+    def block(x, w):
+        return jax.lax.psum(x, "i") * w, jax.lax.all_gather(x, "j"), x + jax.lax.axis_index("j")
+
+    outs = (spec(None, "j"), spec("i", None, "j"), spec(("i", "j")))
+    f = jax.shard_map(block, mesh=mesh, in_specs=(spec("i", "j"), spec()), out_specs=outs, check_vma=False)
+    assert_same(ft.from_jax(f)(x, x[0]), jax.jit(f)(x, x[0]))
+    slopes = jax.jit(jax.grad(lambda x, w: (f(x, w)[0] ** 2).sum(), (0, 1)))(x, x[0])
+    assert_same(ft.grad(lambda x, w: (ft.from_jax(f)(x, w)[0] ** 2).sum(), (0, 1))(x, x[0]), slopes)
+
+
+def test_shard_map_over_many_devices():
+    check = """
+import jax, numpy as np, functrans as ft
+from jax import lax
+from jax.sharding import PartitionSpec as P
+mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(2, 2), ("i", "j"))
+x = np.sin(np.arange(32, dtype=np.float32)).reshape(4, 8)
+def block(x, w):
+    return lax.psum(x, "i") * w, lax.all_gather(x, "j"), lax.ppermute(x, "i", [(0, 1), (1, 0)])
+specs = dict(in_specs=(P(("j", "i")), P()), out_specs=(P("j"), P("i", None, "j"), P(("j", "i"))), check_vma=False)
+f = jax.shard_map(block, mesh=mesh, **specs)
+for found, expected in zip(ft.from_jax(f)(x, x[0]), jax.jit(f)(x, x[0]), strict=True):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+"""
+    options = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False, env=options)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_vmap_rule_stays_the_rule():
+    weights = jnp.arange(6.0)
+
+    @jax.custom_batching.custom_vmap
+    def f(x, tree):
+        return jnp.sin(x) * tree["a"] * weights
+
+    @f.def_vmap
+    def _(size, batched, x, tree):
+        assert size == 2
+        scale = tree["a"] if batched[1]["a"] else tree["a"][None]
+        return (jnp.cos(x) if batched[0] else x) * scale, True
+
+    bridged, lanes = ft.from_jax(f), np.stack([X, -X])
+    assert_same(bridged(X, {"a": X}), f(X, {"a": X}))
+    for axes in ((0, 0), (0, None), (None, 0)):
+        arguments = [lanes if axis == 0 else X for axis in axes]
+        expected = jax.vmap(lambda x, a: f(x, {"a": a}), axes)(*arguments)
+        assert_same(ft.vmap(lambda x, a: bridged(x, {"a": a}), axes)(*arguments), expected)
+    slopes = ft.vmap(ft.grad(lambda x: bridged(x, {"a": X}).sum()))(lanes)
+    assert_same(slopes, -np.sin(lanes) * X)  # of the rule
+
+
+def test_references_inside_a_function_become_values():
+    def f(x):
+        total = jax.new_ref(x)
+
+        def add(c, i):
+            total[...] = total[...] * 2 + i
+            return c, total[0]
+
+        steps = jax.lax.scan(add, 0, jnp.arange(3.0))[1]
+        total[1] += steps[0]
+        return total[...], steps, jax.jit(lambda t: jax.freeze(jax.new_ref(t)) * 2)(x)
+
+    bridged = ft.from_jax(f)
+    assert_same(bridged(X), jax.jit(f)(X))
+    assert_same(ft.grad(lambda x: bridged(x)[0].sum())(X), jax.grad(lambda x: f(x)[0].sum())(X))
+    assert_same(ft.vmap(bridged)(np.stack([X, -X])), jax.vmap(f)(np.stack([X, -X])))
+
+
+def test_a_reference_from_outside_is_refused():
+    outside = jax.new_ref(jnp.ones(6))
+
+    def f(x):
+        outside[...] += x
+        return x
+
+    with pytest.raises(TypeError, match="the JAX function f closes over a reference made outside of it") as refusal:
+        ft.from_jax(f)(X)
+    assert "return what it is at the end (jax.freeze)" in str(refusal.value)
+
+
+def test_a_rule_whose_function_closes_over_a_traced_value():
+    def f(x, w):
+        @jax.custom_vjp
+        def g(x):
+            return x * w
+
+        g.defvjp(lambda x: (x * factor, None), lambda _, ct: (3 * ct,))
+        return g(x) * jnp.sin(w)
+
+    bridged, w, factor = ft.from_jax(f), np.float32(2), 2
+    assert_same(ft.grad(lambda x: bridged(x, w).sum())(X), np.full(6, 3 * np.sin(w), np.float32))
+    with pytest.raises(TypeError, match="differentiated with respect to a value it closes over"):
+        ft.grad(lambda w: bridged(X, w).sum())(w)
+
+
+def test_a_rule_that_closes_over_a_traced_value_is_refused():
+    def f(x, w):
+        @jax.custom_vjp
+        def g(x):
+            return x * w
+
+        g.defvjp(lambda x: (x * w, None), lambda _, ct: (3 * ct,))
+        return g(x)
+
+    with pytest.raises(NotImplementedError, match="a derivative rule closes over a value that JAX traced"):
+        ft.grad(lambda x: ft.from_jax(f)(x, 2.0).sum())(X)
+
+
+def test_what_a_rule_computes_beside_its_tangents_need_not_be_linear():
+    bridged = ft.from_jax(lambda x: jax.scipy.special.zeta(x + 3, 1.5).sum())
+    assert_same(ft.grad(bridged)(X), jax.grad(lambda x: jax.scipy.special.zeta(x + 3, 1.5).sum())(X), 256)
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda x: jax.lax.rng_uniform(0.0, 1.0, (6,)) + x, "operation rng_uniform at .*(?s:.*)Use jax.random.uniform"),
+        (lambda x: jax.ffi.ffi_call("no_such_target", x)(x), "operation ffi_call at .*(?s:.*)functrans.pure_callback"),
+    ],
+    ids=["rng_uniform", "ffi_call"],
+)
+def test_refusals_show_a_way_out(function, text):
+    with pytest.raises(NotImplementedError, match=text):
+        ft.from_jax(function)(X)

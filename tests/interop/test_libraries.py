@@ -90,8 +90,9 @@ def test_flax_hessian_and_dropout():
 def test_a_flax_module_applied_to_our_tracers_names_the_bridge():
     module, inputs = _flax_modules()["perceptron"]
     parameters = module.init(KEY, inputs)
-    with pytest.raises(TypeError, match=r"functrans\.from_jax\(f\)\(x\)"):
+    with pytest.raises(TypeError, match=r"functrans\.from_jax\(f\)\(x\)") as refusal:
         ft.grad(lambda x: fnp.sum(module.apply(parameters, x)))(inputs)
+    assert "nn.Dense(8)(x)" in str(refusal.value)  # the innermost line of the user, not one of Flax
 
 
 def test_flax_structs_are_trees():
@@ -208,3 +209,56 @@ def test_a_diffrax_solve_with_its_own_gradient():
     assert_same(solve(y, rate), jax.jit(_decay)(y, rate))
     gradient = jax.jit(jax.grad(lambda y, rate: (_decay(y, rate) ** 2).sum(), (0, 1)))
     assert_same(ft.jit(ft.grad(lambda y, rate: (solve(y, rate) ** 2).sum(), (0, 1)))(y, rate), gradient(y, rate), 256)
+
+
+def test_lanes_of_a_diffrax_solve():
+    y, rate = np.float32([[0.3, 1.2], [0.6, 2.0]]), np.float32(2.0)
+    solve = ft.from_jax(_decay)
+    assert_same(ft.jit(ft.vmap(solve, (0, None)))(y, rate), jax.jit(jax.vmap(_decay, (0, None)))(y, rate))
+
+
+def test_forward_mode_through_a_diffrax_solve():
+    diffrax = pytest.importorskip("diffrax")
+
+    def solve(y, rate):
+        return _decay(y, rate, adjoint=diffrax.ForwardMode())
+
+    y, rate = np.float32([0.3, 1.2]), np.float32(2.0)
+    expected = jax.jit(lambda *a: jax.jvp(solve, a, a))(y, rate)
+    assert_same(ft.jit(lambda *a: ft.jvp(ft.from_jax(solve), a, a))(y, rate), expected, 256)
+
+
+def test_errors_of_equinox_are_raised_in_lanes_too():
+    eqx = pytest.importorskip("equinox")
+    bridged = ft.from_jax(lambda x: jnp.sin(eqx.error_if(x, x[0] < 0, "below zero")))
+    assert_same(ft.vmap(ft.grad(lambda x: bridged(x).sum()))(np.abs(X)), np.cos(np.abs(X)))
+    with pytest.raises(RuntimeError, match="below zero"):
+        ft.vmap(bridged)(X)
+
+
+# -- state -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_flax_module_that_changes_its_statistics():
+    nn = pytest.importorskip("flax.linen")
+    module = nn.BatchNorm(use_running_average=False)
+    variables = module.init(KEY, X)
+
+    def step(parameters, statistics, x):
+        out, changed = module.apply({"params": parameters, "batch_stats": statistics}, x, mutable=["batch_stats"])
+        return (out**3).sum(), changed
+
+    arguments = variables["params"], variables["batch_stats"], X
+    expected = jax.jit(jax.value_and_grad(step, has_aux=True))(*arguments)
+    assert_same(ft.jit(ft.value_and_grad(ft.from_jax(step), has_aux=True))(*arguments), expected, 256)
+
+
+def test_flax_nnx_modules():
+    nnx = pytest.importorskip("flax.nnx")
+    model = nnx.Sequential(nnx.Linear(3, 4, rngs=nnx.Rngs(0)), nnx.relu, nnx.Linear(4, 2, rngs=nnx.Rngs(1)))
+    graph, state = nnx.split(model)
+
+    def loss(state, x):
+        return (nnx.merge(graph, state)(x) ** 2).sum()
+
+    assert_same(ft.jit(ft.grad(ft.from_jax(loss)))(state, X), jax.jit(jax.grad(loss))(state, X), 256)

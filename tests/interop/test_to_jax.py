@@ -194,15 +194,62 @@ def test_inside_our_own_traces_the_function_is_called_as_it_is():
     assert_same(ft.grad(lambda x: fnp.sum(ft.to_jax(ours)(x, X)))(X), jax.grad(lambda x: theirs(x, X).sum())(X))
 
 
-def test_a_call_of_python_from_compiled_code_is_refused_with_its_line():
+EFFECTS = {  # how often the function is called
+    "itself": (lambda f: f, 1),
+    "unused": (lambda f: lambda x: (f(x), x)[1], 1),
+    "grad": (lambda f: jax.grad(lambda x: f(x).sum()), 1),
+    "vmap": (lambda f: lambda x: jax.vmap(f)(jnp.stack([x, x])), 2),
+    "scan": (lambda f: lambda x: jax.lax.scan(lambda c, _: (f(c), None), x, None, length=3)[0], 3),
+    "cond": (lambda f: lambda x: jax.lax.cond(x[0] < 0, f, lambda t: t, x), 1),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_calls_of_python_happen_inside_the_jax_program(name):
+    seen = []
+
     def f(x):
-        ft.debug.print("{}", x)
+        ft.debug.callback(lambda v: seen.append(v.shape), x)
+        return fnp.sin(x)
+
+    transform, times = EFFECTS[name]
+    jax.block_until_ready(jax.jit(transform(ft.to_jax(f)))(X))
+    jax.effects_barrier()
+    assert seen == [(6,)] * times
+
+
+def test_checks_raise_inside_the_jax_program():
+    def root(x):
+        ft.error_if(x < 0, "no root of {}", x.min())
+        return fnp.sqrt(x)
+
+    assert_same(jax.jit(jax.grad(lambda x: ft.to_jax(root)(x).sum()))(X + 1), 0.5 / np.sqrt(X + 1))
+    with pytest.raises(jax.errors.JaxRuntimeError, match=r"no root of -0\.8"):
+        jax.jit(ft.to_jax(root))(X)
+
+
+def test_calls_of_python_in_the_order_of_the_program_are_refused_with_their_line():
+    def f(x):
+        ft.debug.print("{}", x, ordered=True)
         return x
 
-    with pytest.raises(TypeError, match="to_jax: f calls a Python function from compiled code") as refusal:
+    with pytest.raises(TypeError, match="to_jax: f calls Python functions in the order of the program") as refusal:
         jax.jit(ft.to_jax(f))(X)
-    assert 'ft.debug.print("{}", x)' in str(refusal.value)
-    assert "jax.debug.print" in str(refusal.value)
+    assert 'ft.debug.print("{}", x, ordered=True)' in str(refusal.value)
+    assert "Leave out ordered=True, or use jax.debug.print" in str(refusal.value)
+
+
+def test_the_function_is_traced_once_under_jit():
+    traces = []
+
+    def f(x):
+        traces.append(1)
+        return fnp.sin(x)
+
+    jitted = jax.jit(ft.to_jax(f))
+    for shift in range(3):
+        jitted(X + shift)
+    assert len(traces) == 1
 
 
 def test_python_control_flow_on_values_is_refused_by_name():

@@ -35,8 +35,8 @@ def cumulative_rows() -> Iterator[Row]:
     for kind, accepts in (
         (cumulative.Cumsum, (f32, f64, c64, bf16, i32, u8)),
         (cumulative.Cumprod, (f32, f64, c64, i32)),
-        (cumulative.Cummax, (f32, f64, bf16, i32, u8)),
-        (cumulative.Cummin, (f32, f64, bf16, i32, u8)),
+        (cumulative.Cummax, (f32, f64, bf16, c64, i32, u8)),
+        (cumulative.Cummin, (f32, f64, bf16, c64, i32, u8)),
         (cumulative.Cumlogsumexp, (f32, f64, bf16)),
     ):
         for dtype in accepts:

@@ -215,6 +215,10 @@ def elementwise_rows() -> Iterator[Row]:
         q = numbers((2, 3), dtype, 0.6, 4.0)
         yield Row(special.POLYGAMMA, (numbers((2, 3), dtype) * 0 + 2, q), {"wrt": (1,), **fast})
         yield Row(special.ZETA, (numbers((2, 3), dtype, 1.6, 5.0, seed=1), q), fast)
+    for dtype in (f32, f64):
+        one, left = numbers((3,), dtype) * 0 + 1, numbers((3,), dtype, -9.55, -9.45)  # between poles
+        for op, order in ((special.POLYGAMMA, one), (special.ZETA, one + 1)):
+            yield Row(op, (order, left), {"wrt": (1,), "execute": dtype == f32, "roundings": 256})
 
 
 def incomplete_rows() -> Iterator[Row]:
@@ -265,8 +269,8 @@ def structural_rows() -> Iterator[Row]:
 def reduction_rows() -> Iterator[Row]:
     for kind, accepts in (
         (reductions.ReduceProd, [f32, f64, c64, i32]),
-        (reductions.ReduceMax, [f32, f64, bf16, i32, u8, boolean]),
-        (reductions.ReduceMin, [f32, f64, bf16, i32, u8, boolean]),
+        (reductions.ReduceMax, [f32, f64, bf16, c64, i32, u8, boolean]),
+        (reductions.ReduceMin, [f32, f64, bf16, c64, i32, u8, boolean]),
         (reductions.ReduceAnd, [i32, u8, boolean]),
         (reductions.ReduceOr, [i32, u8, boolean]),
         (reductions.ReduceXor, [i32, u8, boolean]),

@@ -12,6 +12,12 @@ from functrans.scipy.linalg.equations import qr as qr
 from functrans.scipy.linalg.equations import solve as solve
 from functrans.scipy.linalg.equations import solve_triangular as solve_triangular
 from functrans.scipy.linalg.exponential import expm as expm
+from functrans.scipy.linalg.spectra import eigh as eigh
+from functrans.scipy.linalg.spectra import hessenberg as hessenberg
+from functrans.scipy.linalg.spectra import polar as polar
+from functrans.scipy.linalg.spectra import schur as schur
+from functrans.scipy.linalg.spectra import sqrtm as sqrtm
+from functrans.scipy.linalg.spectra import svd as svd
 from functrans.scipy.linalg.structured import block_diag as block_diag
 from functrans.scipy.linalg.structured import circulant as circulant
 from functrans.scipy.linalg.structured import companion as companion
@@ -20,8 +26,9 @@ from functrans.scipy.linalg.structured import toeplitz as toeplitz
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
-    "block_diag", "cho_factor", "cho_solve", "cholesky", "circulant", "companion", "det", "expm", "hankel", "inv", "lu",
-    "lu_factor", "lu_solve", "qr", "solve", "solve_triangular", "toeplitz",
+    "block_diag", "cho_factor", "cho_solve", "cholesky", "circulant", "companion", "det", "eigh", "expm", "hankel",
+    "hessenberg", "inv", "lu", "lu_factor", "lu_solve", "polar", "qr", "schur", "solve", "solve_triangular",
+    "sqrtm", "svd", "toeplitz",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -1,3 +1,34 @@
-"""``jax.scipy.stats`` by functrans: the normal distribution."""
+"""``jax.scipy.stats`` by functrans: densities, masses and distribution functions, differentiable by every argument.
 
+    from functrans.scipy import stats
+    stats.gamma.logpdf(x, a, scale=2.0)
+"""
+
+from functrans.scipy.stats import dirichlet as dirichlet
+from functrans.scipy.stats import multinomial as multinomial
 from functrans.scipy.stats import norm as norm
+from functrans.scipy.stats import truncnorm as truncnorm
+from functrans.scipy.stats.continuous import (
+    beta,
+    cauchy,
+    chi2,
+    expon,
+    gamma,
+    gennorm,
+    gumbel_l,
+    gumbel_r,
+    laplace,
+    logistic,
+    pareto,
+    t,
+    uniform,
+    vonmises,
+    wrapcauchy,
+)
+from functrans.scipy.stats.discrete import bernoulli, betabinom, binom, geom, nbinom, poisson
+
+__all__ = [
+    "bernoulli", "beta", "betabinom", "binom", "cauchy", "chi2", "dirichlet", "expon", "gamma", "gennorm", "geom",
+    "gumbel_l", "gumbel_r", "laplace", "logistic", "multinomial", "nbinom", "norm", "pareto", "poisson", "t",
+    "truncnorm", "uniform", "vonmises", "wrapcauchy",
+]  # fmt: skip
