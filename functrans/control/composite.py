@@ -101,14 +101,12 @@ class Composite(Primitive):
 class Mapped(Composite):
     """vmap of an operation with a derivative rule of its own: of its definition, and of that rule."""
 
+    name = "mapped"
+
     op: Composite
     size: int
     mapped: tuple[bool, ...]
     types: tuple[ArrayType, ...]  # of the operands of one lane
-
-    @property
-    def name(self) -> str:
-        return f"mapped_{self.op.name}"
 
     def define(self, *operands: Any) -> Any:
         return self._lanes(self.op.program(self.types), operands, self.mapped)[0]
@@ -122,7 +120,7 @@ class Mapped(Composite):
         return outs[0], outs[1] if len(outs) == 2 else None
 
     def rule(self, given: tuple[int, ...]) -> Jaxpr:
-        """(operands, tangents of those that have one) -> (result, its tangent if it has one), of one lane; remembered."""
+        """(operands, tangents of those that have one) -> (result, its tangent if it has one), of one lane."""
         rules = self.__dict__.setdefault("_rules", {})
         if given not in rules:
 
