@@ -1,15 +1,18 @@
-"""``jax.nn`` by functrans: activation functions and their normalised relatives."""
+"""``jax.nn`` by functrans: activation functions, their normalised relatives, attention and ``initializers``."""
 
+from functrans.nn import initializers as initializers
 from functrans.nn.activations import (
     celu,
     elu,
     gelu,
+    glu,
     hard_sigmoid,
     hard_silu,
     hard_swish,
     hard_tanh,
     identity,
     leaky_relu,
+    log1mexp,
     log_sigmoid,
     mish,
     relu,
@@ -19,13 +22,18 @@ from functrans.nn.activations import (
     silu,
     soft_sign,
     softplus,
+    sparse_plus,
+    sparse_sigmoid,
+    squareplus,
     swish,
     tanh,
 )
-from functrans.nn.normalised import log_softmax, logsumexp, one_hot, softmax, standardize
+from functrans.nn.attention import dot_product_attention
+from functrans.nn.normalised import log_softmax, logmeanexp, logsumexp, one_hot, softmax, standardize
 
 __all__ = [
-    "celu", "elu", "gelu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh", "identity", "leaky_relu",
-    "log_sigmoid", "log_softmax", "logsumexp", "mish", "one_hot", "relu", "relu6", "selu", "sigmoid", "silu",
-    "soft_sign", "softmax", "softplus", "standardize", "swish", "tanh",
+    "celu", "dot_product_attention", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
+    "identity", "initializers", "leaky_relu", "log1mexp", "log_sigmoid", "log_softmax", "logmeanexp", "logsumexp",
+    "mish", "one_hot", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign", "softmax", "softplus", "sparse_plus",
+    "sparse_sigmoid", "squareplus", "standardize", "swish", "tanh",
 ]  # fmt: skip

@@ -6,12 +6,14 @@ import math
 from typing import Any
 
 from functrans import lax
+from functrans.errors import FunctransValueError
 from functrans.numpy.arithmetic import add, logaddexp, maximum, minimum, multiply, true_divide
-from functrans.numpy.comparison import greater, less_equal
+from functrans.numpy.comparison import greater, greater_equal, less_equal
 from functrans.numpy.creation import asarray
-from functrans.numpy.elementary import expm1, tanh
-from functrans.numpy.promotion import Array, ArrayLike, operand_type, promote_one, scalar_of_kind
-from functrans.numpy.selection import where
+from functrans.numpy.elementary import exp, expm1, log, log1p, sqrt, tanh
+from functrans.numpy.joining import split
+from functrans.numpy.promotion import Array, ArrayLike, axis_index, operand_type, promote_one, scalar_of_kind
+from functrans.numpy.selection import clip, where
 
 __all__ = ["tanh"]
 
@@ -144,3 +146,64 @@ def hard_silu(x: ArrayLike) -> Array:
 
 
 hard_swish = hard_silu
+
+
+def glu(x: ArrayLike, axis: int = -1) -> Array:
+    """a * sigmoid(b) for the two halves a and b of x along ``axis``; ValueError where its size is odd.
+
+    >>> import functrans.numpy as fnp
+    >>> from functrans import nn
+    >>> nn.glu(fnp.array([3., 0.]))
+    Array([1.5], dtype=float32)
+    """
+    x = asarray(x)
+    size = x.shape[axis_index("glu", axis, x.ndim)]
+    if size % 2:
+        raise FunctransValueError(f"glu: axis {axis} must have two halves, got size {size} of shape {tuple(x.shape)}")
+    left, right = split(x, 2, axis)
+    return multiply(left, sigmoid(right))
+
+
+def squareplus(x: ArrayLike, b: ArrayLike = 4) -> Array:
+    """(x + sqrt(x**2 + b)) / 2: a smooth relu without exponentials (Barron 2021).
+
+    >>> from functrans import nn
+    >>> float(nn.squareplus(0.))
+    1.0
+    """
+    return true_divide(add(x, sqrt(add(lax.square(asarray(x)), b))), 2)
+
+
+def sparse_plus(x: ArrayLike) -> Array:
+    """0 where x <= -1, x where x >= 1, (x + 1)**2 / 4 between.
+
+    >>> from functrans import nn
+    >>> float(nn.sparse_plus(0.))
+    0.25
+    """
+    x = asarray(x)
+    return where(less_equal(x, -1.0), 0.0, where(greater_equal(x, 1.0), x, true_divide(lax.square(add(x, 1.0)), 4)))
+
+
+def sparse_sigmoid(x: ArrayLike) -> Array:
+    """0 where x <= -1, 1 where x >= 1, (x + 1) / 2 between: the derivative of ``sparse_plus``.
+
+    >>> from functrans import nn
+    >>> float(nn.sparse_sigmoid(0.))
+    0.5
+    """
+    return multiply(0.5, clip(add(x, 1.0), 0.0, 2.0))
+
+
+def log1mexp(x: ArrayLike) -> Array:
+    """log(1 - exp(-x)) for x >= 0, precise for small and large x.
+
+    >>> from functrans import nn
+    >>> round(float(nn.log1mexp(1e-20)), 3)
+    -46.052
+    """
+    x = _floating("log1mexp", x)
+    small = lax.lt(x, math.log(2.0))
+    # each form sees its own numbers only, so that none of its infinities enters a derivative of the other
+    near, far = lax.neg(where(small, x, 1.0)), lax.neg(where(small, 1.0, x))
+    return where(small, log(lax.neg(expm1(near))), log1p(lax.neg(exp(far))))

@@ -78,6 +78,26 @@ def logsumexp(
     return lax.add(log(total), largest)
 
 
+def logmeanexp(
+    x: ArrayLike, axis: Any = None, where: ArrayLike | None = None, keepdims: bool = False
+) -> Array:
+    """log(mean(exp(x))) over ``axis`` without overflow, of the elements that ``where`` leaves.
+
+    >>> import functrans.numpy as fnp
+    >>> from functrans import nn
+    >>> nn.logmeanexp(fnp.array([1000., 1000.]))
+    Array(1000., dtype=float32)
+    """
+    total = logsumexp(x, axis, where=where, keepdims=keepdims)
+    shape = tuple(asarray(x).shape)
+    if where is None:
+        count: Any = math.prod(shape[i] for i in axis_indices("logmeanexp", axis, len(shape)))
+    else:
+        kept = broadcast(as_array("logmeanexp", where), shape)
+        count = reductions.sum(to_dtype(kept, total.dtype), axis, keepdims=keepdims)
+    return subtract(total, log(to_dtype(count, total.dtype)))
+
+
 def softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Array:
     """exp(x) / sum(exp(x)) over ``axis``, without overflow; masked elements give 0.
 

@@ -33,10 +33,11 @@ FLOORS = (
     ("__init__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-# numpy is written in terms of lax, as in JAX; nn and random in terms of both, scipy of nn too (softmax, logsumexp).
+# numpy is written in terms of lax, as in JAX; random in terms of both, nn of the three
+# (initializers), scipy of nn too (softmax, logsumexp).
 SAME_FLOOR = {
     "numpy": {"lax"},
-    "nn": {"numpy", "lax"},
+    "nn": {"numpy", "lax", "random"},
     "random": {"numpy", "lax"},
     "scipy": {"numpy", "lax", "nn"},
 }

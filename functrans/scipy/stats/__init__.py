@@ -6,6 +6,7 @@
 
 from functrans.scipy.stats import dirichlet as dirichlet
 from functrans.scipy.stats import multinomial as multinomial
+from functrans.scipy.stats import multivariate_normal as multivariate_normal
 from functrans.scipy.stats import norm as norm
 from functrans.scipy.stats import truncnorm as truncnorm
 from functrans.scipy.stats.continuous import (
@@ -29,6 +30,6 @@ from functrans.scipy.stats.discrete import bernoulli, betabinom, binom, geom, nb
 
 __all__ = [
     "bernoulli", "beta", "betabinom", "binom", "cauchy", "chi2", "dirichlet", "expon", "gamma", "gennorm", "geom",
-    "gumbel_l", "gumbel_r", "laplace", "logistic", "multinomial", "nbinom", "norm", "pareto", "poisson", "t",
-    "truncnorm", "uniform", "vonmises", "wrapcauchy",
+    "gumbel_l", "gumbel_r", "laplace", "logistic", "multinomial", "multivariate_normal", "nbinom", "norm", "pareto",
+    "poisson", "t", "truncnorm", "uniform", "vonmises", "wrapcauchy",
 ]  # fmt: skip
