@@ -21,7 +21,7 @@ THOROUGH = os.environ.get("FUNCTRANS_TESTS") == "thorough"
 hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 
 # These rooms ask what a program computes, in thousands of small ones, and what LLVM makes of them does not enter the
-# answer: both sides' are compiled by JAX's own setting for that, which saves a quarter of the suite's processor time.
+# answer: both sides' are compiled by JAX's own setting for that, which saves a part of the suite's processor time.
 # All others (xla, api, control, oracle, export, benchmarks, examples ...) test the machine code that users get; a
 # thorough run tests it everywhere.
 ROOT = Path(__file__).resolve().parent

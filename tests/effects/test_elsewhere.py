@@ -54,7 +54,7 @@ def test_ahead_of_time() -> None:
         ft.jit(lambda x: fnp.log(x)).lower(1.0).compile()(-1.0)
 
 
-def test_pure_callbacks_and_bars_go_over_to_jax_and_effects_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_callbacks_and_bars_go_over_to_jax_and_ordered_effects_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     def f(x: Any) -> Any:
         y = ft.pure_callback(np.sin, x, x, vmap_method="expand_dims")
         return lax.fori_loop(0, 3, lambda i, c: c * 2.0, y, progress="inside JAX")
@@ -71,8 +71,11 @@ def test_pure_callbacks_and_bars_go_over_to_jax_and_effects_are_refused(capsys: 
     assert "inside JAX: 100%" in capsys.readouterr().err
     xs = np.array([0.5, 1.0], np.float32)
     np.testing.assert_allclose(jax.vmap(g)(xs), 8 * np.sin(xs), rtol=1e-6)
-    with pytest.raises(TypeError, match="calls a Python function from compiled code"):
-        jax.jit(ft.to_jax(lambda x: (ft.debug.print("{}", x), x)[1]))(x)
+    assert jax.jit(ft.to_jax(lambda x: (ft.debug.print("seen {}", x), x)[1]))(x) == x
+    jax.effects_barrier()
+    assert "seen 0.5" in capsys.readouterr().out
+    with pytest.raises(TypeError, match="ordered"):
+        jax.jit(ft.to_jax(lambda x: (ft.debug.print("{}", x, ordered=True), x)[1]))(x)
 
 
 def test_what_a_callback_raises_inside_jax_is_said() -> None:

@@ -69,7 +69,7 @@ def split_rows() -> Iterator[Row]:
 
 
 def general_rows() -> Iterator[Row]:
-    turned = np.float64([[1, 2, 0], [-1, 1, 0.5], [0.3, 0.2, -2]])
+    turned = np.float64([[1, 2, 0], [-1, 1.5, 0.5], [0.3, 0.2, -2]])  # LAPACK's sign does not flip nearby
     for dtype, left, right in itertools.product(DTYPES, (True, False), (True, False)):
         a = (turned * (1 + 0.2j * np.arange(3)) if dtype.kind == "c" else turned).astype(dtype)
         flags = {"execute": left and dtype in (f32, c128), "second_order": right}
