@@ -55,6 +55,7 @@ parameters = {"scales": (np.float32(2.0),), "shift": np.int32(3)}
 ROWS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
     "trees, captured arrays, an unused argument": (model, (x0, parameters, x0), {"scale": np.float32(0.5)}),
     "loops and branches": (loop, (x0, np.int32(3)), {}),
+    "factorisations": (lambda m: lambda x: m.linalg.solve(x @ x.T + 1, m.linalg.cholesky(x @ x.T)), (x0,), {}),
     "no arguments": (lambda m: lambda: m.arange(4), (), {}),
     "no results": (lambda m: lambda x: [], (x0,), {}),
     "an argument returned": (lambda m: lambda x: (x, x), (x0,), {}),

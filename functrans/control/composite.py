@@ -16,11 +16,12 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, type_of
 from functrans.ops.structural import Names, Types
+from functrans.trace.builder import bind
 from functrans.trace.primitive import Linear, Primitive, is_linear, one_run
 from functrans.trace.replay import trace
 from functrans.transform.jvp import differentiate, jvp
 from functrans.transform.transpose import transpose
-from functrans.transform.vmap import vmap
+from functrans.transform.vmap import spread_out, vmap
 
 
 class Composite(Primitive):
@@ -70,13 +71,13 @@ class Composite(Primitive):
         return one_run(self.program([type_of(x).strong() for x in operands]), operands)
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        outs, slopes = jvp(self.program([x.type for x in primals]), primals, tangents)
+        outs, slopes = jvp(self.program([type_of(x) for x in primals]), primals, tangents)
         return outs[0], slopes[0]
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         if type(self).jvp is not Composite.jvp:
             return self.jvp(primals, tangents)
-        outs, slopes = differentiate(self.program([x.type for x in primals]), primals, tangents, linearize_rule)
+        outs, slopes = differentiate(self.program([type_of(x) for x in primals]), primals, tangents, linearize_rule)
         return outs[0], slopes[0]
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
@@ -85,13 +86,60 @@ class Composite(Primitive):
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         types = [
-            x.type.update(shape=x.type.shape[1:]) if m else x.type for x, m in zip(operands, mapped, strict=True)
+            type_of(x).update(shape=type_of(x).shape[1:]) if m else type_of(x)
+            for x, m in zip(operands, mapped, strict=True)
         ]
+        if type(self).jvp is not Composite.jvp:  # its definition alone would lose its derivative
+            return bind(Mapped(self, size, tuple(mapped), tuple(types)), *operands), True
         outs, outs_mapped = vmap(self.program(types), size, operands, mapped)
         return outs[0], outs_mapped[0]
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.program(in_types), operands)[0]
+
+
+class Mapped(Composite):
+    """vmap of an operation with a derivative rule of its own: of its definition, and of that rule."""
+
+    name = "mapped"
+
+    op: Composite
+    size: int
+    mapped: tuple[bool, ...]
+    types: tuple[ArrayType, ...]  # of the operands of one lane
+
+    def define(self, *operands: Any) -> Any:
+        return self._lanes(self.op.program(self.types), operands, self.mapped)[0]
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        given = [i for i, t in enumerate(tangents) if t is not None]
+        rule = self.rule(tuple(given))
+        outs = self._lanes(
+            rule, [*primals, *[tangents[i] for i in given]], [*self.mapped, *[self.mapped[i] for i in given]]
+        )
+        return outs[0], outs[1] if len(outs) == 2 else None
+
+    def rule(self, given: tuple[int, ...]) -> Jaxpr:
+        """(operands, tangents of those that have one) -> (result, its tangent if it has one), of one lane."""
+        rules = self.__dict__.setdefault("_rules", {})
+        if given not in rules:
+
+            def function(*inputs: Any) -> list[Any]:
+                tangents: list[Any] = [None] * len(self.types)
+                for i, t in zip(given, inputs[len(self.types) :], strict=True):
+                    tangents[i] = t
+                out, slope = self.op.jvp(inputs[: len(self.types)], tangents)
+                return [out] if slope is None else [out, slope]
+
+            types = [*self.types, *[self.types[i] for i in given]]
+            rules[given], captured = trace(function, types, f"{self.op.name}.jvp")
+            assert not captured
+        found: Jaxpr = rules[given]
+        return found
+
+    def _lanes(self, program: Jaxpr, operands: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
+        outs = zip(*vmap(program, self.size, operands, mapped), strict=True)
+        return [x if m else spread_out(x, self.size) for x, m in outs]
 
 
 def type_of_array(x: Any) -> ArrayType:

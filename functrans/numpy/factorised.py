@@ -31,7 +31,7 @@ _OTHER = {"N": "T", "T": "N"}
 
 
 class OfMatrices(Composite):
-    """An operation on [..., n, n] that stays itself under vmap: its definition alone would lose its derivative."""
+    """An operation on [..., n, n] that stays itself under vmap."""
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *[x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]), True
@@ -176,12 +176,14 @@ class CofactorSlope(OfMatrices):
 
     The second derivative of a determinant is (tr(A^-1 X) tr(A^-1 Y) - tr(A^-1 X A^-1 Y)) det A. With the adjugate as
     ``adjugate_parts`` has it the terms that det A divides cancel, and what is left is finite for singular matrices.
+    Pivots beside the last that are 0 (a rank below n - 1) are taken to be a rounding error instead: the result is a
+    polynomial of the elements, and changes by as little.
     """
 
     name = "cofactor_slope"
 
     def define(self, a: Any, y: Any) -> Any:
-        scale, last, regular, right, left = adjugate_parts(a)
+        scale, last, regular, right, left = adjugate_parts(a, rounded=True)
         trace = _inner(flip(regular), y)
         across = matmul(matmul(left, y), right)
         moved = matmul(regular, y)
@@ -201,8 +203,10 @@ class CofactorSlope(OfMatrices):
         return [None, bind(self, operands[0], cotangent)]
 
 
-def adjugate_parts(a: Any) -> tuple[Any, Any, Any, Any, Any]:
+def adjugate_parts(a: Any, rounded: bool = False) -> tuple[Any, Any, Any, Any, Any]:
     """(scale, last, S [n, n], w [n, 1], z [1, n]): the adjugate is scale (last S + w z), the determinant scale last.
+
+    ``rounded``: other pivots than the last that are 0 are replaced by the smallest that does not vanish in rounding.
 
     The column with the smallest pivot is moved to the end and the matrix factorised again: ``last``, its pivot, is then
     the only one that a matrix of rank n - 1 has zero. S and w come from U with its last row and column left out.
@@ -220,6 +224,8 @@ def adjugate_parts(a: Any) -> tuple[Any, Any, Any, Any, Any]:
     on_diagonal, at_end = lax.eq(rows, places), lax.eq(places, n - 1)
     values = diagonal_of(packed)
     leading = lax.select(lax.eq(numbers, n - 1), 1.0, values)
+    if rounded:
+        leading = lax.add(leading, lax.select(lax.eq(leading, 0.0), _rounding_error(values), 0.0))
     scale = lax.mul(_product(leading), parity(pivots, a.dtype))
     odd = lax.bitwise_and(lax.sub(n - 1, smallest), 1)
     scale = lax.select(lax.eq(odd, 1), lax.neg(scale), scale)
@@ -238,6 +244,16 @@ def adjugate_parts(a: Any) -> tuple[Any, Any, Any, Any, Any]:
     right = lax.sub(end, triangular_solve(upper, column, left_side=True))
     back = inverse_permutation(columns)
     return scale, last, permute_rows(regular, back), permute_rows(right, back), left
+
+
+def _rounding_error(pivots: Any) -> Any:
+    """What is lost beside the largest pivot [..., n], repeated n times; of a matrix of zeros, beside 1."""
+    sizes = lax.abs(pivots)
+    largest = lax.reduce_max(sizes, (sizes.ndim - 1,))
+    largest = lax.select(lax.eq(largest, 0.0), 1.0, largest)
+    error = lax.mul(largest, float(np.finfo(largest.dtype).eps))
+    repeated = lax.broadcast_in_dim(error, sizes.shape, tuple(range(error.ndim)))
+    return lax.convert_element_type(repeated, pivots.dtype)
 
 
 SOLVE, SOLVE_POSITIVE = Solve("N"), SolvePositive("N")

@@ -73,15 +73,15 @@ class Cholesky(MatrixKernel):
         return [kernels.triangle(Value(kernels.emitter.raw(text), a.type), True)]
 
 
-def cholesky(a: Any, *, symmetrize_input: bool = True) -> Any:
+def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
     """The lower triangular factors of Hermitian positive definite matrices: L L^H = A.
 
     Args:
-      a: ``[..., n, n]``, floating or complex.
-      symmetrize_input: factorise (A + A^H) / 2. If False the lower triangle alone is read, and has a derivative.
+      x: ``[..., n, n]``, floating or complex.
+      symmetrize_input: factorise (x + x^H) / 2. If False the lower triangle alone is read, and has a derivative.
 
     Returns:
-      L ``[..., n, n]``, of the dtype of ``a``; NaN for a matrix that is not positive definite.
+      L ``[..., n, n]``, of the dtype of ``x``; NaN for a matrix that is not positive definite.
 
     Raises:
       TypeError: a dtype other than float32, float64, complex64, complex128, or less than two axes.
@@ -93,8 +93,8 @@ def cholesky(a: Any, *, symmetrize_input: bool = True) -> Any:
     [[2.0, 0.0], [1.0, 3.0]]
     """
     if symmetrize_input:
-        a = mul(add(a, adjoint(a)), 0.5)
-    return bind(CHOLESKY, a)
+        x = mul(add(x, adjoint(x)), 0.5)
+    return bind(CHOLESKY, x)
 
 
 CHOLESKY = Cholesky()

@@ -11,6 +11,7 @@ import numpy as np
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans.control.composite import Mapped
 
 X = np.array([0.3, -1.2, 2.5], np.float32)
 
@@ -71,3 +72,31 @@ def test_a_primitive_of_a_users_own_works_under_every_transform() -> None:
 def test_parameters_are_part_of_the_program() -> None:
     assert float(ft.bind(SoftSign(2.0), 1.0)) == 1.0 and float(ft.bind(SoftSign(4.0), 1.0)) == 2.0
     assert SoftSign(2.0) == SoftSign(2.0) != SoftSign(3.0)
+
+
+class Steep(ft.Composite):
+    """x y by its definition, with slopes that are not those of the product: who ignores the rule is found out."""
+
+    def define(self, x: Any, y: Any) -> Any:
+        return x * y
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        x, y = primals
+        parts = [t * 10.0 * z * z for t, z in zip(tangents, (x, y), strict=True) if t is not None]
+        return ft.bind(self, x, y), sum(parts[1:], parts[0]) if parts else None
+
+
+def test_a_derivative_rule_given_beside_a_definition_holds_under_vmap_too() -> None:
+    steep = lambda x, y: ft.bind(Steep(), x, y)
+    assert type(ft.make_jaxpr(ft.vmap(steep))(X, X).equations[0].op) is Mapped
+    x, y = np.array([1.0, 2.0, 3.0], np.float32), np.float32(3.0)
+    lanes = ft.vmap(steep, in_axes=(0, None))
+    np.testing.assert_allclose(lanes(x, y), x * y)
+    np.testing.assert_allclose(ft.vmap(ft.grad(steep), in_axes=(0, None))(x, y), 10 * x * x)
+    np.testing.assert_allclose(ft.grad(lambda x: lanes(x, y).sum())(x), 10 * x * x)
+    np.testing.assert_allclose(ft.grad(lambda y: lanes(x, y).sum())(y), 30 * y * y)
+    np.testing.assert_allclose(ft.jvp(lanes, (x, y), (np.ones_like(x), np.float32(1.0)))[1], 10 * x * x + 10 * y * y)
+    np.testing.assert_allclose(ft.vmap(ft.grad(ft.grad(steep)), in_axes=(0, None))(x, y), 20 * x)
+    np.testing.assert_allclose(ft.jacfwd(ft.grad(lambda x: lanes(x, y).sum()))(x), np.diag(20 * x))
+    twice = ft.vmap(lanes, in_axes=(None, 0))
+    np.testing.assert_allclose(ft.grad(lambda x: ft.jit(twice)(x, x).sum())(x), 60 * x * x)

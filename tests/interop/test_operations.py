@@ -163,6 +163,8 @@ RANDOM: dict[str, tuple[Function, tuple[Any, ...]]] = {
 }
 
 DISCRETE: dict[str, tuple[Function, tuple[Any, ...]]] = {
+    "reflections": (lambda a: jlax.linalg.householder_product(*_raw(a)), (X,)),
+    "pivots": (lambda p: jlax.linalg.lu_pivots_to_permutation(p, 4), (np.array([2, 1, 2], np.int32),)),
     "integers": (lambda i: (i // 2, i % 3, jnp.sign(i), abs(i), i**2, -i, jnp.clip(i, 0, 5)), (I,)),
     "bits": (lambda u: (u & 3, u | 4, u ^ 5, ~u, u << 2, u >> 1, jlax.population_count(u), jlax.clz(u)), (U,)),
     "arithmetic shift": (lambda i: jlax.shift_right_arithmetic(i, jnp.int32(1)), (I,)),
@@ -208,6 +210,11 @@ _POLICY = jax.checkpoint_policies.save_only_these_names("sine")
 
 def _named_sine(x):
     return jnp.cos(checkpoint_name(jnp.sin(x), "sine"))
+
+
+def _raw(a):
+    packed, taus = jnp.linalg.qr(jnp.broadcast_to(a[..., :3], (3, 3)) + jnp.eye(3), mode="raw")
+    return packed.T, taus
 
 
 def _of_matrices(a):

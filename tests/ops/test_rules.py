@@ -27,8 +27,6 @@ ELSEWHERE = {
     "Pmax": "tests/ops/test_collectives.py",
     "Pmin": "tests/ops/test_collectives.py",
     "AllGather": "tests/ops/test_collectives.py",
-    "PerturbedJvp": "tests/interop/test_from_jax.py",
-    "PerturbedVjp": "tests/interop/test_from_jax.py",
     "ReduceScatter": "tests/ops/test_collectives.py",
     "Ppermute": "tests/ops/test_collectives.py",
     "Pbroadcast": "tests/ops/test_collectives.py",
@@ -38,6 +36,7 @@ ELSEWHERE = {
     "DebugCallback": "tests/effects/test_debugging.py",
     "Check": "tests/effects/test_checks.py",
     "Composite": "tests/api/test_composite.py",
+    "Mapped": "tests/api/test_composite.py",
     **dict.fromkeys(
         ("RandomSeed", "RandomWrap", "RandomUnwrap", "RandomSplit", "RandomFoldIn", "RandomBits", "RandomGamma"),
         "tests/random/test_keys.py",

@@ -108,10 +108,11 @@ def test_an_executable_is_stored_and_loaded(folder: Path) -> None:
     assert len(entries(folder)) == 2
 
 
-def test_a_new_process_loads_what_another_has_compiled(folder: Path) -> None:
+@pytest.mark.parametrize("expression", ["fnp.sin(x) * 2", "fnp.linalg.eigvalsh(fnp.array([[x, 1.0], [1.0, 0.0]]))[1]"])
+def test_a_new_process_loads_what_another_has_compiled(folder: Path, expression: str) -> None:
     text = (
         "import jax, numpy as np, functrans as ft, functrans.numpy as fnp\n"
-        "step = ft.jit(lambda x: fnp.sin(x) * 2)\n"
+        f"step = ft.jit(lambda x: {expression})\n"
         "print(float(step(np.float32(1.0))), ft.compilation_count(), ft.compilation_log()[-1].reason)\n"
     )
     environment = {
