@@ -39,7 +39,7 @@ from functrans.ops import (
     windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
-from functrans.scipy.special import entropies, normal
+from functrans.scipy.special import entropies, exponential_integrals, normal
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -233,6 +233,8 @@ def incomplete_rows() -> Iterator[Row]:
         for op in (entropies.XLOGY, entropies.XLOG1PY):
             yield Row(op, (x, a), flags)
         yield Row(entropies.XLOGX, (x,), flags)
+        yield Row(exponential_integrals.EXP1, (x,), {"roundings": 256, **flags})
+        yield Row(exponential_integrals.EXPI, (x - 1,), {"roundings": 256, **flags})
         yield Row(entropies.LOGIT, (x / 3,), {"roundings": 256, **flags})
         yield Row(normal.NDTRI, (x / 3,), {"roundings": 256, **flags})
         yield Row(normal.LogNdtr(3), (x - 1,), {"roundings": 256, **flags})

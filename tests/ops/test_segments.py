@@ -67,8 +67,8 @@ def test_ids_may_be_traced_and_mapped() -> None:
 @pytest.mark.parametrize(
     ("call", "kind", "text"),
     [
-        (lambda f: f(np.ones(2), np.float32([0, 1])), TypeError, "segment_sum: segment_ids must be integers"),
-        (lambda f: f(np.ones(2), IDS), ValueError, "got shapes (7,) of segment_ids and (2,) of data"),
+        (lambda f: f(np.ones(2, "f"), np.float32([0, 1])), TypeError, "segment_sum: segment_ids must be integers"),
+        (lambda f: f(np.ones(2, "f"), IDS), ValueError, "got shapes (7,) of segment_ids and (2,) of data"),
         (lambda f: f(IDS, IDS, -1), ValueError, "segment_sum: num_segments must not be negative, got -1"),
         (lambda f: f(IDS, IDS, 3, bucket_size=0), ValueError, "bucket_size must be positive, got 0"),
         (lambda f: ft.jit(f)(IDS, IDS), TypeError, "segment_ids without num_segments must be known while tracing"),

@@ -21,8 +21,8 @@ from functrans.scipy.stats import norm
 x, y = np.array([0.3, 0.7, 1.5, 2.2]), np.array([1.2, 9.0, 0.4, 30.0])
 p = np.array([1e-10, 0.2, 0.6, 0.99])
 ONE = (
-    "digamma entr erf erfc expit factorial gamma gammaln gammasgn i0 i0e i1 i1e log_ndtr log_softmax logsumexp ndtr "
-    "softmax"
+    "digamma entr erf erfc exp1 expi expit factorial gamma gammaln gammasgn i0 i0e i1 i1e log_ndtr log_softmax "
+    "logsumexp ndtr softmax"
 )
 TWO = "beta betaln boxcox boxcox1p comb gammainc gammaincc kl_div poch rel_entr xlog1py xlogy"
 CALLS = {
@@ -220,3 +220,26 @@ def test_refusals(call, kind, text: str) -> None:
     with pytest.raises(kind) as caught:
         call()
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["exp1", "expi"])
+@pytest.mark.parametrize(("dtype", "precision"), [(np.float32, 1.5e-6), (np.float64, 1e-13)])
+def test_exponential_integrals_hold_their_digits(name: str, dtype, precision: float) -> None:
+    points = np.concatenate([np.geomspace(1e-6, 80, 300), np.linspace(0.9, 1.6, 50), np.linspace(15, 45, 50)])
+    if name == "expi":
+        points = np.concatenate([points, -points])
+    points = points.astype(dtype)
+    with jax.enable_x64(dtype == np.float64):
+        exact = [float(getattr(mpmath, {"exp1": "e1", "expi": "ei"}[name])(mpmath.mpf(float(v)))) for v in points]
+        near_zero = precision if name == "expi" else 0.0  # Ei vanishes at 0.3725
+        actual = np.asarray(getattr(special, name)(points), np.float64)
+        allowed = precision * np.abs(exact) + near_zero * (np.abs(points - 0.37) < 0.3)
+        wrong = ~(np.abs(actual - exact) <= allowed)
+        assert not wrong.any(), (points[wrong], actual[wrong], np.asarray(exact)[wrong])
+        edges = getattr(special, name)(np.array([0.0, np.inf, -np.inf, np.nan], dtype))
+        expected = [np.inf, 0.0, np.nan, np.nan] if name == "exp1" else [-np.inf, np.inf, 0.0, np.nan]
+        np.testing.assert_array_equal(edges, expected)
+        slopes = ft.vmap(ft.grad(ft.grad(getattr(special, name))))(np.array([0.5, 2.0, 50.0], dtype))
+        sign = -1 if name == "exp1" else 1
+        t = np.array([0.5, 2.0, 50.0])
+        np.testing.assert_allclose(slopes, np.exp(sign * t) * (t - sign) / t**2, rtol=10 * precision)

@@ -24,8 +24,8 @@ def logpdf(x: ArrayLike, alpha: ArrayLike) -> Array:
 
     >>> from functrans.scipy.stats import dirichlet
     >>> import numpy as np
-    >>> round(float(dirichlet.logpdf(np.float32([0.5, 0.5]), np.float32([2, 2]))), 4)
-    0.4055
+    >>> round(float(dirichlet.logpdf(np.float32([0.2, 0.8]), np.float32([1, 2]))), 4)
+    0.47
     """
     x, alpha = map(asarray, promote_dtypes("dirichlet.logpdf", asarray(x), asarray(alpha), inexact=True))
     if alpha.ndim != 1 or not x.ndim or x.shape[0] not in (alpha.shape[0], alpha.shape[0] - 1):
