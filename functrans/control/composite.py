@@ -16,7 +16,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, type_of
 from functrans.ops.structural import Names, Types
-from functrans.trace.builder import bind
+from functrans.trace.builder import Tracer, bind
 from functrans.trace.primitive import Linear, Primitive, is_linear, one_run
 from functrans.trace.replay import trace
 from functrans.transform.jvp import differentiate, jvp
@@ -113,14 +113,19 @@ class Mapped(Composite):
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         given = [i for i, t in enumerate(tangents) if t is not None]
-        rule = self.rule(tuple(given))
+        rule, arrays = self.rule(tuple(given))
         outs = self._lanes(
-            rule, [*primals, *[tangents[i] for i in given]], [*self.mapped, *[self.mapped[i] for i in given]]
+            rule,
+            [*arrays, *primals, *[tangents[i] for i in given]],
+            [*[False] * len(arrays), *self.mapped, *[self.mapped[i] for i in given]],
         )
         return outs[0], outs[1] if len(outs) == 2 else None
 
-    def rule(self, given: tuple[int, ...]) -> Jaxpr:
-        """(operands, tangents of those that have one) -> (result, its tangent if it has one), of one lane."""
+    def rule(self, given: tuple[int, ...]) -> tuple[Jaxpr, list[Any]]:
+        """(operands, tangents of those that have one) -> (result, its tangent if it has one), of one lane.
+
+        With the arrays that it closes over, which are its leading inputs.
+        """
         rules = self.__dict__.setdefault("_rules", {})
         if given not in rules:
 
@@ -132,9 +137,13 @@ class Mapped(Composite):
                 return [out] if slope is None else [out, slope]
 
             types = [*self.types, *[self.types[i] for i in given]]
-            rules[given], captured = trace(function, types, f"{self.op.name}.jvp")
-            assert not captured
-        found: Jaxpr = rules[given]
+            program, captured = trace(function, types, f"{self.op.name}.jvp")
+            if any(type(x) is Tracer for x in captured):
+                raise FunctransTypeError(
+                    f"{type(self.op).__qualname__}.jvp closes over a traced value; pass it as an operand"
+                )
+            rules[given] = program, captured
+        found: tuple[Jaxpr, list[Any]] = rules[given]
         return found
 
     def _lanes(self, program: Jaxpr, operands: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
@@ -100,3 +101,19 @@ def test_a_derivative_rule_given_beside_a_definition_holds_under_vmap_too() -> N
     np.testing.assert_allclose(ft.jacfwd(ft.grad(lambda x: lanes(x, y).sum()))(x), np.diag(20 * x))
     twice = ft.vmap(lanes, in_axes=(None, 0))
     np.testing.assert_allclose(ft.grad(lambda x: ft.jit(twice)(x, x).sum())(x), 60 * x * x)
+
+
+class Weighted(SoftSign):
+    weight: Any
+
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        return ft.bind(self, *primals), tangents[0] * self.weight()
+
+
+def test_a_derivative_rule_under_vmap_may_close_over_an_array_and_not_over_a_traced_value() -> None:
+    x = X.reshape(3, 1)
+    weighted = lambda weight, x: ft.vmap(lambda x: ft.bind(Weighted(2.0, weight), x))(x).sum()
+    weight = np.array([3.0], np.float32)
+    np.testing.assert_allclose(ft.grad(lambda x: weighted(lambda: weight, x))(x), np.full((3, 1), 3.0))
+    with pytest.raises(TypeError, match=r"Weighted\.jvp closes over a traced value; pass it as an operand"):
+        ft.grad(lambda y: ft.jvp(lambda x: weighted(lambda: y, x), (x,), (x,))[1])(weight)
