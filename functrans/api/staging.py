@@ -17,7 +17,7 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise import nested_literals
@@ -25,7 +25,7 @@ from functrans.optimise.nested_literals import exposed_equations, with_inputs
 from functrans.optimise.segments import literals_to_inputs
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import api_boundary as api_boundary
-from functrans.trace.frames import here, line_of
+from functrans.trace.frames import here, line_key
 from functrans.xla import execute, jaxlib_compat
 
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
@@ -120,25 +120,7 @@ def _places(equations: Sequence[Equation]) -> Any:
     """
     if not equations:
         return None
-    return _line(equations[0].where), _line(equations[-1].where)
-
-
-_lines: dict[tuple[int, int], tuple[int, int | None]] = {}
-
-
-def _line(place: Where) -> tuple[int, int | None] | None:
-    """The code and the line of a place. Its offset would not do: from Python 3.12 on it may move by an instruction when
-    the interpreter specialises the code.
-    """
-    if place is None:
-        return None
-    code, offset = place
-    known = _lines.get((id(code), offset))
-    if known is None:
-        if len(_lines) > 20_000:  # notebooks make code for every cell
-            _lines.clear()
-        known = _lines[id(code), offset] = id(code), line_of(place)
-    return known
+    return line_key(equations[0].where), line_key(equations[-1].where)
 
 
 def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:

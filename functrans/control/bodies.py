@@ -29,7 +29,7 @@ from functrans.ir.types import (
 )
 from functrans.ops.structural import broadcast_in_dim, convert
 from functrans.trace.builder import Builder, Tracer, state
-from functrans.trace.frames import here
+from functrans.trace.frames import here, line_key
 
 
 class Leaf(NamedTuple):
@@ -106,7 +106,7 @@ def shared(jaxpr: Jaxpr) -> Jaxpr:
     A layer that is called in a Python loop is traced at each call and differentiated once.
     """
     equations = jaxpr.equations
-    ends = (equations[0].where, equations[-1].where) if equations else None
+    ends = (line_key(equations[0].where), line_key(equations[-1].where)) if equations else None
     return _held.setdefault((jaxpr.key, ends, x64_enabled()), jaxpr)
 
 

@@ -74,6 +74,24 @@ def line_of(place: Where) -> int | None:
     return int(code.co_firstlineno)
 
 
+_lines: dict[tuple[int, int], tuple[int, int | None]] = {}
+
+
+def line_key(place: Where) -> tuple[int, int | None] | None:
+    """The code and the line of a place. Its offset would not do: from Python 3.12 on it may move by an instruction when
+    the interpreter specialises the code.
+    """
+    if place is None:
+        return None
+    code, offset = place
+    known = _lines.get((id(code), offset))
+    if known is None:
+        if len(_lines) > 20_000:  # notebooks make code for every cell
+            _lines.clear()
+        known = _lines[id(code), offset] = id(code), line_of(place)
+    return known
+
+
 def describe_place(place: Where) -> str:
     """``file.py:12 (in f)``, with the source line behind it when it can be read."""
     if place is None:
