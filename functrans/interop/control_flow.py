@@ -5,7 +5,7 @@ What a held program closes over becomes leading operands of our operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,16 +123,15 @@ def _while_any(condition: Jaxpr, body: Jaxpr, tests: int) -> Jaxpr:
 # -- checkpoints and linear systems ------------------------------------------------------------------------------------
 
 
-def _checkpoint(application: Application) -> Any:
-    params = application.params
+def checkpoint(application: Application, params: Mapping[str, Any]) -> Any:
+    """A checkpoint of JAX with these parameters (``jaxpr``, ``policy``, ``prevent_cse``, ``differentiated``)."""
     program, captured = application.translator.held(params["jaxpr"], "a checkpoint")
-    cse = params["prevent_cse"]
+    cse = params.get("prevent_cse", True)
     if not isinstance(cse, bool):
         cse = (*[False] * len(captured), *cse)
     policy = None if params["policy"] is None else JaxPolicy(params["policy"])
-    return bind_all(
-        Checkpoint(program, policy, cse, bool(params["differentiated"])), [*captured, *application.operands]
-    )
+    op = Checkpoint(program, policy, cse, bool(params.get("differentiated")))
+    return bind_all(op, [*captured, *application.operands])
 
 
 @dataclass(frozen=True)
@@ -219,8 +218,7 @@ def _custom_vmap(application: Application) -> Any:
 
 CONTROL_FLOW: dict[str, Emit] = {
     **dict.fromkeys(("jit", "pjit", "closed_call", "core_call", "core_closed_call", "eval_jaxpr", "call"), _call),
-    "remat2": _checkpoint,
-    "checkpoint": _checkpoint,
+    **dict.fromkeys(("remat2", "checkpoint"), lambda a: checkpoint(a, a.params)),
     "name": lambda a: bind(Name(a.params["name"]), a.operands[0]),
     "custom_linear_solve": _linear_solve,
     "linear_call": _linear_call,

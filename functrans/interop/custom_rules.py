@@ -2,6 +2,9 @@
 
 A rule with ``symbolic_zeros`` is told which arguments are differentiated. It is traced when a transform knows that,
 once for each such set of arguments (``SelectiveRule``).
+
+JAX's operations that are objects (``jax.hijax.HiPrim``; ``custom_root`` from jax 0.11 on) compute what their method
+``expand`` says, and their derivative may be quite another one: they are functions with a rule like those above.
 """
 
 from __future__ import annotations
@@ -10,14 +13,26 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
+from jax.tree_util import tree_leaves
 
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, SelectiveRule, refuse_closed_over
-from functrans.interop.jax_tracing import JvpRule, VjpRule, type_of_aval
+from functrans.interop.control_flow import checkpoint
+from functrans.interop.jax_tracing import (
+    JvpRule,
+    VjpRule,
+    has_rule,
+    operation_object,
+    trace_expansion,
+    type_of_aval,
+)
 from functrans.interop.translation import Application, Emit
-from functrans.ir.program import Jaxpr
+from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import is_differentiable
+from functrans.numpy.floats import frexp, ldexp
+from functrans.ops.naming import Name
 from functrans.ops.structural import full
-from functrans.trace.builder import Builder, bind_all, state
+from functrans.trace.builder import Builder, bind, bind_all, state
 from functrans.trace.replay import trace
 
 Traced = tuple[Jaxpr, list[Any]]
@@ -49,14 +64,19 @@ def _traced(application: Application, closed: Any, order: int) -> Traced:
         return builder.finish([builder.output(x) for x in outs])
 
 
-def _name(application: Application, kind: str) -> str:
-    info = getattr(getattr(application.params["call_jaxpr"], "jaxpr", None), "debug_info", None)
+def _name(closed: Any, kind: str) -> str:
+    info = getattr(getattr(closed, "jaxpr", None), "debug_info", None)
     return str(getattr(info, "func_name", None) or f"a jax.custom_{kind} function")
 
 
 def _custom_jvp(application: Application) -> Any:
-    params, name = application.params, _name(application, "jvp")
-    program, captured = application.translator.held(params["call_jaxpr"])
+    closed = application.params["call_jaxpr"]
+    return _with_jvp(application, closed, _name(closed, "jvp"))
+
+
+def _with_jvp(application: Application, closed: Any, name: str) -> Any:
+    params = application.params
+    program, captured = application.translator.held(closed)
     rule: Rule
     rule_captured: list[Any] = []
     if params.get("symbolic_zeros"):
@@ -83,18 +103,22 @@ def _jvp_rule_for(application: Application, given: Given) -> list[Traced]:
 
 
 def _custom_vjp(application: Application) -> Any:
-    params, name = application.params, _name(application, "vjp")
-    program, captured = application.translator.held(params["call_jaxpr"])
+    closed = application.params["call_jaxpr"]
+    return _with_vjp(application, closed, _name(closed, "vjp"), application.params.get("num_consts", 0))
+
+
+def _with_vjp(application: Application, closed: Any, name: str, count: int) -> Any:
+    """The first ``count`` operands are values that the function closes over."""
+    program, captured = application.translator.held(closed)
     first: Rule
     second: Rule
     first_captured: list[Any] = []
     second_captured: list[Any] = []
-    consts: list[Any] = []  # values that the function closes over: JAX's first operands
+    consts: list[Any] = []
     args = application.operands
-    if params.get("symbolic_zeros"):
-        first, second = _selective(lambda given: _vjp_rules_for(application, given), 2)
+    if application.params.get("symbolic_zeros"):
+        first, second = _selective(lambda given: _vjp_rules_for(application, name, count, given), 2)
     else:
-        count = params.get("num_consts", 0)
         consts, args = args[:count], args[count:]
         rule = VjpRule(application.equation, [False] * count + [True] * len(args))
 
@@ -112,10 +136,9 @@ def _custom_vjp(application: Application) -> Any:
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])
 
 
-def _vjp_rules_for(application: Application, given: Given) -> list[Traced]:
+def _vjp_rules_for(application: Application, name: str, count: int, given: Given) -> list[Traced]:
     """The rules that were told which arguments are differentiated; the others get a cotangent of zeros."""
-    count = application.params.get("num_consts", 0)  # values that the function closes over, its first operands
-    refuse_closed_over([g or None for g in given[:count]], _name(application, "vjp"), "custom_vjp")
+    refuse_closed_over([g or None for g in given[:count]], name, "custom_vjp")
     rule = VjpRule(application.equation, given)
     forward = _traced(application, rule.forward(), 0)
     closed = rule.backward()
@@ -144,4 +167,45 @@ def _selective(make: Callable[[Given], list[Traced]], count: int = 1) -> list[Se
     return [SelectiveRule(lambda given, i=i: rules(given)[i]) for i in range(count)]  # type: ignore[misc]
 
 
-CUSTOM_RULES: dict[str, Emit] = {"custom_jvp_call": _custom_jvp, "custom_vjp_call": _custom_vjp}
+# -- operations that are objects ---------------------------------------------------------------------------------------
+
+
+def _operation_object(application: Application) -> Any:
+    """An operation with rules of its own: what it computes, under the rules that it has in JAX."""
+    operation = operation_object(application.equation)
+    name = type(operation).__name__
+    if name in _OBJECTS:
+        return _OBJECTS[name](application, operation)
+    closed = trace_expansion(operation, application.in_types)
+    if has_rule(operation, "jvp") or has_rule(operation, "lin"):
+        return _with_jvp(application, closed, name)
+    if has_rule(operation, "vjp_fwd"):
+        return _with_vjp(application, closed, name, 0)
+    return application.translator.run(closed.jaxpr, closed.consts, application.operands)
+
+
+def _custom_vjp_object(application: Application, operation: Any) -> Any:
+    """A ``jax.custom_vjp`` function in JAX's newer form; from jax 0.11 on the values it closes over come first."""
+    closed = trace_expansion(operation, application.in_types)
+    count = len(tree_leaves(operation.in_avals[:2])) if hasattr(operation, "drop_fwd_consts") else 0
+    return _with_vjp(application, closed, "a jax.custom_vjp function", count)
+
+
+def _arrays(application: Application) -> list[Any]:
+    return [np.asarray(x.value, x.type.dtype) if isinstance(x, Literal) else x for x in application.operands]
+
+
+_OBJECTS: dict[str, Callable[[Application, Any], Any]] = {
+    "CustomVJPTraced": _custom_vjp_object,
+    # What JAX computes takes the bits of a number apart, and only its rule of transposition knows that it is linear.
+    "Ldexp": lambda application, _: ldexp(*_arrays(application)),
+    "Frexp": lambda application, _: frexp(*_arrays(application)),
+    "RematTraced": lambda application, operation: checkpoint(application, operation.params),
+    "CheckpointName": lambda application, operation: bind(Name(operation.name), application.operands[0]),
+}
+
+CUSTOM_RULES: dict[str, Emit] = {
+    "custom_jvp_call": _custom_jvp,
+    "custom_vjp_call": _custom_vjp,
+    "call_hi_primitive": _operation_object,
+}

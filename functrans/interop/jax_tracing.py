@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.extend.core as jax_core
 import numpy as np
-from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
+from jax.tree_util import tree_flatten, tree_leaves, tree_structure, tree_unflatten
 
 from functrans.errors import EscapedTracerError, FunctransTypeError
 from functrans.ir.program import Where
@@ -24,7 +24,7 @@ from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
 from functrans.trace.builder import state
 from functrans.trace.frames import describe_place, here, is_internal, users_place
 from functrans.xla.array_patch import JaxMetTracerError
-from functrans.xla.jaxlib_compat import is_jax_file, is_reference
+from functrans.xla.jaxlib_compat import OPERATION_OBJECT, is_jax_file, is_reference
 
 
 class JaxProgram(NamedTuple):
@@ -90,15 +90,25 @@ def trace_implementation(equation: Any, types: Sequence[ArrayType]) -> Any:
         return None
 
 
-def trace_expansion(equation: Any, types: Sequence[ArrayType]) -> Any:
-    """What an operation of JAX's that is an object (from jax 0.12 on) stands for, as a closed jaxpr."""
-    (operation,) = [value for value in equation.params.values() if hasattr(value, "expand")]
+def operation_object(equation: Any) -> Any:
+    """The operation of an equation where that is an object with rules of its own (``jax.hijax.HiPrim``); else None.
+    """
+    return next((value for value in equation.params.values() if isinstance(value, OPERATION_OBJECT)), None)
+
+
+def trace_expansion(operation: Any, types: Sequence[ArrayType]) -> Any:
+    """What an operation that is an object computes, as a closed jaxpr."""
 
     def expanded(*leaves: Any) -> Any:
         return operation.expand(*tree_unflatten(operation.in_tree, leaves))
 
     with outside_of_traces():
         return jax.make_jaxpr(expanded)(*map(shape_struct, types))
+
+
+def has_rule(operation: Any, name: str) -> bool:
+    """Whether the class of an operation that is an object gives it this rule (``jvp``, ``lin``, ``vjp_fwd``)."""
+    return getattr(type(operation), name) is not getattr(OPERATION_OBJECT, name)
 
 
 # -- places ------------------------------------------------------------------------------------------------------------
@@ -156,8 +166,7 @@ class _Rule:
 
 
 class JvpRule(_Rule):
-    """The rule of a ``custom_jvp_call`` as a JAX program: (operands, tangents) -> (results, tangents of the results).
-    """
+    """The rule of an equation for forward mode as a JAX program: (operands, tangents) -> (results, their tangents)."""
 
     def program(self) -> Any:
         """The closed jaxpr; tangents of the operands differentiated and of the differentiable results only."""
@@ -165,7 +174,13 @@ class JvpRule(_Rule):
 
         def rule(*flat: Any) -> list[Any]:
             operands = flat[:count]
-            outs, slopes = jax.jvp(self.function_at(operands), tuple(self.chosen(operands)), tuple(flat[count:]))
+            function, place, tangents = self.function_at(operands), self.chosen(operands), flat[count:]
+            operation = operation_object(self.equation)
+            if operation is None or has_rule(operation, "jvp"):
+                outs, slopes = jax.jvp(function, tuple(place), tuple(tangents))
+            else:
+                outs, linear = jax.linearize(function, *place)
+                slopes = linear(*tangents)
             return [*outs, *self.smooth_results(slopes)]
 
         with outside_of_traces():
@@ -173,7 +188,7 @@ class JvpRule(_Rule):
 
 
 class VjpRule(_Rule):
-    """The rules of a ``custom_vjp_call`` as JAX programs.
+    """The rules of an equation for reverse mode as JAX programs.
 
     forward: operands -> (results, residuals); backward: (residuals, cotangents of the differentiable results) ->
     cotangents of the operands differentiated.
@@ -213,6 +228,9 @@ class VjpRule(_Rule):
 
 def apply_equation(equation: Any, operands: Sequence[Any]) -> list[Any]:
     """The equation on other operands, as JAX evaluates it."""
+    operation = operation_object(equation)
+    if operation is not None:
+        return tree_leaves(operation(*tree_unflatten(operation.in_tree, operands)))
     fresh = [jax_core.Var(a.aval) for a in equation.invars]
     again = equation.replace(invars=fresh)
     described = getattr(equation.params["call_jaxpr"], "jaxpr", equation.params["call_jaxpr"]).debug_info

@@ -11,7 +11,7 @@ from typing import Any
 
 from functrans import lax
 from functrans.custom_batching import custom_vmap
-from functrans.interop.jax_tracing import trace_expansion, trace_implementation
+from functrans.interop.jax_tracing import trace_implementation
 from functrans.interop.translation import Application, Emit, operations_of
 from functrans.ir.types import type_of
 
@@ -21,11 +21,6 @@ def implementation(application: Application) -> list[Any] | None:
     closed = trace_implementation(application.equation, application.in_types)
     if closed is None or application.name in operations_of(closed.jaxpr):
         return None
-    return application.translator.run(closed.jaxpr, closed.consts, application.operands)
-
-
-def _expanded(application: Application) -> Any:
-    closed = trace_expansion(application.equation, application.in_types)
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)
 
 
@@ -50,7 +45,6 @@ def _same(application: Application) -> Any:
 
 
 OTHER_LIBRARIES: dict[str, Emit] = {
-    "call_hi_primitive": _expanded,
     "unvmap_any": _over_all(lax.reduce_or),
     "unvmap_all": _over_all(lax.reduce_and),
     "unvmap_max": _over_all(lax.reduce_max),

@@ -147,6 +147,10 @@ _hlo: Any = import_module("jaxlib._hlo")
 _export: Any = import_module("jax._src.export._export")
 
 _reference: Any = import_module("jax._src.core").Ref
+
+_objects: Any = import_module("jax._src.hijax")
+OPERATION_OBJECT: Final[Any] = _objects.HiPrim if hasattr(_objects, "HiPrim") else _objects.VJPHiPrimitive
+"""The class of JAX's operations that are objects with their own rules; named ``HiPrim`` from jax 0.11 on."""
 ArrayImpl: Any = _jax.ArrayImpl
 
 

@@ -190,6 +190,10 @@ def test_beta_is_exact_where_jax_is_not() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_batches_of_incomplete_functions_are_those_of_single_numbers(dtype) -> None:
+    # Rounding the exponent a log x - x - lgamma(a) by eps of its terms, which add up to 71 at (20, 4), moves the value
+    # by as many eps; two programs that the compiler vectorises differently may differ by twice that (JAX's value for it
+    # is 61 eps from the true one).
+    rtol = 2 * 71 * np.finfo(dtype).eps
     with jax.enable_x64(dtype == np.float64):
         a, b, z = (np.asarray(v, dtype) for v in ([0.5, 20.0, 3.0], [1.5, 4.0, 60.0], [0.9, 0.3, 0.01]))
         for f, args in (
@@ -197,10 +201,10 @@ def test_batches_of_incomplete_functions_are_those_of_single_numbers(dtype) -> N
             (lax.betainc, (a, b, z)), (ft.grad(lax.betainc), (a, b, z)),
         ):  # fmt: skip
             alone = [f(*row) for row in zip(*args, strict=True)]
-            np.testing.assert_allclose(ft.vmap(f)(*args), alone, rtol=16 * np.finfo(dtype).eps)
+            np.testing.assert_allclose(ft.vmap(f)(*args), alone, rtol=rtol)
             mixed = ft.vmap(f, (0, *[None] * (len(args) - 1)))(args[0], *[v[0] for v in args[1:]])
             rows = [f(first, *[v[0] for v in args[1:]]) for first in args[0]]
-            np.testing.assert_allclose(mixed, rows, rtol=16 * np.finfo(dtype).eps)
+            np.testing.assert_allclose(mixed, rows, rtol=rtol)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,194 @@
+"""JAX's operations that are objects with rules of their own (``jax.hijax.HiPrim``): what ``expand`` computes, under the
+derivative that the object has in JAX, which in most of these tests is deliberately another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import functrans as ft
+from functrans.control.checkpoint import Checkpoint
+from functrans.interop.jax_tracing import operation_object
+from functrans.xla.jaxlib_compat import OPERATION_OBJECT
+
+
+class _Squared(OPERATION_OBJECT):  # type: ignore[misc, valid-type]
+    """x -> x**2."""
+
+    def __init__(self, aval: Any) -> None:
+        self.in_avals, self.out_aval, self.params = (aval,), aval, {"aval": aval}
+        super().__init__()
+
+    def expand(self, x: Any) -> Any:
+        return x * x
+
+    def batch(self, axis_data: Any, args: Any, dims: Any) -> Any:
+        return type(self)(jax.typeof(args[0]))(*args), dims[0]
+
+
+class Jvp(_Squared):
+    """Derivative 5 x, itself differentiated as it stands."""
+
+    def jvp(self, primals: Any, tangents: Any) -> Any:
+        return self(*primals), 5.0 * primals[0] * tangents[0]
+
+
+class Linearized(_Squared):
+    """Derivative 5 x, given as a linear map and its residual."""
+
+    def lin(self, nonzero: Any, x: Any) -> Any:
+        return self(x), x
+
+    def linearized(self, residual: Any, tangent: Any) -> Any:
+        return 5.0 * residual * tangent
+
+
+class Vjp(_Squared):
+    """Derivative 5 x, given for reverse mode."""
+
+    def vjp_fwd(self, nonzero: Any, x: Any) -> Any:
+        return self(x), x
+
+    def vjp_bwd_retval(self, residual: Any, cotangent: Any) -> Any:
+        return (5.0 * residual * cotangent,)
+
+
+def _apply(kind: Any) -> Callable[[Any], Any]:
+    return lambda x: jnp.sin(kind(jax.typeof(x))(x))
+
+
+def _sine_of(slope: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """sin(x**2) in JAX, where the derivative of x**2 is ``slope(x)``."""
+
+    @jax.custom_jvp
+    def squared(x: Any) -> Any:
+        return x * x
+
+    squared.defjvp(lambda primals, tangents: (squared(*primals), slope(primals[0]) * tangents[0]))
+    return lambda x: jnp.sin(squared(x))
+
+
+@pytest.mark.parametrize("kind", [Jvp, Linearized, Vjp])
+def test_the_rule_of_the_object_is_the_rule(kind: Any) -> None:
+    function, expected = ft.from_jax(_apply(kind)), _sine_of(lambda x: 5.0 * x)
+    x, t = np.float32(0.7), np.float32(1.3)
+    np.testing.assert_allclose(function(x), expected(x), rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(function)(x), jax.grad(expected)(x), rtol=1e-6)
+    np.testing.assert_allclose(ft.jvp(function, (x,), (t,)), jax.jvp(expected, (x,), (t,)), rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(ft.grad(function))(x), jax.grad(jax.grad(expected))(x), rtol=1e-5)
+    xs = np.linspace(-1, 1, 5, dtype=np.float32)
+    np.testing.assert_allclose(
+        ft.jit(ft.vmap(ft.grad(function)))(xs), jax.vmap(jax.grad(expected))(xs), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        ft.vmap(ft.jacfwd(ft.grad(function)))(xs), jax.vmap(jax.hessian(expected))(xs), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_an_object_without_rules_is_what_it_computes() -> None:
+    function = ft.from_jax(_apply(_Squared))
+    np.testing.assert_allclose(ft.grad(function)(0.7), 2 * 0.7 * np.cos(0.49), rtol=1e-6)
+
+
+def _cube_root(p: Any) -> Any:
+    def newton(f: Any, start: Any) -> Any:
+        return lax.fori_loop(0, 30, lambda _, t: t - (t**3 - lax.stop_gradient(p)) / (3 * t**2), start)
+
+    return lax.custom_root(lambda t: t**3 - p, p, newton, lambda g, y: y / g(jnp.ones_like(y)))
+
+
+def test_custom_root_has_the_derivative_of_the_root_and_not_of_the_steps() -> None:
+    function, p = ft.from_jax(_cube_root), np.float32(2)
+    first, second = 1 / 3 * 2 ** (-2 / 3), -2 / 9 * 2 ** (-5 / 3)
+    np.testing.assert_allclose(function(p), 2 ** (1 / 3), rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(function)(p), first, rtol=1e-6)
+    np.testing.assert_allclose(ft.jvp(function, (p,), (np.float32(1),))[1], first, rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(ft.grad(function))(p), second, rtol=1e-5)
+    np.testing.assert_allclose(ft.jacfwd(ft.grad(function))(p), second, rtol=1e-5)
+    ps = np.linspace(1, 3, 4, dtype=np.float32)
+    np.testing.assert_allclose(ft.vmap(ft.grad(function))(ps), jax.vmap(jax.grad(_cube_root))(ps), rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(lambda ps: ft.vmap(function)(ps).sum())(ps), 1 / 3 * ps ** (-2 / 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("function", [lambda x: jnp.ldexp(x, 3), lambda x: jnp.frexp(x)[0]], ids=["ldexp", "frexp"])
+def test_operations_on_the_bits_of_a_number_have_their_derivative(function: Any) -> None:
+    x = np.array([0.3, -5.0, 1.7], np.float32)
+    expected = jax.vmap(jax.grad(function))(x)
+    assert np.all(expected != 0)
+    np.testing.assert_array_equal(ft.vmap(ft.grad(ft.from_jax(function)))(x), expected)
+    slope = ft.jvp(ft.from_jax(function), (x,), (np.ones_like(x),))[1]
+    np.testing.assert_array_equal(slope, expected)
+
+
+# -- JAX's own functions in the form they have under a flag, tomorrow without ------------------------------------------
+
+
+@pytest.fixture
+def flag(request: pytest.FixtureRequest) -> Iterator[None]:
+    if not hasattr(jax.config, request.param):
+        pytest.skip(f"this version has no {request.param}")
+    before = getattr(jax.config, request.param)
+    jax.config.update(request.param, True)
+    yield
+    jax.config.update(request.param, before)
+
+
+def _reversed() -> Any:
+    function = jax.custom_vjp(lambda x, y: x * x * y)
+    function.defvjp(lambda x, y: (function(x, y), (x, y)), lambda r, ct: (5.0 * r[0] * ct, 7.0 * r[1] * ct))
+    return function
+
+
+def _forward() -> Any:
+    function = jax.custom_jvp(lambda x, y: x * x * y)
+    function.defjvp(lambda p, t: (function(*p), 5.0 * p[0] * t[0] + 7.0 * p[1] * t[1]))
+    return function
+
+
+@pytest.mark.parametrize(
+    ("flag", "make"), [("jax_custom_vjp3", _reversed), ("jax_custom_jvp3", _forward)], indirect=["flag"]
+)
+def test_custom_rules_that_are_objects(flag: None, make: Callable[[], Any]) -> None:
+    function = make()
+
+    def loss(x: Any, y: Any) -> Any:
+        return jnp.sin(function(x, y))
+
+    x, y = np.float32(0.7), np.float32(0.3)
+    assert operation_object(jax.make_jaxpr(function)(x, y).eqns[0]) is not None
+    ours = ft.from_jax(loss)
+    np.testing.assert_allclose(ft.grad(ours, (0, 1))(x, y), jax.grad(loss, (0, 1))(x, y), rtol=1e-6)
+    np.testing.assert_allclose(
+        ft.grad(lambda x: ft.grad(ours)(x, y))(x), jax.grad(lambda x: jax.grad(loss)(x, y))(x), rtol=1e-5
+    )
+    xs = np.linspace(-1, 1, 4, dtype=np.float32)
+    np.testing.assert_allclose(
+        ft.vmap(ft.grad(ours), (0, None))(xs, y), jax.vmap(jax.grad(loss), (0, None))(xs, y), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("flag", ["jax_custom_vjp3"], indirect=True)
+def test_a_custom_vjp_object_may_hold_an_array(flag: None) -> None:
+    weights = jnp.arange(3.0)
+
+    @jax.custom_vjp
+    def weighted(x: Any) -> Any:
+        return x * weights
+
+    weighted.defvjp(lambda x: (weighted(x), None), lambda _, ct: (7.0 * ct,))
+    np.testing.assert_allclose(ft.grad(lambda x: ft.from_jax(weighted)(x).sum())(np.ones(3, np.float32)), [7, 7, 7])
+
+
+@pytest.mark.parametrize("flag", ["jax_remat3"], indirect=True)
+def test_checkpoints_that_are_objects_compute_again(flag: None) -> None:
+    layer = jax.checkpoint(lambda x: jnp.sin(jnp.sin(x)))
+    (equation,) = ft.make_jaxpr(ft.grad(ft.from_jax(layer)))(0.7).equations
+    assert isinstance(equation.op, Checkpoint) and equation.op.differentiated
+    np.testing.assert_allclose(ft.grad(ft.from_jax(layer))(0.7), jax.grad(layer)(0.7), rtol=1e-6)
