@@ -67,6 +67,16 @@ def _convert(application: Application) -> Any:
     return structural.convert(application.operands[0], type_.dtype, type_.weak_type)
 
 
+def _multiplied(application: Application) -> Any:
+    """A product whose type may be asked for, from jax 0.12 on: the factors are converted to it."""
+    dtype = application.out_types[0].dtype
+    return _elementwise(lambda x, y: lax.mul(_converted(x, dtype), _converted(y, dtype)))(application)
+
+
+def _converted(x: Any, dtype: Any) -> Any:
+    return x if type_of(x).dtype == dtype else lax.convert_element_type(x, dtype)
+
+
 def _reshape(application: Application) -> Any:
     if application.params.get("dimensions") is not None:
         operand = lax.transpose(application.operands[0], application.params["dimensions"])
@@ -161,10 +171,29 @@ def _tile(application: Application) -> Any:
     return lax.reshape(copies, application.out_types[0].shape)
 
 
+_SCATTERED = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
+_set = _by(lax.scatter, *_SCATTERED)
+
+
+def _scatter(application: Application) -> Any:
+    """New values at the places; with a program, that of each old value (``scatter_apply``, ``.at[].apply``)."""
+    params = application.params
+    program = params["update_jaxpr"]
+    if program is None:
+        return _set(application)
+    operand, indices, updates = application.operands
+    given = {name: params[name] for name in _SCATTERED}
+    unused = lax.full((), 0, application.in_types[2].dtype)
+    return lax.scatter_apply(
+        operand, indices, lambda x: application.translator.run(program, params["update_consts"], [x, unused])[0],
+        update_shape=type_of(updates).shape, **given,
+    )  # fmt: skip
+
+
 def _scatter_sub(application: Application) -> Any:
     operand, indices, updates = application.operands
-    names = ("dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
-    return lax.scatter_add(operand, indices, lax.neg(updates), **{name: application.params[name] for name in names})
+    given = {name: application.params[name] for name in _SCATTERED}
+    return lax.scatter_add(operand, indices, lax.neg(updates), **given)
 
 
 def _platform_index(application: Application) -> Any:
@@ -219,7 +248,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     name: getattr(lax, name)
     for name in (
         "abs acos acosh add asin asinh atan atan2 atanh ceil clamp clz complex conj cosh digamma div eq erf erf_inv "
-        "erfc floor ge gt imag is_finite le lgamma lt max min mul ne neg nextafter population_count pow real rem "
+        "erfc floor ge gt imag is_finite le lgamma lt max min ne neg nextafter population_count pow real rem "
         "select_n shift_left shift_right_arithmetic shift_right_logical sign sinh square sub stop_gradient cbrt "
         "zeta polygamma bessel_i0e bessel_i1e igamma igammac igamma_grad_a random_gamma_grad "
         "cos exp exp2 expm1 log log1p logistic reciprocal rsqrt sin sqrt tan tanh"
@@ -232,7 +261,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 _REDUCTIONS = "reduce_sum reduce_prod reduce_max reduce_min reduce_and reduce_or reduce_xor".split()
 _SCATTERS = {
-    "scatter": lax.scatter, "scatter-add": lax.scatter_add, "scatter-mul": lax.scatter_mul,
+    "scatter-add": lax.scatter_add, "scatter-mul": lax.scatter_mul,
     "scatter-min": lax.scatter_min, "scatter-max": lax.scatter_max,
 }  # fmt: skip
 _PLACEMENT = (
@@ -243,12 +272,11 @@ _PLACEMENT = (
 
 FIRST_ORDER: dict[str, Emit] = {
     **{name: _elementwise(function) for name, function in _ELEMENTWISE.items()},
-    **{
-        name: _by(function, "dimension_numbers", "indices_are_sorted", "unique_indices", "mode")
-        for name, function in _SCATTERS.items()
-    },
+    **{name: _by(function, *_SCATTERED) for name, function in _SCATTERS.items()},
+    "scatter": _scatter,
     **{name: _operation(getattr(lax, name), "axes") for name in _REDUCTIONS},
     **dict.fromkeys(_PLACEMENT, _same),
+    "mul": _multiplied,
     "integer_pow": _operation(lax.integer_pow, "y"),
     "round": _operation(lax.round, "rounding_method"),
     "convert_element_type": _convert,

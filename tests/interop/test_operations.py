@@ -374,3 +374,27 @@ def test_every_operation_of_the_table_is_met() -> None:
     if JAX < (0, 12):
         elsewhere |= {"log2", "one_minus_square", "polynomial"}  # not there yet
     assert TABLE.keys() - met - elsewhere == set()
+
+
+@pytest.mark.parametrize("places", [[1, 0, 2], [1, 1, 2]], ids=["once", "repeated"])
+def test_a_function_applied_at_places(places: list[int]) -> None:
+    """JAX has no derivative of it: cos of what sin is applied to, as often as it is."""
+    at = np.int32(places)
+    function = ft.from_jax(lambda x: jnp.asarray(x).at[at].apply(jnp.sin))
+    expected = jnp.asarray(X).at[at].apply(jnp.sin)
+    for run in (function, ft.jit(function), lambda x: ft.vmap(function)(x[None])[0]):
+        np.testing.assert_allclose(run(X), expected, rtol=1e-6)
+    times = np.bincount(at, minlength=len(X))[:, None]
+    slope = np.where(times > 0, np.cos(X), 1) * np.where(times > 1, np.cos(np.sin(X)), 1)
+    np.testing.assert_allclose(ft.jvp(function, (X,), (np.ones_like(X),))[1], slope, rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(lambda x: function(x).sum())(X), slope, rtol=1e-6)
+
+
+@pytest.mark.skipif(jax.__version_info__ < (0, 12), reason="mul has no out_dtype before jax 0.12")
+def test_a_product_of_another_type() -> None:
+    narrow = X.astype(jnp.bfloat16)
+    function = ft.from_jax(lambda x: jax.lax.mul(x, x, out_dtype=jnp.float32))
+    out = function(narrow)
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out, narrow.astype(np.float32) ** 2)
+    np.testing.assert_array_equal(ft.grad(lambda x: function(x).sum())(narrow), 2 * narrow)
