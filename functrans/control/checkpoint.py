@@ -31,9 +31,10 @@ from functrans.control.masking import masked
 from functrans.control.saving import cut, inlined
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
+from functrans.ops.constants import trace_closed
 from functrans.trace.builder import bind_all
 from functrans.trace.primitive import Primitive, is_linear
-from functrans.trace.replay import replay, trace
+from functrans.trace.replay import replay
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -168,8 +169,7 @@ def _split(jaxpr: Jaxpr, wrt: tuple[bool, ...], policy: Policy) -> _Parts:
         return replay(part.linear, [*part.residuals(inputs[num_stored:rest], outs), *inputs[rest:]])
 
     tangent_types = chosen(jaxpr.in_types, wrt)
-    program, captured = trace(tangents_from, [*recomputing.in_types, *tangent_types], "a checkpoint's second pass")
-    assert not captured
+    program = trace_closed(tangents_from, [*recomputing.in_types, *tangent_types], "a checkpoint's second pass")
     _, live = live_equations(program.equations, program.outputs)
     kept = [v in live for v in program.inputs]
     kept[rest:] = [True] * len(tangent_types)

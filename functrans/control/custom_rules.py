@@ -11,7 +11,8 @@ One rule serves every mode: the forward rule of ``custom_jvp`` is linearized in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from functrans.control.call import evaluate, jaxpr_axis_names
@@ -20,13 +21,14 @@ from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops import elementwise
+from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum
-from functrans.trace.builder import bind_all
+from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive, is_linear, one_run
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
-from functrans.transform.transpose import check_linear, transpose, transpose_jaxpr
+from functrans.transform.transpose import check_linear, dependent_outputs, transpose, transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap
 
 
@@ -70,9 +72,19 @@ Rule = Jaxpr | DeferredRule
 
 def resolve(rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = ()) -> tuple[Jaxpr, list[Any]]:
     """The rule's program, where ``tangents`` are those of the arguments, and the values for its leading inputs."""
-    if isinstance(rule, DeferredRule):
+    if not isinstance(rule, DeferredRule):
+        return rule, list(consts)
+    with _rules(0):  # what the user's function differentiates is no part of the rule
         return rule.at(tuple([t is not None for t in tangents]))
-    return rule, list(consts)
+
+
+@contextmanager
+def _rules(count: int) -> Iterator[None]:
+    saved, state.rules = state.rules, count
+    try:
+        yield
+    finally:
+        state.rules = saved
 
 
 def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], size: int, mapped: Sequence[bool], rest: int, axis_name: Any,
@@ -97,9 +109,10 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], size: int, mapped: Sequenc
     types = [
         t.update(shape=(size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, which, strict=True)
     ]
-    program, extra = trace(function, types, "vmap of a custom derivative rule")
-    assert not extra
-    return program, values
+    return trace_closed(function, types, "vmap of a custom derivative rule"), values
+
+
+_MOST_RULES = 2  # nested rules that are linearized by themselves
 
 
 class CustomJvp(Primitive):
@@ -165,6 +178,8 @@ class CustomJvp(Primitive):
         return self._outputs(replay(rule, [*values, *args, *wanted]))
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        if state.rules >= _MOST_RULES:
+            return self.as_linear(primals, tangents)
         # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
         rule, values, args, wanted = self._tangents(primals, tangents)
         if "checked linear" not in rule.memo:
@@ -173,9 +188,22 @@ class CustomJvp(Primitive):
             rule.memo["checked linear"] = True
         zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
         none = [None] * (len(values) + len(args))
-        outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_rule)
+        with _rules(state.rules + 1):
+            outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_rule)
         count = len(self.jaxpr.outputs)
         return self._outputs([*outs[:count], *slopes[count:]])
+
+    def as_linear(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        """The linearization of a function that a rule applies to tangents: it is linear in them, its own derivative.
+
+        A linear function may have a rule that applies the function itself to the tangents; that ends here.
+        """
+        at_tangents = bind_all(self, [x if t is None else t for x, t in zip(primals, tangents, strict=True)])
+        dependent = dependent_outputs(self.jaxpr, [t is not None for t in self.primal_operands(tangents)])
+        slopes = [
+            t if d and is_differentiable(t.type.dtype) else None for t, d in zip(at_tangents, dependent, strict=True)
+        ]
+        return bind_all(self, primals), slopes
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         consts, rule_consts, args = self.split(operands)
@@ -204,8 +232,12 @@ class CustomJvp(Primitive):
         else:
             rule, rule_consts = batched_rule(self.rule, rule_consts, size, [*rule_m, *inputs_m], 0, axis_name)
         op = CustomJvp(program, rule, len(values), len(rule_consts), self.name_)
-        outs = bind_all(op, [*values, *rule_consts, *args])
+        outs = bind_all(self.batched(op, size, args_m, axis_name), [*values, *rule_consts, *args])
         return outs, [True] * len(outs)
+
+    def batched(self, op: CustomJvp, size: int, mapped: Sequence[bool], axis_name: Any) -> CustomJvp:
+        """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
+        return op
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]

@@ -14,7 +14,8 @@ from typing import Any
 
 from functrans.control.holding import depends_on
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
-from functrans.trace.replay import at, emit, replay, trace
+from functrans.ops.constants import trace_closed
+from functrans.trace.replay import at, emit, replay
 from functrans.transform.linearize import LinearizedJaxpr
 
 QUICK = frozenset(
@@ -117,8 +118,7 @@ def _recomputing(part: LinearizedJaxpr, choice: _Choice, wanted: Sequence[Any], 
         return replay(part.linear, [*[values[v] for v in wanted], *inputs[len(leaves) :]])
 
     tangents = part.linear.in_types[len(wanted) :]
-    linear, captured = trace(function, [*[v.type for v in leaves], *tangents], "linearize of a loop body")
-    assert not captured
+    linear = trace_closed(function, [*[v.type for v in leaves], *tangents], "linearize of a loop body")
     outputs = list(primal.outputs[: part.num_outputs])
     places: dict[Any, int] = {}
     for i, a in enumerate([*primal.inputs, *outputs]):

@@ -9,31 +9,40 @@ JAX's operations that are objects (``jax.hijax.HiPrim``; ``custom_root`` from ja
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import numpy as np
 from jax.tree_util import tree_leaves
 
-from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, SelectiveRule, refuse_closed_over
+from functrans.control.custom_rules import (
+    CustomJvp,
+    CustomVjp,
+    DeferredRule,
+    Rule,
+    SelectiveRule,
+    batched_rule,
+    refuse_closed_over,
+)
+from functrans.control.linear_call import LinearCall
 from functrans.interop.control_flow import checkpoint
 from functrans.interop.jax_tracing import (
     JvpRule,
     VjpRule,
     has_rule,
+    is_transposable,
     operation_object,
     trace_expansion,
+    trace_transpose,
     type_of_aval,
 )
 from functrans.interop.translation import Application, Emit
-from functrans.ir.program import Jaxpr, Literal
+from functrans.ir.program import Jaxpr
 from functrans.ir.types import is_differentiable
-from functrans.numpy.floats import frexp, ldexp
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
 from functrans.trace.builder import Builder, bind, bind_all, state
-from functrans.trace.replay import trace
+from functrans.trace.replay import replay, trace
 
 Traced = tuple[Jaxpr, list[Any]]
 Given = tuple[bool, ...]  # which arguments have tangents
@@ -71,20 +80,76 @@ def _name(closed: Any, kind: str) -> str:
 
 def _custom_jvp(application: Application) -> Any:
     closed = application.params["call_jaxpr"]
-    return _with_jvp(application, closed, _name(closed, "jvp"))
+    return with_jvp(application, closed, _name(closed, "jvp"))
 
 
-def _with_jvp(application: Application, closed: Any, name: str) -> Any:
-    params = application.params
+def with_jvp(application: Application, closed: Any, name: str) -> Any:
+    """An equation of JAX that computes ``closed``, under the rules that JAX has for it.
+
+    The rules of other libraries' operations are told which tangents are zero; many refuse some that are not.
+    """
+    params, equation = application.params, application.equation
     program, captured = application.translator.held(closed)
     rule: Rule
     rule_captured: list[Any] = []
-    if params.get("symbolic_zeros"):
+    if params.get("symbolic_zeros", equation.primitive.name != "custom_jvp_call"):
         rule = _selective(lambda given: _jvp_rule_for(application, given))[0]
     else:
-        rule, rule_captured = _rule(lambda order: _traced(application, JvpRule(application.equation).program(), order))
+        rule, rule_captured = _rule(lambda order: _traced(application, JvpRule(equation).program(), order))
     op = CustomJvp(program, rule, len(captured), len(rule_captured), name)
+    if is_transposable(equation):
+        op = JaxOperation(
+            **op.parameters(),
+            transposed=lambda linear: _traced(application, trace_transpose(equation, linear), 0),
+        )
     return bind_all(op, [*captured, *rule_captured, *application.operands])
+
+
+class JaxOperation(CustomJvp):
+    """An operation of JAX with a rule for its transpose, too: that of a linear solver is a solve, and not the solver's
+    steps backwards. Where its derivative applies it to tangents, it becomes a ``LinearCall`` with that transpose.
+    """
+
+    transposed: Callable[[Given], Traced]  # which are linear -> (other arguments, cotangents) -> cotangents of those
+
+    def as_linear(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        consts, rule_consts, args = self.split(primals)
+        arg_ts = self.split(tangents)[2]
+        linear = tuple([t is not None for t in arg_ts])
+        outer = [*consts, *rule_consts]
+        residuals = [*outer, *[x for x, flag in zip(args, linear, strict=True) if not flag]]
+        given = [t for t in arg_ts if t is not None]
+        smooth = [is_differentiable(t.dtype) for t in self.jaxpr.out_types]
+
+        def apply(*inputs: Any) -> list[Any]:
+            fixed, moving = iter(inputs[len(outer) : len(residuals)]), iter(inputs[len(residuals) :])
+            merged = [next(moving) if flag else next(fixed) for flag in linear]
+            outs = bind_all(self, [*inputs[: len(outer)], *merged])
+            return [x for x, s in zip(outs, smooth, strict=True) if s]
+
+        def transposed() -> Traced:
+            program, values = self.transposed(linear)
+            count, skipped = len(values), len(values) + len(outer)
+            types = [*program.in_types[:count], *[x.type for x in outer], *program.in_types[count:]]
+            return trace(
+                lambda *xs: replay(program, [*xs[:count], *xs[skipped:]]), types, f"the transpose of {self.name_}"
+            )[0], values
+
+        program, _ = trace(apply, [x.type for x in [*residuals, *given]], f"the linear part of {self.name_}")
+        call = LinearCall(program, DeferredRule(transposed), (0, 0, len(residuals)), self.name_)
+        slopes = iter(bind_all(call, [*residuals, *given]))
+        return bind_all(self, primals), [next(slopes) if s else None for s in smooth]
+
+    def batched(self, op: CustomJvp, size: int, mapped: Sequence[bool], axis_name: Any) -> CustomJvp:
+        def transposed(linear: Given) -> Traced:
+            program, values = self.transposed(linear)
+            others = [m for m, flag in zip(mapped, linear, strict=True) if not flag]
+            shared = [i for i, m in enumerate(m for m, flag in zip(mapped, linear, strict=True) if flag) if not m]
+            flags = [*[False] * len(values), *others]
+            rest = len(program.inputs) - len(flags)
+            return batched_rule(program, values, size, flags, rest, axis_name, summed=shared)
+
+        return JaxOperation(**op.parameters(), transposed=transposed)
 
 
 def _jvp_rule_for(application: Application, given: Given) -> list[Traced]:
@@ -178,7 +243,7 @@ def _operation_object(application: Application) -> Any:
         return _OBJECTS[name](application, operation)
     closed = trace_expansion(operation, application.in_types)
     if has_rule(operation, "jvp") or has_rule(operation, "lin"):
-        return _with_jvp(application, closed, name)
+        return with_jvp(application, closed, name)
     if has_rule(operation, "vjp_fwd"):
         return _with_vjp(application, closed, name, 0)
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)
@@ -191,15 +256,8 @@ def _custom_vjp_object(application: Application, operation: Any) -> Any:
     return _with_vjp(application, closed, "a jax.custom_vjp function", count)
 
 
-def _arrays(application: Application) -> list[Any]:
-    return [np.asarray(x.value, x.type.dtype) if isinstance(x, Literal) else x for x in application.operands]
-
-
 _OBJECTS: dict[str, Callable[[Application, Any], Any]] = {
     "CustomVJPTraced": _custom_vjp_object,
-    # What JAX computes takes the bits of a number apart, and only its rule of transposition knows that it is linear.
-    "Ldexp": lambda application, _: ldexp(*_arrays(application)),
-    "Frexp": lambda application, _: frexp(*_arrays(application)),
     "RematTraced": lambda application, operation: checkpoint(application, operation.params),
     "CheckpointName": lambda application, operation: bind(Name(operation.name), application.operands[0]),
 }

@@ -22,10 +22,10 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.effects import REPEATABLE, is_ordered
 from functrans.ir.program import Jaxpr, all_equations
 from functrans.ir.types import ArrayType, float0, tangent_type
+from functrans.ops.constants import trace_closed
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.optimise.key_arrays import on_words
 from functrans.trace.frames import describe_place
-from functrans.trace.replay import trace
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
@@ -130,8 +130,7 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
         found[:] = mapped
         return outs
 
-    batched, captured = trace(function, types, "vmap of a program inside JAX")
-    assert not captured
+    batched = trace_closed(function, types, "vmap of a program inside JAX")
     program.memo[memo_key] = batched, found
     return batched, found
 

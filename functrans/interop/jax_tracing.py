@@ -24,7 +24,7 @@ from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
 from functrans.trace.builder import state
 from functrans.trace.frames import describe_place, here, is_internal, users_place
 from functrans.xla.array_patch import JaxMetTracerError
-from functrans.xla.jaxlib_compat import OPERATION_OBJECT, is_jax_file, is_reference
+from functrans.xla.jaxlib_compat import OPERATION_OBJECT, has_transpose, is_jax_file, is_reference
 
 
 class JaxProgram(NamedTuple):
@@ -109,6 +109,24 @@ def trace_expansion(operation: Any, types: Sequence[ArrayType]) -> Any:
 def has_rule(operation: Any, name: str) -> bool:
     """Whether the class of an operation that is an object gives it this rule (``jvp``, ``lin``, ``vjp_fwd``)."""
     return getattr(type(operation), name) is not getattr(OPERATION_OBJECT, name)
+
+
+def is_transposable(equation: Any) -> bool:
+    """Whether JAX has a rule by which it transposes the operation of an equation, one of another library or an object.
+    """
+    operation = operation_object(equation)
+    if operation is not None:
+        return has_rule(operation, "transpose")
+    return has_transpose(equation.primitive)
+
+
+def is_same_operation(equation: Any, other: Any) -> bool:
+    """Whether two equations apply one operation of JAX, with the same parameters, to operands of the same types."""
+    if equation.primitive is not other.primitive or equation.params.keys() != other.params.keys():
+        return False
+    if [a.aval for a in equation.invars] != [a.aval for a in other.invars]:
+        return False
+    return all(value is other.params[name] or value == other.params[name] for name, value in equation.params.items())
 
 
 # -- places ------------------------------------------------------------------------------------------------------------
@@ -226,11 +244,35 @@ class VjpRule(_Rule):
             return jax.make_jaxpr(run)(*map(shape_struct, inputs))
 
 
+def trace_transpose(equation: Any, linear: Sequence[bool]) -> Any:
+    """The transpose of an equation in these operands, by JAX's rule for it, as a closed jaxpr: (the other operands, the
+    cotangents of the differentiable results) -> the cotangents of these operands.
+    """
+    rule = _Rule(equation, linear)
+    rest = [t for t, w in zip(rule.types, rule.wrt, strict=True) if not w]
+
+    def run(*flat: Any) -> list[Any]:
+        others = iter(flat[: len(rest)])
+        operands = [None if w else next(others) for w in rule.wrt]
+
+        def function(*moving: Any) -> list[Any]:
+            return rule.smooth_results(rule.function_at(operands)(*moving))
+
+        cotangents = list(flat[len(rest) :])
+        return list(jax.linear_transpose(function, *map(shape_struct, rule.chosen(rule.types)))(cotangents))
+
+    with outside_of_traces():
+        return jax.make_jaxpr(run)(*map(shape_struct, [*rest, *rule.smooth_results(rule.out_types)]))
+
+
 def apply_equation(equation: Any, operands: Sequence[Any]) -> list[Any]:
     """The equation on other operands, as JAX evaluates it."""
     operation = operation_object(equation)
     if operation is not None:
         return tree_leaves(operation(*tree_unflatten(operation.in_tree, operands)))
+    if "call_jaxpr" not in equation.params:
+        outs = equation.primitive.bind(*operands, **equation.params)
+        return list(outs) if equation.primitive.multiple_results else [outs]
     fresh = [jax_core.Var(a.aval) for a in equation.invars]
     again = equation.replace(invars=fresh)
     described = getattr(equation.params["call_jaxpr"], "jaxpr", equation.params["call_jaxpr"]).debug_info

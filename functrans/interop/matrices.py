@@ -44,6 +44,7 @@ MATRICES: dict[str, Emit] = {
     "householder_product": lambda application: lax.linalg.householder_product(*application.operands),
     "lu": lambda application: lax.linalg.lu(*application.operands),
     "lu_pivots_to_permutation": _pivots,
+    "ormqr": lambda application: lax.linalg.ormqr(*application.operands, **application.params),
     "qr": _qr,
     "triangular_solve": _triangular_solve,
     "tridiagonal_solve": _tridiagonal_solve,

@@ -1,7 +1,8 @@
 """JAX operations that other libraries define for themselves.
 
-Most of them have an implementation in JAX's own operations: it is traced and written in their place. Where the rules of
-the operation say more than its implementation does (Equinox' operations that look through vmap), it has an entry here.
+Most of them have an implementation in JAX's own operations: it is traced and written in their place, under the
+derivative that the library gave JAX, if any. Where the rules of the operation say more than its implementation does
+(Equinox' operations that look through vmap), it has an entry here.
 """
 
 from __future__ import annotations
@@ -11,16 +12,21 @@ from typing import Any
 
 from functrans import lax
 from functrans.custom_batching import custom_vmap
-from functrans.interop.jax_tracing import trace_implementation
-from functrans.interop.translation import Application, Emit, operations_of
+from functrans.interop.custom_rules import with_jvp
+from functrans.interop.jax_tracing import is_same_operation, trace_implementation
+from functrans.interop.translation import Application, Emit, equations_of
 from functrans.ir.types import type_of
+from functrans.xla.jaxlib_compat import has_jvp
 
 
 def implementation(application: Application) -> list[Any] | None:
     """The operation by what its implementation does; None where that is nothing but the operation itself."""
-    closed = trace_implementation(application.equation, application.in_types)
-    if closed is None or application.name in operations_of(closed.jaxpr):
+    equation = application.equation
+    closed = trace_implementation(equation, application.in_types)
+    if closed is None or any(is_same_operation(equation, other) for other in equations_of(closed.jaxpr)):
         return None
+    if has_jvp(equation.primitive):
+        return with_jvp(application, closed, application.name)  # type: ignore[no-any-return]
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)
 
 

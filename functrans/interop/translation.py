@@ -10,7 +10,7 @@ its results). An operation that is not in the table is named in the error, with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -181,13 +181,14 @@ def with_weak_flag(x: Any, aval: Any) -> Any:
 
 def size_of(jaxpr: Any) -> int:
     """How many equations a JAX program has, those of the programs it holds included."""
-    return len(jaxpr.eqns) + sum(map(size_of, _held_programs(jaxpr)))
+    return sum(1 for _ in equations_of(jaxpr))
 
 
-def operations_of(jaxpr: Any) -> set[str]:
-    """The names of the operations of a JAX program, those of the programs it holds included."""
-    own = {equation.primitive.name for equation in jaxpr.eqns}
-    return own.union(*map(operations_of, _held_programs(jaxpr)))
+def equations_of(jaxpr: Any) -> Iterator[Any]:
+    """The equations of a JAX program, those of the programs it holds included."""
+    yield from jaxpr.eqns
+    for held in _held_programs(jaxpr):
+        yield from equations_of(held)
 
 
 def _held_programs(jaxpr: Any) -> list[Any]:

@@ -7,6 +7,7 @@ from functrans.ops.general_spectra import hessenberg as hessenberg
 from functrans.ops.general_spectra import schur as schur
 from functrans.ops.general_spectra import tridiagonal as tridiagonal
 from functrans.ops.orthogonal import householder_product as householder_product
+from functrans.ops.orthogonal import ormqr as ormqr
 from functrans.ops.orthogonal import qr as qr
 from functrans.ops.permutations import lu_pivots_to_permutation as lu_pivots_to_permutation
 from functrans.ops.spectra import eigh as eigh
@@ -16,8 +17,8 @@ from functrans.ops.triangular import tridiagonal_solve as tridiagonal_solve
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
-    "cholesky", "eig", "eigh", "hessenberg", "householder_product", "lu", "lu_pivots_to_permutation", "qr", "schur",
-    "svd", "triangular_solve", "tridiagonal", "tridiagonal_solve",
+    "cholesky", "eig", "eigh", "hessenberg", "householder_product", "lu", "lu_pivots_to_permutation", "ormqr", "qr",
+    "schur", "svd", "triangular_solve", "tridiagonal", "tridiagonal_solve",
 ]  # fmt: skip
 
 guard_namespace(globals())

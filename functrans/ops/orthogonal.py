@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import FunctransTypeError
-from functrans.ir.types import Shape, array_type
+from functrans.ir.types import Shape, array_type, type_of
 from functrans.ops.complex_numbers import complex_, imag
 from functrans.ops.elementwise import add, sub
 from functrans.ops.factorisations import lu, lu_solve
@@ -26,7 +26,7 @@ from functrans.ops.matrices import (
 )
 from functrans.ops.permutations import permute_columns
 from functrans.ops.slicing import concatenate, slice_in_dim
-from functrans.ops.structural import broadcasted_iota, zeros_like
+from functrans.ops.structural import broadcasted_iota, full, zeros_like
 from functrans.ops.triangular import triangular_solve
 from functrans.trace.builder import bind, bind_all
 
@@ -243,6 +243,39 @@ def householder_product(a: Any, taus: Any) -> Any:
     [[0.0, -1.0], [-1.0, 0.0]]
     """
     return bind(HOUSEHOLDER_PRODUCT, a, taus)
+
+
+def ormqr(a: Any, taus: Any, c: Any, *, left: bool = True, transpose: bool = False) -> Any:
+    """A matrix multiplied by the square Q that reflections make: Q C, C Q, or with the adjoint of Q.
+
+    Args:
+      a: ``[..., m, n]``: the reflections, below its diagonal, as ``geqrf`` gives them.
+      taus: ``[..., k]``, k <= min(m, n): their factors.
+      c: ``[..., m, p]``, or ``[..., p, m]`` with ``left=False``.
+      left: Q stands on the left. transpose: the adjoint of Q in place of Q.
+
+    Returns:
+      An array like ``c``. Q is made, ``[..., m, m]``: the cost is that of two products of such matrices.
+
+    Raises:
+      TypeError: dtypes that do not fit. ValueError: shapes that do not fit.
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> a, taus, c = np.float32([[0], [1]]), np.float32([1]), np.float32([[2], [3]])
+    >>> lax.linalg.ormqr(a, taus, c).tolist()
+    [[-3.0], [-2.0]]
+    """
+    type_ = type_of(a)
+    m, n = type_.shape[-2:]
+    if n < m:
+        a = concatenate([a, full((*type_.shape[:-1], m - n), 0, type_.dtype)], type_.ndim - 1)
+    elif n > m:
+        a = slice_in_dim(a, 0, m, 1, type_.ndim - 1)
+    q = householder_product(a, taus)
+    if transpose:
+        q = adjoint(q)
+    return matmul(q, c) if left else matmul(c, q)
 
 
 def qr(

@@ -139,7 +139,7 @@ def multinomial(
       key: a random key ``[]``.
       n: the numbers of trials [...].
       p: the probabilities of the outcomes [..., k].
-      shape: the shape of the result, outcomes last; that of ``p`` by default.
+      shape: that of the result without its last axis, the outcomes; that of ``p`` by default.
       dtype: the dtype of the counts; the default floating one by default.
       unroll: as for ``lax.scan``, which goes over the outcomes.
 
@@ -156,16 +156,16 @@ def multinomial(
         raise FunctransTypeError(f"multinomial: the probabilities must be real, got {type_of(p)} at {here()}")
     if not p.shape:
         raise FunctransValueError(f"multinomial: p must have an axis of outcomes, got a scalar at {here()}")
-    sizes = tuple(p.shape) if shape is None else shape_argument("multinomial", shape)
-    sample_shape("multinomial", sizes, ("p", tuple(p.shape)))
-    sample_shape("multinomial", sizes[:-1], ("n", tuple(n.shape)))
-    n, p = broadcast(n, sizes[:-1]), fnp.moveaxis(broadcast(p, sizes), -1, 0)
+    sizes = tuple(p.shape[:-1]) if shape is None else shape_argument("multinomial", shape)
+    sample_shape("multinomial", sizes, ("p without its last axis", tuple(p.shape[:-1])))
+    sample_shape("multinomial", sizes, ("n", tuple(n.shape)))
+    n, p = broadcast(n, sizes), fnp.moveaxis(broadcast(p, (*sizes, p.shape[-1])), -1, 0)
     remaining = lax.cumsum(p, 0, reverse=True)
     ratios = p / fnp.where(remaining == 0.0, 1.0, remaining)
 
     def outcome(left: Any, of_one: Any) -> Any:
         ratio, own = of_one
-        count = _binomial(own, left, fnp.clip(ratio, 0.0, 1.0), shape=sizes[:-1], dtype=left.dtype)
+        count = _binomial(own, left, fnp.clip(ratio, 0.0, 1.0), shape=sizes, dtype=left.dtype)
         return left - count, count
 
     _, counts = lax.scan(outcome, n, (ratios, split(typed, ratios.shape[0])), unroll=unroll)

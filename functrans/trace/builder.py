@@ -39,6 +39,7 @@ class _ThreadState(threading.local):
         self.builder: Builder | None = None
         self.where: Where = None  # set while a transform re-emits an equation: its user line is kept
         self.axes: dict[Any, int] = {}  # mapped axis names in scope and their sizes
+        self.rules = 0  # how many derivative rules, each used by the one before, are being linearized
 
 
 state = _ThreadState()

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.ir.program import Jaxpr, Var
+from functrans.ops.constants import trace_closed
 from functrans.ops.structural import zeros
 from functrans.trace.builder import Tracer, state
 from functrans.trace.primitive import Primitive
-from functrans.trace.replay import blame, emit, trace
+from functrans.trace.replay import blame, emit
 
 
 def jvp_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -90,8 +91,7 @@ def jvp_jaxpr(
         return [*outs, *[t for t in slopes if t is not None]]
 
     types = [*jaxpr.in_types, *[t for t, nz in zip(jaxpr.in_types, nonzero, strict=True) if nz]]
-    program, captured = trace(function, types, "jvp of a program")
-    assert not captured
+    program = trace_closed(function, types, "jvp of a program")
     jaxpr.memo[memo_key] = program, tuple(has)
     return program, tuple(has)
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Var
-from functrans.ir.types import ArrayType, describe
+from functrans.ir.types import ArrayType
+from functrans.ops.constants import trace_closed
 from functrans.ops.structural import convert
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.primitive import Primitive
-from functrans.trace.replay import trace
 from functrans.transform.jvp import differentiate
 
 
@@ -76,7 +75,7 @@ class LinearizedJaxpr(NamedTuple):
 def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
     """The program split in two, for operations that hold programs. Remembered on the jaxpr."""
     wrt = tuple(wrt)
-    memo_key = ("linearize", wrt)
+    memo_key = ("linearize", wrt, state.rules)
     if memo_key in jaxpr.memo:
         return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
     found: list[Any] = []
@@ -92,8 +91,7 @@ def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
         extra: list[Any] = []
         sources: list[int] = []
         for r in program.residuals:
-            if type(r) is not Tracer:
-                raise _closes_over(r)
+            r = builder.lift(r)
             place = places.get(r.variable)
             if place is None:
                 place = places[r.variable] = len(inputs) + len(outs) + len(extra)
@@ -102,21 +100,11 @@ def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
         found.append((program, tuple(sources), len(outs)))
         return [*outs, *extra]
 
-    primal, captured = trace(function, jaxpr.in_types, "linearize of a program")
-    if captured:
-        raise _closes_over(captured[0])
+    primal = trace_closed(function, jaxpr.in_types, "linearize of a program")
     program, sources, num_outputs = found[0]
     result = LinearizedJaxpr(primal, program.jaxpr, sources, program.nonzero, num_outputs)
     jaxpr.memo[memo_key] = result
     return result
-
-
-def _closes_over(x: Any) -> FunctransTypeError:
-    """The error for a rule, traced only now, that uses an array from outside of a program that holds none."""
-    return FunctransTypeError(
-        f"a custom derivative rule with symbolic_zeros=True closes over {describe(x)}, and the function is called in a "
-        "compiled function or a loop\nPass the array as an argument of the function."
-    )
 
 
 def tangent_types(jaxpr: Jaxpr, wrt: Sequence[bool]) -> list[ArrayType]:

@@ -16,11 +16,12 @@ from typing import Any
 
 from functrans.errors import NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import DIV, MUL, add
 from functrans.trace.builder import state
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
-from functrans.trace.replay import Backward, blame, emit, trace
+from functrans.trace.replay import Backward, blame, emit
 
 
 def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -116,12 +117,17 @@ def _dependent_results(eqn: Equation, given: Sequence[bool]) -> list[Var]:
     if type(eqn.op).__name__ != "Call":
         return list(eqn.outputs)
     jaxpr: Jaxpr = eqn.op.jaxpr  # type: ignore[attr-defined]
+    return [v for v, depends in zip(eqn.outputs, dependent_outputs(jaxpr, given), strict=True) if depends]
+
+
+def dependent_outputs(jaxpr: Jaxpr, given: Sequence[bool]) -> list[bool]:
+    """Which outputs of a program depend on the given inputs."""
     dependent = {v for v, flag in zip(jaxpr.inputs, given, strict=True) if flag}
-    for inner in jaxpr.equations:
-        flags = [a in dependent for a in inner.inputs]
+    for eqn in jaxpr.equations:
+        flags = [a in dependent for a in eqn.inputs]
         if any(flags):
-            dependent.update(_dependent_results(inner, flags) if inner.op.holds_jaxprs else inner.outputs)
-    return [v for v, a in zip(eqn.outputs, jaxpr.outputs, strict=True) if a in dependent]
+            dependent.update(_dependent_results(eqn, flags) if eqn.op.holds_jaxprs else eqn.outputs)
+    return [a in dependent for a in jaxpr.outputs]
 
 
 def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
@@ -147,7 +153,6 @@ def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool
 
     types = [t for t, is_linear in zip(jaxpr.in_types, linear, strict=True) if not is_linear]
     types += [t for t, nz in zip(jaxpr.out_types, nonzero, strict=True) if nz]
-    program, captured = trace(function, types, "transpose of a program")
-    assert not captured
+    program = trace_closed(function, types, "transpose of a program")
     jaxpr.memo[memo_key] = program, tuple(has)
     return program, tuple(has)

@@ -15,9 +15,10 @@ from typing import Any
 
 from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import type_of
+from functrans.ops.constants import trace_closed
 from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import state
-from functrans.trace.replay import blame, emit, trace
+from functrans.trace.replay import blame, emit
 
 
 def vmap(
@@ -98,7 +99,6 @@ def vmap_jaxpr(
     types = [
         t.update(shape=(size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, mapped, strict=True)
     ]
-    program, captured = trace(function, types, "vmap of a program")
-    assert not captured
+    program = trace_closed(function, types, "vmap of a program")
     jaxpr.memo[memo_key] = program, tuple(is_mapped)
     return program, tuple(is_mapped)

@@ -200,6 +200,17 @@ def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:
     return found
 
 
+def has_jvp(primitive: Any) -> bool:
+    """Whether an operation of JAX has a rule for forward mode."""
+    return primitive in import_module("jax._src.interpreters.ad").primitive_jvps
+
+
+def has_transpose(primitive: Any) -> bool:
+    """Whether an operation of JAX has a rule by which it is transposed."""
+    ad = import_module("jax._src.interpreters.ad")
+    return primitive in ad.primitive_transposes or primitive in ad.fancy_transposes
+
+
 def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
     """A program of JAX, closed, in which the references made in it have become values."""
     closed = import_module("jax.extend.core").ClosedJaxpr(jaxpr, tuple(consts))

@@ -244,3 +244,66 @@ def test_static_arguments_are_named_too() -> None:
     raised.defjvp(lambda power, primals, tangents: (raised(primals[0], power), float(power) * tangents[0]))
     assert_same(ft.grad(raised)(2.0, 3), 3.0, weak=False)
     assert_same(ft.grad(lambda x: raised(power=4, x=x))(2.0), 4.0, weak=False)
+
+
+# -- a linear function whose rule applies it to the tangents -----------------------------------------------------------
+
+
+def _product(transforms: Any, whole: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    """A bilinear function; ``whole`` is what is around it in the rule and outside (nothing, jit, a loop)."""
+
+    @transforms.custom_jvp
+    def product(a: Any, x: Any) -> Any:
+        return a @ x
+
+    product.defjvp(
+        lambda primals, tangents: (
+            product(*primals),
+            whole(product)(tangents[0], primals[1]) + whole(product)(primals[0], tangents[1]),
+        )
+    )
+    return product
+
+
+@pytest.mark.parametrize("around", ["nothing", "jit", "scan"])
+def test_a_rule_may_apply_its_function_to_the_tangents(around: str) -> None:
+    def results(transforms: Any, scan: Any) -> Any:
+        def once(f: Any) -> Any:
+            return lambda a, x: scan(lambda c, _: (c + f(a, x), None), 0 * x, None, 1)[0]
+
+        whole = {"nothing": lambda f: f, "jit": transforms.jit, "scan": once}[around]
+        product = whole(_product(transforms, whole))
+
+        def loss(a: Any, x: Any) -> Any:
+            return (product(a, product(a, x)) ** 3).sum()
+
+        a, x = np.float64([[1, 0.2], [0.3, 0.4]]), np.float64([0.3, 0.7])
+        return (
+            transforms.grad(loss, (0, 1))(a, x),
+            transforms.jvp(loss, (a, x), (a, 2 * x)),
+            transforms.jacfwd(transforms.grad(loss, 1), 1)(a, x),
+            transforms.jacrev(transforms.grad(loss, 1), 0)(a, x),
+            transforms.grad(lambda x: transforms.grad(lambda x: transforms.grad(loss, 1)(a, x)[0])(x)[1])(x),
+            transforms.vmap(transforms.grad(loss), (None, 0))(a, np.stack([x, 2 * x])),
+        )
+
+    assert_same(results(ft, lax.scan), results(jax, jax.lax.scan), weak=False)
+
+
+def test_what_a_rule_gives_beside_its_linear_part_has_no_tangent() -> None:
+    """The first result of ``both`` does not depend on the tangent it is applied to."""
+
+    @ft.custom_jvp
+    def both(x: Any, t: Any) -> Any:
+        return fnp.sin(x), fnp.cos(x) * t
+
+    both.defjvp(lambda p, t: (both(*p), (both(*p)[1] / p[1] * t[0], both(p[0], t[1])[1] - fnp.sin(p[0]) * p[1] * t[0])))
+
+    @ft.custom_jvp
+    def sine(x: Any) -> Any:
+        return fnp.sin(x)
+
+    sine.defjvp(lambda p, t: both(p[0], t[0]))
+    assert_same(ft.grad(sine)(0.3), np.cos(0.3), weak=False)
+    assert_same(ft.grad(lambda x: both(0.4, x)[1])(0.3), np.cos(0.4), weak=False)
+    assert_same(ft.jvp(ft.grad(sine), (0.3,), (1.0,))[1], -np.sin(0.3), weak=False)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.extend.core as jax_core
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.interpreters import ad, batching, mlir
 
 import functrans as ft
 from functrans.control.checkpoint import Checkpoint
@@ -192,3 +194,51 @@ def test_checkpoints_that_are_objects_compute_again(flag: None) -> None:
     (equation,) = ft.make_jaxpr(ft.grad(ft.from_jax(layer)))(0.7).equations
     assert isinstance(equation.op, Checkpoint) and equation.op.differentiated
     np.testing.assert_allclose(ft.grad(ft.from_jax(layer))(0.7), jax.grad(layer)(0.7), rtol=1e-6)
+
+
+# -- operations of other libraries, by JAX's older interface -----------------------------------------------------------
+
+
+def _solve_by_steps() -> Callable[[Any, Any], Any]:
+    """(a, b) -> b / a as an operation of JAX that iterates; its rules say what its steps cannot: it is linear in b."""
+    operation = jax_core.Primitive("solved_by_steps")
+
+    def steps(a: Any, b: Any) -> Any:
+        start = (jnp.int32(0), 0 * b)
+        return lax.while_loop(lambda s: s[0] < 60, lambda s: (s[0] + 1, s[1] + 0.5 * (b - a * s[1])), start)[1]
+
+    def forward(primals: Any, tangents: Any) -> Any:
+        (a, b), (a_t, b_t) = primals, tangents
+        x = operation.bind(a, b)
+        right = 0 * b if isinstance(b_t, ad.Zero) else b_t
+        return x, operation.bind(a, right if isinstance(a_t, ad.Zero) else right - a_t * x)
+
+    operation.def_impl(steps)
+    operation.def_abstract_eval(lambda a, b: b)
+    mlir.register_lowering(operation, mlir.lower_fun(steps, multiple_results=False))
+    ad.primitive_jvps[operation] = forward
+    ad.primitive_transposes[operation] = lambda ct, a, b: [None, operation.bind(a, ct)]
+    batching.primitive_batchers[operation] = lambda args, dims: (
+        operation.bind(*[x if d == 0 else jnp.broadcast_to(x, args[dims.index(0)].shape)
+                         for x, d in zip(args, dims, strict=True)]), 0,
+    )  # fmt: skip
+    return operation.bind
+
+
+def test_an_operation_is_transposed_by_its_own_rule() -> None:
+    """JaxOperation: the steps are a while_loop, which reverse mode could not go through."""
+    solve = _solve_by_steps()
+    function, plain = ft.from_jax(lambda a, b: jnp.sin(solve(a, b)).sum()), lambda a, b: jnp.sin(b / a).sum()
+    a, b = np.float32([0.9, 1.2]), np.float32([0.4, -0.3])
+    for transform in (
+        lambda m, f: m.grad(f, (0, 1))(a, b),
+        lambda m, f: m.jvp(f, (a, b), (b, a)),
+        lambda m, f: m.hessian(f, (0, 1))(a, b),
+        lambda m, f: m.jacrev(m.grad(f, 1), (0, 1))(a, b),
+        lambda m, f: m.vmap(m.grad(f, (0, 1)), (None, 0))(a, np.stack([b, 2 * b])),
+        lambda m, f: m.vmap(m.grad(f, (0, 1)), (0, None))(np.stack([a, 1.1 * a]), b),
+        lambda m, f: m.jit(m.grad(lambda a: m.vmap(f, (None, 0))(a, np.stack([b, 2 * b])).sum()))(a),
+    ):
+        expected = jax.tree.leaves(transform(jax, plain))
+        for actual, wanted in zip(jax.tree.leaves(transform(ft, function)), expected, strict=True):
+            np.testing.assert_allclose(actual, wanted, rtol=2e-5, atol=2e-6)

@@ -7,6 +7,7 @@ Cofactors, CofactorSlope) take a matrix and its factors, which are not independe
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,9 @@ SCIPY_NAMES = (
     "block_diag cho_factor cho_solve cholesky circulant companion det expm hankel inv lu lu_factor lu_solve qr solve "
     "solve_triangular toeplitz"
 ).split()
-LAX_NAMES = "cholesky householder_product lu lu_pivots_to_permutation qr triangular_solve tridiagonal_solve".split()
+LAX_NAMES = (
+    "cholesky householder_product lu lu_pivots_to_permutation ormqr qr triangular_solve tridiagonal_solve"
+).split()
 
 
 def hermitian(x):
@@ -119,6 +122,24 @@ def test_values_and_derivatives_of_jax(name: str, kind: str) -> None:
         inexact = [x.dtype.kind in "fc" for x in jax.tree.leaves(actual[0])]
         if all(inexact):
             assert_alike(ft.jvp(f, (a,), (t,))[1], jax.jit(lambda a, t: jax.jvp(g, (a,), (t,))[1])(a, t))
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("transpose", [True, False])
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (2, 3, 5)])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_products_with_reflections(shape: tuple[int, ...], dtype: type, transpose: bool, left: bool) -> None:
+    with jax.enable_x64(True):
+        packed, taus = fnp.linalg.qr(matrices(shape, dtype), mode="raw")
+        c = matrices((*shape[:-2], shape[-2], 2) if left else (*shape[:-2], 2, shape[-2]), dtype, 5)
+
+        def product(m: Any, c: Any) -> Any:
+            return m.ormqr(packed.swapaxes(-1, -2), taus, c, left=left, transpose=transpose)
+
+        assert_alike(product(lax.linalg, c), product(jax.lax.linalg, c))
+        (back,) = ft.linear_transpose(lambda c: product(lax.linalg, c), c)(c)
+        adjoint = lax.linalg.ormqr(packed.swapaxes(-1, -2), taus, c.conj(), left=left, transpose=not transpose).conj()
+        assert_alike(back, adjoint)
 
 
 @pytest.mark.parametrize("name", ["solve", "det", "slogdet", "inv", "qr", "cholesky", "lu_solve", "cho_solve"])

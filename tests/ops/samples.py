@@ -22,6 +22,7 @@ from functrans.lax import incomplete_beta, incomplete_gamma
 from functrans.ops import (
     arithmetic,
     complex_numbers,
+    constants,
     dynamic_slicing,
     elementwise,
     functions,
@@ -266,6 +267,11 @@ def structural_rows() -> Iterator[Row]:
     yield Row(structural.Iota(i32, (3,), 0), ())
     yield Row(structural.Iota(f32, (2, 3), 1), ())
     yield Row(structural.Iota(bf16, (2, 0, 3), 0), ())
+    for array in (
+        np.float32([[1.5, -2.0, np.inf]]), np.array(True), np.array([True, False, True]), np.array([1 + 2j], c64),
+        np.zeros((2, 0), i32), np.array([3.0, -0.0], bf16), np.array([[1, -8], [7, 0]], ml_dtypes.int4),
+    ):  # fmt: skip
+        yield Row(constants.Constant(array.dtype, array.shape, array.tobytes()), ())
 
 
 def reduction_rows() -> Iterator[Row]:

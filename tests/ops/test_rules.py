@@ -32,6 +32,7 @@ ELSEWHERE = {
     "Pbroadcast": "tests/ops/test_collectives.py",
     "AllToAll": "tests/ops/test_collectives.py",
     "AxisIndex": "tests/ops/test_collectives.py",
+    "JaxOperation": "tests/interop/test_operation_objects.py",
     "CallExported": "tests/test_export.py",
     "DebugCallback": "tests/effects/test_debugging.py",
     "Check": "tests/effects/test_checks.py",
