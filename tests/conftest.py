@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 # All others (xla, api, control, oracle, export, benchmarks, examples ...) test the machine code that users get; a
 # thorough run tests it everywhere.
 ROOT = Path(__file__).resolve().parent
-QUICKLY_COMPILED = frozenset("compose effects errors interop laws nn numpy ops random scipy".split())
+QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops random scipy".split())
 
 
 def _set_optimization(item: pytest.Item) -> None:

@@ -19,7 +19,7 @@ from functrans.control.call import evaluate, jaxpr_axis_names
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, is_differentiable
+from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum
@@ -201,7 +201,8 @@ class CustomJvp(Primitive):
         at_tangents = bind_all(self, [x if t is None else t for x, t in zip(primals, tangents, strict=True)])
         dependent = dependent_outputs(self.jaxpr, [t is not None for t in self.primal_operands(tangents)])
         slopes = [
-            t if d and is_differentiable(t.type.dtype) else None for t, d in zip(at_tangents, dependent, strict=True)
+            t if depends and is_differentiable(type_of(t).dtype) else None
+            for t, depends in zip(at_tangents, dependent, strict=True)
         ]
         return bind_all(self, primals), slopes
 

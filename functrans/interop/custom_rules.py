@@ -38,7 +38,7 @@ from functrans.interop.jax_tracing import (
 )
 from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import is_differentiable
+from functrans.ir.types import is_differentiable, type_of
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
 from functrans.trace.builder import Builder, bind, bind_all, state
@@ -130,12 +130,12 @@ class JaxOperation(CustomJvp):
         def transposed() -> Traced:
             program, values = self.transposed(linear)
             count, skipped = len(values), len(values) + len(outer)
-            types = [*program.in_types[:count], *[x.type for x in outer], *program.in_types[count:]]
+            types = [*program.in_types[:count], *map(type_of, outer), *program.in_types[count:]]
             return trace(
                 lambda *xs: replay(program, [*xs[:count], *xs[skipped:]]), types, f"the transpose of {self.name_}"
             )[0], values
 
-        program, _ = trace(apply, [x.type for x in [*residuals, *given]], f"the linear part of {self.name_}")
+        program, _ = trace(apply, [type_of(x) for x in [*residuals, *given]], f"the linear part of {self.name_}")
         call = LinearCall(program, DeferredRule(transposed), (0, 0, len(residuals)), self.name_)
         slopes = iter(bind_all(call, [*residuals, *given]))
         return bind_all(self, primals), [next(slopes) if s else None for s in smooth]

@@ -86,12 +86,13 @@ def from_jax(
 
     JAX traces the function once for each signature of its arguments; its program is written again with the operations
     of functrans, so that ``functrans.grad``, ``vmap``, ``hessian``, ``jit`` work by functrans' rules. Rules that the
-    function was given in JAX (``jax.custom_jvp``, ``jax.custom_vjp``) stay its rules. Arrays that it closes over are
-    inputs of the program.
+    function or an operation of another library was given in JAX (``jax.custom_jvp``, ``jax.custom_vjp``, a linear
+    solver's) stay its rules. Arrays that it closes over are inputs of the program.
 
     Args:
       fun: a function of arrays or pytrees of them that JAX can trace: made of ``jax.numpy`` and ``jax.lax``, the
-        ``apply`` of a Flax module, an Equinox model, an optax update, a diffrax solve.
+        ``apply`` of a Flax module, an Equinox model, an optax update, a diffrax
+        solve.
       static_argnums, static_argnames: arguments that are hashable Python values, as in ``jit``.
 
     Returns:

@@ -24,7 +24,7 @@ from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
 from functrans.trace.builder import state
 from functrans.trace.frames import describe_place, here, is_internal, users_place
 from functrans.xla.array_patch import JaxMetTracerError
-from functrans.xla.jaxlib_compat import OPERATION_OBJECT, has_transpose, is_jax_file, is_reference
+from functrans.xla.jaxlib_compat import OPERATION_OBJECT, has_transpose, implementation_of, is_jax_file, is_reference
 
 
 class JaxProgram(NamedTuple):
@@ -82,10 +82,10 @@ def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType],
 
 def trace_implementation(equation: Any, types: Sequence[ArrayType]) -> Any:
     """What an operation of another library does, as a closed jaxpr; None where it cannot be traced."""
-    primitive, params = equation.primitive, equation.params
+    function, params = implementation_of(equation.primitive), equation.params
     try:
         with outside_of_traces():
-            return jax.make_jaxpr(lambda *xs: primitive.impl(*xs, **params))(*map(shape_struct, types))
+            return jax.make_jaxpr(lambda *xs: function(*xs, **params))(*map(shape_struct, types))
     except Exception:  # an implementation that needs numbers, or none at all
         return None
 

@@ -200,6 +200,20 @@ def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:
     return found
 
 
+# Operations of JAX that run by what they are lowered to: the functions that are.
+_LOWERED_FROM: Final = {
+    "bcoo_dot_general": ("jax.experimental.sparse.bcoo", "_bcoo_dot_general_impl"),
+    "bcsr_dot_general": ("jax.experimental.sparse.bcsr", "_bcsr_dot_general_impl"),
+    "ragged_dot_general": ("jax._src.lax.lax", "_ragged_dot_general_impl"),
+}
+
+
+def implementation_of(primitive: Any) -> Callable[..., Any]:
+    """What an operation of JAX does, as a function in JAX's other operations."""
+    module, name = _LOWERED_FROM.get(primitive.name, ("", ""))
+    return getattr(import_module(module), name) if module else primitive.impl  # type: ignore[no-any-return]
+
+
 def has_jvp(primitive: Any) -> bool:
     """Whether an operation of JAX has a rule for forward mode."""
     return primitive in import_module("jax._src.interpreters.ad").primitive_jvps

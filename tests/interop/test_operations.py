@@ -13,6 +13,7 @@ import pytest
 from jax import lax as jlax
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import linear_call
+from jax.experimental import sparse
 
 import functrans as ft
 from functrans.interop.from_jax import TABLE
@@ -398,3 +399,48 @@ def test_a_product_of_another_type() -> None:
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out, narrow.astype(np.float32) ** 2)
     np.testing.assert_array_equal(ft.grad(lambda x: function(x).sum())(narrow), 2 * narrow)
+
+
+PLACES = np.int32([[0, 1], [0, 3], [1, 0], [2, 2], [2, 3]])  # of the elements of a matrix [3, 4]
+GROUPS_OF_ROWS = np.int32([2, 1])
+
+
+def _sparse(elements: Any) -> Any:
+    return sparse.BCOO((elements, PLACES), shape=(3, 4))
+
+
+def _rows(elements: Any) -> Any:
+    return sparse.BCSR((elements, PLACES[:, 1], np.int32([0, 2, 3, 5])), shape=(3, 4))
+
+
+def _dense(elements: Any) -> Any:
+    return jnp.zeros((3, 4)).at[PLACES[:, 0], PLACES[:, 1]].set(elements)
+
+
+V, W = np.float32([0.3, -0.8, 1.1, 0.5, -0.4]), np.float32([0.7, -0.2, 0.9, 1.3])
+PRODUCTS: dict[str, tuple[Function, Function, tuple[Any, ...]]] = {
+    "matrix and vector": (lambda d, v: _sparse(d) @ v, lambda d, v: _dense(d) @ v, (V, W)),
+    "matrix and matrix": (lambda d, m: _sparse(d) @ m.T, lambda d, m: _dense(d) @ m.T, (V, X)),
+    "transposed": (lambda d, v: _sparse(d).T @ v, lambda d, v: _dense(d).T @ v, (V, W[:3])),
+    "by rows": (lambda d, v: _rows(d) @ v, lambda d, v: _dense(d) @ v, (V, W)),
+    "two sparse ones": (
+        lambda d, e: (_sparse(d) @ _sparse(e).T).todense(), lambda d, e: _dense(d) @ _dense(e).T, (V, V[::-1].copy()),
+    ),
+    "ragged": (
+        lambda x, y: jlax.ragged_dot(x, jnp.stack([y.T, jnp.sin(y.T)]), GROUPS_OF_ROWS),
+        lambda x, y: jnp.concatenate([x[:2] @ y.T, x[2:] @ jnp.sin(y.T)]), (X, Y),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_that_skip_what_is_zero(name: str) -> None:
+    """Against the dense product: of some of these JAX has no second derivative, or no lanes."""
+    skipping, whole, arguments = PRODUCTS[name]
+    both = [lambda *xs, f=f: jnp.sin(f(*xs)).sum() for f in (skipping, whole)]
+    actual, expected = (
+        run(lambda *xs, m=m, f=f: (f(*xs), m.grad(f, (0, 1))(*xs), m.jvp(f, xs, xs)[1], m.hessian(f, (0, 1))(*xs),
+                                   m.vmap(m.grad(f))(*[jnp.stack([x, 2 * x]) for x in arguments])))(*arguments)
+        for run, m, f in ((ft.jit, ft, ft.from_jax(both[0])), (jax.jit, jax, both[1]))
+    )  # fmt: skip
+    assert_same(actual, expected, 256, context=name)
