@@ -11,7 +11,8 @@ from typing import Any
 
 from functrans.control.holding import Holding, chosen, is_given, present, spread, unchanged, zeros
 from functrans.ir.program import Jaxpr, Var, live_equations
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, is_differentiable
+from functrans.ops.structural import full
 from functrans.trace.builder import bind_all
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
@@ -163,14 +164,22 @@ def shared_place(source: int, place: Sequence[int], part: LinearizedJaxpr) -> in
 
 
 def filling(program: Jaxpr, num_outputs: int, slots: Sequence[ArrayType], place: Sequence[int]) -> Jaxpr:
-    """A branch inputs -> (results, values at these places) as inputs -> (results, slots)."""
+    """A branch inputs -> (results, values at these places) as inputs -> (results, slots).
+
+    Other slots hold ones: over lanes, the backward pass of another branch may run on them, its result dropped, and most
+    of what divides by a stored value or solves with it stays finite on ones.
+    """
 
     def function(*inputs: Any) -> list[Any]:
         outs = replay(program, inputs)
         given: dict[int, Any] = dict(zip(place, outs[num_outputs:], strict=True))
-        return [*outs[:num_outputs], *[given[i] if i in given else zeros(t) for i, t in enumerate(slots)]]
+        return [*outs[:num_outputs], *[given[i] if i in given else _unused(t) for i, t in enumerate(slots)]]
 
     return trace(function, program.in_types, "a branch that stores values")[0]
+
+
+def _unused(type: ArrayType) -> Any:
+    return full(type.shape, 1 if is_differentiable(type.dtype) else 0, type.dtype)
 
 
 def linear_branch(

@@ -86,3 +86,11 @@ def test_an_implicit_step_of_runge_kutta_is_a_root() -> None:
     expected = jax.jit(jax.grad(loss, (0, 1)))(A, B)
     for actual, wanted in zip(ft.jit(ft.grad(ft.from_jax(loss), (0, 1)))(A, B), expected, strict=True):
         np.testing.assert_allclose(actual, wanted, rtol=2e-5, atol=2e-5)
+
+
+def test_lanes_that_do_not_take_a_branch_do_not_disturb_its_solver() -> None:
+    """Lineax raises where a solution is not finite; the other lanes' backward pass runs on ones, not on zeros."""
+    solve = ft.from_jax(lambda b: jnp.sum(jnp.cos(SOLUTIONS["lu"](A, b))))
+    slope = ft.grad(lambda b: ft.lax.cond(b[0] > 0, solve, lambda b: b.sum(), b))
+    expected = jax.grad(lambda b: jnp.sum(jnp.cos(jnp.linalg.solve(A, b))))(B)
+    np.testing.assert_allclose(ft.vmap(slope)(np.stack([B, -B])), [expected, np.ones(3)], rtol=1e-5)
