@@ -80,7 +80,14 @@ def _name(closed: Any, kind: str) -> str:
 
 def _custom_jvp(application: Application) -> Any:
     closed = application.params["call_jaxpr"]
-    return with_jvp(application, closed, _name(closed, "jvp"))
+    rule: Rule
+    consts: list[Any] = []
+    if application.params.get("symbolic_zeros"):
+        rule = _jvp_rule(application)
+    else:
+        rule, consts = _rule(lambda order: _traced(application, JvpRule(application.equation).program(), order))
+    op, values = _with_rule(application, closed, rule, consts, _name(closed, "jvp"))
+    return bind_all(op, values)
 
 
 def with_jvp(application: Application, closed: Any, name: str) -> Any:
@@ -88,21 +95,26 @@ def with_jvp(application: Application, closed: Any, name: str) -> Any:
 
     The rules of other libraries' operations are told which tangents are zero; many refuse some that are not.
     """
-    params, equation = application.params, application.equation
-    program, captured = application.translator.held(closed)
-    rule: Rule
-    rule_captured: list[Any] = []
-    if params.get("symbolic_zeros", equation.primitive.name != "custom_jvp_call"):
-        rule = _selective(lambda given: _jvp_rule_for(application, given))[0]
-    else:
-        rule, rule_captured = _rule(lambda order: _traced(application, JvpRule(equation).program(), order))
-    op = CustomJvp(program, rule, len(captured), len(rule_captured), name)
-    if is_transposable(equation):
+    op, values = _with_rule(application, closed, _jvp_rule(application), [], name)
+    if is_transposable(application.equation):
         op = JaxOperation(
             **op.parameters(),
-            transposed=lambda linear: _traced(application, trace_transpose(equation, linear), 0),
+            transposed=lambda linear: _traced(application, trace_transpose(application.equation, linear), 0),
         )
-    return bind_all(op, [*captured, *rule_captured, *application.operands])
+    return bind_all(op, values)
+
+
+def _jvp_rule(application: Application) -> Rule:
+    return _selective(lambda given: _jvp_rule_for(application, given))[0]
+
+
+def _with_rule(
+    application: Application, closed: Any, rule: Rule, rule_consts: list[Any], name: str
+) -> tuple[CustomJvp, list[Any]]:
+    """The operation that computes ``closed``, and its operands."""
+    program, consts = application.translator.held(closed)
+    op = CustomJvp(program, rule, len(consts), len(rule_consts), name)
+    return op, [*consts, *rule_consts, *application.operands]
 
 
 class JaxOperation(CustomJvp):

@@ -165,6 +165,7 @@ RANDOM: dict[str, tuple[Function, tuple[Any, ...]]] = {
 
 DISCRETE: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "reflections": (lambda a: jlax.linalg.householder_product(*_raw(a)), (X,)),
+    "product with reflections": (lambda a, c: jlax.linalg.ormqr(*_raw(a), c), (X, Y)),
     "pivots": (lambda p: jlax.linalg.lu_pivots_to_permutation(p, 4), (np.array([2, 1, 2], np.int32),)),
     "integers": (lambda i: (i // 2, i % 3, jnp.sign(i), abs(i), i**2, -i, jnp.clip(i, 0, 5)), (I,)),
     "bits": (lambda u: (u & 3, u | 4, u ^ 5, ~u, u << 2, u >> 1, jlax.population_count(u), jlax.clz(u)), (U,)),
@@ -417,14 +418,15 @@ def _dense(elements: Any) -> Any:
     return jnp.zeros((3, 4)).at[PLACES[:, 0], PLACES[:, 1]].set(elements)
 
 
-V, W = np.float32([0.3, -0.8, 1.1, 0.5, -0.4]), np.float32([0.7, -0.2, 0.9, 1.3])
+ELEMENTS = np.float32([0.3, -0.8, 1.1, 0.5, -0.4])  # those elements
 PRODUCTS: dict[str, tuple[Function, Function, tuple[Any, ...]]] = {
-    "matrix and vector": (lambda d, v: _sparse(d) @ v, lambda d, v: _dense(d) @ v, (V, W)),
-    "matrix and matrix": (lambda d, m: _sparse(d) @ m.T, lambda d, m: _dense(d) @ m.T, (V, X)),
-    "transposed": (lambda d, v: _sparse(d).T @ v, lambda d, v: _dense(d).T @ v, (V, W[:3])),
-    "by rows": (lambda d, v: _rows(d) @ v, lambda d, v: _dense(d) @ v, (V, W)),
+    "matrix and vector": (lambda d, v: _sparse(d) @ v, lambda d, v: _dense(d) @ v, (ELEMENTS, V)),
+    "matrix and matrix": (lambda d, m: _sparse(d) @ m.T, lambda d, m: _dense(d) @ m.T, (ELEMENTS, X)),
+    "transposed": (lambda d, v: _sparse(d).T @ v, lambda d, v: _dense(d).T @ v, (ELEMENTS, V[:3])),
+    "by rows": (lambda d, v: _rows(d) @ v, lambda d, v: _dense(d) @ v, (ELEMENTS, V)),
     "two sparse ones": (
-        lambda d, e: (_sparse(d) @ _sparse(e).T).todense(), lambda d, e: _dense(d) @ _dense(e).T, (V, V[::-1].copy()),
+        lambda d, e: (_sparse(d) @ _sparse(e).T).todense(), lambda d, e: _dense(d) @ _dense(e).T,
+        (ELEMENTS, 2 * ELEMENTS**2),
     ),
     "ragged": (
         lambda x, y: jlax.ragged_dot(x, jnp.stack([y.T, jnp.sin(y.T)]), GROUPS_OF_ROWS),
