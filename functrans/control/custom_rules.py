@@ -33,38 +33,38 @@ from functrans.transform.vmap import spread_out, vmap
 
 
 class DeferredRule:
-    """A rule that has not been traced: () -> (jaxpr, captured values), or raises what tracing it raised."""
+    """A rule that has not been traced: (which arguments are differentiated) -> (jaxpr, captured values), or raises
+    what tracing it raised. It is traced once for each such choice; most rules are the same for all.
 
-    __slots__ = ("make",)
+    ``token`` (hashable) says which rule it is: programs that hold rules of equal tokens are equal. Without one, a rule
+    equals itself alone, and a program that holds it is compiled again wherever it is traced again.
+    """
 
-    def __init__(self, make: Callable[[], tuple[Any, list[Any]]]) -> None:
+    __slots__ = ("known", "make", "token")
+
+    def __init__(self, make: Callable[[tuple[bool, ...]], tuple[Any, list[Any]]], token: Any = None) -> None:
         self.make = make
+        self.token = object() if token is None else token
+        self.known: dict[tuple[bool, ...], tuple[Any, list[Any]]] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is DeferredRule and self.token == other.token)
+
+    def __hash__(self) -> int:
+        return hash(self.token)
 
     def __repr__(self) -> str:
         return "a rule not traced yet"
 
     def at(self, differentiated: tuple[bool, ...]) -> tuple[Jaxpr, list[Any]]:
         """The program where these arguments are differentiated."""
-        return self.make()
+        if differentiated not in self.known:
+            self.known[differentiated] = self.make(differentiated)
+        return self.known[differentiated]
 
-    def then(self, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
-        """The rule whose program is derived from this one's."""
-        return DeferredRule(lambda: derive(*self.make()))
-
-
-class SelectiveRule(DeferredRule):
-    """A rule that is traced for the arguments that are differentiated: it is told which tangents are zero."""
-
-    __slots__ = ("select",)
-
-    def __init__(self, select: Callable[[tuple[bool, ...]], tuple[Any, list[Any]]]) -> None:
-        self.select = select
-
-    def at(self, differentiated: tuple[bool, ...]) -> tuple[Jaxpr, list[Any]]:
-        return self.select(differentiated)
-
-    def then(self, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
-        return SelectiveRule(lambda differentiated: derive(*self.select(differentiated)))
+    def then(self, how: Any, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
+        """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
+        return DeferredRule(lambda differentiated: derive(*self.at(differentiated)), (self.token, how))
 
 
 Rule = Jaxpr | DeferredRule
@@ -110,6 +110,21 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], size: int, mapped: Sequenc
         t.update(shape=(size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, which, strict=True)
     ]
     return trace_closed(function, types, "vmap of a custom derivative rule"), values
+
+
+def mapped_rule(
+    rule: Rule, consts: Sequence[Any], size: int, mapped: Sequence[bool], axis_name: Any
+) -> tuple[Rule, list[Any]]:
+    """vmap of a rule over its consts (mapped as given) and all of its other inputs; every output mapped."""
+    if not isinstance(rule, DeferredRule):
+        return batched_rule(rule, consts, size, mapped, len(rule.inputs) - len(consts), axis_name)
+
+    def derive(program: Jaxpr, values: list[Any]) -> tuple[Jaxpr, list[Any]]:
+        return batched_rule(
+            program, values, size, [False] * len(values), len(program.inputs) - len(values), axis_name
+        )
+
+    return rule.then(("vmap", size, axis_name), derive), []
 
 
 _MOST_RULES = 2  # nested rules that are linearized by themselves
@@ -228,7 +243,8 @@ class CustomJvp(Primitive):
         rule: Rule
         if isinstance(self.rule, DeferredRule):
             rule = self.rule.then(
-                lambda p, v: batched_rule(p, v, size, [*[False] * len(v), *inputs_m], 0, axis_name)
+                ("vmap", size, tuple(inputs_m), axis_name),
+                lambda p, v: batched_rule(p, v, size, [*[False] * len(v), *inputs_m], 0, axis_name),
             )
         else:
             rule, rule_consts = batched_rule(self.rule, rule_consts, size, [*rule_m, *inputs_m], 0, axis_name)
@@ -349,25 +365,8 @@ class CustomVjp(Primitive):
         consts_m, forward_m, backward_m, args_m = self.split(mapped)
         args = [x if m else spread_out(x, size) for x, m in zip(args, args_m, strict=True)]
         program, values = batched_rule(self.jaxpr, consts, size, consts_m, len(args), axis_name)
-        forward, backward = self.forward, self.backward
-        if isinstance(forward, DeferredRule) or isinstance(backward, DeferredRule):
-            count = len(args)
-            if not isinstance(forward, DeferredRule):
-                traced, traced_consts = forward, forward_consts
-                forward = DeferredRule(
-                    lambda: batched_rule(traced, traced_consts, size, forward_m, count, axis_name)
-                )
-            else:
-                forward = forward.then(lambda p, v: batched_rule(p, v, size, [False] * len(v), count, axis_name))
-            found = backward if isinstance(backward, DeferredRule) else _constant(backward, backward_consts)
-            backward = found.then(
-                lambda p, v: batched_rule(p, v, size, [False] * len(v), len(p.inputs) - len(v), axis_name)
-            )
-            forward_consts = backward_consts = []
-        else:
-            forward, forward_consts = batched_rule(forward, forward_consts, size, forward_m, len(args), axis_name)
-            rest = len(self.backward.inputs) - len(backward_consts)  # type: ignore[union-attr]
-            backward, backward_consts = batched_rule(backward, backward_consts, size, backward_m, rest, axis_name)
+        forward, forward_consts = mapped_rule(self.forward, forward_consts, size, forward_m, axis_name)
+        backward, backward_consts = mapped_rule(self.backward, backward_consts, size, backward_m, axis_name)
         counts = (len(values), len(forward_consts), len(backward_consts))
         op = CustomVjp(program, forward, backward, counts, self.name_)
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
@@ -380,10 +379,6 @@ class CustomVjp(Primitive):
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.jaxpr)
-
-
-def _constant(rule: Jaxpr, consts: list[Any]) -> DeferredRule:
-    return DeferredRule(lambda: (rule, consts))
 
 
 class CustomPullback(Primitive):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.call import evaluate, jaxpr_axis_names
-from functrans.control.custom_rules import DeferredRule, Rule, batched_rule, linearize_rule, resolve
+from functrans.control.custom_rules import Rule, batched_rule, linearize_rule, mapped_rule, resolve
 from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
@@ -100,13 +100,7 @@ class LinearCall(Primitive):
             for x, m in zip([*residuals, *linear], [*residuals_m, *linear_m], strict=True)
         ]
         program, consts = batched_rule(self.jaxpr, consts, size, consts_m, len(behind), axis_name)
-        rest = len(residuals) + len(self.jaxpr.outputs)
-        transposed: Rule
-        if isinstance(self.transposed, DeferredRule):
-            other = []
-            transposed = self.transposed.then(lambda p, v: batched_rule(p, v, size, [False] * len(v), rest, axis_name))
-        else:
-            transposed, other = batched_rule(self.transposed, other, size, other_m, rest, axis_name)
+        transposed, other = mapped_rule(self.transposed, other, size, other_m, axis_name)
         op = LinearCall(program, transposed, (len(consts), len(other), len(residuals)), self.name_)
         outs = bind_all(op, [*consts, *other, *behind])
         return outs, [True] * len(outs)

@@ -1,7 +1,7 @@
 """The table of JAX's custom derivatives: the rule that the user gave in JAX is the rule here.
 
 A rule with ``symbolic_zeros`` is told which arguments are differentiated. It is traced when a transform knows that,
-once for each such set of arguments (``SelectiveRule``).
+once for each such set of arguments.
 
 JAX's operations that are objects (``jax.hijax.HiPrim``; ``custom_root`` from jax 0.11 on) compute what their method
 ``expand`` says, and their derivative may be quite another one: they are functions with a rule like those above.
@@ -9,7 +9,8 @@ JAX's operations that are objects (``jax.hijax.HiPrim``; ``custom_root`` from ja
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -20,11 +21,11 @@ from functrans.control.custom_rules import (
     CustomVjp,
     DeferredRule,
     Rule,
-    SelectiveRule,
     batched_rule,
     refuse_closed_over,
 )
 from functrans.control.linear_call import LinearCall
+from functrans.errors import FunctransError
 from functrans.interop.control_flow import checkpoint
 from functrans.interop.jax_tracing import (
     JvpRule,
@@ -55,8 +56,8 @@ def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
         try:
             return make(order - 1)
         except Exception:  # a rule that refuses matters only to somebody who differentiates, who meets it then
-            return DeferredRule(lambda: make(0)), []
-    return DeferredRule(lambda: make(0)), []
+            return DeferredRule(lambda _: make(0)), []
+    return DeferredRule(lambda _: make(0)), []
 
 
 def _traced(application: Application, closed: Any, order: int) -> Traced:
@@ -86,22 +87,41 @@ def _custom_jvp(application: Application) -> Any:
         rule = _jvp_rule(application)
     else:
         rule, consts = _rule(lambda order: _traced(application, JvpRule(application.equation).program(), order))
-    op, values = _with_rule(application, closed, rule, consts, _name(closed, "jvp"))
+    op, values = _with_rule(application, application.translator.held(closed), rule, consts, _name(closed, "jvp"))
     return bind_all(op, values)
 
 
-def with_jvp(application: Application, closed: Any, name: str) -> Any:
-    """An equation of JAX that computes ``closed``, under the rules that JAX has for it.
+def with_jvp(application: Application, traced: Traced, name: str) -> Any:
+    """An equation of JAX that computes ``traced``, under the rules that JAX has for it.
 
     The rules of other libraries' operations are told which tangents are zero; many refuse some that are not.
     """
-    op, values = _with_rule(application, closed, _jvp_rule(application), [], name)
+    op, values = _with_rule(application, traced, _jvp_rule(application), [], name)
     if is_transposable(application.equation):
         op = JaxOperation(
             **op.parameters(),
-            transposed=lambda linear: _traced(application, trace_transpose(application.equation, linear), 0),
+            transposed=DeferredRule(lambda linear: _transposed(application, linear)),
         )
     return bind_all(op, values)
+
+
+def _transposed(application: Application, linear: Given) -> Traced:
+    with _named(application, "transpose"):
+        closed = trace_transpose(application.equation, linear)
+    return _traced(application, closed, 0)
+
+
+@contextmanager
+def _named(application: Application, what: str) -> Iterator[None]:
+    """What a rule of JAX raises names the operation and the user's line."""
+    try:
+        yield
+    except FunctransError:
+        raise
+    except Exception as error:
+        raise application.refuse(
+            f"JAX does not {what} it ({type(error).__name__}: {error}). A jax.custom_vjp around it says how"
+        ) from error
 
 
 def _jvp_rule(application: Application) -> Rule:
@@ -109,10 +129,10 @@ def _jvp_rule(application: Application) -> Rule:
 
 
 def _with_rule(
-    application: Application, closed: Any, rule: Rule, rule_consts: list[Any], name: str
+    application: Application, traced: Traced, rule: Rule, rule_consts: list[Any], name: str
 ) -> tuple[CustomJvp, list[Any]]:
-    """The operation that computes ``closed``, and its operands."""
-    program, consts = application.translator.held(closed)
+    """The operation that computes ``traced``, and its operands."""
+    program, consts = traced
     op = CustomJvp(program, rule, len(consts), len(rule_consts), name)
     return op, [*consts, *rule_consts, *application.operands]
 
@@ -122,7 +142,7 @@ class JaxOperation(CustomJvp):
     steps backwards. Where its derivative applies it to tangents, it becomes a ``LinearCall`` with that transpose.
     """
 
-    transposed: Callable[[Given], Traced]  # which are linear -> (other arguments, cotangents) -> cotangents of those
+    transposed: DeferredRule  # by which are linear: (other arguments, cotangents) -> cotangents of those
 
     def as_linear(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         consts, rule_consts, args = self.split(primals)
@@ -139,8 +159,8 @@ class JaxOperation(CustomJvp):
             outs = bind_all(self, [*inputs[: len(outer)], *merged])
             return [x for x, s in zip(outs, smooth, strict=True) if s]
 
-        def transposed() -> Traced:
-            program, values = self.transposed(linear)
+        def transposed(_: Given) -> Traced:
+            program, values = self.transposed.at(linear)
             count, skipped = len(values), len(values) + len(outer)
             types = [*program.in_types[:count], *map(type_of, outer), *program.in_types[count:]]
             return trace(
@@ -148,26 +168,29 @@ class JaxOperation(CustomJvp):
             )[0], values
 
         program, _ = trace(apply, [type_of(x) for x in [*residuals, *given]], f"the linear part of {self.name_}")
-        call = LinearCall(program, DeferredRule(transposed), (0, 0, len(residuals)), self.name_)
+        rule = DeferredRule(transposed, (self.transposed.token, linear, program))
+        call = LinearCall(program, rule, (0, 0, len(residuals)), self.name_)
         slopes = iter(bind_all(call, [*residuals, *given]))
         return bind_all(self, primals), [next(slopes) if s else None for s in smooth]
 
     def batched(self, op: CustomJvp, size: int, mapped: Sequence[bool], axis_name: Any) -> CustomJvp:
         def transposed(linear: Given) -> Traced:
-            program, values = self.transposed(linear)
+            program, values = self.transposed.at(linear)
             others = [m for m, flag in zip(mapped, linear, strict=True) if not flag]
             shared = [i for i, m in enumerate(m for m, flag in zip(mapped, linear, strict=True) if flag) if not m]
             flags = [*[False] * len(values), *others]
             rest = len(program.inputs) - len(flags)
             return batched_rule(program, values, size, flags, rest, axis_name, summed=shared)
 
-        return JaxOperation(**op.parameters(), transposed=transposed)
+        rule = DeferredRule(transposed, (self.transposed.token, "vmap", size, tuple(mapped), axis_name))
+        return JaxOperation(**op.parameters(), transposed=rule)
 
 
 def _jvp_rule_for(application: Application, given: Given) -> list[Traced]:
     """The rule that was told which arguments have tangents; as every rule it takes those of all."""
     rule = JvpRule(application.equation, given)
-    closed = rule.program()
+    with _named(application, "differentiate"):
+        closed = rule.program()
     count, smooth = len(rule.types), [is_differentiable(t.dtype) for t in rule.types]
 
     def run(*inputs: Any) -> list[Any]:
@@ -207,7 +230,7 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int) -> A
         if isinstance(first, Jaxpr):
             second, second_captured = _rule(lambda order: _traced(application, rule.backward(), order))
         else:
-            second = DeferredRule(lambda: _traced(application, rule.backward(), 0))
+            second = DeferredRule(lambda _: _traced(application, rule.backward(), 0))
     counts = (len(captured) + len(consts), len(first_captured), len(second_captured))
     op = CustomVjp(program, first, second, counts, name)
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])
@@ -232,7 +255,7 @@ def _vjp_rules_for(application: Application, name: str, count: int, given: Given
     return [forward, trace(run, types, f"a derivative rule of {application.name}")]
 
 
-def _selective(make: Callable[[Given], list[Traced]], count: int = 1) -> list[SelectiveRule]:
+def _selective(make: Callable[[Given], list[Traced]], count: int = 1) -> list[DeferredRule]:
     """Rules that are traced together for the arguments that are differentiated, once for each choice of them."""
     known: dict[Given, list[Traced]] = {}
 
@@ -241,7 +264,7 @@ def _selective(make: Callable[[Given], list[Traced]], count: int = 1) -> list[Se
             known[given] = make(given)
         return known[given]
 
-    return [SelectiveRule(lambda given, i=i: rules(given)[i]) for i in range(count)]  # type: ignore[misc]
+    return [DeferredRule(lambda given, i=i: rules(given)[i]) for i in range(count)]  # type: ignore[misc]
 
 
 # -- operations that are objects ---------------------------------------------------------------------------------------
@@ -255,7 +278,7 @@ def _operation_object(application: Application) -> Any:
         return _OBJECTS[name](application, operation)
     closed = trace_expansion(operation, application.in_types)
     if has_rule(operation, "jvp") or has_rule(operation, "lin"):
-        return with_jvp(application, closed, name)
+        return with_jvp(application, application.translator.held(closed), name)
     if has_rule(operation, "vjp_fwd"):
         return _with_vjp(application, closed, name, 0)
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)

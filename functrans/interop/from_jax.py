@@ -87,7 +87,8 @@ def from_jax(
     JAX traces the function once for each signature of its arguments; its program is written again with the operations
     of functrans, so that ``functrans.grad``, ``vmap``, ``hessian``, ``jit`` work by functrans' rules. Rules that the
     function or an operation of another library was given in JAX (``jax.custom_jvp``, ``jax.custom_vjp``, a linear
-    solver's) stay its rules. Arrays that it closes over are inputs of the program.
+    solver's) stay its rules. What only JAX can compile (a Pallas kernel, a foreign or exported function) stays one
+    operation. Arrays that the function closes over are inputs of the program.
 
     Args:
       fun: a function of arrays or pytrees of them that JAX can trace: made of ``jax.numpy`` and ``jax.lax``, the
@@ -100,7 +101,8 @@ def from_jax(
 
     Raises:
       TypeError: the function closes over a traced value of functrans; pass it as an argument.
-      NotImplementedError: it uses an operation that has no counterpart in functrans, which is named with its line.
+      NotImplementedError: it uses an operation that has no counterpart in functrans, or a transform that JAX has no
+        rule for of an operation that only JAX knows; it is named with its line.
 
     >>> import functrans as ft, jax.numpy as jnp
     >>> slope = ft.grad(ft.from_jax(lambda x: jnp.sin(x) * x))

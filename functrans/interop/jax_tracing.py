@@ -129,6 +129,32 @@ def is_same_operation(equation: Any, other: Any) -> bool:
     return all(value is other.params[name] or value == other.params[name] for name, value in equation.params.items())
 
 
+def trace_batched(equation: Any, size: int, mapped: Sequence[bool]) -> Any:
+    """An equation under vmap, by JAX's rule for it, as a closed jaxpr: axis 0 of the operands in ``mapped``, and of
+    every result, is that of the batch. None where JAX has no such rule.
+    """
+    types = [type_of_aval(a.aval) for a in equation.invars]
+    given = [t.update(shape=(size, *t.shape)) if m else t for t, m in zip(types, mapped, strict=True)]
+    axes = tuple([0 if m else None for m in mapped])
+    function = jax.vmap(lambda *xs: apply_equation(equation, xs), in_axes=axes, axis_size=size)
+    with outside_of_traces():
+        try:
+            return jax.make_jaxpr(function)(*map(shape_struct, given))
+        except NotImplementedError:
+            return None
+
+
+def lowered_equation(equation: Any, platform: str) -> str:
+    """The StableHLO module that JAX makes of an equation; its ``main`` takes every operand."""
+    types = [type_of_aval(a.aval) for a in equation.invars]
+    function = jax.jit(lambda *xs: apply_equation(equation, xs), keep_unused=True)
+    with outside_of_traces():
+        text: str = function.trace(*map(shape_struct, types)).lower(lowering_platforms=(platform,)).as_text()
+    if "python" in text and "callback" in text:
+        raise NotImplementedError("it calls Python functions")
+    return text
+
+
 # -- places ------------------------------------------------------------------------------------------------------------
 
 

@@ -14,20 +14,29 @@ from functrans import lax
 from functrans.custom_batching import custom_vmap
 from functrans.interop.custom_rules import with_jvp
 from functrans.interop.jax_tracing import is_same_operation, trace_implementation
+from functrans.interop.opaque import opaque
 from functrans.interop.translation import Application, Emit, equations_of
 from functrans.ir.types import type_of
+from functrans.trace.replay import replay
 from functrans.xla.jaxlib_compat import has_jvp
 
 
 def implementation(application: Application) -> list[Any] | None:
-    """The operation by what its implementation does; None where that is nothing but the operation itself."""
+    """The operation by what its implementation does, or by what JAX compiles it to where the implementation is nothing
+    but the operation itself; None where it means nothing by itself.
+    """
     equation = application.equation
     closed = trace_implementation(equation, application.in_types)
     if closed is None or any(is_same_operation(equation, other) for other in equations_of(closed.jaxpr)):
+        traced = opaque(application)
+    else:
+        traced = application.translator.held(closed)
+    if traced is None:
         return None
     if has_jvp(equation.primitive):
-        return with_jvp(application, closed, application.name)  # type: ignore[no-any-return]
-    return application.translator.run(closed.jaxpr, closed.consts, application.operands)
+        return with_jvp(application, traced, application.name)  # type: ignore[no-any-return]
+    program, consts = traced
+    return replay(program, [*consts, *application.operands])
 
 
 def _over_all(reduce: Callable[..., Any]) -> Emit:

@@ -63,13 +63,8 @@ class Application:
 REFERENCES = frozenset(("new_ref", "empty_ref", "freeze", "get", "swap", "addupdate"))
 _AROUND = "Compute that part outside of the function and pass its result as an argument"
 OTHER_WAY_OUT = f"{_AROUND}, or write the part with functrans.numpy and functrans.lax."
-_AS_CALLBACK = (
-    f"It holds code for a device that functrans cannot look into. {_AROUND}, or call it by "
-    "functrans.pure_callback, with a functrans.custom_vjp around it if it is differentiated."
-)
 WAYS_OUT = {
-    **dict.fromkeys(("pallas_call", "mpmd_map", "core_map", "cudnn_fusion", "call_exported"), _AS_CALLBACK),
-    "ffi_call": _AS_CALLBACK,
+    **dict.fromkeys(("mpmd_map", "core_map"), "It changes memory that its program holds. Wrap it in one pallas_call."),
     "check": (
         "Make it a result in JAX, functrans.from_jax(jax.experimental.checkify.checkify(f)), or check by "
         "functrans.error_if around the call."

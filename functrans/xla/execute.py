@@ -5,6 +5,7 @@ Arrays are inputs of a program, so new values never compile anything. A program 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import threading
@@ -245,19 +246,27 @@ class Program:
     def _compile_module(
         self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
     ) -> Callable[..., Any]:
-        executable = compile_text(
-            module.text,
-            device,
-            disable_fusion=not self.jit and is_small(jaxpr),
-            keep_barriers=_BARRIER in module.text,
-            extra_options=options,
-            callbacks=module.callbacks,
-        )
         self.waits = bool(module.callbacks)
+        key = None if self.jit or self.waits or options else _text_key(module.text, device)
+        executable = _executables.get(key) if key else None
+        if executable is None:
+            executable = compile_text(
+                module.text,
+                device,
+                disable_fusion=not self.jit and is_small(jaxpr),
+                keep_barriers=_BARRIER in module.text,
+                extra_options=options,
+                callbacks=module.callbacks,
+            )
+            seconds = time.perf_counter() - start
+            note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
+            if key:
+                with _lock:
+                    _executables[key] = executable
+                    if len(_executables) > _RECENT:
+                        _executables.popitem(last=False)
         if device == self.device:
             self.executable = executable
-        seconds = time.perf_counter() - start
-        note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
         on_error = original_error if self.waits else None
         if has_keys(jaxpr):
             call = jaxlib_compat.key_executor(
@@ -347,6 +356,15 @@ def is_small(jaxpr: Jaxpr) -> bool:
         return False
     types = [v.type for eqn in all_equations(jaxpr) for v in eqn.outputs]
     return all(t.size <= _SMALL and kind_of(t.dtype) != "c" for t in types)
+
+
+# Un-jitted code makes rules and lambdas anew at each call; programs that hold them are never equal, their texts are.
+_executables: OrderedDict[Any, Any] = OrderedDict()
+_RECENT = 128
+
+
+def _text_key(text: str, device: Any) -> Any:
+    return hashlib.sha256(text.encode()).digest(), device, jaxlib_compat.trace_context()
 
 
 _programs: OrderedDict[Any, Program] = OrderedDict()
@@ -458,6 +476,7 @@ def clear() -> None:
     with _lock:
         _programs.clear()
         _operations.clear()
+        _executables.clear()
 
 
 set_operation_runner(run_operation)

@@ -205,6 +205,7 @@ _LOWERED_FROM: Final = {
     "bcoo_dot_general": ("jax.experimental.sparse.bcoo", "_bcoo_dot_general_impl"),
     "bcsr_dot_general": ("jax.experimental.sparse.bcsr", "_bcsr_dot_general_impl"),
     "ragged_dot_general": ("jax._src.lax.lax", "_ragged_dot_general_impl"),
+    "symmetric_product": ("jax._src.lax.linalg", "_symmetric_product_jax_fn"),
 }
 
 

@@ -508,14 +508,6 @@ def test_what_a_rule_computes_beside_its_tangents_need_not_be_linear():
     assert_same(ft.grad(bridged)(X), jax.grad(lambda x: jax.scipy.special.zeta(x + 3, 1.5).sum())(X), 256)
 
 
-@pytest.mark.parametrize(
-    ("function", "text"),
-    [
-        (lambda x: jax.lax.rng_uniform(0.0, 1.0, (6,)) + x, "operation rng_uniform at .*(?s:.*)Use jax.random.uniform"),
-        (lambda x: jax.ffi.ffi_call("no_such_target", x)(x), "operation ffi_call at .*(?s:.*)functrans.pure_callback"),
-    ],
-    ids=["rng_uniform", "ffi_call"],
-)
-def test_refusals_show_a_way_out(function, text):
-    with pytest.raises(NotImplementedError, match=text):
-        ft.from_jax(function)(X)
+def test_refusals_show_a_way_out():
+    with pytest.raises(NotImplementedError, match=r"operation rng_uniform at .*(?s:.*)Use jax.random.uniform"):
+        ft.from_jax(lambda x: jax.lax.rng_uniform(0.0, 1.0, (6,)) + x)(X)

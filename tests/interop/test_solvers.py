@@ -94,3 +94,11 @@ def test_lanes_that_do_not_take_a_branch_do_not_disturb_its_solver() -> None:
     slope = ft.grad(lambda b: ft.lax.cond(b[0] > 0, solve, lambda b: b.sum(), b))
     expected = jax.grad(lambda b: jnp.sum(jnp.cos(jnp.linalg.solve(A, b))))(B)
     np.testing.assert_allclose(ft.vmap(slope)(np.stack([B, -B])), [expected, np.ones(3)], rtol=1e-5)
+
+
+def test_without_jit_a_solver_is_compiled_once() -> None:
+    slope = ft.vmap(ft.grad(ft.from_jax(lambda b: jnp.sum(jnp.cos(SOLUTIONS["lu"](A, b))))))
+    first = slope(np.stack([B, -B]))
+    before = ft.compilation_count()
+    np.testing.assert_array_equal(slope(np.stack([B, -B])), first)
+    assert ft.compilation_count() == before

@@ -1,0 +1,100 @@
+"""Operations of JAX of which nothing is known but JAX's rules: a kernel of Pallas, a call of a foreign library, an
+exported function. They stay one operation, which lowers to the module that JAX makes of it.
+
+    b = opaque[pallas_call] a
+
+Derivatives and vmap are those that JAX has for the operation; what these rules use may be opaque again. Where JAX has
+no rule for vmap, the lanes run one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from functrans import lax
+from functrans.errors import MissingRuleError
+from functrans.interop.jax_tracing import describe_equation, lowered_equation, trace_batched
+from functrans.interop.translation import OTHER_WAY_OUT, WAYS_OUT, Application
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, is_key_dtype
+from functrans.trace.builder import bind_all
+from functrans.trace.primitive import Primitive
+from functrans.trace.replay import trace
+
+
+class Source:
+    """The equation of an opaque operation; equal to itself alone."""
+
+    def __init__(self, application: Application) -> None:
+        self.equation = application.equation
+        self.translator = application.translator
+        self.out_types = application.out_types
+        self.modules: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return str(self.equation.primitive.name)
+
+    def module(self, platform: str) -> str:
+        """The text of the module that computes the equation on a platform; raises NotImplementedError where JAX has
+        none.
+        """
+        found = self.modules.get(platform)
+        if found is None:
+            try:
+                found = self.modules[platform] = lowered_equation(self.equation, platform)
+            except Exception as error:
+                raise self.refused(f"JAX makes no program for {platform} ({error})") from error
+        return found
+
+    def refused(self, why: str) -> MissingRuleError:
+        """The error for what JAX does not do with the operation."""
+        return MissingRuleError(
+            f"from_jax: the JAX function {self.translator.name} uses the operation {describe_equation(self.equation)}\n"
+            f"of which {why}. {OTHER_WAY_OUT}"
+        )
+
+
+class Opaque(Primitive):
+    """Apply the equation of ``source``."""
+
+    source: Source
+    multiple = True
+
+    def __repr__(self) -> str:
+        return f"{self.name}[{self.source}]"
+
+    def infer(self, *types: ArrayType) -> Any:
+        return list(self.source.out_types)
+
+    def missing(self, rule: str, use: str) -> NoReturn:
+        raise self.source.refused(f"JAX has no rule for {use}")
+
+    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        closed = trace_batched(self.source.equation, size, mapped)
+        if closed is not None:
+            outs = self.source.translator.run(closed.jaxpr, closed.consts, operands)
+            return outs, [True] * len(outs)
+
+        def lane(own: Sequence[Any]) -> list[Any]:
+            rest = iter(own)
+            return bind_all(self, [next(rest) if m else x for x, m in zip(operands, mapped, strict=True)])
+
+        outs = lax.map(lane, [x for x, m in zip(operands, mapped, strict=True) if m])
+        return outs, [True] * len(outs)
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        ins, outs = (", ".join(map(emitter.text, types)) for types in (in_types, out_types))
+        symbol = emitter.splice(self.source.module(emitter.platform))
+        return emitter.raw_many(f"call {symbol}({', '.join(operands)}) : ({ins}) -> ({outs})", len(out_types))
+
+
+def opaque(application: Application) -> tuple[Jaxpr, list[Any]] | None:
+    """The program of the one operation; None for one that means nothing outside of the program it stands in."""
+    types = [*application.in_types, *application.out_types]
+    if application.name in WAYS_OUT or application.equation.effects or any(is_key_dtype(t.dtype) for t in types):
+        return None
+    op = Opaque(Source(application))
+    return trace(lambda *xs: bind_all(op, xs), application.in_types, f"{application.name} of JAX")

@@ -1,0 +1,111 @@
+"""Operations that only JAX can lower go over the bridge as the module that JAX makes of them, with JAX's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental import pallas
+
+import functrans as ft
+from tests.agreement import assert_same
+
+A = np.float32([[4, 1, 0.5], [1, 3, 0.2], [0.5, 0.2, 5]])
+LANES = np.stack([A, 2 * A])
+Function = Callable[..., Any]
+
+
+def _sine(x_ref: Any, out_ref: Any) -> None:
+    out_ref[...] = jnp.sin(x_ref[...]) * 2
+
+
+def kernel(x: Any) -> Any:
+    shape = jax.ShapeDtypeStruct(x.shape, x.dtype)
+    return pallas.pallas_call(_sine, out_shape=shape, interpret=True)(x)
+
+
+@jax.custom_vjp
+def differentiable_kernel(x: Any) -> Any:
+    return kernel(x)
+
+
+differentiable_kernel.defvjp(lambda x: (kernel(x), x), lambda x, ct: (2 * jnp.cos(x) * ct,))
+exported = jax.export.deserialize(
+    jax.export.export(jax.jit(lambda x: jnp.sin(x) * x.T))(A).serialize(vjp_order=2)
+)  # fmt: skip
+
+
+def factor(x: Any) -> Any:
+    """The Cholesky factor by LAPACK's own function, as the library of another would be called."""
+    layouts = [(0, 1) if x.ndim == 2 else (1, 2, 0), () if x.ndim == 2 else (0,)]
+    shapes = (jax.ShapeDtypeStruct(x.shape, x.dtype), jax.ShapeDtypeStruct(x.shape[:-2], np.int32))
+    call = jax.ffi.ffi_call(
+        "lapack_spotrf_ffi", shapes, vmap_method="broadcast_all", input_layouts=layouts[:1], output_layouts=layouts
+    )
+    return jnp.tril(call(x, uplo=np.uint8(ord("L")))[0])
+
+
+def updated(x: Any) -> Any:
+    return jax.lax.linalg.cholesky_update(jnp.linalg.cholesky(x).T, x[0])
+
+
+VALUES: dict[str, Function] = {
+    "kernel": kernel,
+    "kernel with a pullback": differentiable_kernel,
+    "exported function": exported.call,
+    "foreign function": factor,
+    "cholesky_update": updated,
+    "symmetric_product": lambda x: jax.lax.linalg.symmetric_product(x, x, alpha=2.0, beta=-1.0),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_and_lanes(name: str) -> None:
+    """Where JAX has no rule for vmap, the lanes run one after the other."""
+    function = VALUES[name]
+    bridged = ft.from_jax(function)
+    assert_same(bridged(A), jax.jit(function)(A), 8)
+    assert_same(ft.jit(lambda x: bridged(x) * 2)(A), 2 * function(A), 8)
+    assert_same(ft.vmap(bridged)(LANES), jnp.stack([function(x) for x in LANES]), 8)
+    assert_same(ft.vmap(ft.vmap(bridged))(LANES[None]), jnp.stack([function(x) for x in LANES])[None], 8)
+
+
+def test_forward_mode_of_a_kernel() -> None:
+    bridged = ft.from_jax(kernel)
+    assert_same(ft.jvp(bridged, (A,), (LANES[1],)), jax.jvp(kernel, (A,), (LANES[1],)), 8)
+    assert_same(ft.vmap(lambda t: ft.jvp(bridged, (A,), (t,))[1])(LANES), 2 * np.cos(A) * LANES, 8)
+
+
+@pytest.mark.parametrize(("function", "plain"), [
+    (differentiable_kernel, lambda x: 2 * jnp.sin(x)), (exported.call, lambda x: jnp.sin(x) * x.T),
+    (VALUES["symmetric_product"], lambda x: 2 * x @ x.T - x),
+], ids=["kernel", "exported", "symmetric_product"])  # fmt: skip
+def test_reverse_mode(function: Function, plain: Function) -> None:
+    def results(transforms: Any, function: Function) -> Any:
+        def loss(x: Any) -> Any:
+            return (function(x) * A).sum()
+
+        gradient = transforms.grad(loss)
+        return gradient(A), transforms.vmap(gradient)(LANES), transforms.jacrev(gradient)(A)
+
+    assert_same(results(ft, ft.from_jax(function)), results(jax, plain), 64)
+
+
+@pytest.mark.parametrize(("function", "text"), [
+    (lambda: ft.grad(lambda x: ft.from_jax(kernel)(x).sum())(A), "JAX does not transpose it.*jax.custom_vjp around"),
+    (lambda: ft.jvp(ft.from_jax(factor), (A,), (A,)), "JAX does not differentiate it.*lapack_spotrf_ffi"),
+    (lambda: ft.jvp(ft.from_jax(updated), (A,), (A,)), "JAX has no rule for differentiation"),
+    (
+        lambda: ft.from_jax(lambda x: pallas.pallas_call(_sine, out_shape=jax.typeof(x))(x))(jnp.asarray(A)),
+        "JAX makes no program for cpu",
+    ),
+], ids=["transpose", "foreign", "update", "compiled kernel"])  # fmt: skip
+def test_what_jax_does_not_do_is_named_with_its_line(function: Any, text: str) -> None:
+    with pytest.raises(NotImplementedError, match=f"(?s){text}") as refusal:
+        function()
+    assert "test_opaque.py:" in str(refusal.value)
