@@ -68,7 +68,10 @@ class Opaque(Primitive):
         return list(self.source.out_types)
 
     def missing(self, rule: str, use: str) -> NoReturn:
-        raise self.source.refused(f"JAX has no rule for {use}")
+        raise self.source.refused(f"JAX has no rule for {use}. A jax.custom_vjp around it says how")
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        self.missing("transpose", "reverse mode (grad, vjp)")
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         closed = trace_batched(self.source.equation, size, mapped)

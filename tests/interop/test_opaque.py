@@ -97,7 +97,10 @@ def test_reverse_mode(function: Function, plain: Function) -> None:
 
 
 @pytest.mark.parametrize(("function", "text"), [
-    (lambda: ft.grad(lambda x: ft.from_jax(kernel)(x).sum())(A), "JAX does not transpose it.*jax.custom_vjp around"),
+    (
+        lambda: ft.grad(lambda x: ft.from_jax(kernel)(x).sum())(A),
+        "(JAX does not transpose it|no rule for reverse mode).*jax.custom_vjp around",
+    ),
     (lambda: ft.jvp(ft.from_jax(factor), (A,), (A,)), "JAX does not differentiate it.*lapack_spotrf_ffi"),
     (lambda: ft.jvp(ft.from_jax(updated), (A,), (A,)), "JAX has no rule for differentiation"),
     (
