@@ -166,6 +166,7 @@ class FunctransSide(Side):
         self._lower = importlib.import_module("functrans.xla.lower").lower
         self._execute = importlib.import_module("functrans.xla.execute")
         self._jaxlib = importlib.import_module("functrans.xla.jaxlib_compat")
+        self._compile_text = importlib.import_module("functrans.xla.compilation").compile_text
 
     def trace(self, function: Function, args: tuple[Any, ...]) -> Any:
         return self.transforms.make_jaxpr(function)(*args)
@@ -177,7 +178,7 @@ class FunctransSide(Side):
         """What the first call of a jitted program does after lowering: compile, and build the executor."""
         jaxpr, text = lowered
         device = self._jaxlib.default_device()
-        executable = self._jaxlib.compile_text(text, device)
+        executable = self._compile_text(text, device)
         return self._jaxlib.executor(executable, jaxpr.in_types, jaxpr.out_types, device, "benchmark")
 
     def equation_count(self, function: Function, args: tuple[Any, ...]) -> int:

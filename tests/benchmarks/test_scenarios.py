@@ -19,7 +19,7 @@ import functrans.numpy as fnp
 from benchmarks import report, stages, vision
 from benchmarks.namespaces import convolve
 from benchmarks.scenarios import SCENARIOS
-from benchmarks.sides import JaxSide, variant_args
+from benchmarks.sides import JaxSide, side_named, variant_args
 from benchmarks.timing import Samples
 
 
@@ -28,6 +28,21 @@ def test_a_scenario_has_one_value_under_numpy_and_under_jax(name: str) -> None:
     f, args = SCENARIOS[name].build(np)
     traced, _ = SCENARIOS[name].build(jax.numpy)
     np.testing.assert_allclose(jax.jit(traced)(*args), f(*args), rtol=1e-5, atol=1e-5)
+
+
+def test_each_stage_of_each_side_runs() -> None:
+    """What is timed as tracing, lowering and compiling ends in a program that computes the gradient."""
+    results = []
+    for name in ("functrans", "jax"):
+        side = side_named(name)
+        function, args = side.variant(SCENARIOS["chain"], "grad")
+        before = side.compile_count()
+        run = side.compile(side.lower(side.trace(function, args)))
+        results += jax.tree.leaves(run(*args))
+        assert side.equation_count(function, args) > 0
+        assert side.compile_count() >= before
+        side.forget()
+    np.testing.assert_allclose(*results, rtol=1e-6, atol=1e-6 * np.abs(results[1]).max())  # rounding of sums
 
 
 def test_camera_turns_points_as_scipy_does() -> None:
