@@ -46,9 +46,9 @@ def einsum(
         needed = set(output).union(*[names for _, names in terms])
         while len(picked) > 2:  # a path may contract several at once
             later = needed.union(*[names for _, names in picked[2:]])
-            picked[:2] = [_contract(picked[0], picked[1], later, precision, preferred)]
+            picked[:2] = [_contract(*picked[:2], later, output, precision, preferred)]
         if len(picked) == 2:
-            terms.append(_contract(picked[0], picked[1], needed, precision, preferred))
+            terms.append(_contract(*picked, needed, output, precision, preferred))
         else:
             terms.append(_sum_out(*picked[0], needed))
     array, names = _sum_out(*terms[0], set(output))
@@ -172,17 +172,33 @@ def _sum_out(array: Any, names: str, needed: set[str]) -> tuple[Any, str]:
 
 
 def _contract(
-    a: tuple[Any, str], b: tuple[Any, str], needed: set[str], precision: Any, preferred: Any
+    a: tuple[Any, str], b: tuple[Any, str], needed: set[str], output: str, precision: Any, preferred: Any
 ) -> tuple[Any, str]:
-    """One dot_general: shared axes that are needed later are batch axes, the other shared ones are contracted."""
+    """One dot_general: shared axes that are needed later are batch axes, the other shared ones are contracted.
+
+    Of the two orders of the product it is the one whose last axes are those of ``output``: what is left to transpose
+    then moves whole rows.
+    """
     x, in_x = _sum_out(*a, needed | set(b[1]))
     y, in_y = _sum_out(*b, needed | set(a[1]))
     shared = [c for c in in_x if c in in_y]
     batch = [c for c in shared if c in needed]
     contracted = [c for c in shared if c not in needed]
+    free_x, free_y = ("".join(c for c in names if c not in shared) for names in (in_x, in_y))
+    if _common_end(free_y + free_x, output) > _common_end(free_x + free_y, output):
+        x, in_x, free_x, y, in_y, free_y = y, in_y, free_y, x, in_x, free_x
+        precision = precision[::-1] if isinstance(precision, tuple | list) else precision
     numbers = (
         (tuple(in_x.index(c) for c in contracted), tuple(in_y.index(c) for c in contracted)),
         (tuple(in_x.index(c) for c in batch), tuple(in_y.index(c) for c in batch)),
     )
-    names = "".join(batch) + "".join(c for c in in_x if c not in shared) + "".join(c for c in in_y if c not in shared)
-    return contract("einsum", x, y, numbers, precision, preferred), names
+    return contract("einsum", x, y, numbers, precision, preferred), "".join(batch) + free_x + free_y
+
+
+def _common_end(names: str, output: str) -> int:
+    """How many last axes of a product stand at the end of the result too, of those that the result has."""
+    wanted = [c for c in output if c in names]
+    count = 0
+    while count < min(len(names), len(wanted)) and names[-1 - count] == wanted[-1 - count]:
+        count += 1
+    return count
