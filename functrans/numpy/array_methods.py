@@ -5,6 +5,7 @@ Binary operators return NotImplemented for what is no array, so that the other o
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -39,7 +40,7 @@ from functrans.trace.builder import bind
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
 from functrans.trace.tracer import Tracer
-from functrans.xla.array_patch import jax_array_protocol, patch_array_indexing, refuse_in_jax
+from functrans.xla.array_patch import Pattern, jax_array_protocol, patch_array_indexing, refuse_in_jax
 
 _OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)
 Function = Callable[..., Any]
@@ -307,6 +308,22 @@ def _is_tracer(x: object) -> bool:
     return type(x) is Tracer
 
 
+def _read(array: Array, pattern: Pattern, *positions: Any) -> Array:
+    """``array[index]`` of a concrete array, where the index is the positions in their pattern."""
+    return _reader(pattern)(array, *positions)
+
+
+@functools.lru_cache(maxsize=256)
+def _reader(pattern: Pattern) -> Function:
+    def read_positions(array: Array, *positions: Any) -> Array:
+        rest = iter(positions)
+        return get_item(
+            array, tuple([next(rest) if part is int else slice(None) if part == "all" else part for part in pattern])
+        )
+
+    return jit(read_positions)  # type: ignore[no-any-return]
+
+
 def install_everywhere(namespace: Mapping[str, Any]) -> None:
     """Operators for tracers; ``array[tracer]`` and ``array.at[...]`` of concrete arrays; NumPy's protocols, whose
     functions are looked up in ``namespace``; JAX's refusal of tracers.
@@ -314,7 +331,7 @@ def install_everywhere(namespace: Mapping[str, Any]) -> None:
     install(Tracer)
     Tracer.__array_ufunc__ = array_ufunc(namespace)  # type: ignore[attr-defined]
     Tracer.__array_function__ = array_function(namespace)  # type: ignore[attr-defined]
-    patch_array_indexing(_is_tracer, get_item, _update, jit(get_item))
+    patch_array_indexing(_is_tracer, get_item, _update, _read)
     refuse_in_jax(Tracer)
 
 

@@ -46,9 +46,9 @@ def einsum(
         needed = set(output).union(*[names for _, names in terms])
         while len(picked) > 2:  # a path may contract several at once
             later = needed.union(*[names for _, names in picked[2:]])
-            picked[:2] = [_contract(*picked[:2], later, output, precision, preferred)]
+            picked[:2] = [_contract(picked[0], picked[1], later, output, precision, preferred)]
         if len(picked) == 2:
-            terms.append(_contract(*picked, needed, output, precision, preferred))
+            terms.append(_contract(picked[0], picked[1], needed, output, precision, preferred))
         else:
             terms.append(_sum_out(*picked[0], needed))
     array, names = _sum_out(*terms[0], set(output))

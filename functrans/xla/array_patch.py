@@ -5,8 +5,9 @@ Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexi
 ``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same
 arguments. JAX's own tracers are not touched.
 
-One case is taken from JAX for speed: ``array[3]`` of a concrete array while a trace is open, the rows that an unrolled
-loop reads. JAX dispatches two operations for it, each time; here it is one compiled program whatever the position.
+One case is taken from JAX for speed: ``array[3]``, ``array[:, 0]`` or ``array[numbers]`` of a concrete array while a
+trace is open, the rows that an unrolled loop reads. JAX dispatches several operations for it, each time; here it is one
+compiled program whatever the positions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from types import FrameType
 from typing import Any, Final
 
 import numpy as np
+from jax.sharding import SingleDeviceSharding
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
@@ -49,18 +51,57 @@ _UPDATE_METHODS: Final = (
 # Classes of index that hold no tracer; slices, tuples and unknown classes are looked into.
 _PLAIN: Final = frozenset((int, bool, type(None), type(...), str, np.ndarray, np.int32, np.int64, np.bool_, ArrayImpl))
 
+_ARRAYS: Final = frozenset((ArrayImpl, np.ndarray))
+
 _GetItem = Callable[[Any, Any], object]
 _AtMethod = Callable[[Any, Any, str, tuple[Any, ...], Mapping[str, Any]], object]
 
 
+Pattern = tuple[Any, ...]  # int for a position, and Ellipsis, None or "all"
+_ROW: Pattern = (int,)
+
+
+def _pattern(array: Any, index: Any) -> tuple[Any, ...] | None:
+    """(pattern, *positions) of an index that is read by one program; None for every other index."""
+    shape = array.shape
+    if type(index) is int:
+        return (_ROW, index) if shape and -shape[0] <= index < shape[0] else None
+    parts = index if type(index) is tuple else (index,)
+    pattern: list[Any] = []
+    positions: list[Any] = []
+    axis, behind = 0, len(shape) - sum(part is not None and part is not Ellipsis for part in parts)
+    for part in parts:
+        kind = type(part)
+        if part is None or part is Ellipsis:
+            pattern.append(part)
+            axis += behind if part is Ellipsis else 0
+            continue
+        if behind < 0:
+            return None
+        if kind is slice and part.start is None and part.stop is None and part.step is None:
+            pattern.append("all")
+        elif (kind is int and -shape[axis] <= part < shape[axis]) or (
+            kind in _ARRAYS and part.dtype.kind in "iu" and part.size
+        ):
+            pattern.append(int)
+            positions.append(part)
+        else:
+            return None
+        axis += 1
+    if not positions or pattern.count(Ellipsis) > 1 or type(array.sharding) is not SingleDeviceSharding:
+        return None
+    return tuple(pattern), *positions
+
+
 def patch_array_indexing(
-    is_tracer: Callable[[object], bool], getitem: _GetItem, at_method: _AtMethod, row: Callable[[Any, int], Any]
+    is_tracer: Callable[[object], bool], getitem: _GetItem, at_method: _AtMethod, read: Callable[..., Any]
 ) -> None:
     """Let ``array[index]`` and ``array.at[index].method(...)`` reach us where a tracer takes part.
 
     ``getitem(array, index)`` is called where the index is a tracer or a tuple or slice that holds one;
     ``at_method(array, index, method_name, args, kwargs)`` where the index or an argument of the update method does;
-    ``row(array, position)``, a jitted function, where a trace is open and the position is a whole number in bounds.
+    ``read(array, pattern, *positions)`` where a trace is open and the index is made of whole numbers in bounds, arrays
+    of integers, and what ``pattern`` says stands around them.
     Everything else reaches JAX's original. A second call replaces the hooks of the first.
     """
     original_getitem = getattr(ArrayImpl.__getitem__, "__wrapped__", ArrayImpl.__getitem__)
@@ -83,8 +124,8 @@ def patch_array_indexing(
 
     @functools.wraps(original_getitem)
     def __getitem__(self: Any, index: Any, /) -> Any:
-        if type(index) is int and state.builder is not None and self.ndim and -len(self) <= index < len(self):
-            return outside_of_traces(row, self, index)
+        if state.builder is not None and (found := _pattern(self, index)) is not None:
+            return outside_of_traces(read, self, *found)
         if type(index) in plain or not holds_tracer(index):
             return original_getitem(self, index)
         return getitem(self, index)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import functrans
+from functrans.numpy import array_methods
 from functrans.xla import array_patch, jaxlib_compat
 from functrans.xla.jaxlib_compat import ArrayImpl, IndexUpdateHelper, IndexUpdateRef
 
@@ -60,11 +61,11 @@ def calls(monkeypatch):
         recorded.append((name, array, index, args, dict(kwargs)))
         return "ours"
 
-    def row(array, position):
-        recorded.append(("row", array, position))
-        return "a row"
+    def read(array, pattern, *positions):
+        recorded.append(("read", array, pattern, *positions))
+        return "read"
 
-    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), getitem, at_method, row)
+    array_patch.patch_array_indexing(lambda x: isinstance(x, Tracer), getitem, at_method, read)
     return recorded
 
 
@@ -193,8 +194,8 @@ def test_a_row_read_while_tracing_is_ours_where_the_position_is_in_bounds(calls,
     read = []
     functrans.make_jaxpr(lambda x: (read.append(array[position]), x)[1])(1.0)
     if type(position) is int and -4 <= position < 4:
-        assert read == ["a row"]
-        assert [name for name, *_ in calls] == ["row"]
+        assert read == ["read"]
+        assert calls == [("read", array, (int,), position)]
     else:
         assert calls == []
         np.testing.assert_array_equal(read[0], array[position])
@@ -210,6 +211,52 @@ def test_a_row_read_while_tracing_is_the_row_that_jax_reads(shape, dtype):
         assert isinstance(row, jax.Array)
         assert (row.dtype, row.weak_type) == (array[i].dtype, array[i].weak_type)
         np.testing.assert_array_equal(row, array[i])
+
+
+NUMBERS = jnp.array([1, 0, -1])
+READ = {
+    "column": ((slice(None), 1), True),
+    "element": ((-1, 2), True),
+    "rows": (NUMBERS, True),
+    "rows by NumPy": (np.array([[0, 2], [1, 1]]), True),
+    "elements": ((NUMBERS, NUMBERS), True),
+    "columns": ((slice(None), NUMBERS), True),
+    "new axis": ((None, 1), True),
+    "last": ((..., 1), True),
+    "last of a new axis": ((..., 1, None), True),
+    "around": ((0, ..., 1), True),
+    "numbers and a place": ((NUMBERS, 2), True),
+    "beyond": (jnp.array([5, -7]), True),
+    "unsigned": (jnp.array([2, 0], np.uint8), True),
+    "number beyond": ((slice(None), 4), False),
+    "part": ((slice(1, None), 0), False),
+    "all": (..., False),
+    "flags": (jnp.array([True, False, True]), False),
+    "none": (np.zeros(0, np.int32), False),
+    "a number that is no int": (np.int32(1), False),
+    "a flag": ((True, 0), False),
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_positions_read_while_tracing_are_what_jax_reads(calls, name):
+    index, ours = READ[name]
+    original = ArrayImpl.__getitem__
+    array = jnp.arange(12.0).reshape(3, 4)
+    results = []
+    functrans.make_jaxpr(lambda x: (results.append(array[index]), x)[1])(1.0)
+    assert bool(calls) == ours
+    expected = original(array, index)
+    if ours:
+        _, received, pattern, *positions = calls[0]
+        results = [array_methods._read(received, pattern, *positions)]
+    assert (results[0].dtype, results[0].weak_type) == (expected.dtype, expected.weak_type)
+    np.testing.assert_array_equal(results[0], expected)
+
+
+def test_too_many_positions_are_refused_by_jax(calls):
+    with pytest.raises(IndexError, match="Too many indices"):
+        functrans.make_jaxpr(lambda x: (jnp.ones(3)[0, 1], x)[1])(1.0)
 
 
 def test_rows_of_keys_and_of_weakly_typed_arrays_stay_what_they_are():
