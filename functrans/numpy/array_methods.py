@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 
+from functrans import lax
 from functrans.api.compilation import jit
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy import (
     arithmetic,
     comparison,
@@ -31,7 +32,7 @@ from functrans.numpy import (
 )
 from functrans.numpy.families import direct_dtypes, number
 from functrans.numpy.indexing import get_item
-from functrans.numpy.promotion import Array
+from functrans.numpy.promotion import Array, requested_dtype
 from functrans.numpy.protocols import array_function, array_ufunc
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
 from functrans.ops.elementwise import ADD, DIV, MUL, SUB
@@ -165,11 +166,39 @@ def _trace(self: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: An
     return reductions.sum(grids.diagonal(self, offset, axis1, axis2), axis=-1, dtype=dtype)
 
 
-def _view(self: Any, dtype: Any = None, type: Any = None) -> NoReturn:
-    raise FunctransTypeError(
-        f"x.view() of a traced array is not supported, at {here()}\nUse functrans.lax.bitcast_convert_type to "
-        "reinterpret bits, or x.astype to convert values."
-    )
+def _view(self: Any, dtype: Any = None, type: Any = None) -> Any:
+    """The same bits as another dtype; the last axis grows or shrinks with the width. A bool counts as a byte."""
+    if type is not None:
+        raise FunctransTypeError(f"x.view() of a traced array takes a dtype and no type=, at {here()}")
+    if dtype is None:
+        return self
+    to = requested_dtype("view", dtype)
+    if to == self.dtype:
+        return self
+    width, last = to.itemsize, self.shape[-1] * self.dtype.itemsize if self.ndim else self.dtype.itemsize
+    if last % width or (not self.ndim and last != width):
+        raise FunctransValueError(
+            f"x.view({to.name}): the last axis of {self.type} holds {last} bytes, and {to.name} takes {width} each, at "
+            f"{here()}\nReshape so that the bytes of the last axis are a multiple of that, or convert the values with "
+            f"x.astype({to.name!r})."
+        )
+    if not self.ndim:
+        return shapes.reshape(_view(shapes.reshape(self, (1,)), to), ())
+    if self.dtype.kind == "b":
+        return _view(creation.astype(self, np.uint8), to)
+    if to.kind == "b":
+        return creation.astype(_view(self, np.uint8), bool)
+    if self.dtype.kind == "c":
+        parts = joining.stack([arithmetic.real(self), arithmetic.imag(self)], axis=-1)
+        return _view(shapes.reshape(parts, (*self.shape[:-1], 2 * self.shape[-1])), to)
+    if to.kind == "c":
+        parts = _view(self, f"float{4 * width}")
+        return lax.complex(parts[..., 0::2], parts[..., 1::2])
+    x = self
+    if width > x.dtype.itemsize:
+        x = shapes.reshape(x, (*x.shape[:-1], last // width, width // x.dtype.itemsize))
+    x = lax.bitcast_convert_type(x, to)
+    return shapes.reshape(x, (*self.shape[:-1], last // width))
 
 
 def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:

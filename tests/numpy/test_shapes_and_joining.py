@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -298,3 +299,44 @@ def test_64_bit_dtypes_are_kept_with_x64(x64: None) -> None:
 def test_wrong_shapes_are_named(call: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=re.escape(text)):
         call()
+
+
+VIEWED = [
+    *"int8 uint8 int16 uint16 int32 uint32 int64 uint64 float16 float32 float64 complex64 complex128".split(),
+    *(bool, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn),
+]
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("shape", [(2, 16), (16,), (0, 16), (2, 0), ()], ids=str)
+def test_views_are_those_of_numpy(shape):
+    """Of every dtype as every dtype: bit for bit."""
+    bits = np.random.default_rng(0).integers(0, 256, (*shape, 16), np.uint8)
+    for kind in VIEWED:
+        source = np.dtype(kind)
+        values = bits[..., : source.itemsize] & (1 if source.kind == "b" else 255)
+        x = np.ascontiguousarray(values).view(source)[..., 0]
+        targets = [t for t in map(np.dtype, VIEWED) if (shape or t.itemsize == source.itemsize) and t.kind != "b"]
+        views = ft.jit(lambda x, targets=targets: [x.view(t) for t in targets])(x)
+        for view, to in zip(views, targets, strict=True):
+            assert view.dtype == to
+            expected = x.view(to) if shape else x.reshape(1).view(to)[0]
+            assert view.shape == expected.shape
+            assert np.asarray(view).tobytes() == expected.tobytes()
+    flags = np.array([[0, 1, 1]], np.uint8)
+    np.testing.assert_array_equal(ft.jit(lambda x: x.view(bool))(flags), flags.view(bool))
+
+
+def test_views_of_complex_numbers_are_differentiable():
+    def energy(x):
+        return fnp.sum(x.view(np.float32) * np.arange(4.0, dtype=np.float32))
+
+    x = np.complex64([1 + 2j, 3 - 1j])
+    np.testing.assert_array_equal(ft.grad(energy)(x), [0 - 1j, 2 - 3j])  # JAX's convention: conjugate
+    assert ft.vmap(lambda z: z.view(np.float32))(np.stack([x, x])).shape == (2, 4)
+
+
+@pytest.mark.parametrize(("x", "to"), [(np.zeros((2, 3), np.int16), np.int32), (np.int16(1), np.int8)], ids=["3", "0"])
+def test_views_that_do_not_fit_are_refused(x, to):
+    with pytest.raises(ValueError, match=r"x.view.*takes \d each(?s:.*)x.astype"):
+        ft.jit(lambda x: x.view(to))(x)
