@@ -118,7 +118,7 @@ class _CustomFunction:
         return token
 
 
-def _fail(failure: Exception) -> Traced:
+def _fail(failure: Exception, differentiated: tuple[bool, ...]) -> Traced:
     raise failure
 
 

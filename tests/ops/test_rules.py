@@ -33,6 +33,7 @@ ELSEWHERE = {
     "AllToAll": "tests/ops/test_collectives.py",
     "AxisIndex": "tests/ops/test_collectives.py",
     "JaxOperation": "tests/interop/test_operation_objects.py",
+    "Opaque": "tests/interop/test_opaque.py",
     "CallExported": "tests/test_export.py",
     "DebugCallback": "tests/effects/test_debugging.py",
     "Check": "tests/effects/test_checks.py",
