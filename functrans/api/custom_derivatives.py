@@ -206,8 +206,6 @@ def linear_call(
         finally:
             state.builder.order += 1
     else:
-        types = tuple(map(type_of, [*residuals, *linear]))
-        token = (fun_transpose, body.jaxpr, types, linear_tree, tuple(state.axes.items()))
-        rule, other = DeferredRule(lambda _: transposed(), token), []
+        rule, other = DeferredRule(lambda _: transposed()), []
     op = LinearCall(body.jaxpr, rule, (len(body.captured), len(other), len(residuals)), name)
     return tree_unflatten(body.tree, bind_all(op, [*body.captured, *other, *residuals, *linear]))

@@ -98,24 +98,14 @@ class _CustomFunction:
             ]
             return builder.finish([output(builder, x, None, what) for x in function(*inputs)])
 
-    def _rule(self, make: Callable[[int], Traced], order: int, token: Any) -> tuple[Rule, list[Any]]:
+    def _rule(self, make: Callable[[int], Traced], order: int) -> tuple[Rule, list[Any]]:
         """The rule traced now if a derivative may be taken here, else later if it is asked for after all."""
         if order > 0:
             try:
                 return make(order - 1)
             except Exception as failure:  # a rule that fails matters only to somebody who differentiates
                 return DeferredRule(functools.partial(_fail, failure)), []
-        return DeferredRule(lambda _: make(0), token), []
-
-    def _token(self, rule: Callable[..., Any], static: Sequence[Any], tree: Any, types: Sequence[ArrayType]) -> Any:
-        """Says which rule it is for these arguments; None where a static argument cannot be hashed."""
-        kinds = tuple([(type(x), x) for x in static])
-        token = (self, rule, kinds, tree, tuple(types), tuple(state.axes.items()))
-        try:
-            hash(token)
-        except TypeError:
-            return None
-        return token
+        return DeferredRule(lambda _: make(0)), []
 
 
 def _fail(failure: Exception, differentiated: tuple[bool, ...]) -> Traced:
@@ -252,7 +242,6 @@ class custom_jvp(_CustomFunction):
 
         tangent_types = [t for t, d in zip(types, smooth, strict=True) if d]
         rule_types = [*types, *tangent_types]
-        token = self._token(self.jvp, static, tree, types)
         traced: Rule
         rule_consts: list[Any] = []
         if self.symbolic_zeros:
@@ -260,12 +249,10 @@ class custom_jvp(_CustomFunction):
             def select(given: tuple[bool, ...]) -> Traced:
                 return self._trace(functools.partial(rule, given=given), rule_types, leaves, 0, "the jvp rule")
 
-            traced = DeferredRule(select, token)
+            traced = DeferredRule(select)
         else:
             traced, rule_consts = self._rule(
-                lambda remaining: self._trace(rule, rule_types, leaves, remaining, "the jvp rule"),
-                order,
-                token,
+                lambda remaining: self._trace(rule, rule_types, leaves, remaining, "the jvp rule"), order
             )
         op = CustomJvp(jaxpr, traced, len(consts), len(rule_consts), name)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *rule_consts, *leaves]))
@@ -334,19 +321,18 @@ class custom_vjp(_CustomFunction):
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp")
         out_tree, out_types = trees[0], jaxpr.out_types
         rules = _VjpRules(self, name, args, static, tree, types, leaves, out_tree, out_types)
-        tokens = [self._token(rule, static, tree, types) for rule in (self.fwd, self.bwd)]
         forward: Rule
         backward: Rule
         forward_consts: list[Any] = []
         backward_consts: list[Any] = []
         if self.symbolic_zeros:
-            forward, backward = rules.selective(tokens)
+            forward, backward = rules.selective()
         else:
-            forward, forward_consts = self._rule(rules.trace_forward, order, tokens[0])
+            forward, forward_consts = self._rule(rules.trace_forward, order)
             if isinstance(forward, Jaxpr):
-                backward, backward_consts = self._rule(rules.trace_backward, order, tokens[1])
+                backward, backward_consts = self._rule(rules.trace_backward, order)
             else:
-                backward = DeferredRule(lambda _: rules.trace_backward(0), tokens[1])
+                backward = DeferredRule(lambda _: rules.trace_backward(0))
         counts = (len(consts), len(forward_consts), len(backward_consts))
         op = CustomVjp(jaxpr, forward, backward, counts, name)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves]))
@@ -365,7 +351,7 @@ class _VjpRules:
         self.residual_types: list[ArrayType] = []
         self.perturbed: tuple[bool, ...] | None = None  # given to fwd beside the values, with symbolic_zeros
 
-    def selective(self, tokens: Sequence[Any]) -> tuple[Rule, Rule]:
+    def selective(self) -> tuple[Rule, Rule]:
         """Both rules, traced for the arguments that are differentiated."""
         known: dict[tuple[bool, ...], tuple[Traced, Traced]] = {}
 
@@ -375,8 +361,7 @@ class _VjpRules:
                 known[perturbed] = self.trace_forward(0), self.trace_backward(0)
             return known[perturbed]
 
-        first, second = tokens
-        return DeferredRule(lambda which: both(which)[0], first), DeferredRule(lambda which: both(which)[1], second)
+        return DeferredRule(lambda which: both(which)[0]), DeferredRule(lambda which: both(which)[1])
 
     def trace_forward(self, order: int) -> Traced:
         return self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")

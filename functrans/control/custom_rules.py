@@ -36,8 +36,8 @@ class DeferredRule:
     """A rule that has not been traced: (which arguments are differentiated) -> (jaxpr, captured values), or raises
     what tracing it raised. It is traced once for each such choice; most rules are the same for all.
 
-    ``token`` (hashable) says which rule it is: programs that hold rules of equal tokens are equal. Without one, a rule
-    equals itself alone, and a program that holds it is compiled again wherever it is traced again.
+    Equal to itself alone: what a user's rule reads may change between two traces of the same function. ``token`` is
+    for rules that are derived from another: equal where the same is derived from the same rule.
     """
 
     __slots__ = ("known", "make", "token")

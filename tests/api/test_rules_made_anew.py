@@ -113,6 +113,38 @@ def test_a_rule_that_is_changed_is_another_rule() -> None:
         np.testing.assert_allclose(ft.vmap(ft.grad(ft.grad(sine)))(X), -factor * np.sin(X), rtol=1e-6)
 
 
+def test_what_a_rule_reads_may_change_between_calls() -> None:
+    """Un-jitted functions are traced at every call, and so are their rules."""
+    factor = np.float32(2.0)
+
+    @ft.custom_jvp
+    def linear(x: Any) -> Any:
+        return factor * x
+
+    linear.defjvp(lambda p, t: (linear(*p), linear(*t)))
+
+    @ft.custom_jvp
+    def by_zeros(x: Any) -> Any:
+        return fnp.sin(x)
+
+    by_zeros.defjvp(lambda p, t: (by_zeros(*p), factor * t[0]), symbolic_zeros=True)
+
+    @ft.custom_vjp
+    def pulled(x: Any) -> Any:
+        return fnp.sin(x)
+
+    pulled.defvjp(lambda x: (pulled(x.value), None), lambda _, ct: (factor * ct,), symbolic_zeros=True)
+    functions = [linear, by_zeros, pulled, lambda x: ft.custom_derivatives.linear_call(
+        lambda _, x: factor * x, lambda _, ct: factor * ct, (), x)]  # fmt: skip
+    for factor in np.float32([2.0, 3.0, -5.0, 2.0]):
+        for f in functions:
+            assert ft.grad(f)(0.5) == factor
+            np.testing.assert_array_equal(ft.vmap(ft.grad(f))(X), [factor] * 3)
+            assert ft.vjp(f, 0.5)[1](1.0)[0] == factor
+            assert ft.grad(lambda x, f=f: ft.vmap(f)(x)[0])(X)[0] == factor
+            assert ft.linearize(f, 0.5)[1](1.0) == factor
+
+
 def test_static_arguments_choose_the_rule() -> None:
     scaled = ft.custom_jvp(lambda x, how: fnp.sin(x), nondiff_argnums=(1,))
     scaled.defjvp(lambda how, p, t: (scaled(p[0], how), how[0] * fnp.cos(p[0]) * t[0]))
