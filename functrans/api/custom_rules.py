@@ -12,7 +12,7 @@ from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import argument_type, output
-from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule
+from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
 from functrans.control.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
@@ -353,15 +353,12 @@ class _VjpRules:
 
     def selective(self) -> tuple[Rule, Rule]:
         """Both rules, traced for the arguments that are differentiated."""
-        known: dict[tuple[bool, ...], tuple[Traced, Traced]] = {}
 
         def both(perturbed: tuple[bool, ...]) -> tuple[Traced, Traced]:
-            if perturbed not in known:
-                self.perturbed = perturbed
-                known[perturbed] = self.trace_forward(0), self.trace_backward(0)
-            return known[perturbed]
+            self.perturbed = perturbed
+            return self.trace_forward(0), self.trace_backward(0)
 
-        return DeferredRule(lambda which: both(which)[0]), DeferredRule(lambda which: both(which)[1])
+        return rules_together(both)
 
     def trace_forward(self, order: int) -> Traced:
         return self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")

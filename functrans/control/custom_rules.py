@@ -11,6 +11,7 @@ One rule serves every mode: the forward rule of ``custom_jvp`` is linearized in 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -68,6 +69,14 @@ class DeferredRule:
 
 
 Rule = Jaxpr | DeferredRule
+
+
+def rules_together(make: Callable[[tuple[bool, ...]], tuple[Any, Any]]) -> tuple[DeferredRule, DeferredRule]:
+    """A forward and a backward rule that are traced together, once for each choice of arguments."""
+    both = functools.cache(make)
+    return DeferredRule(lambda differentiated: both(differentiated)[0]), DeferredRule(
+        lambda differentiated: both(differentiated)[1]
+    )
 
 
 def resolve(rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = ()) -> tuple[Jaxpr, list[Any]]:

@@ -23,6 +23,7 @@ from functrans.control.custom_rules import (
     Rule,
     batched_rule,
     refuse_closed_over,
+    rules_together,
 )
 from functrans.control.linear_call import LinearCall
 from functrans.errors import FunctransError
@@ -125,7 +126,7 @@ def _named(application: Application, what: str) -> Iterator[None]:
 
 
 def _jvp_rule(application: Application) -> Rule:
-    return _selective(lambda given: _jvp_rule_for(application, given))[0]
+    return DeferredRule(lambda given: _jvp_rule_for(application, given))
 
 
 def _with_rule(
@@ -186,7 +187,7 @@ class JaxOperation(CustomJvp):
         return JaxOperation(**op.parameters(), transposed=rule)
 
 
-def _jvp_rule_for(application: Application, given: Given) -> list[Traced]:
+def _jvp_rule_for(application: Application, given: Given) -> Traced:
     """The rule that was told which arguments have tangents; as every rule it takes those of all."""
     rule = JvpRule(application.equation, given)
     with _named(application, "differentiate"):
@@ -199,7 +200,7 @@ def _jvp_rule_for(application: Application, given: Given) -> list[Traced]:
         return application.translator.run(closed.jaxpr, closed.consts, [*inputs[:count], *rule.chosen(tangents)])
 
     types = [*rule.types, *[t for t, s in zip(rule.types, smooth, strict=True) if s]]
-    return [trace(run, types, f"a derivative rule of {application.name}")]
+    return trace(run, types, f"a derivative rule of {application.name}")
 
 
 def _custom_vjp(application: Application) -> Any:
@@ -217,7 +218,7 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int) -> A
     consts: list[Any] = []
     args = application.operands
     if application.params.get("symbolic_zeros"):
-        first, second = _selective(lambda given: _vjp_rules_for(application, name, count, given), 2)
+        first, second = rules_together(lambda given: _vjp_rules_for(application, name, count, given))
     else:
         consts, args = args[:count], args[count:]
         rule = VjpRule(application.equation, [False] * count + [True] * len(args))
@@ -236,7 +237,7 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int) -> A
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])
 
 
-def _vjp_rules_for(application: Application, name: str, count: int, given: Given) -> list[Traced]:
+def _vjp_rules_for(application: Application, name: str, count: int, given: Given) -> tuple[Traced, Traced]:
     """The rules that were told which arguments are differentiated; the others get a cotangent of zeros."""
     refuse_closed_over([g or None for g in given[:count]], name, "custom_vjp")
     rule = VjpRule(application.equation, given)
@@ -252,19 +253,7 @@ def _vjp_rules_for(application: Application, name: str, count: int, given: Given
         ]
 
     types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
-    return [forward, trace(run, types, f"a derivative rule of {application.name}")]
-
-
-def _selective(make: Callable[[Given], list[Traced]], count: int = 1) -> list[DeferredRule]:
-    """Rules that are traced together for the arguments that are differentiated, once for each choice of them."""
-    known: dict[Given, list[Traced]] = {}
-
-    def rules(given: Given) -> list[Traced]:
-        if given not in known:
-            known[given] = make(given)
-        return known[given]
-
-    return [DeferredRule(lambda given, i=i: rules(given)[i]) for i in range(count)]  # type: ignore[misc]
+    return forward, trace(run, types, f"a derivative rule of {application.name}")
 
 
 # -- operations that are objects ---------------------------------------------------------------------------------------

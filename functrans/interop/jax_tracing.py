@@ -9,6 +9,7 @@ runs the rule and nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -150,7 +151,7 @@ def lowered_equation(equation: Any, platform: str) -> str:
     function = jax.jit(lambda *xs: apply_equation(equation, xs), keep_unused=True)
     with outside_of_traces():
         text: str = function.trace(*map(shape_struct, types)).lower(lowering_platforms=(platform,)).as_text()
-    if "python" in text and "callback" in text:
+    if re.search(r"custom_call @\w*python\w*callback", text):  # JAX would have to keep the function alive
         raise NotImplementedError("it calls Python functions")
     return text
 

@@ -64,6 +64,8 @@ _ROW: Pattern = (int,)
 def _pattern(array: Any, index: Any) -> tuple[Any, ...] | None:
     """(pattern, *positions) of an index that is read by one program; None for every other index."""
     shape = array.shape
+    if type(array.sharding) is not SingleDeviceSharding:
+        return None
     if type(index) is int:
         return (_ROW, index) if shape and -shape[0] <= index < shape[0] else None
     parts = index if type(index) is tuple else (index,)
@@ -88,7 +90,7 @@ def _pattern(array: Any, index: Any) -> tuple[Any, ...] | None:
         else:
             return None
         axis += 1
-    if not positions or pattern.count(Ellipsis) > 1 or type(array.sharding) is not SingleDeviceSharding:
+    if not positions or pattern.count(Ellipsis) > 1:
         return None
     return tuple(pattern), *positions
 

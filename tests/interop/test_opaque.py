@@ -7,6 +7,8 @@ from typing import Any
 
 import jax
 import jax.export
+import jax.extend.core
+import jax.interpreters.mlir
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -115,3 +117,15 @@ def test_what_jax_does_not_do_is_named_with_its_line(function: Any, text: str) -
     with pytest.raises(NotImplementedError, match=f"(?s){text}") as refusal:
         function()
     assert "test_opaque.py:" in str(refusal.value)
+
+
+def test_what_calls_python_from_inside_is_refused() -> None:
+    """The module that JAX makes of it holds the address of a function that nobody would keep alive."""
+    operation = jax.extend.core.Primitive("calls_python")
+    operation.def_abstract_eval(lambda x: x)
+    called = jax.interpreters.mlir.lower_fun(
+        lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x), multiple_results=False
+    )
+    jax.interpreters.mlir.register_lowering(operation, called)
+    with pytest.raises(NotImplementedError, match="it calls Python functions"):
+        ft.from_jax(lambda x: operation.bind(x))(A)

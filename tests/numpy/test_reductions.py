@@ -226,6 +226,18 @@ def test_einsum_agrees_with_jax(optimize: Any) -> None:
     assert_cases_agree(cases(fnp), cases(jnp), *arrays)
 
 
+def test_a_product_in_einsum_ends_as_the_result_does() -> None:
+    """So nothing but leading axes is left to transpose; the precisions change places with the operands."""
+    a, b = np.ones((2, 3, 4), np.float32), np.ones((5, 4), np.float32)
+    program = ft.make_jaxpr(lambda a, b: fnp.einsum("bij,vj->bvi", a, b, precision=("highest", "default")))(a, b)
+    (product,) = [eqn for eqn in program.equations if eqn.op.name == "dot_general"]
+    assert product.outputs[0].type.shape == (5, 2, 3)
+    plain = ft.make_jaxpr(lambda a, b: fnp.einsum("bij,vj->biv", a, b, precision=("highest", "default")))(a, b)
+    (other,) = plain.equations
+    assert other.op.precision.split(":") == product.op.precision.split(":")[::-1]
+    assert len(set(other.op.precision.split(":"))) == 2
+
+
 def test_a_pair_in_einsum_is_one_dot_general() -> None:
     q = np.ones((2, 3, 4, 5), np.float32)
     program = ft.make_jaxpr(lambda q, k: fnp.einsum("bhqd,bhkd->bhqk", q, k))(q, q)
