@@ -6,6 +6,7 @@
      │   │   ├─ TracerBoolConversionError         ``if x``, ``bool(x)``
      │   │   ├─ TracerIntegerConversionError      ``range(x)``, ``a[x]`` on a list, ``int(x)``
      │   │   └─ TracerArrayConversionError        ``np.asarray(x)``, ``float(x)``
+     │   │       └─ DifferentiatedValueError      they would lose a derivative
      │   └─ NotLinearError                        a rule that must be linear is not
      ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
      │   └─ CheckError                            a value is not as ``error_if`` or ``check`` want it
@@ -20,6 +21,8 @@ Each subclasses the built-in that a Python user would expect to catch.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class FunctransError(Exception):
@@ -60,8 +63,17 @@ class TracerArrayConversionError(ConcretizationError):
     """``np.asarray(x)``, ``float(x)``, ``x.item()`` on a value that has no number yet."""
 
 
+class DifferentiatedValueError(TracerArrayConversionError):
+    """``float(x)``, ``np.asarray(x)`` on a value that is being differentiated: the number would be a constant."""
+
+
 class NotLinearError(FunctransTypeError):
-    """A function that has to be linear in its argument is not."""
+    """A function that has to be linear in its argument is not.
+
+    ``equation``: the one whose transpose rule found that out, if one did.
+    """
+
+    equation: Any = None
 
 
 class FunctransRuntimeError(FunctransError, RuntimeError):

@@ -93,6 +93,7 @@ class _CustomFunction:
     ) -> Traced:
         """A flat function as a jaxpr; the arguments' own values (where they have some) can be asked for."""
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
+            builder.custom = True
             inputs = [
                 builder.new_input(t, values[i] if i < len(values) else None) for i, t in enumerate(types)
             ]

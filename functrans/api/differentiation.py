@@ -152,8 +152,9 @@ def _value_and_gradient(
             return check_scalar(result[0], _name, holomorphic), hold_objects(result[1])
 
         staged = stage(
-            flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order()
-        )
+            flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order(),
+            differentiated=[is_differentiable(t.dtype) for t in types],
+        )  # fmt: skip
         results = _gradients(staged, leaves, types)
         count = len(staged.jaxpr.outputs)
         gradients = tree_unflatten(tree, [*results[count:]])
@@ -236,7 +237,10 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         result = fun(*tree_unflatten(tree, inputs))
         return split_aux(result, "jvp", out_tree_aux) if has_aux else result
 
-    staged = stage(flat_fun, leaves, types, f"jvp of {function_name(fun)}", values=True, order=differentiation_order())
+    staged = stage(
+        flat_fun, leaves, types, f"jvp of {function_name(fun)}", values=True, order=differentiation_order(),
+        differentiated=nonzero,
+    )  # fmt: skip
     jaxpr, captured, out_tree = staged
     count = len(captured)
     mask = (False,) * count + tuple(nonzero)

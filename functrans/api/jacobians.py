@@ -141,13 +141,16 @@ def _jacobian(
             return split_aux(result, what, sizes) if has_aux else result
 
         order = differentiation_order()
-        staged = stage(flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=order)
+        smooth = tuple([is_differentiable(t.dtype) for t in types])
+        staged = stage(
+            flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=order, differentiated=smooth
+        )
         jaxpr, captured, out_tree = staged
         first = sizes[0] if has_aux else len(jaxpr.outputs)
         outs_t = jaxpr.out_types[:first]
         for t in outs_t:
             check_output(t, what, holomorphic)
-        wrt = (False,) * len(captured) + tuple(is_differentiable(t.dtype) for t in types)
+        wrt = (False,) * len(captured) + smooth
         ins_t = [t for t in types if is_differentiable(t.dtype)]
 
         def transformed(jaxpr: Jaxpr, inputs: list[Any]) -> list[Any]:

@@ -163,11 +163,13 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
         result = fun(*tree_unflatten(tree, inputs))
         return split_aux(result, what, sizes) if has_aux else result
 
+    smooth = tuple([is_differentiable(t.dtype) for t in types])
     staged = stage(
-        flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order()
-    )
+        flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order(),
+        differentiated=smooth,
+    )  # fmt: skip
     jaxpr, captured, out_tree = staged
-    wrt = (False,) * len(captured) + tuple(is_differentiable(t.dtype) for t in types)
+    wrt = (False,) * len(captured) + smooth
     values = [*captured, *leaves]
     if state.builder is not None:
         outs, program = linearize_replay(jaxpr, values, wrt)

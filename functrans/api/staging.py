@@ -65,13 +65,17 @@ def stage(
     values: bool = False,
     order: int | None = None,
     remedy: str = "",
+    differentiated: Sequence[bool] = (),
 ) -> Staged:
-    """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing."""
+    """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing;
+    ``differentiated``: which leaves the caller differentiates by, if it does.
+    """
     with Builder(purpose, order=order) as builder:
         builder.remedy = remedy
         if values:
             builder.performs = builder.parent is None or builder.parent.performs
             inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
+            builder.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
         else:
             inputs = [builder.new_input(t) for t in types]
         result = fun(*inputs)

@@ -14,6 +14,7 @@ from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
 from functrans.trace.builder import bind_all
+from functrans.trace.dependence import Dependence
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
@@ -88,6 +89,11 @@ class Branching(Holding):
         )
         sent = iter(spread(bind_all(op, [index, *chosen(rest, fixed), *present(cotangent)]), has))
         return [None, *[next(sent) if flag else None for flag in linear]]
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        if given[0] and dependence.through_choices:
+            return None
+        return union(dependence.outputs(branch, given[1:]) for branch in self.branches)
 
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]

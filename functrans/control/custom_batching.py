@@ -26,6 +26,7 @@ from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.structural import convert, zeros
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import bind_all, state
+from functrans.trace.dependence import Dependence
 from functrans.trace.frames import describe_place, here
 from functrans.trace.primitive import Linear, is_linear
 from functrans.trace.replay import replay, trace
@@ -97,6 +98,9 @@ class CustomVmap(Holding):
         )
         sent = iter(bind_all(op, [*[x for x in operands if not is_linear(x)], *chosen(cotangent, given)]))
         return [next(sent) if flag else None for flag in linear]
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
+        return dependence.outputs(self.jaxpr, given)
 
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any

@@ -42,6 +42,7 @@ from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import Tracer, bind_all
+from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
@@ -211,11 +212,7 @@ class Scan(Holding):
         consts, _, xs = self.split(operands)
         consts_l, init_l, xs_l = self.split([is_linear(x) for x in operands])
 
-        def linear_after(carry: tuple[bool, ...]) -> list[bool]:
-            reached = depends_on(jaxpr, chosen(jaxpr.inputs, [*consts_l, *carry, *xs_l]))
-            return [type(a) is Var and a in reached for a in jaxpr.outputs[:n]]
-
-        carry_l = fixpoint(init_l, linear_after)
+        carry_l = fixpoint(init_l, lambda carry: VALUE.outputs(jaxpr, [*consts_l, *carry, *xs_l])[:n])
         linear = (*consts_l, *carry_l, *xs_l)
         fixed = [x for x in consts if not is_linear(x)]
         fixed_xs = [*self._nonlinear_carry(operands, linear), *[x for x in xs if not is_linear(x)]]
@@ -268,6 +265,11 @@ class Scan(Holding):
         body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs, keep_effects=False)[0], outputs)
         scan = self.remade(body, count(consts_f), count(carry_f), "")
         return bind_all(scan, chosen(operands, free))[count(carry_f) :]
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
+        consts, init, xs = self.split(given)
+        carried = fixpoint(init, lambda c: dependence.outputs(self.jaxpr, [*consts, *c, *xs])[: self.num_carry])
+        return [*carried, *dependence.outputs(self.jaxpr, [*consts, *carried, *xs])[self.num_carry :]]
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 

@@ -33,16 +33,18 @@ from functrans.control.masking import masked
 from functrans.control.progress import Bar
 from functrans.control.scan_lowering import filled, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
-from functrans.errors import MissingRuleError
+from functrans.errors import MissingRuleError, NotLinearError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.logic import and_
 from functrans.ops.reductions import reduce_or
 from functrans.trace.builder import Tracer, bind_all, state
+from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap_jaxpr
 
 
@@ -139,7 +141,21 @@ class While(Holding):
         _, slopes = again.jvp(primals, tangents)
         return outs, slopes
 
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        tests, consts, init = self.split(given)
+        carried = fixpoint(init, lambda c: dependence.outputs(self.body, [*consts, *c]))
+        if dependence.through_choices and any(dependence.outputs(self.condition, [*tests, *carried])):
+            return None  # how often the body ran is in every result
+        return carried
+
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        tests, consts, init = self.split([is_linear(x) for x in operands])
+        carried = fixpoint(init, lambda c: VALUE.outputs(self.body, [*consts, *c]))
+        if any(VALUE.outputs(self.condition, [*tests, *carried])):
+            raise NotLinearError(
+                f"the condition of the while_loop at {describe_place(state.where)} depends on what has to be linear"
+            )
+        transpose_jaxpr(self.body, [*consts, *carried], carried)  # raises where the body is not linear
         raise MissingRuleError(
             f"reverse mode (grad, vjp, jacrev) through the while_loop or fori_loop at {describe_place(state.where)}\n"
             "needs the values of every step, and the number of steps is not known before it runs. Use "

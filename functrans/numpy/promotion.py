@@ -18,8 +18,17 @@ import numpy as np
 from jax import dtypes as jax_dtypes
 
 from functrans import lax
-from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, canonical_dtype, describe, promote, scalar_type, type_of, x64_enabled
+from functrans.errors import ConcretizationError, DifferentiatedValueError, FunctransTypeError, FunctransValueError
+from functrans.ir.types import (
+    ArrayType,
+    canonical_dtype,
+    describe,
+    is_differentiable,
+    promote,
+    scalar_type,
+    type_of,
+    x64_enabled,
+)
 from functrans.ops.structural import convert
 from functrans.trace.tracer import Tracer, concrete
 
@@ -333,11 +342,13 @@ def static_value(operation: str, name: str, x: Any) -> Any:
     """The concrete value of an argument that decides a shape; TypeError where it is traced without a value."""
     if type(x) is not Tracer:
         return x
-    value = concrete(x)
+    value = concrete(x) if not is_differentiable(x.type.dtype) else None
     if value is not None:
         return value
     try:
-        return np.asarray(x)  # an un-jitted call computes what it is asked for
+        return np.asarray(x)  # an un-jitted call computes what it is asked for, unless a derivative would be lost
+    except DifferentiatedValueError:
+        raise
     except ConcretizationError:
         raise FunctransTypeError(
             f"{operation}: {name} must be known while tracing, because it decides the shape of the result; it is "

@@ -336,10 +336,14 @@ def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
     return take(ravel(arr), flatnonzero(condition), 0)
 
 
+def _holds(condition: ArrayLike) -> Array:
+    return condition.astype(bool) if type(condition) is Tracer else np.asarray(condition, bool)
+
+
 def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: None = None) -> Array:
     """The slices along ``axis`` where the static vector ``condition`` holds."""
     refuse_out("compress", out)
-    keep = np.asarray(static_value("compress", "the condition", condition)).astype(bool)
+    keep = np.asarray(static_value("compress", "the condition", _holds(condition)))
     return take(a, np.flatnonzero(keep).astype(np.int32), axis)
 
 

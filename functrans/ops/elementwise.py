@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, short_dtype, type_of
 from functrans.ir.types import kind_of as kind_of
@@ -108,6 +108,8 @@ class Elementwise(Primitive):
 
 class Stepwise(Elementwise):
     """Piecewise constant: the derivative is zero wherever there is one."""
+
+    locally_constant = True
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, *primals), None
@@ -240,6 +242,16 @@ def _is_negative_zero(value: Any) -> bool:
     return value == 0 and not isinstance(value, complex) and bool(np.signbit(value))
 
 
+def refuse_offset(*operands: Any) -> None:
+    """Raise NotLinearError where a number other than zero is added to a linear operand.
+
+    What an array added to it holds is not known here; zeros are common.
+    """
+    for x in operands:
+        if type(x) is Literal and x.value != 0:
+            raise NotLinearError(f"adding the number {x.value} is not linear")
+
+
 class Add(Elementwise):
     hlo = "add"
     reference = staticmethod(np.add)
@@ -261,6 +273,7 @@ class Add(Elementwise):
         return out, t if s is None else s if t is None else add(s, t)
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
+        refuse_offset(x, y)
         return [cotangent if is_linear(x) else None, cotangent if is_linear(y) else None]
 
 
@@ -282,6 +295,7 @@ class Sub(Elementwise):
         return out, neg(t) if s is None else s if t is None else sub(s, t)
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
+        refuse_offset(x, y)
         return [cotangent if is_linear(x) else None, neg(cotangent) if is_linear(y) else None]
 
 
@@ -302,7 +316,7 @@ class Mul(Elementwise):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         out = bind(self, x, y)
-        if s is not None and t is not None and x is y:  # d(x*x) = 2x dx: one product, not two
+        if s is not None and s is t and x is y:  # d(x*x) = 2x dx: one product, not two
             return out, mul(s, mul(2.0, x))
         left = mul(s, y) if s is not None else None
         right = mul(t, x) if t is not None else None

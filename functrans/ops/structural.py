@@ -205,6 +205,8 @@ class ConvertElementType(Primitive):
 class StopGradient(Primitive):
     """The operand itself, with a zero derivative."""
 
+    locally_constant = True
+
     def infer(self, x: ArrayType) -> ArrayType:
         return x
 

@@ -97,9 +97,9 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "cons", "effects", "equations", "inputs", "literals", "marker",
-        "open", "order", "parent", "performed", "performs", "place", "producers", "purpose", "remedy",
-        "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
+        "callees", "captured", "captures", "climbs", "cons", "custom", "differentiated", "differentiators", "effects",
+        "equations", "inputs", "literals", "marker", "open", "order", "parent", "performed", "performs", "place",
+        "producers", "purpose", "remedy", "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -126,6 +126,9 @@ class Builder:
         self.effects: list[tuple[float, Equation]] = []  # (its place in the order of variables, equation with effects)
         self.performed: set[Equation] = set()
         self.segments: list[int] = []  # positions in equations where a value was demanded
+        self.custom = False  # what is traced here has, or is, a derivative rule of the user's
+        self.differentiated: frozenset[int] = frozenset()  # ids of the inputs that what traces here differentiates by
+        self.differentiators: dict[int, frozenset[Builder]] = {}  # by id of variable: see trace.tracer
 
     # -- opening and closing --------------------------------------------------------------------------------------
 

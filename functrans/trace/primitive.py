@@ -24,6 +24,9 @@ from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.program import Equation, Jaxpr, scalar_bits, subjaxprs
 from functrans.ir.types import ArrayType
 
+if TYPE_CHECKING:
+    from functrans.trace.dependence import Dependence
+
 _SIMPLE = (int, str, tuple, np.dtype, type(None), Jaxpr)
 _SAFE_FIELDS = ("int", "bool", "str", "tuple[int, ...]", "np.dtype[Any]", "Shape", "Axes")
 
@@ -87,6 +90,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
+    locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -198,6 +202,14 @@ class Primitive(metaclass=_PrimitiveMeta):
     ) -> Any:
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        """Which results depend on the given operands (flags), of which there is one; None: all of them.
+
+        Asked by linearity checks, transposition and values on demand. An operation that holds programs asks
+        ``dependence.outputs(program, flags)`` for each, so that the answer is exact result by result.
+        """
+        return None
 
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]

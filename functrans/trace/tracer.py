@@ -3,6 +3,9 @@
 In an un-jitted call the inputs of a trace keep their concrete values. ``bool(x)``, ``float(x)``, ``int(x)``,
 ``x.item()``, ``print(x)``, ``np.asarray(x)`` run the equations that x needs, once, and remember what the user's code
 still holds on to. Inputs traced by ``jit``, by ``vmap`` or for the body of a loop have no value: the error says so.
+
+A number that leaves a trace is a constant to it. Where that is locally true (``bool``, ``int``, printing) the value is
+given; where a derivative would be lost in silence (``float``, ``np.asarray``) an error is raised.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import numpy as np
 
 from functrans.errors import (
     ConcretizationError,
+    DifferentiatedValueError,
     InternalError,
     TracerArrayConversionError,
     TracerBoolConversionError,
@@ -23,7 +27,8 @@ from functrans.errors import (
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import kind_of
 from functrans.trace.builder import Builder, Tracer, escaped, state
-from functrans.trace.frames import describe_place, where
+from functrans.trace.dependence import DERIVATIVE
+from functrans.trace.frames import describe_place, formats_text, users_call, where
 
 
 class _NoValue(Exception):
@@ -162,6 +167,96 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
         ) from None
 
 
+# -- values that leave a derivative ----------------------------------------------------------------------------------
+
+
+def differentiators(x: Any) -> frozenset[Builder]:
+    """The traces that differentiate by something that x depends on: as a plain number it would lose these derivatives.
+
+    Each equation is looked at once in the life of its builder.
+    """
+    if type(x) is not Tracer:
+        return frozenset()
+    builder: Builder = x.builder
+    known, producers = builder.differentiators, builder.producers
+    stack = [x.variable]
+    while stack:
+        var = stack[-1]
+        eqn = producers[var.id]
+        if var.id in known:
+            stack.pop()
+        elif eqn is None:
+            own = [builder] if var.id in builder.differentiated else []
+            known[var.id] = differentiators(builder.values.get(var.id)).union(own)
+            stack.pop()
+        else:
+            waiting = [a for a in eqn.inputs if type(a) is Var and a.id not in known]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            sources = [known[a.id] if type(a) is Var else frozenset() for a in eqn.inputs]
+            for v in eqn.outputs:
+                known[v.id] = frozenset()
+            for source in frozenset().union(*sources):
+                given = [source in s for s in sources]
+                for v, depends in zip(eqn.outputs, DERIVATIVE.results(eqn, given), strict=True):
+                    if depends:
+                        known[v.id] |= {source}
+            stack.pop()
+    return known[x.variable.id]
+
+
+def losing(x: Tracer) -> frozenset[Builder]:
+    """The traces whose derivatives x would lose as a plain number.
+
+    In a function with a derivative rule, and in the rule, one of them is spared: the innermost outside of it, whose
+    derivative it is that the rule gives.
+    """
+    lost = differentiators(x)
+    if not lost:
+        return lost
+    stack: list[Builder] = []
+    builder = state.builder
+    while builder is not None:
+        stack.append(builder)
+        builder = builder.parent
+    spared = set()
+    for i, inner in enumerate(stack):
+        if inner.custom:
+            spared.update([outer for outer in stack[i + 1 :] if outer in lost][:1])
+    return lost - spared
+
+
+def _number(x: Tracer, asked: str) -> np.ndarray[Any, Any]:
+    """The value of x as a plain number or array, which has no derivative."""
+    value = demand(x, asked, TracerArrayConversionError, _NUMBER)
+    lost = losing(x)
+    if lost:
+        place, called = users_call()
+        counterpart = _counterpart(called) if called else None
+        fix = f"Call {counterpart} instead of {called}. " if counterpart else ""
+        raise DifferentiatedValueError(
+            f"{asked} makes a constant of a value that is being differentiated "
+            f"({', '.join(sorted(b.purpose for b in lost))}), and its derivative would be lost, at "
+            f"{describe_place(place)}\n{fix}Keep it an array (functrans.numpy functions and operators take it); where "
+            "a constant is meant, say so with functrans.lax.stop_gradient(x)."
+        )
+    return value
+
+
+def _no_counterpart(name: str) -> str | None:
+    return None
+
+
+_counterpart: Callable[[str], str | None] = _no_counterpart
+
+
+def set_counterparts(find: Callable[[str], str | None]) -> None:
+    """Install what knows the function of functrans for the name of one of NumPy or the math module."""
+    global _counterpart
+    _counterpart = find
+
+
 _BRANCH = (
     "Use functrans.lax.cond or functrans.numpy.where to choose, functrans.lax.while_loop to repeat, or mark the "
     "argument with static_argnums if it is a plain Python value; combine conditions with & | ~ or "
@@ -190,43 +285,48 @@ def _bool(self: Tracer) -> bool:
     )
 
 
-def _scalar(self: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> Any:
+def _check_scalar(self: Tracer, asked: str) -> None:
     if self.type.shape != ():
         raise TypeError(
             f"{asked} needs a scalar, and this array has shape {self.type.shape}, at {describe_place(where())}"
         )
-    return demand(self, asked, error, fix)[()]
 
 
 def _float(self: Tracer) -> float:
-    return float(_scalar(self, "float()", TracerArrayConversionError, _NUMBER))
+    _check_scalar(self, "float()")
+    if formats_text(1):  # "%f" % x: for the eye, like format()
+        return float(demand(self, "float()", TracerArrayConversionError, _NUMBER)[()])
+    return float(_number(self, "float()")[()])
 
 
 def _int(self: Tracer) -> int:
-    return int(_scalar(self, "int()", TracerIntegerConversionError, _NUMBER))
+    _check_scalar(self, "int()")
+    return int(demand(self, "int()", TracerIntegerConversionError, _NUMBER)[()])
 
 
 def _complex(self: Tracer) -> complex:
-    return complex(_scalar(self, "complex()", TracerArrayConversionError, _NUMBER))
+    _check_scalar(self, "complex()")
+    return complex(_number(self, "complex()")[()])
 
 
 def _index(self: Tracer) -> int:
     if kind_of(self.type.dtype) not in "iu":
         raise TypeError(f"only integer scalars can be used as an index; got {self.type} at {describe_place(where())}")
-    return int(_scalar(self, "an index or range()", TracerIntegerConversionError, _INDEX))
+    _check_scalar(self, "an index or range()")
+    return int(demand(self, "an index or range()", TracerIntegerConversionError, _INDEX)[()])
 
 
 def _array(self: Tracer, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-    value = demand(self, "np.asarray()", TracerArrayConversionError, _NUMBER)
+    value = _number(self, "np.asarray()")
     return value if dtype is None else value.astype(dtype)
 
 
 def _item(self: Tracer, *args: int) -> Any:
-    return demand(self, ".item()", TracerArrayConversionError, _NUMBER).item(*args)
+    return _number(self, ".item()").item(*args)
 
 
 def _tolist(self: Tracer) -> Any:
-    return demand(self, ".tolist()", TracerArrayConversionError, _NUMBER).tolist()
+    return _number(self, ".tolist()").tolist()
 
 
 def _format(self: Tracer, spec: str) -> str:
