@@ -1,4 +1,4 @@
-"""A jvp rule has to be linear in its tangents: what is not is refused wherever it stands, what is goes wherever it stands."""
+"""A jvp rule has to be linear in its tangents: what is not is refused, and what is goes, wherever it stands."""
 
 from __future__ import annotations
 
@@ -146,5 +146,11 @@ def test_transposition_splits_an_operation_result_by_result() -> None:
 
     (sent,) = ft.linear_transpose(linear, 1.0)(1.0)
     assert float(sent) == pytest.approx(float(linear(1.0)), rel=1e-6)
+
+
+def test_transposition_refuses_the_result_that_is_not_linear() -> None:
+    def squared(t: Any) -> Any:
+        return lax.scan(lambda c, _: ((c[0] * 1.5, c[1] * c[1]), None), (2.0, t), None, 3)[0][1]
+
     with pytest.raises(NotLinearError):
-        ft.linear_transpose(lambda t: lax.scan(lambda c, _: ((c[0] * 1.5, c[1] * c[1]), None), (2.0, t), None, 3)[0][1], 1.0)(1.0)
+        ft.linear_transpose(squared, 1.0)(1.0)

@@ -86,7 +86,8 @@ def test_conversions_under_un_jitted_grad_see_the_value() -> None:
     def function(x: Any, v: Any) -> Any:
         y = x * 2.0
         seen.update(int=int(y), list=(v * 2).tolist(), array=np.asarray(v + 1), bool=bool(y > 5), format=f"{y:.2f}")
-        seen.update(percent="%.1f" % y, round=round(y), floor=math.floor(y), ceil=math.ceil(y), trunc=math.trunc(-y))
+        seen.update(percent="%.1f" % y,  # noqa: UP031
+                     round=round(y), floor=math.floor(y), ceil=math.ceil(y), trunc=math.trunc(-y))
         y_as_constant = lax.stop_gradient(y)
         seen.update(float=float(y_as_constant), item=y_as_constant.item(), complex=complex(y_as_constant))
         return y * fnp.sum(v)

@@ -1,4 +1,4 @@
-"""A value that is being differentiated leaves the trace as a plain number: refused where its derivative would be lost."""
+"""A value that is being differentiated leaves the trace as a number: refused where its derivative would be lost."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ TRANSFORMS: dict[str, Callable[[Callable[[Any], Any]], Any]] = {
 def test_the_message_names_the_line_the_function_and_stop_gradient(name: str) -> None:
     function, wording = LEAVING[name]
     found = caught(DifferentiatedValueError, lambda: ft.grad(_square(function))(3.0))
-    found.says(wording, "derivative would be lost", "test_lost_derivatives.py", "functrans.lax.stop_gradient", "grad of")
+    found.says(wording, "derivative would be lost", "test_lost_derivatives.py", "lax.stop_gradient", "grad of")
     assert "instead of functrans" not in found.text and "instead of fnp" not in found.text
 
 
@@ -135,7 +135,7 @@ class TestCustomRules:
     def function(kind: str) -> Any:
         if kind == "custom_jvp":
             with_jvp = ft.custom_jvp(lambda x: fnp.asarray(np.sin(np.asarray(x))))
-            with_jvp.defjvp(lambda primals, tangents: (with_jvp(*primals), np.cos(np.asarray(primals[0])) * tangents[0]))
+            with_jvp.defjvp(lambda p, t: (with_jvp(*p), np.cos(np.asarray(p[0])) * t[0]))
             return with_jvp
         with_vjp = ft.custom_vjp(lambda x: fnp.asarray(np.sin(np.asarray(x))))
         with_vjp.defvjp(lambda x: (with_vjp(x), np.cos(np.asarray(x))), lambda cosine, ct: (cosine * ct,))
