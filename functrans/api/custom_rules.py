@@ -21,6 +21,7 @@ from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import Builder, bind_all, state
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.tracer import Computed, Result
 
 Traced = tuple[Jaxpr, list[Any]]
 
@@ -350,6 +351,7 @@ class _VjpRules:
         self.types, self.leaves, self.out_tree, self.out_types = types, leaves, out_tree, out_types
         self.residual_tree: Any = None
         self.residual_types: list[ArrayType] = []
+        self.residual_values: list[Result] = []
         self.perturbed: tuple[bool, ...] | None = None  # given to fwd beside the values, with symbolic_zeros
 
     def selective(self) -> tuple[Rule, Rule]:
@@ -362,7 +364,10 @@ class _VjpRules:
         return rules_together(both)
 
     def trace_forward(self, order: int) -> Traced:
-        return self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")
+        jaxpr, captured = self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")
+        computed = Computed(jaxpr, [*captured, *self.leaves])
+        self.residual_values = [Result(computed, i) for i in range(len(self.out_types), len(jaxpr.outputs))]
+        return jaxpr, captured
 
     def forward(self, *inputs: Any) -> list[Any]:
         static = self.owner._static(self.args)
@@ -391,7 +396,7 @@ class _VjpRules:
 
     def trace_backward(self, order: int) -> Traced:
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
-        return self.owner._trace(self.backward, [*self.residual_types, *cotangents], (), order, "the bwd rule")
+        return self.owner._trace(self.backward, [*self.residual_types, *cotangents], self.residual_values, order, "the bwd rule")
 
     def backward(self, *inputs: Any) -> list[Any]:
         count = len(self.residual_types)

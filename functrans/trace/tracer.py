@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from functrans.errors import (
 )
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import kind_of
-from functrans.trace.builder import Builder, Tracer, escaped, state
+from functrans.trace.builder import Builder, Tracer, escaped, outside_of_traces, state
 from functrans.trace.dependence import DERIVATIVE
 from functrans.trace.frames import describe_place, formats_text, users_call, where
 
@@ -51,9 +51,42 @@ def set_program_runner(runner: Callable[[Jaxpr, Sequence[Any]], list[Any]]) -> N
     _run = runner
 
 
+class Computed:
+    """The outputs of a program on values of open traces, computed if one of them is asked for."""
+
+    __slots__ = ("jaxpr", "operands", "values")
+
+    def __init__(self, jaxpr: Jaxpr, operands: Sequence[Any]) -> None:
+        self.jaxpr = jaxpr
+        self.operands = operands
+        self.values: dict[Any, Any] | None = None
+
+    def value(self, i: int) -> Any:
+        """Output i; raises an internal signal where an operand has no value."""
+        jaxpr = self.jaxpr
+        if self.values is None:
+            values = dict(zip(jaxpr.inputs, [value_of(x) for x in self.operands], strict=True))
+            made = list(dict.fromkeys([a for a in jaxpr.outputs if type(a) is Var and a not in values]))
+            if made:
+                results = outside_of_traces(_run, Jaxpr(jaxpr.inputs, jaxpr.equations, made), list(values.values()))
+                values.update(zip(made, results, strict=True))
+            self.values = values
+        a = jaxpr.outputs[i]
+        return value_of(a) if type(a) is Literal else self.values[a]
+
+
+class Result(NamedTuple):
+    """One result of a program that is computed if it is asked for: the known value of an input of a trace."""
+
+    computed: Computed
+    i: int
+
+
 def value_of(x: Any) -> Any:
     """The concrete value of x (an array); raises an internal signal where there is none."""
     kind = type(x)
+    if kind is Result:
+        return x.computed.value(x.i)
     if kind is Literal:
         return np.asarray(x.value, x.type.dtype)
     if kind is not Tracer:
@@ -140,6 +173,8 @@ def concrete(x: Any) -> Any:
     """The NumPy value of x where it is known without running anything, else None."""
     if type(x) is Literal:
         return np.asarray(x.value, x.type.dtype)
+    if type(x) is Result:
+        return None
     if type(x) is not Tracer:
         return np.asarray(x)
     known = x.builder.values.get(x.variable.id)
@@ -175,6 +210,8 @@ def differentiators(x: Any) -> frozenset[Builder]:
 
     Each equation is looked at once in the life of its builder.
     """
+    if type(x) is Result:
+        return frozenset().union(*map(differentiators, x.computed.operands))
     if type(x) is not Tracer:
         return frozenset()
     builder: Builder = x.builder

@@ -165,6 +165,14 @@ class TestCustomRules:
         refusal(DifferentiatedValueError, lambda: ft.grad(loses)(1.0))
 
 
+def test_numpy_on_the_residuals_in_bwd() -> None:
+    f = ft.custom_vjp(lambda x: fnp.sin(x))
+    f.defvjp(lambda x: (fnp.sin(x), x * 1.0), lambda x, ct: (np.cos(np.asarray(x)) * ct,))
+    assert float(ft.grad(f)(1.0)) == pytest.approx(math.cos(1.0), rel=1e-6)
+    assert float(ft.grad(lambda x: f(x * x))(1.0)) == pytest.approx(2 * math.cos(1.0), rel=1e-6)
+    refusal(DifferentiatedValueError, lambda: ft.grad(ft.grad(f))(1.0))
+
+
 def test_the_cost_of_asking_grows_with_the_program() -> None:
     """Every equation is looked at once, however often values are asked for."""
     asked = 0
