@@ -396,7 +396,8 @@ class _VjpRules:
 
     def trace_backward(self, order: int) -> Traced:
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
-        return self.owner._trace(self.backward, [*self.residual_types, *cotangents], self.residual_values, order, "the bwd rule")
+        types = [*self.residual_types, *cotangents]
+        return self.owner._trace(self.backward, types, self.residual_values, order, "the bwd rule")
 
     def backward(self, *inputs: Any) -> list[Any]:
         count = len(self.residual_types)

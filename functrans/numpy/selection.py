@@ -13,7 +13,7 @@ from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
-from functrans.numpy.comparison import greater, isnan, less, logical_or, truth
+from functrans.numpy.comparison import greater, isnan, less, logical_or, not_equal, truth
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
 from functrans.numpy.indexing import normalized
@@ -336,8 +336,8 @@ def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
     return take(ravel(arr), flatnonzero(condition), 0)
 
 
-def _holds(condition: ArrayLike) -> Array:
-    return condition.astype(bool) if type(condition) is Tracer else np.asarray(condition, bool)
+def _holds(condition: Any) -> Any:
+    return not_equal(condition, 0) if type(condition) is Tracer else np.asarray(condition, bool)
 
 
 def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: None = None) -> Array:

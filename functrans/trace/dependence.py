@@ -38,10 +38,10 @@ class Dependence:
     def outputs(self, jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[bool, ...]:
         """Which outputs of a program depend on the given inputs (a flag for each). Remembered on the jaxpr."""
         memo_key = ("dependence", self.through_choices, tuple(given))
-        known = jaxpr.memo.get(memo_key)
+        known: tuple[bool, ...] | None = jaxpr.memo.get(memo_key)
         if known is None:
             known = jaxpr.memo[memo_key] = self._outputs(jaxpr, given)
-        return known  # type: ignore[no-any-return]
+        return known
 
     def _outputs(self, jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[bool, ...]:
         dependent: set[Any] = {

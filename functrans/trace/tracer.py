@@ -65,7 +65,7 @@ class Computed:
         """Output i; raises an internal signal where an operand has no value."""
         jaxpr = self.jaxpr
         if self.values is None:
-            values = dict(zip(jaxpr.inputs, [value_of(x) for x in self.operands], strict=True))
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, [value_of(x) for x in self.operands], strict=True))
             made = list(dict.fromkeys([a for a in jaxpr.outputs if type(a) is Var and a not in values]))
             if made:
                 results = outside_of_traces(_run, Jaxpr(jaxpr.inputs, jaxpr.equations, made), list(values.values()))

@@ -43,14 +43,15 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
     try:
         backward: list[Equation] = []
         for eqn in jaxpr.equations:
-            forward: Equation | None = eqn
+            forward = eqn
             if any(a in linear for a in eqn.inputs):
                 backward.append(eqn)
-                forward = _independent(eqn, linear) if eqn.op.holds_jaxprs else None
-                if forward is None:
+                rest = _independent(eqn, linear) if eqn.op.holds_jaxprs else None
+                if rest is None:
                     linear.update(eqn.outputs)
                     continue
-                linear.update(v for v in eqn.outputs if v not in forward.outputs)
+                forward = rest
+                linear.update(v for v in eqn.outputs if v not in rest.outputs)
             state.where = eqn.where
             ins = [values[a] if type(a) is Var else a for a in forward.inputs]
             values.update(zip(forward.outputs, emit(forward, ins), strict=True))
