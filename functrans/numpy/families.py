@@ -136,11 +136,14 @@ def inexact_unary(name: str, primitive: Function, summary: str, example: str) ->
                 return primitive(x)
             if type(x) is ArrayImpl and state.builder is None:
                 return compiled(x)
-            return primitive(promote_one(name, x, inexact=True))
+            return general(x)
         except FunctransError as error:
             raise filter_traceback(error) from None
 
-    compiled = jit(function)
+    def general(x: Any) -> Any:
+        return primitive(promote_one(name, x, inexact=True))
+
+    compiled = jit(general)  # not of the function, which calls it: ``disable_jit`` runs what stands here
     return _named(function, name, summary, example)
 
 
@@ -153,11 +156,14 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
                 return primitive(x)
             if type(x) is ArrayImpl and state.builder is None:
                 return compiled(x)
-            return primitive(promote_one(name, x))
+            return general(x)
         except FunctransError as error:
             raise filter_traceback(error) from None
 
-    compiled = jit(function)
+    def general(x: Any) -> Any:
+        return primitive(promote_one(name, x))
+
+    compiled = jit(general)
     return _named(function, name, summary, example)
 
 
@@ -219,7 +225,7 @@ def binary(
                 return of_complex(x, y)
         return primitive(x, y)
 
-    compiled = jit(function)
+    compiled = jit(general)
     return _named(function, name, summary, example)
 
 
