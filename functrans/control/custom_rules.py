@@ -30,7 +30,7 @@ from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive, is_linear, one_run
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
-from functrans.transform.transpose import check_linear, transpose, transpose_jaxpr
+from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap
 
 
@@ -277,12 +277,20 @@ class CustomJvp(Primitive):
         return jaxpr_axis_names(self.jaxpr)
 
 
-@functools.lru_cache(maxsize=256)
 def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
-    """Raise NotLinearError unless a jvp rule is linear in its last ``count`` inputs; an equal rule is checked once."""
-    mask = [False] * (len(rule.inputs) - count) + [True] * count
-    with _rules(0):
-        check_linear(rule, mask, f"the jvp rule of {name}")
+    """Raise NotLinearError unless a jvp rule is linear in its last ``count`` inputs.
+
+    Rules are traced at each un-jitted call: what of them reaches the tangents is checked once, though the rest, in which
+    the function itself is called, is never equal to that of another call.
+    """
+    if "checked linear" not in rule.memo:
+        program, linear = dependent_part(rule, [False] * (len(rule.inputs) - count) + [True] * count)
+        with _rules(0):
+            _check_linear(program, linear, f"the jvp rule of {name}")
+        rule.memo["checked linear"] = True
+
+
+_check_linear = functools.lru_cache(maxsize=256)(check_linear)
 
 
 def linearize_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:

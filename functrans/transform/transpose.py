@@ -123,6 +123,27 @@ def _sent_back(eqn: Equation, cotangents: Sequence[Any], operands: Sequence[Any]
         raise
 
 
+def dependent_part(jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The equations that depend on the given inputs, as a program in those and the values they need, and which its given
+    inputs are.
+    """
+    dependent: dict[Any, bool] = {v: True for v, g in zip(jaxpr.inputs, given, strict=True) if g}
+    needed: dict[Any, bool] = {}
+    kept: list[Equation] = []
+    for eqn in jaxpr.equations:
+        flags = [a in dependent for a in eqn.inputs]
+        if any(flags):
+            kept.append(eqn)
+            needed.update((a, False) for a, f in zip(eqn.inputs, flags, strict=True) if not f and type(a) is Var)
+            dependent.update((v, True) for v, d in zip(eqn.outputs, VALUE.results(eqn, flags), strict=True) if d)
+    for eqn in kept:  # a result of theirs that does not depend
+        for v in eqn.outputs:
+            needed.pop(v, None)
+    inputs = [*needed, *[v for v, g in zip(jaxpr.inputs, given, strict=True) if g]]
+    outputs = [a for a in jaxpr.outputs if a in dependent]
+    return Jaxpr(inputs, kept, outputs), (*[False] * len(needed), *[True] * (len(inputs) - len(needed)))
+
+
 def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
     """Raise NotLinearError, naming the operation, unless the program is linear in these inputs taken together.
 
