@@ -280,8 +280,8 @@ class CustomJvp(Primitive):
 def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
     """Raise NotLinearError unless a jvp rule is linear in its last ``count`` inputs.
 
-    Rules are traced at each un-jitted call: what of them reaches the tangents is checked once, though the rest, in which
-    the function itself is called, is never equal to that of another call.
+    Rules are traced at each un-jitted call: what of them the tangents reach is checked once, though the rest, in which
+    the function itself is called, never equals that of another call.
     """
     if "checked linear" not in rule.memo:
         program, linear = dependent_part(rule, [False] * (len(rule.inputs) - count) + [True] * count)

@@ -124,8 +124,8 @@ def _sent_back(eqn: Equation, cotangents: Sequence[Any], operands: Sequence[Any]
 
 
 def dependent_part(jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
-    """The equations that depend on the given inputs, as a program in those and the values they need, and which its given
-    inputs are.
+    """The equations that depend on the given inputs, as a program in the values they need and those, and which inputs
+    of it are the given ones.
     """
     dependent: dict[Any, bool] = {v: True for v, g in zip(jaxpr.inputs, given, strict=True) if g}
     needed: dict[Any, bool] = {}
