@@ -44,6 +44,8 @@ UNARY = {
     "turned": "{a} * 0.5j",
     "constant": "o.lax.stop_gradient({a})",
     "power": "(o.np.abs({a}) + 0.5) ** 1.5",
+    "bare_root": "o.np.sqrt(o.np.abs({a}))",
+    "bare_log": "o.np.log(o.np.abs({a}))",
     "logsumexp": "o.np.log(o.np.sum(o.np.exp(o.np.tanh(o.real({a})))))",
 }
 IDENTITY = {
@@ -109,6 +111,7 @@ BINARY = {
     "dot": "o.np.dot(o.np.ravel(a + 0 * b), o.np.ravel(b + 0 * a))",
     "outer": "o.np.outer(o.small(a), o.small(b))",
     "stacked": "o.np.stack([a + 0 * b, b + 0 * a]) if o.np.size(a) < 4 and o.np.size(b) < 4 else a - b",
+    "quotient": "a / b",
     "of_sum": "o.np.sin(a + b)",
     "ratio": "o.np.true_divide(a, 1.5 + o.np.abs(b))",
 }
@@ -365,7 +368,7 @@ class Drawer:
         return Statement(kind, (first, second), self.random.randrange(60), bodies)
 
     def body(self, depth: int, on_values: bool) -> tuple[Statement, ...]:
-        return tuple(self.statement(depth, on_values) for _ in range(self.random.choice([1, 1, 2, 2, 3])))
+        return tuple(self.statement(depth, on_values) for _ in range(self.pick([1, 1, 2, 2, 3])))
 
     def argument(self, earlier: int, x64: bool) -> str:
         if earlier and self.chance(0.12):
@@ -381,7 +384,7 @@ class Drawer:
             without |= {"jit", "vmap", "checkpoint", "jacfwd", "jacrev", "hessian"} if kinds & set(ON_VALUES) else set()
         names = [name for name in STEPS if name not in without]
         while True:
-            depth = self.pick([1, 1, 2, 2, 2, 3, 3, 4])
+            depth = self.pick([1, 1, 1, 2, 2, 2, 3, 3, 4])
             stack = tuple((self.pick(names), self.random.randrange(60)) for _ in range(depth))
             matrices = sum(name in ("jacfwd", "jacrev", "hessian") for name, _ in stack)
             if sum(STEPS[name] for name, _ in stack) <= 3 and matrices <= 1:
@@ -397,7 +400,7 @@ class Drawer:
             for _ in range(3)
         )
         on_values = self.chance(0.06)
-        statements = tuple(self.statement(2, on_values) for _ in range(self.random.randint(2, 6)))
+        statements = tuple(self.statement(2, on_values) for _ in range(self.pick([2, 2, 3, 3, 4, 5])))
         mode = self.random.random()
         numbers = self.pick(FACTORY_NUMBERS) if mode < 0.15 else ("1.5",)
         mutation = self.pick(["arguments", "captured"]) if 0.15 < mode < 0.25 else ""

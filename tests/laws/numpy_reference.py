@@ -338,7 +338,7 @@ _CONTROL: dict[str, Callable[[Evaluation, Any, list[Any]], Any]] = {
 def evaluate(jaxpr: Any, wide: bool = False) -> list[Any]:
     """The results of a closed jaxpr of JAX without arguments, as NumPy arrays."""
     with np.errstate(all="ignore"):
-        return Evaluation(wide).closed(jaxpr, [])
+        return [np.array(x) for x in Evaluation(wide).closed(jaxpr, [])]  # some are arguments, which may change
 
 
 def _interpreter(program: execute.Program) -> Callable[..., list[Any]]:
