@@ -205,6 +205,8 @@ def _deviation(actual: np.ndarray, expected: np.ndarray) -> tuple[float, bool]:
         a, b = actual.astype(wide), expected.astype(wide)
         finite = np.isfinite(b)
         alike = bool(np.array_equal(np.isnan(a), np.isnan(b)) and np.array_equal(np.isfinite(a), finite))
+        if alike and wide is np.float64:
+            alike = bool(np.array_equal(a[np.isinf(b)], b[np.isinf(b)]))
         both = finite & np.isfinite(a)
         size = max(1.0, float(np.max(np.abs(b[finite]), initial=0.0)))
         return float(np.max(np.abs(a[both] - b[both]), initial=0.0)) / size, alike

@@ -165,6 +165,7 @@ STEPS = {
     "hessian": 2,
 }  # fmt: skip
 """The transforms of a stack, with the order of the derivative that each takes."""
+REMEMBER = {"jit", "checkpoint"}  # what they close over is read once
 FORWARD = {"jvp", "linearize", "jacfwd", "hessian"}
 REVERSE = {"grad", "vjp", "jacrev", "hessian"}
 RESULTS = [
@@ -375,14 +376,14 @@ class Drawer:
             return f"A[{self.random.randrange(earlier)}]"
         return self.pick(WIDE_ARGUMENTS if x64 and self.chance(0.3) else ARGUMENTS)  # type: ignore[no-any-return]
 
-    def stack(self, statements: Sequence[Statement]) -> tuple[tuple[str, int], ...]:
+    def stack(self, statements: Sequence[Statement], mutation: str) -> tuple[tuple[str, int], ...]:
         kinds = {s.kind for s in all_statements(statements)}
-        without: set[str] = set()
+        without: set[str] = set(REMEMBER) if mutation == "captured" else set()
         if not self.chance(0.1):  # of what one of the libraries refuses only a little
             without |= REVERSE if "while_loop" in kinds else set()
             without |= FORWARD if "custom_vjp" in kinds else set()
             without |= {"jit", "vmap", "checkpoint", "jacfwd", "jacrev", "hessian"} if kinds & set(ON_VALUES) else set()
-        names = [name for name in STEPS if name not in without]
+        names = [name for name in STEPS if name not in without] or ["grad", "jvp"]
         while True:
             depth = self.pick([1, 1, 1, 2, 2, 2, 3, 3, 4])
             stack = tuple((self.pick(names), self.random.randrange(60)) for _ in range(depth))
@@ -404,9 +405,8 @@ class Drawer:
         mode = self.random.random()
         numbers = self.pick(FACTORY_NUMBERS) if mode < 0.15 else ("1.5",)
         mutation = self.pick(["arguments", "captured"]) if 0.15 < mode < 0.25 else ""
-        return Draw(
-            tuple(arguments), statements, self.pick(RESULTS), self.stack(statements), constants, numbers, mutation, x64
-        )
+        result, stack = self.pick(RESULTS), self.stack(statements, mutation)
+        return Draw(tuple(arguments), statements, result, stack, constants, numbers, mutation, x64)
 
 
 def draw(seed: int) -> Draw:
@@ -447,7 +447,8 @@ def smaller(draw: Draw) -> list[Draw]:
         if len(draw.numbers) > 1:
             result.append(replace(draw, numbers=(*draw.numbers[:i], *draw.numbers[i + 1 :])))
     for i, (name, choice) in enumerate(draw.stack):
-        result.append(replace(draw, stack=(*draw.stack[:i], *draw.stack[i + 1 :])))
+        if len(draw.stack) > 1:
+            result.append(replace(draw, stack=(*draw.stack[:i], *draw.stack[i + 1 :])))
         for c in (0, 1):
             if choice > c:
                 result.append(replace(draw, stack=(*draw.stack[:i], (name, c), *draw.stack[i + 1 :])))

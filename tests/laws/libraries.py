@@ -157,14 +157,14 @@ class Library:
     def tangents(self, choice: int, args: Sequence[Any]) -> tuple[Any, ...]:
         """Tangents in a way that `choice` says: the arguments, one object for all, fresh waves, ones, zeros, numbers."""
 
-        def tangent(x: Any) -> Any:
+        def tangent(i: int, x: Any) -> Any:
             if not is_inexact(x):
                 return np.zeros(shape_of(x), float0)
             if isinstance(x, float | complex):
                 return type(x)(0.75)
             variant = choice % 5
             if variant == 1:
-                return wave(x.shape, dtype_of(x), 0.1)
+                return wave(x.shape, dtype_of(x), 0.1 + i)
             if variant == 2:
                 return self.np.ones_like(x)
             if variant == 3:
@@ -172,9 +172,10 @@ class Library:
             return x
 
         made: dict[Any, Any] = {}
-        one_object = choice % 5 == 2  # for all arguments of a type
-        keys = [(shape_of(x), dtype_of(x), type(x)) if one_object else id(x) for x in args]
-        return tuple(made.setdefault(key, tangent(x)) for key, x in zip(keys, args, strict=True))
+        kinds: list[Any] = [i if choice % 5 == 1 else id(x) for i, x in enumerate(args)]
+        if choice % 5 == 2:  # one object for all arguments of a type
+            kinds = [(shape_of(x), dtype_of(x), type(x)) for x in args]
+        return tuple(made.setdefault(kinds[i], tangent(i, x)) for i, x in enumerate(args))
 
     def jvp(self, f: Function, choice: int, *args: Any) -> Any:
         args = tuple(self.inexact(x) for x in args)
