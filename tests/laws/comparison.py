@@ -163,9 +163,16 @@ def run_ours(function: Callable[..., Any], arguments: Sequence[Any]) -> Callable
     return lambda: _result(found)
 
 
+def _as_jax_array(x: Any) -> Any:
+    return jax.numpy.asarray(x) if isinstance(x, np.ndarray | np.generic) else x
+
+
 def _theirs(wide: bool, on_values: bool) -> Run:
     def run(function: Callable[..., Any], arguments: Sequence[Any]) -> Callable[[], Outcome]:
         try:
+            # JAX hands NumPy's integers on as they are where functrans always traces: `x * 0.5` would be NumPy's own.
+            seen: dict[int, Any] = {}
+            arguments = jax.tree.map(lambda x: seen.setdefault(id(x), _as_jax_array(x)), arguments)
             if on_values:
                 result = _result(function(*arguments))
             else:
@@ -218,7 +225,8 @@ def _differences(actual: Result, expected: Result, units: float, kinds: bool) ->
     for i, (found, wanted) in enumerate(zip(actual.leaves, expected.leaves, strict=kinds)):
         if kinds and found.kind != wanted.kind:
             weak = found.kind.removesuffix("{weak}") == wanted.kind.removesuffix("{weak}")
-            return Difference("weak type" if weak else "type", f"leaf {i}: {found.kind}, expected {wanted.kind}")
+            cause = ("weak type that JAX has" if "weak" in wanted.kind else "weak type that JAX has not") if weak else "type"
+            return Difference(cause, f"leaf {i}: {found.kind}, expected {wanted.kind}")
         unit = rounding(wanted.value.dtype)
         if unit == 0.0:
             if not np.array_equal(found.value, wanted.value):

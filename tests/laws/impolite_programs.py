@@ -44,6 +44,7 @@ UNARY = {
     "turned": "{a} * 0.5j",
     "constant": "o.lax.stop_gradient({a})",
     "power": "(o.np.abs({a}) + 0.5) ** 1.5",
+    "to_a_number": "(o.np.abs({a}) + 0.5) ** K",
     "bare_root": "o.np.sqrt(o.np.abs({a}))",
     "bare_log": "o.np.log(o.np.abs({a}))",
     "logsumexp": "o.np.log(o.np.sum(o.np.exp(o.np.tanh(o.real({a})))))",
@@ -85,6 +86,9 @@ STRUCTURAL = {
     "cumulative": "o.np.cumsum({a}, axis=-1) if o.np.ndim({a}) else {a}",
     "product": "o.np.prod({a})",
     "largest": "o.np.max(o.real({a})) if o.np.size({a}) else {a}",
+    "indexed": "o.np.ravel({a})[o.np.asarray(o.true({a})).astype(np.int32)] if o.np.size({a}) > 1 else {a}",
+    "sorted": "o.np.sort(o.real({a}), axis=-1) if o.np.ndim({a}) else {a}",
+    "matrix": "o.np.matmul({a}, o.np.transpose({a})) if o.np.ndim({a}) == 2 else {a}",
     "ones": "o.np.ones_like({a})",
     "zeros": "o.np.zeros(o.np.shape({a}))",
     "empty": "o.np.ravel({a})[:0]",
@@ -376,16 +380,16 @@ class Drawer:
             return f"A[{self.random.randrange(earlier)}]"
         return self.pick(WIDE_ARGUMENTS if x64 and self.chance(0.3) else ARGUMENTS)  # type: ignore[no-any-return]
 
-    def stack(self, statements: Sequence[Statement], mutation: str) -> tuple[tuple[str, int], ...]:
+    def stack(self, statements: Sequence[Statement], captures_change: bool) -> tuple[tuple[str, int], ...]:
         kinds = {s.kind for s in all_statements(statements)}
-        without: set[str] = set(REMEMBER) if mutation == "captured" else set()
+        without: set[str] = set(REMEMBER) if captures_change else set()
         if not self.chance(0.1):  # of what one of the libraries refuses only a little
             without |= REVERSE if "while_loop" in kinds else set()
             without |= FORWARD if "custom_vjp" in kinds else set()
             without |= {"jit", "vmap", "checkpoint", "jacfwd", "jacrev", "hessian"} if kinds & set(ON_VALUES) else set()
         names = [name for name in STEPS if name not in without] or ["grad", "jvp"]
         while True:
-            depth = self.pick([1, 1, 1, 2, 2, 2, 3, 3, 4])
+            depth = self.pick([1] * 8 + [2] * 9 + [3] * 6 + [4] * 3 + [0])
             stack = tuple((self.pick(names), self.random.randrange(60)) for _ in range(depth))
             matrices = sum(name in ("jacfwd", "jacrev", "hessian") for name, _ in stack)
             if sum(STEPS[name] for name, _ in stack) <= 3 and matrices <= 1:
@@ -405,7 +409,8 @@ class Drawer:
         mode = self.random.random()
         numbers = self.pick(FACTORY_NUMBERS) if mode < 0.15 else ("1.5",)
         mutation = self.pick(["arguments", "captured"]) if 0.15 < mode < 0.25 else ""
-        result, stack = self.pick(RESULTS), self.stack(statements, mutation)
+        shared = any("A[" in text for text in constants)
+        result, stack = self.pick(RESULTS), self.stack(statements, bool(mutation) and (shared or mutation == "captured"))
         return Draw(tuple(arguments), statements, result, stack, constants, numbers, mutation, x64)
 
 

@@ -163,6 +163,8 @@ class Library:
             if isinstance(x, float | complex):
                 return type(x)(0.75)
             variant = choice % 5
+            if choice % 11 == 10 and not shape_of(x):
+                return 0.75
             if variant == 1:
                 return wave(x.shape, dtype_of(x), 0.1 + i)
             if variant == 2:
@@ -194,7 +196,7 @@ class Library:
         first = pullback(value)
         if choice % 3 == 0:
             return self.mix(first)
-        second = pullback([self.np.ones_like(y) if choice % 3 == 1 else y for y in value])
+        second = pullback([self.np.ones_like(y) if choice % 3 == 1 else 0.5 if y.shape == () else y for y in value])
         return self.mix([second, first, value])
 
     def linearize(self, f: Function, choice: int, *args: Any) -> Any:
