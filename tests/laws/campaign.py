@@ -26,7 +26,6 @@ from tests.laws import numpy_reference
 from tests.laws.comparison import Difference, difference, reproduction, shrunk
 from tests.laws.impolite_programs import draw, source
 
-
 MAPS = Path("/proc/self/maps")
 MOST_MAPS = 40_000  # of 65,530 that Linux allows a process
 
@@ -48,9 +47,8 @@ def checked(number: int, seconds: int = 60) -> Difference | None:
     except _TooLong:
         return Difference("too long", f"more than {seconds} s")
     except Exception as error:
-        return Difference(
-            f"(the comparison fails) {type(error).__name__}: {str(error)[:80]}", "".join(traceback.format_exception(error))
-        )
+        name = f"(the comparison fails) {type(error).__name__}: {str(error)[:80]}"
+        return Difference(name, "".join(traceback.format_exception(error)))
     finally:
         signal.alarm(0)
 

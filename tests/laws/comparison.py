@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from tests.agreement import describe, is_weak, rounding
+from tests.agreement import describe, rounding
 from tests.laws import numpy_reference
-from tests.laws.impolite_programs import STEPS, Draw, compiled, environment, smaller, source
-from tests.laws.libraries import Library, ours, shape_of, theirs
+from tests.laws.impolite_programs import Draw, compiled, environment, smaller, source
+from tests.laws.libraries import Library, ours, theirs
 
 float0 = jax.dtypes.float0
 
@@ -234,7 +232,7 @@ def _differences(actual: Result, expected: Result, units: float, kinds: bool) ->
     for i, (found, wanted) in enumerate(zip(actual.leaves, expected.leaves, strict=kinds)):
         if kinds and found.kind != wanted.kind:
             weak = found.kind.removesuffix("{weak}") == wanted.kind.removesuffix("{weak}")
-            cause = ("weak type that JAX has" if "weak" in wanted.kind else "weak type that JAX has not") if weak else "type"
+            cause = f"weak type that JAX has{'' if 'weak' in wanted.kind else ' not'}" if weak else "type"
             return Difference(cause, f"leaf {i}: {found.kind}, expected {wanted.kind}")
         unit = rounding(wanted.value.dtype)
         if unit == 0.0:
@@ -295,9 +293,9 @@ def _in_double_precision(draw: Draw, call: int, seen: Difference) -> Difference:
     if "o.np.abs" in source(draw):
         actual, expected = run_draw(draw, wide=True, abs_by_sign=True)
         found, wanted = actual[call], expected[call]
-        if isinstance(found, Result) and isinstance(wanted, Result):
-            if _differences(found, wanted, WIDE_UNITS, False) is None:
-                return Difference("(derivative of abs at 0)", again.details)
+        both = isinstance(found, Result) and isinstance(wanted, Result)
+        if both and _differences(found, wanted, WIDE_UNITS, False) is None:
+            return Difference("(derivative of abs at 0)", again.details)
     return Difference(f"{again.cause}{' of call ' + str(call) if call else ''}", f"{seen.details}\n{again.details}")
 
 

@@ -146,18 +146,20 @@ CONSTANTS = [
     "device((3,), 'float16')", "weak()", "L[2]",
 ]  # fmt: skip
 ARGUMENTS = [
-    *["array((3,), 'float32')"] * 4, *["array((), 'float32')"] * 2, "array((2, 3), 'float32')", "device((3,), 'float32')",
-    "device((2, 3), 'float32')", "device((), 'float32')", "array((1,), 'float32')", "array((0,), 'float32')",
-    "array((3, 1), 'float32')", "array((1, 3), 'float32')", "0.75", "-1.25", "2", "True", "0.5 + 0.25j",
-    "np.float32(0.75)", "np.float64(0.75)", "np.int32(2)", "np.array(0.75)", "array((3,), 'float64')",
+    *["array((3,), 'float32')"] * 4, *["array((), 'float32')"] * 2, "array((2, 3), 'float32')",
+    "device((3,), 'float32')", "device((2, 3), 'float32')", "device((), 'float32')", "array((1,), 'float32')",
+    "array((0,), 'float32')", "array((3, 1), 'float32')", "array((1, 3), 'float32')", "0.75", "-1.25", "2", "True",
+    "0.5 + 0.25j", "np.float32(0.75)", "np.float64(0.75)", "np.int32(2)", "np.array(0.75)", "array((3,), 'float64')",
     "array((2, 3), 'float32', 'fortran')", "array((3,), 'float32', 'reversed')",
     "array((3,), 'float32', 'read_only')", "array((3,), 'float32', 'strided')", "array((3,), 'float16')",
     "device((3,), 'bfloat16')", "array((3,), 'complex64')", "array((3,), 'int32')", "array((3,), 'bool')",
-    "array((2, 3), 'int64')", "weak()", "None", "()", "{}",
-    "twice(array((3,), 'float32'))", "twice(device((), 'float32'))", "{'a': array((3,), 'float32'), 'n': None}",
-    "[array((2, 3), 'float32'), ()]", "(0.5, array((3,), 'float32'))",
+    "array((2, 3), 'int64')", "weak()", "None", "()", "{}", "twice(array((3,), 'float32'))",
+    "twice(device((), 'float32'))", "{'a': array((3,), 'float32'), 'n': None}", "[array((2, 3), 'float32'), ()]",
+    "(0.5, array((3,), 'float32'))",
 ]  # fmt: skip
-WIDE_ARGUMENTS = ["array((3,), 'float64')", "array((2, 3), 'int64')", "array((3,), 'uint8')", "array((3,), 'complex128')"]
+WIDE_ARGUMENTS = [
+    "array((3,), 'float64')", "array((2, 3), 'int64')", "array((3,), 'uint8')", "array((3,), 'complex128')",
+]  # fmt: skip
 FACTORY_NUMBERS = [
     ("1", "1.0", "True", "1"), ("0.0", "-0.0", "0", "0.0"), ("3.0", "5.0", "3.0"), ("2", "3", "2"),
     ("np.float32(1.0)", "1.0", "np.float32(1.0)"), ("0.5", "0.25", "0.125", "0.5"), ("False", "0", "False"),
@@ -289,7 +291,7 @@ def array(shape: tuple[int, ...], dtype: str, style: str = "", seed: int = 0, wi
     values = wave(shape, np.float64, 0.7 + seed) * 1.25
     if kind.kind in "iu":
         values = np.abs(np.round(values * 2)) if kind.kind == "u" else np.round(values * 2)
-    if kind == bool:
+    if kind.kind == "b":
         values = values > 0.2
     if kind.kind == "c":
         values = values + 0.5j * wave(shape, np.float64, 2.0 + seed)
@@ -359,7 +361,8 @@ class Drawer:
             bodies = tuple(self.body(0, False) for _ in range(ON_VALUES_BODIES.get(kind, 0)))
         elif r < inner:
             kind = self.pick(list(BODIES))
-            bodies = tuple(self.body(depth - 1, on_values and kind in ("grad", "call", "jvp")) for _ in range(BODIES[kind]))
+            inside = on_values and kind in ("grad", "call", "jvp")
+            bodies = tuple(self.body(depth - 1, inside) for _ in range(BODIES[kind]))
         elif r < inner + 0.27:
             kind = self.pick(list(BINARY))
         elif r < inner + 0.40:
@@ -410,7 +413,8 @@ class Drawer:
         numbers = self.pick(FACTORY_NUMBERS) if mode < 0.15 else ("1.5",)
         mutation = self.pick(["arguments", "captured"]) if 0.15 < mode < 0.25 else ""
         shared = any("A[" in text for text in constants)
-        result, stack = self.pick(RESULTS), self.stack(statements, bool(mutation) and (shared or mutation == "captured"))
+        captures_change = mutation == "captured" or (mutation == "arguments" and shared)
+        result, stack = self.pick(RESULTS), self.stack(statements, captures_change)
         return Draw(tuple(arguments), statements, result, stack, constants, numbers, mutation, x64)
 
 
@@ -433,7 +437,8 @@ def _smaller_statements(statements: tuple[Statement, ...]) -> list[tuple[Stateme
             for smaller in _smaller_statements(body):
                 bodies = (*s.bodies[:j], smaller, *s.bodies[j + 1 :])
                 result.append((*before, replace(s, bodies=bodies), *after))
-        simple = [replace(s, kind=kind, bodies=()) for kind in ("sin", "multiply") if s.kind not in ("sin", "multiply", "itself")]
+        plain = ("sin", "multiply")
+        simple = [replace(s, kind=kind, bodies=()) for kind in plain if s.kind not in (*plain, "itself")]
         if s.kind == "call" or s.bodies:
             simple.append(replace(s, kind="itself", bodies=()))
         simple += [replace(s, operands=(1, s.operands[1]))] if isinstance(s.operands[0], str) else []

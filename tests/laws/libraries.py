@@ -159,7 +159,7 @@ class Library:
         return not shape_of(x) and dtype_of(x) == dtype_of(0.5)
 
     def tangents(self, choice: int, args: Sequence[Any]) -> tuple[Any, ...]:
-        """Tangents in a way that `choice` says: the arguments, one object for all, fresh waves, ones, zeros, numbers."""
+        """Tangents as `choice` says: the arguments, one object for all, fresh waves, ones, zeros, numbers."""
 
         def tangent(i: int, x: Any) -> Any:
             if not is_inexact(x):
@@ -312,13 +312,16 @@ class Library:
     # -- matrices of derivatives -----------------------------------------------------------------------------------
 
     def jacfwd(self, f: Function, choice: int, *args: Any) -> Any:
-        return self.mix(self.t.jacfwd(lambda *xs: self.small(self.real(self.inexact(self.mix(f(*xs))))), choice % 2)(*self._real_args(args)))
+        return self.mix(self.t.jacfwd(self._one_real(f), choice % 2)(*self._real_args(args)))
 
     def jacrev(self, f: Function, choice: int, *args: Any) -> Any:
-        return self.mix(self.t.jacrev(lambda *xs: self.small(self.real(self.inexact(self.mix(f(*xs))))), choice % 2)(*self._real_args(args)))
+        return self.mix(self.t.jacrev(self._one_real(f), choice % 2)(*self._real_args(args)))
 
     def hessian(self, f: Function, choice: int, *args: Any) -> Any:
         return self.mix(self.t.hessian(self.scalar(f), choice % 2)(*self._real_args(args)))
+
+    def _one_real(self, f: Function) -> Function:
+        return lambda *xs: self.small(self.real(self.inexact(self.mix(f(*xs)))))
 
     def _real_args(self, args: Sequence[Any]) -> list[Any]:
         return [self.small(self.inexact(self.real(x))) for x in args]

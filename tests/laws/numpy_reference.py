@@ -1,7 +1,7 @@
 """Programs evaluated by NumPy instead of XLA, so that a random program costs its tracing and not its compilation.
 
-`evaluate` runs a jaxpr of JAX, equation by equation, by a NumPy function for each of the commonest primitives and by JAX
-itself for the rest. `interpreted` is a context in which functrans runs its finished programs by the reference
+`evaluate` runs a jaxpr of JAX, equation by equation, by a NumPy function for each of the commonest primitives and by
+JAX itself for the rest. `interpreted` is a context in which functrans runs its finished programs by the reference
 implementations of its own primitives: everything before that (tracing, transforms, keys, families of programs) happens
 as ever.
 """
@@ -181,13 +181,13 @@ def _wide_sum(x: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _least(dtype: Any) -> Any:
-    if dtype == bool:
+    if dtype.kind == "b":
         return False
     return -np.inf if jax.numpy.issubdtype(dtype, np.floating) else np.iinfo(dtype).min
 
 
 def _greatest(dtype: Any) -> Any:
-    if dtype == bool:
+    if dtype.kind == "b":
         return True
     return np.inf if jax.numpy.issubdtype(dtype, np.floating) else np.iinfo(dtype).max
 
@@ -277,7 +277,7 @@ class Evaluation:
             bounded = np.clip(np.nan_to_num(x.astype(np.float64)), float(info.min), float(info.max))
             exact = np.where(bounded >= float(info.max), info.max, np.trunc(bounded).astype(object))
             return exact.astype(dtype)
-        if x.dtype.kind == "c" and np.dtype(dtype).kind != "c" and dtype != bool:
+        if x.dtype.kind == "c" and np.dtype(dtype).kind not in "cb":
             x = x.real
         return x.astype(self.dtype(dtype))
 

@@ -27,7 +27,7 @@ from tests.laws import comparison, numpy_reference
 from tests.laws.campaign import checked
 from tests.laws.comparison import difference, reproduction, shrunk
 from tests.laws.impolite_programs import Draw, Statement, draw
-from tests.laws.libraries import Library, theirs
+from tests.laws.libraries import theirs
 
 SHARE = 25
 FIRST = int(time.time()) if THOROUGH else 0
