@@ -75,8 +75,7 @@ def logsumexp(
         mask = lax.ne(weights, 0.0)
         if where is not None:
             mask = lax.bitwise_and(mask, reductions.mask_of("logsumexp", where, shape))
-        # By reverse mode a weight of 0 has the derivative exp(x), so its element must not overflow; a mask has none.
-        where = mask
+        where = mask  # as in JAX an element of weight 0 counts as masked, and so does not overflow
     else:
         (x,) = promote_dtypes("logsumexp", asarray(a), inexact=True)
         weights = None
@@ -86,8 +85,9 @@ def logsumexp(
     if weights is not None:
         terms = multiply(weights, terms)
     total = _total(terms, axes, left)
-    if 0 in [x.shape[i] for i in axes]:
-        left = lax.full(tuple(total.shape), False)
+    if weights is None and total.dtype not in COMPLEX:
+        left = lax.ne(total, 0.0)  # all of them -inf, or none at all: as if masked
+        total = select(left, total, 1.0)
     result_sign = sign(total)
     magnitude = absolute(total) if return_sign else total
     if weights is not None and not return_sign and total.dtype not in COMPLEX:
