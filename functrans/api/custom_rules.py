@@ -11,7 +11,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
-from functrans.api.staging import argument_type, output
+from functrans.api.staging import output
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
 from functrans.control.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -21,6 +21,7 @@ from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import Builder, bind_all, state
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.leaves import entering, leaf_types
 from functrans.trace.tracer import Computed, Result
 
 Traced = tuple[Jaxpr, list[Any]]
@@ -199,7 +200,7 @@ class custom_jvp(_CustomFunction):
         if state.builder is None:
             return self._call_with(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
-        types = [argument_type(x, f"an argument of {function_name(self.fun)}") for x in leaves]
+        leaves, types = entering(leaves, lambda i: f"an argument of {function_name(self.fun)}")
         order = state.builder.order
         name = function_name(self.fun)
         trees: list[Any] = []
@@ -311,7 +312,7 @@ class custom_vjp(_CustomFunction):
         if state.builder is None:
             return self._call_with(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
-        types = [argument_type(x, f"an argument of {name}") for x in leaves]
+        leaves, types = entering(leaves, lambda i: f"an argument of {name}")
         order = state.builder.order
         trees: list[Any] = []
 
@@ -389,9 +390,7 @@ class _VjpRules:
             _check_type(f"result {i} of the fwd rule of {self.name}", x, wanted)
             outs[i] = convert(x, wanted.dtype, wanted.weak_type)
         residuals, self.residual_tree = tree_flatten(result[1])
-        self.residual_types = [
-            argument_type(r, f"a residual returned by the fwd rule of {self.name}") for r in residuals
-        ]
+        self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
         return [*outs, *residuals]
 
     def trace_backward(self, order: int) -> Traced:

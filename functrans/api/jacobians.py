@@ -13,8 +13,8 @@ from functrans.api.arguments import (
     argument_numbers,
     check_argnums,
     check_callable,
-    check_input,
     differentiation_order,
+    entering_inputs,
     function_name,
     split_aux,
 )
@@ -123,7 +123,7 @@ def _jacobian(
         indices = check_argnums(wanted, args, what, fun)
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
-        types = [check_input(x, chosen, what, holomorphic, allow_int) for x in leaves]
+        leaves, types = entering_inputs(leaves, chosen, what, holomorphic, allow_int)
         if forward and not holomorphic:
             for t in types:
                 if kind_of(t.dtype) == "c":

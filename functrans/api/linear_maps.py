@@ -15,13 +15,11 @@ from functrans.api.arguments import (
     check_tangent,
     differentiation_order,
     function_name,
-    place_in_tree,
     split_aux,
     zero_value,
 )
 from functrans.api.staging import (
     api_boundary,
-    argument_type,
     as_values,
     stage,
     tree_flatten,
@@ -40,6 +38,7 @@ from functrans.ir.types import (
 from functrans.ops.structural import convert
 from functrans.trace.builder import state
 from functrans.trace.frames import here
+from functrans.trace.leaves import entering, leaf_types, named
 from functrans.trace.replay import replay
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
@@ -156,7 +155,7 @@ class LinearMap:
 def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, direction: str, has_aux: bool) -> Any:
     check_callable(fun, what)
     leaves, tree = tree_flatten(tuple(primals))
-    types = [argument_type(x, f"argument{place_in_tree(x, primals)} of {what}") for x in leaves]
+    leaves, types = entering(leaves, named("argument", primals, f" of {what}"))
     sizes: list[int] = []
 
     def flat_fun(*inputs: Any) -> Any:
@@ -257,7 +256,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     """
     check_callable(fun, "linear_transpose")
     leaves, tree = tree_flatten(tuple(primals))
-    types = [argument_type(x, f"argument{place_in_tree(x, primals)} of linear_transpose") for x in leaves]
+    types = leaf_types(leaves, named("argument", primals, " of linear_transpose"))
     for t in types:
         if not is_differentiable(t.dtype):
             raise FunctransTypeError(f"linear_transpose needs floating arguments, got {t} at {here()}")

@@ -146,19 +146,19 @@ def shared_slots(types: Sequence[Sequence[ArrayType]]) -> tuple[list[ArrayType],
     Values of one type share a slot: only one branch runs.
     """
     slots: list[ArrayType] = []
+    by_type: dict[ArrayType, list[int]] = {}
     places = []
     for own in types:
-        free = list(range(len(slots)))
+        taken: dict[ArrayType, int] = {}  # how many slots of each type this branch has
         mine = []
         for type_ in own:
             type_ = type_.strong()
-            slot = next((s for s in free if slots[s] == type_), None)
-            if slot is None:
-                slot = len(slots)
+            same = by_type.setdefault(type_, [])
+            count = taken[type_] = taken.get(type_, 0) + 1
+            if count > len(same):
+                same.append(len(slots))
                 slots.append(type_)
-            else:
-                free.remove(slot)
-            mine.append(slot)
+            mine.append(same[count - 1])
         places.append(mine)
     return slots, places
 

@@ -371,29 +371,32 @@ def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], coun
     part = fewer_residuals(part, [*consts, *xs], [*carry, *xs], scan.num_carry)
     primal, n, num_inputs = part.primal, scan.num_carry, len(part.primal.inputs)
     const_vars, carry_vars, xs_vars = scan.split(primal.inputs)
+    place = {v: i for i, v in enumerate(primal.inputs)}
+    first_xs = len(const_vars) + len(carry_vars)
     atoms: list[Any] = [*primal.inputs, *primal.outputs]
     made_by_effects = [v for eqn in primal.equations if eqn.op.effects for v in eqn.outputs]
     varying = depends_on(primal, [*carry_vars, *xs_vars, *made_by_effects])
     results: list[Any] = list(primal.outputs[: part.num_outputs])  # of the primal scan's body, stacked residuals behind
+    stacked = {id(results[i]): i for i in reversed(range(n, len(results)))}
     invariant: list[Any] = []
     by_const: list[tuple[int, int]] = []  # (which residual, its place)
     by_xs: list[tuple[int, int]] = []
     hoisted: list[tuple[int, int]] = []
     for k, source in enumerate(part.sources):
         var = atoms[source]
-        if var in const_vars:
+        number = place.get(var, num_inputs)
+        if number < len(const_vars):
             by_const.append((k, source))
-        elif var in xs_vars:
-            by_xs.append((k, primal.inputs.index(var)))
+        elif first_xs <= number < num_inputs:
+            by_xs.append((k, number))
         elif var not in varying:
             hoisted.append((k, len(invariant)))
             invariant.append(var)
         else:
-            stacked = next((i for i in range(n, len(results)) if results[i] is var), None)
-            if stacked is None:
-                stacked = len(results)
+            if id(var) not in stacked:
+                stacked[id(var)] = len(results)
                 results.append(var)
-            by_xs.append((k, num_inputs + stacked))
+            by_xs.append((k, num_inputs + stacked[id(var)]))
     total = num_inputs + len(results)
     by_const += [(k, total + i) for k, i in hoisted]
     num_residuals = len(part.sources)

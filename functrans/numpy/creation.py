@@ -83,7 +83,7 @@ def _from_object(x: Any, dtype: np.dtype[Any] | None) -> Any:
             and dtype is None
             and canonical_dtype(x.dtype) != x.dtype
         ):
-            warn_narrowing(x.dtype, "a NumPy array")
+            warn_narrowing(x.dtype, lambda: "a NumPy array")
         if dtype is not None and x.dtype != dtype:
             return to_dtype(np.asarray(x), dtype)
         return as_array("array", x)

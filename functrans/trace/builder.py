@@ -21,6 +21,7 @@ from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equa
 from functrans.ir.types import (
     ArrayType,
     array_type,
+    as_its_type,
     canonical_dtype,
     describe,
     scalar_type,
@@ -97,9 +98,9 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "cons", "custom", "differentiated", "differentiators", "effects",
-        "equations", "inputs", "literals", "marker", "open", "order", "parent", "performed", "performs", "place",
-        "producers", "purpose", "remedy", "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
+        "callees", "captured", "captures", "climbs", "cons", "converted", "custom", "differentiated", "differentiators",
+        "effects", "equations", "inputs", "literals", "marker", "open", "order", "parent", "performed", "performs",
+        "place", "producers", "purpose", "remedy", "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -114,6 +115,7 @@ class Builder:
         self.inputs: list[Tracer] = []
         self.captured: list[Any] = []  # the captured values, and
         self.captures: dict[int, Tracer] = {}  # by identity of the value, the input each became
+        self.converted: list[Any] = []  # NumPy values captured in another dtype: kept, so that none has their identity
         self.equations: list[Equation] = []
         self.producers: list[Equation | None] = []  # by id of variable
         self.cons: dict[tuple[Any, ...], Any] = {}
@@ -192,8 +194,13 @@ class Builder:
             type_ = x.type
         else:
             type_ = type_of(x)
-            if kind is np.ndarray and x.dtype != type_.dtype:
-                warn_narrowing(x.dtype, f"the array of shape {x.shape} used at {describe_place(where())}")
+            converted = as_its_type(x, type_)
+            if converted is not x:
+                if x.dtype != type_.dtype:
+                    warn_narrowing(x.dtype, lambda: f"the array of shape {x.shape} used at {describe_place(where())}")
+                self.converted.append(x)
+                tracer = self.captures[id(x)] = self.lift(converted)
+                return tracer
         tracer = self.new_var(type_, None)
         self.captured.append(x)
         self.captures[id(x)] = tracer
@@ -263,7 +270,8 @@ class Builder:
         if kind in _PYTHON_SCALARS:
             return Literal(x, type_of(x))
         if isinstance(x, np.generic):
-            return Literal(x, type_of(x))
+            type_ = type_of(x)
+            return Literal(as_its_type(x, type_), type_)
         if isinstance(x, jax.Array | np.ndarray):
             return self.lift(x)
         return Literal(*_scalar(x))
