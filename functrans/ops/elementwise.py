@@ -302,7 +302,7 @@ class Mul(Elementwise):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         out = bind(self, x, y)
-        if s is not None and t is not None and x is y:  # d(x*x) = 2x dx: one product, not two
+        if s is not None and s is t and x is y:  # d(x*x) = 2x dx: one product, not two
             return out, mul(s, mul(2.0, x))
         left = mul(s, y) if s is not None else None
         right = mul(t, x) if t is not None else None
