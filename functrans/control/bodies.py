@@ -121,12 +121,13 @@ def same_kind(a: ArrayType, b: ArrayType) -> bool:
 
 
 def promoted_carry(initial: Sequence[ArrayType], leaves: Sequence[Leaf]) -> list[ArrayType]:
-    """Types of a carry after weak initial values (Python numbers) took the dtype that the body gives them."""
+    """Types of a carry after weak initial values (Python numbers) took the dtype that the body gives them.
+
+    One that changed is strong, as in JAX."""
     result = []
     for given, leaf in zip(initial, leaves, strict=True):
         if given.weak_type and not same_kind(given, leaf.type):
-            dtype, weak = promote(given, leaf.type)
-            given = array_type(given.shape, dtype, weak)
+            given = array_type(given.shape, promote(given, leaf.type)[0])
         result.append(given)
     return result
 

@@ -25,6 +25,7 @@ from functrans.control.holding import (
     count,
     depends_on,
     fixpoint,
+    initial_lanes,
     is_given,
     permuted,
     present,
@@ -37,9 +38,10 @@ from functrans.control.holding import (
 from functrans.control.masking import masked
 from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
-from functrans.ir.program import Jaxpr, Literal, Var, live_equations
+from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
+from functrans.ops.structural import reduce_sum
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.dependence import VALUE, Dependence
@@ -48,7 +50,7 @@ from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
 
 
 class Scan(Holding):
@@ -88,6 +90,9 @@ class Scan(Holding):
                 check_operand("scan", f"{what} {i}", a, b, scalars=what == "initial carry")
         outs = self.jaxpr.out_types
         return [*outs[: self.num_carry], *[self.stacked(t) for t in outs[self.num_carry :]]]
+
+    def literal_places(self, count: int) -> Sequence[int]:
+        return self.split(range(count))[1]
 
     def fold(self, *operands: Any) -> Any:
         """A carry that no step changes is a constant, and a slice of ``xs`` handed on as ``ys`` is ``xs``."""
@@ -209,7 +214,7 @@ class Scan(Holding):
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         jaxpr, n = self.jaxpr, self.num_carry
-        consts, _, xs = self.split(operands)
+        consts, init, xs = self.split(operands)
         consts_l, init_l, xs_l = self.split([is_linear(x) for x in operands])
 
         carry_l = fixpoint(init_l, lambda carry: VALUE.outputs(jaxpr, [*consts_l, *carry, *xs_l])[:n])
@@ -249,7 +254,7 @@ class Scan(Holding):
         init_ct = spread(results[count(consts_h) : count(consts_h) + count(carried)], carried)
         return [
             *spread(results[: count(consts_h)], consts_h),
-            *[ct if flag else None for ct, flag in zip(init_ct, init_l, strict=True)],
+            *[_as_given(ct, x) if flag else None for ct, x, flag in zip(init_ct, init, init_l, strict=True)],
             *spread(results[count(consts_h) + count(carried) :], xs_h),
         ]
 
@@ -287,8 +292,8 @@ class Scan(Holding):
         program, _ = vmap_jaxpr(jaxpr, size, [*consts_m, *carry_m, *xs_m], outs_m, axis_name)
         consts, init, xs = self.split(operands)
         init = [
-            spread_out(x, size) if m and not given and type(x) is not Literal else x
-            for x, m, given in zip(init, carry_m, init_m, strict=True)
+            initial_lanes(x, t, size, given) if m else x
+            for x, t, m, given in zip(init, self.split(jaxpr.in_types)[1], carry_m, init_m, strict=True)
         ]
         xs = [_swap_leading(x) if m else x for x, m in zip(xs, xs_m, strict=True)]
         results = bind_all(self.remade(program, self.num_consts, n), [*consts, *init, *xs])
@@ -341,6 +346,13 @@ class Scan(Holding):
 def _started(initial: Sequence[Any], carried: Sequence[bool], types: Sequence[ArrayType]) -> list[Any]:
     """Initial (co)tangents of what is carried, zero where there is none."""
     return [strong_zero(t) if x is None else x for x, flag, t in zip(initial, carried, types, strict=True) if flag]
+
+
+def _as_given(cotangent: Any, x: Any) -> Any:
+    """The cotangent of an initial carry, which may be a scalar that stands for an array."""
+    if cotangent is None or cotangent.shape == x.shape:
+        return cotangent
+    return reduce_sum(cotangent, range(cotangent.ndim))
 
 
 def _swap_leading(x: Any) -> Any:

@@ -155,8 +155,11 @@ def promote_operands(
             return [scalar_of_kind(x, dtype) for x in operands]
         return [to_dtype(x, dtype) for x in operands]
     shape = common_shape(operation, *[shape_of(x) for x in operands])
+    # A weak array beside a strong one may stay weak; beside a NumPy scalar, which becomes a literal of its type, not.
+    beside = weak or any(not is_scalar(x) and not type_of(x).weak_type for x in operands)
+    convert_to = _to_common if beside else to_dtype
     return [
-        scalar_of_kind(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands
+        scalar_of_kind(x, dtype) if is_scalar(x) else broadcast(convert_to(x, dtype, weak), shape) for x in operands
     ]
 
 

@@ -112,6 +112,8 @@ class _Extremum(_Reduction):
         x, t = primals[0], tangents[0]
         out = bind(self, x)
         kept = tuple([a for a in range(x.ndim) if a not in self.axes])
+        if any(x.shape[a] == 0 for a in self.axes):
+            return out, None
         where = convert(eq(x, broadcast_in_dim(out, x.shape, kept)), x.dtype)
         return out, div(reduce_sum(mul(t, where), self.axes), reduce_sum(where, self.axes))  # ties share equally
 

@@ -391,6 +391,13 @@ def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
     return bind(ConvertElementType(dtype, weak_type), operand)
 
 
+def flagged_as(x: Any, type: ArrayType) -> Any:
+    """A value of this dtype with the weak flag of the type too: a rule may have made it another way."""
+    if x.type.weak_type == type.weak_type:
+        return x
+    return convert(x, x.type.dtype, type.weak_type)
+
+
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype (strong)."""
     out = convert(operand, canonical_dtype(new_dtype), False)

@@ -18,7 +18,7 @@ from functrans.lax.incomplete_gamma import RandomLoggammaGrad
 from functrans.numpy.promotion import broadcast
 from functrans.ops.keys import RandomSplit
 from functrans.ops.structural import broadcast_in_dim
-from functrans.random.arguments import Array, ArrayLike, drawn, floating, limits, sample_shape, shape_of, static
+from functrans.random.arguments import Array, ArrayLike, drawn, floating, sample_shape, shape_of, static
 from functrans.random.continuous import _exponential, _normal, between
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.builder import bind

@@ -393,6 +393,27 @@ def _operands(
     return full, full if row is key else tuple(row), atoms, types, literals
 
 
+def as_operand(x: Any, wanted: ArrayType | None = None) -> Any:
+    """A value as rules meet it: a Tracer, a Literal (of the type ``wanted``, where that is a scalar's) or a Linear.
+
+    A number becomes a literal, an array is captured by the innermost builder that does not climb. Where nothing is
+    being traced operations run at once, and take what they are given.
+    """
+    kind = type(x)
+    if kind is Tracer or kind is Linear:
+        return x
+    if kind is not Literal:
+        builder = state.builder
+        if builder is None:
+            return x
+        while builder.climbs:
+            builder = builder.parent  # type: ignore[assignment]
+        x = builder.output(x)
+    if wanted is None or type(x) is not Literal or x.type is wanted or wanted.shape:
+        return x
+    return Literal(x.value if x.type.dtype == wanted.dtype else wanted.dtype.type(x.value), wanted)
+
+
 _results: dict[tuple[Any, ...], ArrayType] = {}  # what op.infer said, by operation and types of operands
 _MOST_RESULTS = 8192
 
@@ -434,6 +455,8 @@ def bind(op: Primitive, *operands: Any) -> Any:
     scaled = plain and type(y) is Literal
     plain = plain and type(y) is Tracer and y.builder is builder
     if op.fold is not None and not (plain and op.folds_literals):
+        if not (plain or scaled):
+            operands = tuple([as_operand(x) for x in operands])
         folded = op.fold(*operands)
         if folded is not None:
             return folded
@@ -485,6 +508,7 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
         return run_operation(op, operands)  # type: ignore[no-any-return]
     builder: Builder = current
     if op.fold is not None:
+        operands = [as_operand(x) for x in operands]
         folded = op.fold(*operands)
         if folded is not None:
             return list(folded)
@@ -550,6 +574,6 @@ def tracer_for(x: Tracer, var: Any) -> Tracer:
 
 
 __all__ = [
-    "Builder", "Tracer", "apply_operation", "bind", "bind_all", "current_builder", "escaped", "literal", "producer_of",
-    "run_operation", "set_operation_runner", "state", "tracer_for", "canonical_dtype", "x64_enabled",
+    "Builder", "Tracer", "apply_operation", "as_operand", "bind", "bind_all", "current_builder", "escaped", "literal",
+    "producer_of", "run_operation", "set_operation_runner", "state", "tracer_for", "canonical_dtype", "x64_enabled",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import is_differentiable
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import add
-from functrans.trace.builder import state
+from functrans.trace.builder import as_operand, state
 from functrans.trace.dependence import VALUE
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
@@ -38,7 +38,7 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
         if type(x) is Linear:
             linear.add(v)
         else:
-            values[v] = x
+            values[v] = as_operand(x, v.type)
     saved = state.where
     try:
         backward: list[Equation] = []
@@ -64,7 +64,7 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
 
         for a, ct in zip(jaxpr.outputs, cotangents, strict=True):
             if ct is not None and a in linear:
-                send(a, ct)
+                send(a, as_operand(ct, a.type))
         for eqn in reversed(backward):
             cts = [pending.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
