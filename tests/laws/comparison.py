@@ -127,6 +127,8 @@ def outcomes(draw: Draw, library: Library, run: Run) -> list[Outcome]:
     constants = [eval(code(text), env) for text in draw.constants]
     make = compiled(code(source(draw)), env)
     passed, specs = _for_stack(draw.stack, arguments)
+    if not draw.stack:  # no transform makes arrays of NumPy's, which then compute by themselves
+        passed = _with_jax_arrays(passed)
     pending: list[Callable[[], Outcome]] = []
 
     def function(number: str) -> Any:
@@ -170,16 +172,21 @@ def run_ours(function: Callable[..., Any], arguments: Sequence[Any]) -> Callable
     return lambda: _result(found)
 
 
-def _as_jax_array(x: Any) -> Any:
-    return jax.numpy.asarray(x) if isinstance(x, np.ndarray | np.generic) else x
+def _with_jax_arrays(arguments: Sequence[Any]) -> Sequence[Any]:
+    """The same with NumPy's arrays and scalars as arrays of JAX's, one object for one object."""
+    seen: dict[int, Any] = {}
+
+    def array(x: Any) -> Any:
+        return jax.numpy.asarray(x) if isinstance(x, np.ndarray | np.generic) else x
+
+    return jax.tree.map(lambda x: seen.setdefault(id(x), array(x)), arguments)  # type: ignore[no-any-return]
 
 
 def _theirs(wide: bool, on_values: bool) -> Run:
     def run(function: Callable[..., Any], arguments: Sequence[Any]) -> Callable[[], Outcome]:
         try:
             # JAX hands NumPy's integers on as they are where functrans always traces: `x * 0.5` would be NumPy's own.
-            seen: dict[int, Any] = {}
-            arguments = jax.tree.map(lambda x: seen.setdefault(id(x), _as_jax_array(x)), arguments)
+            arguments = _with_jax_arrays(arguments)
             if on_values:
                 result = _result(function(*arguments))
             else:
