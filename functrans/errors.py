@@ -10,6 +10,7 @@
      ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
      │   └─ CheckError                            a value is not as ``error_if`` or ``check`` want it
      ├─ FunctransIndexError (IndexError)          wrong index
+     ├─ FunctransOverflowError (OverflowError)    a Python integer that no integer dtype in use holds
      ├─ FunctransRuntimeError (RuntimeError)      an array that is gone, a device that failed
      ├─ NonFiniteError (FloatingPointError)       a NaN or infinity was born, and debug_nans or debug_infs is on
      ├─ EscapedTracerError (RuntimeError)         a tracer outlived its trace or changed thread
@@ -62,6 +63,10 @@ class TracerArrayConversionError(ConcretizationError):
 
 class NotLinearError(FunctransTypeError):
     """A function that has to be linear in its argument is not."""
+
+
+class FunctransOverflowError(FunctransError, OverflowError):
+    """A Python integer does not fit the dtype that it would take."""
 
 
 class FunctransRuntimeError(FunctransError, RuntimeError):

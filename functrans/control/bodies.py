@@ -125,8 +125,8 @@ def promoted_carry(initial: Sequence[ArrayType], leaves: Sequence[Leaf]) -> list
     result = []
     for given, leaf in zip(initial, leaves, strict=True):
         if given.weak_type and not same_kind(given, leaf.type):
-            dtype, weak = promote(given, leaf.type)
-            given = array_type(given.shape, dtype, weak)
+            dtype, _ = promote(given, leaf.type)
+            given = array_type(given.shape, dtype, False)
         result.append(given)
     return result
 
