@@ -11,6 +11,7 @@
      ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
      │   └─ CheckError                            a value is not as ``error_if`` or ``check`` want it
      ├─ FunctransIndexError (IndexError)          wrong index
+     ├─ FunctransOverflowError (OverflowError)    a Python integer that no integer dtype in use holds
      ├─ FunctransRuntimeError (RuntimeError)      an array that is gone, a device that failed
      ├─ NonFiniteError (FloatingPointError)       a NaN or infinity was born, and debug_nans or debug_infs is on
      ├─ EscapedTracerError (RuntimeError)         a tracer outlived its trace or changed thread
@@ -74,6 +75,10 @@ class NotLinearError(FunctransTypeError):
     """
 
     equation: Any = None
+
+
+class FunctransOverflowError(FunctransError, OverflowError):
+    """A Python integer does not fit the dtype that it would take."""
 
 
 class FunctransRuntimeError(FunctransError, RuntimeError):

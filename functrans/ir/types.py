@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from jax import dtypes as jax_dtypes
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransOverflowError, FunctransTypeError, FunctransValueError
 
 Shape = tuple[int, ...]
 issubdtype: Any = jax_dtypes.issubdtype  # type: ignore[attr-defined]
@@ -164,6 +164,21 @@ _SCALARS = {False: _scalar_types(False), True: _scalar_types(True)}
 def scalar_type(python_type: type) -> ArrayType:
     """The (weak) type of a Python bool, int, float or complex."""
     return _SCALARS[x64_enabled()][python_type]
+
+
+def check_integer(value: int) -> None:
+    """Raise OverflowError for a Python integer that the integers of the x64 setting do not hold, as JAX does.
+
+    Beside any dtype: otherwise the same number would be right as a literal, and refused or cut as an argument.
+    """
+    wide = x64_enabled()
+    if not -(1 << (63 if wide else 31)) <= value < 1 << (63 if wide else 31):
+        name = "int64" if wide else "int32"
+        fix = "" if wide else ", or turn 64-bit types on with functrans.config.update('jax_enable_x64', True)"
+        raise FunctransOverflowError(
+            f"the Python integer {value} does not fit into {name}, the dtype of Python integers\n"
+            f"Write it as a float or as an array of a dtype that holds it{fix}."
+        )
 
 
 def type_of(x: Any) -> ArrayType:

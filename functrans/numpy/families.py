@@ -16,7 +16,7 @@ import numpy as np
 from functrans.api.compilation import jit
 from functrans.errors import FunctransError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, canonical_dtype
+from functrans.ir.types import ArrayType, canonical_dtype, check_integer
 from functrans.numpy.promotion import (
     COMPLEX,
     INEXACT,
@@ -26,6 +26,7 @@ from functrans.numpy.promotion import (
     operand_type,
     promote_one,
     promote_operands,
+    scalar_of_kind,
 )
 from functrans.ops.structural import scalar_literal
 from functrans.trace.builder import state
@@ -185,6 +186,9 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
         return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)
+    if type(value) is int and not -128 <= value < 128:
+        check_integer(value)
+        value = scalar_of_kind(value, type_.dtype)
     return _number(value, type_)
 
 

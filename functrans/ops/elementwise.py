@@ -14,7 +14,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, short_dtype, type_of
+from functrans.ir.types import ArrayType, array_type, check_integer, short_dtype, type_of
 from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import Names, Types, broadcast_in_dim, scalar_literal
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
@@ -164,6 +164,8 @@ def _literal_like(op: Primitive, value: Any, lead: ArrayType) -> Literal:
             f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the "
             "array with .astype(...), or use functrans.numpy, which promotes"
         )
+    if kind == "i":
+        check_integer(value)
     return scalar_literal(value, lead.dtype, lead.weak_type)
 
 

@@ -23,6 +23,7 @@ from functrans.ir.types import (
     array_type,
     as_its_type,
     canonical_dtype,
+    check_integer,
     describe,
     scalar_type,
     type_of,
@@ -268,6 +269,8 @@ class Builder:
                 "linear."
             )
         if kind in _PYTHON_SCALARS:
+            if kind is int:
+                check_integer(x)
             return Literal(x, type_of(x))
         if isinstance(x, np.generic):
             type_ = type_of(x)

@@ -9,7 +9,7 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, as_its_type, describe, float0, type_of, warn_narrowing
+from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, float0, type_of, warn_narrowing
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import here
 
@@ -50,6 +50,8 @@ def leaf_type(x: Any, i: int, name: Name, remedy: str = _ARGUMENT) -> ArrayType:
     if type(x) is Tracer:
         return x.type
     try:
+        if type(x) is int:
+            check_integer(x)
         type_ = type_of(x)
     except (FunctransTypeError, FunctransValueError) as error:
         raise _refused(x, name(i), error, remedy) from None
