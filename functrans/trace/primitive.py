@@ -106,6 +106,8 @@ class Primitive(metaclass=_PrimitiveMeta):
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
+    broadcasts_literals: ClassVar[bool] = False  # True: a number as an operand stands for an array like the result
+    fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -129,6 +131,7 @@ class Primitive(metaclass=_PrimitiveMeta):
             cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]
         if cls.holds_jaxprs and cls.effects is NO_EFFECTS:
             cls.effects = property(_held_effects)  # type: ignore[assignment]
+        cls.fixes_numbers = cls.holds_jaxprs or cls.needs_number is not Primitive.needs_number
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 
@@ -229,6 +232,16 @@ class Primitive(metaclass=_PrimitiveMeta):
         """The operation over programs with further inputs at their ends, and its operands with those for each program
         among them; None where it cannot have any."""
         return None
+
+    def needs_number(self, place: int, number: Any) -> bool:
+        """Whether a number as this operand stays in an un-jitted program, whose numbers are inputs otherwise: because
+        the operation is another one for another number. Zero, where a loop starts from it, is no value at all.
+        """
+        return self.holds_jaxprs and bool(number == 0)
+
+    def number_shape(self, place: int, results: Sequence[ArrayType]) -> tuple[int, ...]:
+        """The shape of the array that a number as this operand stands for."""
+        return results[0].shape if self.broadcasts_literals and results else ()
 
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
