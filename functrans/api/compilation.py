@@ -5,19 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, shape_struct
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
+from functrans.ir.cache import Cache
+from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, describe, type_of
+from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
 from functrans.trace.frames import filter_traceback, here
 from functrans.trace.leaves import leaf_types
@@ -41,6 +43,33 @@ class Callee:
         self.program: execute.Program | None = None
 
 
+class Static:
+    """A static argument in a key: equal to another where their types and bits are (1 is not 1.0, 0.0 is not -0.0)."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key = exact_key(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and self.value.__class__ is other.value.__class__ and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def held(value: Any) -> Any:
+    """A static argument as the dispatcher may compare it, by ``==``."""
+    found = Static(value)
+    return value if found.key is value else found
+
+
+def unheld(value: Any) -> Any:
+    """The static argument that was ``held``."""
+    return value.value if type(value) is Static else value
+
+
 _alive: weakref.WeakSet[JitSettings] = weakref.WeakSet()
 
 
@@ -55,7 +84,7 @@ class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
-        "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames",
+        "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames",
         "static_argnums", "traces", "__weakref__",
     )  # fmt: skip
 
@@ -68,7 +97,8 @@ class JitSettings:
         self.static_argnums, self.static_argnames = static_argnums, static_argnames
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline = keep_unused, inline
-        self.traces: OrderedDict[Any, Callee] = OrderedDict()
+        self.dispatcher: Callable[..., Any] | None = None
+        self.traces = Cache(2 * _CAPACITY)
         _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
@@ -81,9 +111,9 @@ class JitSettings:
         static: list[tuple[Any, Any]] = []
         positions = {i % len(args) for i in self.static_argnums if -len(args) <= i < len(args)}
         dynamic_args = tuple(None if i in positions else x for i, x in enumerate(args))
-        static.extend((i, args[i]) for i in sorted(positions))
+        static.extend((i, unheld(args[i])) for i in sorted(positions))
         dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in self.static_argnames}
-        static.extend((k, kwargs[k]) for k in sorted(kwargs) if k in self.static_argnames)
+        static.extend((k, unheld(kwargs[k])) for k in sorted(kwargs) if k in self.static_argnames)
         for name, value in static:
             try:
                 hash(value)
@@ -95,7 +125,7 @@ class JitSettings:
                     "frozen dataclass instead of a mutable one, or make the argument dynamic."
                 ) from None
         leaves, tree = tree_flatten((dynamic_args, dynamic_kwargs))
-        return leaves, tree, tuple((k, type(v), v) for k, v in static)
+        return leaves, tree, tuple((k, Static(v)) for k, v in static)
 
     def argument_name(self, key: int | str) -> str:
         """``argument 1 (sizes)`` for a position, ``keyword argument 'sizes'`` for a name."""
@@ -110,11 +140,11 @@ class JitSettings:
         args, kwargs = tree_unflatten(tree, inputs)
         if static:
             args = list(args)
-            for k, _, v in static:
+            for k, held in static:
                 if isinstance(k, int):
-                    args[k] = v
+                    args[k] = held.value
                 else:
-                    kwargs[k] = v
+                    kwargs[k] = held.value
         return self.fun(*args, **kwargs)
 
     def donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
@@ -141,9 +171,9 @@ class JitSettings:
         builder = state.builder
         order = builder.order if builder is not None else 0
         key = (tuple(types), tree, static, order, tuple(state.axes.items()), jaxlib_compat.trace_context())
-        known = self.traces.get(key)
+        known = self.traces.find(key)
         if known is not None:
-            return known
+            return known  # type: ignore[no-any-return]
         local = (id(self), key)
         if builder is not None:
             known = builder.callees.get(local)
@@ -159,9 +189,7 @@ class JitSettings:
         if any(type(x) is Tracer for x in captured):
             builder.callees[local] = (self, callee)  # type: ignore[union-attr]
         else:
-            self.traces[key] = callee
-            if len(self.traces) > _CAPACITY:
-                self.traces.popitem(last=False)
+            callee = self.traces.add(key, callee)
         return callee
 
     # -- calling ----------------------------------------------------------------------------------------------------
@@ -182,7 +210,16 @@ class JitSettings:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
         if state.builder is not None:
             return self.stage_call(args, kwargs), None, False
+        leaves, tree = tree_flatten((args, kwargs))
+        if self.dispatcher is not None and any(map(_is_numpy, leaves)):
+            # C++ would read them where they lie, after the call has returned; device arrays it may take.
+            args, kwargs = tree_unflatten(tree, [self._on_device(x) if _is_numpy(x) else x for x in leaves])
+            return self.dispatcher(*args, **kwargs), None, False
         return self.run(args, kwargs)
+
+    def _on_device(self, x: Any) -> Any:
+        type_ = self.types([x])[0]
+        return jaxlib_compat.put(x, type_, jaxlib_compat.default_device())
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
         """The call outside of any trace: results, and the record by which C++ runs this signature from now on."""
@@ -200,7 +237,8 @@ class JitSettings:
         program = callee.program
         if program is None:
             donated = self.donated(args, kwargs)
-            reason = f"the first call of {self.name}" if len(self.traces) < 2 else self.reason(list(self.traces))
+            known = self.traces.all_keys()
+            reason = f"the first call of {self.name}" if len(known) < 2 else self.reason(known)
             callee.captured = [on_device(x) for x in callee.captured]
             callee.program = program = execute.program(
                 callee.jaxpr,
@@ -247,12 +285,16 @@ class JitSettings:
         if new[1] != old[1]:
             return f"{self.name} was called with another tree of arguments"
         if new[2] != old[2]:
-            return f"{self.name} was called with other static arguments: {[v for _, _, v in new[2]]}"
+            return f"{self.name} was called with other static arguments: {[held.value for _, held in new[2]]}"
         for i, (a, b) in enumerate(zip(new[0], old[0], strict=True)):
             if a is not b:
                 part = "shape" if a.shape != b.shape else "dtype" if a.dtype != b.dtype else "weak type"
                 return f"{self.name} was called with another {part} of leaf {i}: {a}, before {b}"
         return f"{self.name} was called in another context (configuration, devices or axis names)"
+
+
+def _is_numpy(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype != float0
 
 
 def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
@@ -368,6 +410,7 @@ def compiled_function(settings: JitSettings) -> Any:
         key,
         filter_traceback,
     )
+    settings.dispatcher = dispatcher
     functools.update_wrapper(dispatcher, settings.fun)
 
     def clear_cache() -> None:
@@ -379,10 +422,19 @@ def compiled_function(settings: JitSettings) -> Any:
     if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
         return dispatcher
 
+    names = frozenset(settings.static_argnames)
+    numbers = settings.static_argnums
+
     @functools.wraps(settings.fun)
     def jitted(*args: Any, **kwargs: Any) -> Any:
+        given, named = args, kwargs
+        if numbers:
+            places = [i % len(args) for i in numbers if -len(args) <= i < len(args)]
+            given = tuple([held(x) if i in places else x for i, x in enumerate(args)])
+        if kwargs and names:
+            named = {k: held(x) if k in names else x for k, x in kwargs.items()}
         try:
-            return dispatcher(*args, **kwargs)
+            return dispatcher(*given, **named)
         except ValueError as error:
             raise settings.explain(error, args, kwargs) from None
 

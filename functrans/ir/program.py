@@ -8,13 +8,13 @@ equal when they are the same program up to the names of variables (``Jaxpr.key``
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from functrans.ir.effects import NO_EFFECTS, Effects
+from functrans.ir.exact import scalar_bits
 from functrans.ir.types import ArrayType, Shape
 
 if TYPE_CHECKING:
@@ -36,21 +36,6 @@ class Var:
 
     def __repr__(self) -> str:
         return f"Var({self.id}, {self.type})"
-
-
-_pack_double = struct.Struct("d").pack
-
-
-def scalar_bits(value: Any) -> Any:
-    """A key under which scalars are equal when they have the same Python or NumPy type and the same bits."""
-    kind = type(value)
-    if kind is float:
-        return _pack_double(value)
-    if kind is complex:
-        return struct.pack("dd", value.real, value.imag)
-    if isinstance(value, np.generic):
-        return value.tobytes()
-    return value
 
 
 class Literal:
@@ -141,10 +126,12 @@ class Jaxpr:
     @property
     def key(self) -> tuple[Any, ...]:
         """The structural key: equal for programs that are the same up to the names of variables."""
-        if self._key is None:
-            self._key = self._structural_key()
-            self._hash = hash(self._key)
-        return self._key
+        key = self._key
+        if key is None:
+            key = self._structural_key()
+            self._hash = hash(key)
+            self._key = key  # last: who sees it takes the hash for right
+        return key
 
     def _structural_key(self) -> tuple[Any, ...]:
         number: dict[Var, int] = {v: i for i, v in enumerate(self.inputs)}
@@ -160,7 +147,9 @@ class Jaxpr:
         return self is other or (isinstance(other, Jaxpr) and self.key == other.key)
 
     def __hash__(self) -> int:
-        return self._hash if self._key is not None else hash(self.key) if self.key else 0
+        if self._key is None:
+            return hash(self.key)
+        return self._hash
 
 
 def subjaxprs(op: Any) -> Iterator[Jaxpr]:

@@ -17,7 +17,9 @@ import jax
 import numpy as np
 
 from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError, NotLinearError
+from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
+from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import (
     ArrayType,
     array_type,
@@ -101,7 +103,8 @@ class Builder:
     __slots__ = (
         "callees", "captured", "captures", "climbs", "cons", "converted", "custom", "differentiated", "differentiators",
         "effects", "equations", "inputs", "literals", "marker", "open", "order", "parent", "performed", "performs",
-        "place", "producers", "purpose", "remedy", "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
+        "place", "producers", "purpose", "remedy", "restarts_gc", "segments", "skeleton", "snapshots", "thread",
+        "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -117,6 +120,7 @@ class Builder:
         self.captured: list[Any] = []  # the captured values, and
         self.captures: dict[int, Tracer] = {}  # by identity of the value, the input each became
         self.converted: list[Any] = []  # NumPy values captured in another dtype: kept, so that none has their identity
+        self.snapshots: dict[int, tuple[Any, Any]] = {}  # NumPy arrays met, by identity: (the array, its copy)
         self.equations: list[Equation] = []
         self.producers: list[Equation | None] = []  # by id of variable
         self.cons: dict[tuple[Any, ...], Any] = {}
@@ -156,6 +160,7 @@ class Builder:
         # ``producers`` and ``values`` stay, for the errors about escaped tracers.
         self.inputs = []
         self.captures = {}
+        self.snapshots = {}
         self.cons = {}
         self.tracers = []
         self.callees = {}
@@ -183,7 +188,12 @@ class Builder:
         return tracer
 
     def lift(self, x: Any) -> Tracer:
-        """The tracer of this builder that stands for ``x``: an outer tracer or a concrete array is captured."""
+        """The tracer of this builder that stands for ``x``: an outer tracer or a concrete array is captured.
+
+        A NumPy array is captured as it is now: the function that is traced may write to it and use it again.
+        """
+        if isinstance(x, np.ndarray):
+            x = self._snapshot(x)
         known = self.captures.get(id(x))
         if known is not None:
             return known
@@ -192,6 +202,9 @@ class Builder:
             if x.builder is self:
                 return x  # type: ignore[no-any-return]
             self._check_reaches(x)
+            producer = x.builder.producers[x.variable.id] if self.climbs else None
+            if producer is not None and producer.op.repeats_operand and _is_number(producer.inputs[0]):
+                return self._repeated(x, producer)
             type_ = x.type
         else:
             type_ = type_of(x)
@@ -208,6 +221,27 @@ class Builder:
         self.values[tracer.variable.id] = x
         self.skeleton.append(type_)
         return tracer
+
+    def _repeated(self, x: Tracer, producer: Equation) -> Tracer:
+        """A number repeated over an array is repeated here: the number is the residual, and not the array."""
+        operand = self.lift(x.builder.tracers[producer.inputs[0].id])  # type: ignore[union-attr]
+        eqn = Equation(producer.op, (operand.variable,), (), producer.where)
+        tracer = self.new_var(x.type, eqn)
+        eqn.outputs = (tracer.variable,)
+        self.equations.append(eqn)
+        self.skeleton.append((eqn.op, operand.variable.id))
+        self.captures[id(x)] = tracer
+        self.values[tracer.variable.id] = x
+        return tracer
+
+    def _snapshot(self, x: Any) -> Any:
+        """A NumPy array as it is now; the copy of an earlier use while it is the same."""
+        known = self.snapshots.get(id(x))
+        if known is not None and (known[1] is x or same_contents(known[1], x)):
+            return known[1]
+        copy = snapshot(x)
+        self.snapshots[id(x)] = x, copy  # the array too: another may not have its address
+        return copy
 
     def _check_reaches(self, x: Tracer) -> None:
         owner = self.parent
@@ -278,6 +312,10 @@ class Builder:
         if isinstance(x, jax.Array | np.ndarray):
             return self.lift(x)
         return Literal(*_scalar(x))
+
+
+def _is_number(a: Any) -> bool:
+    return type(a) is Var and not a.type.shape
 
 
 def _nothing(*_: object) -> None:
@@ -371,6 +409,7 @@ def _operands(
     key: list[Any] = [op]
     row: list[Any] = key
     literals: list[Literal] = []
+    fixes = op.fixes_numbers
     for x in operands:
         kind = type(x)
         if kind is not Tracer and kind is not Literal:
@@ -379,10 +418,13 @@ def _operands(
         if kind is Literal:
             if row is key:
                 row = key.copy()
+            if fixes and op.needs_number(len(atoms), x.value):
+                row.append(x)
+            else:
+                literals.append(x)
+                row.append(x.type)
             atoms.append(x)
-            literals.append(x)
             key.append(x.key)
-            row.append(x.type)
         else:
             if x.builder is not builder:
                 x = builder.lift(x)
@@ -417,19 +459,18 @@ def as_operand(x: Any, wanted: ArrayType | None = None) -> Any:
     return Literal(x.value if x.type.dtype == wanted.dtype else wanted.dtype.type(x.value), wanted)
 
 
-_results: dict[tuple[Any, ...], ArrayType] = {}  # what op.infer said, by operation and types of operands
-_MOST_RESULTS = 8192
+_results = Cache(16384)  # what op.infer said, by operation and types of operands
 
 
 def _infer(op: Primitive, signature: tuple[Any, ...]) -> ArrayType:
+    known = _results.find(signature)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
     try:
         result: ArrayType = op.infer(*signature[1:])
     except FunctransError as error:
         raise located(error, state.where or where(3)) from None
-    if len(_results) >= _MOST_RESULTS:
-        _results.clear()
-    _results[signature] = result
-    return result
+    return _results.add(signature, result)  # type: ignore[no-any-return]
 
 
 def bind(op: Primitive, *operands: Any) -> Any:
@@ -480,6 +521,8 @@ def bind(op: Primitive, *operands: Any) -> Any:
         v = x.variable
         key, row = (op, v.id, y.key), (op, v.id, y.type)
         atoms, signature, literals = (v, y), (op, x.type, y.type), (y,)
+        if op.fixes_numbers and op.needs_number(1, y.value):
+            row, literals = (op, v.id, y), ()
     else:
         key, row, atoms, types, literals = _operands(builder, op, operands)
         signature = (op, *types)

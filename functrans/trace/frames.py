@@ -18,20 +18,18 @@ from types import FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from functrans.errors import DifferentiatedValueError, FunctransError
+from functrans.ir.cache import Cache
 from functrans.ir.program import Where
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSTALLED = tuple(os.sep + folder + os.sep for folder in ("site-packages", "dist-packages"))
-_internal: dict[str, bool] = {}
+_internal = Cache(40_000)  # by file name: notebooks make one for every cell
 
 
 def _learn(filename: str) -> bool:
-    if len(_internal) > 20_000:  # notebooks make a file name for every cell
-        _internal.clear()
     answer = filename.startswith(_PACKAGE) or filename == "<frozen functools>" or filename.endswith("/functools.py")
-    _internal[filename] = answer
-    return answer
+    return bool(_internal.add(filename, answer))
 
 
 def is_internal(filename: str) -> bool:
@@ -78,22 +76,25 @@ def line_of(place: Where) -> int | None:
     return int(code.co_firstlineno)
 
 
-_lines: dict[tuple[int, int], tuple[int, int | None]] = {}
+_lines = Cache(20_000)  # notebooks make code for every cell
+_codes = Cache(10_000)
+_serial_numbers = itertools.count()
 
 
 def line_key(place: Where) -> tuple[int, int | None] | None:
-    """The code and the line of a place. Its offset would not do: from Python 3.12 on it may move by an instruction when
-    the interpreter specialises the code.
+    """The code, by a number of its own, and the line of a place. Its offset would not do: from Python 3.12 on it may
+    move by an instruction when the interpreter specialises the code. Nor would the address of the code: it is another's
+    when the code is gone; what is found by address here keeps the code alive.
     """
     if place is None:
         return None
     code, offset = place
-    known = _lines.get((id(code), offset))
-    if known is None:
-        if len(_lines) > 20_000:  # notebooks make code for every cell
-            _lines.clear()
-        known = _lines[id(code), offset] = id(code), line_of(place)
-    return known
+    address = id(code)
+    found = _lines.get((address, offset)) or _lines.find((address, offset))
+    if found is None:
+        known = _codes.find(address) or _codes.add(address, (code, next(_serial_numbers)))
+        found = _lines.add((address, offset), (code, (known[1], line_of(place))))
+    return found[1]  # type: ignore[no-any-return]
 
 
 def describe_place(place: Where) -> str:
