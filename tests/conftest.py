@@ -22,7 +22,7 @@ import pytest
 
 import functrans
 from functrans.xla import compilation, jaxlib_compat
-from tests.turns import THOROUGH, current_turn
+from tests.turns import THOROUGH
 
 # Derandomised by default, so that a red run can be repeated; `FUNCTRANS_TESTS=thorough` draws new programs each time.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, max_examples=25, database=None)
@@ -34,9 +34,6 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 # oracle, export, benchmarks, examples ...) test the machine code that users get; a thorough run tests it everywhere.
 ROOT = Path(__file__).resolve().parent
 QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops random scipy".split())
-# Of these files an eighth is compiled as for users, the next eighth at each commit: what LLVM makes of such programs
-# is asked by the rest of the room too.
-IN_TURN = frozenset(["control/test_against_jax.py"])
 # On top of JAX's own switch. The first is not in every jaxlib; where it is, kernels need not go through MLIR, which
 # takes as long as all the rest. The second: a worker of the tests has no processors to compile parts of a program on.
 NO_EMITTERS = ("xla_cpu_use_fusion_emitters", False)
@@ -91,11 +88,7 @@ def _lot(item: pytest.Item) -> int:
 
 
 def _compiled_quickly(item: pytest.Item) -> bool:
-    if THOROUGH:
-        return False
-    if item.path.relative_to(ROOT).as_posix() in IN_TURN:
-        return _lot(item) % 8 != current_turn() % 8
-    return _room(item) in QUICKLY_COMPILED
+    return _room(item) in QUICKLY_COMPILED and not THOROUGH
 
 
 @pytest.hookimpl(tryfirst=True)
