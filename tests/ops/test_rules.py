@@ -46,6 +46,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("IgammaGradA", "RandomGammaGrad", "RegularizedIncompleteBetaGrad"), "tests/scipy/test_special.py"
     ),
+    "RandomLoggammaGrad": "tests/random/test_derivatives.py",
     "RngBitGenerator": "tests/random/test_bit_generator.py",
     **dict.fromkeys(
         (
