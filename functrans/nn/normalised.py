@@ -84,10 +84,11 @@ def logsumexp(
     terms = exp(shifted)
     if weights is not None:
         terms = multiply(weights, terms)
-    total = _total(terms, axes, left)
-    if weights is None and total.dtype not in COMPLEX:
-        left = lax.ne(total, 0.0)  # all of them -inf, or none at all: as if masked
-        total = select(left, total, 1.0)
+    if weights is None and terms.dtype not in COMPLEX:
+        total = reductions.sum(terms, axes, keepdims=True)
+        left = lax.ne(total, 0.0)  # else there is none, or all are -inf: as if masked
+    else:
+        total = _total(terms, axes, left)
     result_sign = sign(total)
     magnitude = absolute(total) if return_sign else total
     if weights is not None and not return_sign and total.dtype not in COMPLEX:

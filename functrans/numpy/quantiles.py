@@ -105,7 +105,7 @@ def _interpolated(rows: Any, q: Any, method: str, skip_nans: bool) -> Any:
     else:
         result = below if method == "lower" else above
     if skip_nans:
-        return result
+        return where(lax.lt(top, 0.0), math.nan, result)  # of no number: not that of the first NaN
     largest = lax.slice_in_dim(ordered, n - 1, n, axis=len(lead))
     return where(broadcast(isnan(largest), shape), math.nan, result)
 

@@ -9,8 +9,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from functrans import lax
 from functrans import numpy as fnp
 from functrans.api.compilation import jit
+from functrans.api.custom_rules import custom_jvp
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import is_differentiable, promote, type_of
 from functrans.numpy.promotion import common_shape, requested_dtype, shape_argument, to_dtype
@@ -77,6 +79,21 @@ def limits(dtype: Any) -> Any:
 def number(value: Any, dtype: Any) -> Any:
     """A number rounded to a dtype, as the Python float that is a literal of programs."""
     return float(np.asarray(value, dtype))
+
+
+@custom_jvp
+def with_logarithm(value: Any, logarithm: Any) -> Any:
+    """The value, which moves as its logarithm says: (value, log(abs(value))) -> value.
+
+    For numbers whose range is exceeded on the way to them, or to their derivatives, though not by these.
+    """
+    return value
+
+
+@with_logarithm.defjvp
+def _with_logarithm_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    out = with_logarithm(*primals)
+    return out, lax.mul(out, tangents[1])
 
 
 static = functools.partial(jit, static_argnames=("shape", "dtype"))

@@ -12,6 +12,7 @@ import numpy as np
 from functrans import lax
 from functrans import numpy as fnp
 from functrans.api.compilation import jit
+from functrans.api.custom_rules import custom_jvp
 from functrans.errors import FunctransValueError
 from functrans.numpy.promotion import broadcast, shape_argument
 from functrans.random.arguments import (
@@ -100,17 +101,63 @@ def normal(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     return drawn(_normal, "normal", key, shape, dtype, complex_too=True)
 
 
+_NODES, _WEIGHTS = (tuple(map(float, v)) for v in np.polynomial.legendre.leggauss(8))
+
+
+def _share_above(x: Any, lower: Any, upper: Any) -> Any:
+    """P(Z > x) for a standard normal Z that lies between the bounds."""
+    span = (upper - lower) * fnp.maximum(fnp.maximum(lax.abs(lower), lax.abs(upper)), 1.0)
+    narrow = span < 1.0
+
+    def integral(start: Any) -> Any:
+        """Of the density from there to the upper bound, relative to that at the middle, by Gauss's formula."""
+        low, half, end = fnp.where(narrow, lower, 0.0), 0.5 * (top - start), 0.5 * (top + start)
+        middle = 0.5 * lax.square(0.5 * (low + top))
+        terms = [w * lax.exp(middle - 0.5 * lax.square(end + half * z)) for z, w in zip(_NODES, _WEIGHTS, strict=True)]
+        return half * functools.reduce(lax.add, terms)
+
+    top = fnp.where(narrow, upper, 1.0)
+    quadrature = integral(fnp.where(narrow, x, 0.5)) / integral(fnp.where(narrow, lower, 0.0))
+    toward = fnp.where(lower + upper > 0.0, math.sqrt(0.5), -math.sqrt(0.5))  # the tail in which nothing cancels
+    places = ((0.0, x), (-1.0, lower), (1.0, upper))
+    of_x, of_lower, of_upper = (lax.erfc(toward * fnp.where(narrow, unused, z)) for unused, z in places)
+    none = of_lower == of_upper
+    wide = (of_x - of_upper) / fnp.where(none, 1.0, of_lower - of_upper)
+    wide = fnp.where(none, fnp.where(x - lower < upper - x, 1.0, 0.0), wide)
+    return fnp.where(narrow, quadrature, wide)
+
+
+@custom_jvp
+def _between_bounds(x: Any, lower: Any, upper: Any) -> Any:
+    """A number of the truncated normal distribution, which moves with the bounds while its quantile stays.
+
+    In the tails the inverse of the distribution function has no derivative: all is rounded to its ends.
+    """
+    return x
+
+
+@_between_bounds.defjvp
+def _between_bounds_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    lower, upper = primals[1:]
+    x = _between_bounds(*primals)
+    above = _share_above(x, lower, upper)
+    total: Any = 0.0
+    for bound, tangent, weight in ((lower, tangents[1], above), (upper, tangents[2], 1.0 - above)):
+        endless = fnp.isinf(bound)
+        ratio = lax.exp(0.5 * (lax.square(x) - lax.square(fnp.where(endless, 0.0, bound))))  # of the densities
+        total = total + tangent * fnp.where(endless, 0.0, weight * ratio)
+    return x, total
+
+
 @static
 def _truncated_normal(key: Any, lower: Any, upper: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     root = number(np.sqrt(2), dtype)
-    lower, upper = (lax.convert_element_type(x, dtype) for x in (lower, upper))
+    bounds = [broadcast(lax.convert_element_type(x, dtype), shape) for x in (lower, upper)]
+    lower, upper = (lax.stop_gradient(x) for x in bounds)
     a, b = lax.erf(fnp.divide(lower, root)), lax.erf(fnp.divide(upper, root))
     out = lax.mul(lax.erf_inv(_uniform(key, a, b, shape=shape, dtype=dtype)), root)
-    inside = [
-        fnp.nextafter(lax.stop_gradient(end), np.asarray(far, dtype))
-        for end, far in ((lower, np.inf), (upper, -np.inf))
-    ]
-    return fnp.clip(out, *inside)
+    inside = [fnp.nextafter(end, np.asarray(far, dtype)) for end, far in ((lower, np.inf), (upper, -np.inf))]
+    return _between_bounds(fnp.clip(out, *inside), *bounds)
 
 
 def truncated_normal(
@@ -278,16 +325,47 @@ def rayleigh(key: Key, scale: ArrayLike, shape: Shape | None = None, dtype: Any 
     return drawn(_rayleigh, "rayleigh", key, shape, dtype, scale=scale)
 
 
+def _mills_ratio(t: Any) -> Any:
+    """P(Z > t) divided by the density at t, for a standard normal Z and t >= 0."""
+    near = t < 4.0
+    inner, outer = fnp.where(near, t, 0.0), fnp.where(near, 4.0, t)
+    fraction: Any = outer
+    for k in reversed(range(1, 21)):  # Laplace's, t + 1 / (t + 2 / (t + ...)) (DLMF 7.9.1)
+        fraction = outer + float(k) / fraction
+    close = math.sqrt(0.5 * math.pi) * lax.exp(0.5 * lax.square(inner)) * lax.erfc(inner * math.sqrt(0.5))
+    return fnp.where(near, close, 1.0 / fraction)
+
+
+@custom_jvp
+def _of_mean(x: Any, mean: Any) -> Any:
+    """A number of the Wald distribution, which moves with the mean while its quantile stays.
+
+    What its parts do is another thing: which of two roots is drawn depends on the mean.
+    """
+    return x
+
+
+@_of_mean.defjvp
+def _of_mean_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    x, mean = _of_mean(*primals), primals[1]
+    usable = (x > 0.0) & lax.is_finite(x)  # rounding may have left no positive number
+    root = lax.sqrt(fnp.where(usable, x, 1.0))
+    # F' by the mean m is -2 / m^2 exp(2 / m) P(Z > t), and the density x^(-3/2) exp(2 / m) times that of Z at t
+    slope = 2.0 * _mills_ratio(root / mean + 1.0 / root) * root * lax.square(root / mean)
+    return x, tangents[1] * fnp.where(usable, slope, 0.0)
+
+
 @static
 def _wald(key: Any, mean: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     first, second = split_key(key)
-    mean = broadcast(mean, shape)
+    own_mean = broadcast(mean, shape)
+    mean = lax.stop_gradient(own_mean)
     y = lax.integer_pow(_normal(first, shape=shape, dtype=dtype), 2)
     z = between(second, 0.0, 1.0, shape, dtype)
     square = lax.integer_pow(mean, 2)
     root = lax.sqrt(4.0 * mean * y + square * lax.integer_pow(y, 2))
     x = mean + square * y / 2.0 - mean / 2.0 * root
-    return lax.select(lax.le(z, mean / (mean + x)), x, square / x)
+    return _of_mean(lax.select(lax.le(z, mean / (mean + x)), x, square / x), own_mean)
 
 
 def wald(key: Key, mean: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
@@ -321,12 +399,18 @@ def weibull_min(
     )
 
 
+def _root(x: Any) -> Any:
+    """The square root, which stays at 0 where it is 0."""
+    nothing = x == 0.0
+    return fnp.where(nothing, 0.0, lax.sqrt(fnp.where(nothing, 1.0, x)))
+
+
 @static
 def _triangular(key: Any, left: Any, mode: Any, right: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     left, mode, right = (broadcast(x, shape) for x in (left, mode, right))
     u = between(key, 0.0, 1.0, shape, dtype)
-    lower = left + lax.sqrt(u * (right - left) * (mode - left))
-    upper = right - lax.sqrt((1.0 - u) * (right - left) * (right - mode))
+    lower = left + _root(u * (right - left) * (mode - left))
+    upper = right - _root((1.0 - u) * (right - left) * (right - mode))
     return lax.select(u < (mode - left) / (right - left), lower, upper)
 
 

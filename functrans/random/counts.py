@@ -87,7 +87,7 @@ def _by_rejection(key: Any, count: Any, probability: Any, shape: tuple[int, ...]
 
 @static
 def _binomial(key: Any, n: Any, p: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
-    n, p = broadcast(n, shape), broadcast(p, shape)
+    n, p = (lax.stop_gradient(broadcast(x, shape)) for x in (n, p))
     rare = p < 0.5
     q = lax.select(rare, p, 1.0 - p)
     no_count = (n != n) | (n < 0.0)

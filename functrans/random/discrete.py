@@ -260,5 +260,5 @@ def poisson(key: Key, lam: ArrayLike, shape: Shape | None = None, dtype: Any = N
     typed, _ = typed_key("poisson", key)
     dtype = integral("poisson", dtype)
     sizes = sample_shape("poisson", shape, ("lam", shape_of(lam)))
-    rate = broadcast(to_dtype(fnp.asarray(lam), np.dtype(np.float32)), sizes)
+    rate = lax.stop_gradient(broadcast(to_dtype(fnp.asarray(lam), np.dtype(np.float32)), sizes))
     return _poisson(typed, rate, shape=sizes, dtype=dtype)

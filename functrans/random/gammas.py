@@ -10,6 +10,7 @@ from typing import Any
 from functrans import lax
 from functrans import numpy as fnp
 from functrans.api.compilation import jit
+from functrans.api.custom_rules import custom_jvp
 from functrans.api.vectorization import vmap
 from functrans.control.composite import Composite
 from functrans.errors import FunctransValueError
@@ -18,7 +19,17 @@ from functrans.lax.incomplete_gamma import RandomLoggammaGrad
 from functrans.numpy.promotion import broadcast
 from functrans.ops.keys import RandomSplit
 from functrans.ops.structural import broadcast_in_dim
-from functrans.random.arguments import Array, ArrayLike, drawn, floating, sample_shape, shape_of, static
+from functrans.random.arguments import (
+    Array,
+    ArrayLike,
+    drawn,
+    floating,
+    limits,
+    sample_shape,
+    shape_of,
+    static,
+    with_logarithm,
+)
 from functrans.random.continuous import _exponential, _normal, between
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.builder import bind
@@ -89,7 +100,10 @@ class RandomGamma(Composite):
 
     def slope(self, alpha: Any, out: Any) -> Any:
         """The derivative of the sample by its parameter."""
-        return bind(RandomLoggammaGrad(1), alpha, out) if self.log_space else lax.random_gamma_grad(alpha, out)
+        if self.log_space:
+            return bind(RandomLoggammaGrad(1), alpha, out)
+        # by way of the logarithm, which has derivatives where the number is 0
+        return lax.mul(out, bind(RandomLoggammaGrad(1), alpha, logarithm_of_gamma(alpha, out)))
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         whole = [
@@ -109,6 +123,18 @@ def _gamma_numbers(name: str, key: Key, a: ArrayLike, shape: Any, dtype: Any, lo
     dtype = floating(name, dtype)
     sizes = sample_shape(name, shape, ("a", shape_of(a)))
     return _gamma(typed, lax.convert_element_type(fnp.asarray(a), dtype), shape=sizes, log_space=log_space)
+
+
+@custom_jvp
+def logarithm_of_gamma(alpha: Any, number: Any) -> Any:
+    """The logarithm of a number that the gamma distribution gave for this parameter, moving with it as that does."""
+    return lax.log(lax.max(number, float(limits(number.dtype).tiny)))
+
+
+@logarithm_of_gamma.defjvp
+def _logarithm_of_gamma_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    out = logarithm_of_gamma(*primals)
+    return out, lax.mul(tangents[0], bind(RandomLoggammaGrad(1), primals[0], out))
 
 
 def gamma(key: Key, a: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
@@ -193,9 +219,11 @@ def chisquare(key: Key, df: ArrayLike, shape: Shape | None = None, dtype: Any = 
 @static
 def _t(key: Any, df: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     first, second = split_key(key)
-    half = fnp.divide(df, 2.0)
+    half = broadcast(fnp.divide(df, 2.0), shape)
     n = _normal(first, shape=shape, dtype=dtype)
-    return n * fnp.sqrt(half / _gamma(second, half, shape=shape, log_space=False))
+    drawn = lax.stop_gradient(_gamma(second, half, shape=shape, log_space=False))
+    # The derivative of the quotient would divide by the square of a gamma number, which is often 0.
+    return with_logarithm(n * fnp.sqrt(half / drawn), 0.5 * (lax.log(half) - logarithm_of_gamma(half, drawn)))
 
 
 def t(key: Key, df: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
@@ -211,9 +239,11 @@ def t(key: Key, df: ArrayLike, shape: Shape | None = None, dtype: Any = None) ->
 @static
 def _f(key: Any, dfnum: Any, dfden: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     for_below, for_above = split_key(key)
-    above = _chisquare(for_above, dfnum, shape=shape, dtype=dtype)
-    below = _chisquare(for_below, dfden, shape=shape, dtype=dtype)
-    return fnp.divide(fnp.divide(above, dfnum), fnp.divide(below, dfden))
+    dfnum, dfden = broadcast(dfnum, shape), broadcast(dfden, shape)
+    above = _gamma(for_above, fnp.divide(dfnum, 2.0), shape=shape, log_space=True)
+    below = _gamma(for_below, fnp.divide(dfden, 2.0), shape=shape, log_space=True)
+    means = [fnp.divide(lax.mul(lax.exp(log), 2.0), df) for log, df in ((above, dfnum), (below, dfden))]
+    return with_logarithm(fnp.divide(*means), above - lax.log(dfnum) - (below - lax.log(dfden)))
 
 
 def f(key: Key, dfnum: ArrayLike, dfden: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:

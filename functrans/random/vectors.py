@@ -10,11 +10,20 @@ from functrans import lax
 from functrans import numpy as fnp
 from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.numpy.promotion import common_shape, promote_dtypes, shape_argument
-from functrans.random.arguments import Array, ArrayLike, drawn, floating, sample_shape, shape_of, static
+from functrans.numpy.promotion import broadcast, common_shape, promote_dtypes, shape_argument, to_dtype
+from functrans.random.arguments import (
+    Array,
+    ArrayLike,
+    drawn,
+    floating,
+    sample_shape,
+    shape_of,
+    static,
+    with_logarithm,
+)
 from functrans.random.continuous import _exponential, _normal
 from functrans.random.discrete import _rademacher
-from functrans.random.gammas import _gamma
+from functrans.random.gammas import _gamma, logarithm_of_gamma
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.frames import here
 
@@ -60,8 +69,10 @@ def double_sided_maxwell(
 @static
 def _generalized_normal(key: Any, p: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     lengths, signs = split_key(key)
-    g = _gamma(lengths, lax.convert_element_type(fnp.divide(1.0, p), dtype), shape=shape, log_space=False)
-    return fnp.multiply(_rademacher(signs, shape=shape, dtype=dtype), fnp.power(g, fnp.divide(1.0, p)))
+    a = broadcast(lax.convert_element_type(fnp.divide(1.0, p), dtype), shape)
+    g = lax.stop_gradient(_gamma(lengths, a, shape=shape, log_space=False))
+    drawn = fnp.multiply(_rademacher(signs, shape=shape, dtype=dtype), fnp.power(g, fnp.divide(1.0, p)))
+    return with_logarithm(drawn, to_dtype(fnp.divide(logarithm_of_gamma(a, g), p), drawn.dtype))
 
 
 def generalized_normal(key: Key, p: float, shape: Shape = (), dtype: Any = None) -> Array:

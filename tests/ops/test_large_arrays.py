@@ -110,14 +110,6 @@ def test_extrema_keep_nans(dtype: str, nan: float) -> None:
         np.testing.assert_array_equal(one, op.impl(x))
 
 
-def test_the_largest_elements_begin_with_nans_of_either_sign() -> None:
-    x = np.where(RNG.random(X.shape) < 0.02, RNG.choice([np.nan, -np.nan, -0.0, 0.0], X.shape), np.round(X))
-    x = x.astype(np.float32)
-    values, places = ft.jit(lambda x: lax.top_k(x, 5))(x)
-    np.testing.assert_array_equal(values, np.sort(x, -1)[:, ::-1][:, :5])
-    np.testing.assert_array_equal(np.take_along_axis(x, np.asarray(places), -1), values)
-
-
 def test_convolutions_with_every_parameter_agree_with_the_reference() -> None:
     """Strides, both dilations, and padding that adds on one side and removes on the other."""
     x, y = (RNG.standard_normal(shape).astype(np.float32) for shape in ((2, 4, 33, 40), (4, 2, 3, 2)))

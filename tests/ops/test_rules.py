@@ -50,6 +50,7 @@ ELSEWHERE = {
         "tests/random/test_keys.py",
     ),
     **dict.fromkeys(("IgammaGradA", "RandomGammaGrad", "RegularizedIncompleteBetaGrad"), "tests/scipy/test_special.py"),
+    "RandomLoggammaGrad": "tests/random/test_derivatives.py",
     "RngBitGenerator": "tests/random/test_bit_generator.py",
     **dict.fromkeys(
         (
