@@ -16,6 +16,7 @@ from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
+from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
@@ -38,6 +39,33 @@ class Callee:
     def __init__(self, jaxpr: Jaxpr, captured: list[Any], out_tree: Any) -> None:
         self.jaxpr, self.captured, self.out_tree = jaxpr, captured, out_tree
         self.program: execute.Program | None = None
+
+
+class Static:
+    """A static argument in a key: equal to another where their types and bits are (1 is not 1.0, 0.0 is not -0.0)."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key = exact_key(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Static) and self.value.__class__ is other.value.__class__ and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def held(value: Any) -> Any:
+    """A static argument as the dispatcher may compare it, by ``==``."""
+    found = Static(value)
+    return value if found.key is value else found
+
+
+def unheld(value: Any) -> Any:
+    """The static argument that was ``held``."""
+    return value.value if type(value) is Static else value
 
 
 _alive: weakref.WeakSet[JitSettings] = weakref.WeakSet()
@@ -80,9 +108,9 @@ class JitSettings:
         static: list[tuple[Any, Any]] = []
         positions = {i % len(args) for i in self.static_argnums if -len(args) <= i < len(args)}
         dynamic_args = tuple(None if i in positions else x for i, x in enumerate(args))
-        static.extend((i, args[i]) for i in sorted(positions))
+        static.extend((i, unheld(args[i])) for i in sorted(positions))
         dynamic_kwargs = {k: v for k, v in kwargs.items() if k not in self.static_argnames}
-        static.extend((k, kwargs[k]) for k in sorted(kwargs) if k in self.static_argnames)
+        static.extend((k, unheld(kwargs[k])) for k in sorted(kwargs) if k in self.static_argnames)
         for name, value in static:
             try:
                 hash(value)
@@ -94,7 +122,7 @@ class JitSettings:
                     "frozen dataclass instead of a mutable one, or make the argument dynamic."
                 ) from None
         leaves, tree = tree_flatten((dynamic_args, dynamic_kwargs))
-        return leaves, tree, tuple((k, type(v), v) for k, v in static)
+        return leaves, tree, tuple((k, Static(v)) for k, v in static)
 
     def argument_name(self, key: int | str) -> str:
         """``argument 1 (sizes)`` for a position, ``keyword argument 'sizes'`` for a name."""
@@ -109,11 +137,11 @@ class JitSettings:
         args, kwargs = tree_unflatten(tree, inputs)
         if static:
             args = list(args)
-            for k, _, v in static:
+            for k, held in static:
                 if isinstance(k, int):
-                    args[k] = v
+                    args[k] = held.value
                 else:
-                    kwargs[k] = v
+                    kwargs[k] = held.value
         return self.fun(*args, **kwargs)
 
     def donated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[bool]:
@@ -249,7 +277,7 @@ class JitSettings:
         if new[1] != old[1]:
             return f"{self.name} was called with another tree of arguments"
         if new[2] != old[2]:
-            return f"{self.name} was called with other static arguments: {[v for _, _, v in new[2]]}"
+            return f"{self.name} was called with other static arguments: {[held.value for _, held in new[2]]}"
         for i, (a, b) in enumerate(zip(new[0], old[0], strict=True)):
             if a is not b:
                 part = "shape" if a.shape != b.shape else "dtype" if a.dtype != b.dtype else "weak type"
@@ -381,10 +409,19 @@ def compiled_function(settings: JitSettings) -> Any:
     if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
         return dispatcher
 
+    names = frozenset(settings.static_argnames)
+    numbers = settings.static_argnums
+
     @functools.wraps(settings.fun)
     def jitted(*args: Any, **kwargs: Any) -> Any:
+        given, named = args, kwargs
+        if numbers:
+            places = [i % len(args) for i in numbers if -len(args) <= i < len(args)]
+            given = tuple([held(x) if i in places else x for i, x in enumerate(args)])
+        if kwargs and names:
+            named = {k: held(x) if k in names else x for k, x in kwargs.items()}
         try:
-            return dispatcher(*args, **kwargs)
+            return dispatcher(*given, **named)
         except ValueError as error:
             raise settings.explain(error, args, kwargs) from None
 

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 
 from functrans.api import compilation, staging
-from functrans.optimise import segments
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
 from functrans.xla import execute, host_callbacks
@@ -82,7 +81,6 @@ def clear_caches() -> None:
     >>> ft.clear_caches()
     """
     staging.clear()
-    segments.clear()
     compilation.clear()
 
 

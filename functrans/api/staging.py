@@ -1,14 +1,14 @@
 """From a user's function to a jaxpr, and from a transformed jaxpr to results.
 
 A call at top level traces the function every time and then looks for what was traced under its structural key: a
-program seen before costs one trace, one key and one dispatch. Numbers written in the code are literals of the key; one
-that is seen to change between otherwise equal programs becomes a run-time input, so ``lr = lr * 0.9`` in a loop does
-not compile for ever.
+program seen before costs one trace, one key and one dispatch. Numbers written in the code are inputs (optimise.numbers),
+so ``lr = lr * 0.9`` in a loop does not compile for ever, and the key holds no values.
+
+Nothing here changes once threads can see it: what has been traced is looked up, made, and published whole.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -17,12 +17,11 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
 from functrans.errors import FunctransTypeError
+from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
 from functrans.ops.structural import broadcast_in_dim
-from functrans.optimise import nested_literals
-from functrans.optimise.nested_literals import exposed_equations, with_inputs
-from functrans.optimise.segments import literals_to_inputs
+from functrans.optimise.numbers import as_variables
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
@@ -31,7 +30,6 @@ from functrans.xla import execute, jaxlib_compat
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
 tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
 tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
-_CAPACITY = 512
 
 
 class Staged(NamedTuple):
@@ -101,18 +99,20 @@ def output(builder: Builder, x: Any, result: Any, purpose: str) -> Any:
 # -- programs by structural key --------------------------------------------------------------------------------------
 
 
-class _Family:
-    """Programs that differ in the values of literals only."""
+class _Traced(NamedTuple):
+    """What the traces with one key have in common.
 
-    __slots__ = ("by_literals", "dynamic", "latest")
+    The leading inputs of ``jaxpr`` are the captured values that are ``kept``, then the ``numbers``: places among the
+    trace's own, or numbers of held programs, which the key holds.
+    """
 
-    def __init__(self) -> None:
-        self.dynamic: tuple[int, ...] = ()  # places of literals that have been seen to change: inputs now
-        self.by_literals: OrderedDict[Any, tuple[Jaxpr, tuple[int, ...]]] = OrderedDict()
-        self.latest: list[Literal] = []
+    jaxpr: Jaxpr
+    kept: tuple[int, ...]
+    numbers: tuple[int | Literal, ...]
 
 
-_families: OrderedDict[Any, _Family] = OrderedDict()
+_traced = Cache(1024)  # by structure: what stands in held programs included
+_programs = Cache(1024)  # the jaxprs of these; traces that differ in the numbers of held programs have one
 
 
 def _places(equations: Sequence[Equation]) -> Any:
@@ -126,81 +126,29 @@ def _places(equations: Sequence[Equation]) -> Any:
 def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
     """The jaxpr of what was traced, the very object of an earlier equal trace if there was one, and its leading inputs.
     """
-    key = (builder.key(outputs), _places(builder.equations), jaxlib_compat.trace_context())
-    family = _families.get(key)
-    if family is None:
-        general = _resolve_nested(builder, outputs)
-        if general is not None:
-            return general
-        if len(_families) >= _CAPACITY:
-            _families.popitem(last=False)
-        family = _families[key] = _Family()
-    literals = builder.literals
-    found = None
-    if literals:
-        dynamic = family.dynamic
-        wanted = tuple(literals) if not dynamic else tuple([x for i, x in enumerate(literals) if i not in dynamic])
-        found = family.by_literals.get(wanted)
-        if found is None and family.latest:
-            changed = [i for i, (a, b) in enumerate(zip(family.latest, literals, strict=True)) if a != b]
-            if not set(changed) <= set(dynamic):
-                dynamic = family.dynamic = tuple(sorted({*dynamic, *changed}))
-                family.by_literals.clear()
-                wanted = tuple([x for i, x in enumerate(literals) if i not in dynamic])
-    else:
-        wanted = ()
-        found = family.by_literals.get(())
-    family.latest = literals
+    numbers = builder.literals
+    different = dict.fromkeys(numbers)
+    if len(different) == len(numbers):
+        pattern: Any = None
+    else:  # equal numbers are one input
+        order = {x: i for i, x in enumerate(different)}
+        pattern = tuple([order[x] for x in numbers])
+    key = (builder.key(outputs), pattern, _places(builder.equations), jaxlib_compat.trace_context())
+    found = _traced.get(key) or _traced.find(key)
     if found is None:
-        jaxpr, kept = _finish(builder, outputs, family.dynamic)
-        found = family.by_literals[wanted] = (jaxpr, kept)
-        if len(family.by_literals) > 64:
-            family.by_literals.popitem(last=False)
-    jaxpr, kept = found
+        found = _traced.add(key, _resolved(builder, outputs, key[2:]))
+    jaxpr, kept, sources = found
     captured = [builder.captured[i] for i in kept]
-    for i in family.dynamic:
-        captured.append(np.asarray(literals[i].value, literals[i].type.dtype))
+    for source in sources:
+        captured.append(execute.number(numbers[source] if type(source) is int else source))
     return jaxpr, captured
 
 
-def _resolve_nested(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]] | None:
-    """As ``resolve``, where numbers in the programs that operations hold have been seen to change; else None."""
-    if builder.performed or not any(eqn.op.holds_jaxprs for eqn in builder.equations):
-        return None
-    free = [t.variable for t in builder.tracers if builder.producers[t.variable.id] is None]
-    rows, literals = exposed_equations(builder.equations, {v: i for i, v in enumerate(free)})
-    if not literals:
-        return None
-    ends = tuple([a.variable.id if type(a) is Tracer else a for a in outputs])
-    kinds = tuple([(v.id, v.type) for v in free]), tuple([t.variable.id for t in builder.inputs])
-    place = _places(builder.equations)
-    family = nested_literals.family(("trace", kinds, rows, ends, place, jaxlib_compat.trace_context()), literals)
-    if family is None:
-        return None
-    fixed = family.fixed(literals)
-    found = family.programs.get(fixed)
-    if found is None:
-        equations, new = with_inputs(builder.equations, set(family.dynamic))
-        found = family.programs[fixed] = _program(builder, outputs, equations, new)
-    jaxpr, kept = found
-    return jaxpr, [*[builder.captured[i] for i in kept], *family.values(literals)]
-
-
-def _finish(builder: Builder, outputs: Sequence[Any], dynamic: Sequence[int]) -> tuple[Jaxpr, tuple[int, ...]]:
-    """The program with the ``dynamic`` literals as inputs behind the captured ones, and which captures it keeps."""
-    equations: Sequence[Equation] = builder.staged()
-    new_inputs: list[Var] = []
-    if dynamic:
-        equations, new_inputs = literals_to_inputs(equations, set(dynamic))
-    return _program(builder, outputs, equations, new_inputs)
-
-
-def _program(
-    builder: Builder, outputs: Sequence[Any], equations: Sequence[Equation], new_inputs: Sequence[Var]
-) -> tuple[Jaxpr, tuple[int, ...]]:
-    """The program of these equations, with new inputs behind the captured ones, and which captures it keeps."""
+def _resolved(builder: Builder, outputs: Sequence[Any], context: Any) -> _Traced:
+    """The program of what was traced, with its numbers as inputs behind the captured values."""
+    found = as_variables(builder.equations, builder.performed)
     atoms = [a.variable if type(a) is Tracer else a for a in outputs]
-    kept_equations, live = live_equations(equations, atoms)
+    equations, live = live_equations(found.equations, atoms)
     variables: list[Var] = []
     kept: list[int] = []
     for i, x in enumerate(builder.captured):
@@ -208,8 +156,13 @@ def _program(
         if var in live:
             kept.append(i)
             variables.append(var)
-    inputs = [*variables, *new_inputs, *[t.variable for t in builder.inputs]]
-    return Jaxpr(inputs, kept_equations, atoms), tuple(kept)
+    sources: list[int | Literal] = []
+    for var, value, place in zip(found.variables, found.values, found.places, strict=True):
+        if var in live:
+            variables.append(var)
+            sources.append(value if place < 0 else place)
+    jaxpr = Jaxpr([*variables, *[t.variable for t in builder.inputs]], equations, atoms)
+    return _Traced(_programs.add((jaxpr, context), jaxpr), tuple(kept), tuple(sources))
 
 
 def as_values(results: Sequence[Any]) -> list[Any]:
@@ -247,6 +200,6 @@ def transformed_program(jaxpr: Jaxpr, transformed: Callable[[Jaxpr, list[Any]], 
 
 def clear() -> None:
     """Forget every program and executable."""
-    _families.clear()
-    nested_literals.clear()
+    _traced.clear()
+    _programs.clear()
     execute.clear()

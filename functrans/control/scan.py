@@ -304,6 +304,9 @@ class Scan(Holding):
     ) -> Any:
         return lower_scan(self, emitter, operands, in_types, out_types)
 
+    def number_shape(self, place: int, results: Sequence[ArrayType]) -> tuple[int, ...]:
+        return self.jaxpr.in_types[place].shape if place < self.num_consts + self.num_carry else ()
+
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
     ) -> tuple[Primitive, list[Any]] | None:

@@ -206,6 +206,9 @@ class While(Holding):
             return lower_with_bar(emitter, Bar(self.progress, None), init, types, condition, body, self.effects)
         return emit_while(emitter, init, types, condition, body, self.effects)
 
+    def number_shape(self, place: int, results: Sequence[ArrayType]) -> tuple[int, ...]:
+        return [*self.condition.in_types[: self.num_condition_consts], *self.body.in_types][place].shape
+
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
     ) -> tuple[Primitive, list[Any]] | None:

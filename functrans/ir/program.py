@@ -8,13 +8,13 @@ equal when they are the same program up to the names of variables (``Jaxpr.key``
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from functrans.ir.effects import NO_EFFECTS, Effects
+from functrans.ir.exact import scalar_bits
 from functrans.ir.types import ArrayType, Shape
 
 if TYPE_CHECKING:
@@ -36,21 +36,6 @@ class Var:
 
     def __repr__(self) -> str:
         return f"Var({self.id}, {self.type})"
-
-
-_pack_double = struct.Struct("d").pack
-
-
-def scalar_bits(value: Any) -> Any:
-    """A key under which scalars are equal when they have the same Python or NumPy type and the same bits."""
-    kind = type(value)
-    if kind is float:
-        return _pack_double(value)
-    if kind is complex:
-        return struct.pack("dd", value.real, value.imag)
-    if isinstance(value, np.generic):
-        return value.tobytes()
-    return value
 
 
 class Literal:

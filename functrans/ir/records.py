@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, dataclass_transform
 
+from functrans.ir.exact import exact_key
+
 
 @dataclass_transform(frozen_default=True)
 class Record:
-    """Base of classes whose annotations are their fields; two are equal when their class and their fields are.
+    """Base of classes whose annotations are their fields; two are equal when their class and their fields are, by type
+    and bits.
 
     >>> class Point(Record):
     ...     x: float
@@ -37,7 +40,7 @@ class Record:
             raise AttributeError(f"{type(self).__name__} is frozen: {name} cannot be set")
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple([self.__dict__[name] for name in self.field_names])
+        return tuple([exact_key(self.__dict__[name]) for name in self.field_names])
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is type(self) and other._values() == self._values())

@@ -83,6 +83,10 @@ class Pow(Elementwise):
         value = literal_value(y)
         return x if value is not None and value == 1 and same_type(x, y) else None
 
+    def needs_number(self, place: int, number: Any) -> bool:
+        # XLA makes products, reciprocals and square roots of these; a general power takes ten times as long.
+        return place == 1 and not isinstance(number, complex) and abs(number) <= 4 and (2 * number) % 1 == 0
+
     def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
         if i == 0:
             exponent = literal_value(y)

@@ -9,20 +9,18 @@ have the lines of one loop in every round and never the same equations (eight ti
 12 s in segments).
 
 A loop is seen by its user lines: an equation's signature is its operation and its place in the user's code, and where
-the signature at the start of a segment comes again, a new round begins. Numbers written in the code that differ from
-round to round (``x * i``) become inputs of the segment.
+the signature at the start of a segment comes again, a new round begins. Numbers that differ from round to round
+(``x * i``) are inputs of the program already (optimise.numbers); a number that is repeated over an array is repeated in
+each segment, not handed from one to the next as an array.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var
+from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ops.structural import BroadcastInDim
 
 SHORTEST = 32  # equations: rounds are gathered until a segment has this many
@@ -32,10 +30,10 @@ FEWEST_ROUNDS = 3  # a program of up to LONGEST equations is cut only if it repe
 
 
 class Segment(NamedTuple):
-    """``outputs = jaxpr inputs``; inputs are variables of the whole program or numbers."""
+    """``outputs = jaxpr inputs``, in variables of the whole program."""
 
     jaxpr: Jaxpr
-    inputs: tuple[Any, ...]
+    inputs: tuple[Var, ...]
     outputs: tuple[Var, ...]
 
 
@@ -75,13 +73,12 @@ def cuts(equations: Sequence[Equation], shortest: int = SHORTEST) -> list[int]:
                 j += 1
         else:
             periodic = periodic or _rounds(i, following) >= FEWEST_ROUNDS
-            j = following[i]
-            first = j
-            while j - i < shortest:
-                if following[j] < 0 or following[j] - j > LONGEST:
-                    j = first  # the last rounds, too few to fill a segment: one by one
-                    break
-                j = following[j]
+            heads = [following[i]]
+            while heads[-1] - i < shortest and 0 <= following[heads[-1]] <= heads[-1] + LONGEST:
+                heads.append(following[heads[-1]])
+            j = heads[-1]
+            if j - i < shortest:  # the last rounds, too few to fill a segment: 8, 4, 2, 1 of them, whatever their number
+                j = heads[(1 << len(heads).bit_length() - 1) - 1]
         if j < n:
             found.append(j)
         i = j
@@ -89,162 +86,80 @@ def cuts(equations: Sequence[Equation], shortest: int = SHORTEST) -> list[int]:
 
 
 def cut(jaxpr: Jaxpr) -> list[Segment] | None:
-    """The program as segments to be run in order, or None when it is best left whole."""
+    """The program as segments to be run in order, or None when it is best left whole. Remembered on the jaxpr."""
+    if "segments" not in jaxpr.memo:
+        jaxpr.memo["segments"] = _cut(jaxpr) if len(jaxpr.equations) >= SHORTEST else None
+    return jaxpr.memo["segments"]  # type: ignore[no-any-return]
+
+
+def _cut(jaxpr: Jaxpr) -> list[Segment] | None:
     equations = jaxpr.equations
-    if len(equations) < SHORTEST:
-        return None
     places = cuts(equations)
     if not places:
         return None
+    repeated = {eqn.outputs[0]: eqn for eqn in equations if _repeats_a_number(eqn)}
     last_use: dict[Var, int] = {a: len(equations) for a in jaxpr.outputs if type(a) is Var}
     for i in range(len(equations) - 1, -1, -1):
         for a in equations[i].inputs:
             if type(a) is Var:
-                last_use.setdefault(a, i)
-    pieces, shapes = _pieces(equations, places, last_use)
+                for b in repeated[a].inputs if a in repeated else (a,):
+                    last_use.setdefault(b, i)  # type: ignore[arg-type]
+    pieces = _pieces(equations, places, last_use, repeated)
     # Rounds gathered into few segments, with those left over, may hide a short loop: then the single rounds show it.
     if (
         len(equations) <= LONGEST_WITHOUT_REPETITION
-        and _mostly_different(pieces, shapes)
-        and _mostly_different(*_pieces(equations, cuts(equations, shortest=1), last_use))
+        and _mostly_different(pieces)
+        and _mostly_different(_pieces(equations, cuts(equations, shortest=1), last_use, repeated))
     ):
         return None
-    for skeleton, literals, _, _ in shapes:
-        _learn(skeleton, literals)
-    return [_segment(piece, *shape) for piece, shape in zip(pieces, shapes, strict=True)]
+    return pieces
+
+
+def _repeats_a_number(eqn: Equation) -> bool:
+    return type(eqn.op) is BroadcastInDim and type(eqn.inputs[0]) is Var and not eqn.inputs[0].type.shape
 
 
 def _pieces(
-    equations: Sequence[Equation], places: Sequence[int], last_use: dict[Var, int]
-) -> tuple[list[Sequence[Equation]], list[Any]]:
-    """The pieces that begin at these places, and the skeleton of each."""
-    bounds = [0, *places, len(equations)]
-    pieces = [equations[a:b] for a, b in itertools.pairwise(bounds)]
-    return pieces, [_skeleton(piece, last_use, end) for piece, end in zip(pieces, bounds[1:], strict=True)]
+    equations: Sequence[Equation], places: Sequence[int], last_use: dict[Var, int], repeated: dict[Var, Equation]
+) -> list[Segment]:
+    """The segments that begin at these places."""
+    bounds = itertools.pairwise([0, *places, len(equations)])
+    pieces = [_segment(equations[a:b], last_use, b, repeated) for a, b in bounds]
+    return [piece for piece in pieces if piece.outputs or piece.jaxpr.equations]
 
 
-def _mostly_different(pieces: Sequence[Sequence[Equation]], shapes: Sequence[Any]) -> bool:
+def _mostly_different(pieces: Sequence[Segment]) -> bool:
     """Whether more than half of the equations stand in pieces unlike any earlier one."""
-    different = {shape[0]: len(piece) for piece, shape in zip(pieces, shapes, strict=True)}
-    return 2 * sum(different.values()) > sum(map(len, pieces))
-
-
-def _skeleton(
-    piece: Sequence[Equation], last_use: dict[Var, int], end: int
-) -> tuple[Any, list[Literal], list[Var], list[Var]]:
-    """Structural key without the values of literals; the literals; free variables by first use; variables used
-    later.
-    """
-    number: dict[Var, int] = {}
-    free: list[Var] = []
-    rows: list[Any] = []
-    literals: list[Literal] = []
-    made: list[Var] = []
-    own: set[Var] = set()
-    for eqn in piece:
-        row: list[Any] = [eqn.op]
-        for a in eqn.inputs:
-            if type(a) is Literal:
-                literals.append(a)
-                row.append(a.type)
-                continue
-            if a not in number:
-                number[a] = len(number)  # type: ignore[index]
-                free.append(a)  # type: ignore[arg-type]
-                row.append(a.type)
-            row.append(number[a])  # type: ignore[index]
-        rows.append(tuple(row))
-        for v in eqn.outputs:
-            number[v] = len(number)
-            own.add(v)
-            made.append(v)
-    kept = [v for v in made if last_use.get(v, -1) >= end]
-    return (tuple(rows), tuple([number[v] for v in kept])), literals, free, kept
-
-
-class _Family:
-    __slots__ = ("dynamic", "latest", "programs")
-
-    def __init__(self, literals: list[Literal]) -> None:
-        self.latest = literals
-        self.dynamic: set[int] = set()
-        self.programs: dict[Any, Jaxpr] = {}
-
-
-_families: OrderedDict[Any, _Family] = OrderedDict()
-_CAPACITY = 768
-
-
-def _learn(skeleton: Any, literals: list[Literal]) -> None:
-    """Note which literals of equal segments differ."""
-    family = _families.get(skeleton)
-    if family is None:
-        if len(_families) >= _CAPACITY:
-            _families.popitem(last=False)
-        _families[skeleton] = _Family(literals)
-        return
-    changed = {i for i, (a, b) in enumerate(zip(family.latest, literals, strict=True)) if a != b}
-    if not changed <= family.dynamic:
-        family.dynamic |= changed
-        family.programs.clear()
-    family.latest = literals
+    different = {piece.jaxpr: len(piece.jaxpr.equations) for piece in pieces}
+    return 2 * sum(different.values()) > sum(len(piece.jaxpr.equations) for piece in pieces)
 
 
 def _segment(
-    piece: Sequence[Equation], skeleton: Any, literals: list[Literal], free: list[Var], kept: list[Var]
+    piece: Sequence[Equation], last_use: dict[Var, int], end: int, repeated: dict[Var, Equation]
 ) -> Segment:
-    family = _families.get(skeleton) or _Family(literals)
-    dynamic = family.dynamic
-    numbers = [np.asarray(x.value, x.type.dtype) for i, x in enumerate(literals) if i in dynamic]
-    static = tuple([x for i, x in enumerate(literals) if i not in dynamic])
-    jaxpr = family.programs.get(static)
-    if jaxpr is None:
-        equations, extra = literals_to_inputs(piece, dynamic)
-        jaxpr = family.programs[static] = Jaxpr([*free, *extra], equations, kept)
-    return Segment(jaxpr, (*free, *numbers), tuple(kept))
+    """The equations with those of ``repeated`` that they read; inputs by first use, outputs what is read later."""
+    own: dict[Var, None] = {}
+    free: dict[Var, None] = {}
+    written: list[Equation] = []
 
+    def write(eqn: Equation) -> None:
+        for a in eqn.inputs:
+            if type(a) is Var and a not in own:
+                if a in repeated:
+                    write(repeated[a])
+                else:
+                    free[a] = None
+        written.append(eqn)
+        own.update(dict.fromkeys(eqn.outputs))
 
-def with_changing_literals(jaxpr: Jaxpr) -> Segment:
-    """The whole program as one segment: literals seen to change between otherwise equal programs are its inputs."""
-    last_use: dict[Var, int] = {a: len(jaxpr.equations) for a in jaxpr.outputs if type(a) is Var}
-    skeleton, literals, free, kept = _skeleton(jaxpr.equations, last_use, len(jaxpr.equations))
-    _learn(skeleton, literals)
-    return _segment(jaxpr.equations, skeleton, literals, free, kept)
+    for eqn in piece:
+        if eqn.outputs and eqn.outputs[0] in repeated and (
+            eqn.outputs[0] in own or last_use.get(eqn.outputs[0], -1) < end
+        ):
+            continue  # it is written where it is read
+        write(eqn)
+    kept = tuple([v for v in own if last_use.get(v, -1) >= end])
+    jaxpr = Jaxpr(tuple(free), written, kept)
+    jaxpr.memo["segments"] = None  # it is not cut again
+    return Segment(jaxpr, tuple(free), kept)
 
-
-def literals_to_inputs(equations: Sequence[Equation], dynamic: set[int]) -> tuple[Sequence[Equation], list[Var]]:
-    """The equations with the literals at these places (counted in order) as new variables; those variables."""
-    if not dynamic:
-        return equations, []
-    place = 0
-    new_inputs: list[Var] = []
-    result: list[Equation] = []
-    for eqn in equations:
-        ins: list[Atom] = list(eqn.inputs)
-        changed = False
-        for i, a in enumerate(ins):
-            if type(a) is not Literal:
-                continue
-            if place in dynamic:
-                changed = True
-                ins[i] = literal_as_input(eqn, a, new_inputs, result)
-            place += 1
-        result.append(Equation(eqn.op, ins, eqn.outputs, eqn.where) if changed else eqn)
-    return result, new_inputs
-
-
-def literal_as_input(eqn: Equation, a: Literal, inputs: list[Var], equations: list[Equation]) -> Var:
-    """A variable in the place of a literal of this equation; appends the new input and, if need be, a broadcast."""
-    var = Var(-1, a.type)
-    inputs.append(var)
-    shape = eqn.outputs[0].type.shape if eqn.outputs else ()
-    if not (getattr(eqn.op, "broadcasts_literals", False) and shape):
-        return var
-    spread = Var(-1, a.type.update(shape=shape))
-    equations.append(Equation(BroadcastInDim(shape, ()), (var,), (spread,), eqn.where))
-    return spread
-
-
-def clear() -> None:
-    """Forget what is known of segments."""
-    _families.clear()

@@ -357,6 +357,7 @@ def _operands(
     key: list[Any] = [op]
     row: list[Any] = key
     literals: list[Literal] = []
+    fixes = op.fixes_numbers
     for x in operands:
         kind = type(x)
         if kind is not Tracer and kind is not Literal:
@@ -365,10 +366,13 @@ def _operands(
         if kind is Literal:
             if row is key:
                 row = key.copy()
+            if fixes and op.needs_number(len(atoms), x.value):
+                row.append(x)
+            else:
+                literals.append(x)
+                row.append(x.type)
             atoms.append(x)
-            literals.append(x)
             key.append(x.key)
-            row.append(x.type)
         else:
             if x.builder is not builder:
                 x = builder.lift(x)
@@ -443,6 +447,8 @@ def bind(op: Primitive, *operands: Any) -> Any:
         v = x.variable
         key, row = (op, v.id, y.key), (op, v.id, y.type)
         atoms, signature, literals = (v, y), (op, x.type, y.type), (y,)
+        if op.fixes_numbers and op.needs_number(1, y.value):
+            row, literals = (op, v.id, y), ()
     else:
         key, row, atoms, types, literals = _operands(builder, op, operands)
         signature = (op, *types)

@@ -20,30 +20,49 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 import numpy as np
 
 from functrans.errors import MissingRuleError
+from functrans.ir.cache import Cache
 from functrans.ir.effects import NO_EFFECTS, Effects
-from functrans.ir.program import Equation, Jaxpr, scalar_bits, subjaxprs
+from functrans.ir.exact import exact_key
+from functrans.ir.program import Equation, Jaxpr, subjaxprs
 from functrans.ir.types import ArrayType
 
-_SIMPLE = (int, str, tuple, np.dtype, type(None), Jaxpr)
+
+
+def _whole(x: Any) -> Any:
+    """True, 1.0 and NumPy's 1 as 1, which they are equal to: they are one parameter, and may be one object."""
+    return int(x) if type(x) is not int and isinstance(x, int | float | np.number) and x == int(x) else x
+
+
+def _truth(x: Any) -> Any:
+    return bool(x) if type(x) is not bool and isinstance(x, int | float | np.generic) and x in (0, 1) else x
+
+
+def _whole_numbers(x: Any) -> Any:
+    return tuple([_whole(n) for n in x]) if isinstance(x, tuple) else x
+
+
+_CONVERSIONS: dict[str, Callable[[Any], Any]] = {  # by the annotation of a field
+    "int": _whole, "bool": _truth, "tuple[int, ...]": _whole_numbers, "Shape": _whole_numbers, "Axes": _whole_numbers,
+}  # fmt: skip
 _SAFE_FIELDS = ("int", "bool", "str", "tuple[int, ...]", "np.dtype[Any]", "Shape", "Axes")
 
 
 class _PrimitiveMeta(type):
     """Makes equal primitives the same object where it can, so that comparing them is comparing addresses."""
 
-    _shared: dict[tuple[Any, ...], Any]
+    _shared: Cache
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         if kwargs or not cls._interned:  # type: ignore[attr-defined]
             return super().__call__(*args, **kwargs)
         try:
-            found = cls._shared.get(args)
+            found = cls._shared.get(args) or cls._shared.find(args)
         except TypeError:  # an unhashable argument: let the constructor speak
             return super().__call__(*args)
         if found is None:
-            if len(cls._shared) > 4096:
-                cls._shared.clear()
-            found = cls._shared[args] = super().__call__(*args)
+            found = super().__call__(*args)
+            if tuple(found.parameters().values())[: len(args)] == args:
+                found = cls._shared.add(args, found)
         return found
 
 
@@ -87,9 +106,12 @@ class Primitive(metaclass=_PrimitiveMeta):
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
+    broadcasts_literals: ClassVar[bool] = False  # True: a number as an operand stands for an array like the result
+    fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
+    _conversions: ClassVar[tuple[tuple[str, Callable[[Any], Any]], ...]] = ()  # of whole numbers and truth values
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         # What dataclasses.dataclass(frozen=True) would do; it compiles an __init__ for each class, which would be most
@@ -97,7 +119,9 @@ class Primitive(metaclass=_PrimitiveMeta):
         super().__init_subclass__(**kwargs)
         own = {k: str(v) for k, v in cls.__dict__.get("__annotations__", {}).items() if "ClassVar" not in str(v)}  # noqa: RUF063
         cls.parameter_names = (*cls.parameter_names, *[name for name in own if name not in cls.parameter_names])
-        cls._shared = {}
+        found = [(name, _CONVERSIONS[text]) for name, text in own.items() if text in _CONVERSIONS]
+        cls._conversions = (*[pair for pair in cls._conversions if pair[0] not in own], *found)
+        cls._shared = Cache(8192)
         cls._interned = cls._interned and all(text in _SAFE_FIELDS for text in own.values())
         if not cls.parameter_names:  # one object: its address is its identity, which C compares
             cls.__hash__ = object.__hash__  # type: ignore[method-assign]
@@ -107,6 +131,7 @@ class Primitive(metaclass=_PrimitiveMeta):
             cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]
         if cls.holds_jaxprs and cls.effects is NO_EFFECTS:
             cls.effects = property(_held_effects)  # type: ignore[assignment]
+        cls.fixes_numbers = cls.holds_jaxprs or cls.needs_number is not Primitive.needs_number
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 
@@ -127,6 +152,8 @@ class Primitive(metaclass=_PrimitiveMeta):
                     if not hasattr(type(self), name):
                         raise TypeError(f"{type(self).__name__} needs the parameter {name!r}; it has {names}")
                     values[name] = getattr(type(self), name)
+            for name, convert in self._conversions:
+                values[name] = convert(values[name])
 
         def __setattr__(self, name, value):
             raise AttributeError(f"a primitive is immutable: {name} of {type(self).__name__} cannot be set")
@@ -145,7 +172,7 @@ class Primitive(metaclass=_PrimitiveMeta):
         key = self.__dict__.get("_key_value")
         if key is None:
             values = [self.__dict__[name] for name in self.parameter_names]
-            key = (type(self), *[v if isinstance(v, _SIMPLE) else (type(v), scalar_bits(v)) for v in values])
+            key = (type(self), *map(exact_key, values))
             self.__dict__["_key_value"] = key
         return key
 
@@ -205,6 +232,16 @@ class Primitive(metaclass=_PrimitiveMeta):
         """The operation over programs with further inputs at their ends, and its operands with those for each program
         among them; None where it cannot have any."""
         return None
+
+    def needs_number(self, place: int, number: Any) -> bool:
+        """Whether a number as this operand stays in an un-jitted program, whose numbers are inputs otherwise: because
+        the operation is another one for another number. Zero, where a loop starts from it, is no value at all.
+        """
+        return self.holds_jaxprs and bool(number == 0)
+
+    def number_shape(self, place: int, results: Sequence[ArrayType]) -> tuple[int, ...]:
+        """The shape of the array that a number as this operand stands for."""
+        return results[0].shape if self.broadcasts_literals and results else ()
 
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """Given which results anybody reads: an operation with less work, the places of its operands among this one's,

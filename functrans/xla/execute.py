@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,11 +17,12 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransValueError
+from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
 from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
-from functrans.optimise.nested_literals import with_operands
-from functrans.optimise.segments import Segment, cut, with_changing_literals
+from functrans.optimise.numbers import as_inputs
+from functrans.optimise.segments import Segment, cut
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
@@ -40,10 +40,6 @@ _CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
 _BARRIER = "stablehlo.optimization_barrier"
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
-
-
-_LONGEST_WHOLE = 600  # equations: beyond this a program stays a chain of segments
-_CALLS_BEFORE_WHOLE = 64
 
 
 class Compilation(NamedTuple):
@@ -113,14 +109,14 @@ class Program:
     """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its
     arguments.
 
-    An un-jitted program that repeats itself or is very long runs as a chain of segments, until it has been called so
-    often that compiling it whole pays.
+    An un-jitted program that repeats itself or is very long runs as a chain of segments, however often it is called:
+    compiled whole it would give other last bits.
     """
 
     __slots__ = (
         "_call",
+        "_lock",
         "_others",
-        "calls",
         "device",
         "donated",
         "executable",
@@ -151,6 +147,7 @@ class Program:
         self.waits = False  # for the end of each run, because Python functions are called in it
         self.device: Any = None
         self.executable: Any = None
+        self._lock = threading.RLock()  # one thread compiles
         self._call: Callable[..., Any] | None = None
         self._others: dict[Any, Callable[..., Any]] = {}  # by device, where arguments live on another one
         used = {a for eqn in jaxpr.equations for a in eqn.inputs} | set(jaxpr.outputs)
@@ -173,10 +170,7 @@ class Program:
         """The results, whatever they are."""
         if self.kept is not None:
             args = tuple([args[i] for i in self.kept])
-        call = self._call
-        if call is None:
-            self.device = jaxlib_compat.placement(args)
-            call = self._call = self._compile(self.device)
+        call = self._call or self._first_compiled(args)
         try:
             return call(*args)  # type: ignore[no-any-return]
         except ValueError as error:
@@ -190,10 +184,18 @@ class Program:
             device = jaxlib_compat.placement(args)
             if device == self.device:
                 raise
-            other = self._others.get(device)
-            if other is None:
-                other = self._others[device] = self._compile(device)
+            with self._lock:
+                other = self._others.get(device)
+                if other is None:
+                    other = self._others[device] = self._compile(device)
             return other(*args)  # type: ignore[no-any-return]
+
+    def _first_compiled(self, args: Sequence[Any]) -> Callable[..., Any]:
+        with self._lock:
+            if self._call is None:
+                self.device = jaxlib_compat.placement(args)
+                self._call = self._compile(self.device)
+            return self._call
 
     def _kept_jaxpr(self) -> Jaxpr:
         """The program of the inputs that the executable takes."""
@@ -234,11 +236,10 @@ class Program:
         self.device = device
         self._call = self._compile_module(self._kept_jaxpr(), module, device, time.perf_counter(), options)
 
-    def _compile(self, device: Any, whole: bool = False) -> Callable[..., Any]:
+    def _compile(self, device: Any) -> Callable[..., Any]:
         jaxpr = self._kept_jaxpr()
-        segments = None if self.jit or whole else cut(jaxpr)
+        segments = None if self.jit else cut(self.jaxpr)
         if segments is not None:
-            self.calls = 0
             return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
         return self._compile_module(jaxpr, self.module([jaxlib_compat.lowering_platform(device)]), device, start)
@@ -247,13 +248,14 @@ class Program:
         self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
     ) -> Callable[..., Any]:
         self.waits = bool(module.callbacks)
-        key = None if self.jit or self.waits or options else _text_key(module.text, device)
-        executable = _executables.get(key) if key else None
+        without_fusion = not self.jit and is_small(jaxpr)
+        key = None if self.jit or self.waits or options else _text_key(module.text, device, without_fusion)
+        executable = _executables.find(key) if key else None
         if executable is None:
             executable = compile_text(
                 module.text,
                 device,
-                disable_fusion=not self.jit and is_small(jaxpr),
+                disable_fusion=without_fusion,
                 keep_barriers=_BARRIER in module.text,
                 extra_options=options,
                 callbacks=module.callbacks,
@@ -261,10 +263,7 @@ class Program:
             seconds = time.perf_counter() - start
             note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
             if key:
-                with _lock:
-                    _executables[key] = executable
-                    if len(_executables) > _RECENT:
-                        _executables.popitem(last=False)
+                executable = _executables.add(key, executable)
         if device == self.device:
             self.executable = executable
         on_error = original_error if self.waits else None
@@ -304,10 +303,9 @@ class Program:
             (program(s.jaxpr, f"{self.name}_segment", f"a segment of {self.name}"), s.inputs, s.outputs)
             for s in segments
         ]
-        promote = len(jaxpr.equations) <= _LONGEST_WHOLE
         last: dict[Any, int] = {}
         for k, (_, ins, _) in enumerate(steps):
-            last.update((a, k) for a in ins if type(a) is Var)
+            last.update((a, k) for a in ins)
         for a in jaxpr.outputs:
             last.pop(a, None)
         dying: list[list[Any]] = [[] for _ in steps]
@@ -315,14 +313,9 @@ class Program:
             dying[k].append(a)
 
         def call(*args: Any) -> list[Any]:
-            if promote:
-                self.calls += 1
-                if self.calls > _CALLS_BEFORE_WHOLE:
-                    self._call = self._compile(device, whole=True)
-                    return self._call(*args)  # type: ignore[no-any-return]
             values: dict[Any, Any] = dict(zip(jaxpr.inputs, args, strict=True))
             for (run_segment, ins, outs), dead in zip(steps, dying, strict=True):
-                results = run_segment(*[values[a] if type(a) is Var else a for a in ins])
+                results = run_segment(*[values[a] for a in ins])
                 values.update(zip(outs, results, strict=True))
                 for a in dead:
                     del values[a]
@@ -359,15 +352,14 @@ def is_small(jaxpr: Jaxpr) -> bool:
 
 
 # Un-jitted code makes rules and lambdas anew at each call; programs that hold them are never equal, their texts are.
-_executables: OrderedDict[Any, Any] = OrderedDict()
-_RECENT = 128
+_executables = Cache(256)
 
 
-def _text_key(text: str, device: Any) -> Any:
-    return hashlib.sha256(text.encode()).digest(), device, jaxlib_compat.trace_context()
+def _text_key(text: str, device: Any, without_fusion: bool) -> Any:
+    return hashlib.sha256(text.encode()).digest(), device, without_fusion, jaxlib_compat.trace_context()
 
 
-_programs: OrderedDict[Any, Program] = OrderedDict()
+_programs = Cache(2 * _CAPACITY)
 
 
 def program(
@@ -378,24 +370,20 @@ def program(
     jit: bool = False,
     keep_unused: bool = False,
 ) -> Program:
-    """The callable for a jaxpr: equal programs share one executable."""
+    """The callable for a jaxpr: equal programs share one executable, if they are cut alike."""
     places = tuple([eqn.where for eqn in jaxpr.equations]) if value_checks_on() else ()  # for the error's line
     context = (jaxlib_compat.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
     memo_key = ("program", context)
     known = jaxpr.memo.get(memo_key)
     if known is not None:
         return known  # type: ignore[no-any-return]
-    key = (jaxpr.key, context)
-    with _lock:
-        known = _programs.get(key)
-        if known is None:
-            known = _programs[key] = Program(jaxpr, name, reason, donated, jit, keep_unused)
-            if len(_programs) > _CAPACITY:
-                _programs.popitem(last=False)
-        else:
-            _programs.move_to_end(key)
+    segments = None if jit else cut(jaxpr)  # by the user's lines, which the jaxpr's key does not hold
+    key = (jaxpr.key, context, segments and tuple([len(s.jaxpr.equations) for s in segments]))
+    known = _programs.find(key)
+    if known is None:
+        known = _programs.add(key, Program(jaxpr, name, reason, donated, jit, keep_unused))
     jaxpr.memo[memo_key] = known
-    return known
+    return known  # type: ignore[no-any-return]
 
 
 def run(jaxpr: Jaxpr, args: Sequence[Any], name: str = "program") -> list[Any]:
@@ -404,15 +392,28 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], name: str = "program") -> list[Any]:
 
 
 def run_demanded(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
-    """Run what a value asked for while tracing needs; numbers in the code that change do not compile it again."""
-    segment = with_changing_literals(jaxpr)
-    values = dict(zip(jaxpr.inputs, args, strict=True))
-    results = run(segment.jaxpr, [values[a] if type(a) is Var else a for a in segment.inputs], "demanded")
-    by_variable = dict(zip(segment.outputs, results, strict=True))
-    return [by_variable[a] for a in jaxpr.outputs]  # type: ignore[index]
+    """Run what a value asked for while tracing needs."""
+    general, numbers = as_inputs(jaxpr)
+    return run(general, [*args, *map(number, numbers)], "demanded")
 
 
-_operations: OrderedDict[Any, Program] = OrderedDict()
+_numbers = Cache(4096)
+
+
+def number(literal: Literal) -> Any:
+    """A number written in the code as an argument of a program."""
+    device = jaxlib_compat.default_device()
+    key = (literal, device)
+    found = _numbers.get(key)
+    if found is None:
+        found = _numbers.find(key)
+    if found is None:
+        value = np.asarray(literal.value, literal.type.dtype)
+        found = _numbers.add(key, jaxlib_compat.put(value, literal.type, device))
+    return found
+
+
+_operations = Cache(2 * _CAPACITY)  # (program, its numbers) of single operations, by what they are applied to
 
 
 def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
@@ -428,17 +429,13 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
         *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)],
         jaxlib_compat.trace_context(),
     )
-    known = _operations.get(key)
-    if known is None and op.holds_jaxprs:
-        general, more = with_operands(op, operands, key[1:])
-        if general is not op:
-            return run_operation(general, more)
-    if known is None:
-        known = _operation_program(op, operands, types)
-        with _lock:
-            _operations[key] = known
-            if len(_operations) > _CAPACITY:
-                _operations.popitem(last=False)
+    found = _operations.get(key) or _operations.find(key)
+    if found is None:
+        general, numbers = as_inputs(_operation_jaxpr(op, operands, types))
+        found = _operations.add(key, (program(general, op.name, "an operation on new types"), numbers))
+    known, numbers = found
+    if numbers:
+        args += map(number, numbers)
     if value_checks_on():
         with jaxlib_compat.value_checks.suspended():
             results = known(*args)
@@ -454,7 +451,7 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
     return results if op.multiple else results[0]
 
 
-def _operation_program(op: Primitive, operands: Sequence[Any], types: Sequence[Any]) -> Program:
+def _operation_jaxpr(op: Primitive, operands: Sequence[Any], types: Sequence[Any]) -> Jaxpr:
     literals = {i: x for i, x in enumerate(operands) if type(x) is Literal}
 
     def function(*inputs: Any) -> list[Any]:
@@ -462,8 +459,7 @@ def _operation_program(op: Primitive, operands: Sequence[Any], types: Sequence[A
         return apply_operation(op, [literals[i] if i in literals else next(rest) for i in range(len(operands))])
 
     free = [array_type(t.shape, t.dtype, t.weak_type) for i, t in enumerate(types) if i not in literals]
-    jaxpr, _ = trace(function, free, f"a single {op.name}")
-    return Program(jaxpr, op.name, "an operation on new types")
+    return trace(function, free, f"a single {op.name}")[0]
 
 
 def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
@@ -473,10 +469,8 @@ def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
 
 def clear() -> None:
     """Forget every executable."""
-    with _lock:
-        _programs.clear()
-        _operations.clear()
-        _executables.clear()
+    for cache in (_programs, _operations, _executables, _numbers):
+        cache.clear()
 
 
 set_operation_runner(run_operation)

@@ -248,7 +248,7 @@ class Emitter:
                 if type(a) is Var:
                     ins.append(names[a])
                     in_types.append(a.type)
-                elif getattr(op, "broadcasts_literals", False):
+                elif op.broadcasts_literals:
                     type_ = array_type(out_types[0].shape, a.type.dtype)
                     ins.append(self.constant(a.value, type_))  # type: ignore[union-attr]
                     in_types.append(type_)

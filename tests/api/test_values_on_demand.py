@@ -268,6 +268,7 @@ def test_a_long_program_without_rounds_is_cut_only_beyond_what_XLA_can_take(monk
     jaxpr = ft.make_jaxpr(ft.grad(ft.grad(ft.grad(ft.grad(ft.grad(function))))))(0.7)
     assert len(jaxpr.equations) > segments.LONGEST and segments.cut(jaxpr) is None
     monkeypatch.setattr(segments, "LONGEST_WITHOUT_REPETITION", segments.LONGEST)
+    jaxpr.memo.clear()
     pieces = segments.cut(jaxpr)
     assert pieces is not None and sum(len(s.jaxpr.equations) for s in pieces) == len(jaxpr.equations)
 
