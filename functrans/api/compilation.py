@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import api_boundary, argument_type, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
+from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
@@ -95,7 +95,7 @@ class JitSettings:
         self.static_argnums, self.static_argnames = static_argnums, static_argnames
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline = keep_unused, inline
-        self.traces: OrderedDict[Any, Callee] = OrderedDict()
+        self.traces = Cache(2 * _CAPACITY)
         _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
@@ -171,9 +171,9 @@ class JitSettings:
         builder = state.builder
         order = builder.order if builder is not None else 0
         key = (tuple(types), tree, static, order, tuple(state.axes.items()), jaxlib_compat.trace_context())
-        known = self.traces.get(key)
+        known = self.traces.find(key)
         if known is not None:
-            return known
+            return known  # type: ignore[no-any-return]
         local = (id(self), key)
         if builder is not None:
             known = builder.callees.get(local)
@@ -189,9 +189,7 @@ class JitSettings:
         if any(type(x) is Tracer for x in captured):
             builder.callees[local] = (self, callee)  # type: ignore[union-attr]
         else:
-            self.traces[key] = callee
-            if len(self.traces) > _CAPACITY:
-                self.traces.popitem(last=False)
+            callee = self.traces.add(key, callee)
         return callee
 
     # -- calling ----------------------------------------------------------------------------------------------------
@@ -230,7 +228,8 @@ class JitSettings:
         program = callee.program
         if program is None:
             donated = self.donated(args, kwargs)
-            reason = f"the first call of {self.name}" if len(self.traces) < 2 else self.reason(list(self.traces))
+            known = self.traces.all_keys()
+            reason = f"the first call of {self.name}" if len(known) < 2 else self.reason(known)
             callee.captured = [on_device(x) for x in callee.captured]
             callee.program = program = execute.program(
                 callee.jaxpr,

@@ -50,16 +50,16 @@ class Composite(Primitive):
         """What ``define`` does to operands of these types; remembered."""
         programs = self.__dict__.setdefault("_programs", {})
         key = tuple(types)
-        if key not in programs:
+        found: Jaxpr | None = programs.get(key)
+        if found is None:
             jaxpr, captured = trace(lambda *xs: [self.define(*xs)], key, f"{self.name}.define")
             if captured:
                 raise FunctransTypeError(
                     f"{type(self).__qualname__}.define closes over {len(captured)} array(s) or traced value(s); pass "
                     "them as operands"
                 )
-            programs[key] = jaxpr
-        found: Jaxpr = programs[key]
-        return found
+            found = programs.setdefault(key, jaxpr)
+        return found  # type: ignore[return-value]
 
     def infer(self, *types: ArrayType) -> ArrayType:
         return self.program(types).out_types[0]

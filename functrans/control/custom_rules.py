@@ -11,7 +11,6 @@ One rule serves every mode: the forward rule of ``custom_jvp`` is linearized in 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -59,9 +58,10 @@ class DeferredRule:
 
     def at(self, differentiated: tuple[bool, ...]) -> tuple[Jaxpr, list[Any]]:
         """The program where these arguments are differentiated."""
-        if differentiated not in self.known:
-            self.known[differentiated] = self.make(differentiated)
-        return self.known[differentiated]
+        found = self.known.get(differentiated)
+        if found is None:  # of two threads that trace it the first to end is right for both
+            found = self.known.setdefault(differentiated, self.make(differentiated))
+        return found
 
     def then(self, how: Any, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
         """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
@@ -73,7 +73,14 @@ Rule = Jaxpr | DeferredRule
 
 def rules_together(make: Callable[[tuple[bool, ...]], tuple[Any, Any]]) -> tuple[DeferredRule, DeferredRule]:
     """A forward and a backward rule that are traced together, once for each choice of arguments."""
-    both = functools.cache(make)
+    known: dict[tuple[bool, ...], tuple[Any, Any]] = {}
+
+    def both(differentiated: tuple[bool, ...]) -> tuple[Any, Any]:
+        found = known.get(differentiated)
+        if found is None:  # of two threads the first to end is right for both: forward and backward belong together
+            found = known.setdefault(differentiated, make(differentiated))
+        return found
+
     return DeferredRule(lambda differentiated: both(differentiated)[0]), DeferredRule(
         lambda differentiated: both(differentiated)[1]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from functrans.interop.randomness import RANDOMNESS
 from functrans.interop.spectra import SPECTRA
 from functrans.interop.translation import Translator
 from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
+from functrans.ir.cache import Cache
 from functrans.ir.types import ArrayType, type_of
 from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import api_boundary
@@ -52,7 +52,7 @@ class BridgedFunction(JitSettings):
         self, function: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...]
     ) -> None:
         super().__init__(function, static_argnums, static_argnames, (), (), False, True)
-        self.programs: OrderedDict[Any, JaxProgram] = OrderedDict()
+        self.programs = Cache(2 * _CAPACITY)
 
     def types(self, leaves: Sequence[Any]) -> list[ArrayType]:
         what = f"an argument of from_jax({self.name})"
@@ -62,14 +62,11 @@ class BridgedFunction(JitSettings):
         """Write the JAX program of this signature into the program that is being traced."""
         types = [type_of(x) for x in inputs]
         key = (tuple(types), tree, static, tuple(state.axes.items()), jaxlib_compat.trace_context())
-        program = self.programs.get(key)
+        program = self.programs.find(key)
         if program is None:
             original = super().call
-            program = self.programs[key] = trace_jax_function(
-                lambda *leaves: original(tree, static, leaves), types, self.name
-            )
-            if len(self.programs) > _CAPACITY:
-                self.programs.popitem(last=False)
+            made = trace_jax_function(lambda *leaves: original(tree, static, leaves), types, self.name)
+            program = self.programs.add(key, made)
         closed, out_tree = program
         outs = Translator(TABLE, implementation, self.name).run(closed.jaxpr, closed.consts, inputs)
         return tree_unflatten(out_tree, outs)

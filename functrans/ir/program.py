@@ -126,10 +126,12 @@ class Jaxpr:
     @property
     def key(self) -> tuple[Any, ...]:
         """The structural key: equal for programs that are the same up to the names of variables."""
-        if self._key is None:
-            self._key = self._structural_key()
-            self._hash = hash(self._key)
-        return self._key
+        key = self._key
+        if key is None:
+            key = self._structural_key()
+            self._hash = hash(key)
+            self._key = key  # last: who sees it takes the hash for right
+        return key
 
     def _structural_key(self) -> tuple[Any, ...]:
         number: dict[Var, int] = {v: i for i, v in enumerate(self.inputs)}
@@ -145,7 +147,9 @@ class Jaxpr:
         return self is other or (isinstance(other, Jaxpr) and self.key == other.key)
 
     def __hash__(self) -> int:
-        return self._hash if self._key is not None else hash(self.key) if self.key else 0
+        if self._key is None:
+            return hash(self.key)
+        return self._hash
 
 
 def subjaxprs(op: Any) -> Iterator[Jaxpr]:

@@ -7,6 +7,7 @@ the array it meets). Tangents of integer and boolean values have dtype ``float0`
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 import weakref
 from typing import Any
@@ -26,6 +27,7 @@ _BOOL = np.dtype(np.bool_)
 
 
 _types: weakref.WeakValueDictionary[Any, ArrayType] = weakref.WeakValueDictionary()
+_types_lock = threading.RLock()
 
 
 class ArrayType:
@@ -44,11 +46,12 @@ class ArrayType:
         shape = tuple(map(int, shape))
         dtype = np.dtype(dtype) if isinstance(dtype, type) else dtype
         key = (shape, dtype, bool(weak_type))
-        found = _types.get(key)
-        if found is None:
-            found = object.__new__(cls)
-            found.shape, found.dtype, found.weak_type = key
-            found = _types.setdefault(key, found)
+        with _types_lock:  # types are compared by address: two threads make one
+            found = _types.get(key)
+            if found is None:
+                found = object.__new__(cls)
+                found.shape, found.dtype, found.weak_type = key
+                _types[key] = found
         return found
 
     def __reduce__(self) -> Any:

@@ -15,6 +15,8 @@ import numpy as np
 
 from functrans.api.compilation import jit
 from functrans.errors import FunctransError
+from functrans.ir.cache import Cache
+from functrans.ir.exact import exact_key
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, canonical_dtype
 from functrans.numpy.promotion import (
@@ -56,7 +58,7 @@ def as_one_program(function: Function) -> Function:
 
     With an option that is an array, or a number that would be written into the program, it runs as it is written.
     """
-    programs: dict[Any, Function] = {}
+    programs = Cache(2 * _MOST_PROGRAMS)
 
     @functools.wraps(function)
     def dispatch(*args: Any, **options: Any) -> Any:
@@ -67,12 +69,12 @@ def as_one_program(function: Function) -> Function:
         kinds = tuple(map(type, values))
         if not _STATIC.issuperset(kinds):
             return function(*args, **options)
-        key = (*rest, *options.items(), kinds)
-        program = programs.get(key)
+        key: Any = (*rest, *options.items(), kinds)
+        if tuple in kinds:
+            key = exact_key(key)
+        program = programs.get(key) or programs.find(key)
         if program is None:
-            if len(programs) >= _MOST_PROGRAMS:
-                programs.clear()
-            program = programs[key] = jit(lambda x: function(x, *rest, **options))
+            program = programs.add(key, jit(lambda x: function(x, *rest, **options)))
         return program(array)
 
     return dispatch
@@ -161,7 +163,7 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
     return _named(function, name, summary, example)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096, typed=True)
 def _number(value: Any, beside: ArrayType) -> Literal:
     return scalar_literal(value, beside.dtype, beside.weak_type)
 

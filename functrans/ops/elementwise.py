@@ -191,7 +191,7 @@ def _beside(type_: ArrayType, x: Any) -> Any:
     return None
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=4096, typed=True)
 def _float_literal(value: float, beside: ArrayType) -> Literal:
     return Literal(value, array_type((), beside.dtype, beside.weak_type))
 

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError, NotLinearError
+from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.types import (
     ArrayType,
@@ -386,19 +387,18 @@ def _operands(
     return full, full if row is key else tuple(row), atoms, types, literals
 
 
-_results: dict[tuple[Any, ...], ArrayType] = {}  # what op.infer said, by operation and types of operands
-_MOST_RESULTS = 8192
+_results = Cache(16384)  # what op.infer said, by operation and types of operands
 
 
 def _infer(op: Primitive, signature: tuple[Any, ...]) -> ArrayType:
+    known = _results.find(signature)
+    if known is not None:
+        return known  # type: ignore[no-any-return]
     try:
         result: ArrayType = op.infer(*signature[1:])
     except FunctransError as error:
         raise located(error, state.where or where(3)) from None
-    if len(_results) >= _MOST_RESULTS:
-        _results.clear()
-    _results[signature] = result
-    return result
+    return _results.add(signature, result)  # type: ignore[no-any-return]
 
 
 def bind(op: Primitive, *operands: Any) -> Any:

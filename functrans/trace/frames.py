@@ -6,6 +6,7 @@ A frame belongs to functrans when its file lies in the package. ``where()`` stop
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import sys
 import traceback
@@ -14,20 +15,18 @@ from types import FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from functrans.errors import FunctransError
+from functrans.ir.cache import Cache
 from functrans.ir.program import Where
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _INSTALLED = tuple(os.sep + folder + os.sep for folder in ("site-packages", "dist-packages"))
-_internal: dict[str, bool] = {}
+_internal = Cache(40_000)  # by file name: notebooks make one for every cell
 
 
 def _learn(filename: str) -> bool:
-    if len(_internal) > 20_000:  # notebooks make a file name for every cell
-        _internal.clear()
     answer = filename.startswith(_PACKAGE) or filename == "<frozen functools>" or filename.endswith("/functools.py")
-    _internal[filename] = answer
-    return answer
+    return bool(_internal.add(filename, answer))
 
 
 def is_internal(filename: str) -> bool:
@@ -74,22 +73,25 @@ def line_of(place: Where) -> int | None:
     return int(code.co_firstlineno)
 
 
-_lines: dict[tuple[int, int], tuple[int, int | None]] = {}
+_lines = Cache(20_000)  # notebooks make code for every cell
+_codes = Cache(10_000)
+_serial_numbers = itertools.count()
 
 
 def line_key(place: Where) -> tuple[int, int | None] | None:
-    """The code and the line of a place. Its offset would not do: from Python 3.12 on it may move by an instruction when
-    the interpreter specialises the code.
+    """The code, by a number of its own, and the line of a place. Its offset would not do: from Python 3.12 on it may
+    move by an instruction when the interpreter specialises the code. Nor would the address of the code: it is another's
+    when the code is gone; what is found by address here keeps the code alive.
     """
     if place is None:
         return None
     code, offset = place
-    known = _lines.get((id(code), offset))
-    if known is None:
-        if len(_lines) > 20_000:  # notebooks make code for every cell
-            _lines.clear()
-        known = _lines[id(code), offset] = id(code), line_of(place)
-    return known
+    address = id(code)
+    found = _lines.get((address, offset)) or _lines.find((address, offset))
+    if found is None:
+        known = _codes.find(address) or _codes.add(address, (code, next(_serial_numbers)))
+        found = _lines.add((address, offset), (code, (known[1], line_of(place))))
+    return found[1]  # type: ignore[no-any-return]
 
 
 def describe_place(place: Where) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import pytest
 import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
+from functrans.ir.cache import Cache
+from functrans.trace.frames import line_key
 
 x0 = np.array([0.5, 1.5], np.float32)
 
@@ -78,6 +81,135 @@ def test_the_trace_of_a_thread_does_not_capture_the_calls_of_another() -> None:
     text = str(ft.make_jaxpr(function)(x0))
     assert seen == [pytest.approx(float(np.sin(x0).sum()), rel=1e-6)]
     assert "sin" not in text
+
+
+def made(k: int) -> dict[str, tuple[Any, float]]:
+    """New functions, and their derivatives at 0.7 where every number in them is k."""
+    x = 0.7
+
+    @ft.custom_jvp
+    def square(x: Any) -> Any:
+        return x * x
+
+    square.defjvp(lambda primals, tangents: (square(primals[0]), 2.0 * primals[0] * tangents[0] * k))
+
+    @ft.custom_vjp
+    def cube(x: Any) -> Any:
+        return x * x * x
+
+    cube.defvjp(lambda x: (cube(x), x), lambda x, ct: (3.0 * x * x * ct * k,))
+    inner = ft.jit(lambda x: x * (x + k))
+
+    def by_value(x: Any) -> Any:
+        y = x * k
+        while y < 10.0 * k:
+            y = y * 2.0
+        return y
+
+    steps = int(np.ceil(np.log2(10.0 / x)))
+    table: dict[str, tuple[Any, float]] = {
+        "numbers": (ft.grad(lambda x: x * float(k) + fnp.sin(x) / k), k + np.cos(x) / k),
+        "second": (ft.grad(ft.grad(lambda x: k * x**3)), 6.0 * k * x),
+        "jitted": (ft.jit(ft.grad(lambda x: fnp.tanh(x) * k)), k * (1 - np.tanh(x) ** 2)),
+        "nested": (ft.grad(lambda x: inner(x) * 2.0), 2 * (2 * x + k)),
+        "jvp rule": (ft.grad(lambda x: square(x) + k), 2 * x * k),
+        "vjp rule": (ft.grad(lambda x: cube(x) - k), 3 * x * x * k),
+        "loop": (
+            ft.grad(lambda x: lax.scan(lambda c, _: (c * k, None), x, None, length=3)[0]), float(k) ** 3,
+        ),
+        "lanes": (
+            lambda x: ft.vmap(ft.grad(lambda v: lax.fori_loop(0, 2, lambda i, c: c * v + k, v)))(fnp.stack([x, x]))[1],
+            3 * x * x + k,
+        ),
+        "values": (ft.grad(by_value), k * 2.0**steps),
+        "pullback": (lambda x: ft.vjp(lambda x: x * x / k, x)[1](1.0)[0], 2 * x / k),
+    }  # fmt: skip
+    return table
+
+
+@pytest.mark.filterwarnings("error")
+def test_threads_trace_new_functions_of_every_kind_and_none_is_wrong_then_or_afterwards() -> None:
+    x = np.float32(0.7)
+    interval = sys.getswitchinterval()
+    shared = [made(k) for k in range(1, 9)]  # every thread calls every function, for the first time together
+    barrier = threading.Barrier(8)
+
+    def wrong(table: dict[str, tuple[Any, float]], name: str) -> str:
+        function, expected = table[name]
+        found = float(function(x))
+        return "" if abs(found - expected) <= 2e-5 * abs(expected) else f"{name}: {found}, right is {expected}"
+
+    def work(thread: int) -> list[str]:
+        found = []
+        for round_, name in enumerate(shared[0]):
+            barrier.wait(timeout=60)
+            found += [wrong(shared[(i + thread * (round_ % 2)) % 8], name) for i in range(8)]
+            found += [wrong(made(9 + thread + 8 * i), name) for i in range(3)]  # as it would be made at each call
+        return [text for text in found if text]
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = [text for texts in pool.map(work, range(8)) for text in texts]
+    finally:
+        sys.setswitchinterval(interval)
+    found += [f"afterwards {text}" for table in shared for name in table if (text := wrong(table, name))]
+    found += [f"afterwards {text}" for k in range(9, 40) for name in shared[0] if (text := wrong(made(k), name))]
+    assert not found
+
+
+def test_a_table_shared_by_threads_keeps_the_first_of_two_values_and_forgets_the_oldest() -> None:
+    table = Cache(64)
+    barrier = threading.Barrier(8)
+
+    def work(thread: int) -> list[Any]:
+        barrier.wait(timeout=60)
+        return [table.add(k, (k, thread)) for k in range(20)]
+
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(work, range(8)))
+    assert all(row == results[0] for row in results)
+    for k in range(1000):
+        table.add(("new", k), k)
+        assert table.find(0) is not None, "what is asked for again and again stays"
+    assert table.find(1) is None and len(table.all_keys()) <= 64
+
+
+def test_lines_are_those_of_a_code_object_and_not_of_its_address() -> None:
+    keys = []
+    for _ in range(200):
+        scope: dict[str, Any] = {}
+        exec(compile("\n" * len(keys) + "def f(): pass", "cell", "exec"), scope)
+        keys.append(line_key((scope["f"].__code__, 0)))
+        del scope  # the address is free for the next
+    assert len(set(keys)) == 200
+    assert [line for _, line in keys] == list(range(1, 201))
+
+
+def test_garbage_collection_is_on_after_traces_of_threads_that_overlap() -> None:
+    first_is_open, second_is_open = threading.Event(), threading.Event()
+
+    def outer(x: Any) -> Any:
+        first_is_open.set()
+        assert second_is_open.wait(60)
+        return x * 2.0
+
+    def later(x: Any) -> Any:
+        second_is_open.set()
+        thread.join(60)  # ends after the first
+        return x * 3.0
+
+    thread = threading.Thread(target=lambda: ft.grad(outer)(1.0))
+    thread.start()
+    assert first_is_open.wait(60)
+    assert float(ft.grad(later)(1.0)) == 3.0
+    assert gc.isenabled()
+    gc.disable()  # the user's own choice stays
+    try:
+        ft.grad(lambda x: x * 2.0)(1.0)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def nothing_is_open() -> None:
@@ -174,8 +306,6 @@ def test_what_is_imported_is_old_to_the_garbage_collector_and_what_the_user_froz
 
 
 def test_garbage_collection_is_on_again_after_a_trace() -> None:
-    import gc
-
     assert gc.isenabled()
     ft.grad(lambda x: x * x)(2.0)
     assert gc.isenabled()
