@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, shape_struct
 from functrans.api.arguments import check_callable, function_name
@@ -18,7 +19,7 @@ from functrans.errors import FunctransRuntimeError, FunctransTypeError, Functran
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, describe, type_of
+from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
 from functrans.trace.frames import filter_traceback, here
 from functrans.trace.replay import replay
@@ -82,7 +83,7 @@ class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
-        "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames",
+        "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames",
         "static_argnums", "traces", "__weakref__",
     )  # fmt: skip
 
@@ -95,6 +96,7 @@ class JitSettings:
         self.static_argnums, self.static_argnames = static_argnums, static_argnames
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline = keep_unused, inline
+        self.dispatcher: Callable[..., Any] | None = None
         self.traces = Cache(2 * _CAPACITY)
         _alive.add(self)
 
@@ -210,7 +212,16 @@ class JitSettings:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
         if state.builder is not None:
             return self.stage_call(args, kwargs), None, False
+        leaves, tree = tree_flatten((args, kwargs))
+        if self.dispatcher is not None and any(map(_is_numpy, leaves)):
+            # C++ would read them where they lie, after the call has returned; device arrays it may take.
+            args, kwargs = tree_unflatten(tree, [self._on_device(x) if _is_numpy(x) else x for x in leaves])
+            return self.dispatcher(*args, **kwargs), None, False
         return self.run(args, kwargs)
+
+    def _on_device(self, x: Any) -> Any:
+        type_ = argument_type(x, f"an argument of jitted {self.name}")
+        return jaxlib_compat.put(x, type_, jaxlib_compat.default_device())
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
         """The call outside of any trace: results, and the record by which C++ runs this signature from now on."""
@@ -282,6 +293,10 @@ class JitSettings:
                 part = "shape" if a.shape != b.shape else "dtype" if a.dtype != b.dtype else "weak type"
                 return f"{self.name} was called with another {part} of leaf {i}: {a}, before {b}"
         return f"{self.name} was called in another context (configuration, devices or axis names)"
+
+
+def _is_numpy(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype != float0
 
 
 def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
@@ -397,6 +412,7 @@ def compiled_function(settings: JitSettings) -> Any:
         key,
         filter_traceback,
     )
+    settings.dispatcher = dispatcher
     functools.update_wrapper(dispatcher, settings.fun)
 
     def clear_cache() -> None:

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import jax
+import numpy as np
 
 from functrans.api import compilation, staging
+from functrans.ir.snapshots import snapshot
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
 from functrans.xla import execute, host_callbacks
@@ -36,6 +38,9 @@ def device_put(x: Any, device: Any = None, **options: Any) -> Any:
     [1.0, 1.0]
     """
     leaves, structure = jax.tree_util.tree_flatten(x)
+    if any(isinstance(leaf, np.ndarray) for leaf in leaves):
+        leaves = [snapshot(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
+        x = jax.tree_util.tree_unflatten(structure, leaves)
     if any(type(leaf) is Tracer for leaf in leaves):
         moved = [leaf if type(leaf) is Tracer else jax.device_put(leaf, device, **options) for leaf in leaves]
         return jax.tree_util.tree_unflatten(structure, moved)

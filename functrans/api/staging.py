@@ -19,6 +19,7 @@ from jax.tree_util import keystr, tree_flatten_with_path
 from functrans.errors import FunctransTypeError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
+from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.numbers import as_variables
@@ -30,6 +31,9 @@ from functrans.xla import execute, jaxlib_compat
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
 tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
 tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
+
+
+_UNWRITTEN = frozenset((float, int, bool, complex, Tracer, jaxlib_compat.ArrayImpl))
 
 
 class Staged(NamedTuple):
@@ -64,7 +68,12 @@ def stage(
     order: int | None = None,
     remedy: str = "",
 ) -> Staged:
-    """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing."""
+    """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing.
+
+    NumPy arrays in the list ``leaves`` are exchanged for what they hold now: the function may write to them.
+    """
+    if isinstance(leaves, list) and not _UNWRITTEN.issuperset(map(type, leaves)):
+        leaves[:] = [snapshot(x) if isinstance(x, np.ndarray) else x for x in leaves]
     with Builder(purpose, order=order) as builder:
         builder.remedy = remedy
         if values:

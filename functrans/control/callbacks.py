@@ -19,6 +19,7 @@ from functrans.control.host_functions import HostFunction, flatten_arguments, pr
 from functrans.control.lanes import lane_by_lane
 from functrans.errors import FunctransTypeError, FunctransValueError, MissingRuleError
 from functrans.ir.effects import INPUT_OUTPUT, ORDERED_INPUT_OUTPUT, Effects
+from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import bind_all, located, state
@@ -135,7 +136,7 @@ def _call(kind: Any, what: str, callback: Any, result_shape_dtypes: Any, args: A
             results = op.impl(*arrays)
         except FunctransTypeError as error:
             raise located(error, host.where) from None
-        return tree_unflatten(out_tree, [jax.device_put(x) for x in results])
+        return tree_unflatten(out_tree, [jax.device_put(snapshot(x)) for x in results])
     return tree_unflatten(out_tree, bind_all(op, arrays))
 
 

@@ -15,7 +15,7 @@ from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES
 from functrans.interop.first_order import FIRST_ORDER
 from functrans.interop.host_calls import HOST_CALLS
-from functrans.interop.jax_tracing import JaxProgram, trace_jax_function
+from functrans.interop.jax_tracing import trace_jax_function
 from functrans.interop.matrices import MATRICES
 from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
 from functrans.interop.randomness import RANDOMNESS

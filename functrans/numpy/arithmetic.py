@@ -11,6 +11,7 @@ import numpy as np
 from functrans import lax
 from functrans.api.custom_rules import custom_jvp
 from functrans.errors import FunctransTypeError
+from functrans.ir.snapshots import snapshot
 from functrans.numpy.families import binary, checked, inexact_unary, numeric_unary
 from functrans.numpy.promotion import (
     BOOL,
@@ -114,7 +115,7 @@ def positive(x: ArrayLike, /) -> Array:
 def to_array(x: ArrayLike) -> Array:
     """``x`` as a traced value or jax.Array."""
     x = as_array("asarray", x)
-    return jax.device_put(x) if isinstance(x, np.ndarray) else x
+    return jax.device_put(snapshot(x)) if isinstance(x, np.ndarray) else x
 
 
 def absolute(x: ArrayLike, /) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.snapshots import snapshot
 from functrans.ir.types import array_type, canonical_dtype, describe, promote, scalar_type, type_of, warn_narrowing
 from functrans.numpy.promotion import (
     BOOL,
@@ -54,7 +55,8 @@ def array(
     if missing > 0:
         result = lax.reshape(result, (*(1,) * missing, *result.shape))
     if isinstance(result, np.ndarray | np.generic):
-        return jax.device_put(result, device)
+        fresh = isinstance(object, list | tuple) or not isinstance(result, np.ndarray)
+        return jax.device_put(result if fresh else snapshot(result), device)
     return result if device is None or type(result) is Tracer else jax.device_put(result, device)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from functrans.errors import EscapedTracerError, FunctransError, FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
+from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import (
     ArrayType,
     array_type,
@@ -100,7 +101,7 @@ class Builder:
     __slots__ = (
         "callees", "captured", "captures", "climbs", "cons", "effects", "equations", "inputs", "literals", "marker",
         "open", "order", "parent", "performed", "performs", "place", "producers", "purpose", "remedy",
-        "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
+        "restarts_gc", "segments", "skeleton", "snapshots", "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -115,6 +116,7 @@ class Builder:
         self.inputs: list[Tracer] = []
         self.captured: list[Any] = []  # the captured values, and
         self.captures: dict[int, Tracer] = {}  # by identity of the value, the input each became
+        self.snapshots: dict[int, tuple[Any, Any]] = {}  # NumPy arrays met, by identity: (the array, its copy)
         self.equations: list[Equation] = []
         self.producers: list[Equation | None] = []  # by id of variable
         self.cons: dict[tuple[Any, ...], Any] = {}
@@ -151,6 +153,7 @@ class Builder:
         # ``producers`` and ``values`` stay, for the errors about escaped tracers.
         self.inputs = []
         self.captures = {}
+        self.snapshots = {}
         self.cons = {}
         self.tracers = []
         self.callees = {}
@@ -178,7 +181,12 @@ class Builder:
         return tracer
 
     def lift(self, x: Any) -> Tracer:
-        """The tracer of this builder that stands for ``x``: an outer tracer or a concrete array is captured."""
+        """The tracer of this builder that stands for ``x``: an outer tracer or a concrete array is captured.
+
+        A NumPy array is captured as it is now: the function that is traced may write to it and use it again.
+        """
+        if isinstance(x, np.ndarray):
+            x = self._snapshot(x)
         known = self.captures.get(id(x))
         if known is not None:
             return known
@@ -190,7 +198,7 @@ class Builder:
             type_ = x.type
         else:
             type_ = type_of(x)
-            if kind is np.ndarray and x.dtype != type_.dtype:
+            if isinstance(x, np.ndarray) and x.dtype != type_.dtype:
                 warn_narrowing(x.dtype, f"the array of shape {x.shape} used at {describe_place(where())}")
         tracer = self.new_var(type_, None)
         self.captured.append(x)
@@ -198,6 +206,15 @@ class Builder:
         self.values[tracer.variable.id] = x
         self.skeleton.append(type_)
         return tracer
+
+    def _snapshot(self, x: Any) -> Any:
+        """A NumPy array as it is now; the copy of an earlier use while it is the same."""
+        known = self.snapshots.get(id(x))
+        if known is not None and (known[1] is x or same_contents(known[1], x)):
+            return known[1]
+        copy = snapshot(x)
+        self.snapshots[id(x)] = x, copy  # the array too: another may not have its address
+        return copy
 
     def _check_reaches(self, x: Tracer) -> None:
         owner = self.parent

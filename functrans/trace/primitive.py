@@ -27,7 +27,6 @@ from functrans.ir.program import Equation, Jaxpr, subjaxprs
 from functrans.ir.types import ArrayType
 
 
-
 def _whole(x: Any) -> Any:
     """True, 1.0 and NumPy's 1 as 1, which they are equal to: they are one parameter, and may be one object."""
     return int(x) if type(x) is not int and isinstance(x, int | float | np.number) and x == int(x) else x

@@ -18,7 +18,8 @@ import numpy as np
 
 from functrans.errors import FunctransValueError
 from functrans.ir.cache import Cache
-from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
+from functrans.ir.program import Equation, Jaxpr, Literal, all_equations
+from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
@@ -105,6 +106,14 @@ def set_log_compiles(on: bool) -> None:
     log_compiles = on
 
 
+_UNWRITTEN = frozenset((float, int, bool, complex, jaxlib_compat.ArrayImpl, jaxlib_compat.KeyArray))
+
+
+def settled(args: Sequence[Any]) -> tuple[Any, ...]:
+    """The arguments with what NumPy arrays hold now: the caller may write to them as soon as the call has returned."""
+    return tuple([snapshot(x) if isinstance(x, np.ndarray) else x for x in args])
+
+
 class Program:
     """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its
     arguments.
@@ -170,6 +179,8 @@ class Program:
         """The results, whatever they are."""
         if self.kept is not None:
             args = tuple([args[i] for i in self.kept])
+        if not _UNWRITTEN.issuperset(map(type, args)):
+            args = settled(args)
         call = self._call or self._first_compiled(args)
         try:
             return call(*args)  # type: ignore[no-any-return]
@@ -229,7 +240,7 @@ class Program:
         return self._looked_at(self._here, args) if value_checks_on() else self._here(*args)
 
     def _here(self, *args: Any) -> list[Any]:
-        return self._call(*args if self.kept is None else [args[i] for i in self.kept])  # type: ignore[misc, no-any-return]
+        return self._call(*settled(args if self.kept is None else [args[i] for i in self.kept]))  # type: ignore[misc, no-any-return]
 
     def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:
         """Compile the program ahead of its first call, as ``module`` says, for calls on this device."""
@@ -280,6 +291,8 @@ class Program:
         call has to come back to Python.
         """
         if self.waits or value_checks_on() or has_keys(self.jaxpr):
+            return None
+        if any(isinstance(x, np.ndarray) for x in leaves):  # C++ would read them where they lie, after the call
             return None
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
             return None

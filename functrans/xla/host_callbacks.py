@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from functrans.ir.program import Where
 from functrans.trace.frames import describe_place
@@ -41,9 +42,10 @@ def for_runtime(callback: HostCallback) -> Callable[..., tuple[Any, ...]]:
 
     def call(*arrays: Any) -> tuple[Any, ...]:
         try:
+            # Copies: the arrays are views of memory that XLA uses again, and the user may keep them, or write to them.
             if ordered:
-                return (arrays[0], *function(*arrays[1:]))
-            return function(*arrays)
+                return (arrays[0], *function(*map(np.array, arrays[1:])))
+            return function(*map(np.array, arrays))
         except BaseException as error:  # whatever it is, the thread that called the program raises it
             raise RuntimeError(f"{_MARK}{_keep(error, callback)}. {type(error).__name__}: {error}") from None
 
