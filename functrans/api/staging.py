@@ -1,7 +1,7 @@
 """From a user's function to a jaxpr, and from a transformed jaxpr to results.
 
 A call at top level traces the function every time and then looks for what was traced under its structural key: a
-program seen before costs one trace, one key and one dispatch. Numbers written in the code are inputs (optimise.numbers),
+program seen before costs one trace, one key and one dispatch. Numbers in the code are inputs (optimise.numbers),
 so ``lr = lr * 0.9`` in a loop does not compile for ever, and the key holds no values.
 
 Nothing here changes once threads can see it: what has been traced is looked up, made, and published whole.

@@ -77,7 +77,7 @@ def cuts(equations: Sequence[Equation], shortest: int = SHORTEST) -> list[int]:
             while heads[-1] - i < shortest and 0 <= following[heads[-1]] <= heads[-1] + LONGEST:
                 heads.append(following[heads[-1]])
             j = heads[-1]
-            if j - i < shortest:  # the last rounds, too few to fill a segment: 8, 4, 2, 1 of them, whatever their number
+            if j - i < shortest:  # the last rounds, too few to fill a segment: 8, 4, 2, 1 of them
                 j = heads[(1 << len(heads).bit_length() - 1) - 1]
         if j < n:
             found.append(j)
