@@ -41,6 +41,8 @@ def exact_key(value: Any) -> Any:
         return value if _PLAIN.issuperset(map(type, value)) else tuple([exact_key(x) for x in value])
     if kind is float or kind is bool or isinstance(value, complex | np.generic):
         return _EXACT, kind, scalar_bits(value)
+    if isinstance(value, np.dtype):  # float64's equals None
+        return _EXACT, kind, value
     if isinstance(value, tuple):  # a named one
         return _EXACT, kind, tuple([exact_key(x) for x in value])
     if isinstance(value, frozenset):

@@ -42,6 +42,7 @@ class LinearUnary(Primitive):
 class BroadcastInDim(LinearUnary):
     """Put operand axis i at axis ``dims[i]`` of ``shape`` and repeat along the others (and along axes of size 1)."""
 
+    repeats_operand = True
     shape: Shape
     dims: Axes
 

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from functrans.ir.program import Equation, Jaxpr, Var
-from functrans.ops.structural import BroadcastInDim
 
 SHORTEST = 32  # equations: rounds are gathered until a segment has this many
 LONGEST = 256
@@ -116,7 +115,7 @@ def _cut(jaxpr: Jaxpr) -> list[Segment] | None:
 
 
 def _repeats_a_number(eqn: Equation) -> bool:
-    return type(eqn.op) is BroadcastInDim and type(eqn.inputs[0]) is Var and not eqn.inputs[0].type.shape
+    return eqn.op.repeats_operand and type(eqn.inputs[0]) is Var and not eqn.inputs[0].type.shape
 
 
 def _pieces(

@@ -195,6 +195,9 @@ class Builder:
             if x.builder is self:
                 return x  # type: ignore[no-any-return]
             self._check_reaches(x)
+            producer = x.builder.producers[x.variable.id] if self.climbs else None
+            if producer is not None and producer.op.repeats_operand and _is_number(producer.inputs[0]):
+                return self._repeated(x, producer)
             type_ = x.type
         else:
             type_ = type_of(x)
@@ -205,6 +208,18 @@ class Builder:
         self.captures[id(x)] = tracer
         self.values[tracer.variable.id] = x
         self.skeleton.append(type_)
+        return tracer
+
+    def _repeated(self, x: Tracer, producer: Equation) -> Tracer:
+        """A number repeated over an array is repeated here: the number is the residual, and not the array."""
+        operand = self.lift(x.builder.tracers[producer.inputs[0].id])  # type: ignore[union-attr]
+        eqn = Equation(producer.op, (operand.variable,), (), producer.where)
+        tracer = self.new_var(x.type, eqn)
+        eqn.outputs = (tracer.variable,)
+        self.equations.append(eqn)
+        self.skeleton.append((eqn.op, operand.variable.id))
+        self.captures[id(x)] = tracer
+        self.values[tracer.variable.id] = x
         return tracer
 
     def _snapshot(self, x: Any) -> Any:
@@ -282,6 +297,10 @@ class Builder:
         if isinstance(x, jax.Array | np.ndarray):
             return self.lift(x)
         return Literal(*_scalar(x))
+
+
+def _is_number(a: Any) -> bool:
+    return type(a) is Var and not a.type.shape
 
 
 def _nothing(*_: object) -> None:

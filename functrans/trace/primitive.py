@@ -14,6 +14,7 @@ program's structural key. ``None`` is a zero tangent or cotangent in every rule.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
 
@@ -26,14 +27,26 @@ from functrans.ir.exact import exact_key
 from functrans.ir.program import Equation, Jaxpr, subjaxprs
 from functrans.ir.types import ArrayType
 
+_NUMBERS = (int, float, complex, np.number, np.bool_)
+_INTS = frozenset((int,))
+
 
 def _whole(x: Any) -> Any:
     """True, 1.0 and NumPy's 1 as 1, which they are equal to: they are one parameter, and may be one object."""
-    return int(x) if type(x) is not int and isinstance(x, int | float | np.number) and x == int(x) else x
+    if type(x) is int or not isinstance(x, _NUMBERS) or x.imag or x.real % 1:
+        return x
+    return int(x.real) if x.real == x.real and abs(x.real) != math.inf else x
 
 
 def _truth(x: Any) -> Any:
-    return bool(x) if type(x) is not bool and isinstance(x, int | float | np.generic) and x in (0, 1) else x
+    return bool(x) if type(x) is not bool and isinstance(x, _NUMBERS) and x in (0, 1) else x
+
+
+def _is_of(kind: type, x: Any) -> bool:
+    """Whether a parameter is of its declared kind: then what Python finds equal to it is converted to it."""
+    if kind is tuple:
+        return type(x) is tuple and _INTS.issuperset(map(type, x))
+    return type(x) is kind or (kind is np.dtype and isinstance(x, np.dtype))
 
 
 def _whole_numbers(x: Any) -> Any:
@@ -43,7 +56,10 @@ def _whole_numbers(x: Any) -> Any:
 _CONVERSIONS: dict[str, Callable[[Any], Any]] = {  # by the annotation of a field
     "int": _whole, "bool": _truth, "tuple[int, ...]": _whole_numbers, "Shape": _whole_numbers, "Axes": _whole_numbers,
 }  # fmt: skip
-_SAFE_FIELDS = ("int", "bool", "str", "tuple[int, ...]", "np.dtype[Any]", "Shape", "Axes")
+_SAFE_FIELDS: dict[str, type] = {
+    "int": int, "bool": bool, "str": str, "np.dtype[Any]": np.dtype, "tuple[int, ...]": tuple, "Shape": tuple,
+    "Axes": tuple,
+}  # fmt: skip
 
 
 class _PrimitiveMeta(type):
@@ -60,8 +76,8 @@ class _PrimitiveMeta(type):
             return super().__call__(*args)
         if found is None:
             found = super().__call__(*args)
-            if tuple(found.parameters().values())[: len(args)] == args:
-                found = cls._shared.add(args, found)
+            if all(map(_is_of, cls._kinds, found.parameters().values())):  # type: ignore[attr-defined]
+                found = cls._shared.add(tuple(found.parameters().values())[: len(args)], found)
         return found
 
 
@@ -106,10 +122,12 @@ class Primitive(metaclass=_PrimitiveMeta):
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
     broadcasts_literals: ClassVar[bool] = False  # True: a number as an operand stands for an array like the result
+    repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
+    _kinds: ClassVar[tuple[type, ...]] = ()  # of the parameters, where equal primitives are one object
     _conversions: ClassVar[tuple[tuple[str, Callable[[Any], Any]], ...]] = ()  # of whole numbers and truth values
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -122,6 +140,10 @@ class Primitive(metaclass=_PrimitiveMeta):
         cls._conversions = (*[pair for pair in cls._conversions if pair[0] not in own], *found)
         cls._shared = Cache(8192)
         cls._interned = cls._interned and all(text in _SAFE_FIELDS for text in own.values())
+        if cls._interned:
+            inherited = dict(zip(cls.parameter_names, cls._kinds, strict=False))
+            inherited.update({name: _SAFE_FIELDS[text] for name, text in own.items()})
+            cls._kinds = tuple([inherited[name] for name in cls.parameter_names])
         if not cls.parameter_names:  # one object: its address is its identity, which C compares
             cls.__hash__ = object.__hash__  # type: ignore[method-assign]
             cls.__eq__ = object.__eq__  # type: ignore[method-assign]

@@ -1,0 +1,152 @@
+"""A result depends on nothing that anybody does to NumPy arrays afterwards, nor a trace on what it did to one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
+from functrans.ir.snapshots import is_settled, snapshot
+
+N = 1000
+
+
+def product(x: Any) -> Any:
+    return fnp.sum(fnp.matmul(x, x))
+
+
+compiled = ft.jit(lambda x: fnp.matmul(x, x))
+compiled_gradient = ft.jit(ft.grad(product))
+bridged = ft.from_jax(lambda x: x @ x)
+ahead = ft.jit(lambda x: fnp.matmul(x, x)).lower(ft.ShapeDtypeStruct((N, N), np.float32)).compile()
+
+
+@ft.jit
+def with_static_argument(x: Any, *, scale: float = 2.0) -> Any:
+    return fnp.matmul(x, x) * scale
+
+
+# Each gives a result, or a function that is called after the array has been written to.
+CALLS: dict[str, Callable[[Any], Any]] = {
+    "grad": lambda a: ft.grad(product)(a),
+    "jit": lambda a: compiled(a),
+    "jit, keyword": lambda a: with_static_argument(x=a),
+    "jit(grad)": lambda a: compiled_gradient(a),
+    "ahead of time": lambda a: ahead(a),
+    "vjp": lambda a: (lambda pullback: lambda: pullback(np.float32(1.0))[0])(ft.vjp(product, a)[1]),
+    "cotangent": lambda a: ft.vjp(lambda x: fnp.matmul(x, x), fnp.eye(N))[1](a)[0],
+    "linearize": lambda a: (lambda push: lambda: push(fnp.ones((N, N))))(ft.linearize(product, a)[1]),
+    "jvp": lambda a: ft.jvp(product, (a,), (a,))[1],
+    "vmap": lambda a: ft.vmap(lambda v: fnp.matmul(v, v[:, None] * v))(a[:16]),
+    "captured": lambda a: ft.grad(lambda x: x * product(a))(1.0),
+    "captured by jit": lambda a: ft.jit(lambda x: x * fnp.matmul(a, a))(1.0),
+    "captured, then called": lambda a: (lambda f: f(1.0) is None or (lambda: f(2.0)))(ft.jit(lambda x: x * product(a))),
+    "a function of functrans.numpy": lambda a: fnp.matmul(a, a),
+    "an operation": lambda a: lax.add(a, a),
+    "asarray": lambda a: fnp.asarray(a),
+    "array": lambda a: fnp.array(a, copy=False),
+    "a view": lambda a: fnp.asarray(a.T[::2]),
+    "device_put": lambda a: ft.device_put({"a": a})["a"],
+    "a result that is an argument": lambda a: ft.grad(lambda x: (fnp.sum(x), a), has_aux=True)(fnp.ones(()))[1],
+    "from_jax": lambda a: bridged(a),
+    "a callback": lambda a: ft.pure_callback(lambda: a, ft.ShapeDtypeStruct((N, N), np.float32)),
+    "a callback of jit": lambda a: ft.jit(
+        lambda: ft.pure_callback(lambda: a, ft.ShapeDtypeStruct((N, N), np.float32)) * 2.0
+    )(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_an_array_may_be_written_to_as_soon_as_the_call_has_returned(name: str) -> None:
+    rng = np.random.default_rng(0)
+    call = CALLS[name]
+
+    def result(a: Any, then: Callable[[], None]) -> Any:
+        found = call(a)
+        then()
+        return np.array(found() if callable(found) else found)
+
+    original = rng.normal(size=(N, N)).astype(np.float32)
+    expected = result(original.copy(), lambda: None)
+    for _ in range(6):
+        a = original.copy()
+        np.testing.assert_array_equal(result(a, lambda a=a: a.fill(0)), expected)
+
+
+def test_a_trace_sees_an_array_as_it_is_at_each_use() -> None:
+    a = np.ones(3, np.float32)
+
+    def function(x: Any) -> Any:
+        y = x * a
+        a[:] = 5.0
+        z = x * a  # again, as it is
+        return fnp.sum(y + z + x * a)
+
+    np.testing.assert_array_equal(ft.grad(function)(np.ones(3, np.float32)), [11.0, 11.0, 11.0])
+    a[:] = 1.0
+    np.testing.assert_array_equal(ft.jit(function)(np.ones(3, np.float32)), 33.0)
+
+
+def test_a_trace_sees_its_argument_as_it_was_at_the_call() -> None:
+    for transform, expected in ((ft.grad, [2.0, 2.0]), (lambda f: lambda x: ft.vjp(f, x)[1](1.0)[0], [2.0, 2.0])):
+        a = np.ones(2, np.float32)
+
+        def function(x: Any, a: Any = a) -> Any:
+            a[:] = 7.0
+            return fnp.sum(x * x)
+
+        np.testing.assert_array_equal(transform(function)(a), expected)
+
+
+def test_an_array_made_where_another_was_is_another() -> None:
+    def function(x: Any) -> Any:
+        total = 0.0
+        for i in range(50):
+            total = total + x * np.full(3, i, np.float32)  # gone before the next is made, perhaps at its address
+        return fnp.sum(total)
+
+    np.testing.assert_array_equal(ft.grad(function)(np.ones(3, np.float32)), [1225.0] * 3)
+
+
+def test_an_array_used_twice_is_captured_once() -> None:
+    a = np.arange(5, dtype=np.float32)
+    jaxpr = ft.make_jaxpr(lambda x: x * a + a)(np.ones(5, np.float32))
+    assert len(jaxpr.inputs) == 2
+
+
+def test_callbacks_may_keep_and_change_their_arguments() -> None:
+    kept: list[Any] = []
+
+    def double(x: Any) -> Any:
+        kept.append(x)
+        result = x * 2
+        x[...] = -1.0
+        return result
+
+    shape = ft.ShapeDtypeStruct((4,), np.float32)
+    function = ft.jit(lambda x: (ft.pure_callback(double, shape, x + 1.0), x + 1.0))
+    for start in range(3):
+        x = np.full(4, start, np.float32)
+        doubled, same = function(x)
+        np.testing.assert_array_equal(doubled, 2 * (x + 1))
+        np.testing.assert_array_equal(same, x + 1)
+    assert all(np.all(np.asarray(array) == -1.0) for array in kept)
+
+
+def test_what_nobody_can_write_to_is_not_copied() -> None:
+    mine = np.ones((300, 3), np.float32)
+    kept = snapshot(mine)
+    assert kept is not mine and is_settled(kept) and snapshot(kept) is kept and kept.ctypes.data % 64 == 0
+    mine.flags.writeable = False
+    assert snapshot(mine) is mine and snapshot(mine[1:]).base is mine
+    view = np.ones(3)
+    frozen = view[:]
+    frozen.flags.writeable = False
+    assert not is_settled(frozen), "its base can be written to"
+    assert is_settled(np.asarray(fnp.ones(3))) and is_settled(np.frombuffer(b"12345678"))
+    assert not is_settled(np.frombuffer(memoryview(bytearray(8)).toreadonly()))
