@@ -136,10 +136,8 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
     """The jaxpr of what was traced, the very object of an earlier equal trace if there was one, and its leading inputs.
     """
     numbers = builder.literals
-    different = dict.fromkeys(numbers)
-    if len(different) == len(numbers):
-        pattern: Any = None
-    else:  # equal numbers are one input
+    pattern: Any = None
+    if len(numbers) > 1 and len(different := dict.fromkeys(numbers)) < len(numbers):  # equal numbers are one input
         order = {x: i for i, x in enumerate(different)}
         pattern = tuple([order[x] for x in numbers])
     key = (builder.key(outputs), pattern, _places(builder.equations), jaxlib_compat.trace_context())

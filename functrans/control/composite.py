@@ -59,7 +59,7 @@ class Composite(Primitive):
                     "them as operands"
                 )
             found = programs.setdefault(key, jaxpr)
-        return found  # type: ignore[return-value]
+        return found
 
     def infer(self, *types: ArrayType) -> ArrayType:
         return self.program(types).out_types[0]

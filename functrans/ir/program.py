@@ -41,13 +41,14 @@ class Var:
 class Literal:
     """A scalar written into the program: ``value`` is a Python number or NumPy scalar, ``type`` has rank 0."""
 
-    __slots__ = ("_hash", "key", "type", "value")
+    __slots__ = ("_hash", "argument", "key", "type", "value")
 
     def __init__(self, value: Any, type: ArrayType) -> None:
         if isinstance(value, np.ndarray):  # of rank 0
             value = value[()]
         self.value = value
         self.type = type
+        self.argument: Any = None  # (device, the number as an array on it), once it has been one
         self.key = (value.__class__, scalar_bits(value), type)
         self._hash = hash(self.key)
 
@@ -56,6 +57,9 @@ class Literal:
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __reduce__(self) -> Any:
+        return Literal, (self.value, self.type)
 
     @property
     def shape(self) -> Shape:

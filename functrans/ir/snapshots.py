@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 _ALIGNMENT = 64  # bytes: what XLA asks of memory that it reads in place
-_SMALL = 1024  # bytes: XLA copying them once more costs less than choosing their address
+_SMALL = 16384  # bytes: XLA copying them once more costs less than choosing their address
 
 
 def is_settled(x: np.ndarray[Any, Any]) -> bool:
@@ -43,7 +43,7 @@ def snapshot(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         copy = np.array(x, order="C")
     else:
         memory = np.empty(x.nbytes + _ALIGNMENT, np.uint8)
-        start = -memory.ctypes.data % _ALIGNMENT
+        start = -memory.__array_interface__["data"][0] % _ALIGNMENT
         copy = memory[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
         copy[...] = x
         memory.flags.writeable = False

@@ -55,8 +55,8 @@ def array(
     if missing > 0:
         result = lax.reshape(result, (*(1,) * missing, *result.shape))
     if isinstance(result, np.ndarray | np.generic):
-        fresh = isinstance(object, list | tuple) or not isinstance(result, np.ndarray)
-        return jax.device_put(result if fresh else snapshot(result), device)
+        made_here = isinstance(object, list | tuple)
+        return jax.device_put(result if made_here else snapshot(np.asarray(result)), device)
     return result if device is None or type(result) is Tracer else jax.device_put(result, device)
 
 

@@ -101,4 +101,4 @@ def as_inputs(jaxpr: Jaxpr) -> tuple[Jaxpr, tuple[Literal, ...]]:
         found = as_variables(jaxpr.equations)
         program = Jaxpr([*jaxpr.inputs, *found.variables], found.equations, jaxpr.outputs) if found.values else jaxpr
         known = jaxpr.memo["numbers as inputs"] = program, tuple(found.values)
-    return known  # type: ignore[no-any-return]
+    return known

@@ -410,20 +410,14 @@ def run_demanded(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
     return run(general, [*args, *map(number, numbers)], "demanded")
 
 
-_numbers = Cache(4096)
-
-
 def number(literal: Literal) -> Any:
     """A number written in the code as an argument of a program."""
     device = jaxlib_compat.default_device()
-    key = (literal, device)
-    found = _numbers.get(key)
-    if found is None:
-        found = _numbers.find(key)
-    if found is None:
+    known = literal.argument
+    if known is None or known[0] is not device:
         value = np.asarray(literal.value, literal.type.dtype)
-        found = _numbers.add(key, jaxlib_compat.put(value, literal.type, device))
-    return found
+        known = literal.argument = device, jaxlib_compat.put(value, literal.type, device)
+    return known[1]
 
 
 _operations = Cache(2 * _CAPACITY)  # (program, its numbers) of single operations, by what they are applied to
@@ -482,7 +476,7 @@ def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
 
 def clear() -> None:
     """Forget every executable."""
-    for cache in (_programs, _operations, _executables, _numbers):
+    for cache in (_programs, _operations, _executables):
         cache.clear()
 
 

@@ -139,7 +139,7 @@ def test_callbacks_may_keep_and_change_their_arguments() -> None:
 
 
 def test_what_nobody_can_write_to_is_not_copied() -> None:
-    mine = np.ones((300, 3), np.float32)
+    mine = np.ones((3000, 3), np.float32)
     kept = snapshot(mine)
     assert kept is not mine and is_settled(kept) and snapshot(kept) is kept and kept.ctypes.data % 64 == 0
     mine.flags.writeable = False
