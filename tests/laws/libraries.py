@@ -122,6 +122,9 @@ class Library:
             value = self.np.where(self.np.abs(value) < 99.0, value, 1.0)
         return self.np.asarray(value).astype(dtype_of(example))
 
+    def strongly_like(self, value: Any, example: Any) -> Any:
+        return self.lax.convert_element_type(self.like(value, example), dtype_of(example))
+
     def total(self, tree: Any) -> Any:
         """A real scalar: every inexact leaf, each of its elements weighted differently."""
         result = 0.0
@@ -269,14 +272,16 @@ class Library:
         return self.lax.fori_loop(0, choice % 4, lambda i, c: self.like(f(c, second(i)), c), a)
 
     def cond(self, f: Function, g: Function, choice: int, a: Any, b: Any) -> Any:
+        like = self.strongly_like  # of branches with and without a weak type JAX takes the type of the false one
         predicate = [self.true(a), self.true(b), choice % 2 == 0, np.bool_(True), self.true(a)][choice % 5]
         if choice % 3 == 0:  # the operands captured
-            return self.lax.cond(predicate, lambda: self.like(f(a, b), a), lambda: self.like(g(b, a), a))
-        return self.lax.cond(predicate, lambda x, y: self.like(f(x, y), a), lambda x, y: self.like(g(y, x), x), a, b)
+            return self.lax.cond(predicate, lambda: like(f(a, b), a), lambda: like(g(b, a), a))
+        return self.lax.cond(predicate, lambda x, y: like(f(x, y), a), lambda x, y: like(g(y, x), x), a, b)
 
     def switch(self, f: Function, g: Function, choice: int, a: Any, b: Any) -> Any:
         index = self.np.asarray(self.true(b)).astype(np.int32) * (choice % 3) - choice % 2
-        branches = [lambda x, y: self.like(f(x, y), a), lambda x, y: self.like(g(x, y), a), lambda x, y: x]
+        like = self.strongly_like
+        branches = [lambda x, y: like(f(x, y), a), lambda x, y: like(g(x, y), a), lambda x, y: like(x, x)]
         return self.lax.switch(index, branches, a, b)
 
     # -- rules ---------------------------------------------------------------------------------------------------------
