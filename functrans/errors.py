@@ -6,10 +6,12 @@
      │   │   ├─ TracerBoolConversionError         ``if x``, ``bool(x)``
      │   │   ├─ TracerIntegerConversionError      ``range(x)``, ``a[x]`` on a list, ``int(x)``
      │   │   └─ TracerArrayConversionError        ``np.asarray(x)``, ``float(x)``
+     │   │       └─ DifferentiatedValueError      they would lose a derivative
      │   └─ NotLinearError                        a rule that must be linear is not
      ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
      │   └─ CheckError                            a value is not as ``error_if`` or ``check`` want it
      ├─ FunctransIndexError (IndexError)          wrong index
+     ├─ FunctransOverflowError (OverflowError)    a Python integer that no integer dtype in use holds
      ├─ FunctransRuntimeError (RuntimeError)      an array that is gone, a device that failed
      ├─ NonFiniteError (FloatingPointError)       a NaN or infinity was born, and debug_nans or debug_infs is on
      ├─ EscapedTracerError (RuntimeError)         a tracer outlived its trace or changed thread
@@ -20,6 +22,8 @@ Each subclasses the built-in that a Python user would expect to catch.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class FunctransError(Exception):
@@ -60,8 +64,21 @@ class TracerArrayConversionError(ConcretizationError):
     """``np.asarray(x)``, ``float(x)``, ``x.item()`` on a value that has no number yet."""
 
 
+class DifferentiatedValueError(TracerArrayConversionError):
+    """``float(x)``, ``np.asarray(x)`` on a value that is being differentiated: the number would be a constant."""
+
+
 class NotLinearError(FunctransTypeError):
-    """A function that has to be linear in its argument is not."""
+    """A function that has to be linear in its argument is not.
+
+    ``equation``: the one whose transpose rule found that out, if one did.
+    """
+
+    equation: Any = None
+
+
+class FunctransOverflowError(FunctransError, OverflowError):
+    """A Python integer does not fit the dtype that it would take."""
 
 
 class FunctransRuntimeError(FunctransError, RuntimeError):

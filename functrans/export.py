@@ -21,7 +21,7 @@ from functrans.api.arguments import check_callable, function_name
 from functrans.api.compilation import jit
 from functrans.api.custom_rules import custom_vjp
 from functrans.api.linear_maps import vjp
-from functrans.api.staging import api_boundary, argument_type, as_values, tree_flatten, tree_unflatten
+from functrans.api.staging import api_boundary, as_values, tree_flatten, tree_unflatten
 from functrans.errors import FunctransError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr, Var
 from functrans.ir.types import ArrayType, array_type, describe, is_key_dtype, tangent_type, type_of
@@ -29,6 +29,7 @@ from functrans.ops.modules import CallExported
 from functrans.optimise.key_arrays import on_words
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import here
+from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.xla import jaxlib_compat
 from functrans.xla.modules import platform_module
@@ -156,8 +157,7 @@ class Exported:
                 f"the exported function {self.fun_name} takes arguments of the tree {self.in_tree} and was given "
                 f"{tree}, at {here()}\nThe tree is (positional arguments, keyword arguments), as it was exported."
             )
-        for x in leaves:
-            argument_type(x, f"an argument of exported {self.fun_name}")
+        leaf_types(leaves, lambda i: f"an argument of exported {self.fun_name}")
         if self._call is None:
             self._call = _flat_call(self)
         return tree_unflatten(self.out_tree, self._call(*leaves))

@@ -1,55 +1,124 @@
-"""Settings and fixtures that every test folder shares."""
+"""Settings and fixtures that every test folder shares.
+
+How much a run does: all tests; with ``--quick`` a sixteenth of them, of every room; with ``--share 2/8`` the second
+eighth. What one test draws from a product too large for every run is decided in ``tests/turns.py`` (``covering_share``:
+the next part at each commit). ``FUNCTRANS_TESTS=thorough`` draws all, and compiles everything as users do.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import gc
-import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import jax
+import jax._src.compiler as jax_compiler
 import pytest
 
 import functrans
+from functrans.xla import compilation, jaxlib_compat
+from tests.turns import THOROUGH, current_turn
 
 # Derandomised by default, so that a red run can be repeated; `FUNCTRANS_TESTS=thorough` draws new programs each time.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, max_examples=25, database=None)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=400)
-THOROUGH = os.environ.get("FUNCTRANS_TESTS") == "thorough"
 hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 
 # These rooms ask what a program computes, in thousands of small ones, and what LLVM makes of them does not enter the
-# answer: both sides' are compiled by JAX's own setting for that, which saves a part of the suite's processor time.
-# All others (xla, api, control, oracle, export, benchmarks, examples ...) test the machine code that users get; a
-# thorough run tests it everywhere.
+# answer: both sides' are compiled with few optimisations, in a third of the time. All others (xla, api, control,
+# oracle, export, benchmarks, examples ...) test the machine code that users get; a thorough run tests it everywhere.
 ROOT = Path(__file__).resolve().parent
 QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops random scipy".split())
+# Of these files an eighth is compiled as for users, the next eighth at each commit: what LLVM makes of such programs
+# is asked by the rest of the room too.
+IN_TURN = frozenset(["control/test_against_jax.py"])
+# On top of JAX's own switch. The first is not in every jaxlib; where it is, kernels need not go through MLIR, which
+# takes as long as all the rest. The second: a worker of the tests has no processors to compile parts of a program on.
+NO_EMITTERS = ("xla_cpu_use_fusion_emitters", False)
+QUICK_OPTIONS = (NO_EMITTERS, ("xla_cpu_parallel_codegen_split_count", 1))
+_get_compile_options = jax_compiler.get_compile_options
 
 
-def _set_optimization(item: pytest.Item) -> None:
-    room = item.path.relative_to(ROOT).parts[0]
-    quick = room in QUICKLY_COMPILED and not THOROUGH
-    if jax.config.read("jax_disable_most_optimizations") != quick:
-        functrans.clear_caches()  # it is in no key: a program of one room would be taken for that of another
-        jax.clear_caches()
-        jax.config.update("jax_disable_most_optimizations", quick)
+@functools.cache
+def _known_options() -> list[tuple[str, Any]]:
+    """Those of the quick options that this jaxlib has: it refuses to compile with one that it has not."""
+    known = []
+    lowered = jax.jit(lambda x: x).lower(0.0)
+    for name, value in QUICK_OPTIONS:
+        with contextlib.suppress(jax.errors.JaxRuntimeError):
+            lowered.compile({name: value})
+            known.append((name, value))
+    return known
+
+
+def _compile_options(*args: Any, **named: Any) -> Any:
+    """JAX's options, and while its switch for quick compilation is on, ours beneath those that the caller named."""
+    options = _get_compile_options(*args, **named)
+    if jax.config.read("jax_disable_most_optimizations"):
+        options.env_option_overrides = [*_known_options(), *options.env_option_overrides]
+    return options
+
+
+jax_compiler.get_compile_options = _compile_options
+jaxlib_compat._get_compile_options = _compile_options
+
+
+def _compiled(text: bytes, device: Any, options: Any, *functions: Any) -> Any:
+    """With fusion, which small un-jitted programs otherwise do without: XLA errs without both it and the emitters."""
+    debug_options = options.executable_build_options.debug_options
+    left_out = debug_options.xla_disable_hlo_passes.split(",")
+    if NO_EMITTERS in options.env_option_overrides and "fusion" in left_out:
+        left_out.remove("fusion")
+        debug_options.xla_disable_hlo_passes = ",".join(left_out)
+    return jaxlib_compat.compiled(text, device, options, *functions)
+
+
+compilation.compiled = _compiled
+
+
+def _room(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT).parts[0]
+
+
+def _lot(item: pytest.Item) -> int:
+    """A number from the test's name alone: which part of the suite it belongs to."""
+    return zlib.crc32(item.nodeid.encode())
+
+
+def _compiled_quickly(item: pytest.Item) -> bool:
+    if THOROUGH:
+        return False
+    if item.path.relative_to(ROOT).as_posix() in IN_TURN:
+        return _lot(item) % 8 != current_turn() % 8
+    return _room(item) in QUICKLY_COMPILED
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    _set_optimization(item)
-
+    quick = _compiled_quickly(item)
+    if jax.config.read("jax_disable_most_optimizations") != quick:
+        functrans.clear_caches()  # it is in no key: a program of one room would be taken for that of another
+        jax.clear_caches()
+        _known_options()
+        jax.config.update("jax_disable_most_optimizations", quick)
 
 
 # The rooms that know jaxlib's private names, and what users call: a share of the suite always holds all of them.
 NEXT_TO_JAXLIB = frozenset("xla api errors test_export.py".split())
 
 
+QUICK_PARTS = 16
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--share 2/3``: the second third of the tests, spread over all rooms; the rooms next to jaxlib whole."""
     parser.addoption("--share", type=_share, default=(1, 1), metavar="K/N", help="run the K-th of N parts of the suite")
+    parser.addoption("--quick", action="store_true", help="run a sample of every room, in two minutes")
 
 
 def _share(text: str) -> tuple[int, int]:
@@ -59,18 +128,26 @@ def _share(text: str) -> tuple[int, int]:
     return turn, parts
 
 
+def _sample(items: list[pytest.Item]) -> set[pytest.Item]:
+    """A sixteenth of the tests, and of a room or file beside the rooms that has none there, the first one drawn."""
+    chosen = {item for item in items if _lot(item) % QUICK_PARTS == 0}
+    for room in {_room(item) for item in items} - {_room(item) for item in chosen}:
+        chosen.add(min((item for item in items if _room(item) == room), key=_lot))
+    return chosen
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is not of the share asked for; a test belongs to one part, told by its name alone."""
+    """Leave out what is not of the share or sample asked for."""
+    items.sort(key=_compiled_quickly)  # to change between the two empties the caches: once a process is enough
     turn, parts = config.getoption("share")
-    if parts == 1:
+    if config.getoption("quick"):
+        chosen = _sample(items)
+    elif parts > 1:
+        chosen = {item for item in items if _room(item) in NEXT_TO_JAXLIB or _lot(item) % parts == turn - 1}
+    else:
         return
-    kept, left_out = [], []
-    for item in items:
-        whole = item.path.relative_to(ROOT).parts[0] in NEXT_TO_JAXLIB
-        mine = zlib.crc32(item.nodeid.encode()) % parts == turn - 1
-        (kept if whole or mine else left_out).append(item)
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
 
 
 @pytest.fixture

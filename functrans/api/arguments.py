@@ -7,15 +7,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.tree_util import keystr, tree_flatten_with_path
 
-from functrans.api.staging import (
-    argument_type,
-    tree_structure,
-)
+from functrans.api.staging import tree_structure
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import (
     ArrayType,
+    as_its_type,
     describe,
     float0,
     is_differentiable,
@@ -26,6 +23,7 @@ from functrans.ir.types import (
 from functrans.ops.structural import scalar_literal, zeros
 from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import here
+from functrans.trace.leaves import Name, leaf_type, named
 from functrans.xla import jaxlib_compat
 
 
@@ -77,30 +75,35 @@ def check_argnums(wanted: tuple[int, ...], args: Sequence[Any], what: str, fun: 
     return tuple(result)
 
 
-def place_in_tree(x: Any, tree: Any) -> str:
-    return next((keystr(path) for path, leaf in tree_flatten_with_path(tree)[0] if leaf is x), "")
+def entering_inputs(
+    leaves: Sequence[Any], tree: Any, what: str, holomorphic: bool, allow_int: bool
+) -> tuple[list[Any], list[ArrayType]]:
+    """The leaves that are differentiated by, as ``entering`` has them; raises TypeError when one has no derivative."""
+    name = named("the argument", tree)
+    types = [check_input(x, i, name, what, holomorphic, allow_int) for i, x in enumerate(leaves)]
+    return [as_its_type(x, t) for x, t in zip(leaves, types, strict=True)], types
 
 
-def check_input(x: Any, tree: Any, what: str, holomorphic: bool, allow_int: bool) -> ArrayType:
-    """The type of a differentiated leaf; raises TypeError when it has no derivative."""
+def check_input(x: Any, i: int, name: Name, what: str, holomorphic: bool, allow_int: bool) -> ArrayType:
+    """The type of differentiated leaf i; raises TypeError when it has no derivative."""
     kind = type(x)
     if kind is float and not holomorphic:
         return type_of(x)
     if kind is jaxlib_compat.ArrayImpl and kind_of(x.dtype) == "f" and not holomorphic:
         return type_of(x)
-    type_ = argument_type(x, f"the argument{place_in_tree(x, tree)} of {what}")
+    type_ = leaf_type(x, i, lambda i: f"{name(i)} of {what}")
     dtype = type_.dtype
     if holomorphic:
         if kind_of(dtype) != "c":
             raise FunctransTypeError(
-                f"{what} with holomorphic=True needs complex inputs, and the argument{place_in_tree(x, tree)} has "
+                f"{what} with holomorphic=True needs complex inputs, and {name(i)} has "
                 f"dtype {dtype.name} at {here()}\nConvert it with .astype(complex)."
             )
     elif kind_of(dtype) == "c":
         return type_
     elif not is_differentiable(dtype) and not allow_int:
         raise FunctransTypeError(
-            f"{what} needs real or complex floating inputs, and the argument{place_in_tree(x, tree)} has dtype "
+            f"{what} needs real or complex floating inputs, and {name(i)} has dtype "
             f"{short_dtype(dtype)} ({type_}) at {here()}\nConvert it to a float (3.0 instead of 3, x.astype(float)), "
             "or pass allow_int=True to get a zero derivative of dtype float0."
         )
@@ -139,7 +142,7 @@ def check_tangent(what: str, word: str, t: Any, wanted: ArrayType, i: int) -> bo
         if wanted.dtype == float0 and t.shape == wanted.shape:
             return False
         raise FunctransTypeError(f"{what}: {word} {i} has dtype float0 and its primal needs {wanted} at {here()}")
-    type_ = argument_type(t, f"{word} {i} of {what}")
+    type_ = leaf_type(t, i, lambda i: f"{word} {i} of {what}")
     if wanted.dtype == float0:
         if type_.dtype == float0 and type_.shape == wanted.shape:  # an argument of a function that is traced
             return False
@@ -169,7 +172,7 @@ def as_type(t: Any, wanted: ArrayType) -> Any:
         if state.builder is not None:
             return scalar_literal(t, wanted.dtype, wanted.weak_type)
         return np.asarray(t, wanted.dtype)
-    return t
+    return as_its_type(t, wanted)
 
 
 def as_array(x: Any) -> Any:

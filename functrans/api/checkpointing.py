@@ -10,7 +10,7 @@ from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_lea
 
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.compilation import resolve_names
-from functrans.api.staging import api_boundary, argument_type, output, stage
+from functrans.api.staging import api_boundary, output, stage
 from functrans.control.bodies import shared
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy
@@ -19,6 +19,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.builder import Builder, bind_all
 from functrans.trace.frames import describe_place, here
+from functrans.trace.leaves import entering, leaf_types
 from functrans.transform.linearize import linearize_jaxpr
 
 
@@ -73,7 +74,7 @@ def checkpoint(
         dynamic = [x for i, x in enumerate(args) if i not in static]
         fixed = {k: v for k, v in kwargs.items() if k in names}
         leaves, tree = tree_flatten((dynamic, {k: v for k, v in kwargs.items() if k not in fixed}))
-        types = [argument_type(x, f"an argument of checkpointed {function_name(fun)}") for x in leaves]
+        leaves, types = entering(leaves, lambda i: f"an argument of checkpointed {function_name(fun)}")
         with Builder(f"checkpoint of {function_name(fun)}") as builder:
             inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
             given, rest = tree_unflatten(tree, inputs)
@@ -166,7 +167,7 @@ def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tu
     """The types of what the backward pass of ``f(*args)`` stores, and where each value comes from."""
     check_callable(f, "saved_residuals")
     leaves, tree = tree_flatten((args, kwargs))
-    types = [argument_type(x, f"an argument of {function_name(f)}") for x in leaves]
+    types = leaf_types(leaves, lambda i: f"an argument of {function_name(f)}")
     paths = [keystr(path) for path, _ in tree_flatten_with_path({"args": args, "kwargs": kwargs})[0]]
 
     def flat_function(*inputs: Any) -> Any:

@@ -13,13 +13,14 @@ import jax
 
 from functrans.api.ahead_of_time import StageMethods, shape_struct
 from functrans.api.arguments import check_callable, function_name
-from functrans.api.staging import api_boundary, argument_type, as_values, output, stage, tree_flatten, tree_unflatten
+from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
 from functrans.trace.frames import filter_traceback, here
+from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.xla import execute, jaxlib_compat
 
@@ -133,10 +134,7 @@ class JitSettings:
     # -- tracing ----------------------------------------------------------------------------------------------------
 
     def types(self, leaves: Sequence[Any]) -> list[ArrayType]:
-        result = []
-        for x in leaves:
-            result.append(x.type if type(x) is Tracer else argument_type(x, f"an argument of jitted {self.name}"))
-        return result
+        return leaf_types(leaves, lambda i: f"an argument of jitted {self.name}")
 
     def callee(self, types: Sequence[ArrayType], tree: Any, static: Any) -> Callee:
         """The function traced for this signature."""
@@ -419,7 +417,7 @@ def make_jaxpr(
     def jaxpr_of(*args: Any, **kwargs: Any) -> Any:
         dynamic = tuple(None if i in static else x for i, x in enumerate(args))
         leaves, tree = tree_flatten((dynamic, kwargs))
-        types = [argument_type(x, "an argument of make_jaxpr") for x in leaves]
+        types = leaf_types(leaves, lambda i: "an argument of make_jaxpr")
 
         def flat_fun(*inputs: Any) -> Any:
             new, new_kwargs = tree_unflatten(tree, inputs)
@@ -452,7 +450,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     check_callable(fun, "eval_shape")
     leaves, tree = tree_flatten((args, kwargs))
-    types = [type_of(x) for x in leaves]
+    types = leaf_types(leaves, lambda i: "an argument of eval_shape")
 
     def flat_fun(*inputs: Any) -> Any:
         new, new_kwargs = tree_unflatten(tree, inputs)

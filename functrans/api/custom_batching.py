@@ -10,13 +10,13 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
-from functrans.api.staging import argument_type
 from functrans.control.bodies import trace_body
 from functrans.control.custom_batching import CustomVmap, UserRule
 from functrans.control.loops import map as map_rows
 from functrans.errors import FunctransTypeError
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.leaves import leaf_types
 
 
 class custom_vmap:
@@ -68,7 +68,7 @@ class custom_vmap:
         if state.builder is None:
             return self.fun(*args)
         leaves, tree = tree_flatten(args)
-        types = [argument_type(x, f"an argument of {name}") for x in leaves]
+        types = leaf_types(leaves, lambda i: f"an argument of {name}")
         body = trace_body(self.fun, types, lambda inputs: tree_unflatten(tree, inputs), f"custom_vmap of {name}")
         count = len(body.captured)
         rule = UserRule(self.vmap_rule, tree, body.tree, body.jaxpr.out_types, count, name)

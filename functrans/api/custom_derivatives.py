@@ -9,8 +9,8 @@ from jax.tree_util import register_pytree_node_class, tree_flatten, tree_unflatt
 
 from functrans.api.arguments import check_callable, function_name
 from functrans.api.custom_rules import custom_vjp
-from functrans.api.staging import argument_type, as_values
-from functrans.control.bodies import Body, Leaf, check_same_results, trace_body
+from functrans.api.staging import as_values
+from functrans.control.bodies import Body, check_same_results, trace_body, typed_leaves
 from functrans.control.call import Call
 from functrans.control.custom_rules import DeferredRule, Rule
 from functrans.control.linear_call import LinearCall
@@ -20,6 +20,7 @@ from functrans.ir.types import describe, is_differentiable, type_of
 from functrans.ops.structural import convert
 from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 
 
@@ -74,7 +75,7 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
     def forward(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         result, rule = both(*args, **kwargs)
         leaves, tree = tree_flatten(result)
-        types = [argument_type(x, f"a result of {name}") for x in leaves]
+        types = leaf_types(leaves, lambda i: f"a result of {name}")
         body = trace_body(rule, types, lambda inputs: (tree_unflatten(tree, inputs),), f"the gradient of {name}")
         return result, _Pullback(body.jaxpr, body.tree, body.captured)
 
@@ -115,7 +116,7 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callab
     check_callable(fun, "closure_convert")
     leaves, tree = tree_flatten(example_args)
     name = function_name(fun)
-    types = [argument_type(x, f"an example argument of closure_convert of {name}") for x in leaves]
+    types = leaf_types(leaves, lambda i: f"an example argument of closure_convert of {name}")
     body = trace_body(fun, types, lambda inputs: tree_unflatten(tree, inputs), f"closure_convert of {name}")
     hoisted = [type(x) is Tracer and is_differentiable(x.dtype) for x in body.captured]
     values = [x for x, h in zip(body.captured, hoisted, strict=True) if h]
@@ -172,8 +173,8 @@ def linear_call(
     residuals, residual_tree = tree_flatten(residual_args)
     linear, linear_tree = tree_flatten(linear_args)
     name = function_name(fun)
-    residual_types = [argument_type(x, f"a residual argument of linear_call of {name}") for x in residuals]
-    linear_types = [argument_type(x, f"a linear argument of linear_call of {name}") for x in linear]
+    residual_types = leaf_types(residuals, lambda i: f"a residual argument of linear_call of {name}")
+    linear_types = leaf_types(linear, lambda i: f"a linear argument of linear_call of {name}")
 
     def traced(function: Any, tree: Any, types: Any, what: str) -> Body:
         def arguments(inputs: Any) -> tuple[Any, Any]:
@@ -188,8 +189,7 @@ def linear_call(
 
     def transposed() -> tuple[Any, list[Any]]:
         found = traced(fun_transpose, body.tree, out_types, f"the transpose given to linear_call of {name}")
-        wanted = [Leaf(leaf.path, t) for leaf, t in zip(found.leaves, linear_types, strict=False)]
-        wanted = wanted if len(wanted) == len(linear_types) else [Leaf(f"[{i}]", t) for i, t in enumerate(linear_types)]
+        wanted = typed_leaves(linear_args, linear_types)
         check_same_results(
             "linear_call", "linear_args", wanted, linear_tree,
             f"the result of the transpose ({function_name(fun_transpose)})", found.leaves, found.tree,

@@ -11,7 +11,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
-from functrans.api.staging import argument_type, output
+from functrans.api.staging import output
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
 from functrans.control.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -21,6 +21,8 @@ from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import Builder, bind_all, state
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.leaves import entering, leaf_types
+from functrans.trace.tracer import Computed, Result
 
 Traced = tuple[Jaxpr, list[Any]]
 
@@ -93,6 +95,7 @@ class _CustomFunction:
     ) -> Traced:
         """A flat function as a jaxpr; the arguments' own values (where they have some) can be asked for."""
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
+            builder.custom = True
             inputs = [
                 builder.new_input(t, values[i] if i < len(values) else None) for i, t in enumerate(types)
             ]
@@ -197,7 +200,7 @@ class custom_jvp(_CustomFunction):
         if state.builder is None:
             return self._call_with(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
-        types = [argument_type(x, f"an argument of {function_name(self.fun)}") for x in leaves]
+        leaves, types = entering(leaves, lambda i: f"an argument of {function_name(self.fun)}")
         order = state.builder.order
         name = function_name(self.fun)
         trees: list[Any] = []
@@ -309,7 +312,7 @@ class custom_vjp(_CustomFunction):
         if state.builder is None:
             return self._call_with(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
-        types = [argument_type(x, f"an argument of {name}") for x in leaves]
+        leaves, types = entering(leaves, lambda i: f"an argument of {name}")
         order = state.builder.order
         trees: list[Any] = []
 
@@ -349,6 +352,7 @@ class _VjpRules:
         self.types, self.leaves, self.out_tree, self.out_types = types, leaves, out_tree, out_types
         self.residual_tree: Any = None
         self.residual_types: list[ArrayType] = []
+        self.residual_values: list[Result] = []
         self.perturbed: tuple[bool, ...] | None = None  # given to fwd beside the values, with symbolic_zeros
 
     def selective(self) -> tuple[Rule, Rule]:
@@ -361,7 +365,10 @@ class _VjpRules:
         return rules_together(both)
 
     def trace_forward(self, order: int) -> Traced:
-        return self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")
+        jaxpr, captured = self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")
+        computed = Computed(jaxpr, [*captured, *self.leaves])
+        self.residual_values = [Result(computed, i) for i in range(len(self.out_types), len(jaxpr.outputs))]
+        return jaxpr, captured
 
     def forward(self, *inputs: Any) -> list[Any]:
         static = self.owner._static(self.args)
@@ -383,14 +390,13 @@ class _VjpRules:
             _check_type(f"result {i} of the fwd rule of {self.name}", x, wanted)
             outs[i] = convert(x, wanted.dtype, wanted.weak_type)
         residuals, self.residual_tree = tree_flatten(result[1])
-        self.residual_types = [
-            argument_type(r, f"a residual returned by the fwd rule of {self.name}") for r in residuals
-        ]
+        self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
         return [*outs, *residuals]
 
     def trace_backward(self, order: int) -> Traced:
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
-        return self.owner._trace(self.backward, [*self.residual_types, *cotangents], (), order, "the bwd rule")
+        types = [*self.residual_types, *cotangents]
+        return self.owner._trace(self.backward, types, self.residual_values, order, "the bwd rule")
 
     def backward(self, *inputs: Any) -> list[Any]:
         count = len(self.residual_types)

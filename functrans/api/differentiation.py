@@ -12,13 +12,12 @@ from functrans.api.arguments import (
     argument_numbers,
     check_argnums,
     check_callable,
-    check_input,
     check_scalar,
     check_tangent,
     differentiation_order,
+    entering_inputs,
     function_name,
     hold_objects,
-    place_in_tree,
     release_objects,
     split_aux,
 )
@@ -26,7 +25,6 @@ from functrans.api.staging import (
     Staged,
     api_boundary,
     apply,
-    argument_type,
     stage,
     tree_flatten,
     tree_structure,
@@ -36,6 +34,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import (
     ArrayType,
+    as_its_type,
     describe,
     float0,
     is_differentiable,
@@ -43,6 +42,7 @@ from functrans.ir.types import (
 )
 from functrans.ops.structural import convert, scalar_literal, zeros
 from functrans.trace.frames import here
+from functrans.trace.leaves import entering, named
 from functrans.trace.primitive import Linear
 from functrans.transform.jvp import instantiate_zero
 from functrans.transform.jvp import jvp as jvp_replay
@@ -134,7 +134,7 @@ def _value_and_gradient(
         indices = check_argnums(wanted, args, _name, fun)
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
-        types = [check_input(x, chosen, _name, holomorphic, allow_int) for x in leaves]
+        leaves, types = entering_inputs(leaves, chosen, _name, holomorphic, allow_int)
 
         def flat_fun(*inputs: Any) -> Any:
             new = tree_unflatten(tree, inputs)
@@ -152,8 +152,9 @@ def _value_and_gradient(
             return check_scalar(result[0], _name, holomorphic), hold_objects(result[1])
 
         staged = stage(
-            flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order()
-        )
+            flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order(),
+            differentiated=[is_differentiable(t.dtype) for t in types],
+        )  # fmt: skip
         results = _gradients(staged, leaves, types)
         count = len(staged.jaxpr.outputs)
         gradients = tree_unflatten(tree, [*results[count:]])
@@ -226,7 +227,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
             f"jvp: primals and tangents must have the same tree structure, at {here()}\n  primals:  {tree}\n  "
             f"tangents: {slope_tree}"
         )
-    types = [argument_type(x, f"primals{place_in_tree(x, primals)} of jvp") for x in leaves]
+    leaves, types = entering(leaves, named("primals", primals, " of jvp"))
     nonzero = []
     for i, (t, type_) in enumerate(zip(slopes, types, strict=True)):
         nonzero.append(check_tangent("jvp", "tangent", t, tangent_type(type_), i))
@@ -236,7 +237,10 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         result = fun(*tree_unflatten(tree, inputs))
         return split_aux(result, "jvp", out_tree_aux) if has_aux else result
 
-    staged = stage(flat_fun, leaves, types, f"jvp of {function_name(fun)}", values=True, order=differentiation_order())
+    staged = stage(
+        flat_fun, leaves, types, f"jvp of {function_name(fun)}", values=True, order=differentiation_order(),
+        differentiated=nonzero,
+    )  # fmt: skip
     jaxpr, captured, out_tree = staged
     count = len(captured)
     mask = (False,) * count + tuple(nonzero)
@@ -255,7 +259,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         ]
         return [*outs, *wanted]
 
-    given = [x for x, nz in zip(slopes, nonzero, strict=True) if nz]
+    given = [as_its_type(x, t) for x, t, nz in zip(slopes, types, nonzero, strict=True) if nz]
     extended = jvp_signature(jaxpr, mask)
     results = apply(
         ("jvp", mask, first), extended, [*captured, *leaves, *given], lambda _, ins: transformed(jaxpr, ins), "jvp"

@@ -13,8 +13,8 @@ from functrans.api.arguments import (
     argument_numbers,
     check_argnums,
     check_callable,
-    check_input,
     differentiation_order,
+    entering_inputs,
     function_name,
     split_aux,
 )
@@ -123,7 +123,7 @@ def _jacobian(
         indices = check_argnums(wanted, args, what, fun)
         chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
         leaves, tree = tree_flatten(chosen)
-        types = [check_input(x, chosen, what, holomorphic, allow_int) for x in leaves]
+        leaves, types = entering_inputs(leaves, chosen, what, holomorphic, allow_int)
         if forward and not holomorphic:
             for t in types:
                 if kind_of(t.dtype) == "c":
@@ -141,13 +141,16 @@ def _jacobian(
             return split_aux(result, what, sizes) if has_aux else result
 
         order = differentiation_order()
-        staged = stage(flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=order)
+        smooth = tuple([is_differentiable(t.dtype) for t in types])
+        staged = stage(
+            flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=order, differentiated=smooth
+        )
         jaxpr, captured, out_tree = staged
         first = sizes[0] if has_aux else len(jaxpr.outputs)
         outs_t = jaxpr.out_types[:first]
         for t in outs_t:
             check_output(t, what, holomorphic)
-        wrt = (False,) * len(captured) + tuple(is_differentiable(t.dtype) for t in types)
+        wrt = (False,) * len(captured) + smooth
         ins_t = [t for t in types if is_differentiable(t.dtype)]
 
         def transformed(jaxpr: Jaxpr, inputs: list[Any]) -> list[Any]:

@@ -15,13 +15,11 @@ from functrans.api.arguments import (
     check_tangent,
     differentiation_order,
     function_name,
-    place_in_tree,
     split_aux,
     zero_value,
 )
 from functrans.api.staging import (
     api_boundary,
-    argument_type,
     as_values,
     stage,
     tree_flatten,
@@ -32,6 +30,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import (
     ArrayType,
+    array_type,
     float0,
     is_differentiable,
     tangent_type,
@@ -40,7 +39,8 @@ from functrans.ir.types import (
 from functrans.ops.structural import convert
 from functrans.trace.builder import state
 from functrans.trace.frames import here
-from functrans.trace.replay import replay
+from functrans.trace.leaves import entering, leaf_types, named
+from functrans.trace.replay import replay, trace
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose_jaxpr
@@ -105,26 +105,32 @@ class LinearMap:
                 f"{'arguments' if forward else 'result'}, at {here()}\n  expected: {wanted_tree}\n  given:    {tree}"
             )
         wanted = [tangent_type(t) for t in (self.in_types if forward else self.out_types)]
-        values = []
+        values, types = [], []
         for i, (x, t) in enumerate(zip(leaves, wanted, strict=True)):
             if check_tangent(what, word, x, t, i):
-                values.append(as_type(x, t))
-        return self._forward(values) if forward else self._backward(values)
+                type_ = array_type(t.shape, t.dtype, t.weak_type and type_of(x).weak_type)
+                values.append(as_type(x, type_))
+                types.append(type_)
+        return self._forward(values, types) if forward else self._backward(values, types)
 
-    def _forward(self, tangents: list[Any]) -> Any:
-        outs = iter(self._apply("forward", self.jaxpr, [*self.residuals, *tangents], replay))
+    def _forward(self, tangents: list[Any], types: list[ArrayType]) -> Any:
+        results = [t for t, nz in zip(self.out_types, self.nonzero, strict=True) if nz]
+        outs = iter(self._apply("forward", self.jaxpr, tangents, types, results))
         wanted = [tangent_type(t) for t in self.out_types]
         leaves = [next(outs) if nz else zero_value(t) for nz, t in zip(self.nonzero, wanted, strict=True)]
         return tree_unflatten(self.out_tree, leaves)
 
-    def _backward(self, cotangents: list[Any]) -> Any:
+    def _backward(self, cotangents: list[Any], types: list[ArrayType]) -> Any:
         linear = (False,) * len(self.residuals) + (True,) * (len(self.jaxpr.inputs) - len(self.residuals))
         differentiable = [is_differentiable(t.dtype) for t in self.out_types]
-        rest = iter(cotangents)
+        rest = iter(zip(cotangents, types, strict=True))
         by_output = [next(rest) if d else None for d in differentiable]
-        used = [ct for ct, nz in zip(by_output, self.nonzero, strict=True) if nz]
+        used = [ct for ct, nz in zip(by_output, self.nonzero, strict=True) if nz and ct is not None]
         program, has = transpose_jaxpr(self.jaxpr, linear, (True,) * len(used))
-        results = iter(self._apply("backward", program, [*self.residuals, *used], replay))
+        inputs = [t for t in self.in_types if is_differentiable(t.dtype)]
+        sent = [t for t, h in zip(inputs, has, strict=True) if h]
+        given, given_types = [ct for ct, _ in used], [t for _, t in used]
+        results = iter(self._apply("backward", program, given, given_types, sent))
         by_input = iter([next(results) if h else None for h in has])
         leaves = []
         for t in self.in_types:
@@ -135,7 +141,12 @@ class LinearMap:
             leaves.append(zero_value(t) if ct is None else ct)
         return tree_unflatten(self.in_tree, leaves)
 
-    def _apply(self, key: str, program: Jaxpr, values: list[Any], run: Any) -> list[Any]:
+    def _apply(
+        self, key: str, program: Jaxpr, given: list[Any], given_types: list[ArrayType], results: list[ArrayType]
+    ) -> list[Any]:
+        kept = program.in_types[: len(self.residuals)]
+        program = retyped(program, (*kept, *given_types), tuple(results))
+        values = [*self.residuals, *given]
         types = tuple(type_of(x) for x in values)
         if state.builder is None and all(
             t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
@@ -146,28 +157,53 @@ class LinearMap:
             x if t is v.type else convert(x, v.type.dtype, v.type.weak_type)
             for x, t, v in zip(values, types, program.inputs, strict=True)
         ]
-        return as_values(run(program, values))
+        return as_values(replay(program, values))
 
     def __repr__(self) -> str:
         kind = "linearized function" if self.direction == "forward" else "pullback"
         return f"<{kind} with {len(self.residuals)} residuals, {len(self.jaxpr.equations)} equations>"
 
 
+def retyped(program: Jaxpr, in_types: tuple[ArrayType, ...], results: tuple[ArrayType, ...]) -> Jaxpr:
+    """A linear program for inputs with these weak flags; ``results``: the types of what its outputs are tangents of.
+
+    A tangent or cotangent is weak where its value is and those it is made of are: a strong cotangent of a weak result
+    gives strong cotangents, and one that passed from a strong result to a weak argument is weak, as in JAX.
+    """
+    if in_types == program.in_types and all(a == b for a, b in zip(program.out_types, results, strict=True)):
+        return program
+    key = ("retyped", in_types, results)
+    known = program.memo.get(key)
+    if known is None:
+
+        def function(*inputs: Any) -> list[Any]:
+            outs = replay(program, inputs)
+            return [
+                convert(x, t.dtype, t.weak_type and (x.type.weak_type or not usual.weak_type))
+                for x, t, usual in zip(outs, results, program.out_types, strict=True)
+            ]
+
+        known = program.memo[key] = trace(function, in_types, "a linear function")[0]
+    return known
+
+
 def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, direction: str, has_aux: bool) -> Any:
     check_callable(fun, what)
     leaves, tree = tree_flatten(tuple(primals))
-    types = [argument_type(x, f"argument{place_in_tree(x, primals)} of {what}") for x in leaves]
+    leaves, types = entering(leaves, named("argument", primals, f" of {what}"))
     sizes: list[int] = []
 
     def flat_fun(*inputs: Any) -> Any:
         result = fun(*tree_unflatten(tree, inputs))
         return split_aux(result, what, sizes) if has_aux else result
 
+    smooth = tuple([is_differentiable(t.dtype) for t in types])
     staged = stage(
-        flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order()
-    )
+        flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order(),
+        differentiated=smooth,
+    )  # fmt: skip
     jaxpr, captured, out_tree = staged
-    wrt = (False,) * len(captured) + tuple(is_differentiable(t.dtype) for t in types)
+    wrt = (False,) * len(captured) + smooth
     values = [*captured, *leaves]
     if state.builder is not None:
         outs, program = linearize_replay(jaxpr, values, wrt)
@@ -255,7 +291,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     """
     check_callable(fun, "linear_transpose")
     leaves, tree = tree_flatten(tuple(primals))
-    types = [argument_type(x, f"argument{place_in_tree(x, primals)} of linear_transpose") for x in leaves]
+    types = leaf_types(leaves, named("argument", primals, " of linear_transpose"))
     for t in types:
         if not is_differentiable(t.dtype):
             raise FunctransTypeError(f"linear_transpose needs floating arguments, got {t} at {here()}")

@@ -18,7 +18,7 @@ from jax.tree_util import keystr, tree_flatten_with_path
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
-from functrans.ir.types import ArrayType, describe, float0, type_of, warn_narrowing
+from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise import nested_literals
 from functrans.optimise.nested_literals import exposed_equations, with_inputs
@@ -42,20 +42,6 @@ class Staged(NamedTuple):
     out_tree: Any
 
 
-def argument_type(x: Any, what: str) -> ArrayType:
-    """The type of a leaf of an argument; raises TypeError naming the argument."""
-    try:
-        type_ = type_of(x)
-    except FunctransTypeError:
-        raise FunctransTypeError(
-            f"{what} is {describe(x)}, which is not a number or an array. At {here()}\n"
-            "Mark it static (static_argnums), close over it, or register its class as a pytree."
-        ) from None
-    if type(x) is np.ndarray and x.dtype != type_.dtype and x.dtype != float0:
-        warn_narrowing(x.dtype, what)
-    return type_
-
-
 def stage(
     fun: Callable[..., Any],
     leaves: Sequence[Any],
@@ -65,13 +51,17 @@ def stage(
     values: bool = False,
     order: int | None = None,
     remedy: str = "",
+    differentiated: Sequence[bool] = (),
 ) -> Staged:
-    """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing."""
+    """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing;
+    ``differentiated``: which leaves the caller differentiates by, if it does.
+    """
     with Builder(purpose, order=order) as builder:
         builder.remedy = remedy
         if values:
             builder.performs = builder.parent is None or builder.parent.performs
             inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
+            builder.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
         else:
             inputs = [builder.new_input(t) for t in types]
         result = fun(*inputs)

@@ -12,7 +12,6 @@ from functrans.api.arguments import check_callable, function_name
 from functrans.api.staging import (
     api_boundary,
     apply,
-    argument_type,
     stage,
     tree_flatten,
     tree_structure,
@@ -24,6 +23,7 @@ from functrans.ir.types import ArrayType, array_type, describe
 from functrans.ops.structural import transpose
 from functrans.trace.builder import state
 from functrans.trace.frames import here
+from functrans.trace.leaves import entering
 from functrans.transform.vmap import spread_out
 from functrans.transform.vmap import vmap as vmap_replay
 
@@ -87,7 +87,7 @@ def vmap(
             )
         leaves, tree = tree_flatten((args, kwargs))
         axes = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
-        types = [argument_type(x, "an argument of vmap") for x in leaves]
+        leaves, types = entering(leaves, lambda i: "an argument of vmap")
         size = mapped_size(axes, types, (args, kwargs), axis_size)
         lanes: list[ArrayType] = []
         for i, (axis, t) in enumerate(zip(axes, types, strict=True)):

@@ -12,16 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jax.tree_util import keystr, tree_flatten_with_path
-
 from functrans.control.bodies import (
-    Leaf,
     check_same_results,
     function_name,
     operand_types,
     plain_python,
     rebuild,
     trace_body,
+    typed_leaves,
 )
 from functrans.control.call import Call
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -62,7 +60,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     if not leaves:
         return elems
     axis = _scanned_axis(types, axis)
-    scanned = _Scanned(fn, tree, axis, [keystr(path) for path, _ in tree_flatten_with_path(elems)[0]])
+    scanned = _Scanned(fn, tree, axis, elems)
 
     def whole(*arrays: Any) -> list[Any]:
         flipped = [rev(x, (axis,)) for x in arrays] if reverse else list(arrays)
@@ -96,8 +94,8 @@ def _scanned_axis(types: Sequence[ArrayType], axis: int) -> int:
 class _Scanned:
     """The recursion: flat sequences -> flat sequences of their prefixes."""
 
-    def __init__(self, fn: Callable[[Any, Any], Any], tree: Any, axis: int, paths: Sequence[str]) -> None:
-        self.fn, self.tree, self.axis, self.paths = fn, tree, axis, paths
+    def __init__(self, fn: Callable[[Any, Any], Any], tree: Any, axis: int, elems: Any) -> None:
+        self.fn, self.tree, self.axis, self.elems = fn, tree, axis, elems
 
     def __call__(self, elems: list[Any]) -> list[Any]:
         size = elems[0].shape[self.axis]
@@ -119,11 +117,9 @@ class _Scanned:
         result = self.fn(rebuild(self.tree, a), rebuild(self.tree, b))
         leaves, tree, types = operand_types("the result of the function of associative_scan", result)
         wanted = [type_of(x) for x in b]
-        paths = [keystr(path) for path, _ in tree_flatten_with_path(result)[0]]
         check_same_results(
-            "associative_scan", "its arguments", [Leaf(p, t) for p, t in zip(self.paths, wanted, strict=True)],
-            self.tree, f"the result of the function ({function_name(self.fn)})",
-            [Leaf(p, t) for p, t in zip(paths, types, strict=True)], tree,
+            "associative_scan", "its arguments", typed_leaves(self.elems, wanted), self.tree,
+            f"the result of the function ({function_name(self.fn)})", typed_leaves(result, types), tree,
             "the function must return what it takes",
         )  # fmt: skip
         return [convert(x, t.dtype, t.weak_type) for x, t in zip(leaves, wanted, strict=True)]

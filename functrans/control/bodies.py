@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
+from jax.tree_util import tree_flatten, tree_unflatten
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Literal
@@ -20,23 +20,39 @@ from functrans.ir.types import (
     ArrayType,
     array_type,
     describe,
-    float0,
     kind_of,
     promote,
-    type_of,
-    warn_narrowing,
     x64_enabled,
 )
 from functrans.ops.structural import broadcast_in_dim, convert
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import here, line_key
+from functrans.trace.leaves import Places, entering, named
 
 
 class Leaf(NamedTuple):
-    """A leaf of a tree of results: where it stands and its type."""
+    """A leaf of a tree of results: its number in the tree, and its type. ``root``: the part of it that the user knows.
+    """
 
-    path: str
+    places: Places
+    number: int
     type: ArrayType
+    root: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where it stands, for messages."""
+        return self.places[self.number].removeprefix(self.root)
+
+    def within(self, root: str) -> Leaf:
+        """The leaf with its path from a part of the tree on."""
+        return self._replace(root=self.root + root)
+
+
+def typed_leaves(tree: Any, types: Sequence[ArrayType]) -> list[Leaf]:
+    """The leaves of a tree, of these types."""
+    places = Places(tree)
+    return [Leaf(places, i, t) for i, t in enumerate(types)]
 
 
 class Body(NamedTuple):
@@ -56,20 +72,9 @@ def function_name(function: Any) -> str:
 def operand_types(what: str, tree: Any) -> tuple[list[Any], Any, list[ArrayType]]:
     """The leaves of an operand, its tree, and the types; raises TypeError naming the leaf that is not numeric."""
     leaves, structure = tree_flatten(tree)
-    types = []
-    for i, x in enumerate(leaves):
-        try:
-            type_ = type_of(x)
-        except FunctransTypeError:
-            path = keystr(tree_flatten_with_path(tree)[0][i][0])
-            raise FunctransTypeError(
-                f"{what}{path} is {describe(x)}, which is not a number, an array or a traced value. At {here()}\n"
-                "Pass arrays, numbers or pytrees of them; close over anything else."
-            ) from None
-        if isinstance(x, np.ndarray | np.generic) and x.dtype != type_.dtype and x.dtype != float0:
-            warn_narrowing(x.dtype, what)
-        types.append(type_)
-    return leaves, structure, types
+    remedy = "Pass arrays, numbers or pytrees of them; close over anything else."
+    values, types = entering(leaves, named(what, tree), remedy)
+    return values, structure, types
 
 
 def trace_body(
@@ -80,19 +85,19 @@ def trace_body(
         builder.remedy = remedy
         inputs = [builder.new_input(t) for t in types]
         result = function(*arguments(inputs))
-        found, tree = tree_flatten_with_path(result)
+        found, tree = tree_flatten(result)
         outputs, leaves = [], []
-        for path, x in found:
-            place = keystr(path)
+        places = Places(result)
+        for i, x in enumerate(found):
             try:
                 atom = builder.output(x)
             except FunctransTypeError:
                 raise FunctransTypeError(
-                    f"{purpose} returned {describe(x)} at result{place}, which is not a number, an array or a traced "
-                    f"value. At {here()}\nReturn arrays, numbers or pytrees of them."
+                    f"{purpose} returned {describe(x)} at result{places[i]}, which is not a number, an array or a "
+                    f"traced value. At {here()}\nReturn arrays, numbers or pytrees of them."
                 ) from None
             outputs.append(atom)
-            leaves.append(Leaf(place, atom.type))
+            leaves.append(Leaf(places, i, atom.type))
         jaxpr, captured = builder.finish(outputs)
     return Body(shared(jaxpr), captured, leaves, tree)
 
@@ -116,12 +121,13 @@ def same_kind(a: ArrayType, b: ArrayType) -> bool:
 
 
 def promoted_carry(initial: Sequence[ArrayType], leaves: Sequence[Leaf]) -> list[ArrayType]:
-    """Types of a carry after weak initial values (Python numbers) took the dtype that the body gives them."""
+    """Types of a carry after weak initial values (Python numbers) took the dtype that the body gives them.
+
+    One that changed is strong, as in JAX."""
     result = []
     for given, leaf in zip(initial, leaves, strict=True):
         if given.weak_type and not same_kind(given, leaf.type):
-            dtype, weak = promote(given, leaf.type)
-            given = array_type(given.shape, dtype, weak)
+            given = array_type(given.shape, promote(given, leaf.type)[0])
         result.append(given)
     return result
 

@@ -14,6 +14,7 @@ from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
 from functrans.trace.builder import bind_all
+from functrans.trace.dependence import Dependence
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
@@ -89,6 +90,11 @@ class Branching(Holding):
         sent = iter(spread(bind_all(op, [index, *chosen(rest, fixed), *present(cotangent)]), has))
         return [None, *[next(sent) if flag else None for flag in linear]]
 
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        if given[0] and dependence.through_choices:
+            return None
+        return union(dependence.outputs(branch, given[1:]) for branch in self.branches)
+
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
     ) -> tuple[Primitive, list[Any]] | None:
@@ -140,19 +146,19 @@ def shared_slots(types: Sequence[Sequence[ArrayType]]) -> tuple[list[ArrayType],
     Values of one type share a slot: only one branch runs.
     """
     slots: list[ArrayType] = []
+    by_type: dict[ArrayType, list[int]] = {}
     places = []
     for own in types:
-        free = list(range(len(slots)))
+        taken: dict[ArrayType, int] = {}  # how many slots of each type this branch has
         mine = []
         for type_ in own:
             type_ = type_.strong()
-            slot = next((s for s in free if slots[s] == type_), None)
-            if slot is None:
-                slot = len(slots)
+            same = by_type.setdefault(type_, [])
+            count = taken[type_] = taken.get(type_, 0) + 1
+            if count > len(same):
+                same.append(len(slots))
                 slots.append(type_)
-            else:
-                free.remove(slot)
-            mine.append(slot)
+            mine.append(same[count - 1])
         places.append(mine)
     return slots, places
 

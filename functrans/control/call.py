@@ -12,6 +12,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, all_equations, live_equations
 from functrans.ir.types import ArrayType
 from functrans.trace.builder import bind_all
+from functrans.trace.dependence import Dependence
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
@@ -72,6 +73,9 @@ class Call(Primitive):
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
         return emitter.call(self.jaxpr, self.name_, operands)
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
+        return dependence.outputs(self.jaxpr, given)
 
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]

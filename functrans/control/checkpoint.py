@@ -33,6 +33,7 @@ from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
 from functrans.trace.builder import bind_all
+from functrans.trace.dependence import Dependence
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay
 from functrans.transform.jvp import jvp_jaxpr
@@ -130,6 +131,9 @@ class Checkpoint(Holding):
         types = ", ".join([emitter.text(t) for t in chosen(self.jaxpr.in_types, barred)])
         passed = iter(emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(held)} : {types}", len(held)))
         return emitter.inline(self.jaxpr, [next(passed) if b else x for x, b in zip(operands, barred, strict=True)])
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
+        return dependence.outputs(self.jaxpr, given)
 
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]

@@ -20,13 +20,14 @@ from functrans.control.bodies import (
 from functrans.control.holding import share_captured
 from functrans.control.switches import Switch
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.program import Literal
+from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, describe, kind_of, type_of
 from functrans.ops.arithmetic import clamp
 from functrans.ops.logic import ne
 from functrans.ops.structural import convert
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.replay import replay, trace
 
 _INT32 = np.dtype(np.int32)
 _NO_OPERAND = object()
@@ -88,7 +89,10 @@ def cond(
         type_ = _scalar_type("the predicate of cond", pred)
         if kind_of(type_.dtype) not in "biuf":
             raise FunctransTypeError(f"the predicate of cond must be a bool or a real number, got {type_} at {here()}")
-        flag = pred if type_.dtype == np.bool_ else ne(pred, 0)
+        if isinstance(pred, int | float | np.generic):
+            flag = bool(pred)
+        else:
+            flag = pred if type_.dtype == np.bool_ else ne(pred, 0)
     if plain_python() and is_concrete(flag):
         return true_fun(*operands) if flag else false_fun(*operands)
     index = int(flag) if isinstance(flag, bool) else convert(flag, _INT32)
@@ -149,6 +153,18 @@ def _scalar_type(what: str, x: Any) -> ArrayType:
     return type_
 
 
+def _with_strong(jaxpr: Jaxpr, strong: Sequence[bool]) -> Jaxpr:
+    """The branch with these results strong: what one branch gives a strong type has it in all, as in JAX."""
+    if not any(s and t.weak_type for s, t in zip(strong, jaxpr.out_types, strict=True)):
+        return jaxpr
+
+    def function(*inputs: Any) -> list[Any]:
+        outs = zip(replay(jaxpr, inputs), jaxpr.out_types, strong, strict=True)
+        return [convert(x, t.dtype, False) if s and t.weak_type else x for x, t, s in outs]
+
+    return trace(function, jaxpr.in_types, "a branch")[0]
+
+
 def _switch(
     what: str, index: Any, functions: Sequence[tuple[str, Callable[..., Any]]], operands: tuple[Any, ...], first: int
 ) -> Any:
@@ -165,6 +181,10 @@ def _switch(
                 what, lead_name, lead.leaves, lead.tree, name, body.leaves, body.tree,
                 "the branches must return the same tree of the same types",
             )  # fmt: skip
-    programs, captured = share_captured([body.jaxpr for body in bodies], [body.captured for body in bodies])
+    columns = zip(*[body.leaves for body in bodies], strict=True)
+    strong = [not all(leaf.type.weak_type for leaf in column) for column in columns]
+    programs, captured = share_captured(
+        [_with_strong(body.jaxpr, strong) for body in bodies], [body.captured for body in bodies]
+    )
     index = Literal(index, type_of(np.int32(0))) if isinstance(index, int) else index
     return rebuild(lead.tree, bind_all(Switch(tuple(programs)), [index, *captured, *leaves]))

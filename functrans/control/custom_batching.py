@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
+from jax.tree_util import tree_flatten, tree_unflatten
 
 from functrans.control.call import evaluate
 from functrans.control.holding import Holding, chosen, remembered, spread
@@ -26,7 +26,9 @@ from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.structural import convert, zeros
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import bind_all, state
+from functrans.trace.dependence import Dependence
 from functrans.trace.frames import describe_place, here
+from functrans.trace.leaves import Places
 from functrans.trace.primitive import Linear, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.linearize import linearize
@@ -97,6 +99,9 @@ class CustomVmap(Holding):
         )
         sent = iter(bind_all(op, [*[x for x in operands if not is_linear(x)], *chosen(cotangent, given)]))
         return [next(sent) if flag else None for flag in linear]
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
+        return dependence.outputs(self.jaxpr, given)
 
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
@@ -180,19 +185,20 @@ class UserRule(Record):
                 f"{rule} must return a bool for each of its results, and the two trees differ, at {here()}\n"
                 f"  results: {out_tree}\n  which are batched: {flag_tree}"
             )
-        paths = [keystr(path) for path, _ in tree_flatten_with_path(result[0])[0]]
+        places = Places(result[0])
         checked = []
-        for x, flag, path, wanted in zip(outs, flags, paths, self.out_types, strict=True):
+        for i, (x, flag, wanted) in enumerate(zip(outs, flags, self.out_types, strict=True)):
             if not isinstance(flag, bool):
                 raise FunctransTypeError(
-                    f"{rule} must say with a bool whether result{path} is batched, it said {describe(flag)} at {here()}"
+                    f"{rule} must say with a bool whether result{places[i]} is batched, it said {describe(flag)} at "
+                    f"{here()}"
                 )
             found = type_of(x)
             shape = (size, *wanted.shape) if flag else wanted.shape
             if found.shape != shape or (found.dtype != wanted.dtype and not found.weak_type):
                 word = "batched" if flag else "not batched"
                 raise FunctransValueError(
-                    f"{rule} returned {found} for result{path} and says that it is {word}; {self.name} returns "
+                    f"{rule} returned {found} for result{places[i]} and says that it is {word}; {self.name} returns "
                     f"{wanted}, so {wanted.update(shape=shape)} is needed, at {here()}"
                 )
             checked.append(convert(x, wanted.dtype, wanted.weak_type))

@@ -25,11 +25,12 @@ from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum
 from functrans.trace.builder import bind_all, state
+from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive, is_linear, one_run
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
-from functrans.transform.transpose import check_linear, dependent_outputs, transpose, transpose_jaxpr
+from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap
 
 
@@ -177,6 +178,11 @@ class CustomJvp(Primitive):
     def runs(self, operands: Sequence[Any]) -> Any:
         return one_run(self.jaxpr, self.primal_operands(operands))
 
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        if dependence is DERIVATIVE:
+            return None  # what the rule says, be the function constant or not
+        return dependence.outputs(self.jaxpr, self.primal_operands(given))
+
     def _tangents(
         self, primals: Sequence[Any], tangents: Sequence[Any]
     ) -> tuple[Jaxpr, list[Any], list[Any], list[Any]]:
@@ -206,10 +212,7 @@ class CustomJvp(Primitive):
             return self.as_linear(primals, tangents)
         # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
         rule, values, args, wanted = self._tangents(primals, tangents)
-        if "checked linear" not in rule.memo:
-            mask = [False] * (len(values) + len(args)) + [True] * len(wanted)
-            check_linear(rule, mask, f"the jvp rule of {self.name_}")
-            rule.memo["checked linear"] = True
+        _check_rule(rule, len(wanted), self.name_)
         zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
         none = [None] * (len(values) + len(args))
         with _rules(state.rules + 1):
@@ -223,7 +226,7 @@ class CustomJvp(Primitive):
         A linear function may have a rule that applies the function itself to the tangents; that ends here.
         """
         at_tangents = bind_all(self, [x if t is None else t for x, t in zip(primals, tangents, strict=True)])
-        dependent = dependent_outputs(self.jaxpr, [t is not None for t in self.primal_operands(tangents)])
+        dependent = VALUE.outputs(self.jaxpr, [t is not None for t in self.primal_operands(tangents)])
         slopes = [
             t if depends and is_differentiable(type_of(t).dtype) else None
             for t, depends in zip(at_tangents, dependent, strict=True)
@@ -272,6 +275,22 @@ class CustomJvp(Primitive):
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.jaxpr)
+
+
+def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
+    """Raise NotLinearError unless a jvp rule is linear in its last ``count`` inputs.
+
+    Rules are traced at each un-jitted call: what of them the tangents reach is checked once, though the rest, in which
+    the function itself is called, never equals that of another call.
+    """
+    if "checked linear" not in rule.memo:
+        program, linear = dependent_part(rule, [False] * (len(rule.inputs) - count) + [True] * count)
+        with _rules(0):
+            _check_linear(program, linear, f"the jvp rule of {name}")
+        rule.memo["checked linear"] = True
+
+
+_check_linear = functools.lru_cache(maxsize=256)(check_linear)
 
 
 def linearize_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -328,6 +347,11 @@ class CustomVjp(Primitive):
 
     def runs(self, operands: Sequence[Any]) -> Any:
         return one_run(self.jaxpr, self.primal_operands(operands))
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        if dependence is DERIVATIVE:
+            return None  # what the rule says, be the function constant or not
+        return dependence.outputs(self.jaxpr, self.primal_operands(given))
 
     def _forward(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], Any, list[Any], list[Any]]:
         consts, forward_consts, backward_consts, args = self.split(primals)

@@ -143,6 +143,16 @@ def strong_zero(type: ArrayType) -> Literal:
     return Literal(zero, array_type((), type.dtype))
 
 
+def initial_lanes(x: Any, type: ArrayType, size: int, mapped: bool) -> Any:
+    """An initial carry with a mapped axis 0. One of rank 0 stands for a whole array; as a literal it still does."""
+    if isinstance(x, Literal):
+        return x
+    shape = (size, *type.shape)
+    if mapped:
+        return x if x.shape == shape else broadcast_in_dim(x, shape, (0,))
+    return broadcast_in_dim(x, shape, tuple(range(1, len(shape))) if x.shape == type.shape else ())
+
+
 def zeros(type: ArrayType) -> Any:
     """An array of zeros inside the program being traced."""
     return full(type.shape, 0, type.dtype)

@@ -12,11 +12,12 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
+from jax.tree_util import tree_flatten, tree_unflatten
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
 from functrans.ir.types import NARROW, ArrayType, array_type, canonical_dtype, describe, float0, type_of, x64_enabled
+from functrans.trace.leaves import Places
 
 
 class HostFunction:
@@ -63,23 +64,24 @@ class HostFunction:
         result = self.call(arrays)
         if self.out_tree is None:
             return ()
-        found, tree = tree_flatten_with_path(result)
+        found, tree = tree_flatten(result)
         if tree != self.out_tree:
             raise FunctransTypeError(
                 f"{what}: the function {self.name} returned {tree}, and result_shape_dtypes is {self.out_tree}\n"
                 f"Return the tree that result_shape_dtypes has."
             )
-        return tuple([self._checked(x, t, keystr(path), what) for (path, x), t in zip(found, types, strict=True)])
+        places = Places(result)
+        return tuple([self._checked(x, t, places, i, what) for i, (x, t) in enumerate(zip(found, types, strict=True))])
 
-    def _checked(self, x: Any, wanted: ArrayType, place: str, what: str) -> Any:
+    def _checked(self, x: Any, wanted: ArrayType, places: Places, i: int, what: str) -> Any:
         try:
             array = np.asarray(x)
         except (TypeError, ValueError):
             array = np.asarray(None)
         if array.dtype.kind not in "biufcV":
             raise FunctransTypeError(
-                f"{what}: the function {self.name} returned {describe(x)} at result{place}, where result_shape_dtypes "
-                f"promises an array {wanted}"
+                f"{what}: the function {self.name} returned {describe(x)} at result{places[i]}, where "
+                f"result_shape_dtypes promises an array {wanted}"
             )
         number = type(x) in (bool, int, float, complex)
         same = (
@@ -94,7 +96,7 @@ class HostFunction:
             which, fix = "shape", "Return an array of the shape promised, or promise the shape returned."
         raise FunctransTypeError(
             f"{what}: the function {self.name} returned an array of another {which} than result_shape_dtypes promises: "
-            f"{array.dtype.name}{list(array.shape)} at result{place}, promised {wanted}\n{fix}"
+            f"{array.dtype.name}{list(array.shape)} at result{places[i]}, promised {wanted}\n{fix}"
         )
 
 
@@ -159,15 +161,16 @@ def flatten_arguments(
 
 def promised_types(result_shape_dtypes: Any, what: str) -> tuple[list[ArrayType], Any]:
     """The types and the tree of ``result_shape_dtypes``; raises TypeError for a leaf without shape and dtype."""
-    found, tree = tree_flatten_with_path(result_shape_dtypes)
+    found, tree = tree_flatten(result_shape_dtypes)
+    places = Places(result_shape_dtypes)
     types = []
-    for path, x in found:
+    for i, x in enumerate(found):
         if type(x) in (bool, int, float, complex):
             types.append(type_of(x).strong())
             continue
         if not (hasattr(x, "shape") and hasattr(x, "dtype")) or x.dtype == float0:
             raise FunctransTypeError(
-                f"{what}: result_shape_dtypes{keystr(path)} is {describe(x)}, and needs a shape and a dtype: give "
+                f"{what}: result_shape_dtypes{places[i]} is {describe(x)}, and needs a shape and a dtype: give "
                 "functrans.ShapeDtypeStruct(shape, dtype) or an array like the result"
             )
         types.append(array_type(tuple(x.shape), canonical_dtype(x.dtype)))

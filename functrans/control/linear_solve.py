@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path
+from jax.tree_util import tree_flatten
 
 from functrans.control.bodies import (
     Body,
@@ -23,6 +23,7 @@ from functrans.control.bodies import (
     operand_types,
     rebuild,
     trace_body,
+    typed_leaves,
 )
 from functrans.control.call import evaluate
 from functrans.control.custom_rules import linearize_rule
@@ -34,6 +35,7 @@ from functrans.ops.elementwise import neg, sub
 from functrans.ops.structural import convert, zeros
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import api_boundary, describe_place, here
+from functrans.trace.leaves import Places
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import differentiate, jvp_rule
@@ -200,7 +202,7 @@ class System(NamedTuple):
     leaves: list[Any]
     tree: Any
     types: list[ArrayType]
-    paths: list[str]
+    places: Places
 
     def traced(self, function: Callable[..., Any], role: str, has_aux: bool = False, count: int = 1) -> Body:
         """The function of ``count`` trees like the right-hand side, whose result (or its first part) is like it too."""
@@ -220,10 +222,9 @@ class System(NamedTuple):
                     )
                 result, aux = result
             leaves, tree, types = operand_types(f"the result of {role} of {self.what}", result)
-            paths = [keystr(path) for path, _ in tree_flatten_with_path(result)[0]]
+            own = [Leaf(self.places, i, t) for i, t in enumerate(self.types)]
             check_same_results(
-                self.what, self.name, [Leaf(p, t) for p, t in zip(self.paths, self.types, strict=True)], self.tree,
-                f"the result of {role}", [Leaf(p, t) for p, t in zip(paths, types, strict=True)], tree,
+                self.what, self.name, own, self.tree, f"the result of {role}", typed_leaves(result, types), tree,
                 f"the result of {role} must be like {self.name}",
             )  # fmt: skip
             like = [convert(x, t.dtype, t.weak_type) for x, t in zip(leaves, self.types, strict=True)]
@@ -235,14 +236,14 @@ class System(NamedTuple):
 def system_of(what: str, name: str, value: Any) -> System:
     """Raises TypeError unless every leaf is a floating or complex array."""
     leaves, tree, types = operand_types(f"{name} of {what}", value)
-    paths = [keystr(path) for path, _ in tree_flatten_with_path(value)[0]]
-    for path, t in zip(paths, types, strict=True):
+    places = Places(value)
+    for i, t in enumerate(types):
         if not is_differentiable(t.dtype):
             raise FunctransTypeError(
-                f"{what}: {name}{path} has type {t}, and equations are solved in floating or complex numbers, at "
+                f"{what}: {name}{places[i]} has type {t}, and equations are solved in floating or complex numbers, at "
                 f"{here()}\nConvert it with .astype('float32')."
             )
-    return System(what, name, leaves, tree, types, paths)
+    return System(what, name, leaves, tree, types, places)
 
 
 def check_functions(what: str, functions: dict[str, Any]) -> None:
@@ -263,9 +264,10 @@ def on_trees(system: System, program: Callable[[Sequence[Any]], Sequence[Any]], 
                 f"{tree}\n  {system.name}: {system.tree}"
             )
         given = []
-        for leaf, path, t in zip(leaves, system.paths, system.types, strict=True):
+        for i, (leaf, t) in enumerate(zip(leaves, system.types, strict=True)):
             found = type_of(leaf)
             if found.shape != t.shape or (found.dtype != t.dtype and not found.weak_type):
+                path = system.places[i]
                 raise FunctransTypeError(
                     f"{system.what}: {role} was called with {found}{' at ' + path if path else ''}, and {system.name} "
                     f"has {t}, at {here()}"

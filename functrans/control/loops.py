@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jax.tree_util import keystr, tree_flatten_with_path, tree_leaves, tree_structure
+from jax.tree_util import tree_leaves, tree_structure
 
 from functrans.control.bodies import (
     Body,
@@ -19,6 +19,7 @@ from functrans.control.bodies import (
     promoted_carry,
     rebuild,
     trace_body,
+    typed_leaves,
 )
 from functrans.control.call import Call
 from functrans.control.progress import progress_label
@@ -121,7 +122,7 @@ def _scan(
 
     found, carry_types = _steady(traced, carry_types, lambda _: shape[0].num_leaves)
     count = shape[0].num_leaves
-    leaves = [Leaf(leaf.path.removeprefix("[0]"), leaf.type) for leaf in found.leaves[:count]]
+    leaves = [leaf.within("[0]") for leaf in found.leaves[:count]]
     _check_carry(what, name, init, carry_tree, carry_types, leaves, shape[0], shown)
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, carry_types, strict=True)]
     op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), count, progress)
@@ -155,13 +156,13 @@ def _check_carry(
     new_tree: Any,
     shown: str = "",
 ) -> None:
-    before = [Leaf(keystr(path), t) for (path, _), t in zip(tree_flatten_with_path(init)[0], types, strict=True)]
-    if shown:
-        before, leaves = (
-            [Leaf(x.path.removeprefix(shown), x.type) for x in group if x.path.startswith(shown)]
-            for group in (before, leaves)
-        )
+    before = typed_leaves(init, types)
+    if shown:  # the last part of the carry, which is the user's
         tree, new_tree = tree.children()[-1], new_tree.children()[-1]
+        before, leaves = (
+            [x.within(shown) for x in group[len(group) - part.num_leaves :]]
+            for group, part in ((before, tree), (leaves, new_tree))
+        )
     check_same_results(
         what, "the carry going in", before, tree, f"the carry that the body ({name}) returns", leaves, new_tree,
         "the carry must keep its tree, shapes and dtypes from step to step",

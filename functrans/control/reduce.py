@@ -16,13 +16,13 @@ import numpy as np
 
 from functrans.control.bodies import (
     Body,
-    Leaf,
     check_same_results,
     converted,
     function_name,
     operand_types,
     rebuild,
     trace_body,
+    typed_leaves,
 )
 from functrans.control.call import Call
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -116,9 +116,8 @@ def reduce(
         return rebuild(tree, inputs[:count]), rebuild(tree, inputs[count:])
 
     body = trace_body(computation, [*scalars, *scalars], arguments, f"the function of reduce ({name})")
-    paths = [leaf.path for leaf in body.leaves] if body.tree == tree else [""] * count
     check_same_results(
-        "reduce", "its arguments", [Leaf(p, t) for p, t in zip(paths, scalars, strict=True)], tree,
+        "reduce", "its arguments", typed_leaves(operands, scalars), tree,
         f"the result of the function ({name})", body.leaves, body.tree, "the function must return what it takes",
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from functrans.control.holding import (
     count,
     depends_on,
     fixpoint,
+    initial_lanes,
     is_given,
     permuted,
     present,
@@ -37,17 +38,19 @@ from functrans.control.holding import (
 from functrans.control.masking import masked
 from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
-from functrans.ir.program import Jaxpr, Literal, Var, live_equations
+from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
+from functrans.ops.structural import reduce_sum
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import Tracer, bind_all
+from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
 
 
 class Scan(Holding):
@@ -87,6 +90,9 @@ class Scan(Holding):
                 check_operand("scan", f"{what} {i}", a, b, scalars=what == "initial carry")
         outs = self.jaxpr.out_types
         return [*outs[: self.num_carry], *[self.stacked(t) for t in outs[self.num_carry :]]]
+
+    def literal_places(self, count: int) -> Sequence[int]:
+        return self.split(range(count))[1]
 
     def fold(self, *operands: Any) -> Any:
         """A carry that no step changes is a constant, and a slice of ``xs`` handed on as ``ys`` is ``xs``."""
@@ -208,14 +214,10 @@ class Scan(Holding):
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         jaxpr, n = self.jaxpr, self.num_carry
-        consts, _, xs = self.split(operands)
+        consts, init, xs = self.split(operands)
         consts_l, init_l, xs_l = self.split([is_linear(x) for x in operands])
 
-        def linear_after(carry: tuple[bool, ...]) -> list[bool]:
-            reached = depends_on(jaxpr, chosen(jaxpr.inputs, [*consts_l, *carry, *xs_l]))
-            return [type(a) is Var and a in reached for a in jaxpr.outputs[:n]]
-
-        carry_l = fixpoint(init_l, linear_after)
+        carry_l = fixpoint(init_l, lambda carry: VALUE.outputs(jaxpr, [*consts_l, *carry, *xs_l])[:n])
         linear = (*consts_l, *carry_l, *xs_l)
         fixed = [x for x in consts if not is_linear(x)]
         fixed_xs = [*self._nonlinear_carry(operands, linear), *[x for x in xs if not is_linear(x)]]
@@ -252,7 +254,7 @@ class Scan(Holding):
         init_ct = spread(results[count(consts_h) : count(consts_h) + count(carried)], carried)
         return [
             *spread(results[: count(consts_h)], consts_h),
-            *[ct if flag else None for ct, flag in zip(init_ct, init_l, strict=True)],
+            *[_as_given(ct, x) if flag else None for ct, x, flag in zip(init_ct, init, init_l, strict=True)],
             *spread(results[count(consts_h) + count(carried) :], xs_h),
         ]
 
@@ -268,6 +270,11 @@ class Scan(Holding):
         body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs, keep_effects=False)[0], outputs)
         scan = self.remade(body, count(consts_f), count(carry_f), "")
         return bind_all(scan, chosen(operands, free))[count(carry_f) :]
+
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
+        consts, init, xs = self.split(given)
+        carried = fixpoint(init, lambda c: dependence.outputs(self.jaxpr, [*consts, *c, *xs])[: self.num_carry])
+        return [*carried, *dependence.outputs(self.jaxpr, [*consts, *carried, *xs])[self.num_carry :]]
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 
@@ -285,8 +292,8 @@ class Scan(Holding):
         program, _ = vmap_jaxpr(jaxpr, size, [*consts_m, *carry_m, *xs_m], outs_m, axis_name)
         consts, init, xs = self.split(operands)
         init = [
-            spread_out(x, size) if m and not given and type(x) is not Literal else x
-            for x, m, given in zip(init, carry_m, init_m, strict=True)
+            initial_lanes(x, t, size, given) if m else x
+            for x, t, m, given in zip(init, self.split(jaxpr.in_types)[1], carry_m, init_m, strict=True)
         ]
         xs = [_swap_leading(x) if m else x for x, m in zip(xs, xs_m, strict=True)]
         results = bind_all(self.remade(program, self.num_consts, n), [*consts, *init, *xs])
@@ -341,6 +348,13 @@ def _started(initial: Sequence[Any], carried: Sequence[bool], types: Sequence[Ar
     return [strong_zero(t) if x is None else x for x, flag, t in zip(initial, carried, types, strict=True) if flag]
 
 
+def _as_given(cotangent: Any, x: Any) -> Any:
+    """The cotangent of an initial carry, which may be a scalar that stands for an array."""
+    if cotangent is None or cotangent.shape == x.shape:
+        return cotangent
+    return reduce_sum(cotangent, range(cotangent.ndim))
+
+
 def _swap_leading(x: Any) -> Any:
     """[size, length, ...] <-> [length, size, ...]"""
     return transpose_axes(x, (1, 0, *range(2, x.ndim)))
@@ -369,29 +383,32 @@ def _split_body(scan: Scan, part: LinearizedJaxpr, carried: Sequence[bool], coun
     part = fewer_residuals(part, [*consts, *xs], [*carry, *xs], scan.num_carry)
     primal, n, num_inputs = part.primal, scan.num_carry, len(part.primal.inputs)
     const_vars, carry_vars, xs_vars = scan.split(primal.inputs)
+    place = {v: i for i, v in enumerate(primal.inputs)}
+    first_xs = len(const_vars) + len(carry_vars)
     atoms: list[Any] = [*primal.inputs, *primal.outputs]
     made_by_effects = [v for eqn in primal.equations if eqn.op.effects for v in eqn.outputs]
     varying = depends_on(primal, [*carry_vars, *xs_vars, *made_by_effects])
     results: list[Any] = list(primal.outputs[: part.num_outputs])  # of the primal scan's body, stacked residuals behind
+    stacked = {id(results[i]): i for i in reversed(range(n, len(results)))}
     invariant: list[Any] = []
     by_const: list[tuple[int, int]] = []  # (which residual, its place)
     by_xs: list[tuple[int, int]] = []
     hoisted: list[tuple[int, int]] = []
     for k, source in enumerate(part.sources):
         var = atoms[source]
-        if var in const_vars:
+        number = place.get(var, num_inputs)
+        if number < len(const_vars):
             by_const.append((k, source))
-        elif var in xs_vars:
-            by_xs.append((k, primal.inputs.index(var)))
+        elif first_xs <= number < num_inputs:
+            by_xs.append((k, number))
         elif var not in varying:
             hoisted.append((k, len(invariant)))
             invariant.append(var)
         else:
-            stacked = next((i for i in range(n, len(results)) if results[i] is var), None)
-            if stacked is None:
-                stacked = len(results)
+            if id(var) not in stacked:
+                stacked[id(var)] = len(results)
                 results.append(var)
-            by_xs.append((k, num_inputs + stacked))
+            by_xs.append((k, num_inputs + stacked[id(var)]))
     total = num_inputs + len(results)
     by_const += [(k, total + i) for k, i in hoisted]
     num_residuals = len(part.sources)

@@ -19,6 +19,7 @@ from functrans.control.holding import (
     chosen,
     count,
     fixpoint,
+    initial_lanes,
     is_given,
     permuted,
     present,
@@ -33,17 +34,20 @@ from functrans.control.masking import masked
 from functrans.control.progress import Bar
 from functrans.control.scan_lowering import filled, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
-from functrans.errors import MissingRuleError
+from functrans.errors import MissingRuleError, NotLinearError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.logic import and_
 from functrans.ops.reductions import reduce_or
+from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import Tracer, bind_all, state
+from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Primitive, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.transpose import transpose_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
 
 
 class While(Holding):
@@ -70,6 +74,9 @@ class While(Holding):
             for i, (a, b) in enumerate(zip(given, needed, strict=True)):
                 check_operand("while", f"{what} {i}", a, b, scalars=what == "initial carry")
         return list(self.body.out_types)
+
+    def literal_places(self, count: int) -> Sequence[int]:
+        return self.split(range(count))[2]
 
     def fold(self, *operands: Any) -> Any:
         """A carry that no step changes is a constant."""
@@ -139,7 +146,21 @@ class While(Holding):
         _, slopes = again.jvp(primals, tangents)
         return outs, slopes
 
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        tests, consts, init = self.split(given)
+        carried = fixpoint(init, lambda c: dependence.outputs(self.body, [*consts, *c]))
+        if dependence.through_choices and any(dependence.outputs(self.condition, [*tests, *carried])):
+            return None  # how often the body ran is in every result
+        return carried
+
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        tests, consts, init = self.split([is_linear(x) for x in operands])
+        carried = fixpoint(init, lambda c: VALUE.outputs(self.body, [*consts, *c]))
+        if any(VALUE.outputs(self.condition, [*tests, *carried])):
+            raise NotLinearError(
+                f"the condition of the while_loop at {describe_place(state.where)} depends on what has to be linear"
+            )
+        transpose_jaxpr(self.body, [*consts, *carried], carried)  # raises where the body is not linear
         raise MissingRuleError(
             f"reverse mode (grad, vjp, jacrev) through the while_loop or fori_loop at {describe_place(state.where)}\n"
             "needs the values of every step, and the number of steps is not known before it runs. Use "
@@ -162,8 +183,8 @@ class While(Holding):
         condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)
         condition_consts, body_consts, init = self.split(operands)
         init = [
-            spread_out(x, size) if m and not given and type(x) is not Literal else x
-            for x, m, given in zip(init, carry_m, init_m, strict=True)
+            initial_lanes(x, t, size, given) if m else x
+            for x, t, m, given in zip(init, self.body.out_types, carry_m, init_m, strict=True)
         ]
         if not lanes_differ:
             body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
@@ -172,9 +193,10 @@ class While(Holding):
         step = masked(self.body, tuple(range(self.num_body_consts, len(self.body.inputs))))
         body, _ = vmap_jaxpr(step, size, [True, *body_consts_m, *carry_m], carry_m, axis_name)
         op = _lane_by_lane(self, condition, body)
-        whole = [
-            spread_out(x, size) if type(x) is Literal else x for x in init
-        ]  # the condition is evaluated once before the loop
+        whole = [  # the condition is evaluated once before the loop
+            broadcast_in_dim(x, (size, *t.shape)) if type(x) is Literal else x
+            for x, t in zip(init, self.body.out_types, strict=True)
+        ]
         first = replay(condition, [*condition_consts, *whole])
         return bind_all(op, [*condition_consts, *body_consts, *first, *whole])[1:], carry_m
 

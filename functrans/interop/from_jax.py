@@ -10,7 +10,6 @@ from jax.tree_util import tree_unflatten
 
 from functrans.api.arguments import check_callable
 from functrans.api.compilation import JitSettings, compiled_function, resolve_names, tuple_of
-from functrans.api.staging import argument_type
 from functrans.interop.collectives import COLLECTIVES
 from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES
@@ -24,8 +23,9 @@ from functrans.interop.spectra import SPECTRA
 from functrans.interop.translation import Translator
 from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
 from functrans.ir.types import ArrayType, type_of
-from functrans.trace.builder import Tracer, state
+from functrans.trace.builder import state
 from functrans.trace.frames import api_boundary
+from functrans.trace.leaves import leaf_types
 from functrans.xla import jaxlib_compat
 
 TABLE = {
@@ -55,8 +55,7 @@ class BridgedFunction(JitSettings):
         self.programs: OrderedDict[Any, JaxProgram] = OrderedDict()
 
     def types(self, leaves: Sequence[Any]) -> list[ArrayType]:
-        what = f"an argument of from_jax({self.name})"
-        return [x.type if type(x) is Tracer else argument_type(x, what) for x in leaves]
+        return leaf_types(leaves, lambda i: f"an argument of from_jax({self.name})")
 
     def call(self, tree: Any, static: Any, inputs: Sequence[Any]) -> Any:
         """Write the JAX program of this signature into the program that is being traced."""

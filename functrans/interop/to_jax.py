@@ -9,10 +9,11 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
-from functrans.api.staging import argument_type, stage
+from functrans.api.staging import stage
 from functrans.interop.jax_primitive import apply_program
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import api_boundary
+from functrans.trace.leaves import leaf_types
 
 _ORDER = 2  # orders of differentiation foreseen for custom derivative rules; beyond it they are traced when asked for
 _REMEDY = (
@@ -53,7 +54,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
         leaves, tree = tree_flatten((args, kwargs))
         if any(type(x) is Tracer for x in leaves):
             return fun(*args, **kwargs)
-        types = [argument_type(x, f"an argument of to_jax({name})") for x in leaves]
+        types = leaf_types(leaves, lambda i: f"an argument of to_jax({name})")
 
         def flat(*inputs: Any) -> Any:
             new, new_kwargs = tree_unflatten(tree, inputs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from jax import dtypes as jax_dtypes
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransOverflowError, FunctransTypeError, FunctransValueError
 
 Shape = tuple[int, ...]
 issubdtype: Any = jax_dtypes.issubdtype  # type: ignore[attr-defined]
@@ -133,13 +134,13 @@ def canonical_dtype(dtype: Any) -> np.dtype[Any]:
 _narrowing_warned = False
 
 
-def warn_narrowing(dtype: np.dtype[Any], what: str) -> None:
-    """Say once in a process that 64-bit floating data is narrowed, and how to keep it."""
+def warn_narrowing(dtype: np.dtype[Any], name: Callable[[], str]) -> None:
+    """Say once in a process that 64-bit floating data is narrowed, and how to keep it; ``name``: what to call it."""
     global _narrowing_warned
-    if not _narrowing_warned and dtype.kind in "fc":
+    if not _narrowing_warned and dtype in NARROW and dtype.kind in "fc":
         _narrowing_warned = True
         warnings.warn(
-            f"{what} has dtype {dtype.name} and is narrowed to {NARROW[dtype].name}, because 64-bit types are off. "
+            f"{name()} has dtype {dtype.name} and is narrowed to {NARROW[dtype].name}, because 64-bit types are off. "
             "Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, or convert "
             "the data yourself to silence this. (This warning is shown once.)",
             UserWarning,
@@ -165,6 +166,21 @@ def scalar_type(python_type: type) -> ArrayType:
     return _SCALARS[x64_enabled()][python_type]
 
 
+def check_integer(value: int) -> None:
+    """Raise OverflowError for a Python integer that the integers of the x64 setting do not hold, as JAX does.
+
+    Beside any dtype: otherwise the same number would be right as a literal, and refused or cut as an argument.
+    """
+    wide = x64_enabled()
+    if not -(1 << (63 if wide else 31)) <= value < 1 << (63 if wide else 31):
+        name = "int64" if wide else "int32"
+        fix = "" if wide else ", or turn 64-bit types on with functrans.config.update('jax_enable_x64', True)"
+        raise FunctransOverflowError(
+            f"the Python integer {value} does not fit into {name}, the dtype of Python integers\n"
+            f"Write it as a float or as an array of a dtype that holds it{fix}."
+        )
+
+
 def type_of(x: Any) -> ArrayType:
     """The type of a traced value, an array or a number.
 
@@ -177,12 +193,15 @@ def type_of(x: Any) -> ArrayType:
     if known is not None:
         return known
     if isinstance(x, np.ndarray | np.generic):
-        if x.dtype.kind not in "biufcV" or (x.dtype.kind == "V" and x.dtype not in _EXTENSION):
-            raise FunctransTypeError(
-                f"an array of dtype {x.dtype} is not numeric and cannot be traced or computed with"
+        dtype = x.dtype
+        if dtype not in _NUMERIC:
+            raise _not_numeric(dtype)
+        if isinstance(x, np.ma.MaskedArray):
+            raise FunctransValueError(
+                f"a masked array {dtype.name}{list(x.shape)} cannot be computed with, because its mask would be lost\n"
+                "Pass x.filled(value), or x.data and x.mask as two arrays."
             )
-        dtype = x.dtype if x64_enabled() else NARROW.get(x.dtype, x.dtype)
-        return array_type(x.shape, dtype, False)
+        return array_type(x.shape, dtype if x64_enabled() else NARROW.get(dtype, dtype), False)
     if isinstance(x, jax.Array):
         return array_type(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
     if isinstance(x, jax.ShapeDtypeStruct):
@@ -210,6 +229,42 @@ _EXTENSION = {float0, bfloat16} | {
         "uint4",
     )
 }
+
+
+_NUMERIC = _EXTENSION | {
+    np.dtype(kind)
+    for kind in (
+        np.bool_, np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64,
+        np.float16, np.float32, np.float64, np.complex64, np.complex128,
+    )
+}  # fmt: skip
+
+
+def _not_numeric(dtype: np.dtype[Any]) -> FunctransTypeError:
+    native = dtype.newbyteorder("=")
+    if native in _NUMERIC:
+        return FunctransTypeError(
+            f"an array of dtype {dtype} has the byte order of another machine\nConvert it with "
+            f".astype({native.name!r})."
+        )
+    fix = ""
+    if dtype.kind in "fc":  # np.longdouble and its complex numbers
+        fix = f"\nConvert it with .astype({'complex128' if dtype.kind == 'c' else 'float64'!r})."
+    return FunctransTypeError(f"an array of dtype {dtype} is not numeric and cannot be traced or computed with{fix}")
+
+
+def as_its_type(x: Any, type_: ArrayType) -> Any:
+    """A NumPy value in the dtype of its type, so that nothing later sees the 64-bit data behind a 32-bit type.
+
+    Integers wrap around, as in JAX; anything but NumPy values has its dtype already, or is a Python number.
+    """
+    if isinstance(x, np.ndarray):
+        if type(x) is not np.ndarray:  # np.matrix and its like have operators of their own
+            x = np.asarray(x)
+        return x if x.dtype == type_.dtype else x.astype(type_.dtype)
+    if isinstance(x, np.generic) and x.dtype != type_.dtype:
+        return x.astype(type_.dtype)
+    return x
 
 
 def describe(x: Any) -> str:

@@ -17,7 +17,7 @@ from functrans.ops.logic import AND, OR
 from functrans.ops.reductions import greatest, least
 from functrans.ops.structural import broadcast_in_dim, convert, reshape
 from functrans.trace.replay import trace
-from functrans.trace.tracer import concrete
+from functrans.trace.tracer import concrete, differentiators
 from functrans.transform.vmap import vmap
 
 
@@ -66,7 +66,7 @@ class Computation:
         self.known = self._known(initials[0]) if len(self.types) == 1 and not self.captured else None
 
     def _known(self, initial: Any) -> str | None:
-        value = concrete(initial)
+        value = concrete(initial) if not differentiators(initial) else None
         if value is None or len(self.program.equations) != 1:
             return None
         eqn = self.program.equations[0]

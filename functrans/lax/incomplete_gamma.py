@@ -33,9 +33,9 @@ def _log_density(a: Any, x: Any) -> Any:
     return (a - 1.0) * log(x) - x - lgamma(a)
 
 
-def _growth(a: Any, x: Any, shift: float, order: int) -> list[Any]:
+def _growth(a: Any, log_x: Any, shift: float, order: int) -> list[Any]:
     """F^(n) / F for n = 0 ... order, where F' / F = L = log(x) - digamma(a + shift)."""
-    slopes = [log(x) - digamma(a + shift), *[-polygamma(float(m), a + shift) for m in range(1, order)]][:order]
+    slopes = [log_x - digamma(a + shift), *[-polygamma(float(m), a + shift) for m in range(1, order)]][:order]
     ratios: list[Any] = [1.0]
     for n in range(1, order + 1):
         terms = [math.comb(n - 1, j) * ratios[j] * slopes[n - 1 - j] for j in range(n)]
@@ -133,24 +133,30 @@ def _any(flags: Any) -> Any:
     return reduce_or(flags, tuple(range(flags.ndim)))
 
 
-def _by_a(a: Any, x: Any, order: int, mode: str) -> Any:
-    """The derivative of this order by a of P ('lower') or Q ('upper'), or that of P divided by p ('scaled')."""
+def _by_a(a: Any, x: Any, order: int, mode: str, log_x: Any = None) -> Any:
+    """The derivative of this order by a of P ('lower') or Q ('upper'), or that of P divided by p ('scaled').
+
+    With the logarithm of an x that may have fallen to 0, that of P divided by x p ('logarithmic').
+    """
     invalid = lt(x, 0.0) | lt(a, 0.0) | ((a == 0.0) & (x == 0.0)) | (a != a) | (x != x)
-    factor = exp(a * log(x) - x - lgamma(a))
-    empty = (x == 0.0) | (a == 0.0) | (x == math.inf)
-    negligible = factor == 0.0 if mode != "scaled" else invalid
+    nothing = x == 0.0 if log_x is None else log_x == -math.inf
+    log_x = log(x) if log_x is None else log_x
+    factor = exp(a * log_x - x - lgamma(a))
+    empty = nothing | (a == 0.0) | (x == math.inf)
+    negligible = factor == 0.0 if mode in ("lower", "upper") else invalid
     enabled = ~(invalid | empty | negligible)
     by_fraction = ge(x, 1.0) & gt(x, a)
     total = _series(a, x, enabled & ~by_fraction, order)
     fraction = _fraction(a, x, enabled & by_fraction, order)
 
     def combined(taylor: Taylor, shift: float) -> Any:
-        growth = _growth(a, x, shift, order)
+        growth = _growth(a, log_x, shift, order)
         terms = [math.comb(order, j) * growth[order - j] * (math.factorial(j) * taylor[j]) for j in range(order + 1)]
         return functools.reduce(lambda s, t: s + t, terms)
 
-    lower = combined(total, 1.0) * ((x if mode == "scaled" else factor) / a)
-    upper = combined(fraction, 0.0) * (x if mode == "scaled" else factor)
+    unit = {"scaled": x, "logarithmic": everywhere(1.0, x)}.get(mode, factor)
+    lower = combined(total, 1.0) * (unit / a)
+    upper = combined(fraction, 0.0) * unit
     if order:
         result = select(by_fraction, -upper, lower) if mode != "upper" else select(by_fraction, upper, -lower)
         return _at_edges(result, invalid, empty, empty, 0.0, 0.0)
@@ -202,7 +208,7 @@ class IgammaGradA(Evaluated):
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         if i == 0:
             return binary(IgammaGradA(self.order + 1), a, x)
-        return exp(_log_density(a, x)) * _growth(a, x, 0.0, self.order)[-1]
+        return exp(_log_density(a, x)) * _growth(a, log(x), 0.0, self.order)[-1]
 
 
 class RandomGammaGrad(Evaluated):
@@ -219,7 +225,25 @@ class RandomGammaGrad(Evaluated):
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         if i == 0:
             return binary(RandomGammaGrad(self.order + 1), a, x) - out * (log(x) - digamma(a))
-        return -_growth(a, x, 0.0, self.order)[-1] - out * ((a - 1.0) / x - 1.0)
+        return -_growth(a, log(x), 0.0, self.order)[-1] - out * ((a - 1.0) / x - 1.0)
+
+
+class RandomLoggammaGrad(Evaluated):
+    """As RandomGammaGrad for y = log(x), divided by x p(a, x): how y moves, which has a number where x has none.
+
+    For a small a, y goes down to -1 / a and far below: x = exp(y) is 0, and with it what RandomGammaGrad gives.
+    """
+
+    order: int
+
+    def define(self, *operands: Any) -> Any:
+        a, y = operands
+        return -_by_a(a, exp(y), self.order, "logarithmic", y)
+
+    def partial(self, i: int, out: Any, a: Any, y: Any) -> Any:
+        if i == 0:
+            return binary(RandomLoggammaGrad(self.order + 1), a, y) - out * (y - digamma(a))
+        return -_growth(a, y, 0.0, self.order)[-1] - out * (a - exp(y))
 
 
 IGAMMA, IGAMMAC = Igamma(), Igammac()

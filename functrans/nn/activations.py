@@ -182,7 +182,9 @@ def sparse_plus(x: ArrayLike) -> Array:
     0.25
     """
     x = asarray(x)
-    return where(less_equal(x, -1.0), 0.0, where(greater_equal(x, 1.0), x, true_divide(lax.square(add(x, 1.0)), 4)))
+    below, above = less_equal(x, -1.0), greater_equal(x, 1.0)
+    between = where(below, 0.0, where(above, 0.0, x))  # the square of any other number may overflow in a derivative
+    return where(below, 0.0, where(above, x, true_divide(lax.square(add(between, 1.0)), 4)))
 
 
 def sparse_sigmoid(x: ArrayLike) -> Array:

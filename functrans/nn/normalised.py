@@ -26,6 +26,7 @@ from functrans.numpy.promotion import (
     common_shape,
     promote_dtypes,
     requested_dtype,
+    select,
     to_dtype,
 )
 from functrans.numpy.selection import where as choose_where
@@ -33,12 +34,27 @@ from functrans.numpy.selection import where as choose_where
 _INT32 = np.dtype(np.int32)
 
 
-def _shifted(x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any]:
-    """x less its finite maximum over the axes, which carries no derivative, and that maximum with the axes kept."""
+def _shifted(operation: str, x: Any, axes: tuple[int, ...], where: Any) -> tuple[Any, Any, Any]:
+    """x less its finite maximum over the axes, which carries no derivative; that maximum with the axes kept; and there
+    whether an element is left, None for always.
+
+    Masked elements are -inf from here on, before exp: it could overflow, and derivatives multiply with it.
+    """
+    left: Any = None
+    if where is not None:
+        mask = reductions.mask_of(operation, where, tuple(x.shape))
+        x = select(mask, x, -math.inf)
+        left = reductions.any(mask, axes, keepdims=True)
     real = lax.real(x) if x.dtype in COMPLEX else x
-    largest = lax.stop_gradient(reductions.max(real, axes, keepdims=True, initial=-math.inf, where=where))
+    largest = lax.stop_gradient(reductions.max(real, axes, keepdims=True, initial=-math.inf))
     largest = choose_where(lax.is_finite(largest), largest, 0.0)
-    return subtract(x, to_dtype(largest, x.dtype)), largest
+    return subtract(x, to_dtype(largest, x.dtype)), largest, left
+
+
+def _total(terms: Any, axes: tuple[int, ...], left: Any) -> Any:
+    """The sum over the axes, which stay; 1 where no element is left, so that it can be divided by."""
+    total = reductions.sum(terms, axes, keepdims=True)
+    return total if left is None else select(left, total, 1.0)
 
 
 def logsumexp(
@@ -56,26 +72,35 @@ def logsumexp(
         x, weights = promote_dtypes("logsumexp", asarray(a), asarray(b), inexact=True)
         shape = common_shape("logsumexp", tuple(x.shape), tuple(weights.shape))
         x, weights = broadcast(x, shape), broadcast(weights, shape)
-        where = (
-            lax.ne(weights, 0.0)
-            if where is None
-            else lax.bitwise_and(lax.ne(weights, 0.0), as_array("logsumexp", where))
-        )
+        mask = lax.ne(weights, 0.0)
+        if where is not None:
+            mask = lax.bitwise_and(mask, reductions.mask_of("logsumexp", where, shape))
+        where = mask  # as in JAX an element of weight 0 counts as masked, and so does not overflow
     else:
         (x,) = promote_dtypes("logsumexp", asarray(a), inexact=True)
         weights = None
     axes = axis_indices("logsumexp", axis, x.ndim)
-    shifted, largest = _shifted(x, axes, where)
+    shifted, largest, left = _shifted("logsumexp", x, axes, where)
     terms = exp(shifted)
     if weights is not None:
         terms = multiply(weights, terms)
-    total = reductions.sum(terms, axes, keepdims=keepdims, where=where)
-    largest = to_dtype(largest if keepdims else lax.reshape(largest, tuple(total.shape)), total.dtype)
-    if return_sign:
-        return lax.add(to_dtype(log(absolute(total)), largest.dtype), largest), sign(total)
-    if total.dtype not in COMPLEX:
-        total = choose_where(lax.lt(total, 0.0), math.nan, total) if weights is not None else total
-    return lax.add(log(total), largest)
+    total = _total(terms, axes, left)
+    if weights is None and total.dtype not in COMPLEX:
+        left = lax.ne(total, 0.0)  # all of them -inf, or none at all: as if masked
+        total = select(left, total, 1.0)
+    result_sign = sign(total)
+    magnitude = absolute(total) if return_sign else total
+    if weights is not None and not return_sign and total.dtype not in COMPLEX:
+        magnitude = choose_where(lax.lt(total, 0.0), math.nan, total)
+    if left is not None:
+        magnitude, result_sign = select(left, magnitude, 1.0), select(left, result_sign, 0.0)
+    result = lax.add(log(magnitude), to_dtype(largest, magnitude.dtype))
+    if left is not None:
+        result = select(left, result, -math.inf)
+    shape = tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    if not keepdims:
+        result, result_sign = lax.reshape(result, shape), lax.reshape(result_sign, shape)
+    return (result, result_sign) if return_sign else result
 
 
 def logmeanexp(
@@ -108,20 +133,17 @@ def softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Arr
     """
     (x,) = promote_dtypes("softmax", asarray(x), inexact=True)
     axes = axis_indices("softmax", axis, x.ndim)
-    terms = exp(_shifted(x, axes, where)[0])
-    if where is not None:
-        terms = choose_where(where, terms, 0.0)
-    return lax.div(terms, broadcast(reductions.sum(terms, axes, keepdims=True), tuple(terms.shape)))
+    shifted, _, left = _shifted("softmax", x, axes, where)
+    terms = exp(shifted)
+    return lax.div(terms, broadcast(_total(terms, axes, left), tuple(terms.shape)))
 
 
 def log_softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Array:
     """log(softmax(x)), without underflow; masked elements give -inf."""
     (x,) = promote_dtypes("log_softmax", asarray(x), inexact=True)
     axes = axis_indices("log_softmax", axis, x.ndim)
-    shifted, _ = _shifted(x, axes, where)
-    total = log(reductions.sum(exp(shifted), axes, keepdims=True, where=where))
-    result = subtract(shifted, total)
-    return result if where is None else choose_where(where, result, -math.inf)
+    shifted, _, left = _shifted("log_softmax", x, axes, where)
+    return subtract(shifted, log(_total(exp(shifted), axes, left)))
 
 
 def one_hot(x: ArrayLike, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Array:
@@ -146,12 +168,27 @@ def standardize(
     x: ArrayLike, axis: Any = -1, mean: ArrayLike | None = None, variance: ArrayLike | None = None,
     epsilon: ArrayLike = 1e-5, where: ArrayLike | None = None,
 ) -> Array:  # fmt: skip
-    """(x - mean) / sqrt(variance + epsilon) over ``axis``."""
+    """(x - mean) / sqrt(variance + epsilon) over ``axis``; the mean and variance of the elements that ``where`` leaves.
+    """
     (x,) = promote_dtypes("standardize", asarray(x), inexact=True)
+    kept, mask, left = x, None, None
+    if where is not None:
+        mask = reductions.mask_of("standardize", where, tuple(x.shape))
+        kept = select(mask, x, 0.0)
+        if mean is None or variance is None:
+            left = reductions.any(mask, axis, keepdims=True)
     if mean is None:
-        mean = reductions.mean(x, axis, keepdims=True, where=where)
+        mean = reductions.mean(kept, axis, keepdims=True, where=where)
+        mean = mean if left is None else select(left, mean, 0.0)
     if variance is None:
-        square_mean = reductions.mean(lax.square(x), axis, keepdims=True, where=where)
+        square_mean = reductions.mean(lax.square(kept), axis, keepdims=True, where=where)
+        square_mean = square_mean if left is None else select(left, square_mean, 0.0)
         variance = subtract(square_mean, lax.square(as_array("standardize", mean)))
-    deviation = subtract(x, mean)
-    return multiply(deviation, lax.rsqrt(lax.add(as_array("standardize", variance), epsilon)))
+        variance = choose_where(lax.lt(variance, 0.0), 0.0, variance)  # of rounding; the root of it would be NaN
+    scale = lax.rsqrt(lax.add(as_array("standardize", variance), epsilon))
+    if mask is None:
+        return multiply(subtract(x, mean), scale)
+    # A masked element that is not finite stays as it is: its product with the scale would enter the scale's derivative.
+    infinite = lax.bitwise_not(lax.bitwise_or(mask, lax.is_finite(x)))
+    result = choose_where(infinite, x, multiply(subtract(select(infinite, 0.0, x), mean), scale))
+    return result if left is None else choose_where(left, result, math.nan)

@@ -339,7 +339,7 @@ def _logaddexp(x1: Any, x2: Any) -> Any:
 def _logaddexp_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
     # The derivative of the formula above has no second derivative at x1 == x2; this one is smooth.
     out = _logaddexp(*primals)
-    finite_out = select(lax.eq(out, np.inf), 0.0, out)
+    finite_out = select(lax.eq(lax.abs(out), np.inf), 0.0, out)  # infinity - infinity is to be no NaN
     total = None
     for x, t in zip(primals, tangents, strict=True):
         finite_x = select(lax.eq(x, np.inf), 0.0, x)

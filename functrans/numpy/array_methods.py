@@ -40,7 +40,7 @@ from functrans.ops.logic import EQ, GE, GT, LE, LT, NE
 from functrans.trace.builder import bind
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
-from functrans.trace.tracer import Tracer
+from functrans.trace.tracer import Tracer, obtainable, set_counterparts
 from functrans.xla.array_patch import Pattern, jax_array_protocol, patch_array_indexing, refuse_in_jax
 
 _OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)
@@ -206,15 +206,28 @@ def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
 
 
 
+def _rounded(function: Function) -> Function:
+    """``round(x)``, ``math.floor(x)`` ...: of a scalar a whole Python number where x has a value, like ``int(x)``."""
+
+    def method(self: Any, *digits: Any) -> Any:
+        if not digits and not self.type.shape:
+            value = obtainable(self)
+            if value is not None:
+                return int(function(value))
+        return function(self, *digits)
+
+    return method
+
+
 _UNARY: dict[str, Function] = {
     "__neg__": arithmetic.negative,
     "__pos__": arithmetic.positive,
     "__abs__": arithmetic.absolute,
     "__invert__": comparison.bitwise_not,
-    "__round__": rounding.round,
-    "__floor__": rounding.floor,
-    "__ceil__": rounding.ceil,
-    "__trunc__": rounding.trunc,
+    "__round__": _rounded(rounding.round),
+    "__floor__": _rounded(rounding.floor),
+    "__ceil__": _rounded(rounding.ceil),
+    "__trunc__": _rounded(rounding.trunc),
     "conj": arithmetic.conjugate,
     "conjugate": arithmetic.conjugate,
 }
@@ -353,6 +366,29 @@ def _reader(pattern: Pattern) -> Function:
     return jit(read_positions)  # type: ignore[no-any-return]
 
 
+# Functions of the math module and NumPy's kin that stand elsewhere, or under another name.
+_COUNTERPARTS = {
+    **{name: f"functrans.scipy.special.{name}" for name in ("erf", "erfc", "gamma", "gammaln", "digamma", "expit")},
+    "lgamma": "functrans.scipy.special.gammaln",
+    "fabs": "functrans.numpy.abs",
+    "pow": "functrans.numpy.power",
+    "fmod": "functrans.numpy.fmod",
+}
+
+
+def _counterparts(namespace: Mapping[str, Any]) -> Callable[[str], str | None]:
+    """The function of functrans for the name that user code gives one of NumPy or the math module."""
+
+    def find(called: str) -> str | None:
+        name = called.rpartition(".")[2]
+        found = _COUNTERPARTS.get(name)
+        if found is None and name not in ("float", "complex", "item", "tolist") and callable(namespace.get(name)):
+            found = f"functrans.numpy.{name}"
+        return found if found != called else None
+
+    return find
+
+
 def install_everywhere(namespace: Mapping[str, Any]) -> None:
     """Operators for tracers; ``array[tracer]`` and ``array.at[...]`` of concrete arrays; NumPy's protocols, whose
     functions are looked up in ``namespace``; JAX's refusal of tracers.
@@ -362,5 +398,6 @@ def install_everywhere(namespace: Mapping[str, Any]) -> None:
     Tracer.__array_function__ = array_function(namespace)  # type: ignore[attr-defined]
     patch_array_indexing(_is_tracer, get_item, _update, _read)
     refuse_in_jax(Tracer)
+    set_counterparts(_counterparts(namespace))
 
 

@@ -12,10 +12,11 @@ import jax
 import numpy as np
 
 from functrans import lax
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransOverflowError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import array_type, canonical_dtype, describe, promote, scalar_type, type_of, warn_narrowing
 from functrans.numpy.promotion import (
     BOOL,
+    INTEGERS,
     Array,
     ArrayLike,
     as_array,
@@ -23,6 +24,7 @@ from functrans.numpy.promotion import (
     broadcast,
     is_scalar,
     requested_dtype,
+    scalar_of_kind,
     shape_argument,
     to_dtype,
 )
@@ -83,11 +85,13 @@ def _from_object(x: Any, dtype: np.dtype[Any] | None) -> Any:
             and dtype is None
             and canonical_dtype(x.dtype) != x.dtype
         ):
-            warn_narrowing(x.dtype, "a NumPy array")
+            warn_narrowing(x.dtype, lambda: "a NumPy array")
         if dtype is not None and x.dtype != dtype:
             return to_dtype(np.asarray(x), dtype)
         return as_array("array", x)
     if isinstance(x, int | float | complex):
+        if type(x) is int and dtype is not None and dtype in INTEGERS and scalar_of_kind(x, dtype) != x:
+            raise FunctransOverflowError(f"the Python integer {x} does not fit into {dtype.name}")
         return jax.device_put(x) if dtype is None else to_dtype(x, dtype)
     if isinstance(x, list | tuple):
         return _from_sequence(x, dtype)
@@ -215,7 +219,7 @@ def _broadcast_value(operation: str, value: Any, shape: tuple[int, ...], dtype: 
     if is_scalar(value):
         if isinstance(value, np.generic):
             dtype = canonical_dtype(value.dtype) if dtype is None else dtype
-            value = value.item()
+            value = scalar_of_kind(value, dtype)
         return lax.full(shape, value, dtype)
     if dtype is not None:
         value = to_dtype(value, dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from functrans.api.compilation import jit
 from functrans.errors import FunctransError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, canonical_dtype
+from functrans.ir.types import ArrayType, canonical_dtype, check_integer
 from functrans.numpy.promotion import (
     COMPLEX,
     INEXACT,
@@ -26,6 +26,7 @@ from functrans.numpy.promotion import (
     operand_type,
     promote_one,
     promote_operands,
+    scalar_of_kind,
 )
 from functrans.ops.structural import scalar_literal
 from functrans.trace.builder import state
@@ -136,11 +137,14 @@ def inexact_unary(name: str, primitive: Function, summary: str, example: str) ->
                 return primitive(x)
             if type(x) is ArrayImpl and state.builder is None:
                 return compiled(x)
-            return primitive(promote_one(name, x, inexact=True))
+            return general(x)
         except FunctransError as error:
             raise filter_traceback(error) from None
 
-    compiled = jit(function)
+    def general(x: Any) -> Any:
+        return primitive(promote_one(name, x, inexact=True))
+
+    compiled = jit(general)  # not of the function, which calls it: ``disable_jit`` runs what stands here
     return _named(function, name, summary, example)
 
 
@@ -153,11 +157,14 @@ def numeric_unary(name: str, primitive: Function, summary: str, example: str) ->
                 return primitive(x)
             if type(x) is ArrayImpl and state.builder is None:
                 return compiled(x)
-            return primitive(promote_one(name, x))
+            return general(x)
         except FunctransError as error:
             raise filter_traceback(error) from None
 
-    compiled = jit(function)
+    def general(x: Any) -> Any:
+        return primitive(promote_one(name, x))
+
+    compiled = jit(general)
     return _named(function, name, summary, example)
 
 
@@ -179,6 +186,9 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
         return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)
+    if type(value) is int and not -128 <= value < 128:
+        check_integer(value)
+        value = scalar_of_kind(value, type_.dtype)
     return _number(value, type_)
 
 
@@ -219,7 +229,7 @@ def binary(
                 return of_complex(x, y)
         return primitive(x, y)
 
-    compiled = jit(function)
+    compiled = jit(general)
     return _named(function, name, summary, example)
 
 

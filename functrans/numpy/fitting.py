@@ -11,7 +11,7 @@ from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy import reductions
 from functrans.numpy.arithmetic import multiply, true_divide
-from functrans.numpy.comparison import equal, less
+from functrans.numpy.comparison import equal, less, not_equal
 from functrans.numpy.creation import asarray, ones
 from functrans.numpy.equations import inv
 from functrans.numpy.grids import arange, diag, vander
@@ -51,7 +51,7 @@ def roots(p: ArrayLike, *, strip_zeros: bool = True) -> Array:
     if size < 2:
         return lax.full((0,), 0, _complex(x.dtype))
     if strip_zeros:
-        known = np.asarray(static_value("roots (strip_zeros=True)", "the coefficients", x))
+        known = np.asarray(static_value("roots (strip_zeros=True)", "the coefficients", not_equal(x, 0)))
         found = np.flatnonzero(known)
         return _all_roots(lax.slice_in_dim(x, int(found[0]) if len(found) else size, size))
     is_zero = equal(x, 0)

@@ -96,10 +96,17 @@ def nanvar(
     where: ArrayLike | None = None, mean: ArrayLike | None = None,
 ) -> Array:  # fmt: skip
     """The variance over ``axis`` of the elements that are not NaN."""
-    x, mask = _without_nan("nanvar", a, 0)
+    return _nan_variance("nanvar", a, axis, dtype, out, ddof, keepdims, where, mean, False)
+
+
+def _nan_variance(
+    operation: str, a: Any, axis: Any, dtype: Any, out: Any, ddof: Any, keepdims: bool, where: Any, mean: Any,
+    root: bool,
+) -> Array:  # fmt: skip
+    x, mask = _without_nan(operation, a, 0)
     if mask is not None:
-        where = _numbers("nanvar", mask, where, tuple(x.shape))
-    return reductions.variance("nanvar", x, axis, dtype, out, ddof, keepdims, where, mean)
+        where = _numbers(operation, mask, where, tuple(x.shape))
+    return reductions.variance(operation, x, axis, dtype, out, ddof, keepdims, where, mean, root)
 
 
 @as_one_program
@@ -108,7 +115,7 @@ def nanstd(
     where: ArrayLike | None = None, mean: ArrayLike | None = None,
 ) -> Array:  # fmt: skip
     """The standard deviation over ``axis`` of the elements that are not NaN."""
-    return lax.sqrt(nanvar(a, axis, dtype, out, ddof, keepdims, where, mean))
+    return _nan_variance("nanstd", a, axis, dtype, out, ddof, keepdims, where, mean, True)
 
 
 def _nan_position(operation: str, function: Any, value: float, a: Any, axis: Any, out: Any, keepdims: Any) -> Array:

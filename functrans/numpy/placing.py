@@ -15,7 +15,7 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.arithmetic import add, divmod, multiply, remainder
-from functrans.numpy.comparison import greater, less
+from functrans.numpy.comparison import greater, less, not_equal
 from functrans.numpy.creation import asarray, ones
 from functrans.numpy.grids import diag_indices, tril_indices, triu_indices
 from functrans.numpy.indexing import normalized
@@ -262,7 +262,7 @@ def trim_zeros(filt: ArrayLike, trim: str = "fb", axis: int | Sequence[int] | No
     [1, 0, 2]
     """
     x = as_array("trim_zeros", filt)
-    known = np.asarray(static_value("trim_zeros", "the array", x)) != 0
+    known = np.asarray(static_value("trim_zeros", "the array", not_equal(x, 0)))
     front, back = ("f" in trim.lower(), "b" in trim.lower())
     if not front and not back:
         return asarray(x)

@@ -73,6 +73,10 @@ def dot(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_
     """
     if precision is None and preferred_element_type is None and concrete_arrays(a, b):
         return _compiled_dot(a, b)
+    return _dot(a, b, precision, preferred_element_type)
+
+
+def _dot(a: Any, b: Any, precision: Any = None, preferred_element_type: Any = None) -> Any:
     x, y = _pair("dot", a, b)
     if not x.ndim or not y.ndim:
         result = multiply(x, y)
@@ -86,7 +90,7 @@ def dot(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_
     return contract("dot", x, y, (((x.ndim - 1,), (axis,)), ((), ())), precision, preferred_element_type)
 
 
-_compiled_dot = jit(dot)
+_compiled_dot = jit(_dot)  # not of dot, which calls it: ``disable_jit`` runs what stands here
 
 
 def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
@@ -97,12 +101,16 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
     >>> fnp.matmul(fnp.ones((2, 3)), fnp.ones(3))
     Array([3., 3.], dtype=float32)
     """
+    if precision is None and preferred_element_type is None and concrete_arrays(a, b):
+        return _compiled_matmul(a, b)
+    return _matmul(a, b, precision, preferred_element_type)
+
+
+def _matmul(a: Any, b: Any, precision: Any = None, preferred_element_type: Any = None) -> Any:
     if preferred_element_type is None and (type(a) is Tracer or type(b) is Tracer):
         product = _of_vectors_and_matrices(a, b, precision)
         if product is not None:
             return product
-    elif precision is None and preferred_element_type is None and concrete_arrays(a, b):
-        return _compiled_matmul(a, b)
     x, y = _pair("matmul", a, b)
     if not x.ndim or not y.ndim:
         raise FunctransTypeError(
@@ -147,7 +155,7 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
     return result if order == wanted else lax.transpose(result, [order.index(i) for i in wanted])
 
 
-_compiled_matmul = jit(matmul)
+_compiled_matmul = jit(_matmul)  # not of matmul, which calls it: ``disable_jit`` runs what stands here
 
 
 def _of_vectors_and_matrices(a: Any, b: Any, precision: Any) -> Any:

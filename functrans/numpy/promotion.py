@@ -18,8 +18,19 @@ import numpy as np
 from jax import dtypes as jax_dtypes
 
 from functrans import lax
-from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, canonical_dtype, describe, promote, scalar_type, type_of, x64_enabled
+from functrans.errors import ConcretizationError, DifferentiatedValueError, FunctransTypeError, FunctransValueError
+from functrans.ir.types import (
+    ArrayType,
+    as_its_type,
+    canonical_dtype,
+    check_integer,
+    describe,
+    is_differentiable,
+    promote,
+    scalar_type,
+    type_of,
+    x64_enabled,
+)
 from functrans.ops.structural import convert
 from functrans.trace.tracer import Tracer, concrete
 
@@ -65,7 +76,9 @@ def as_operand(operation: str, x: Any) -> Any:
 
 
 def operand_type(operation: str, x: Any) -> ArrayType:
-    """The type of an operand; a TypeError names the operation."""
+    """The type of an operand; a TypeError names the operation. OverflowError for a Python integer that is too large."""
+    if type(x) is int:
+        check_integer(x)
     try:
         return type_of(x)
     except FunctransTypeError as error:
@@ -92,15 +105,17 @@ def shape_of(x: Any) -> tuple[int, ...]:
 
 
 def scalar_of_kind(value: Any, dtype: DType) -> Any:
-    """A Python or NumPy scalar as the Python number that is a literal of ``dtype``."""
+    """A Python or NumPy scalar as the Python number that is a literal of ``dtype``; integers wrap around."""
     if isinstance(value, np.generic):
-        value = value.item()
+        value = as_its_type(value, type_of(value)).item()
     if dtype == BOOL:
         return bool(value)
     if dtype in FLOATS:
         return float(value.real if isinstance(value, complex) else value)
     if dtype in COMPLEX:
         return complex(value)
+    if isinstance(value, int):
+        return int(np.asarray(int(value)).astype(dtype))
     return int(value)
 
 
@@ -144,8 +159,11 @@ def promote_operands(
     if all(map(is_scalar, operands)):
         if weak:
             return [scalar_of_kind(x, dtype) for x in operands]
-        return [to_dtype(x, dtype) for x in operands]
+        return [_promoted(x, dtype, False) for x in operands]
     shape = common_shape(operation, *[shape_of(x) for x in operands])
+    if not weak and all(is_scalar(x) or type_of(x).weak_type for x in operands):
+        # Beside weak arrays alone a NumPy scalar keeps its dtype: as a Python number it would leave the result weak.
+        return [to_dtype(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands]
     return [
         scalar_of_kind(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands
     ]
@@ -178,6 +196,13 @@ def _to_common(x: Any, dtype: DType, weak: bool) -> Any:
     """Convert, but leave weak beside strong: the result of the operation is strong in any case."""
     if x.dtype == dtype and (not weak or type_of(x).weak_type):
         return x
+    return _promoted(x, dtype, weak)
+
+
+def _promoted(x: Any, dtype: DType, weak: bool) -> Any:
+    """``x`` in the dtype that promotion gives it: 64-bit integers wrap first where those are off."""
+    if isinstance(x, np.ndarray | np.generic) and x.dtype in _WIDE_INTEGERS and dtype in INEXACT:
+        x = as_its_type(x, type_of(x))
     return to_dtype(x, dtype, weak)
 
 
@@ -187,7 +212,7 @@ def promote_dtypes(operation: str, *operands: Any, inexact: bool = False, numeri
         return list(operands)
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
-    return [to_dtype(x, dtype, weak) for x in operands]
+    return [_promoted(x, dtype, weak) for x in operands]
 
 
 def promote_one(operation: str, x: Any, inexact: bool = False, numeric: bool = False) -> Any:
@@ -203,8 +228,8 @@ def promote_one(operation: str, x: Any, inexact: bool = False, numeric: bool = F
     elif type(x) is Tracer or isinstance(x, jax.Array):
         return x
     if is_scalar(x):
-        return scalar_of_kind(x, dtype) if weak else to_dtype(x, dtype)
-    return to_dtype(x, dtype, weak)
+        return scalar_of_kind(x, dtype) if weak else _promoted(x, dtype, False)
+    return _promoted(x, dtype, weak)
 
 
 def common_shape(operation: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
@@ -333,11 +358,13 @@ def static_value(operation: str, name: str, x: Any) -> Any:
     """The concrete value of an argument that decides a shape; TypeError where it is traced without a value."""
     if type(x) is not Tracer:
         return x
-    value = concrete(x)
+    value = concrete(x) if not is_differentiable(x.type.dtype) else None
     if value is not None:
         return value
     try:
-        return np.asarray(x)  # an un-jitted call computes what it is asked for
+        return np.asarray(x)  # an un-jitted call computes what it is asked for, unless a derivative would be lost
+    except DifferentiatedValueError:
+        raise
     except ConcretizationError:
         raise FunctransTypeError(
             f"{operation}: {name} must be known while tracing, because it decides the shape of the result; it is "

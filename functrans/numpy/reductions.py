@@ -276,10 +276,20 @@ def _count(x: Any, axes: tuple[int, ...], keepdims: bool, where: Any, dtype: _DT
     return sum(mask_of("where", where, tuple(x.shape)), axes, dtype=dtype, keepdims=keepdims)
 
 
-def _divided(total: Any, count: Any) -> Any:
-    if not is_scalar(count):
-        return lax.div(total, count)
-    return lax.div(total, scalar_of_kind(count, total.dtype))
+def _quotient(total: Any, count: Any, of_nothing: Any = math.nan) -> Any:
+    """The total divided by the count, and ``of_nothing``, a constant without derivatives, where that is not positive.
+
+    The division there is by 1: what it is multiplied with in derivatives is to be finite.
+    """
+    dtype = np.dtype(total.dtype)
+    if dtype not in INEXACT:
+        return lax.div(total, scalar_of_kind(count, dtype) if is_scalar(count) else count)
+    if is_scalar(count):
+        if count <= 0:
+            return lax.full(tuple(total.shape), of_nothing, dtype)
+        return lax.div(total, scalar_of_kind(count, dtype))
+    counted = lax.gt(lax.real(count) if count.dtype in COMPLEX else count, 0.0)
+    return select(counted, lax.div(total, select(counted, count, 1.0)), of_nothing)
 
 
 def _mean_dtypes(operation: str, own: _DTYPE, dtype: Any) -> tuple[_DTYPE, _DTYPE]:
@@ -304,7 +314,7 @@ def mean(
     x, axes = _operand("mean", a, axis, out)
     computed, result_dtype = _mean_dtypes("mean", x.dtype, dtype)
     total = sum(x, axes, dtype=computed, keepdims=keepdims, where=where)
-    return to_dtype(_divided(total, _count(x, axes, keepdims, where, computed)), result_dtype)
+    return to_dtype(_quotient(total, _count(x, axes, keepdims, where, computed)), result_dtype)
 
 
 def average(
@@ -359,8 +369,10 @@ def _correction(ddof: Any, correction: Any) -> Any:
 
 
 def variance(
-    operation: str, a: Any, axis: Axis, dtype: Any, out: Any, ddof: Any, keepdims: bool, where: Any, center: Any
-) -> Array:
+    operation: str, a: Any, axis: Axis, dtype: Any, out: Any, ddof: Any, keepdims: bool, where: Any, center: Any,
+    root: bool = False,
+) -> Array:  # fmt: skip
+    """The variance, or its square root."""
     x, axes = _operand(operation, a, axis, out)
     to = None if dtype is None else requested_dtype(operation, dtype)
     if to is not None and to not in COMPLEX and x.dtype in COMPLEX:
@@ -372,9 +384,13 @@ def variance(
     result_dtype = to if to is not None else np.zeros((), computed).real.dtype
     if computed in FLOATS and computed.itemsize < 4:
         computed = _FLOAT32
-    x = to_dtype(x, computed)
-    if center is None:
-        center = mean(x, axes, dtype=computed, keepdims=True, where=where)
+    # What is masked may be infinite: it goes before its distance from the mean is squared, not after.
+    x = _masked(operation, to_dtype(x, computed), where, 0)
+    own_center = center is None
+    if own_center:
+        center = _quotient(
+            sum(x, axes, dtype=computed, keepdims=True), _count(x, axes, True, where, computed), of_nothing=0
+        )
     deviation = subtract(x, center)
     if computed in COMPLEX:
         squares = lax.real(lax.mul(deviation, lax.conj(deviation)))
@@ -383,15 +399,25 @@ def variance(
         squares = lax.square(deviation)
     total = sum(squares, axes, dtype=computed, keepdims=keepdims, where=where)
     count = _count(x, axes, keepdims, where, computed)
+
+    def finished(quotient: Any) -> Any:
+        quotient = to_dtype(quotient, result_dtype)
+        if not root:
+            return quotient
+        if not own_center or (is_scalar(count) and count > 1):
+            return lax.sqrt(quotient)
+        # A single element has the deviation 0 wherever it stands, and the root of 0 no derivative.
+        alone = quotient == 0.0 if is_scalar(count) else lax.bitwise_and(lax.le(count, 1.0), quotient == 0.0)
+        return select(alone, 0.0, lax.sqrt(select(alone, 1.0, quotient)))
+
     if is_scalar(count) and is_scalar(ddof):
         divisor = count - ddof
         if divisor <= 0:
             return lax.full(tuple(total.shape), math.nan, result_dtype)
-        return to_dtype(_divided(total, divisor), result_dtype)
+        return finished(_quotient(total, divisor))
     divisor = subtract(float(count) if is_scalar(count) else count, ddof)
     divisor = broadcast(to_dtype(divisor, computed), tuple(total.shape))
-    result = select(lax.gt(divisor, 0.0), lax.div(total, divisor), math.nan)
-    return to_dtype(result, result_dtype)
+    return select(lax.gt(divisor, 0.0), finished(_quotient(total, divisor, of_nothing=0)), math.nan)
 
 
 @as_one_program
@@ -400,7 +426,7 @@ def std(
     where: ArrayLike | None = None, mean: ArrayLike | None = None, correction: int | float | None = None,
 ) -> Array:  # fmt: skip
     """The standard deviation over ``axis``: the square root of the variance."""
-    return lax.sqrt(variance("std", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean))
+    return variance("std", a, axis, dtype, out, _correction(ddof, correction), keepdims, where, mean, root=True)
 
 
 @as_one_program

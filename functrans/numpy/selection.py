@@ -13,7 +13,7 @@ from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
-from functrans.numpy.comparison import greater, isnan, less, logical_or, truth
+from functrans.numpy.comparison import greater, isnan, less, logical_or, not_equal, truth
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
 from functrans.numpy.indexing import normalized
@@ -66,6 +66,10 @@ def where(
         )
     if concrete_arrays(condition, x, y):
         return _compiled_where(condition, x, y)
+    return _where(condition, x, y)
+
+
+def _where(condition: Any, x: Any, y: Any) -> Any:
     which = truth("where", condition)
     x, y = as_operand("where", x), as_operand("where", y)
     dtype, weak = common_dtype("where", x, y)
@@ -78,7 +82,7 @@ def where(
     return lax.select(which, on_true, on_false)
 
 
-_compiled_where = jit(where)
+_compiled_where = jit(_where)  # not of where, which calls it: ``disable_jit`` runs what stands here
 
 
 def _alternative(x: Any, dtype: np.dtype[Any], weak: bool, shape: tuple[int, ...]) -> Any:
@@ -336,10 +340,14 @@ def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
     return take(ravel(arr), flatnonzero(condition), 0)
 
 
+def _holds(condition: Any) -> Any:
+    return not_equal(condition, 0) if type(condition) is Tracer else np.asarray(condition, bool)
+
+
 def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: None = None) -> Array:
     """The slices along ``axis`` where the static vector ``condition`` holds."""
     refuse_out("compress", out)
-    keep = np.asarray(static_value("compress", "the condition", condition)).astype(bool)
+    keep = np.asarray(static_value("compress", "the condition", _holds(condition)))
     return take(a, np.flatnonzero(keep).astype(np.int32), axis)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ir.types import type_of
+from functrans.errors import FunctransTypeError
+from functrans.ir.types import short_dtype, type_of
 from functrans.ops.elementwise import COMPLEX, Elementwise, binary, kind_of, neg, real_dtype, undone
 from functrans.ops.structural import Names, Types, full
 from functrans.trace.builder import bind
@@ -49,6 +50,8 @@ class Complex(Elementwise):
     accepts = "f"
 
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        if dtype.itemsize < 4:
+            raise FunctransTypeError(f"{self.name}: there are no complex numbers with parts of {short_dtype(dtype)}")
         return np.dtype(np.complex64 if dtype.itemsize == 4 else np.complex128)
 
     def impl(self, *arrays: Any) -> Any:

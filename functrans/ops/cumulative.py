@@ -22,7 +22,7 @@ from functrans.ops.logic import eq, select
 from functrans.ops.reductions import greatest, least
 from functrans.ops.slicing import canonical_axis, concatenate, pad, rev, slice_in_dim
 from functrans.ops.structural import Names, Types, check_axes, full
-from functrans.ops.windowed_reductions import lower_windows
+from functrans.ops.windowed_reductions import apart_from_padding, lower_windows
 from functrans.trace.builder import bind
 from functrans.trace.primitive import Primitive
 
@@ -87,6 +87,8 @@ class _Cumulative(Primitive):
         window = tuple([size if a == self.axis else 1 for a in range(x.ndim)])
         initial = emitter.scalar(self.neutral(x.dtype), x)
         scalar = x.update(shape=())
+        if x.ndim > 1 and size > 1:  # XLA leaves vectors alone, which small loops hold
+            operands = apart_from_padding(emitter, operands, in_types)
         return lower_windows(
             emitter, operands, [initial], in_types, out_types, (window, ones, tuple(padding), ones, ones),
             lambda names: [self.combined(emitter, names, scalar)],

@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, short_dtype, type_of
+from functrans.ir.types import ArrayType, array_type, check_integer, short_dtype, type_of
 from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import Names, Types, broadcast_in_dim, scalar_literal
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
@@ -109,6 +109,8 @@ class Elementwise(Primitive):
 class Stepwise(Elementwise):
     """Piecewise constant: the derivative is zero wherever there is one."""
 
+    locally_constant = True
+
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, *primals), None
 
@@ -162,6 +164,8 @@ def _literal_like(op: Primitive, value: Any, lead: ArrayType) -> Literal:
             f"{op.name}: the number {value!r} does not fit operands of dtype {short_dtype(lead.dtype)}; convert the "
             "array with .astype(...), or use functrans.numpy, which promotes"
         )
+    if kind == "i":
+        check_integer(value)
     return scalar_literal(value, lead.dtype, lead.weak_type)
 
 
@@ -240,6 +244,16 @@ def _is_negative_zero(value: Any) -> bool:
     return value == 0 and not isinstance(value, complex) and bool(np.signbit(value))
 
 
+def refuse_offset(*operands: Any) -> None:
+    """Raise NotLinearError where a number other than zero is added to a linear operand.
+
+    What an array added to it holds is not known here; zeros are common.
+    """
+    for x in operands:
+        if type(x) is Literal and x.value != 0:
+            raise NotLinearError(f"adding the number {x.value} is not linear")
+
+
 class Add(Elementwise):
     hlo = "add"
     reference = staticmethod(np.add)
@@ -261,6 +275,7 @@ class Add(Elementwise):
         return out, t if s is None else s if t is None else add(s, t)
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
+        refuse_offset(x, y)
         return [cotangent if is_linear(x) else None, cotangent if is_linear(y) else None]
 
 
@@ -282,6 +297,7 @@ class Sub(Elementwise):
         return out, neg(t) if s is None else s if t is None else sub(s, t)
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
+        refuse_offset(x, y)
         return [cotangent if is_linear(x) else None, neg(cotangent) if is_linear(y) else None]
 
 
@@ -302,7 +318,7 @@ class Mul(Elementwise):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         out = bind(self, x, y)
-        if s is not None and t is not None and x is y:  # d(x*x) = 2x dx: one product, not two
+        if s is not None and s is t and x is y:  # d(x*x) = 2x dx: one product, not two
             return out, mul(s, mul(2.0, x))
         left = mul(s, y) if s is not None else None
         right = mul(t, x) if t is not None else None

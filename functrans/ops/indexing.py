@@ -73,6 +73,9 @@ class Gather(Primitive):
         x, indices = np.asarray(x), np.asarray(indices)
         d = self.dimension_numbers
         out = np.empty(self.infer(type_of(x), type_of(indices)).shape, x.dtype)
+        if not x.size:
+            out[...] = self.empty_value()
+            return out
         places = windows(
             x.shape,
             indices,
@@ -91,6 +94,10 @@ class Gather(Primitive):
                     x[tuple(slice(s, s + n) for s, n in zip(start, self.slice_sizes, strict=True))], gone
                 )
         return out
+
+    def empty_value(self) -> Any:
+        """What windows of an operand without elements hold."""
+        return self.fill_value if self.mode == FILL else 0
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         out = bind(self, *primals)
@@ -149,8 +156,8 @@ class Gather(Primitive):
         d = self.dimension_numbers
         x_type, out_type = in_types[0], out_types[0]
         indices, index_type = signed_indices(emitter, operands[1], in_types[1], self.mode)
-        if out_type.size == 0:
-            return emitter.splat(0, out_type)
+        if out_type.size == 0 or x_type.size == 0:
+            return emitter.splat(self.empty_value(), out_type)
         text = (
             f"#stablehlo.gather<offset_dims = {list(d.offset_dims)}, "
             f"collapsed_slice_dims = {list(d.collapsed_slice_dims)}, "
@@ -219,6 +226,8 @@ class ScatterFamily(Primitive):
 
     def impl(self, x: Any, indices: Any, updates: Any) -> Any:
         out, indices, updates = np.array(x), np.asarray(indices), np.asarray(updates)
+        if not out.size:
+            return out
         d = self.dimension_numbers
         sizes = self.window_sizes(out, updates)
         gone = (*d.inserted_window_dims, *d.operand_batching_dims)
@@ -290,7 +299,7 @@ class ScatterFamily(Primitive):
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         d = self.dimension_numbers
         x_type, _, update_type = in_types
-        if update_type.size == 0:
+        if update_type.size == 0 or x_type.size == 0:
             return operands[0]
         indices, index_type = signed_indices(emitter, operands[1], in_types[1], self.mode)
         if self.mode == CLIP and d.scatter_dims_to_operand_dims:

@@ -6,6 +6,7 @@ then by their imaginary part. Differentiation follows the elements to where they
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -178,6 +179,10 @@ class TopK(Primitive):
             return emitter.op(f"stablehlo.transpose {x}, dims = {swap}", [type_], to), to
 
         x, type_ = swapped(operands[0], in_types[0])
+        if kind_of(type_.dtype) == "f":  # XLA takes a NaN with a sign for the smallest number
+            flags = type_.update(dtype=np.dtype(np.bool_), weak_type=False)
+            is_nan = emitter.op(f"stablehlo.compare NE, {x}, {x}, FLOAT", [type_, type_], flags)
+            x = emitter.select(is_nan, emitter.splat(math.nan, type_), x, flags, type_)
         found = [t.update(shape=tuple([t.shape[a] for a in swap])) for t in out_types]
         outs = emitter.raw_many(
             f"chlo.top_k({x}, k = {self.k}) : {emitter.text(type_)} -> "

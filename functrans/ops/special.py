@@ -10,7 +10,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import array_type
+from functrans.ir.types import array_type, type_of
 from functrans.ops.arithmetic import abs_, ceil, floor, rem, sign
 from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
 from functrans.ops.functions import exp, log, sqrt
@@ -203,6 +203,9 @@ _SUMMED = 12  # terms that are summed before the formula takes over
 
 def _zeta_by_exponent(x: Any, q: Any) -> Any:
     """The derivative of zeta(x, q) by x: of its Euler-Maclaurin expansion (DLMF 25.11.28), term by term."""
+    dtype, single = type_of(x).dtype, np.dtype(np.float32)
+    if dtype.itemsize < 4:  # the products below leave the range of float16
+        return convert(_zeta_by_exponent(convert(x, single), convert(q, single)), dtype)
     total: Any = None
     for k in range(_SUMMED):
         base = log(add(q, float(k)))

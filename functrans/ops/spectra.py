@@ -114,9 +114,10 @@ class Svd(MatrixKernel):
 
     def reference(self, *arrays: Any) -> Sequence[Any]:
         if not arrays[0].size:
+            if not self.compute_uv:
+                return [np.zeros(0)]
             m, n = arrays[0].shape
-            found = [np.zeros(0), np.eye(m, self.shapes((m, n))[1][1]), np.eye(self.shapes((m, n))[2][0], n)]
-            return found if self.compute_uv else found[:1]
+            return [np.zeros(0), np.eye(m, self.shapes((m, n))[1][1]), np.eye(self.shapes((m, n))[2][0], n)]
         if not self.compute_uv:
             return [scipy_linalg().svd(arrays[0], compute_uv=False)]
         u, s, vh = scipy_linalg().svd(arrays[0], full_matrices=self.full_matrices)

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.arithmetic import abs_
 from functrans.ops.complex_numbers import real
@@ -124,6 +125,9 @@ class SpectralSplit(Primitive):
         return bind_all(cls(kinds, real_values, VALUES in kinds and len(kinds) > 1), [*[x for _, x in parts], w])
 
     def infer(self, *types: ArrayType) -> list[ArrayType]:
+        parts = {real_dtype(t.dtype) for t in types}
+        if len(parts) > 1 or not parts <= {np.dtype(np.float32), np.dtype(np.float64)}:
+            raise FunctransTypeError(f"{self.name}: operands of {', '.join(map(str, types))} do not fit together")
         return [
             array_type(x.shape[:-1], real_dtype(x.dtype) if self.real_values else x.dtype)
             if kind == VALUES

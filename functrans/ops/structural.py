@@ -205,6 +205,8 @@ class ConvertElementType(Primitive):
 class StopGradient(Primitive):
     """The operand itself, with a zero derivative."""
 
+    locally_constant = True
+
     def infer(self, x: ArrayType) -> ArrayType:
         return x
 
@@ -387,6 +389,13 @@ def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
     if isinstance(operand, Literal):
         return scalar_literal(operand.value, dtype, weak_type)
     return bind(ConvertElementType(dtype, weak_type), operand)
+
+
+def flagged_as(x: Any, type: ArrayType) -> Any:
+    """A value of this dtype with the weak flag of the type too: a rule may have made it another way."""
+    if x.type.weak_type == type.weak_type:
+        return x
+    return convert(x, x.type.dtype, type.weak_type)
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:

@@ -16,7 +16,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, short_dtype
 from functrans.ops.elementwise import kind_of
 from functrans.ops.indexing import Gather
-from functrans.ops.reductions import compare_positions, greatest, least
+from functrans.ops.reductions import compare_positions, greatest, least, with_nans
 from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, Names, Types, reshape, zeros_like
 from functrans.ops.windows import FILL, GatherDimensionNumbers
@@ -24,6 +24,7 @@ from functrans.trace.builder import bind
 from functrans.trace.primitive import Primitive
 
 Pairs = tuple[tuple[int, int], ...]
+Geometry = tuple[Axes, Axes, Pairs, Axes, Axes]
 
 
 class WindowedReduction(Primitive):
@@ -45,7 +46,7 @@ class WindowedReduction(Primitive):
         """The element that changes nothing."""
         self.missing("neutral", "lowering")
 
-    def geometry(self) -> tuple[Axes, Axes, Pairs, Axes, Axes]:
+    def geometry(self) -> Geometry:
         """The parameters that say where the windows are."""
         return self.window_dimensions, self.window_strides, self.padding, self.base_dilation, self.window_dilation
 
@@ -81,9 +82,11 @@ class WindowedReduction(Primitive):
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         scalar = array_type((), in_types[0].dtype)
+        initials = [emitter.scalar(self.neutral(scalar.dtype), scalar)]
+        operands, in_types, geometry = _without_holes(emitter, operands, initials, in_types, self.geometry())
         return lower_windows(
-            emitter, operands, [emitter.scalar(self.neutral(scalar.dtype), scalar)], in_types, out_types,
-            self.geometry(), lambda names: [emitter.elementwise(self.hlo, names, [scalar, scalar], scalar)],
+            emitter, operands, initials, in_types, out_types, geometry,
+            lambda names: [emitter.elementwise(self.hlo, names, [scalar, scalar], scalar)],
         )[0]  # fmt: skip
 
 
@@ -125,14 +128,61 @@ def window_views(
     return views[(*[slice(None, None, s) for s in strides], *[slice(None, None, d) for d in window_dilation])]
 
 
+def _without_holes(
+    emitter: Any, operands: Names, initials: Sequence[str], in_types: Types, geometry: Geometry
+) -> tuple[Names, Types, Geometry]:
+    """Operands that hold what stands in their holes, or lack what negative padding removes, and what is left to do.
+
+    XLA's CPU library for windows that do not overlap takes a dilated operand for a dense one (jaxlib 0.10.2: wrong
+    numbers, and reads behind the end), and its simplifier ends the process where negative padding meets windows of one
+    element.
+    """
+    window, strides, padding, base_dilation, window_dilation = geometry
+    apart = [b > 1 or min(pads) < 0 for b, pads in zip(base_dilation, padding, strict=True)]
+    if any(apart):
+        config = [(*pads, b - 1) if a else (0, 0, 0) for a, pads, b in zip(apart, padding, base_dilation, strict=True)]
+        shape = [dilated(n, i + 1) + low + high for n, (low, high, i) in zip(in_types[0].shape, config, strict=True)]
+        if min(shape) >= 0:  # else there is no window, and lower_windows asks for no operand
+            low, high, interior = ([entry[i] for entry in config] for i in range(3))
+            padded = [t.update(shape=tuple(shape)) for t in in_types]
+            operands = [
+                emitter.op(
+                    f"stablehlo.pad {x}, {initial}, low = {low}, high = {high}, interior = {interior}",
+                    [before, array_type((), before.dtype)], after,
+                )
+                for x, initial, before, after in zip(operands, initials, in_types, padded, strict=True)
+            ]  # fmt: skip
+            in_types = padded
+        padding = tuple([(0, 0) if a else pads for a, pads in zip(apart, padding, strict=True)])
+    operands = apart_from_padding(emitter, operands, in_types)
+    return operands, in_types, (window, strides, padding, (1,) * len(window), window_dilation)
+
+
+def apart_from_padding(emitter: Any, operands: Names, types: Types) -> Names:
+    """The operands behind a barrier, which keeps XLA from joining windows with a padding in front of them.
+
+    That padding may be the user's, or the transpose of a slice. XLA makes a dilation of its holes, and where it pads
+    an axis of size 1 to both sides it takes the windows for ones without a padding of their own: wrong numbers.
+    Written in the generic form, by which the compiler knows that the barrier need not outlive XLA's simplifier.
+    """
+    if not types[0].shape or emitter.platform != "cpu":
+        return operands
+    texts = ", ".join([emitter.text(t) for t in types])
+    return emitter.raw_many(  # type: ignore[no-any-return]
+        f'"stablehlo.optimization_barrier"({", ".join(operands)}) : ({texts}) -> ({texts})', len(operands)
+    )
+
+
 def lower_windows(
-    emitter: Any, operands: Names, initials: Sequence[str], in_types: Types, out_types: Types,
-    geometry: tuple[Axes, Axes, Pairs, Axes, Axes], body: Callable[[list[str]], list[str]],
+    emitter: Any, operands: Names, initials: Sequence[str], in_types: Types, out_types: Types, geometry: Geometry,
+    body: Callable[[list[str]], list[str]],
 ) -> Any:  # fmt: skip
-    """The text of a windowed reduction of any operands with any body."""
+    """The text of a windowed reduction of any operands without holes, with any body."""
     if not in_types[0].shape:
         return list(operands)
-    window, strides, padding, base_dilation, window_dilation = geometry
+    if not out_types[0].size:
+        return [emitter.splat(0, t.update(dtype=i.dtype)) for t, i in zip(out_types, in_types, strict=True)]
+    window, strides, padding, _, window_dilation = geometry
     scalars = [array_type((), t.dtype) for t in in_types]
     region = emitter.region([*scalars, *scalars], body, scalars)
     ins = ", ".join(emitter.text(t) for t in (*in_types, *scalars))
@@ -140,7 +190,7 @@ def lower_windows(
     text = (
         f'"stablehlo.reduce_window"({", ".join([*operands, *initials])}) <{{'
         f"window_dimensions = {emitter.indices(window)}, window_strides = {emitter.indices(strides)}, "
-        f"base_dilations = {emitter.indices(base_dilation)}, window_dilations = {emitter.indices(window_dilation)}, "
+        f"window_dilations = {emitter.indices(window_dilation)}, "
         f"padding = dense<{[list(p) for p in padding]}> : tensor<{len(padding)}x2xi64>}}> ({region}) : "
         f"({ins}) -> ({outs})"
     )
@@ -180,6 +230,21 @@ class _WindowExtremum(WindowedReduction):
     accepts = "biuf"
     position: ClassVar[type[_WindowPosition]]
     reference: ClassVar[Any]
+
+    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        extremum = super().lower(emitter, operands, in_types, out_types)
+        if any(w > s for w, s in zip(self.window_dimensions, self.window_strides, strict=True)):
+            return extremum  # XLA's own code reduces windows that overlap, and keeps NaNs
+
+        def any_of(flags: str, flags_in: ArrayType, flags_out: ArrayType) -> str:
+            scalar, initials = flags_in.update(shape=()), [emitter.scalar(False, flags_in)]
+            names, types, geometry = _without_holes(emitter, [flags], initials, [flags_in], self.geometry())
+            return lower_windows(  # type: ignore[no-any-return]
+                emitter, names, initials, types, [flags_out], geometry,
+                lambda names: [emitter.elementwise("or", names, [scalar, scalar], scalar)],
+            )[0]  # fmt: skip
+
+        return with_nans(emitter, extremum, operands[0], in_types[0], out_types[0], any_of)
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
@@ -239,8 +304,11 @@ class _WindowPosition(WindowedReduction):
             name = emitter.op(f"stablehlo.broadcast_in_dim {name}, dims = {dims}", [shaped], numbers)
         value, place = array_type((), x.dtype), array_type((), index)
         initials = [emitter.scalar(self.neutral(x.dtype), value), emitter.scalar(_NOWHERE, place)]
+        both, both_types, geometry = _without_holes(
+            emitter, [operands[0], name], initials, [x, numbers], self.geometry()
+        )
         return lower_windows(
-            emitter, [operands[0], name], initials, [x, numbers], [out_types[0], out_types[0]], self.geometry(),
+            emitter, both, initials, both_types, [out_types[0], out_types[0]], geometry,
             compare_positions(emitter, self.direction, value, place),
         )[1]  # fmt: skip
 

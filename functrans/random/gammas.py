@@ -14,10 +14,11 @@ from functrans.api.vectorization import vmap
 from functrans.control.composite import Composite
 from functrans.errors import FunctransValueError
 from functrans.ir.types import type_of
+from functrans.lax.incomplete_gamma import RandomLoggammaGrad
 from functrans.numpy.promotion import broadcast
 from functrans.ops.keys import RandomSplit
 from functrans.ops.structural import broadcast_in_dim
-from functrans.random.arguments import Array, ArrayLike, drawn, floating, limits, sample_shape, shape_of, static
+from functrans.random.arguments import Array, ArrayLike, drawn, floating, sample_shape, shape_of, static
 from functrans.random.continuous import _exponential, _normal, between
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.builder import bind
@@ -88,11 +89,7 @@ class RandomGamma(Composite):
 
     def slope(self, alpha: Any, out: Any) -> Any:
         """The derivative of the sample by its parameter."""
-        if not self.log_space:
-            return lax.random_gamma_grad(alpha, out)
-        sample = lax.exp(out)
-        sample = lax.select(lax.eq(out, 0.0), fnp.full(out.shape, float(limits(out.dtype).tiny), out.dtype), sample)
-        return lax.div(lax.random_gamma_grad(alpha, sample), sample)
+        return bind(RandomLoggammaGrad(1), alpha, out) if self.log_space else lax.random_gamma_grad(alpha, out)
 
     def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         whole = [

@@ -21,7 +21,9 @@ from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equa
 from functrans.ir.types import (
     ArrayType,
     array_type,
+    as_its_type,
     canonical_dtype,
+    check_integer,
     describe,
     scalar_type,
     type_of,
@@ -97,9 +99,9 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "cons", "effects", "equations", "inputs", "literals", "marker",
-        "open", "order", "parent", "performed", "performs", "place", "producers", "purpose", "remedy",
-        "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
+        "callees", "captured", "captures", "climbs", "cons", "converted", "custom", "differentiated", "differentiators",
+        "effects", "equations", "inputs", "literals", "marker", "open", "order", "parent", "performed", "performs",
+        "place", "producers", "purpose", "remedy", "restarts_gc", "segments", "skeleton", "thread", "tracers", "values",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -114,6 +116,7 @@ class Builder:
         self.inputs: list[Tracer] = []
         self.captured: list[Any] = []  # the captured values, and
         self.captures: dict[int, Tracer] = {}  # by identity of the value, the input each became
+        self.converted: list[Any] = []  # NumPy values captured in another dtype: kept, so that none has their identity
         self.equations: list[Equation] = []
         self.producers: list[Equation | None] = []  # by id of variable
         self.cons: dict[tuple[Any, ...], Any] = {}
@@ -126,6 +129,9 @@ class Builder:
         self.effects: list[tuple[float, Equation]] = []  # (its place in the order of variables, equation with effects)
         self.performed: set[Equation] = set()
         self.segments: list[int] = []  # positions in equations where a value was demanded
+        self.custom = False  # what is traced here has, or is, a derivative rule of the user's
+        self.differentiated: frozenset[int] = frozenset()  # ids of the inputs that what traces here differentiates by
+        self.differentiators: dict[int, frozenset[Builder]] = {}  # by id of variable: see trace.tracer
 
     # -- opening and closing --------------------------------------------------------------------------------------
 
@@ -189,8 +195,13 @@ class Builder:
             type_ = x.type
         else:
             type_ = type_of(x)
-            if kind is np.ndarray and x.dtype != type_.dtype:
-                warn_narrowing(x.dtype, f"the array of shape {x.shape} used at {describe_place(where())}")
+            converted = as_its_type(x, type_)
+            if converted is not x:
+                if x.dtype != type_.dtype:
+                    warn_narrowing(x.dtype, lambda: f"the array of shape {x.shape} used at {describe_place(where())}")
+                self.converted.append(x)
+                tracer = self.captures[id(x)] = self.lift(converted)
+                return tracer
         tracer = self.new_var(type_, None)
         self.captured.append(x)
         self.captures[id(x)] = tracer
@@ -258,9 +269,12 @@ class Builder:
                 "linear."
             )
         if kind in _PYTHON_SCALARS:
+            if kind is int:
+                check_integer(x)
             return Literal(x, type_of(x))
         if isinstance(x, np.generic):
-            return Literal(x, type_of(x))
+            type_ = type_of(x)
+            return Literal(as_its_type(x, type_), type_)
         if isinstance(x, jax.Array | np.ndarray):
             return self.lift(x)
         return Literal(*_scalar(x))
@@ -382,6 +396,27 @@ def _operands(
     return full, full if row is key else tuple(row), atoms, types, literals
 
 
+def as_operand(x: Any, wanted: ArrayType | None = None) -> Any:
+    """A value as rules meet it: a Tracer, a Literal (of the type ``wanted``, where that is a scalar's) or a Linear.
+
+    A number becomes a literal, an array is captured by the innermost builder that does not climb. Where nothing is
+    being traced operations run at once, and take what they are given.
+    """
+    kind = type(x)
+    if kind is Tracer or kind is Linear:
+        return x
+    if kind is not Literal:
+        builder = state.builder
+        if builder is None:
+            return x
+        while builder.climbs:
+            builder = builder.parent  # type: ignore[assignment]
+        x = builder.output(x)
+    if wanted is None or type(x) is not Literal or x.type is wanted or wanted.shape:
+        return x
+    return Literal(x.value if x.type.dtype == wanted.dtype else wanted.dtype.type(x.value), wanted)
+
+
 _results: dict[tuple[Any, ...], ArrayType] = {}  # what op.infer said, by operation and types of operands
 _MOST_RESULTS = 8192
 
@@ -423,6 +458,8 @@ def bind(op: Primitive, *operands: Any) -> Any:
     scaled = plain and type(y) is Literal
     plain = plain and type(y) is Tracer and y.builder is builder
     if op.fold is not None and not (plain and op.folds_literals):
+        if not (plain or scaled):
+            operands = tuple([as_operand(x) for x in operands])
         folded = op.fold(*operands)
         if folded is not None:
             return folded
@@ -474,6 +511,7 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
         return run_operation(op, operands)  # type: ignore[no-any-return]
     builder: Builder = current
     if op.fold is not None:
+        operands = [as_operand(x) for x in operands]
         folded = op.fold(*operands)
         if folded is not None:
             return list(folded)
@@ -539,6 +577,6 @@ def tracer_for(x: Tracer, var: Any) -> Tracer:
 
 
 __all__ = [
-    "Builder", "Tracer", "apply_operation", "bind", "bind_all", "current_builder", "escaped", "literal", "producer_of",
-    "run_operation", "set_operation_runner", "state", "tracer_for", "canonical_dtype", "x64_enabled",
+    "Builder", "Tracer", "apply_operation", "as_operand", "bind", "bind_all", "current_builder", "escaped", "literal",
+    "producer_of", "run_operation", "set_operation_runner", "state", "tracer_for", "canonical_dtype", "x64_enabled",
 ]  # fmt: skip

@@ -5,7 +5,11 @@ A frame belongs to functrans when its file lies in the package. ``where()`` stop
 
 from __future__ import annotations
 
+import ast
+import dis
 import functools
+import itertools
+import linecache
 import os
 import sys
 import traceback
@@ -13,7 +17,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
 
-from functrans.errors import FunctransError
+from functrans.errors import DifferentiatedValueError, FunctransError
 from functrans.ir.program import Where
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -99,8 +103,6 @@ def describe_place(place: Where) -> str:
     code, _ = place
     line = line_of(place)
     text = f"{code.co_filename}:{line} (in {code.co_name})"
-    import linecache
-
     source = linecache.getline(code.co_filename, line or 0).strip()
     return f"{text}\n    {source}" if source else text
 
@@ -108,6 +110,60 @@ def describe_place(place: Where) -> str:
 def here() -> str:
     """Where the user's code is now."""
     return describe_place(where(2))
+
+
+def users_call() -> tuple[Where, str | None]:
+    """Where the user's code is now, the innermost frame outside of installed packages, and what it calls there.
+
+    ``math.sin`` in ``x * math.sin(x)``; None where it cannot be read, or is functrans' own.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    users: FrameType | None = None
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        if not is_internal(filename):
+            users = users or frame
+            if not any(folder in filename for folder in _INSTALLED):
+                users = frame
+                break
+        frame = frame.f_back
+    if users is None:
+        return None, None
+    return (users.f_code, users.f_lasti), _called(users)
+
+
+def _called(frame: FrameType) -> str | None:
+    position = next(itertools.islice(frame.f_code.co_positions(), frame.f_lasti // 2, None), None)
+    if position is None or None in position:
+        return None
+    first, last, begin, end = position
+    lines = [linecache.getline(frame.f_code.co_filename, n).encode() for n in range(first, last + 1)]  # type: ignore[arg-type, operator]
+    lines[-1] = lines[-1][:end]
+    lines[0] = lines[0][begin:]
+    try:
+        expression = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
+    except (SyntaxError, ValueError):
+        return None
+    if not isinstance(expression, ast.Call):
+        return None
+    base = expression.func
+    while isinstance(base, ast.Attribute):
+        base = base.value
+    if not isinstance(base, ast.Name):
+        return None
+    named = frame.f_locals.get(base.id, frame.f_globals.get(base.id))
+    module = getattr(named, "__module__", None) or getattr(named, "__name__", None) or ""
+    return None if str(module).split(".")[0] == "functrans" else ast.unparse(expression.func)
+
+
+_REMAINDER = (6, 19)  # the arguments of BINARY_OP for % and %=
+
+
+def formats_text(depth: int) -> bool:
+    """Whether the frame ``depth`` above the caller is at a ``%``: with a value of ours on the right it formats text."""
+    frame = sys._getframe(depth + 1)
+    code, place = frame.f_code.co_code, frame.f_lasti
+    return dis.opname[code[place]] == "BINARY_OP" and code[place + 1] in _REMAINDER
 
 
 def show_all_frames() -> bool:
@@ -152,7 +208,11 @@ def api_boundary(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            raise filter_traceback(error) from error.__cause__
+            cause = error.__cause__
+            if type(error) is ValueError and isinstance(cause, DifferentiatedValueError):
+                # NumPy took the refusal of float() to mean that a sequence was given (array[0] = x)
+                error, cause = cause, None
+            raise filter_traceback(error) from cause
 
     return wrapper  # type: ignore[return-value]
 

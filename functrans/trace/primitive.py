@@ -10,6 +10,20 @@
 
 Fields are declared as in a dataclass (``axes: tuple[int, ...]``), are frozen and hashable, and are part of the
 program's structural key. ``None`` is a zero tangent or cotangent in every rule.
+
+What a rule (and ``fold``) may meet. ``bind`` and the entries of the transforms (``trace.replay.entering``) guarantee
+it, whatever the user passed; ``testing.variations`` draws all of it for every primitive:
+
+- A value, tangent or cotangent is a ``Tracer`` or a ``Literal``; in ``transpose`` a linear operand is a ``Linear``.
+  Never a Python number, a NumPy scalar or an array. All three have ``type``, ``shape``, ``dtype`` and ``ndim``.
+- A ``Literal`` has rank 0, and the dtype and weak flag of the variable that it stands for. It stands for an array only
+  where ``literal_places`` says so. Values, tangents, cotangents: any of them may be one.
+- Operands are weak in any subset; vmap, jvp and linearize give results the weak flag that ``infer`` gave them.
+- One tracer may be several operands, with tangents of their own, and one tracer the tangent of several operands.
+- ``None`` tangents in any subset but all, ``None`` cotangents in any subset but all, mapped operands in any subset
+  but none, or none where the operation names the mapped axis; batched again, any other subset.
+- A tracer may belong to any open builder around the current one (``bind`` captures it): ``x.builder`` says nothing.
+- Axes have any length, 0 and 1 among them; so has the mapped axis.
 """
 
 from __future__ import annotations
@@ -23,6 +37,9 @@ from functrans.errors import MissingRuleError
 from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.program import Equation, Jaxpr, scalar_bits, subjaxprs
 from functrans.ir.types import ArrayType
+
+if TYPE_CHECKING:
+    from functrans.trace.dependence import Dependence
 
 _SIMPLE = (int, str, tuple, np.dtype, type(None), Jaxpr)
 _SAFE_FIELDS = ("int", "bool", "str", "tuple[int, ...]", "np.dtype[Any]", "Shape", "Axes")
@@ -87,6 +104,8 @@ class Primitive(metaclass=_PrimitiveMeta):
     holds_jaxprs: ClassVar[bool] = False
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
+    locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
+    broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -199,6 +218,14 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
 
+    def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
+        """Which results depend on the given operands (flags), of which there is one; None: all of them.
+
+        Asked by linearity checks, transposition and values on demand. An operation that holds programs asks
+        ``dependence.outputs(program, flags)`` for each, so that the answer is exact result by result.
+        """
+        return None
+
     def lifted(
         self, programs: Sequence[Jaxpr], operands: Sequence[Any], extra: Sequence[Sequence[Any]]
     ) -> tuple[Primitive, list[Any]] | None:
@@ -218,6 +245,11 @@ class Primitive(metaclass=_PrimitiveMeta):
         if len(held) == 1 and len(held[0].inputs) == len(operands):
             return one_run(held[0], operands)
         return None
+
+    def literal_places(self, count: int) -> Sequence[int]:
+        """Of so many operands, those for which a scalar literal may stand where infer speaks of an array; the checkers
+        of rules ask."""
+        return range(count) if self.broadcasts_literals else ()
 
     def axis_names(self) -> frozenset[Any]:
         """Names of mapped axes that the operation speaks of (collectives)."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where
-from functrans.trace.builder import Builder, Tracer, bind, bind_all, state
+from functrans.trace.builder import Builder, Tracer, as_operand, bind, bind_all, state
 from functrans.trace.frames import describe_place
 
 
@@ -29,11 +29,18 @@ def emit(eqn: Equation, operands: Sequence[Any]) -> list[Any]:
     return bind_all(eqn.op, operands) if eqn.op.multiple else [bind(eqn.op, *operands)]
 
 
+def entering(jaxpr: Jaxpr, inputs: Sequence[Any]) -> dict[Any, Any]:
+    """The values of a program's inputs, as rules may meet them (see trace.primitive): where a transform begins."""
+    return {
+        v: x if type(x) is Tracer else as_operand(x, v.type) for v, x in zip(jaxpr.inputs, inputs, strict=True)
+    }
+
+
 def replay(
     jaxpr: Jaxpr, inputs: Sequence[Any], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit
 ) -> list[Any]:
     """jaxpr, values for its inputs -> values of its outputs; ``rule`` maps an equation and its operands to results."""
-    values: dict[Any, Any] = dict(zip(jaxpr.inputs, inputs, strict=True))
+    values: dict[Any, Any] = entering(jaxpr, inputs)
     saved = state.where
     try:
         for eqn in jaxpr.equations:

@@ -3,18 +3,22 @@
 In an un-jitted call the inputs of a trace keep their concrete values. ``bool(x)``, ``float(x)``, ``int(x)``,
 ``x.item()``, ``print(x)``, ``np.asarray(x)`` run the equations that x needs, once, and remember what the user's code
 still holds on to. Inputs traced by ``jit``, by ``vmap`` or for the body of a loop have no value: the error says so.
+
+A number that leaves a trace is a constant to it. Where that is locally true (``bool``, ``int``, printing) the value is
+given; where a derivative would be lost in silence (``float``, ``np.asarray``) an error is raised.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from functrans.errors import (
     ConcretizationError,
+    DifferentiatedValueError,
     InternalError,
     TracerArrayConversionError,
     TracerBoolConversionError,
@@ -22,8 +26,9 @@ from functrans.errors import (
 )
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import kind_of
-from functrans.trace.builder import Builder, Tracer, escaped, state
-from functrans.trace.frames import describe_place, where
+from functrans.trace.builder import Builder, Tracer, escaped, outside_of_traces, state
+from functrans.trace.dependence import DERIVATIVE
+from functrans.trace.frames import describe_place, formats_text, users_call, where
 
 
 class _NoValue(Exception):
@@ -46,9 +51,42 @@ def set_program_runner(runner: Callable[[Jaxpr, Sequence[Any]], list[Any]]) -> N
     _run = runner
 
 
+class Computed:
+    """The outputs of a program on values of open traces, computed if one of them is asked for."""
+
+    __slots__ = ("jaxpr", "operands", "values")
+
+    def __init__(self, jaxpr: Jaxpr, operands: Sequence[Any]) -> None:
+        self.jaxpr = jaxpr
+        self.operands = operands
+        self.values: dict[Any, Any] | None = None
+
+    def value(self, i: int) -> Any:
+        """Output i; raises an internal signal where an operand has no value."""
+        jaxpr = self.jaxpr
+        if self.values is None:
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, [value_of(x) for x in self.operands], strict=True))
+            made = list(dict.fromkeys([a for a in jaxpr.outputs if type(a) is Var and a not in values]))
+            if made:
+                results = outside_of_traces(_run, Jaxpr(jaxpr.inputs, jaxpr.equations, made), list(values.values()))
+                values.update(zip(made, results, strict=True))
+            self.values = values
+        a = jaxpr.outputs[i]
+        return value_of(a) if type(a) is Literal else self.values[a]
+
+
+class Result(NamedTuple):
+    """One result of a program that is computed if it is asked for: the known value of an input of a trace."""
+
+    computed: Computed
+    i: int
+
+
 def value_of(x: Any) -> Any:
     """The concrete value of x (an array); raises an internal signal where there is none."""
     kind = type(x)
+    if kind is Result:
+        return x.computed.value(x.i)
     if kind is Literal:
         return np.asarray(x.value, x.type.dtype)
     if kind is not Tracer:
@@ -135,6 +173,8 @@ def concrete(x: Any) -> Any:
     """The NumPy value of x where it is known without running anything, else None."""
     if type(x) is Literal:
         return np.asarray(x.value, x.type.dtype)
+    if type(x) is Result:
+        return None
     if type(x) is not Tracer:
         return np.asarray(x)
     known = x.builder.values.get(x.variable.id)
@@ -160,6 +200,98 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
             f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
             f"{owner.purpose}, at {describe_place(where())}\n{remedy}"
         ) from None
+
+
+# -- values that leave a derivative ----------------------------------------------------------------------------------
+
+
+def differentiators(x: Any) -> frozenset[Builder]:
+    """The traces that differentiate by something that x depends on: as a plain number it would lose these derivatives.
+
+    Each equation is looked at once in the life of its builder.
+    """
+    if type(x) is Result:
+        return frozenset().union(*map(differentiators, x.computed.operands))
+    if type(x) is not Tracer:
+        return frozenset()
+    builder: Builder = x.builder
+    known, producers = builder.differentiators, builder.producers
+    stack = [x.variable]
+    while stack:
+        var = stack[-1]
+        eqn = producers[var.id]
+        if var.id in known:
+            stack.pop()
+        elif eqn is None:
+            own = [builder] if var.id in builder.differentiated else []
+            known[var.id] = differentiators(builder.values.get(var.id)).union(own)
+            stack.pop()
+        else:
+            waiting = [a for a in eqn.inputs if type(a) is Var and a.id not in known]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            sources = [known[a.id] if type(a) is Var else frozenset() for a in eqn.inputs]
+            for v in eqn.outputs:
+                known[v.id] = frozenset()
+            for source in frozenset().union(*sources):
+                given = [source in s for s in sources]
+                for v, depends in zip(eqn.outputs, DERIVATIVE.results(eqn, given), strict=True):
+                    if depends:
+                        known[v.id] |= {source}
+            stack.pop()
+    return known[x.variable.id]
+
+
+def losing(x: Tracer) -> frozenset[Builder]:
+    """The traces whose derivatives x would lose as a plain number.
+
+    In a function with a derivative rule, and in the rule, one of them is spared: the innermost outside of it, whose
+    derivative it is that the rule gives.
+    """
+    lost = differentiators(x)
+    if not lost:
+        return lost
+    stack: list[Builder] = []
+    builder = state.builder
+    while builder is not None:
+        stack.append(builder)
+        builder = builder.parent
+    spared = set()
+    for i, inner in enumerate(stack):
+        if inner.custom:
+            spared.update([outer for outer in stack[i + 1 :] if outer in lost][:1])
+    return lost - spared
+
+
+def _number(x: Tracer, asked: str) -> np.ndarray[Any, Any]:
+    """The value of x as a plain number or array, which has no derivative."""
+    value = demand(x, asked, TracerArrayConversionError, _NUMBER)
+    lost = losing(x)
+    if lost:
+        place, called = users_call()
+        counterpart = _counterpart(called) if called else None
+        fix = f"Call {counterpart} instead of {called}. " if counterpart else ""
+        raise DifferentiatedValueError(
+            f"{asked} makes a constant of a value that is being differentiated "
+            f"({', '.join(sorted(b.purpose for b in lost))}), and its derivative would be lost, at "
+            f"{describe_place(place)}\n{fix}Keep it an array (functrans.numpy functions and operators take it); where "
+            "a constant is meant, say so with functrans.lax.stop_gradient(x)."
+        )
+    return value
+
+
+def _no_counterpart(name: str) -> str | None:
+    return None
+
+
+_counterpart: Callable[[str], str | None] = _no_counterpart
+
+
+def set_counterparts(find: Callable[[str], str | None]) -> None:
+    """Install what knows the function of functrans for the name of one of NumPy or the math module."""
+    global _counterpart
+    _counterpart = find
 
 
 _BRANCH = (
@@ -190,43 +322,48 @@ def _bool(self: Tracer) -> bool:
     )
 
 
-def _scalar(self: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> Any:
+def _check_scalar(self: Tracer, asked: str) -> None:
     if self.type.shape != ():
         raise TypeError(
             f"{asked} needs a scalar, and this array has shape {self.type.shape}, at {describe_place(where())}"
         )
-    return demand(self, asked, error, fix)[()]
 
 
 def _float(self: Tracer) -> float:
-    return float(_scalar(self, "float()", TracerArrayConversionError, _NUMBER))
+    _check_scalar(self, "float()")
+    if formats_text(1):  # "%f" % x: for the eye, like format()
+        return float(demand(self, "float()", TracerArrayConversionError, _NUMBER)[()])
+    return float(_number(self, "float()")[()])
 
 
 def _int(self: Tracer) -> int:
-    return int(_scalar(self, "int()", TracerIntegerConversionError, _NUMBER))
+    _check_scalar(self, "int()")
+    return int(demand(self, "int()", TracerIntegerConversionError, _NUMBER)[()])
 
 
 def _complex(self: Tracer) -> complex:
-    return complex(_scalar(self, "complex()", TracerArrayConversionError, _NUMBER))
+    _check_scalar(self, "complex()")
+    return complex(_number(self, "complex()")[()])
 
 
 def _index(self: Tracer) -> int:
     if kind_of(self.type.dtype) not in "iu":
         raise TypeError(f"only integer scalars can be used as an index; got {self.type} at {describe_place(where())}")
-    return int(_scalar(self, "an index or range()", TracerIntegerConversionError, _INDEX))
+    _check_scalar(self, "an index or range()")
+    return int(demand(self, "an index or range()", TracerIntegerConversionError, _INDEX)[()])
 
 
 def _array(self: Tracer, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-    value = demand(self, "np.asarray()", TracerArrayConversionError, _NUMBER)
+    value = _number(self, "np.asarray()")
     return value if dtype is None else value.astype(dtype)
 
 
 def _item(self: Tracer, *args: int) -> Any:
-    return demand(self, ".item()", TracerArrayConversionError, _NUMBER).item(*args)
+    return _number(self, ".item()").item(*args)
 
 
 def _tolist(self: Tracer) -> Any:
-    return demand(self, ".tolist()", TracerArrayConversionError, _NUMBER).tolist()
+    return _number(self, ".tolist()").tolist()
 
 
 def _format(self: Tracer, spec: str) -> str:

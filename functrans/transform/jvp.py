@@ -15,10 +15,10 @@ from typing import Any
 
 from functrans.ir.program import Jaxpr, Var
 from functrans.ops.constants import trace_closed
-from functrans.ops.structural import zeros
-from functrans.trace.builder import Tracer, state
+from functrans.ops.structural import flagged_as, zeros
+from functrans.trace.builder import Tracer, as_operand, state
 from functrans.trace.primitive import Primitive
-from functrans.trace.replay import blame, emit
+from functrans.trace.replay import blame, emit, entering
 
 
 def jvp_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
@@ -35,8 +35,12 @@ def differentiate(
     jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], rule: Any
 ) -> tuple[list[Any], list[Any]]:
     """The replay behind jvp and linearize: ``rule(op, primals, tangents)`` where a tangent is not zero."""
-    values: dict[Any, Any] = dict(zip(jaxpr.inputs, primals, strict=True))
-    slopes: dict[Any, Any] = {v: t for v, t in zip(jaxpr.inputs, tangents, strict=True) if t is not None}
+    values: dict[Any, Any] = entering(jaxpr, primals)
+    slopes: dict[Any, Any] = {
+        v: t if type(t) is Tracer else as_operand(t, v.type)
+        for v, t in zip(jaxpr.inputs, tangents, strict=True)
+        if t is not None
+    }
     saved = state.where
     try:
         for eqn in jaxpr.equations:
@@ -49,14 +53,11 @@ def differentiate(
                 continue
             outs, outs_t = rule(eqn.op, operands, ts)
             if not eqn.op.multiple:
-                values[eqn.outputs[0]] = outs
-                if outs_t is not None:
-                    slopes[eqn.outputs[0]] = outs_t
-                continue
+                outs, outs_t = (outs,), (outs_t,)
             for v, x, t in zip(eqn.outputs, outs, outs_t, strict=True):
-                values[v] = x
+                values[v] = flagged_as(x, v.type) if type(x) is Tracer else as_operand(x, v.type)
                 if t is not None:
-                    slopes[v] = t
+                    slopes[v] = t if type(t) is Tracer else as_operand(t, v.type)
     except Exception as error:
         blame(error, eqn)
         raise

@@ -6,7 +6,8 @@ A backward walk over a linear program: the cotangent of a variable is the sum of
 
     m = mul k b;  n = mul k a;  p = mul n u;  dt = add m p
 
-A cotangent of ``None`` is zero. Equations that depend on no linear input are residuals computed late: emitted forward.
+A cotangent of ``None`` is zero. What depends on no linear input is a residual computed late: emitted forward, be it an
+equation or some results of one.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.errors import NotLinearError
+from functrans.errors import MissingRuleError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ir.types import is_differentiable
 from functrans.ops.constants import trace_closed
-from functrans.ops.elementwise import DIV, MUL, add
-from functrans.trace.builder import state
+from functrans.ops.elementwise import add
+from functrans.trace.builder import as_operand, state
+from functrans.trace.dependence import VALUE
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
 from functrans.trace.replay import Backward, blame, emit
@@ -35,18 +38,23 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
         if type(x) is Linear:
             linear.add(v)
         else:
-            values[v] = x
+            values[v] = as_operand(x, v.type)
     saved = state.where
     try:
         backward: list[Equation] = []
         for eqn in jaxpr.equations:
+            forward = eqn
             if any(a in linear for a in eqn.inputs):
-                linear.update(eqn.outputs)
                 backward.append(eqn)
-                continue
+                rest = _independent(eqn, linear) if eqn.op.holds_jaxprs else None
+                if rest is None:
+                    linear.update(eqn.outputs)
+                    continue
+                forward = rest
+                linear.update(v for v in eqn.outputs if v not in rest.outputs)
             state.where = eqn.where
-            ins = [values[a] if type(a) is Var else a for a in eqn.inputs]
-            values.update(zip(eqn.outputs, emit(eqn, ins), strict=True))
+            ins = [values[a] if type(a) is Var else a for a in forward.inputs]
+            values.update(zip(forward.outputs, emit(forward, ins), strict=True))
         pending: dict[Any, Any] = {}
 
         def send(a: Any, cotangent: Any) -> None:
@@ -56,15 +64,14 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
 
         for a, ct in zip(jaxpr.outputs, cotangents, strict=True):
             if ct is not None and a in linear:
-                send(a, ct)
+                send(a, as_operand(ct, a.type))
         for eqn in reversed(backward):
             cts = [pending.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
             state.where = None if eqn.where is None else Backward(eqn.where)
             ins = [Linear(a.type) if a in linear else values[a] if type(a) is Var else a for a in eqn.inputs]
-            check_rule_is_linear(eqn.op, eqn, ins)
-            sent = eqn.op.transpose(cts if eqn.op.multiple else cts[0], *ins)
+            sent = _sent_back(eqn, cts, ins)
             for a, ct in zip(eqn.inputs, sent, strict=True):
                 if ct is not None and a in linear:
                     send(a, ct)
@@ -76,58 +83,83 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
     return [pending.get(v) for v in jaxpr.inputs if v in linear]
 
 
-def check_rule_is_linear(op: Primitive, eqn: Equation, operands: Sequence[Any]) -> None:
-    """Blame the equation when its operation has no transpose rule at all."""
-    if type(op).transpose is Primitive.transpose:
-        raise NotLinearError(
-            f"{op.name} at {describe_place(eqn.where)} stands in a program that has to be linear, and it is not linear "
-            f"(or class {type(op).__qualname__} lacks a transpose rule). If this came from the derivative rule of a "
-            "primitive, that rule is at fault: tangents may only be added, scaled and rearranged."
-        )
+def _independent(eqn: Equation, linear: set[Any]) -> Equation | None:
+    """The equation with the results alone that depend on no linear operand; None where there are none, or the operation
+    cannot leave out the others.
+    """
+    dependent = VALUE.results(eqn, [a in linear for a in eqn.inputs])
+    found = None if all(dependent) else eqn.op.narrowed(tuple([not d for d in dependent]))
+    if found is None:
+        return None
+    op, operands, results = found
+    inputs = [eqn.inputs[i] for i in operands]
+    if any(a in linear for a in inputs):
+        return None
+    return Equation(op, inputs, tuple([eqn.outputs[i] for i in results]), eqn.where)
+
+
+def _sent_back(eqn: Equation, cotangents: Sequence[Any], operands: Sequence[Any]) -> Sequence[Any]:
+    """What the operation's transpose rule says; an error that it is not linear names the equation.
+
+    The rule is the judge of linearity: one that needs the value of a linear operand is refused it.
+    """
+    op = eqn.op
+    try:
+        if type(op).transpose is Primitive.transpose:
+            raise NotLinearError(
+                f"{op.name} at {describe_place(eqn.where)} stands in a program that has to be linear, and it is not "
+                f"linear (or class {type(op).__qualname__} lacks a transpose rule). If this came from the derivative "
+                "rule of a primitive, that rule is at fault: tangents may only be added, scaled and rearranged."
+            )
+        for x in operands:
+            if type(x) is Linear and x.type.dtype.kind in "biu" and is_differentiable(eqn.outputs[0].type.dtype):
+                raise NotLinearError(
+                    f"{op.name} at {describe_place(eqn.where)} stands in a program that has to be linear, and what it "
+                    "chooses, or where it reads or writes, depends on the linear inputs."
+                )
+        return op.transpose(cotangents if op.multiple else cotangents[0], *operands)
+    except NotLinearError as error:
+        error.equation = error.equation or eqn
+        raise
+
+
+def dependent_part(jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The equations that depend on the given inputs, as a program in the values they need and those, and which inputs
+    of it are the given ones.
+    """
+    dependent: dict[Any, bool] = {v: True for v, g in zip(jaxpr.inputs, given, strict=True) if g}
+    needed: dict[Any, bool] = {}
+    kept: list[Equation] = []
+    for eqn in jaxpr.equations:
+        flags = [a in dependent for a in eqn.inputs]
+        if any(flags):
+            kept.append(eqn)
+            needed.update((a, False) for a, f in zip(eqn.inputs, flags, strict=True) if not f and type(a) is Var)
+            dependent.update((v, True) for v, d in zip(eqn.outputs, VALUE.results(eqn, flags), strict=True) if d)
+    for eqn in kept:  # a result of theirs that does not depend
+        for v in eqn.outputs:
+            needed.pop(v, None)
+    inputs = [*needed, *[v for v, g in zip(jaxpr.inputs, given, strict=True) if g]]
+    outputs = [a for a in jaxpr.outputs if a in dependent]
+    return Jaxpr(inputs, kept, outputs), (*[False] * len(needed), *[True] * (len(inputs) - len(needed)))
 
 
 def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
     """Raise NotLinearError, naming the operation, unless the program is linear in these inputs taken together.
 
-    Decided by the operations: an operation without a transpose rule is not linear, and a product of two values that
-    depend on the inputs is not.
+    It is if it can be transposed. Where an operation has no transpose to be run (a loop of unknown length), what it
+    says of the programs that it holds has to do.
     """
-    dependent = {v for v, is_linear in zip(jaxpr.inputs, linear, strict=True) if is_linear}
-    for eqn in jaxpr.equations:
-        places = [i for i, a in enumerate(eqn.inputs) if a in dependent]
-        if not places:
-            continue
-        op = eqn.op
-        if op.holds_jaxprs:
-            dependent.update(_dependent_results(eqn, [a in dependent for a in eqn.inputs]))
-            continue
-        dependent.update(eqn.outputs)
-        product = op in (MUL,) or type(op).__name__ == "DotGeneral"
-        if type(op).transpose is Primitive.transpose or (product and len(places) > 1) or (op is DIV and 1 in places):
-            raise NotLinearError(
-                f"{what} must be linear in the tangents, and {op.name} at {describe_place(eqn.where)} is not: tangents "
-                "may only be added, scaled by other values and rearranged"
-            )
-
-
-def _dependent_results(eqn: Equation, given: Sequence[bool]) -> list[Var]:
-    """The results of an operation that holds programs which depend on the given operands; of a call these are known,
-    of another operation all are taken to.
-    """
-    if type(eqn.op).__name__ != "Call":
-        return list(eqn.outputs)
-    jaxpr: Jaxpr = eqn.op.jaxpr  # type: ignore[attr-defined]
-    return [v for v, depends in zip(eqn.outputs, dependent_outputs(jaxpr, given), strict=True) if depends]
-
-
-def dependent_outputs(jaxpr: Jaxpr, given: Sequence[bool]) -> list[bool]:
-    """Which outputs of a program depend on the given inputs."""
-    dependent = {v for v, flag in zip(jaxpr.inputs, given, strict=True) if flag}
-    for eqn in jaxpr.equations:
-        flags = [a in dependent for a in eqn.inputs]
-        if any(flags):
-            dependent.update(_dependent_results(eqn, flags) if eqn.op.holds_jaxprs else eqn.outputs)
-    return [a in dependent for a in jaxpr.outputs]
+    try:
+        transpose_jaxpr(jaxpr, linear, VALUE.outputs(jaxpr, linear))
+    except MissingRuleError:
+        return
+    except NotLinearError as error:
+        eqn = error.equation
+        raise NotLinearError(
+            f"{what} must be linear in the tangents, and {eqn.op.name} at {describe_place(eqn.where)} is not: tangents "
+            "may only be added, scaled by other values and rearranged"
+        ) from None
 
 
 def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:

@@ -16,16 +16,16 @@ from typing import Any
 from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import type_of
 from functrans.ops.constants import trace_closed
-from functrans.ops.structural import broadcast_in_dim
-from functrans.trace.builder import state
-from functrans.trace.replay import blame, emit
+from functrans.ops.structural import broadcast_in_dim, flagged_as
+from functrans.trace.builder import Tracer, as_operand, state
+from functrans.trace.replay import blame, emit, entering
 
 
 def vmap(
     jaxpr: Jaxpr, size: int, inputs: Sequence[Any], mapped: Sequence[bool], axis_name: Any = None
 ) -> tuple[list[Any], list[bool]]:
     """Replay the program over axis 0 of the mapped inputs; the outputs, and which are mapped."""
-    values: dict[Any, Any] = dict(zip(jaxpr.inputs, inputs, strict=True))
+    values: dict[Any, Any] = entering(jaxpr, inputs)
     spread: set[Any] = {v for v, m in zip(jaxpr.inputs, mapped, strict=True) if m}
     saved = state.where
     try:
@@ -39,7 +39,7 @@ def vmap(
                 continue
             outs, outs_mapped = _apply(eqn, size, operands, which, axis_name if named else None, axis_name)
             for v, x, m in zip(eqn.outputs, outs, outs_mapped, strict=True):
-                values[v] = x
+                values[v] = flagged_as(x, v.type) if type(x) is Tracer else as_operand(x, v.type)
                 if m:
                     spread.add(v)
     except Exception as error:

@@ -38,7 +38,8 @@ logger = logging.getLogger("functrans.compile")
 value_checks_on = jaxlib_compat.value_checks.on
 _CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
-_BARRIER = "stablehlo.optimization_barrier"
+# A barrier that must outlive XLA's passes, such as a checkpoint's; those in the generic form, ``"..."(``, need not.
+_BARRIER = "stablehlo.optimization_barrier %"
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
 
 

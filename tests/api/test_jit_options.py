@@ -303,3 +303,17 @@ def test_float64_data_without_x64_warns_once_and_says_how_to_turn_it_on() -> Non
     about = [str(w.message) for w in caught if "x64" in str(w.message)]
     assert len(about) <= 1
     assert all("jax_enable_x64" in text for text in about)
+
+
+def test_array_functions_work_under_disable_jit() -> None:
+    """They are compiled inside; that is not switched off by calling themselves again."""
+    x, y = np.float32([0.1, 0.5, 0.9]), np.float32([1.0, 2.0, 3.0])
+    functions: list[Any] = [
+        fnp.sin, fnp.negative, fnp.abs, lambda x: fnp.add(x, x), lambda x: x * y, lambda x: fnp.dot(x, x),
+        lambda x: fnp.matmul(x, x), lambda x: fnp.where(x > 0.2, x, x), fnp.sum, fnp.sort, lambda x: x[1:],
+        ft.grad(lambda x: fnp.sum(fnp.sin(x) * x)),
+    ]  # fmt: skip
+    for function in functions:
+        expected = function(fnp.asarray(x))
+        with ft.disable_jit():
+            np.testing.assert_allclose(function(fnp.asarray(x)), expected, rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans import lax
 from functrans.optimise import segments
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -83,16 +85,20 @@ def test_conversions_under_un_jitted_grad_see_the_value() -> None:
 
     def function(x: Any, v: Any) -> Any:
         y = x * 2.0
-        seen.update(float=float(y), int=int(y), item=y.item(), list=(v * 2).tolist(), array=np.asarray(v + 1))
-        seen.update(bool=bool(y > 5), format=f"{y:.2f}", round=round(float(y), 1), complex=complex(y))
+        seen.update(int=int(y), list=(v * 2).tolist(), array=np.asarray(v + 1), bool=bool(y > 5), format=f"{y:.2f}")
+        seen.update(percent="%.1f" % y,  # noqa: UP031
+                     round=round(y), floor=math.floor(y), ceil=math.ceil(y), trunc=math.trunc(-y))
+        y_as_constant = lax.stop_gradient(y)
+        seen.update(float=float(y_as_constant), item=y_as_constant.item(), complex=complex(y_as_constant))
         return y * fnp.sum(v)
 
-    ft.grad(function)(3.0, np.array([1.0, 2.0]))
+    ft.grad(function)(3.25, np.array([1.0, 2.0]))
     np.testing.assert_array_equal(seen.pop("array"), [2.0, 3.0])
     assert seen == {
-        "float": 6.0, "int": 6, "item": 6.0, "list": [2.0, 4.0], "bool": True, "format": "6.00", "round": 6.0,
-        "complex": 6 + 0j,
+        "float": 6.5, "int": 6, "item": 6.5, "list": [2.0, 4.0], "bool": True, "format": "6.50", "round": 6,
+        "floor": 6, "ceil": 7, "trunc": -6, "percent": "6.5", "complex": 6.5 + 0j,
     }  # fmt: skip
+    assert all(type(seen[name]) is int for name in ("int", "round", "floor", "ceil", "trunc"))
 
 
 def test_print_shows_the_number(capsys: pytest.CaptureFixture[str]) -> None:

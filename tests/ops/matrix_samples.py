@@ -64,13 +64,16 @@ def tridiagonal_rows() -> Iterator[Row]:
     yield Row(triangular.TRIDIAGONAL_SOLVE, singular, {"wrt": ()})
 
 
+BROKEN_PROMISE = {"short axes": "the indices of the sample, which promise to be a permutation, would be out of bounds"}
+
+
 def permutation_rows() -> Iterator[Row]:
     for pivots, size in (([2, 3, 2, 3], 4), ([4, 1], 5), ([], 2), ([[1, 1], [0, 1]], 2), ([[], []], 0)):
         yield Row(permutations.LuPivotsToPermutation(size), (np.array(pivots, np.int32),))
     for order, columns in (([2, 0, 1], 2), ([[1, 0], [0, 1]], 3), ([], 2), ([1, 0], 0)):
         order = np.array(order, np.int32)
         x = numbers((*order.shape, columns), f32)
-        yield Row(permutations.PERMUTE_ROWS, (x, order), {"execute": columns == 2})
+        yield Row(permutations.PERMUTE_ROWS, (x, order), {"execute": columns == 2, "without": BROKEN_PROMISE})
 
 
 SHAPES = [(3, 3), (4, 2), (2, 4), (1, 1), (2, 2, 2), (0, 0), (3, 0), (0, 3), (0, 2, 2), (2, 0, 3)]

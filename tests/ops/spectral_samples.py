@@ -45,6 +45,8 @@ def _smooth(m: int, n: int, full: bool, dtype: Any) -> bool:
 def svd_rows() -> Iterator[Row]:
     for full, (m, n), dtype in itertools.product((True, False), ((2, 2), (3, 2), (2, 4)), DTYPES):
         flags = {"execute": dtype in (f32, c128) and full == (m == n), "derivative": _smooth(m, n, full, dtype)}
+        if full and m > n:
+            flags["without"] = {"short axes": "with two columns more, which basis is completed has no derivative"}
         yield Row(spectra.Svd(True, full), (of_spectrum((m, n), dtype),), flags)
     for m, n in ((0, 0), (0, 2), (1, 1), (3, 1)):
         for batch, full in itertools.product(((), (0,), (2,)), (True, False)):

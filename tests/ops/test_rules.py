@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 import re
 import sys
+import zlib
 from pathlib import Path
 
 import jax
@@ -14,7 +16,11 @@ import pytest
 
 import functrans
 from functrans.testing import check_lowering, check_rules
+from functrans.testing.cases import Case
+from functrans.testing.rules import check_execution, check_variations
+from functrans.testing.variations import VARIATIONS
 from functrans.trace.primitive import Primitive
+from tests.conftest import THOROUGH
 from tests.ops import array_samples, matrix_samples, samples, spectral_samples
 from tests.ops.samples import Row
 
@@ -43,13 +49,17 @@ ELSEWHERE = {
         ("RandomSeed", "RandomWrap", "RandomUnwrap", "RandomSplit", "RandomFoldIn", "RandomBits", "RandomGamma"),
         "tests/random/test_keys.py",
     ),
-    **dict.fromkeys(
-        ("IgammaGradA", "RandomGammaGrad", "RegularizedIncompleteBetaGrad"), "tests/scipy/test_special.py"
-    ),
+    **dict.fromkeys(("IgammaGradA", "RandomGammaGrad", "RegularizedIncompleteBetaGrad"), "tests/scipy/test_special.py"),
     "RngBitGenerator": "tests/random/test_bit_generator.py",
     **dict.fromkeys(
         (
-            "Cofactors", "CofactorSlope", "Determinant", "Inverse", "LogDeterminant", "SignOfDeterminant", "Solve",
+            "Cofactors",
+            "CofactorSlope",
+            "Determinant",
+            "Inverse",
+            "LogDeterminant",
+            "SignOfDeterminant",
+            "Solve",
             "SolvePositive",
         ),
         "tests/linalg/test_against_jax.py",
@@ -89,10 +99,60 @@ def needs_x64(row: Row) -> bool:
     return any(d.name in ("float64", "complex128", "int64", "uint64") for d in dtypes)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: re.sub(r"at0x[0-9a-f]+", "", row.name))
+def name_of(row: Row) -> str:
+    return re.sub(r"at0x[0-9a-f]+", "", row.name)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=name_of)
 def test_rules_agree(row: Row) -> None:
     with jax.enable_x64(needs_x64(row)):
-        check_rules(row.op, *row.operands, **row.flags)
+        check_rules(row.op, *row.operands, **row.flags, variations=())
+
+
+# The variations of the rows, a hundred in one program. A thorough run checks every one and compiles all that its rules
+# emit; any other checks a share, which moves with each turn, and compiles the operation at each sample alone.
+TURN, SHARES = int(os.environ.get("FUNCTRANS_TURN", "0")), 6
+BY_WIDTH = ("literal operands", "number values", "integer dtypes")  # also with 64-bit types on, which change numbers
+
+
+def drawn(row: Row, wide: bool) -> list[str]:
+    """The variations of a row that this run checks."""
+    names = VARIATIONS if wide == needs_x64(row) else BY_WIDTH
+    marks = {name: zlib.crc32(f"{name_of(row)} {name} {wide}".encode()) for name in names}
+    left_out = row.flags.get("without", {})
+    return [
+        name for name, mark in marks.items() if name not in left_out and (THOROUGH or mark % SHARES == TURN % SHARES)
+    ]
+
+
+VARIED = [
+    (wide, chosen[i : i + 100])
+    for wide in (False, True)
+    for chosen in [[row for row in ROWS if (wide or not needs_x64(row)) and drawn(row, wide)]]
+    for i in range(0, len(chosen), 100)
+]
+
+
+@pytest.mark.parametrize(("wide", "rows"), VARIED, ids=range(len(VARIED)))
+def test_rules_agree_in_variations(wide: bool, rows: list[Row]) -> None:
+    with jax.enable_x64(wide):
+        cases: list[Case] = []
+        for row in rows:
+            flags = {name: flag for name, flag in row.flags.items() if name not in ("execute", "without")}
+            case = Case(row.op, row.operands, **flags)
+            cases += check_variations(case, drawn(row, wide), row.flags.get("without"))
+        check_execution(cases, samples_alone=not THOROUGH)
+
+
+def test_the_shares_make_up_the_whole() -> None:
+    assert all(set(row.flags.get("without", {})) <= set(VARIATIONS) for row in ROWS)
+    if THOROUGH:
+        assert all(
+            set(drawn(row, needs_x64(row))) == set(VARIATIONS) - set(row.flags.get("without", {})) for row in ROWS
+        )
+    else:
+        share = sum(len(drawn(row, needs_x64(row))) for row in ROWS) / (len(ROWS) * len(VARIATIONS))
+        assert 0.9 / SHARES < share < 1.1 / SHARES
 
 
 # Rows that test_rules_agree only evaluates, a hundred in one program: compiling is what takes the time.

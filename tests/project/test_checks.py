@@ -1,12 +1,15 @@
 """The one command of all checks does what README and CONTRIBUTING say that it does."""
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests import conftest
+from tests.turns import covering_share
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = (ROOT / ".ci/run").read_text(encoding="utf-8")
@@ -39,11 +42,11 @@ class _Item:
 
 
 class _Config:
-    def __init__(self, share):
-        self.share, self.hook = share, self
+    def __init__(self, share=(1, 1), quick=False):
+        self.options, self.hook = {"share": share, "quick": quick}, self
 
     def getoption(self, name):
-        return self.share if name == "share" else None
+        return self.options[name]
 
     def pytest_deselected(self, items):
         self.left_out = items
@@ -60,6 +63,26 @@ def test_the_shares_make_up_the_suite_and_each_holds_the_rooms_next_to_jaxlib():
         found.append({item.nodeid for item in items if item.path.parent.name == "ops"})
     assert all(60 < len(part) < 140 for part in found)
     assert len(set().union(*found)) == sum(map(len, found)) == 300
+
+
+def test_the_quick_sample_touches_every_room():
+    items = [_Item(room, f"{room}[{i}]") for room, size in (("xla", 300), ("ops", 900), ("nn", 1)) for i in range(size)]
+    conftest.pytest_collection_modifyitems(_Config(quick=True), items)
+    assert {item.path.parent.name for item in items} == {"xla", "ops", "nn"}
+    assert 40 < len(items) < 120
+
+
+def test_turns_in_a_row_cover_a_product_once():
+    for offset in (0, 5):
+        drawn = [case for turn in range(7, 11) for case in covering_share(range(30), 4, offset=offset, turn=turn)]
+        assert sorted(drawn) == list(range(30))
+
+
+def test_the_turn_is_the_number_of_the_commit_or_what_the_environment_says():
+    command = [sys.executable, "-c", "from tests.turns import current_turn; print(current_turn())"]
+    run = lambda **names: subprocess.run(command, cwd=ROOT, env=os.environ | names, capture_output=True, text=True)
+    assert run(FUNCTRANS_TURN="5").stdout == "5\n"
+    assert int(run().stdout) >= 0
 
 
 def test_the_rooms_named_for_the_tests_exist():

@@ -14,6 +14,11 @@ from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, re
 from functrans.trace.builder import bind
 
 
+def _ratio_or_zero(x: Any, y: Any) -> Any:
+    """x / y, and 0 for 0 / 0: the slope in y of a function that is 0 for x = 0 wherever y is."""
+    return x / where((x == 0.0) & (y == 0.0), 1.0, y)
+
+
 class Xlogy(Evaluated):
     """x log(y), and 0 for x = 0 whatever y is, unless it is NaN."""
 
@@ -24,7 +29,7 @@ class Xlogy(Evaluated):
         return where((x != 0.0) | (y != y), x * lax.log(y), 0.0)
 
     def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
-        return lax.log(y) if i == 0 else x / y
+        return lax.log(y) if i == 0 else _ratio_or_zero(x, y)
 
 
 class Xlog1py(Evaluated):
@@ -37,7 +42,7 @@ class Xlog1py(Evaluated):
         return where((x != 0.0) | (y != y), x * lax.log1p(y), 0.0)
 
     def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
-        return lax.log1p(y) if i == 0 else x / (1.0 + y)
+        return lax.log1p(y) if i == 0 else _ratio_or_zero(x, 1.0 + y)
 
 
 class Xlogx(Evaluated):
@@ -109,7 +114,8 @@ def expit(x: ArrayLike) -> Array:
 
 @jit
 def _entr(x: Any) -> Any:
-    return where(lax.lt(x, 0.0), -math.inf, lax.neg(bind(XLOGX, x)))
+    negative = lax.lt(x, 0.0)
+    return where(negative, -math.inf, lax.neg(bind(XLOGX, where(negative, 1.0, x))))
 
 
 def entr(x: ArrayLike) -> Array:
