@@ -256,6 +256,8 @@ def _differences(actual: Result, expected: Result, units: float, kinds: bool) ->
     return None
 
 
+REFUSED = ["is differentiated with respect to a value it closes over, and its rule gives"]
+"""What functrans refuses on purpose where JAX gives a value: there, a derivative that is silently wrong."""
 UNITS = 32
 """Rounding steps at the scale of a leaf that pass without being looked at in double precision."""
 WIDE_UNITS = 1e7
@@ -271,6 +273,8 @@ def difference(draw: Draw) -> Difference | None:
             if isinstance(found, Raised):
                 return Difference("(both raise)", f"{wanted.text} | {found.text}")
             return Difference(f"(JAX refuses) {wanted.text}", wanted.whole)
+        if isinstance(found, Raised) and any(text in found.text for text in REFUSED):
+            return Difference(f"(refused) {found.text}", found.whole)
         if isinstance(found, Raised):
             return Difference(f"raises{call_name}: {found.text}", found.whole)
         seen = _differences(found, wanted, UNITS, True)
