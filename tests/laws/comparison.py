@@ -173,11 +173,11 @@ def run_ours(function: Callable[..., Any], arguments: Sequence[Any]) -> Callable
 
 
 def _with_jax_arrays(arguments: Sequence[Any]) -> Sequence[Any]:
-    """The same with NumPy's arrays and scalars as arrays of JAX's, one object for one object."""
+    """The same with NumPy's arrays and scalars and Python's integers as arrays of JAX's, one for one object."""
     seen: dict[int, Any] = {}
 
     def array(x: Any) -> Any:
-        return jax.numpy.asarray(x) if isinstance(x, np.ndarray | np.generic) else x
+        return jax.numpy.asarray(x) if isinstance(x, np.ndarray | np.generic | int) else x
 
     return jax.tree.map(lambda x: seen.setdefault(id(x), array(x)), arguments)  # type: ignore[no-any-return]
 
