@@ -100,7 +100,8 @@ class Library:
     def mix(self, tree: Any) -> Any:
         """One array that depends on every inexact leaf; the first leaf where none is, 0.5 where there is none."""
         leaves = [leaf for leaf in jax.tree.leaves(tree) if dtype_of(leaf) != float0]
-        inexact = inexact_leaves(leaves)
+        # JAX hands on NumPy values that it does not compute with: they would be added by NumPy's rules of promotion.
+        inexact = [self.np.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in inexact_leaves(leaves)]
         if not inexact:
             return leaves[0] if leaves else 0.5
         result = inexact[0]
