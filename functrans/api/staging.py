@@ -54,9 +54,11 @@ def stage(
     order: int | None = None,
     remedy: str = "",
     differentiated: Sequence[bool] = (),
+    shared: Sequence[bool] = (),
 ) -> Staged:
     """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing;
-    ``differentiated``: which leaves the caller differentiates by, if it does.
+    ``differentiated``: which leaves the caller differentiates by, if it does; ``shared``: where the function is traced
+    for many lanes at once, which leaves are the same for all of them and have a value that can be asked for.
 
     NumPy arrays in the list ``leaves`` are exchanged for what they hold now: the function may write to them.
     """
@@ -68,6 +70,8 @@ def stage(
             builder.performs = builder.parent is None or builder.parent.performs
             inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
             builder.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
+        elif shared:
+            inputs = [builder.new_input(t, x if s else None) for t, x, s in zip(types, leaves, shared, strict=True)]
         else:
             inputs = [builder.new_input(t) for t in types]
         result = fun(*inputs)

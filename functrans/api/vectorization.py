@@ -97,8 +97,9 @@ def vmap(
             lanes.append(t)
         with axis_scope(axis_name, size):
             staged = stage(
-                lambda *inputs: call(fun, tree, inputs), leaves, lanes, f"vmap of {function_name(fun)}", remedy=_REMEDY
-            )
+                lambda *inputs: call(fun, tree, inputs), leaves, lanes, f"vmap of {function_name(fun)}",
+                remedy=_REMEDY, shared=[axis is None for axis in axes],
+            )  # fmt: skip
         jaxpr, captured, out_tree = staged
         placed = out_prefix(out_axes, out_tree)
         mapped = (False,) * len(captured) + tuple(a is not None for a in axes)

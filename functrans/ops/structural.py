@@ -19,6 +19,7 @@ from functrans.ir.types import (
     Shape,
     array_type,
     canonical_dtype,
+    float0,
     is_differentiable,
     is_key_dtype,
     short_dtype,
@@ -407,4 +408,7 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
 
 def stop_gradient(x: Any) -> Any:
     """The operand itself, with a zero derivative."""
-    return bind(STOP_GRADIENT, x) if is_differentiable(type_of(x).dtype) else x
+    type_ = type_of(x)
+    # A NumPy array of integers becomes an array too: what is computed with it later follows our promotion, not NumPy's.
+    host = isinstance(x, np.ndarray | np.generic) and type_.dtype != float0
+    return bind(STOP_GRADIENT, x) if host or is_differentiable(type_.dtype) else x

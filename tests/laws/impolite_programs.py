@@ -214,6 +214,13 @@ class Draw:
         return any(s.kind in ON_VALUES for s in all_statements(self.statements))
 
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether a derivative is taken anywhere."""
+        kinds = {s.kind for s in all_statements(self.statements)} | {name for name, _ in self.stack}
+        return bool(kinds & {"grad", "jvp", "vjp", "linearize", "jacfwd", "jacrev", "hessian"})
+
+
 def all_statements(statements: Sequence[Statement]) -> list[Statement]:
     return [t for s in statements for t in (s, *[u for body in s.bodies for u in all_statements(body)])]
 

@@ -100,7 +100,8 @@ class Library:
     def mix(self, tree: Any) -> Any:
         """One array that depends on every inexact leaf; the first leaf where none is, 0.5 where there is none."""
         leaves = [leaf for leaf in jax.tree.leaves(tree) if dtype_of(leaf) != float0]
-        inexact = inexact_leaves(leaves)
+        # JAX hands on NumPy values that it does not compute with: they would be added by NumPy's rules of promotion.
+        inexact = [self.np.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in inexact_leaves(leaves)]
         if not inexact:
             return leaves[0] if leaves else 0.5
         result = inexact[0]
@@ -121,6 +122,9 @@ class Library:
         if is_inexact(value) and not is_inexact(example):
             value = self.np.where(self.np.abs(value) < 99.0, value, 1.0)
         return self.np.asarray(value).astype(dtype_of(example))
+
+    def strongly_like(self, value: Any, example: Any) -> Any:
+        return self.lax.convert_element_type(self.like(value, example), dtype_of(example))
 
     def total(self, tree: Any) -> Any:
         """A real scalar: every inexact leaf, each of its elements weighted differently."""
@@ -269,14 +273,16 @@ class Library:
         return self.lax.fori_loop(0, choice % 4, lambda i, c: self.like(f(c, second(i)), c), a)
 
     def cond(self, f: Function, g: Function, choice: int, a: Any, b: Any) -> Any:
+        like = self.strongly_like  # of branches with and without a weak type JAX takes the type of the false one
         predicate = [self.true(a), self.true(b), choice % 2 == 0, np.bool_(True), self.true(a)][choice % 5]
         if choice % 3 == 0:  # the operands captured
-            return self.lax.cond(predicate, lambda: self.like(f(a, b), a), lambda: self.like(g(b, a), a))
-        return self.lax.cond(predicate, lambda x, y: self.like(f(x, y), a), lambda x, y: self.like(g(y, x), x), a, b)
+            return self.lax.cond(predicate, lambda: like(f(a, b), a), lambda: like(g(b, a), a))
+        return self.lax.cond(predicate, lambda x, y: like(f(x, y), a), lambda x, y: like(g(y, x), x), a, b)
 
     def switch(self, f: Function, g: Function, choice: int, a: Any, b: Any) -> Any:
         index = self.np.asarray(self.true(b)).astype(np.int32) * (choice % 3) - choice % 2
-        branches = [lambda x, y: self.like(f(x, y), a), lambda x, y: self.like(g(x, y), a), lambda x, y: x]
+        like = self.strongly_like
+        branches = [lambda x, y: like(f(x, y), a), lambda x, y: like(g(x, y), a), lambda x, y: like(x, x)]
         return self.lax.switch(index, branches, a, b)
 
     # -- rules ---------------------------------------------------------------------------------------------------------

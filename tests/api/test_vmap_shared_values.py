@@ -1,0 +1,66 @@
+"""An argument that vmap does not map is one value for all lanes: Python may ask for it, as in JAX."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
+from functrans.errors import ConcretizationError
+from tests.agreement import assert_same
+
+lanes = np.array([0.5, -1.0, 2.0], np.float32)
+Function = Callable[[Any, Any, Any], Any]
+PROGRAMS: dict[str, Function] = {
+    "if": lambda np_, x, n: x * 2.0 if n > 1 else np_.sin(x),
+    "a_derived_value": lambda np_, x, n: x * int(np_.sum(np_.asarray(n) * 2.0)),
+    "power": lambda np_, x, n: x ** int(n),
+    "loop": lambda np_, x, n: sum(x * i for i in range(int(n))),
+    "shape": lambda np_, x, n: np_.full((int(n),), x),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("number", [2, np.int32(3), np.array(1)], ids=["python", "scalar", "array"])
+def test_python_reads_an_unmapped_argument(name: str, number: Any) -> None:
+    program = PROGRAMS[name]
+    actual = ft.vmap(lambda x, n: program(fnp, x, n), (0, None))(lanes, number)
+    expected = jax.vmap(lambda x, n: program(jnp, x, n), (0, None))(lanes, number)
+    assert_same(actual, expected, weak=False)
+
+
+def test_it_is_read_at_each_call() -> None:
+    mapped = ft.vmap(lambda x, n: x * 2.0 if n > 1 else x, (0, None))
+    for number in (2, 1, 2):
+        np.testing.assert_array_equal(mapped(lanes, number), lanes * 2.0 if number > 1 else lanes)
+
+
+def test_a_number_read_where_it_is_differentiated_loses_nothing_in_silence() -> None:
+    def total(y: Any) -> Any:
+        return fnp.sum(ft.vmap(lambda x, y: x * math.sin(y), (0, None))(lanes, y))
+
+    with pytest.raises(TypeError, match=r"stop_gradient"):
+        ft.grad(total)(0.75)
+
+
+def test_a_branch_on_it_under_a_derivative() -> None:
+    total = lambda y: fnp.sum(ft.vmap(lambda x, y: x * y if y > 0.0 else x, (0, None))(lanes, y))
+    assert_same(ft.grad(total)(np.float32(0.75)), jnp.sum(lanes), weak=False)
+    assert_same(ft.grad(total)(np.float32(-0.75)), jnp.float32(0.0), weak=False)
+
+
+def test_a_mapped_argument_and_one_that_jit_traces_have_none() -> None:
+    mapped = ft.vmap(lambda x, y: x if y > 0 else -x, (0, None))
+    with pytest.raises(ConcretizationError, match="jit"):
+        ft.jit(mapped)(lanes, 1.0)
+    with pytest.raises(ConcretizationError, match="vmap"):
+        ft.vmap(mapped, (None, 0))(lanes, lanes)
+    with pytest.raises(ConcretizationError, match="vmap"):
+        ft.vmap(lambda x, y: x if x * y > 0 else -x, (0, None))(lanes, 1.0)
