@@ -317,11 +317,11 @@ def same_value_twice(case: Case) -> list[Case]:
                 if not any(which):
                     continue
                 stacked = lanes(arrays[i])
-                row = lambda k, i=i, j=j, which=which, stacked=stacked, arrays=arrays: [
-                    stacked[k] if (p == i and which[0]) or (p == j and which[1]) else stacked[0] if p in (i, j) else x
-                    for p, x in enumerate(arrays)
-                ]
-                loop = [case.reference(row(k)) for k in range(LANES)]
+                spread = [p for p, m in zip((i, j), which, strict=True) if m]
+                loop = []
+                for k in range(LANES):
+                    row = [stacked[k if p in spread else 0] if p in (i, j) else x for p, x in enumerate(arrays)]
+                    loop.append(case.reference(row))
 
                 def batched(*xs: Any, i: int = i, j: int = j, which: Any = which, fill: Any = fill) -> list[Any]:
                     values = fill(xs[: n - 1])

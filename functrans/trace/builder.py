@@ -448,9 +448,10 @@ def as_operand(x: Any, wanted: ArrayType | None = None) -> Any:
     if kind is Tracer or kind is Linear:
         return x
     if kind is not Literal:
-        builder = state.builder
-        if builder is None:
+        current = state.builder
+        if current is None:
             return x
+        builder: Builder = current
         while builder.climbs:
             builder = builder.parent  # type: ignore[assignment]
         x = builder.output(x)

@@ -170,6 +170,21 @@ def test_a_numpy_scalar_beside_a_weak_array_makes_the_result_strong() -> None:
         assert functrans.jit(lambda x, y: (x * number) * y)(1.5, narrow).dtype == np.float32  # noqa: B023
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32"])
+@pytest.mark.parametrize("start", [-1, -300, 5, 120])
+def test_a_start_of_a_narrow_dtype_reaches_all_of_a_long_axis(dtype: str, start: int) -> None:
+    if start < np.iinfo(dtype).min:  # it has no such value
+        return
+    x = np.arange(300, dtype=np.float32)
+    expected = x[max(0, min(start % 300, 290)) :][:10]
+    for index in (np.asarray(start, dtype), np.dtype(dtype).type(start)):
+        for f in (functrans.lax.dynamic_slice, functrans.jit(functrans.lax.dynamic_slice, static_argnums=2)):
+            np.testing.assert_array_equal(f(x, (index,), (10,)), expected)
+    starts = np.asarray([start, 3], dtype)
+    lanes = functrans.vmap(lambda i: functrans.lax.dynamic_slice(x, (i,), (10,)))(starts)
+    np.testing.assert_array_equal(lanes, [expected, x[3:13]])
+
+
 def test_branches_and_loops_have_the_weak_flags_of_jax() -> None:
     for m in (OURS, THEIRS):
         mixed = m.lax.cond(True, lambda: 1.0, lambda: np.float32(2))

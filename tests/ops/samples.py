@@ -216,6 +216,8 @@ def elementwise_rows() -> Iterator[Row]:
         q = numbers((2, 3), dtype, 0.6, 4.0)
         yield Row(special.POLYGAMMA, (numbers((2, 3), dtype) * 0 + 2, q), {"wrt": (1,), **fast})
         yield Row(special.ZETA, (numbers((2, 3), dtype, 1.6, 5.0, seed=1), q), fast)
+    half = (numbers((3,), f16, 1.6, 5.0, seed=1), numbers((3,), f16, 0.6, 4.0))
+    yield Row(special.ZETA, half, {"roundings": 256})
     for dtype in (f32, f64):
         one, left = numbers((3,), dtype) * 0 + 1, numbers((3,), dtype, -9.55, -9.45)  # between poles
         for op, order in ((special.POLYGAMMA, one), (special.ZETA, one + 1)):
@@ -294,6 +296,7 @@ def reduction_rows() -> Iterator[Row]:
     yield Row(reductions.ReduceProd((0,)), (np.float64([[2.0, 0.0], [0.0, 3.0], [0.0, 4.0]]),))
     for kind in (reductions.ReduceMax, reductions.ReduceMin):
         yield Row(kind((0,)), (np.float32([1.0, np.nan, 2.0]),), {"wrt": ()})
+        yield Row(kind((1,)), (np.zeros((2, 0), f32),), {"derivative": False})  # infinite, and its derivative is zero
         yield Row(kind((1,)), (np.float32([[1.0, 1.0, 0.5], [2.0, 3.0, 3.0]]),), {"derivative": False})  # ties
     for arg in (reductions.Argmax, reductions.Argmin):
         for dtype in (f32, f64, bf16, i32, u8, boolean):
@@ -413,6 +416,16 @@ def indexing_rows() -> Iterator[Row]:
             yield Row(indexing.ScatterAdd(s, "fill"), (x, indices, updates), fast)
             yield Row(scatters.ScatterMul(s, "fill", False, True), (x, indices, updates), fast)
     yield Row(indexing.Gather(d, (1, 3), "clip"), (numbers((5, 3), f32), np.uint32([[2**31 + 5], [1]])))
+    empty, indices, updates = np.zeros((0, 3), f32), np.int32([[0], [2]]), numbers((2, 3), f32)
+    yield Row(indexing.Gather(d, (0, 3), "fill", fill_value=1.5), (empty, indices))
+    for kind in (indexing.Scatter, indexing.ScatterAdd, scatters.ScatterMax):
+        for mode in ("fill", "clip"):
+            yield Row(kind(s, mode), (empty, indices, updates), {"execute": mode == "fill"})
+    for dtype in (i8, u8):  # an axis longer than the indices' dtype reaches
+        long, index, fast = numbers((300,), f32), np.asarray(100, dtype), {"execute": dtype == i8}
+        yield Row(dynamic_slicing.DynamicSlice((290,)), (long, index), fast)
+        yield Row(dynamic_slicing.DYNAMIC_UPDATE_SLICE, (long, numbers((290,), f32, seed=1), index), fast)
+        yield Row(indexing.Gather(GatherDimensionNumbers((1,), (), (0,)), (290,), "clip"), (long, index.reshape(1, 1)))
 
 
 def representation_rows() -> Iterator[Row]:

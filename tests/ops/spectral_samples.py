@@ -52,6 +52,7 @@ def svd_rows() -> Iterator[Row]:
         for batch, full in itertools.product(((), (0,), (2,)), (True, False)):
             flags = {"execute": batch == (2,) and full, "derivative": _smooth(m, n, full, f64)}
             yield Row(spectra.Svd(True, full), (of_spectrum((*batch, m, n), f64),), flags)
+    yield Row(spectra.Svd(False, False), (of_spectrum((2, 0, 2), f32),))
     for dtype in DTYPES:
         yield Row(spectra.Svd(False, False), (of_spectrum((2, 3, 2), dtype),), {"execute": dtype in (f32, c64)})
 
