@@ -19,6 +19,7 @@ from functrans.errors import FunctransRuntimeError, FunctransTypeError, Functran
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
+from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
 from functrans.trace.frames import filter_traceback, here
@@ -84,8 +85,8 @@ class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
-        "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "static_argnames",
-        "static_argnums", "traces", "__weakref__",
+        "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "of_snapshots",
+        "static_argnames", "static_argnums", "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -98,6 +99,7 @@ class JitSettings:
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline = keep_unused, inline
         self.dispatcher: Callable[..., Any] | None = None
+        self.of_snapshots: Callable[..., Any] | None = None  # as the dispatcher, for NumPy arrays nobody writes to
         self.traces = Cache(2 * _CAPACITY)
         _alive.add(self)
 
@@ -212,17 +214,33 @@ class JitSettings:
             return self.stage_call(args, kwargs), None, False
         leaves, tree = tree_flatten((args, kwargs))
         if self.dispatcher is not None and any(map(_is_numpy, leaves)):
-            # C++ would read them where they lie, after the call has returned; device arrays it may take.
-            args, kwargs = tree_unflatten(tree, [self._on_device(x) if _is_numpy(x) else x for x in leaves])
-            return self.dispatcher(*args, **kwargs), None, False
+            # C++ would read them where they lie, after the call has returned; snapshots and device arrays it may take.
+            donates = self.donate_argnums or self.donate_argnames
+            if not donates and not any(_is_numpy(x) and type(x) is not np.ndarray for x in leaves):
+                call = self.of_snapshots
+                if call is None:
+                    call = self.of_snapshots = dispatcher_of(self, self.miss_of_snapshots, "snapshots")
+                leaves = [snapshot(x) if _is_numpy(x) else x for x in leaves]
+            else:  # a donated buffer has to be the device's own; a subclass may refuse to be an array
+                call = self.dispatcher
+                leaves = [self._on_device(x) if _is_numpy(x) else x for x in leaves]
+            args, kwargs = tree_unflatten(tree, leaves)
+            return call(*args, **kwargs), None, False
         return self.run(args, kwargs)
+
+    def miss_of_snapshots(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
+        """A signature that the dispatcher of calls with snapshots has not seen."""
+        return self.run(args, kwargs, snapshots=True)
 
     def _on_device(self, x: Any) -> Any:
         type_ = self.types([x])[0]
         return jaxlib_compat.put(x, type_, jaxlib_compat.default_device())
 
-    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
-        """The call outside of any trace: results, and the record by which C++ runs this signature from now on."""
+    def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], snapshots: bool = False) -> tuple[Any, Any, bool]:
+        """The call outside of any trace: results, and the record by which C++ runs this signature from now on.
+
+        ``snapshots``: nobody writes to the NumPy arrays of this signature.
+        """
         leaves, tree, static = self.split(args, kwargs)
         for x in leaves:
             if type(x) is Tracer:
@@ -230,7 +248,8 @@ class JitSettings:
         callee = self.callee(self.types(leaves), tree, static)
         program = self.program(callee, args, kwargs)
         flat = program(*callee.captured, *leaves)
-        return tree_unflatten(callee.out_tree, flat), program.record(callee.out_tree, callee.captured, leaves), False
+        record = program.record(callee.out_tree, callee.captured, leaves, snapshots)
+        return tree_unflatten(callee.out_tree, flat), record, False
 
     def program(self, callee: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> execute.Program:
         """The program of a traced function; it is compiled at its first call."""
@@ -398,23 +417,29 @@ def on_device(x: Any) -> Any:
     return jaxlib_compat.put(x, type_, jaxlib_compat.default_device())
 
 
-def compiled_function(settings: JitSettings) -> Any:
-    """The callable that users get: the C++ dispatcher."""
-    key = (type(settings), settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
-    dispatcher = jaxlib_compat.jit_function(
+def dispatcher_of(settings: JitSettings, miss: Callable[..., Any], *kind: str) -> Any:
+    """A C++ dispatcher; those of one function share their signatures where they are of one kind."""
+    options = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
+    return jaxlib_compat.jit_function(
         settings.name,
         settings.fun,
-        settings.miss,
+        miss,
         settings.static_argnums,
         settings.static_argnames,
-        key,
+        (type(settings), *options, *kind),
         filter_traceback,
     )
-    settings.dispatcher = dispatcher
+
+
+def compiled_function(settings: JitSettings) -> Any:
+    """The callable that users get: the C++ dispatcher."""
+    dispatcher = settings.dispatcher = dispatcher_of(settings, settings.miss)
     functools.update_wrapper(dispatcher, settings.fun)
 
     def clear_cache() -> None:
         jaxlib_compat.clear(dispatcher)
+        if settings.of_snapshots is not None:
+            jaxlib_compat.clear(settings.of_snapshots)
         settings.traces.clear()
 
     methods = StageMethods(settings, clear_cache)

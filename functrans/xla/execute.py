@@ -287,14 +287,14 @@ class Program:
             call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, on_error)
         return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
-    def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any]) -> Any:
+    def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any], snapshots: bool = False) -> Any:
         """What C++ needs to run the executable itself on ``captured`` and the leaves of the arguments; None where the
-        call has to come back to Python.
+        call has to come back to Python. ``snapshots``: nobody writes to the NumPy arrays among the leaves, ever.
         """
         if self.waits or value_checks_on() or has_keys(self.jaxpr):
             return None
-        if any(isinstance(x, np.ndarray) for x in leaves):  # C++ would read them where they lie, after the call
-            return None
+        if not snapshots and any(isinstance(x, np.ndarray) for x in leaves):
+            return None  # C++ would read them where they lie, after the call
         if not all(isinstance(x, jax.Array | np.ndarray | np.generic | int | float | complex) for x in leaves):
             return None
         if any(t.dtype == float0 for t in (*self.jaxpr.in_types, *self.jaxpr.out_types)):
