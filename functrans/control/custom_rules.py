@@ -244,9 +244,36 @@ class CustomJvp(Primitive):
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         consts, rule_consts, args = self.split(operands)
         used = [*consts, *args]
-        sent = iter(transpose(self.jaxpr, used, cotangent))
+        try:
+            sent = iter(transpose(self.jaxpr, used, cotangent))
+        except NotLinearError as error:
+            sent = iter(self._transposed_rule(error, consts, rule_consts, args, cotangent))
         by_operand = [next(sent) if is_linear(x) else None for x in used]
         return [*by_operand[: len(consts)], *[None] * len(rule_consts), *by_operand[len(consts) :]]
+
+    def _transposed_rule(
+        self, error: NotLinearError, consts: Sequence[Any], rule_consts: Sequence[Any], args: Sequence[Any],
+        cotangent: Sequence[Any],
+    ) -> list[Any]:  # fmt: skip
+        """Cotangents of the linear arguments by the rule.
+
+        A function is linear, whatever it is made of (a check that calls back is not), where its derivative does not
+        depend on them. Raises ``error`` where it does.
+        """
+        linear = [is_linear(x) for x in args]
+        smooth = [is_differentiable(t.dtype) for t in self.jaxpr.in_types[len(consts) :]]
+        differentiated = [x if flag else None for x, flag in zip(args, linear, strict=True)]
+        rule, values = resolve(self.rule, rule_consts, differentiated)
+        tangents = sum(smooth)
+        moving = VALUE.outputs(rule, [*[False] * len(values), *linear, *[False] * tangents])
+        count = len(self.jaxpr.outputs)
+        if any(map(is_linear, consts)) or any(moving[count:]):
+            raise error
+        at = [full(x.shape, 0, x.dtype) if flag else x for x, flag in zip(args, linear, strict=True)]
+        along = [x if flag else full(x.shape, 0, x.dtype) for x, flag, s in zip(args, linear, smooth, strict=True) if s]
+        given = [ct for ct, t in zip(cotangent, self.jaxpr.out_types, strict=True) if is_differentiable(t.dtype)]
+        sent = iter(transpose(rule, [*values, *at, *along], [*[None] * count, *given]))
+        return [next(sent) if s else None for flag, s in zip(linear, smooth, strict=True) if flag]
 
     def batch_named(
         self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any

@@ -193,6 +193,8 @@ class Builder:
         A NumPy array is captured as it is now: the function that is traced may write to it and use it again.
         """
         if isinstance(x, np.ndarray):
+            if type(x) is not np.ndarray:
+                type_of(x)  # refuses what a copy would lose: the mask of a masked array
             x = self._snapshot(x)
         known = self.captures.get(id(x))
         if known is not None:

@@ -111,7 +111,7 @@ def _sent_back(eqn: Equation, cotangents: Sequence[Any], operands: Sequence[Any]
                 f"linear (or class {type(op).__qualname__} lacks a transpose rule). If this came from the derivative "
                 "rule of a primitive, that rule is at fault: tangents may only be added, scaled and rearranged."
             )
-        for x in operands:
+        for x in () if op.holds_jaxprs else operands:
             if type(x) is Linear and x.type.dtype.kind in "biu" and is_differentiable(eqn.outputs[0].type.dtype):
                 raise NotLinearError(
                     f"{op.name} at {describe_place(eqn.where)} stands in a program that has to be linear, and what it "
