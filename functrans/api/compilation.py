@@ -216,12 +216,12 @@ class JitSettings:
         if self.dispatcher is not None and any(map(_is_numpy, leaves)):
             # C++ would read them where they lie, after the call has returned; snapshots and device arrays it may take.
             donates = self.donate_argnums or self.donate_argnames
-            if not donates and not any(_is_numpy(x) and type(x) is not np.ndarray for x in leaves):
+            if not donates and all(_is_plain(x) for x in leaves if _is_numpy(x)):
                 call = self.of_snapshots
                 if call is None:
                     call = self.of_snapshots = dispatcher_of(self, self.miss_of_snapshots, "snapshots")
                 leaves = [snapshot(x) if _is_numpy(x) else x for x in leaves]
-            else:  # a donated buffer has to be the device's own; a subclass may refuse to be an array
+            else:  # a donated buffer has to be the device's own
                 call = self.dispatcher
                 leaves = [self._on_device(x) if _is_numpy(x) else x for x in leaves]
             args, kwargs = tree_unflatten(tree, leaves)
@@ -314,6 +314,11 @@ class JitSettings:
 
 def _is_numpy(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype != float0
+
+
+def _is_plain(x: np.ndarray[Any, Any]) -> bool:
+    """Whether its dtype and shape say all of an array: a masked one, or one of another byte order, is refused."""
+    return type(x) is np.ndarray and x.dtype.isnative
 
 
 def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:

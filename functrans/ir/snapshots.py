@@ -15,16 +15,25 @@ _ALIGNMENT = 64  # bytes: what XLA asks of memory that it reads in place
 _SMALL = 16384  # bytes: XLA copying them once more costs less than choosing their address
 
 
+class _Memory(np.ndarray[Any, Any]):
+    """What a snapshot is a view of. Nobody else has it, so nobody makes it writeable again."""
+
+
 def is_settled(x: np.ndarray[Any, Any]) -> bool:
-    """Whether nobody can write to the memory of an array: it is read-only, and so is whatever it is a view of."""
+    """Whether nobody can ever write to the memory of an array: it is a snapshot's, immutable, or a device array's.
+
+    A read-only array that owns its memory is not settled: its owner may make it writeable again.
+    """
     view: Any = x
     while isinstance(view, np.ndarray):
         if view.flags.writeable:
             return False
+        if type(view) is _Memory:
+            return True
         view = view.base
     if isinstance(view, memoryview):  # what NumPy makes of a device array
         view = view.obj
-    return view is None or isinstance(view, bytes | jax.Array)
+    return isinstance(view, bytes | jax.Array)
 
 
 def snapshot(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -40,15 +49,15 @@ def snapshot(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if is_settled(x):
         return x
     if x.nbytes < _SMALL or x.dtype.hasobject:
-        copy = np.array(x, order="C")
+        copy = memory = _Memory(x.shape, x.dtype)
     else:
-        memory = np.empty(x.nbytes + _ALIGNMENT, np.uint8)
+        memory = _Memory(x.nbytes + _ALIGNMENT, np.uint8)
         start = -memory.__array_interface__["data"][0] % _ALIGNMENT
         copy = memory[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
-        copy[...] = x
-        memory.flags.writeable = False
+    copy[...] = x
+    memory.flags.writeable = False
     copy.flags.writeable = False
-    return copy
+    return copy.view(np.ndarray)
 
 
 def same_contents(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:

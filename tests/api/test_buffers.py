@@ -73,9 +73,15 @@ def test_an_array_may_be_written_to_as_soon_as_the_call_has_returned(name: str) 
 
     original = rng.normal(size=(N, N)).astype(np.float32)
     expected = result(original.copy(), lambda: None)
-    for _ in range(6):
+    for k in range(6):
         a = original.copy()
-        np.testing.assert_array_equal(result(a, lambda a=a: a.fill(0)), expected)
+        a.flags.writeable = k % 2 == 0  # read-only for a while is written to later, too
+
+        def write(a: Any = a) -> None:
+            a.flags.writeable = True
+            a.fill(0)
+
+        np.testing.assert_array_equal(result(a, write), expected)
 
 
 def test_a_trace_sees_an_array_as_it_is_at_each_use() -> None:
@@ -142,11 +148,59 @@ def test_what_nobody_can_write_to_is_not_copied() -> None:
     mine = np.ones((3000, 3), np.float32)
     kept = snapshot(mine)
     assert kept is not mine and is_settled(kept) and snapshot(kept) is kept and kept.ctypes.data % 64 == 0
+    small = snapshot(np.ones(3))
+    assert snapshot(small) is small and is_settled(kept[::2].T) and is_settled(small[1:])
+    for settled in (kept, small):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            settled.flags.writeable = True
     mine.flags.writeable = False
-    assert snapshot(mine) is mine and snapshot(mine[1:]).base is mine
+    assert not is_settled(mine) and not is_settled(mine[1:]), "its owner may make it writeable again"
     view = np.ones(3)
     frozen = view[:]
     frozen.flags.writeable = False
     assert not is_settled(frozen), "its base can be written to"
     assert is_settled(np.asarray(fnp.ones(3))) and is_settled(np.frombuffer(b"12345678"))
     assert not is_settled(np.frombuffer(memoryview(bytearray(8)).toreadonly()))
+
+
+class Subclass(np.ndarray[Any, Any]):
+    """An array of another class."""
+
+
+def test_a_jitted_function_takes_every_kind_of_numpy_array_after_every_other() -> None:
+    """C++ tells them apart by dtype and shape alone."""
+    compiled = ft.jit(lambda x: x * 2.0)
+    donating = ft.jit(lambda x: x * 2.0, donate_argnums=0)
+    plain = np.ones((2, 2), np.float32)
+    frozen = plain.copy()
+    frozen.flags.writeable = False
+    masked = np.ma.masked_array(plain, plain > 0)
+    for _ in range(2):
+        for array in (plain, frozen, plain.view(Subclass), plain[::-1].T, np.broadcast_to(plain[0], (2, 2))):
+            for function in (compiled, donating):
+                assert type(function(array)) is type(fnp.ones(1))
+                np.testing.assert_array_equal(function(array), np.full((2, 2), 2.0))
+        for function in (compiled, donating):
+            with pytest.raises(ValueError, match="mask"):
+                function(masked)
+            with pytest.raises(TypeError, match="byte order"):
+                function(plain.astype(">f4"))
+    assert np.all(plain == 1.0)
+    with ft.enable_x64(True):
+        assert compiled(np.ones(3)).dtype == np.float64
+    with ft.enable_x64(False):
+        assert compiled(np.ones(3, np.float32)).dtype == np.float32
+
+
+def test_a_warm_jitted_call_of_numpy_arrays_compiles_and_traces_nothing() -> None:
+    traces = []
+    compiled = ft.jit(lambda tree, scale: (traces.append(1), tree["a"] * scale)[1])
+    for k in range(1, 5):
+        a = np.full(5000, k, np.float32)
+        result = compiled({"a": a}, np.float32(k))
+        a[:] = -1.0
+        np.testing.assert_array_equal(result, np.full(5000, k * k, np.float32))
+    assert len(traces) == 1
+    compiled.clear_cache()
+    compiled({"a": a}, np.float32(1.0))
+    assert len(traces) == 2

@@ -98,9 +98,11 @@ def _calls() -> Iterator[tuple[str, Callable[[], Any]]]:
     weights = [(jax.numpy.asarray(random.normal(size=(4, 4)), "float32"), jax.numpy.zeros(4)) for _ in range(3)]
     x = jax.numpy.asarray(random.normal(size=(8, 4)), "float32")
     perceptron = ft.grad(_perceptron)
+    compiled, arrays = ft.jit(_perceptron), jax.tree.map(np.asarray, (weights, x, x))
     one = np.float32(1.0)
     yield "a warm un-jitted gradient of x*x + x", lambda: scalar(3.0)
     yield "a warm un-jitted gradient of three layers", lambda: perceptron(weights, x, x)
+    yield "a warm jitted call of eight NumPy arrays", lambda: compiled(*arrays)
     yield "the trace of 1,000 operations", lambda: ft.make_jaxpr(_thousand_operations)(one)
 
 
