@@ -22,7 +22,7 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
-from functrans.trace.frames import filter_traceback, here
+from functrans.trace.frames import filter_traceback, here, interrupted, outermost_of
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.xla import execute, jaxlib_compat
@@ -241,15 +241,19 @@ class JitSettings:
 
         ``snapshots``: nobody writes to the NumPy arrays of this signature.
         """
-        leaves, tree, static = self.split(args, kwargs)
-        for x in leaves:
-            if type(x) is Tracer:
-                raise escaped(x)
-        callee = self.callee(self.types(leaves), tree, static)
-        program = self.program(callee, args, kwargs)
-        flat = program(*callee.captured, *leaves)
-        record = program.record(callee.out_tree, callee.captured, leaves, snapshots)
-        return tree_unflatten(callee.out_tree, flat), record, False
+        try:
+            leaves, tree, static = self.split(args, kwargs)
+            for x in leaves:
+                if type(x) is Tracer:
+                    raise escaped(x)
+            callee = self.callee(self.types(leaves), tree, static)
+            program = self.program(callee, args, kwargs)
+            flat = program(*callee.captured, *leaves)
+            record = program.record(callee.out_tree, callee.captured, leaves, snapshots)
+            return tree_unflatten(callee.out_tree, flat), record, False
+        except (KeyboardInterrupt, SystemExit):
+            interrupted()
+            raise
 
     def program(self, callee: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> execute.Program:
         """The program of a traced function; it is compiled at its first call."""
@@ -310,6 +314,9 @@ class JitSettings:
                 part = "shape" if a.shape != b.shape else "dtype" if a.dtype != b.dtype else "weak type"
                 return f"{self.name} was called with another {part} of leaf {i}: {a}, before {b}"
         return f"{self.name} was called in another context (configuration, devices or axis names)"
+
+
+outermost_of(JitSettings.run)  # type: ignore[arg-type]
 
 
 def _is_numpy(x: Any) -> bool:

@@ -32,7 +32,7 @@ from functrans.ir.types import (
     warn_narrowing,
     x64_enabled,
 )
-from functrans.trace.frames import describe_place, where
+from functrans.trace.frames import describe_place, on_interrupt, where
 from functrans.trace.primitive import Linear, Primitive
 
 
@@ -145,6 +145,8 @@ class Builder:
         if self.parent is None:
             # Kept here, not in the thread's state: the sweep behind a value may open a trace of its own.
             self.restarts_gc = gc.isenabled()
+            self.marker = None
+            state.builder = self  # first, so that what follows is undone whenever Ctrl-C comes (see ``_abandon``)
             if self.restarts_gc:
                 gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
             self.marker = _trace_opens()
@@ -155,7 +157,6 @@ class Builder:
 
     def __exit__(self, *exc: object) -> None:
         self.open = False
-        state.builder = self.parent
         # Tracers refer to their builder: without these lines every trace would be a cycle for the garbage collector.
         # ``producers`` and ``values`` stay, for the errors about escaped tracers.
         self.inputs = []
@@ -169,6 +170,7 @@ class Builder:
             _trace_closes(self.marker)
             if self.restarts_gc:
                 gc.enable()
+        state.builder = self.parent
 
     # -- inputs ---------------------------------------------------------------------------------------------------
 
@@ -382,6 +384,16 @@ def escaped(x: Tracer) -> EscapedTracerError:
         "transformed: return it from that function (has_aux=True carries extra results out) instead of storing it in a "
         "global, an attribute or a list."
     )
+
+
+def _abandon() -> None:
+    """Close the traces that Ctrl-C has left open: it may come before their ``__exit__`` does anything."""
+    while state.builder is not None:
+        state.builder.__exit__()
+    state.where, state.axes, state.rules = None, {}, 0
+
+
+on_interrupt(_abandon)
 
 
 def current_builder() -> Builder | None:

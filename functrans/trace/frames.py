@@ -14,7 +14,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable
-from types import FrameType, FunctionType, TracebackType
+from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
 
 from functrans.errors import DifferentiatedValueError, FunctransError
@@ -214,8 +214,40 @@ def api_boundary(function: F) -> F:
                 # NumPy took the refusal of float() to mean that a sequence was given (array[0] = x)
                 error, cause = cause, None
             raise filter_traceback(error) from cause
+        except (KeyboardInterrupt, SystemExit):
+            interrupted()
+            raise
 
+    outermost_of(wrapper)  # type: ignore[arg-type]
     return wrapper  # type: ignore[return-value]
+
+
+_boundaries: set[CodeType] = set()
+_abandon: list[Callable[[], None]] = []
+
+
+def outermost_of(function: FunctionType) -> None:
+    """Count a function, which calls ``interrupted``, among those of which one is the outermost."""
+    _boundaries.add(function.__code__)
+
+
+def on_interrupt(function: Callable[[], None]) -> None:
+    """Have a function called when Ctrl-C has left everything of ours."""
+    _abandon.append(function)
+
+
+def interrupted() -> None:
+    """Called where Ctrl-C leaves a function of ours; does something where that was the outermost.
+
+    It may arrive between any two instructions, also those that close a trace.
+    """
+    frame = sys._getframe(1).f_back
+    while frame is not None:
+        if frame.f_code in _boundaries:
+            return
+        frame = frame.f_back
+    for function in _abandon:
+        function()
 
 
 def guard_namespace(namespace: dict[str, Any]) -> None:

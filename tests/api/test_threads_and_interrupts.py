@@ -18,6 +18,7 @@ import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
 from functrans.ir.cache import Cache
+from functrans.trace.builder import Builder
 from functrans.trace.frames import line_key
 
 x0 = np.array([0.5, 1.5], np.float32)
@@ -289,6 +290,64 @@ def test_ctrl_c_while_tracing_leaves_no_open_builder(construct: str) -> None:
     with pytest.raises(KeyboardInterrupt):
         runs[construct]()
     nothing_is_open()
+
+
+@pytest.mark.parametrize("where", ["__enter__", "__exit__"])
+@pytest.mark.parametrize("construct", ["grad", "jit", "vmap", "nested", "values"])
+def test_ctrl_c_while_a_trace_opens_or_closes_leaves_no_open_builder(construct: str, where: str) -> None:
+    """Python looks for signals where a function begins: before the first line of what would close the trace."""
+
+    def look(x: Any) -> Any:
+        while x < 10.0:
+            x = x * 2.0
+        return x
+
+    runs = {
+        "grad": lambda: ft.grad(fnp.sin)(1.0),
+        "jit": lambda: ft.jit(lambda x: fnp.sin(x) * 2)(x0),
+        "vmap": lambda: ft.vmap(lambda x: fnp.sin(x) * 3)(x0),
+        "nested": lambda: ft.jit(ft.grad(lambda x: fnp.sum(ft.vmap(ft.jit(fnp.tan))(x))))(x0),
+        "values": lambda: ft.grad(look)(1.0),
+    }
+    code = getattr(Builder, where).__code__
+    for place in range(1, 40):
+        count = 0
+
+        def arrive(frame: Any, event: str, argument: Any, place: int = place) -> Any:
+            nonlocal count
+            if frame.f_code is code and event in ("call", "line"):
+                count += 1
+                if count == place:
+                    raise KeyboardInterrupt
+            return arrive if frame.f_code is code else None
+
+        previous = sys.gettrace()
+        sys.settrace(arrive)
+        try:
+            runs[construct]()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(previous)
+        assert gc.isenabled()
+        nothing_is_open()
+        if count < place:
+            break
+    assert place > 5
+
+
+def test_ctrl_c_that_a_traced_function_catches_leaves_its_trace_open() -> None:
+    def stops(x: Any) -> Any:
+        raise KeyboardInterrupt
+
+    def function(x: Any) -> Any:
+        for inner in (ft.grad(stops), ft.jit(stops), ft.checkpoint(stops)):
+            with pytest.raises(KeyboardInterrupt):
+                inner(x)
+        return fnp.sin(x) * x
+
+    np.testing.assert_allclose(ft.grad(function)(2.0), np.sin(2.0) + 2.0 * np.cos(2.0), rtol=1e-6)
+    np.testing.assert_allclose(ft.jit(function)(2.0), 2.0 * np.sin(2.0), rtol=1e-6)
 
 
 def test_an_exception_while_tracing_leaves_no_open_builder() -> None:
