@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import pkgutil
 import re
 import sys
@@ -23,6 +22,7 @@ from functrans.trace.primitive import Primitive
 from tests.conftest import THOROUGH
 from tests.ops import array_samples, matrix_samples, samples, spectral_samples
 from tests.ops.samples import Row
+from tests.turns import current_turn
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = [*samples.ROWS, *array_samples.ROWS, *matrix_samples.ROWS, *spectral_samples.ROWS]
@@ -111,8 +111,8 @@ def test_rules_agree(row: Row) -> None:
 
 
 # The variations of the rows, a hundred in one program. A thorough run checks every one and compiles all that its rules
-# emit; any other checks a share, which moves with each turn, and compiles the operation at each sample alone.
-TURN, SHARES = int(os.environ.get("FUNCTRANS_TURN", "0")), 6
+# emit; any other checks a share that moves with each commit, and compiles the operation at each sample alone.
+TURN, SHARES = current_turn(), 6
 BY_WIDTH = ("literal operands", "number values", "integer dtypes")  # also with 64-bit types on, which change numbers
 
 
