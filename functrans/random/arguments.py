@@ -81,19 +81,25 @@ def number(value: Any, dtype: Any) -> Any:
     return float(np.asarray(value, dtype))
 
 
-@custom_jvp
 def with_logarithm(value: Any, logarithm: Any) -> Any:
     """The value, which moves as its logarithm says: (value, log(abs(value))) -> value.
 
     For numbers whose range is exceeded on the way to them, or to their derivatives, though not by these.
     """
+    return _moving(lax.stop_gradient(value), logarithm)  # a cotangent of 0 would become NaN on the way of an infinity
+
+
+@custom_jvp
+def _moving(value: Any, logarithm: Any) -> Any:
     return value
 
 
-@with_logarithm.defjvp
-def _with_logarithm_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
-    out = with_logarithm(*primals)
-    return out, lax.mul(out, tangents[1])
+@_moving.defjvp
+def _moving_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
+    out = _moving(*primals)
+    # A number beyond the dtype stays there: in a sum over samples, its infinity times a cotangent of 0 would be NaN.
+    factor = lax.select(lax.is_finite(out), out, fnp.zeros(out.shape, out.dtype))
+    return out, lax.mul(factor, tangents[1])
 
 
 static = functools.partial(jit, static_argnames=("shape", "dtype"))

@@ -149,10 +149,34 @@ class Emitter:
         self, name: str, operands: Sequence[str], in_types: Sequence[ArrayType], out_type: ArrayType
     ) -> str:
         """A StableHLO elementwise operation on operands of the result's shape."""
+        if name in ("maximum", "minimum") and in_types[0].dtype.kind == "c":
+            return self._complex_extremum("GT" if name == "maximum" else "LT", operands, in_types[0])
         if in_types[0].dtype == out_type.dtype:
             return self.raw(f"stablehlo.{name} {', '.join(operands)} : {type_text(out_type)}")
         source = array_type(out_type.shape, in_types[0].dtype)
         return self.op(f"stablehlo.{name} {', '.join(operands)}", [source] * len(operands), out_type)
+
+    def _complex_extremum(self, direction: str, operands: Sequence[str], type: ArrayType) -> str:
+        """The operand whose real part, or where they are equal imaginary part, lies farther; NaN if either is.
+
+        XLA has no such operation on some platforms, and on CPU one that compares real parts alone and drops NaNs.
+        """
+        parts = array_type(type.shape, np.dtype(f"f{type.dtype.itemsize // 2}"))
+        flags = array_type(type.shape, np.dtype(np.bool_))
+
+        def compared(how: str, x: str, y: str, of: ArrayType) -> str:
+            return self.op(f"stablehlo.compare {how}, {x}, {y}, FLOAT", [of, of], flags)
+
+        def both(name: str, p: str, q: str) -> str:
+            return self.raw(f"stablehlo.{name} {p}, {q} : {type_text(flags)}")
+
+        first, second = operands
+        real, imag = ([self.op(f"stablehlo.{part} {x}", [type], parts) for x in operands] for part in ("real", "imag"))
+        tied = both("and", compared("EQ", *real, parts), compared(direction, *imag, parts))
+        chosen = self.select(both("or", compared(direction, *real, parts), tied), first, second, flags, type)
+        for x in (second, first):
+            chosen = self.select(compared("NE", x, x, type), x, chosen, flags, type)
+        return chosen
 
     def select(self, which: str, yes: str, no: str, which_type: ArrayType, type: ArrayType) -> str:
         """Elementwise choice."""
@@ -199,6 +223,13 @@ class Emitter:
         """Reduce with a StableHLO binary operation."""
         scalar = array_type((), in_type.dtype)
         dims = ", ".join(map(str, axes))
+        if name in ("maximum", "minimum") and in_type.dtype.kind == "c":
+            pair = [scalar, scalar]
+            body = self.region(pair, lambda operands: [self.elementwise(name, operands, pair, scalar)], [scalar])
+            return self.raw(
+                f'"stablehlo.reduce"({operand}, {initial}) <{{dimensions = array<i64{":" if axes else ""} {dims}>}}> '
+                f"({body}) : ({type_text(in_type)}, {type_text(scalar)}) -> {type_text(out_type)}"
+            )
         return self.raw(
             f"stablehlo.reduce({operand} init: {initial}) applies stablehlo.{name} across dimensions = [{dims}] : "
             f"({type_text(in_type)}, {type_text(scalar)}) -> {type_text(out_type)}"
