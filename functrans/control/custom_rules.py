@@ -255,12 +255,13 @@ class CustomJvp(Primitive):
         self, error: NotLinearError, consts: Sequence[Any], rule_consts: Sequence[Any], args: Sequence[Any],
         cotangent: Sequence[Any],
     ) -> list[Any]:  # fmt: skip
-        """Cotangents of the linear arguments by the rule: a function is linear, whatever it is made of (a check that calls
-        back is not), where its derivative does not depend on them. Raises ``error`` where it does.
+        """Cotangents of the linear arguments by the rule: a function is linear, whatever it is made of (a check that
+        calls back is not), where its derivative does not depend on them. Raises ``error`` where it does.
         """
         linear = [is_linear(x) for x in args]
         smooth = [is_differentiable(t.dtype) for t in self.jaxpr.in_types[len(consts) :]]
-        rule, values = resolve(self.rule, rule_consts, [x if flag else None for x, flag in zip(args, linear, strict=True)])
+        moved = [x if flag else None for x, flag in zip(args, linear, strict=True)]
+        rule, values = resolve(self.rule, rule_consts, moved)
         tangents = sum(smooth)
         moving = VALUE.outputs(rule, [*[False] * len(values), *linear, *[False] * tangents])
         count = len(self.jaxpr.outputs)

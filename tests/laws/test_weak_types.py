@@ -112,12 +112,11 @@ TRANSFORMS: dict[str, Callable[[Any, Any, Any, Any], Any]] = {
     "custom_vjp": lambda lib, m, f, x: value_and_cotangents(lib, with_vjp_rule(lib, f), x, lambda y: y),
     "scan": lambda lib, m, f, x: lib.lax.scan(lambda c, _: (c * 1, f(c)), x, None, length=2),
     "carry of scan": lambda lib, m, f, x: lib.lax.scan(lambda c, _: (f(c), None), x, None, length=2),
-    "while_loop": lambda lib, m, f, x: lib.lax.while_loop(
-        lambda c: c[0] < 2, lambda c: (c[0] + 1, f(c[1])), (0, x)
-    ),
+    "while_loop": lambda lib, m, f, x: lib.lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, f(c[1])), (0, x)),
     "cond": lambda lib, m, f, x: lib.jit(lambda x, p: lib.lax.cond(p, f, f, x))(x, True),
     "grad of cond": lambda lib, m, f, x: lib.grad(lambda x: lib.lax.cond(True, total(f, m), total(f, m), x))(x),
 }
+
 
 def described(tree: Any) -> Any:
     return [
