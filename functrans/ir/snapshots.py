@@ -46,7 +46,7 @@ def snapshot(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     >>> kept.tolist(), snapshot(kept) is kept
     ([1.0, 1.0, 1.0], True)
     """
-    if is_settled(x):
+    if is_settled(x) or isinstance(x, np.ma.MaskedArray):  # that one is refused later, and a copy would lack its mask
         return x
     if x.nbytes < _SMALL or x.dtype.hasobject:
         copy = memory = _Memory(x.shape, x.dtype)

@@ -164,18 +164,18 @@ class Emitter:
         parts = array_type(type.shape, np.dtype(f"f{type.dtype.itemsize // 2}"))
         flags = array_type(type.shape, np.dtype(np.bool_))
 
-        def compared(how: str, x: str, y: str, of: ArrayType) -> str:
-            return self.op(f"stablehlo.compare {how}, {x}, {y}, FLOAT", [of, of], flags)
+        def compared(how: str, pair: Sequence[str], of: ArrayType) -> str:
+            return self.op(f"stablehlo.compare {how}, {', '.join(pair)}, FLOAT", [of, of], flags)
 
         def both(name: str, p: str, q: str) -> str:
             return self.raw(f"stablehlo.{name} {p}, {q} : {type_text(flags)}")
 
         first, second = operands
         real, imag = ([self.op(f"stablehlo.{part} {x}", [type], parts) for x in operands] for part in ("real", "imag"))
-        tied = both("and", compared("EQ", *real, parts), compared(direction, *imag, parts))
-        chosen = self.select(both("or", compared(direction, *real, parts), tied), first, second, flags, type)
+        tied = both("and", compared("EQ", real, parts), compared(direction, imag, parts))
+        chosen = self.select(both("or", compared(direction, real, parts), tied), first, second, flags, type)
         for x in (second, first):
-            chosen = self.select(compared("NE", x, x, type), x, chosen, flags, type)
+            chosen = self.select(compared("NE", [x, x], type), x, chosen, flags, type)
         return chosen
 
     def select(self, which: str, yes: str, no: str, which_type: ArrayType, type: ArrayType) -> str:
