@@ -175,12 +175,18 @@ def retyped(program: Jaxpr, in_types: tuple[ArrayType, ...], results: tuple[Arra
     key = ("retyped", in_types, results)
     known = program.memo.get(key)
     if known is None:
+        stronger: set[Any] = {  # what is made of an input that is strong where it is weak as a rule
+            v for v, t in zip(program.inputs, in_types, strict=True) if v.type.weak_type and not t.weak_type
+        }
+        for eqn in program.equations:
+            if not stronger.isdisjoint(eqn.inputs):
+                stronger.update(eqn.outputs)
 
         def function(*inputs: Any) -> list[Any]:
             outs = replay(program, inputs)
             return [
-                convert(x, t.dtype, t.weak_type and (x.type.weak_type or not usual.weak_type))
-                for x, t, usual in zip(outs, results, program.out_types, strict=True)
+                convert(x, t.dtype, t.weak_type and (x.type.weak_type or a not in stronger))
+                for x, t, a in zip(outs, results, program.outputs, strict=True)
             ]
 
         known = program.memo[key] = trace(function, in_types, "a linear function")[0]

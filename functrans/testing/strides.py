@@ -37,7 +37,7 @@ def _repeated(x: Any) -> Any:
 def _unaligned(x: Any) -> Any:
     """Elements at addresses that are no multiples of their size."""
     data = np.zeros(x.nbytes + 1, np.uint8)
-    moved: Any = np.ndarray(x.shape, x.dtype, data.data, 1)
+    moved: Any = data[1:].view(x.dtype).reshape(x.shape)
     moved[...] = x
     return moved
 
@@ -45,6 +45,15 @@ def _unaligned(x: Any) -> Any:
 def _read_only(x: Any) -> Any:
     x = x.copy()
     x.flags.writeable = False
+    return x
+
+
+def settled(x: Any) -> Any:
+    """The array, with no way left to write to its memory: a program then keeps it as it lies and makes no copy."""
+    view = x
+    while isinstance(view, np.ndarray):
+        view.flags.writeable = False
+        view = view.base
     return x
 
 

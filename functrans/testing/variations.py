@@ -23,7 +23,7 @@ from functrans.ir.types import ArrayType, array_type, is_differentiable, kind_of
 from functrans.ops.structural import scalar_literal
 from functrans.testing.cases import LANES, Case, lanes
 from functrans.testing.closeness import epsilon, wide
-from functrans.testing.strides import LAYOUTS
+from functrans.testing.strides import LAYOUTS, settled
 from functrans.trace.builder import apply_operation
 from functrans.trace.primitive import Linear
 from functrans.trace.replay import replay, trace
@@ -476,7 +476,7 @@ def odd_strides(case: Case) -> list[Case]:
     """Operands that the program closes over, as NumPy arrays of other strides: they keep their values."""
     n = len(case.types)
     for layout, laid_out in LAYOUTS.items():
-        odd = [laid_out(x) for x in case.arrays]
+        odd = [settled(laid_out(np.array(x))) for x in case.arrays]
         for i in range(n):
             rest = [k for k in range(n) if k != i]
             arrays = [case.arrays[k] for k in rest]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
@@ -61,7 +62,7 @@ def leaf_type(x: Any, i: int, name: Name, remedy: str = _ARGUMENT) -> ArrayType:
 
 
 def _refused(x: Any, name: str, error: Exception, remedy: str) -> Exception:
-    if isinstance(x, np.ndarray | np.generic):  # the reason is its dtype
+    if isinstance(x, np.ndarray | np.generic | jax.ShapeDtypeStruct):  # the reason is its dtype or its shape
         return type(error)(f"{name}: {error}\nAt {here()}")
     return FunctransTypeError(f"{name} is {describe(x)}, which is not a number or an array. At {here()}\n{remedy}")
 

@@ -25,7 +25,7 @@ from functrans.export import export
 from functrans.xla import execute
 
 FEW = 16
-MANY = 80  # steps of a program that runs in segments at n already
+MANY = 192  # steps: at n already they run in segments, and n, 2n, 4n leave segments of the same kinds at their ends
 MOST_GROWTH = 2.2  # from 2n to 4n, in units of that from n to 2n: a cost a*n + b*n*n passes where b < a/400
 X = np.array([0.5, 0.25], np.float32)
 
