@@ -63,6 +63,7 @@ class DynamicSlice(Primitive):
         return op.batch(size, (x, indices), (mapped[0], True))
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        operands, in_types = _with_wide_starts(emitter, operands, in_types, 1)
         text = f"stablehlo.dynamic_slice {', '.join(operands)}, sizes = {list(self.slice_sizes)}"
         return emitter.op(text, in_types, out_types[0])
 
@@ -105,7 +106,19 @@ class DynamicUpdateSlice(Primitive):
         return Scatter(dims, CLIP, True, True).batch(size, (x, indices, update), (True, True, True))
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+        operands, in_types = _with_wide_starts(emitter, operands, in_types, 2)
         return emitter.op(f"stablehlo.dynamic_update_slice {', '.join(operands)}", in_types, out_types[0])
+
+
+def _with_wide_starts(emitter: Any, operands: Names, in_types: Types, first: int) -> tuple[list[str], list[ArrayType]]:
+    """The operands with starts of 32 bits at least: XLA moves a window inside in the arithmetic of their dtype."""
+    names, types = list(operands), list(in_types)
+    for i in range(first, len(names)):
+        if types[i].dtype.itemsize < 4:
+            wide = array_type((), np.dtype(np.int32))
+            names[i] = emitter.op(f"stablehlo.convert {names[i]}", [types[i]], wide)
+            types[i] = wide
+    return names, types
 
 
 DYNAMIC_UPDATE_SLICE = DynamicUpdateSlice()
