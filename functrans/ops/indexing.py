@@ -10,11 +10,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import ml_dtypes
 import numpy as np
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransOverflowError, FunctransTypeError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import ArrayType, array_type, kind_of, short_dtype, type_of
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq, select
 from functrans.ops.structural import Axes, Names, Types, full, iota, reshape, spread, zeros_like
@@ -67,6 +68,12 @@ class Gather(Primitive):
         window = [self.slice_sizes[a] for a in kept(x.ndim, gone)]
         if len(window) != len(d.offset_dims):
             raise FunctransTypeError(f"gather: offset_dims {d.offset_dims} must name {len(window)} axes of the result")
+        if self.mode == FILL and isinstance(self.fill_value, int) and kind_of(x.dtype) in "iu":
+            limits = ml_dtypes.iinfo(x.dtype)  # type: ignore[no-untyped-call]
+            if not int(limits.min) <= self.fill_value <= int(limits.max):
+                raise FunctransOverflowError(
+                    f"gather: fill_value={self.fill_value} does not fit in an operand {short_dtype(x.dtype)}"
+                )
         return array_type(interleave(indices.shape[:-1], d.offset_dims, window), x.dtype, x.weak_type)
 
     def impl(self, x: Any, indices: Any) -> Any:

@@ -409,7 +409,9 @@ def indexing_rows() -> Iterator[Row]:
         x, indices = numbers((5, 3), dtype), np.int64([[4], [0]])
         fast = {"execute": dtype == c64}
         updates = numbers((2, 3), dtype, seed=1)
-        yield Row(indexing.Gather(d, (1, 3), "fill", fill_value=windows.default_fill(dtype)), (x, indices), fast)
+        fill = windows.default_fill(dtype)
+        fits = {"without": {"integer dtypes": "the fill value is one of this dtype"}} if dtype.kind in "iu" else {}
+        yield Row(indexing.Gather(d, (1, 3), "fill", fill_value=fill), (x, indices), {**fast, **fits})
         yield Row(indexing.Scatter(s, "fill"), (x, indices, updates), fast)
         yield Row(indexing.Scatter(s, "fill", True, True), (x, indices[::-1], updates), fast)
         if dtype != boolean:
