@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from functrans.control.call import jaxpr_axis_names
 from functrans.errors import FunctransTypeError, MissingRuleError
@@ -25,7 +25,6 @@ class Holding(Primitive):
 
     multiple = True
     holds_jaxprs = True
-    endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -23,7 +23,7 @@ from functrans.ir.types import array_type
 from functrans.ops.dynamic_slicing import DynamicSlice, DynamicUpdateSlice
 from functrans.ops.indexing import ScatterFamily
 from functrans.ops.logic import SELECT
-from functrans.ops.structural import broadcast_in_dim, full
+from functrans.ops.structural import broadcast_in_dim, convert, full
 from functrans.ops.windows import FILL
 from functrans.trace.builder import bind
 from functrans.trace.replay import emit, replay, trace
@@ -100,14 +100,16 @@ def _update_where(mask: Any, op: Any, operands: Sequence[Any]) -> Any:
         x, update, *starts = operands
         return bind(op, x, choose(mask, update, bind(DynamicSlice(update.shape), x, *starts)), *starts)
     x, indices, updates = operands  # windows out of bounds are dropped
+    if indices.dtype.itemsize < 4:  # the largest index of a narrow dtype may lie inside
+        indices = convert(indices, np.dtype(np.int32))
     outside = full(indices.shape, int(np.iinfo(indices.dtype).max), indices.dtype)
     return bind(op, x, choose(mask, indices, outside), updates)
 
 
 def may_not_end(eqn: Equation) -> bool:
     """Whether the operation is, or holds, a loop that may not end on operands that it would not be given."""
-    if getattr(eqn.op, "endless", False):
+    if eqn.op.endless:
         return True
     return eqn.op.holds_jaxprs and any(
-        getattr(inner.op, "endless", False) for jaxpr in subjaxprs(eqn.op) for inner in all_equations(jaxpr)
+        inner.op.endless for jaxpr in subjaxprs(eqn.op) for inner in all_equations(jaxpr)
     )

@@ -136,6 +136,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     multiple: ClassVar[bool] = False  # True: infer, rules and bind speak of a list of results
     effects: ClassVar[Effects] = NO_EFFECTS  # with effects: never shared with an equal operation, never dropped as dead
     holds_jaxprs: ClassVar[bool] = False
+    endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
