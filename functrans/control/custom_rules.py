@@ -146,6 +146,7 @@ def mapped_rule(
 
 
 _MOST_RULES = 2  # nested rules that are linearized by themselves
+_MOST_TRANSPOSED = 12  # nested rules that are transposed in place of their functions
 
 
 class CustomJvp(Primitive):
@@ -267,12 +268,13 @@ class CustomJvp(Primitive):
         tangents = sum(smooth)
         moving = VALUE.outputs(rule, [*[False] * len(values), *linear, *[False] * tangents])
         count = len(self.jaxpr.outputs)
-        if any(map(is_linear, consts)) or any(moving[count:]):
+        if any(map(is_linear, consts)) or any(moving[count:]) or state.rules >= _MOST_TRANSPOSED:
             raise error
         at = [full(x.shape, 0, x.dtype) if flag else x for x, flag in zip(args, linear, strict=True)]
         along = [x if flag else full(x.shape, 0, x.dtype) for x, flag, s in zip(args, linear, smooth, strict=True) if s]
         given = [ct for ct, t in zip(cotangent, self.jaxpr.out_types, strict=True) if is_differentiable(t.dtype)]
-        sent = iter(transpose(rule, [*values, *at, *along], [*[None] * count, *given]))
+        with _rules(state.rules + 1):  # a rule that applies the function itself says nothing more at the next turn
+            sent = iter(transpose(rule, [*values, *at, *along], [*[None] * count, *given]))
         return [next(sent) if s else None for flag, s in zip(linear, smooth, strict=True) if flag]
 
     def batch_named(

@@ -44,6 +44,7 @@ from functrans.ir.types import is_differentiable, type_of
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
 from functrans.trace.builder import Builder, bind, bind_all, state
+from functrans.trace.primitive import is_linear
 from functrans.trace.replay import replay, trace
 
 Traced = tuple[Jaxpr, list[Any]]
@@ -140,10 +141,26 @@ def _with_rule(
 
 class JaxOperation(CustomJvp):
     """An operation of JAX with a rule for its transpose, too: that of a linear solver is a solve, and not the solver's
-    steps backwards. Where its derivative applies it to tangents, it becomes a ``LinearCall`` with that transpose.
+    steps backwards; that of one that moves bits could not be had from what it does. Where its derivative applies it to
+    tangents, it becomes a ``LinearCall`` with that transpose.
     """
 
     transposed: DeferredRule  # by which are linear: (other arguments, cotangents) -> cotangents of those
+
+    def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
+        consts, rule_consts, args = self.split(operands)
+        linear = tuple([is_linear(x) for x in args])
+        if any(map(is_linear, [*consts, *rule_consts])):
+            return super().transpose(cotangent, *operands)
+        program, values = self.transposed.at(linear)
+        others = [x for x, flag in zip(args, linear, strict=True) if not flag]
+        given = [
+            full(t.shape, 0, t.dtype) if ct is None else ct
+            for ct, t in zip(cotangent, self.jaxpr.out_types, strict=True)
+            if is_differentiable(t.dtype)
+        ]
+        sent = iter(replay(program, [*values, *others, *given]))
+        return [*[None] * (len(consts) + len(rule_consts)), *[next(sent) if flag else None for flag in linear]]
 
     def as_linear(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         consts, rule_consts, args = self.split(primals)

@@ -154,3 +154,16 @@ def test_transposition_refuses_the_result_that_is_not_linear() -> None:
 
     with pytest.raises(NotLinearError):
         ft.linear_transpose(squared, 1.0)(1.0)
+
+
+def test_a_rule_that_applies_its_own_function_which_is_not_linear_is_refused() -> None:
+    """Asked whether the function is linear, the rule asks the function: that ends, with the operation named."""
+
+    @ft.custom_jvp
+    def flipped(x: Any) -> Any:
+        return lax.bitcast_convert_type(lax.bitcast_convert_type(x, np.uint32) ^ np.uint32(1), np.float32)
+
+    flipped.defjvp(lambda primals, tangents: (flipped(*primals), flipped(*tangents)))
+    for transform in [ft.grad(flipped), ft.jit(ft.grad(flipped)), ft.grad(ft.jit(flipped))]:
+        with pytest.raises(NotLinearError, match="bitcast_convert_type"):
+            transform(np.float32(1.5))

@@ -62,6 +62,19 @@ class Vjp(_Squared):
         return (5.0 * residual * cotangent,)
 
 
+class Halved(_Squared):
+    """x -> x / 2 for normal numbers, by their bits; its own derivative, transposed by a rule."""
+
+    def expand(self, x: Any) -> Any:
+        return lax.bitcast_convert_type(lax.bitcast_convert_type(x, np.uint32) - np.uint32(1 << 23), np.float32)
+
+    def jvp(self, primals: Any, tangents: Any) -> Any:
+        return self(*primals), self(*tangents)
+
+    def transpose(self, cotangent: Any, accumulator: Any) -> None:
+        accumulator.accum(self(cotangent))
+
+
 def _apply(kind: Any) -> Callable[[Any], Any]:
     return lambda x: jnp.sin(kind(jax.typeof(x))(x))
 
@@ -242,3 +255,14 @@ def test_an_operation_is_transposed_by_its_own_rule() -> None:
         expected = jax.tree.leaves(transform(jax, plain))
         for actual, wanted in zip(jax.tree.leaves(transform(ft, function)), expected, strict=True):
             np.testing.assert_allclose(actual, wanted, rtol=2e-5, atol=2e-6)
+
+
+def test_an_operation_with_a_transpose_of_its_own_is_transposed_by_it() -> None:
+    """What it computes moves bits, which nothing could transpose."""
+    function = ft.from_jax(_apply(Halved))
+    x, xs = np.float32(0.7), np.float32([0.3, 1.7])
+    np.testing.assert_allclose(ft.grad(function)(x), np.cos(0.35) / 2, rtol=1e-6)
+    np.testing.assert_allclose(ft.jit(ft.grad(function))(x), np.cos(0.35) / 2, rtol=1e-6)
+    np.testing.assert_allclose(ft.vmap(ft.grad(function))(xs), np.cos(xs / 2) / 2, rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(ft.grad(function))(x), -np.sin(0.35) / 4, rtol=1e-6)
+    np.testing.assert_allclose(ft.jacfwd(ft.grad(function))(x), -np.sin(0.35) / 4, rtol=1e-6)
