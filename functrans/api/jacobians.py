@@ -28,6 +28,7 @@ from functrans.ops.logic import eq
 from functrans.ops.slicing import slice_
 from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, transpose, zeros
 from functrans.trace.frames import here
+from functrans.trace.primitive import Lanes
 from functrans.transform.linearize import LinearProgram, linearize
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap
@@ -65,7 +66,7 @@ def split_rows(x: Any, types: Sequence[ArrayType]) -> list[Any]:
 def _map_basis(program: Jaxpr, residuals: Sequence[Any], directions: Sequence[Any], total: int) -> list[Any]:
     """The linear program over all directions at once: ``[total, *shape]`` for each output."""
     mapped = [False] * len(residuals) + [True] * len(directions)
-    outs, outs_mapped = vmap(program, total, [*residuals, *directions], mapped)
+    outs, outs_mapped = vmap(program, Lanes(total), [*residuals, *directions], mapped)
     return [x if m else spread_out(x, total) for x, m in zip(outs, outs_mapped, strict=True)]
 
 

@@ -24,6 +24,7 @@ from functrans.ops.structural import transpose
 from functrans.trace.builder import state
 from functrans.trace.frames import here
 from functrans.trace.leaves import entering
+from functrans.trace.primitive import Lanes
 from functrans.transform.vmap import spread_out
 from functrans.transform.vmap import vmap as vmap_replay
 
@@ -108,7 +109,7 @@ def vmap(
 
         def transformed(_: Jaxpr, inputs: list[Any]) -> list[Any]:
             inputs = [x if a in (None, 0) else to_front(x, a) for x, a in zip(inputs, in_places, strict=True)]
-            outs, outs_mapped = vmap_replay(jaxpr, size, inputs, mapped, axis_name)
+            outs, outs_mapped = vmap_replay(jaxpr, Lanes(size, axis_name), inputs, mapped)
             return [
                 place_output(*o, size, out_tree) for o in zip(outs, outs_mapped, placed, range(len(outs)), strict=True)
             ]

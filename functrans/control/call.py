@@ -8,25 +8,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from functrans.control.holding import Holding, chosen
+from functrans.control.masking import masked
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr, all_equations, live_equations
+from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
 from functrans.trace.builder import bind_all
 from functrans.trace.dependence import Dependence
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
 
 
-class Call(Primitive):
+class Call(Holding):
     """Apply ``jaxpr``; the name is for people."""
 
     jaxpr: Jaxpr
     name_: str = "f"
-    multiple = True
-    holds_jaxprs = True
     name = "jit"
 
     def infer(self, *types: ArrayType) -> Any:
@@ -62,11 +63,9 @@ class Call(Primitive):
         wanted = iter(has)
         return [(next(results) if next(wanted) else None) if flag else None for flag in linear]
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of the held program."""
-        program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, False, axis_name)
+        program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, False)
         return bind_all(Call(program, self.name_), operands), outs_mapped
 
     def lower(
@@ -82,41 +81,15 @@ class Call(Primitive):
     ) -> tuple[Primitive, list[Any]] | None:
         return Call(programs[0], self.name_), [*operands, *extra[0]]
 
-    def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        return replay(masked(self.jaxpr, (None,) * len(self.jaxpr.outputs)), [mask, *operands])
+
+    def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         jaxpr = self.jaxpr
-        memo_key = ("narrowed", used)
-        if memo_key not in jaxpr.memo:
-            outputs = [a for a, u in zip(jaxpr.outputs, used, strict=True) if u]
-            equations, live = live_equations(jaxpr.equations, outputs)
-            places = [i for i, v in enumerate(jaxpr.inputs) if v in live]
-            smaller = Jaxpr([jaxpr.inputs[i] for i in places], equations, outputs)
-            same = all(used) and len(places) == len(jaxpr.inputs) and len(equations) == len(jaxpr.equations)
-            jaxpr.memo[memo_key] = None if same else (smaller, places)
-        found = jaxpr.memo[memo_key]
-        if found is None:
+        outputs = chosen(jaxpr.outputs, used)
+        equations, live = live_equations(jaxpr.equations, outputs)
+        places = [i for i, v in enumerate(jaxpr.inputs) if v in live]
+        if all(used) and len(places) == len(jaxpr.inputs) and len(equations) == len(jaxpr.equations):
             return None
-        return Call(found[0], self.name_), found[1], [i for i, u in enumerate(used) if u]
-
-    def axis_names(self) -> frozenset[Any]:
-        return jaxpr_axis_names(self.jaxpr)
-
-
-def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:
-    """Names of mapped axes that the program speaks of and does not bind."""
-    known = jaxpr.memo.get("axis names")
-    if known is None:
-        known = jaxpr.memo["axis names"] = frozenset().union(*(eqn.op.axis_names() for eqn in all_equations(jaxpr)))
-    return known
-
-
-def evaluate(jaxpr: Jaxpr, arrays: Sequence[Any]) -> list[Any]:
-    """The program evaluated by the operations' NumPy references."""
-    values: dict[Any, Any] = dict(zip(jaxpr.inputs, arrays, strict=True))
-
-    def read(a: Any) -> Any:
-        return values[a] if a in values else a.type.dtype.type(a.value)
-
-    for eqn in jaxpr.equations:
-        outs = eqn.op.impl(*[read(a) for a in eqn.inputs])
-        values.update(zip(eqn.outputs, outs if eqn.op.multiple else [outs], strict=True))
-    return [read(a) for a in jaxpr.outputs]
+        smaller = Jaxpr([jaxpr.inputs[i] for i in places], equations, outputs)
+        return Call(smaller, self.name_), places, [i for i, u in enumerate(used) if u]

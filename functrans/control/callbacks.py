@@ -24,7 +24,7 @@ from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import bind_all, located, state
 from functrans.trace.frames import api_boundary, describe_place, here, where
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 from functrans.transform.vmap import spread_out
 
 _VMAP_METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all", "legacy_vectorized", None)
@@ -79,7 +79,7 @@ class PureCallback(_Callback):
     vmap_method: str | None
     what = "pure_callback"
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         method = self.vmap_method
         if method is None:
             raise MissingRuleError(
@@ -88,15 +88,15 @@ class PureCallback(_Callback):
                 "'expand_dims' or 'broadcast_all' where the function takes a leading axis."
             )
         if method in ("sequential", "sequential_unrolled"):
-            return lane_by_lane(self, size, operands, mapped, size if method == "sequential_unrolled" else 1)
+            return lane_by_lane(self, lanes, operands, mapped, lanes.size if method == "sequential_unrolled" else 1)
         if method == "broadcast_all":
-            operands = [x if m else spread_out(x, size) for x, m in zip(operands, mapped, strict=True)]
+            operands = [x if m else spread_out(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         elif method == "expand_dims":
             operands = [
                 x if m else broadcast_in_dim(x, (1, *x.type.shape), tuple(range(1, x.type.ndim + 1)))
                 for x, m in zip(operands, mapped, strict=True)
             ]
-        results = tuple([t.update(shape=(size, *t.shape)) for t in self.results])
+        results = tuple([t.update(shape=(lanes.size, *t.shape)) for t in self.results])
         return bind_all(PureCallback(self.callback, results, method), operands), True
 
 
@@ -110,8 +110,8 @@ class IoCallback(_Callback):
     def effects(self) -> Effects:  # type: ignore[override]
         return frozenset((ORDERED_INPUT_OUTPUT if self.ordered else INPUT_OUTPUT,))
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return lane_by_lane(self, size, operands, mapped)
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return lane_by_lane(self, lanes, operands, mapped)
 
 
 def check_function(callback: Any, what: str) -> None:

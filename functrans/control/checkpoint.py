@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from functrans.control.call import evaluate
 from functrans.control.checkpoint_policies import Policy, nothing_saveable
 from functrans.control.holding import (
     Holding,
@@ -34,8 +33,8 @@ from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
 from functrans.trace.builder import bind_all
 from functrans.trace.dependence import Dependence
-from functrans.trace.primitive import Primitive, is_linear
-from functrans.trace.replay import replay
+from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -111,10 +110,8 @@ class Checkpoint(Holding):
 
     # -- vmap, lowering and clean-up ----------------------------------------------------------------------------------
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
-        program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, False, axis_name)
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+        program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, False)
         return bind_all(self.remade(program, self.barred), operands), outs_mapped
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:

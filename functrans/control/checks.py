@@ -23,7 +23,7 @@ from functrans.ops.reductions import argmax, reduce_or
 from functrans.ops.structural import convert, reshape
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import api_boundary, describe_place, here, where
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 _BOOLEAN = np.dtype(np.bool_)
 
@@ -64,7 +64,7 @@ class Check(Primitive):
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         return [None] * len(operands)
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Any lane; the message shows the values of the first that fails."""
         failed, *values = operands
         lane = convert(argmax(failed, 0), np.dtype(np.int32)) if mapped[0] else 0

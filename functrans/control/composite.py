@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from functrans.control.call import evaluate
 from functrans.control.custom_rules import linearize_rule
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, type_of
 from functrans.ops.structural import Names, Types
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Linear, Primitive, is_linear, one_run
-from functrans.trace.replay import trace
+from functrans.trace.primitive import Lanes, Linear, Primitive, is_linear, one_run
+from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import differentiate, jvp
 from functrans.transform.transpose import transpose
 from functrans.transform.vmap import spread_out, vmap
@@ -84,14 +83,14 @@ class Composite(Primitive):
         sent = iter(transpose(self.program([x.type for x in operands]), operands, [cotangent]))
         return [next(sent) if is_linear(x) else None for x in operands]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         types = [
             type_of(x).update(shape=type_of(x).shape[1:]) if m else type_of(x)
             for x, m in zip(operands, mapped, strict=True)
         ]
         if type(self).jvp is not Composite.jvp:  # its definition alone would lose its derivative
-            return bind(Mapped(self, size, tuple(mapped), tuple(types)), *operands), True
-        outs, outs_mapped = vmap(self.program(types), size, operands, mapped)
+            return bind(Mapped(self, lanes.size, tuple(mapped), tuple(types)), *operands), True
+        outs, outs_mapped = vmap(self.program(types), lanes, operands, mapped)
         return outs[0], outs_mapped[0]
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -147,7 +146,7 @@ class Mapped(Composite):
         return found
 
     def _lanes(self, program: Jaxpr, operands: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
-        outs = zip(*vmap(program, self.size, operands, mapped), strict=True)
+        outs = zip(*vmap(program, Lanes(self.size), operands, mapped), strict=True)
         return [x if m else spread_out(x, self.size) for x, m in outs]
 
 

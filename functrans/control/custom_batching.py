@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from functrans.control.call import evaluate
 from functrans.control.holding import Holding, chosen, remembered, spread
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
@@ -29,8 +28,8 @@ from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import Dependence
 from functrans.trace.frames import describe_place, here
 from functrans.trace.leaves import Places
-from functrans.trace.primitive import Linear, is_linear
-from functrans.trace.replay import replay, trace
+from functrans.trace.primitive import Lanes, Linear, is_linear
+from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.linearize import linearize
 from functrans.transform.transpose import transpose
 from functrans.transform.vmap import spread_out, vmap, vmap_jaxpr
@@ -103,17 +102,15 @@ class CustomVmap(Holding):
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
         return dependence.outputs(self.jaxpr, given)
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         # Several tangents at one point, or nothing is mapped and the program speaks of the axis by name.
         if not any(m and not flag for m, flag in zip(mapped, self.rule.linear, strict=True)):
-            program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, any(mapped), axis_name)
+            program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, any(mapped))
             if not any(outs_mapped):
                 return replay(program, operands), outs_mapped
-            rule = MappedRule(self.rule, size, tuple(mapped), self.jaxpr.in_types, self.name_)
+            rule = MappedRule(self.rule, lanes.size, tuple(mapped), self.jaxpr.in_types, self.name_)
             return bind_all(CustomVmap(program, rule, self.name_), operands), outs_mapped
-        found = self.rule.batched(size, self.jaxpr.in_types, mapped)
+        found = self.rule.batched(lanes.size, self.jaxpr.in_types, mapped)
         return replay(found.jaxpr, [*found.captured, *operands]), found.outs_mapped
 
     def lower(
@@ -321,7 +318,7 @@ class MappedRule(Record):
         def run(*inputs: Any) -> list[Any]:
             operands = [_swapped(x) if b else x for x, b in zip(inputs, both, strict=True)]
             which = [*[False] * len(found.captured), *self.mapped]
-            outs, outs_mapped = vmap(found.jaxpr, self.size, [*found.captured, *operands], which)
+            outs, outs_mapped = vmap(found.jaxpr, Lanes(self.size), [*found.captured, *operands], which)
             outs = _spread(outs, outs_mapped, [True] * len(outs), self.size)
             return [_swapped(x) if m else x for x, m in zip(outs, found.outs_mapped, strict=True)]
 

@@ -15,7 +15,6 @@ from typing import Any
 from jax.tree_util import tree_leaves
 
 from functrans.control.bodies import Body, function_name, rebuild
-from functrans.control.call import evaluate
 from functrans.control.custom_rules import linearize_rule
 from functrans.control.holding import Holding, check_operand
 from functrans.control.linear_solve import System, check_functions, on_trees, system_of
@@ -25,7 +24,8 @@ from functrans.ops.elementwise import neg
 from functrans.ops.structural import zeros
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import api_boundary
-from functrans.trace.replay import replay
+from functrans.trace.primitive import Lanes
+from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import differentiate, jvp_rule
 from functrans.transform.linearize import linearize
 from functrans.transform.vmap import spread_out, vmap_jaxpr
@@ -102,17 +102,15 @@ class CustomRoot(Holding):
         slopes = [None if z is None else neg(z) for z in solved]
         return [*slopes, *[None] * (len(outs) - len(slopes))]
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of each program over its mapped consts; guess, root and aux mapped."""
         f_m, solve_m, tangent_m, guess_m = self.split(mapped)
         n = [True] * self.size
-        f = vmap_jaxpr(self.f, size, [*f_m, *n], True, axis_name)[0]
-        solve = vmap_jaxpr(self.solve, size, [*solve_m, *n], True, axis_name)[0]
-        tangent_solve = vmap_jaxpr(self.tangent_solve, size, [*tangent_m, *n, *n], True, axis_name)[0]
+        f = vmap_jaxpr(self.f, lanes, [*f_m, *n], True)[0]
+        solve = vmap_jaxpr(self.solve, lanes, [*solve_m, *n], True)[0]
+        tangent_solve = vmap_jaxpr(self.tangent_solve, lanes, [*tangent_m, *n, *n], True)[0]
         *consts, guess = self.split(operands)
-        guess = [x if m else spread_out(x, size) for x, m in zip(guess, guess_m, strict=True)]
+        guess = [x if m else spread_out(x, lanes.size) for x, m in zip(guess, guess_m, strict=True)]
         outs = bind_all(CustomRoot(f, solve, tangent_solve, self.counts), [*[c for p in consts for c in p], *guess])
         return outs, [True] * len(outs)
 

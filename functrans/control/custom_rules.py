@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from functrans.control.call import evaluate, jaxpr_axis_names
+from functrans.control.holding import Holding
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
@@ -27,8 +27,8 @@ from functrans.ops.structural import full, reduce_sum
 from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
 from functrans.trace.frames import here
-from functrans.trace.primitive import Primitive, is_linear, one_run
-from functrans.trace.replay import replay, trace
+from functrans.trace.primitive import Lanes, Primitive, is_linear, one_run
+from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
 from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap
@@ -105,7 +105,7 @@ def _rules(count: int) -> Iterator[None]:
         state.rules = saved
 
 
-def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], size: int, mapped: Sequence[bool], rest: int, axis_name: Any,
+def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool], rest: int,
                  summed: Sequence[int] = ()) -> tuple[Jaxpr, list[Any]]:  # fmt: skip
     """vmap of a rule over its consts (mapped as given) and ``rest`` mapped inputs; every output mapped.
 
@@ -115,41 +115,41 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], size: int, mapped: Sequenc
     which = [*mapped, *[True] * rest]
 
     def function(*inputs: Any) -> list[Any]:
-        outs, outs_mapped = vmap(jaxpr, size, inputs, which, axis_name)
+        outs, outs_mapped = vmap(jaxpr, lanes, inputs, which)
         results = []
         for i, (x, m) in enumerate(zip(outs, outs_mapped, strict=True)):
             if i in summed:
-                results.append(reduce_sum(x, (0,)) if m else elementwise.mul(x, float(size)))
+                results.append(reduce_sum(x, (0,)) if m else elementwise.mul(x, float(lanes.size)))
             else:
-                results.append(x if m else spread_out(x, size))
+                results.append(x if m else spread_out(x, lanes.size))
         return results
 
     types = [
-        t.update(shape=(size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, which, strict=True)
+        t.update(shape=(lanes.size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, which, strict=True)
     ]
     return trace_closed(function, types, "vmap of a custom derivative rule"), values
 
 
 def mapped_rule(
-    rule: Rule, consts: Sequence[Any], size: int, mapped: Sequence[bool], axis_name: Any
+    rule: Rule, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool]
 ) -> tuple[Rule, list[Any]]:
     """vmap of a rule over its consts (mapped as given) and all of its other inputs; every output mapped."""
     if not isinstance(rule, DeferredRule):
-        return batched_rule(rule, consts, size, mapped, len(rule.inputs) - len(consts), axis_name)
+        return batched_rule(rule, consts, lanes, mapped, len(rule.inputs) - len(consts))
 
     def derive(program: Jaxpr, values: list[Any]) -> tuple[Jaxpr, list[Any]]:
         return batched_rule(
-            program, values, size, [False] * len(values), len(program.inputs) - len(values), axis_name
+            program, values, lanes, [False] * len(values), len(program.inputs) - len(values)
         )
 
-    return rule.then(("vmap", size, axis_name), derive), []
+    return rule.then(("vmap", lanes), derive), []
 
 
 _MOST_RULES = 2  # nested rules that are linearized by themselves
 _MOST_TRANSPOSED = 12  # nested rules that are transposed in place of their functions
 
 
-class CustomJvp(Primitive):
+class CustomJvp(Holding):
     """Apply ``jaxpr``; ``rule``: (rule consts, arguments, tangents) -> (results, tangents of the results).
 
     Operands: consts of the function, consts of the rule, arguments. Only differentiable arguments and results have
@@ -161,8 +161,6 @@ class CustomJvp(Primitive):
     num_consts: int
     num_rule_consts: int
     name_: str
-    multiple = True
-    holds_jaxprs = True
 
     @property
     def effects(self) -> Effects:  # type: ignore[override]
@@ -277,31 +275,29 @@ class CustomJvp(Primitive):
             sent = iter(transpose(rule, [*values, *at, *along], [*[None] * count, *given]))
         return [next(sent) if s else None for flag, s in zip(linear, smooth, strict=True) if flag]
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of the function and of its rule; every result mapped.
 
         An argument that all lanes share stays one, with one tangent: what it alone decides is decided once.
         """
         consts, rule_consts, args = self.split(operands)
         consts_m, rule_m, args_m = self.split(mapped)
-        program, values = batched_rule(self.jaxpr, consts, size, [*consts_m, *args_m], 0, axis_name)
+        program, values = batched_rule(self.jaxpr, consts, lanes, [*consts_m, *args_m], 0)
         types = self.jaxpr.in_types[len(consts) :]
         inputs_m = [*args_m, *[m for m, t in zip(args_m, types, strict=True) if is_differentiable(t.dtype)]]
         rule: Rule
         if isinstance(self.rule, DeferredRule):
             rule = self.rule.then(
-                ("vmap", size, tuple(inputs_m), axis_name),
-                lambda p, v: batched_rule(p, v, size, [*[False] * len(v), *inputs_m], 0, axis_name),
+                ("vmap", lanes, tuple(inputs_m)),
+                lambda p, v: batched_rule(p, v, lanes, [*[False] * len(v), *inputs_m], 0),
             )
         else:
-            rule, rule_consts = batched_rule(self.rule, rule_consts, size, [*rule_m, *inputs_m], 0, axis_name)
+            rule, rule_consts = batched_rule(self.rule, rule_consts, lanes, [*rule_m, *inputs_m], 0)
         op = CustomJvp(program, rule, len(values), len(rule_consts), self.name_)
-        outs = bind_all(self.batched(op, size, args_m, axis_name), [*values, *rule_consts, *args])
+        outs = bind_all(self.batched(op, lanes, args_m), [*values, *rule_consts, *args])
         return outs, [True] * len(outs)
 
-    def batched(self, op: CustomJvp, size: int, mapped: Sequence[bool], axis_name: Any) -> CustomJvp:
+    def batched(self, op: CustomJvp, lanes: Lanes, mapped: Sequence[bool]) -> CustomJvp:
         """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
         return op
 
@@ -309,9 +305,6 @@ class CustomJvp(Primitive):
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
         return emitter.inline(self.jaxpr, self.primal_operands(operands))
-
-    def axis_names(self) -> frozenset[Any]:
-        return jaxpr_axis_names(self.jaxpr)
 
 
 def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
@@ -345,7 +338,7 @@ def refuse_closed_over(tangents: Sequence[Any], name: str, what: str) -> None:
         )
 
 
-class CustomVjp(Primitive):
+class CustomVjp(Holding):
     """Apply ``jaxpr``; ``forward``: (consts, arguments) -> (results, residuals); ``backward``: (consts, residuals,
     cotangents of the differentiable results) -> cotangents of the differentiable arguments.
 
@@ -357,8 +350,6 @@ class CustomVjp(Primitive):
     backward: Rule
     num_consts: tuple[int, int, int]
     name_: str
-    multiple = True
-    holds_jaxprs = True
 
     @property
     def effects(self) -> Effects:  # type: ignore[override]
@@ -427,16 +418,14 @@ class CustomVjp(Primitive):
         none = [None] * (len(forward_consts) + len(backward_consts))
         return [*by_operand[: len(consts)], *none, *by_operand[len(consts) :]]
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of the function, of forward and of backward; every argument and result mapped."""
         consts, forward_consts, backward_consts, args = self.split(operands)
         consts_m, forward_m, backward_m, args_m = self.split(mapped)
-        args = [x if m else spread_out(x, size) for x, m in zip(args, args_m, strict=True)]
-        program, values = batched_rule(self.jaxpr, consts, size, consts_m, len(args), axis_name)
-        forward, forward_consts = mapped_rule(self.forward, forward_consts, size, forward_m, axis_name)
-        backward, backward_consts = mapped_rule(self.backward, backward_consts, size, backward_m, axis_name)
+        args = [x if m else spread_out(x, lanes.size) for x, m in zip(args, args_m, strict=True)]
+        program, values = batched_rule(self.jaxpr, consts, lanes, consts_m, len(args))
+        forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m)
+        backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m)
         counts = (len(values), len(forward_consts), len(backward_consts))
         op = CustomVjp(program, forward, backward, counts, self.name_)
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
@@ -447,11 +436,8 @@ class CustomVjp(Primitive):
     ) -> Any:
         return emitter.inline(self.jaxpr, self.primal_operands(operands))
 
-    def axis_names(self) -> frozenset[Any]:
-        return jaxpr_axis_names(self.jaxpr)
 
-
-class CustomPullback(Primitive):
+class CustomPullback(Holding):
     """The linear map whose transpose is ``backward``: (residuals, tangents) -> tangents of the results.
 
     Its transpose runs ``backward`` as the user wrote it, linear or not (gradient clipping is not); only running it
@@ -461,8 +447,6 @@ class CustomPullback(Primitive):
     backward: Jaxpr
     num_residuals: int
     name_: str
-    multiple = True
-    holds_jaxprs = True
 
     def infer(self, *types: ArrayType) -> Any:
         return list(self.backward.in_types[self.num_residuals :])
@@ -515,15 +499,13 @@ class CustomPullback(Primitive):
             ct if is_linear(x) else None for ct, x in zip(sent, operands[self.num_residuals :], strict=True)
         ]
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of backward; tangents shared by all lanes have their cotangents summed."""
         residuals, slopes = operands[: self.num_residuals], operands[self.num_residuals :]
         shared = [i for i, m in enumerate(mapped[self.num_residuals :]) if not m]
         rest = len(self.backward.inputs) - self.num_residuals
         program, _ = batched_rule(
-            self.backward, residuals, size, mapped[: self.num_residuals], rest, axis_name, summed=shared
+            self.backward, residuals, lanes, mapped[: self.num_residuals], rest, summed=shared
         )
         outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
         return outs, [True] * len(outs)
@@ -532,8 +514,5 @@ class CustomPullback(Primitive):
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
         return emitter.inline(self.pushforward(), operands)
-
-    def axis_names(self) -> frozenset[Any]:
-        return jaxpr_axis_names(self.backward)
 
 

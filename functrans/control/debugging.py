@@ -22,7 +22,7 @@ from functrans.ir.effects import DEBUG, ORDERED_DEBUG, Effects
 from functrans.ir.types import ArrayType, describe
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import api_boundary, here, where
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 
 class DebugCallback(Primitive):
@@ -50,8 +50,8 @@ class DebugCallback(Primitive):
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         return [None] * len(operands)
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return lane_by_lane(self, size, operands, mapped)
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return lane_by_lane(self, lanes, operands, mapped)
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]

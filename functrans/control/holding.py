@@ -9,9 +9,8 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from functrans.control.call import jaxpr_axis_names
 from functrans.errors import FunctransTypeError, MissingRuleError
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, all_equations, live_equations, subjaxprs
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
@@ -34,15 +33,6 @@ class Holding(Primitive):
     def axis_names(self) -> frozenset[Any]:
         return frozenset().union(*[jaxpr_axis_names(jaxpr) for jaxpr in subjaxprs(self)])
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return self.batch_named(size, operands, mapped, None)
-
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
-        """As ``batch``, where the held programs may speak of the mapped axis by name."""
-        self.missing("batch_named", "vmap")
-
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         """The operation where the scalar mask is true; elsewhere its results are unspecified and its loops do not run.
         """
@@ -50,6 +40,8 @@ class Holding(Primitive):
 
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """What ``drop_unused`` says, remembered on a held program."""
+        if type(self).drop_unused is Holding.drop_unused:
+            return None
         lead = next(subjaxprs(self))
         others = [v[1:] if type(v) is tuple and v and v[0] is lead else v for v in self.parameters().values()]
         memo_key = ("narrowed", type(self), *[v for v in others if v is not lead], used)  # no reference to lead itself
@@ -60,6 +52,14 @@ class Holding(Primitive):
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """As ``narrowed``: each operation says it for itself."""
         return None
+
+
+def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:
+    """Names of mapped axes that the program speaks of and does not bind."""
+    known = jaxpr.memo.get("axis names")
+    if known is None:
+        known = jaxpr.memo["axis names"] = frozenset().union(*(eqn.op.axis_names() for eqn in all_equations(jaxpr)))
+    return known
 
 
 def without_effects(jaxpr: Jaxpr) -> Jaxpr:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.cost import cost
 from functrans.control.holding import choose_lanes
 from functrans.control.masking import masked, updates_of
 from functrans.control.while_loop import While
@@ -27,6 +26,7 @@ from functrans.ops.slicing import pad
 from functrans.ops.structural import broadcast_in_dim, convert, full, iota, reduce_sum, reshape, zeros
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.builder import bind_all
+from functrans.trace.primitive import Lanes, program_cost
 from functrans.trace.replay import replay, trace
 from functrans.transform.vmap import vmap_jaxpr
 
@@ -46,7 +46,7 @@ def running(
     """The program; ``guard(flag, function, otherwise)`` is the results of the function if the flag is true."""
 
     def run(state: _State, i: int, branch: Jaxpr) -> None:
-        price = cost(branch)
+        price = program_cost(branch)
         if price * lanes < HEAVY:
             state.everywhere(i, branch)
         elif price < HEAVY_LANE or lanes == 1:
@@ -76,7 +76,7 @@ def _program(branches: Sequence[Jaxpr], lanes: int, mapped: Sequence[bool], summ
 
     def function(index: Any, *inputs: Any) -> list[Any]:
         state = _State(branches, lanes, mapped, summed, index, inputs)
-        order = sorted(range(len(branches)), key=lambda i: cost(branches[i]))  # light ones first: no select for them
+        order = sorted(range(len(branches)), key=lambda i: program_cost(branches[i]))  # light ones first: no select
         for i in order:
             run(state, i, branches[i])
         return state.results()
@@ -120,7 +120,8 @@ class _State:
         for k, root in enumerate(self.roots):
             if root is not None:
                 inputs[root] = self.current[k]
-        program, _ = vmap_jaxpr(masked(branch, tuple(self.roots)), self.lanes, [True, *self.mapped], True, axis_name)
+        lanes = Lanes(self.lanes, axis_name)
+        program, _ = vmap_jaxpr(masked(branch, tuple(self.roots)), lanes, [True, *self.mapped], True)
         outs = replay(program, [mask, *inputs])
         for k, (x, root) in enumerate(zip(outs, self.roots, strict=True)):
             known = self.current[k]
@@ -169,7 +170,7 @@ class _State:
             inside = lt(add(iota(_INT, size), begin), count)
             safe = select(inside, which, broadcast_in_dim(first, (size,)))  # a lane that takes the branch, once more
             rows = [_rows(x, safe) if m else x for x, m in zip(self.inputs, self.mapped, strict=True)]
-            new = replay(vmap_jaxpr(branch, size, self.mapped, True)[0], rows)
+            new = replay(vmap_jaxpr(branch, Lanes(size), self.mapped, True)[0], rows)
             target = select(inside, which, full((size,), self.lanes, _INT))  # out of bounds: not written
             written = [
                 add(old, reduce_sum(choose_lanes(inside, x, zeros(x.shape, x.type)), (0,)))

@@ -16,22 +16,22 @@ from functrans.ir.effects import is_ordered
 from functrans.ir.types import array_type
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 from functrans.trace.replay import trace
 
 
 def lane_by_lane(
-    op: Primitive, size: int, operands: Sequence[Any], mapped: Sequence[bool], unroll: int = 1, axis_name: Any = None
+    op: Primitive, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool], unroll: int = 1
 ) -> tuple[list[Any], list[bool]]:
     """The results of ``op`` for each lane, stacked; every one of them is mapped.
 
     Raises ValueError where the order of effects would be one of lanes first and not that of the program, and where the
     operation speaks of the mapped axis, for which all lanes have to be there at once.
     """
-    if axis_name is not None and axis_name in op.axis_names():
+    if lanes.axis_name is not None and lanes.axis_name in op.axis_names():
         raise FunctransValueError(
             f"{op.name} has effects in what only some lanes do, so vmap runs it lane by lane, and it combines all "
-            f"lanes along the axis {axis_name!r}, at {describe_place(state.where)}\n"
+            f"lanes along the axis {lanes.axis_name!r}, at {describe_place(state.where)}\n"
             "Take the collective or the effect out of it."
         )
     if is_ordered(op.effects):
@@ -50,6 +50,6 @@ def lane_by_lane(
         return bind_all(op, [next(row) if m else next(fixed) for m in mapped])
 
     jaxpr, _ = trace(body, [*consts, *rows], f"vmap of {op.name}")
-    scan = Scan(jaxpr, size, False, unroll, count(shared), 0)
+    scan = Scan(jaxpr, lanes.size, False, unroll, count(shared), 0)
     results = bind_all(scan, [*chosen(operands, shared), *chosen(operands, mapped)])
     return results, [True] * len(results)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.call import evaluate, jaxpr_axis_names
 from functrans.control.custom_rules import Rule, batched_rule, linearize_rule, mapped_rule, resolve
+from functrans.control.holding import Holding
 from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
@@ -19,12 +19,13 @@ from functrans.ops.elementwise import add
 from functrans.ops.structural import zeros
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, is_linear
+from functrans.trace.replay import evaluate
 from functrans.transform.jvp import differentiate, jvp_rule
 from functrans.transform.vmap import spread_out
 
 
-class LinearCall(Primitive):
+class LinearCall(Holding):
     """Operands: consts of ``jaxpr``, consts of ``transposed``, residuals, linear operands.
 
     ``jaxpr``: (consts, residuals, a) -> b, linear in a; ``transposed``: (consts, residuals, b) -> a.
@@ -34,8 +35,6 @@ class LinearCall(Primitive):
     transposed: Rule
     counts: tuple[int, int, int]  # consts of jaxpr, consts of transposed, residuals
     name_: str
-    multiple = True
-    holds_jaxprs = True
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         """consts, consts of the transpose, residuals, linear operands."""
@@ -89,18 +88,16 @@ class LinearCall(Primitive):
         sent = bind_all(op, [*other, *consts, *residuals, *given])
         return [*[None] * len(fixed), *[ct if is_linear(x) else None for ct, x in zip(sent, linear, strict=True)]]
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of both programs; every residual, linear operand and result mapped."""
         consts, other, residuals, linear = self.split(operands)
         consts_m, other_m, residuals_m, linear_m = self.split(mapped)
         behind = [
-            x if m else spread_out(x, size)
+            x if m else spread_out(x, lanes.size)
             for x, m in zip([*residuals, *linear], [*residuals_m, *linear_m], strict=True)
         ]
-        program, consts = batched_rule(self.jaxpr, consts, size, consts_m, len(behind), axis_name)
-        transposed, other = mapped_rule(self.transposed, other, size, other_m, axis_name)
+        program, consts = batched_rule(self.jaxpr, consts, lanes, consts_m, len(behind))
+        transposed, other = mapped_rule(self.transposed, other, lanes, other_m)
         op = LinearCall(program, transposed, (len(consts), len(other), len(residuals)), self.name_)
         outs = bind_all(op, [*consts, *other, *behind])
         return outs, [True] * len(outs)
@@ -109,6 +106,3 @@ class LinearCall(Primitive):
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
         return emitter.inline(self.jaxpr, self.program_operands(operands))
-
-    def axis_names(self) -> frozenset[Any]:
-        return jaxpr_axis_names(self.jaxpr)

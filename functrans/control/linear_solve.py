@@ -25,7 +25,6 @@ from functrans.control.bodies import (
     trace_body,
     typed_leaves,
 )
-from functrans.control.call import evaluate
 from functrans.control.custom_rules import linearize_rule
 from functrans.control.holding import Holding, check_operand, remembered
 from functrans.errors import FunctransTypeError, MissingRuleError, NotLinearError
@@ -36,8 +35,8 @@ from functrans.ops.structural import convert, zeros
 from functrans.trace.builder import bind_all, state
 from functrans.trace.frames import api_boundary, describe_place, here
 from functrans.trace.leaves import Places
-from functrans.trace.primitive import Primitive, is_linear
-from functrans.trace.replay import replay, trace
+from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import differentiate, jvp_rule
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap_jaxpr
@@ -145,17 +144,15 @@ class CustomLinearSolve(Holding):
 
     # -- vmap, lowering ----------------------------------------------------------------------------------------------
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of each program over its mapped consts; every leaf of x, b and aux mapped."""
         consts_m, b_m = self.split(mapped)
         programs = [
-            None if p is None else vmap_jaxpr(p, size, [*m, *[True] * len(b_m)], True, axis_name)[0]
+            None if p is None else vmap_jaxpr(p, lanes, [*m, *[True] * len(b_m)], True)[0]
             for p, m in zip(self.programs(), consts_m, strict=True)
         ]
         consts, b = self.split(operands)
-        b = [x if m else spread_out(x, size) for x, m in zip(b, b_m, strict=True)]
+        b = [x if m else spread_out(x, lanes.size) for x, m in zip(b, b_m, strict=True)]
         op = CustomLinearSolve(*programs, self.counts)  # type: ignore[arg-type, call-arg]
         outs = bind_all(op, [*[c for part in consts for c in part], *b])
         return outs, [True] * len(outs)

@@ -33,6 +33,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.primitive import Lanes
 from functrans.trace.tracer import obtainable
 from functrans.transform.vmap import vmap_jaxpr
 
@@ -278,13 +279,13 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     turns, left = divmod(length, batch_size)
     parts = []
     if turns:
-        chunk = vmap_jaxpr(body.jaxpr, batch_size, mapped, True)[0]
+        chunk = vmap_jaxpr(body.jaxpr, Lanes(batch_size), mapped, True)[0]
         whole = [_chunks(x, turns, batch_size) for x in leaves]
         op = Scan(chunk, turns, False, 1, len(body.captured), 0)
         results = bind_all(op, [*body.captured, *whole])
         parts.append([reshape(y, (turns * batch_size, *type_of(y).shape[2:])) for y in results])
     if left or not turns:
-        rest = vmap_jaxpr(body.jaxpr, left, mapped, True)[0]
+        rest = vmap_jaxpr(body.jaxpr, Lanes(left), mapped, True)[0]
         tail = [slice_in_dim(x, length - left, length) for x in leaves]
         parts.append(bind_all(Call(rest, function_name(f)), [*body.captured, *tail]))
     stacked = parts[0] if len(parts) == 1 else [concatenate(pair, 0) for pair in zip(*parts, strict=True)]

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.call import Call
 from functrans.control.holding import Holding
 from functrans.ir.program import Equation, Jaxpr, all_equations, subjaxprs
 from functrans.ir.types import array_type
@@ -69,8 +68,6 @@ def _masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
         def rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
             if id(eqn) in inside:
                 return [_update_where(mask, eqn.op, operands)]
-            if type(eqn.op) is Call and may_not_end(eqn):
-                return replay(eqn.op.jaxpr, operands, rule)
             if isinstance(eqn.op, Holding) and may_not_end(eqn):
                 return eqn.op.run_where(mask, operands)
             return emit(eqn, operands)

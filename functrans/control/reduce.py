@@ -48,6 +48,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
 from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.primitive import Lanes
 from functrans.trace.replay import replay
 from functrans.transform.vmap import vmap
 
@@ -213,7 +214,7 @@ def _combined(
 
 def _lanes(body: Body, left: Sequence[Any], right: Sequence[Any], size: int, types: Sequence[ArrayType]) -> list[Any]:
     mapped = [*[False] * len(body.captured), *[True] * (2 * len(left))]
-    outs, outs_mapped = vmap(body.jaxpr, size, [*body.captured, *left, *right], mapped)
+    outs, outs_mapped = vmap(body.jaxpr, Lanes(size), [*body.captured, *left, *right], mapped)
     outs = [x if m else broadcast_in_dim(x, (size,)) for x, m in zip(outs, outs_mapped, strict=True)]
     return [convert(x, t.dtype, t.weak_type) for x, t in zip(outs, types, strict=True)]
 

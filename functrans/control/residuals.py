@@ -1,7 +1,7 @@
 """Which values of a loop body are stored for the backward pass: what is quick to compute again is not.
 
 A residual that follows from values which are stored anyway, or from smaller ones, by operations that cost less than
-reading it from memory (sums, products, comparisons, conversions, rearrangements) is computed in the backward pass.
+reading it from memory (``cheap`` ones: sums, products, comparisons, rearrangements) is computed in the backward pass.
 
     h = tanh z;  s = mul h h;  d = sub 1.0 s          h is a result of the loop: d needs no room
     m = compare x y;  f = convert m                   m needs a quarter of the room of f
@@ -18,10 +18,6 @@ from functrans.ops.constants import trace_closed
 from functrans.trace.replay import at, emit, replay
 from functrans.transform.linearize import LinearizedJaxpr
 
-QUICK = frozenset(
-    "add sub mul neg abs sign max min square integer_pow and or not xor compare eq ne lt le gt ge select clamp "
-    "convert_element_type broadcast_in_dim reshape transpose real imag conj stop_gradient name iota rev".split()
-)
 _DEEPEST = 12  # equations from a residual to what it is computed from
 
 
@@ -39,7 +35,7 @@ class _Choice:
             return 0
         own = _bytes(v)
         eqn = self.producers.get(v)
-        if eqn is None or eqn.op.name not in QUICK or depth == _DEEPEST:
+        if eqn is None or not eqn.op.cheap or depth == _DEEPEST:
             return own
         total = 0
         for a in dict.fromkeys(eqn.inputs):
@@ -53,7 +49,7 @@ class _Choice:
         if type(v) is Literal or v in self.free or v in self.stored:
             return
         eqn = self.producers.get(v)
-        if eqn is not None and eqn.op.name in QUICK and depth < _DEEPEST and self.price(v, depth) < _bytes(v):
+        if eqn is not None and eqn.op.cheap and depth < _DEEPEST and self.price(v, depth) < _bytes(v):
             for a in eqn.inputs:
                 self.store(a, depth + 1)
         else:

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from functrans.control.call import evaluate
 from functrans.control.holding import (
     Holding,
     check_operand,
@@ -45,8 +44,8 @@ from functrans.ops.structural import reduce_sum
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.dependence import VALUE, Dependence
-from functrans.trace.primitive import Primitive, is_linear
-from functrans.trace.replay import replay, trace
+from functrans.trace.primitive import Lanes, Primitive, is_linear, program_cost
+from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -278,21 +277,19 @@ class Scan(Holding):
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         jaxpr, n = self.jaxpr, self.num_carry
         consts_m, init_m, xs_m = self.split(mapped)
 
         def outputs_mapped(carry: Sequence[bool]) -> tuple[bool, ...]:
-            return vmap_jaxpr(jaxpr, size, [*consts_m, *carry, *xs_m], False, axis_name)[1]
+            return vmap_jaxpr(jaxpr, lanes, [*consts_m, *carry, *xs_m], False)[1]
 
         carry_m = fixpoint(init_m, lambda c: outputs_mapped(c)[:n])
         outs_m = [*carry_m, *outputs_mapped(carry_m)[n:]]
-        program, _ = vmap_jaxpr(jaxpr, size, [*consts_m, *carry_m, *xs_m], outs_m, axis_name)
+        program, _ = vmap_jaxpr(jaxpr, lanes, [*consts_m, *carry_m, *xs_m], outs_m)
         consts, init, xs = self.split(operands)
         init = [
-            initial_lanes(x, t, size, given) if m else x
+            initial_lanes(x, t, lanes.size, given) if m else x
             for x, t, m, given in zip(init, self.split(jaxpr.in_types)[1], carry_m, init_m, strict=True)
         ]
         xs = [_swap_leading(x) if m else x for x, m in zip(xs, xs_m, strict=True)]
@@ -305,6 +302,9 @@ class Scan(Holding):
         return bind_all(self.remade(program, self.num_consts + 1, self.num_carry), [mask, *operands])
 
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
+
+    def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
+        return self.length * program_cost(self.jaxpr)
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from functrans.control.branches import Branching, union
-from functrans.control.call import evaluate
 from functrans.control.holding import check_operand, remembered
 from functrans.control.lane_programs import running, selecting
 from functrans.control.lanes import lane_by_lane
@@ -27,8 +26,8 @@ from functrans.ir.program import Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
 from functrans.trace.builder import bind_all
-from functrans.trace.primitive import one_run
-from functrans.trace.replay import replay, trace
+from functrans.trace.primitive import Lanes, one_run, program_cost
+from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.vmap import spread_out, vmap_jaxpr
 
 _INT32 = np.dtype(np.int32)
@@ -62,25 +61,26 @@ class Switch(Branching):
     def runs(self, operands: Sequence[Any]) -> Any:
         return one_run(self.branches[int(operands[0])], operands[1:])
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         which = list(mapped[1:])
         if not mapped[0]:
-            outs_mapped = union(vmap_jaxpr(branch, size, which, False, axis_name)[1] for branch in self.branches)
-            branches = tuple([vmap_jaxpr(branch, size, which, outs_mapped, axis_name)[0] for branch in self.branches])
+            outs_mapped = union(vmap_jaxpr(branch, lanes, which, False)[1] for branch in self.branches)
+            branches = tuple([vmap_jaxpr(branch, lanes, which, outs_mapped)[0] for branch in self.branches])
             return bind_all(Switch(branches), operands), outs_mapped
         if self.effects:
-            return lane_by_lane(self, size, operands, mapped, 1, axis_name)
-        op = SwitchLanes(self.branches, size, tuple(which), (False,) * len(self.branches[0].outputs))
-        if axis_name is not None and axis_name in self.axis_names():  # lanes speak with each other: all branches run
-            return replay(op.selecting(axis_name), operands), [True] * len(self.branches[0].outputs)
+            return lane_by_lane(self, lanes, operands, mapped, 1)
+        op = SwitchLanes(self.branches, lanes.size, tuple(which), (False,) * len(self.branches[0].outputs))
+        if lanes.axis_name in self.axis_names():  # lanes speak with each other: all branches run
+            return replay(op.selecting(lanes.axis_name), operands), [True] * len(self.branches[0].outputs)
         return bind_all(op, operands), [True] * len(self.branches[0].outputs)
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         none = (None,) * len(self.branches[0].outputs)
         branches = tuple([masked(branch, none) for branch in self.branches])
         return bind_all(Switch(branches), [operands[0], mask, *operands[1:]])
+
+    def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
+        return max(map(program_cost, self.branches))
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
@@ -153,25 +153,23 @@ class SwitchLanes(Branching):
         )  # fmt: skip
         return program
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         n = len(self.summed)
-        if axis_name is not None and axis_name in self.axis_names():
-            program, outs_mapped = vmap_jaxpr(self.selecting(), size, mapped, False, axis_name)
+        if lanes.axis_name in self.axis_names():
+            program, outs_mapped = vmap_jaxpr(self.selecting(), lanes, mapped, False)
             return replay(program, operands), outs_mapped
         index, *rest = operands
         if not mapped[0]:
             which = list(mapped[1:])
-            branches = [vmap_jaxpr(branch, size, which, True, axis_name)[0] for branch in self.branches]
+            branches = [vmap_jaxpr(branch, lanes, which, True)[0] for branch in self.branches]
             swapped = [_swap(x) if m and own else x for x, m, own in zip(rest, which, self.mapped, strict=True)]
             results = bind_all(self.remade(branches, self.mapped, self.summed), [index, *swapped])
             return [x if s else _swap(x) for x, s in zip(results, self.summed, strict=True)], [True] * n
+        size = lanes.size
         inputs = [self._flattened(x, size, m, own) for x, m, own in zip(rest, mapped[1:], self.mapped, strict=True)]
-        lanes = size * self.lanes
         own = tuple([a or b for a, b in zip(mapped[1:], self.mapped, strict=True)])
-        op = SwitchLanes(self.branches, lanes, own, (False,) * n)
-        results = bind_all(op, [reshape(index, (lanes,)), *inputs])
+        op = SwitchLanes(self.branches, size * self.lanes, own, (False,) * n)
+        results = bind_all(op, [reshape(index, (size * self.lanes,)), *inputs])
         outs = [reshape(x, (size, self.lanes, *x.shape[1:])) for x in results]
         return [reduce_sum(x, (1,)) if s else x for x, s in zip(outs, self.summed, strict=True)], [True] * n
 
@@ -189,6 +187,9 @@ class SwitchLanes(Branching):
         none = (None,) * len(self.summed)
         branches = [masked(branch, none) for branch in self.branches]
         return bind_all(self.remade(branches, (False, *self.mapped), self.summed), [operands[0], mask, *operands[1:]])
+
+    def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
+        return self.lanes * max(map(program_cost, self.branches))
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.call import evaluate
 from functrans.control.holding import (
     Holding,
     check_operand,
@@ -43,11 +42,13 @@ from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Primitive, is_linear
-from functrans.trace.replay import replay, trace
+from functrans.trace.primitive import Lanes, Primitive, is_linear, program_cost
+from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
+
+_STEPS = 20  # of a loop, when its cost is estimated: nobody knows
 
 
 class While(Holding):
@@ -170,31 +171,29 @@ class While(Holding):
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 
-    def batch_named(
-        self, size: int, operands: Sequence[Any], mapped: Sequence[bool], axis_name: Any
-    ) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         condition_consts_m, body_consts_m, init_m = self.split(mapped)
-        carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, size, [*body_consts_m, *c], False, axis_name)[1])
-        lanes_differ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], False, axis_name)[1][0]
+        carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, lanes, [*body_consts_m, *c], False)[1])
+        lanes_differ = vmap_jaxpr(self.condition, lanes, [*condition_consts_m, *carry_m], False)[1][0]
         if lanes_differ and self.effects:
-            return lane_by_lane(self, size, operands, mapped, 1, axis_name)
+            return lane_by_lane(self, lanes, operands, mapped, 1)
         if lanes_differ:
             carry_m = (True,) * len(carry_m)
-        condition, _ = vmap_jaxpr(self.condition, size, [*condition_consts_m, *carry_m], lanes_differ, axis_name)
+        condition, _ = vmap_jaxpr(self.condition, lanes, [*condition_consts_m, *carry_m], lanes_differ)
         condition_consts, body_consts, init = self.split(operands)
         init = [
-            initial_lanes(x, t, size, given) if m else x
+            initial_lanes(x, t, lanes.size, given) if m else x
             for x, t, m, given in zip(init, self.body.out_types, carry_m, init_m, strict=True)
         ]
         if not lanes_differ:
-            body, _ = vmap_jaxpr(self.body, size, [*body_consts_m, *carry_m], carry_m, axis_name)
+            body, _ = vmap_jaxpr(self.body, lanes, [*body_consts_m, *carry_m], carry_m)
             op = While(condition, body, self.num_condition_consts, self.num_body_consts, self.progress)
             return bind_all(op, [*condition_consts, *body_consts, *init]), carry_m
         step = masked(self.body, tuple(range(self.num_body_consts, len(self.body.inputs))))
-        body, _ = vmap_jaxpr(step, size, [True, *body_consts_m, *carry_m], carry_m, axis_name)
+        body, _ = vmap_jaxpr(step, lanes, [True, *body_consts_m, *carry_m], carry_m)
         op = _lane_by_lane(self, condition, body)
         whole = [  # the condition is evaluated once before the loop
-            broadcast_in_dim(x, (size, *t.shape)) if type(x) is Literal else x
+            broadcast_in_dim(x, (lanes.size, *t.shape)) if type(x) is Literal else x
             for x, t in zip(init, self.body.out_types, strict=True)
         ]
         first = replay(condition, [*condition_consts, *whole])
@@ -210,6 +209,9 @@ class While(Holding):
         return bind_all(op, [mask, *operands])
 
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
+
+    def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
+        return _STEPS * (program_cost(self.condition) + program_cost(self.body))
 
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]

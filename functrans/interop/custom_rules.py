@@ -44,7 +44,7 @@ from functrans.ir.types import is_differentiable, type_of
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
 from functrans.trace.builder import Builder, bind, bind_all, state
-from functrans.trace.primitive import is_linear
+from functrans.trace.primitive import Lanes, is_linear
 from functrans.trace.replay import replay, trace
 
 Traced = tuple[Jaxpr, list[Any]]
@@ -191,16 +191,16 @@ class JaxOperation(CustomJvp):
         slopes = iter(bind_all(call, [*residuals, *given]))
         return bind_all(self, primals), [next(slopes) if s else None for s in smooth]
 
-    def batched(self, op: CustomJvp, size: int, mapped: Sequence[bool], axis_name: Any) -> CustomJvp:
+    def batched(self, op: CustomJvp, lanes: Lanes, mapped: Sequence[bool]) -> CustomJvp:
         def transposed(linear: Given) -> Traced:
             program, values = self.transposed.at(linear)
             others = [m for m, flag in zip(mapped, linear, strict=True) if not flag]
             shared = [i for i, m in enumerate(m for m, flag in zip(mapped, linear, strict=True) if flag) if not m]
             flags = [*[False] * len(values), *others]
             rest = len(program.inputs) - len(flags)
-            return batched_rule(program, values, size, flags, rest, axis_name, summed=shared)
+            return batched_rule(program, values, lanes, flags, rest, summed=shared)
 
-        rule = DeferredRule(transposed, (self.transposed.token, "vmap", size, tuple(mapped), axis_name))
+        rule = DeferredRule(transposed, (self.transposed.token, "vmap", lanes, tuple(mapped)))
         return JaxOperation(**op.parameters(), transposed=rule)
 
 

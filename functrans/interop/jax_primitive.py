@@ -26,6 +26,7 @@ from functrans.ops.constants import trace_closed
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.optimise.key_arrays import on_words
 from functrans.trace.frames import describe_place
+from functrans.trace.primitive import Lanes
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
@@ -126,7 +127,7 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
             x if not d else transpose_axes(x, (d, *[i for i in range(x.ndim) if i != d]))
             for x, d in zip(inputs, dims, strict=True)
         ]
-        outs, mapped = vmap(program, size, fronted, [d is not None for d in dims])
+        outs, mapped = vmap(program, Lanes(size), fronted, [d is not None for d in dims])
         found[:] = mapped
         return outs
 

@@ -19,7 +19,7 @@ from functrans.interop.translation import OTHER_WAY_OUT, WAYS_OUT, Application
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_key_dtype
 from functrans.trace.builder import bind_all
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 from functrans.trace.replay import trace
 
 
@@ -73,8 +73,8 @@ class Opaque(Primitive):
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         self.missing("transpose", "reverse mode (grad, vjp)")
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        closed = trace_batched(self.source.equation, size, mapped)
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        closed = trace_batched(self.source.equation, lanes.size, mapped)
         if closed is not None:
             outs = self.source.translator.run(closed.jaxpr, closed.consts, operands)
             return outs, [True] * len(outs)

@@ -16,6 +16,7 @@ from functrans.ops.elementwise import ADD, MUL
 from functrans.ops.logic import AND, OR
 from functrans.ops.reductions import greatest, least
 from functrans.ops.structural import broadcast_in_dim, convert, reshape
+from functrans.trace.primitive import Lanes
 from functrans.trace.replay import trace
 from functrans.trace.tracer import concrete, differentiators
 from functrans.transform.vmap import vmap
@@ -92,7 +93,7 @@ class Computation:
         size = math.prod(shape)
         flats = [reshape(x, (size,)) for x in (*earlier, *later)]
         mapped = [False] * len(self.captured) + [True] * len(flats)
-        outs, spread = vmap(self.program, size, [*self.captured, *flats], mapped)
+        outs, spread = vmap(self.program, Lanes(size), [*self.captured, *flats], mapped)
         full = [x if m else broadcast_in_dim(x, (size,), ()) for x, m in zip(outs, spread, strict=True)]
         return [reshape(convert(x, t.dtype), shape) for x, t in zip(full, self.scalars, strict=True)]
 

@@ -20,6 +20,7 @@ from functrans.ops.reductions import reduce_max
 from functrans.ops.slicing import canonical_axis, concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, convert, full, reshape, scalar_literal
 from functrans.ops.windows import GatherDimensionNumbers
+from functrans.trace.primitive import Lanes
 from functrans.trace.replay import trace
 from functrans.transform.vmap import vmap
 
@@ -150,7 +151,7 @@ def apply_counted(operand: Any, func: Callable[[Any], Any], counts: Any, once: b
 
     def apply(x: Any) -> Any:
         flat = reshape(x, (type_.size,))
-        outs, mapped = vmap(program, type_.size, [*captured, flat], [False] * len(captured) + [True])
+        outs, mapped = vmap(program, Lanes(type_.size), [*captured, flat], [False] * len(captured) + [True])
         out = convert(outs[0], type_.dtype)
         return reshape(out if mapped[0] else broadcast_in_dim(out, (type_.size,)), type_.shape)
 

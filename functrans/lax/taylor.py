@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.call import evaluate
 from functrans.ir.types import type_of
 from functrans.ops.elementwise import literal_value
 from functrans.ops.special import Expanded
 from functrans.ops.structural import full
+from functrans.trace.replay import evaluate
 
 
 class Evaluated(Expanded):

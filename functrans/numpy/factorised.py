@@ -25,7 +25,7 @@ from functrans.ops.reductions import ReduceProd
 from functrans.ops.structural import convert, spread, zeros_like
 from functrans.ops.triangular import batched_columns, triangular_solve
 from functrans.trace.builder import bind
-from functrans.trace.primitive import is_linear
+from functrans.trace.primitive import Lanes, is_linear
 
 _OTHER = {"N": "T", "T": "N"}
 
@@ -33,8 +33,8 @@ _OTHER = {"N": "T", "T": "N"}
 class OfMatrices(Composite):
     """An operation on [..., n, n] that stays itself under vmap."""
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(self, *[x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]), True
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(self, *[x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]), True
 
 
 class FactorisedSolve(OfMatrices):
@@ -63,9 +63,9 @@ class FactorisedSolve(OfMatrices):
             return super().transpose(cotangent, *operands)
         return [*[None] * len(system), bind(type(self)(_OTHER[self.op]), *system, cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         if any(mapped[:-1]):
-            return super().batch(size, operands, mapped)
+            return super().batch(lanes, operands, mapped)
         *system, b = operands
         return batched_columns(lambda columns: bind(self, *system, columns), b), True
 

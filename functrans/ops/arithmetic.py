@@ -47,6 +47,7 @@ class Rem(Elementwise):
 
 
 class Max(Elementwise):
+    cheap = True
     hlo = "maximum"
     accepts = "iufbc"
     reference = staticmethod(np.maximum)
@@ -56,6 +57,7 @@ class Max(Elementwise):
 
 
 class Min(Elementwise):
+    cheap = True
     hlo = "minimum"
     accepts = "iufbc"
     reference = staticmethod(np.minimum)
@@ -73,6 +75,7 @@ def _share_of_ties(out: Any, mine: Any, other: Any) -> Any:
 class Pow(Elementwise):
     """x ** y for a floating or complex x."""
 
+    effort = 10
     hlo = "power"
     accepts = "fc"
     reference = staticmethod(np.power)
@@ -101,6 +104,7 @@ class Pow(Elementwise):
 class IntegerPow(Elementwise):
     """x ** y for a static integer y."""
 
+    cheap = True
     y: int
 
     @property
@@ -144,6 +148,7 @@ class IntegerPow(Elementwise):
 
 
 class Square(Elementwise):
+    cheap = True
     reference = staticmethod(np.square)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
@@ -154,6 +159,7 @@ class Square(Elementwise):
 
 
 class Abs(Elementwise):
+    cheap = True
     hlo = "abs"
     reference = staticmethod(np.abs)
 
@@ -174,6 +180,7 @@ class Abs(Elementwise):
 
 
 class Sign(Elementwise):
+    cheap = True
     hlo = "sign"
     reference = staticmethod(np.sign)
 
@@ -201,6 +208,7 @@ class Sign(Elementwise):
 class Clamp(Elementwise):
     """min(max(x, low), high); operands are (low, x, high) of one shape, or scalar literals as bounds."""
 
+    cheap = True
     accepts = "iufb"
 
     def impl(self, *arrays: Any) -> Any:

@@ -27,7 +27,7 @@ from functrans.ops.structural import (
 )
 from functrans.trace.builder import bind, state
 from functrans.trace.frames import here
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 
 class UnboundAxisError(FunctransError, NameError):
@@ -51,7 +51,24 @@ def axis_size(axis_name: Any) -> int:
         ) from None
 
 
-class _Collective(Primitive):
+class _Named(Primitive):
+    """An operation that speaks of mapped axes by name; other axes that vmap adds only make its operand larger."""
+
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        if lanes.axis_name in self.axis_names():
+            return self.over(lanes, operands, mapped)
+        return bind(self.behind(), *operands), True
+
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        """As ``batch``, where ``lanes`` is an axis that it speaks of."""
+        self.missing("over", "vmap")
+
+    def behind(self) -> Primitive:
+        """The operation on an operand with one more axis in front."""
+        return self
+
+
+class _Collective(_Named):
     """One operation over several mapped axes."""
 
     axes: tuple[Hashable, ...]
@@ -64,9 +81,6 @@ class _Collective(Primitive):
 
     def axis_names(self) -> frozenset[Any]:
         return frozenset(self.axes)
-
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(self, operands[0]), True
 
     def without(self, name: Any, x: Any) -> Any:
         rest = tuple(a for a in self.axes if a != name)
@@ -82,10 +96,10 @@ class Psum(_Collective):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(self, cotangent)]
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
-        total = reduce_sum(x, (0,)) if mapped[0] else elementwise.mul(x, size)
-        return self.without(name, total), False
+        total = reduce_sum(x, (0,)) if mapped[0] else elementwise.mul(x, lanes.size)
+        return self.without(lanes.axis_name, total), False
 
 
 class _Extreme(_Collective):
@@ -102,9 +116,9 @@ class _Extreme(_Collective):
         shared = elementwise.div(elementwise.mul(tangents[0], chosen), bind(Psum(self.axes), chosen))
         return out, bind(Psum(self.axes), shared)
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
-        return self.without(name, self.extreme(x) if mapped[0] else x), False
+        return self.without(lanes.axis_name, self.extreme(x) if mapped[0] else x), False
 
 
 class Pmax(_Extreme):
@@ -121,7 +135,7 @@ class Pmin(_Extreme):
         return reduce_min(x, (0,))
 
 
-class _OverOneAxis(Primitive):
+class _OverOneAxis(_Named):
     """A linear operation over one mapped axis."""
 
     axis_name: Hashable
@@ -138,9 +152,6 @@ class _OverOneAxis(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(self, operands[0]), True
-
 
 class Ppermute(_OverOneAxis):
     """Lane ``destination`` gets the value of lane ``source``, for each pair; a lane that gets none has zeros."""
@@ -150,18 +161,18 @@ class Ppermute(_OverOneAxis):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(Ppermute(self.axis_name, tuple([(to, source) for source, to in self.perm])), cotangent)]
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
         if not mapped[0]:
-            if len(self.perm) == size:
+            if len(self.perm) == lanes.size:
                 return x, False
-            x = broadcast_in_dim(x, (size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+            x = broadcast_in_dim(x, (lanes.size, *x.shape), tuple(range(1, len(x.shape) + 1)))
         source = {to: origin for origin, to in self.perm}
         rows = [
             slice_in_dim(x, source[to], source[to] + 1)
             if to in source
             else broadcast_in_dim(scalar_literal(0, x.dtype), (1, *x.shape[1:]))
-            for to in range(size)
+            for to in range(lanes.size)
         ]
         return concatenate(rows, 0) if len(rows) > 1 else rows[0], True
 
@@ -176,7 +187,7 @@ class Pbroadcast(_OverOneAxis):
         total = bind(Psum((self.axis_name,)), cotangent)
         return [logic.select(broadcast_in_dim(here, x.shape), total, 0)]
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
         if not mapped[0]:
             return x, False
@@ -201,13 +212,13 @@ class AllToAll(_OverOneAxis):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(AllToAll(self.axis_name, self.size, self.concat_axis, self.split_axis), cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(AllToAll(self.axis_name, self.size, self.split_axis + 1, self.concat_axis + 1), operands[0]), True
+    def behind(self) -> Primitive:
+        return AllToAll(self.axis_name, self.size, self.split_axis + 1, self.concat_axis + 1)
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
         if not mapped[0]:
-            x = broadcast_in_dim(x, (size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+            x = broadcast_in_dim(x, (lanes.size, *x.shape), tuple(range(1, len(x.shape) + 1)))
         split = self.split_axis + 1
         order = [d for d in range(1, len(x.shape)) if d != split]
         order.insert(self.concat_axis, 0)
@@ -229,10 +240,10 @@ class AllGather(_OverOneAxis):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(ReduceScatter(self.axis_name, self.size, self.axis), cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(AllGather(self.axis_name, self.size, self.axis + 1), operands[0]), True
+    def behind(self) -> Primitive:
+        return AllGather(self.axis_name, self.size, self.axis + 1)
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
         if mapped[0]:
             order = [*range(1, self.axis + 1), 0, *range(self.axis + 1, x.ndim)]
@@ -256,17 +267,17 @@ class ReduceScatter(_OverOneAxis):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(AllGather(self.axis_name, self.size, self.axis), cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(ReduceScatter(self.axis_name, self.size, self.axis + 1), operands[0]), True
+    def behind(self) -> Primitive:
+        return ReduceScatter(self.axis_name, self.size, self.axis + 1)
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x = operands[0]
-        total = reduce_sum(x, (0,)) if mapped[0] else elementwise.mul(x, size)
+        total = reduce_sum(x, (0,)) if mapped[0] else elementwise.mul(x, lanes.size)
         rest = [d for d in range(total.ndim) if d != self.axis]
         return transpose(total, (self.axis, *rest)), True
 
 
-class AxisIndex(Primitive):
+class AxisIndex(_Named):
     """The number of the lane along a mapped axis: int32."""
 
     axis_name: Hashable
@@ -280,8 +291,8 @@ class AxisIndex(Primitive):
     def axis_names(self) -> frozenset[Any]:
         return frozenset([self.axis_name])
 
-    def batch_axis(self, name: Any, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return iota(np.dtype(np.int32), size), True
+    def over(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return iota(np.dtype(np.int32), lanes.size), True
 
 
 def _names(axis_name: Any) -> tuple[Any, ...]:

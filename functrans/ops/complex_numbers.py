@@ -16,6 +16,7 @@ from functrans.trace.primitive import is_linear
 
 
 class _Part(Elementwise):
+    cheap = True
     accepts = "c"
 
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -72,6 +73,7 @@ class Complex(Elementwise):
 
 
 class Conj(Elementwise):
+    cheap = True
     accepts = "c"
     reference = staticmethod(np.conj)
 

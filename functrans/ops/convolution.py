@@ -20,7 +20,7 @@ from functrans.ops.slicing import rev
 from functrans.ops.structural import Axes, Names, Types, convert, full, reshape, transpose, zeros_like
 from functrans.ops.windowed_reductions import Pairs, dilated, window_counts, window_views
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -180,10 +180,10 @@ class ConvGeneralDilated(Primitive):
             feature_group_count, batch_group_count, self.precision, self.preferred_element_type,
         )  # fmt: skip
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, y = operands
         d, fgc, bgc = self.dimension_numbers, self.feature_group_count, self.batch_group_count
-        if size == 0:
+        if lanes.size == 0:
             types = [v.type.update(shape=v.shape[1:]) if m else v.type for v, m in zip(operands, mapped, strict=True)]
             out_type = self.infer(*types)
             return full((0, *out_type.shape), 0, out_type.dtype), True
@@ -191,25 +191,25 @@ class ConvGeneralDilated(Primitive):
         if all(mapped):  # the lanes are groups
             y = _moved_into(y, 0, d.rhs_spec[0])
             if bgc > 1:
-                op = self.with_groups(1, bgc * size)
+                op = self.with_groups(1, bgc * lanes.size)
                 out = bind(op, _moved_into(x, 0, d.lhs_spec[0]), y)
             else:
-                op = self.with_groups(fgc * size, 1)
+                op = self.with_groups(fgc * lanes.size, 1)
                 out = bind(op, _moved_into(x, 0, d.lhs_spec[1]), y)
-            out = _moved_out(out, outs, size)
+            out = _moved_out(out, outs, lanes.size)
         elif mapped[0]:  # the lanes are a larger batch, inside of its groups
             x = _moved_into(x, 0, d.lhs_spec[0], bgc)
             outs = d.out_spec[0]
-            out = _moved_out(bind(self, x, y), outs, size)
+            out = _moved_out(bind(self, x, y), outs, lanes.size)
         else:  # the lanes are more output features, inside of their groups
             groups = max(fgc, bgc)
             y = _moved_into(y, 0, d.rhs_spec[0], groups)
             out = _moved_out(bind(self, x, y), outs, groups)
-            out = _moved_out(out, outs + 1, size)
+            out = _moved_out(out, outs + 1, lanes.size)
             shape = list(out.shape)
             out = transpose(out, (outs + 1, *[a for a in range(out.ndim) if a != outs + 1]))
             shape[outs : outs + 3] = [shape[outs] * shape[outs + 2]]
-            return reshape(out, (size, *shape)), True
+            return reshape(out, (lanes.size, *shape)), True
         return transpose(out, (outs, *[a for a in range(out.ndim) if a != outs])), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -24,7 +24,7 @@ from functrans.ops.slicing import canonical_axis, concatenate, pad, rev, slice_i
 from functrans.ops.structural import Names, Types, check_axes, full
 from functrans.ops.windowed_reductions import apart_from_padding, lower_windows
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 
 class _Cumulative(Primitive):
@@ -73,7 +73,7 @@ class _Cumulative(Primitive):
         _, slopes = prefix_scan(_affine, [pad(by_before, 0, first), offsets], self.axis)
         return out, rev(slopes, (self.axis,)) if self.reverse else slopes
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(self.axis + 1, self.reverse), operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

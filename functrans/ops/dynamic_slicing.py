@@ -28,7 +28,7 @@ from functrans.ops.structural import (
 )
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
 class DynamicSlice(Primitive):
@@ -52,15 +52,15 @@ class DynamicSlice(Primitive):
     def transpose(self, cotangent: Any, x: Any, *starts: Any) -> Sequence[Any]:
         return [bind(DYNAMIC_UPDATE_SLICE, zeros_like(x), cotangent, *starts), *[None] * len(starts)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, *starts = operands
         if not any(mapped[1:]):
-            return bind(DynamicSlice((size, *self.slice_sizes)), x, _zero_like(starts), *starts), True
+            return bind(DynamicSlice((lanes.size, *self.slice_sizes)), x, _zero_like(starts), *starts), True
         shape = x.shape[1:] if mapped[0] else x.shape
-        index_map, indices = _index_vectors(size, starts, mapped[1:], shape, self.slice_sizes)
+        index_map, indices = _index_vectors(lanes.size, starts, mapped[1:], shape, self.slice_sizes)
         dims = GatherDimensionNumbers(tuple(range(len(shape))), (), index_map)
         op = Gather(dims, self.slice_sizes, CLIP)
-        return op.batch(size, (x, indices), (mapped[0], True))
+        return op.batch(lanes, (x, indices), (mapped[0], True))
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         operands, in_types = _with_wide_starts(emitter, operands, in_types, 1)
@@ -95,15 +95,15 @@ class DynamicUpdateSlice(Primitive):
         update_bar = bind(DynamicSlice(update.shape), cotangent, *starts) if is_linear(update) else None
         return [x_bar, update_bar, *[None] * len(starts)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, update, *starts = operands
-        x = x if mapped[0] else spread(x, size)
-        update = update if mapped[1] else spread(update, size)
+        x = x if mapped[0] else spread(x, lanes.size)
+        update = update if mapped[1] else spread(update, lanes.size)
         if not any(mapped[2:]):
             return bind(self, x, update, _zero_like(starts), *starts), True
-        index_map, indices = _index_vectors(size, starts, mapped[2:], x.shape[1:], update.shape[1:])
+        index_map, indices = _index_vectors(lanes.size, starts, mapped[2:], x.shape[1:], update.shape[1:])
         dims = ScatterDimensionNumbers(tuple(range(update.ndim - 1)), (), index_map)
-        return Scatter(dims, CLIP, True, True).batch(size, (x, indices, update), (True, True, True))
+        return Scatter(dims, CLIP, True, True).batch(lanes, (x, indices, update), (True, True, True))
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         operands, in_types = _with_wide_starts(emitter, operands, in_types, 2)

@@ -18,7 +18,7 @@ from functrans.ir.types import ArrayType, array_type, check_integer, short_dtype
 from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import Names, Types, broadcast_in_dim, scalar_literal
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
 UNIT = object()  # a partial derivative of 1
@@ -99,8 +99,8 @@ class Elementwise(Primitive):
             total = term if total is None else add(total, term)
         return out, total
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(self, *batched_alike(size, operands, mapped)), True
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(self, *batched_alike(lanes.size, operands, mapped)), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.elementwise(self.hlo, operands, in_types, out_types[0])
@@ -226,6 +226,7 @@ def undone(op: Primitive, x: Any) -> Any:
 
 
 class Neg(Elementwise):
+    cheap = True
     hlo = "negate"
     reference = staticmethod(np.negative)
 
@@ -255,6 +256,7 @@ def refuse_offset(*operands: Any) -> None:
 
 
 class Add(Elementwise):
+    cheap = True
     hlo = "add"
     reference = staticmethod(np.add)
     folds_literals = True
@@ -280,6 +282,7 @@ class Add(Elementwise):
 
 
 class Sub(Elementwise):
+    cheap = True
     hlo = "subtract"
     reference = staticmethod(np.subtract)
     folds_literals = True
@@ -302,6 +305,7 @@ class Sub(Elementwise):
 
 
 class Mul(Elementwise):
+    cheap = True
     hlo = "multiply"
     reference = staticmethod(np.multiply)
     folds_literals = True

@@ -15,7 +15,7 @@ from functrans.ops.elementwise import kind_of, mul, real_dtype
 from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, Names, Types, broadcast_in_dim, convert, full
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
 
@@ -81,7 +81,7 @@ class Fft(Primitive):
         factors = pad(middle, 1.0, [(1, alone - 1, 0)])
         return broadcast_in_dim(convert(factors, spectrum.dtype, False), spectrum.shape, (len(spectrum.shape) - 1,))
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -13,6 +13,7 @@ from functrans.trace.builder import bind
 
 
 class _Floating(Elementwise):
+    effort = 10
     accepts = "fc"
 
 
@@ -147,6 +148,7 @@ class Atan(_Chlo):
 
 
 class Atan2(Elementwise):
+    effort = 10
     hlo = "atan2"
     accepts = "f"
     reference = staticmethod(np.arctan2)

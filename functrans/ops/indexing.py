@@ -40,7 +40,7 @@ from functrans.ops.windows import (
     windows,
 )
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
 class Gather(Primitive):
@@ -129,7 +129,7 @@ class Gather(Primitive):
         op = ScatterAdd(dims, self.mode, self.indices_are_sorted, self.unique_indices)
         return [bind(op, zeros_like(x), indices, cotangent), None]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, indices = operands
         d = self.dimension_numbers
         sizes, is_sorted = self.slice_sizes, self.indices_are_sorted
@@ -146,14 +146,14 @@ class Gather(Primitive):
             )
             if mapped[1]:
                 is_sorted = False
-                sizes = (min(size, 1), *sizes)
+                sizes = (min(lanes.size, 1), *sizes)
                 d = d._replace(
                     offset_dims=shifted(d.offset_dims),
                     operand_batching_dims=(0, *d.operand_batching_dims),
                     start_indices_batching_dims=(0, *shifted(d.start_indices_batching_dims)),
                 )
             else:  # wider places
-                sizes = (size, *sizes)
+                sizes = (lanes.size, *sizes)
                 d = d._replace(offset_dims=(0, *shifted(d.offset_dims)))
         return bind(
             Gather(d, sizes, self.mode, is_sorted, self.unique_indices and mapped[0], self.fill_value), x, indices
@@ -284,10 +284,10 @@ class ScatterFamily(Primitive):
             self.unique_indices if unique is None else unique,
         )
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, indices, updates = operands
-        x = x if mapped[0] else spread(x, size)
-        updates = updates if mapped[2] else spread(updates, size)
+        x = x if mapped[0] else spread(x, lanes.size)
+        updates = updates if mapped[2] else spread(updates, lanes.size)
         d = self.dimension_numbers
         d = ScatterDimensionNumbers(
             shifted(d.update_window_dims), shifted(d.inserted_window_dims), shifted(d.scatter_dims_to_operand_dims),

@@ -13,10 +13,11 @@ from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
 from functrans.ops.structural import Names, Types, broadcast_in_dim, compare_kind, scalar_literal
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
 class _Bitwise(Stepwise):
+    cheap = True
     accepts = "iub"
 
 
@@ -94,6 +95,7 @@ class ShiftRightLogical(_Bitwise):
 class Compare(Stepwise):
     """``direction`` is one of EQ, NE, LT, LE, GT, GE; the result is bool."""
 
+    cheap = True
     direction: str
     accepts = "iufcb"
 
@@ -137,6 +139,7 @@ class Select(Primitive):
     The first is of the shape of the others or a scalar; scalar literals stand for arrays.
     """
 
+    cheap = True
     broadcasts_literals: ClassVar[bool] = True
 
     def infer(self, which: ArrayType, yes: ArrayType, no: ArrayType) -> ArrayType:
@@ -171,13 +174,13 @@ class Select(Primitive):
             _chosen(which, None, cotangent, cotangent) if is_linear(no) else None,
         ]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         which, yes, no = operands
         arrays = [(x, m) for x, m in zip(operands[1:], mapped[1:], strict=True) if type(x) is not Literal]
         if not arrays:  # a choice between two numbers
             return bind(self, which, yes, no), True
-        shape = (size, *(arrays[0][0].shape[1:] if arrays[0][1] else arrays[0][0].shape))
-        yes, no = batched_alike(size, (yes, no), mapped[1:])
+        shape = (lanes.size, *(arrays[0][0].shape[1:] if arrays[0][1] else arrays[0][0].shape))
+        yes, no = batched_alike(lanes.size, (yes, no), mapped[1:])
         if not mapped[0] and not which.shape:
             return bind(self, which, yes, no), True
         if len(which.shape) < len(shape):

@@ -30,7 +30,7 @@ from functrans.ops.logic import eq, ge, le, select
 from functrans.ops.products import dot_general
 from functrans.ops.structural import Names, Types, broadcast_in_dim, broadcasted_iota, convert, spread, transpose
 from functrans.trace.builder import bind, bind_all
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 DTYPES = tuple(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 INT32 = np.dtype(np.int32)
@@ -119,8 +119,8 @@ class MatrixKernel(Primitive):
                 out[place] = x
         return results if self.multiple else results[0]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        operands = [x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         if not self.multiple:
             return bind(self, *operands), True
         outs = bind_all(self, operands)

@@ -11,11 +11,13 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import LinearUnary, Names, Types
 from functrans.trace.builder import bind
+from functrans.trace.primitive import Lanes
 
 
 class Name(LinearUnary):
     """The operand as it is."""
 
+    cheap = True
     name_: str
     name = "name"
 
@@ -28,7 +30,7 @@ class Name(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [cotangent]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *operands), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -15,7 +15,7 @@ from functrans.ops.sorting import positions, sort_key_val
 from functrans.ops.structural import Names, Types, spread
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 
 class PermuteRows(Primitive):
@@ -39,8 +39,8 @@ class PermuteRows(Primitive):
     def transpose(self, cotangent: Any, x: Any, order: Any) -> Sequence[Any]:
         return [bind(self, cotangent, inverse_permutation(order)), None]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        operands = [x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind(self, *operands), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differ
 from functrans.ops.elementwise import add, kind_of, real_dtype
 from functrans.ops.structural import Axes, Names, Types, convert, transpose
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 DotDimensionNumbers: TypeAlias = "tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]"
 
@@ -110,7 +111,7 @@ class DotGeneral(Primitive):
         out = transpose(product, _order(order))
         return convert(out, x.dtype, x.type.weak_type) if out.dtype != x.dtype else out
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, y = operands
         x_contracting, x_batch = (_shifted(a) if mapped[0] else a for a in (self.lhs_contracting, self.lhs_batch))
         y_contracting, y_batch = (_shifted(a) if mapped[1] else a for a in (self.rhs_contracting, self.rhs_batch))
@@ -126,6 +127,9 @@ class DotGeneral(Primitive):
             op = self.with_axes((x_contracting, y_contracting), (x_batch, y_batch))
             out, place = bind(op, x, y), count if mapped[0] else count + len(x_free)
         return transpose(out, (place, *[d for d in range(out.ndim) if d != place])), True
+
+    def cost(self, in_types: Types, out_types: Types) -> int:
+        return 2 * int(out_types[0].size) * math.prod([in_types[0].shape[axis] for axis in self.lhs_contracting])
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         batching = ""

@@ -14,7 +14,7 @@ from functrans.ops.dynamic_slicing import dynamic_update_slice
 from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import Names, Types, reshape
 from functrans.trace.builder import bind_all
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 _UINT32, _UINT64 = np.dtype(np.uint32), np.dtype(np.uint64)
 
@@ -54,11 +54,11 @@ class RngBitGenerator(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind_all(self, primals), [None, None]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """As in JAX, the key of the first lane alone is used; the other lanes' keys stay as they are."""
         keys = operands[0]
         key = reshape(slice_in_dim(keys, 0, 1), keys.shape[1:])
-        after, bits = bind_all(RngBitGenerator((size, *self.shape), self.dtype, self.algorithm), [key])
+        after, bits = bind_all(RngBitGenerator((lanes.size, *self.shape), self.dtype, self.algorithm), [key])
         return [dynamic_update_slice(keys, reshape(after, (1, *after.shape)), (0, 0)), bits], True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -26,7 +26,7 @@ from functrans.ops.structural import (
     transpose,
 )
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 
 class _Reduction(Primitive):
@@ -52,7 +52,7 @@ class _Reduction(Primitive):
         initial = np.asarray(self.neutral(x.dtype)).astype(x.dtype)
         return np.asarray(type(self).reference(x, axis=self.axes, initial=initial)).astype(x.dtype)
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(tuple([a + 1 for a in self.axes])), operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -221,7 +221,7 @@ class _ArgExtremum(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(self.axis + 1, self.index_dtype), operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -13,7 +13,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
 from functrans.ops.structural import LinearUnary, Names, Types
 from functrans.trace.builder import bind, bind_all
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
 class BitcastConvertType(Primitive):
@@ -47,7 +47,7 @@ class BitcastConvertType(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -86,7 +86,7 @@ class ReducePrecision(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(self, cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -117,7 +117,7 @@ class OptimizationBarrier(Primitive):
         passed = [None if ct is None else next(slopes) for ct in cotangent]
         return [ct if is_linear(x) else None for ct, x in zip(passed, operands, strict=True)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(self, operands), list(mapped)
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

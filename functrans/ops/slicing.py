@@ -25,7 +25,7 @@ from functrans.ops.structural import (
     zeros_like,
 )
 from functrans.trace.builder import Tracer, bind, bind_all
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
 class Slice(LinearUnary):
@@ -56,8 +56,9 @@ class Slice(LinearUnary):
             config.append((start, size - end, stride - 1))
         return [pad(cotangent, scalar_literal(0, cotangent.dtype), config)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(Slice((0, *self.start_indices), (size, *self.limit_indices), (1, *self.strides)), operands[0]), True
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        op = Slice((0, *self.start_indices), (lanes.size, *self.limit_indices), (1, *self.strides))
+        return bind(op, operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         ranges = ", ".join(
@@ -122,10 +123,10 @@ class Pad(Primitive):
             value_bar = sub(everything, reduce_sum(inner, tuple(range(inner.ndim))))
         return [inner if is_linear(x) else None, value_bar]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, value = operands
         op = Pad((0, *self.low), (0, *self.high), (0, *self.interior))
-        x = x if mapped[0] else spread(x, size)
+        x = x if mapped[0] else spread(x, lanes.size)
         if not mapped[1]:
             return bind(op, x, value), True
         padded = bind(op, x, scalar_literal(0, x.dtype))
@@ -178,8 +179,8 @@ class Concatenate(Primitive):
             start = end
         return out
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        parts = [x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        parts = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind(Concatenate(self.dimension + 1), *parts), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -214,7 +215,7 @@ class Split(Primitive):
         parts = [zeros_like(t) if ct is None else ct for ct, t in zip(cotangent, types, strict=True)]
         return [concatenate(parts, self.axis)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(Split(self.sizes, self.axis + 1), operands), [True] * len(self.sizes)
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -231,6 +232,7 @@ class Split(Primitive):
 class Rev(LinearUnary):
     """The elements in reverse order along ``dimensions``."""
 
+    cheap = True
     dimensions: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -243,7 +245,7 @@ class Rev(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(self, cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(Rev(tuple([d + 1 for d in self.dimensions])), operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

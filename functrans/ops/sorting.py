@@ -19,7 +19,7 @@ from functrans.ops.slicing import canonical_axis
 from functrans.ops.structural import Iota, Names, Types, broadcasted_iota, compare_kind, reshape, spread
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.builder import bind, bind_all, producer_of
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 _BOOL = np.dtype(np.bool_)
 
@@ -69,8 +69,8 @@ class Sort(Primitive):
                     return i
         return None
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        operands = [x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind_all(Sort(self.dimension + 1, self.is_stable, self.num_keys), operands), [True] * len(operands)
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -163,7 +163,7 @@ class TopK(Primitive):
         values, order = bind_all(self, primals)
         return [values, order], [take_along(tangents[0], order, self.axis), None]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(TopK(self.k, self.axis + 1), operands), [True, True]
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

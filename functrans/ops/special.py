@@ -23,6 +23,7 @@ from functrans.trace.replay import trace
 class _Special(Elementwise):
     """A function that StableHLO knows through its client dialect; real operands."""
 
+    effort = 10
     accepts = "f"
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -37,7 +37,7 @@ from functrans.ops.logic import and_, bitwise_not, eq, le, select
 from functrans.ops.reductions import reduce_max
 from functrans.ops.structural import Names, Types, broadcast_in_dim, broadcasted_iota, convert, reduce_sum, spread
 from functrans.trace.builder import bind_all
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 from functrans.trace.replay import trace
 
 _INT32 = np.dtype(np.int32)
@@ -212,8 +212,8 @@ class SpectralSplit(Primitive):
         joint = self.joint and (VALUES not in self.kinds or (VALUES in kinds and len(kinds) > 1))
         return SpectralSplit(kinds, self.real_values, joint), [*kept, len(used)], kept
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        whole = [x if m else spread(x, size) for x, m in zip(operands, mapped, strict=True)]
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        whole = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         outs = bind_all(self, whole)
         return outs, [True] * len(outs)
 

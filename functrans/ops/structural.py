@@ -26,7 +26,7 @@ from functrans.ir.types import (
     type_of,
 )
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 Axes = tuple[int, ...]
 Names: TypeAlias = Sequence[str]  # of values in StableHLO, as ``lower`` receives them
@@ -43,6 +43,7 @@ class LinearUnary(Primitive):
 class BroadcastInDim(LinearUnary):
     """Put operand axis i at axis ``dims[i]`` of ``shape`` and repeat along the others (and along axes of size 1)."""
 
+    cheap = True
     repeats_operand = True
     shape: Shape
     dims: Axes
@@ -67,8 +68,8 @@ class BroadcastInDim(LinearUnary):
         summed = tuple(d for d in range(len(self.shape)) if d not in kept)
         return [reshape(reduce_sum(cotangent, summed), x.shape)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return broadcast_in_dim(operands[0], (size, *self.shape), (0, *[d + 1 for d in self.dims])), True
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return broadcast_in_dim(operands[0], (lanes.size, *self.shape), (0, *[d + 1 for d in self.dims])), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         dims = ", ".join(map(str, self.dims))
@@ -78,6 +79,7 @@ class BroadcastInDim(LinearUnary):
 class Reshape(LinearUnary):
     """The same elements in row-major order under another shape."""
 
+    cheap = True
     shape: Shape
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -91,8 +93,8 @@ class Reshape(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [reshape(cotangent, x.shape)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return reshape(operands[0], (size, *self.shape)), True
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return reshape(operands[0], (lanes.size, *self.shape)), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(f"stablehlo.reshape {operands[0]}", in_types, out_types[0])
@@ -101,6 +103,7 @@ class Reshape(LinearUnary):
 class Transpose(LinearUnary):
     """Result axis i is operand axis ``permutation[i]``."""
 
+    cheap = True
     permutation: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -114,7 +117,7 @@ class Transpose(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [transpose(cotangent, tuple(int(i) for i in np.argsort(self.permutation)))]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return transpose(operands[0], (0, *[p + 1 for p in self.permutation])), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -142,7 +145,7 @@ class ReduceSum(LinearUnary):
         kept = tuple(i for i in range(x.ndim) if i not in self.axes)
         return [broadcast_in_dim(cotangent, x.shape, kept)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reduce_sum(operands[0], tuple(a + 1 for a in self.axes)), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -152,6 +155,7 @@ class ReduceSum(LinearUnary):
 class ConvertElementType(Primitive):
     """The same values in another dtype (complex to real drops the imaginary part)."""
 
+    cheap = True
     to: np.dtype[Any]
     weak_type: bool = False
 
@@ -176,7 +180,7 @@ class ConvertElementType(Primitive):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [convert(cotangent, x.dtype, x.type.weak_type)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -207,6 +211,7 @@ class ConvertElementType(Primitive):
 class StopGradient(Primitive):
     """The operand itself, with a zero derivative."""
 
+    cheap = True
     locally_constant = True
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -218,7 +223,7 @@ class StopGradient(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -231,6 +236,7 @@ STOP_GRADIENT = StopGradient()
 class Iota(Primitive):
     """0, 1, 2 ... along one axis."""
 
+    cheap = True
     dtype: np.dtype[Any]
     shape: Shape
     dimension: int

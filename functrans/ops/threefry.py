@@ -16,7 +16,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import Names, Types, broadcast_in_dim, reshape
 from functrans.trace.builder import bind_all
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 UINT32 = np.dtype(np.uint32)
 _INT32 = np.dtype(np.int32)
@@ -58,17 +58,17 @@ class Threefry2x32(Primitive):
                 x1 = x1 + schedule[(i + 2) % 3] + np.uint32(i + 1)
         return [x0, x1]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         rank = len(operands[2].shape) - mapped[2]
         keys = [
             _lane_of_its_own(x, rank) if m else x for x, m in zip(operands[:2], mapped[:2], strict=True)
         ]
         if any(mapped[:2]):
-            keys = [k if m else _lane(k, size, rank) for k, m in zip(keys, mapped[:2], strict=True)]
+            keys = [k if m else _lane(k, lanes.size, rank) for k, m in zip(keys, mapped[:2], strict=True)]
         elif operands[0].shape:
             keys = [reshape(k, (1, *k.shape)) for k in keys]
         counters = [
-            x if m else broadcast_in_dim(x, (size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+            x if m else broadcast_in_dim(x, (lanes.size, *x.shape), tuple(range(1, len(x.shape) + 1)))
             for x, m in zip(operands[2:], mapped[2:], strict=True)
         ]
         return bind_all(self, [*keys, *counters]), True

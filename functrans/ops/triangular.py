@@ -15,6 +15,7 @@ from functrans.ops.matrices import Kernels, MatrixKernel, Value, flip, matmul, s
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, reshape, spread, transpose, zeros_like
 from functrans.trace.builder import bind
+from functrans.trace.primitive import Lanes
 
 
 def batched_columns(solve: Callable[[Any], Any], b: Any) -> Any:
@@ -82,15 +83,15 @@ class TriangularSolve(MatrixKernel):
         )
         return [None, bind(other, operands[0], cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         a, b = operands
         if mapped[0]:
-            return bind(self, a, b if mapped[1] else spread(b, size)), True
+            return bind(self, a, b if mapped[1] else spread(b, lanes.size)), True
         # one triangle, many right-hand sides: all of them as columns (rows) of one
         if self.left_side:
             return batched_columns(lambda columns: bind(self, a, columns), b), True
         n = b.ndim
-        inner = transpose(b, (*range(1, n - 2), 0, n - 2, n - 1))  # -> [..., size * k, m]
+        inner = transpose(b, (*range(1, n - 2), 0, n - 2, n - 1))  # -> [..., lanes.size * k, m]
         flat = reshape(inner, (*inner.shape[:-3], inner.shape[-3] * inner.shape[-2], inner.shape[-1]))
         x = reshape(bind(self, a, flat), inner.shape)
         return transpose(x, (n - 3, *range(n - 3), n - 2, n - 1)), True
@@ -212,9 +213,9 @@ class TridiagonalSolve(MatrixKernel):
         dl, d, du, _ = operands
         return [None, None, None, bind(self, _moved(du, 1), d, _moved(dl, -1), cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         if any(mapped[:3]):
-            return super().batch(size, operands, mapped)
+            return super().batch(lanes, operands, mapped)
         *diagonals, b = operands
         return batched_columns(lambda columns: bind(self, *diagonals, columns), b), True
 

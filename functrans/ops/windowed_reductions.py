@@ -21,7 +21,7 @@ from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, Names, Types, reshape, zeros_like
 from functrans.ops.windows import FILL, GatherDimensionNumbers
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Lanes, Primitive
 
 Pairs = tuple[tuple[int, int], ...]
 Geometry = tuple[Axes, Axes, Pairs, Axes, Axes]
@@ -77,7 +77,7 @@ class WindowedReduction(Primitive):
         return (1, *self.window_dimensions), (1, *self.window_strides), ((0, 0), *self.padding), (
             1, *self.base_dilation), (1, *self.window_dilation)  # fmt: skip
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(*self.batched()), operands[0]), True
 
     def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -288,7 +288,7 @@ class _WindowPosition(WindowedReduction):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         again: Any = type(self)
         return bind(again(*self.batched(), self.leading + 1), operands[0]), True
 

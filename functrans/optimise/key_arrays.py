@@ -19,6 +19,7 @@ from functrans.ir.program import Equation, Jaxpr, all_equations
 from functrans.ir.types import ArrayType, array_type, is_key_dtype
 from functrans.ops.keys import partitionable, words_of
 from functrans.ops.structural import transpose
+from functrans.trace.primitive import Lanes
 from functrans.trace.replay import emit, replay, trace
 
 _UINT32 = np.dtype(np.uint32)
@@ -57,19 +58,22 @@ def on_words(jaxpr: Jaxpr) -> Jaxpr:
 
 def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
     op = eqn.op
-    if hasattr(op, "physical"):
-        return [op.physical(operands, [a.type for a in eqn.inputs])]
+    types = [a.type for a in eqn.inputs]
+    words = op.physical(operands, types)
+    if words is not None:
+        return [words]
     if op.holds_jaxprs:
         held = {name: _held(value) for name, value in op.parameters().items()}
         return emit(Equation(type(op)(**held), eqn.inputs, eqn.outputs, eqn.where), operands)
-    keys = [a.type.dtype for a in eqn.inputs if is_key_dtype(a.type.dtype)]
+    keys = [t.dtype for t in types if is_key_dtype(t.dtype)]
     if not keys:
         return emit(eqn, operands)
-    if hasattr(op, "program"):  # a composite
-        return replay(op.program([a.type for a in eqn.inputs]), operands, _rule)
-    size = words_of(keys[0])
-    mapped = [is_key_dtype(a.type.dtype) for a in eqn.inputs]
-    outs, outs_mapped = op.batch(size, [_front(x) if m else x for x, m in zip(operands, mapped, strict=True)], mapped)
+    program = op.program(types)
+    if program is not None:
+        return replay(program, operands, _rule)
+    lanes = Lanes(words_of(keys[0]))
+    mapped = [is_key_dtype(t.dtype) for t in types]
+    outs, outs_mapped = op.batch(lanes, [_front(x) if m else x for x, m in zip(operands, mapped, strict=True)], mapped)
     if not op.multiple:
         return [_back(outs)] if outs_mapped else [outs]
     flags = [outs_mapped] * len(outs) if isinstance(outs_mapped, bool) else outs_mapped

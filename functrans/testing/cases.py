@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.call import evaluate
 from functrans.ir.check import check_jaxpr
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, array_type, is_differentiable, type_of
 from functrans.ops.structural import scalar_literal
 from functrans.testing.closeness import assert_close, difference_step, difference_tolerance, epsilon, wide
 from functrans.trace.builder import apply_operation
-from functrans.trace.primitive import Linear, Primitive
-from functrans.trace.replay import trace
+from functrans.trace.primitive import Lanes, Linear, Primitive
+from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import instantiate_zero, jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose
@@ -315,7 +314,7 @@ class Case:
 
     def check_batch(self, mapped: Sequence[int]) -> None:
         chosen = [i in mapped for i in range(len(self.arrays))]
-        program, _ = vmap_jaxpr(self.jaxpr, LANES, chosen, True)
+        program, _ = vmap_jaxpr(self.jaxpr, Lanes(LANES), chosen, True)
         check_jaxpr(program)
         stacked = [lanes(x) if m else x for x, m in zip(self.arrays, chosen, strict=True)]
         loop = [self.reference([x[k] if m else x for x, m in zip(stacked, chosen, strict=True)]) for k in range(LANES)]
@@ -323,7 +322,7 @@ class Case:
             self.close(a, np.stack([np.asarray(r) for r in rows]), f"batch (operands {tuple(mapped)} mapped)")
         # mapped twice: the outer time, the operands that were not, and all of them
         for outer in {tuple(not c for c in chosen), (True,) * len(chosen)} - {(False,) * len(chosen)}:
-            again, _ = vmap_jaxpr(program, 2, outer, True)
+            again, _ = vmap_jaxpr(program, Lanes(2), outer, True)
             check_jaxpr(again)
             twice = [
                 np.stack([x, np.flip(x, 0) if m else x]) if o else x
@@ -343,8 +342,8 @@ class Case:
         inside, outside = ([i in chosen for i in range(count)] for chosen in (inner, outer))
         program, is_mapped = self.jaxpr, (False,) * len(self.jaxpr.outputs)
         if inner:
-            program, is_mapped = vmap_jaxpr(self.jaxpr, LANES, inside, False)
-        again, _ = vmap_jaxpr(program, 2, outside, True)
+            program, is_mapped = vmap_jaxpr(self.jaxpr, Lanes(LANES), inside, False)
+        again, _ = vmap_jaxpr(program, Lanes(2), outside, True)
         check_jaxpr(again)
         once = [lanes(x) if m else x for x, m in zip(self.arrays, inside, strict=True)]
         stacked = [lanes(x)[:2] if m else x for x, m in zip(once, outside, strict=True)]
@@ -368,7 +367,7 @@ class Case:
         chosen = [i in mapped for i in range(len(self.arrays))]
         rule = f"batch (operands {tuple(mapped)} mapped, {size} lanes)"
         try:
-            program, _ = vmap_jaxpr(self.jaxpr, size, chosen, True)
+            program, _ = vmap_jaxpr(self.jaxpr, Lanes(size), chosen, True)
         except Exception as error:
             raise AssertionError(f"{self.message(rule)}: it raises {type(error).__name__}: {error}") from error
         check_jaxpr(program)

@@ -25,7 +25,7 @@ from functrans.testing.cases import LANES, Case, lanes
 from functrans.testing.closeness import epsilon, wide
 from functrans.testing.strides import LAYOUTS, settled
 from functrans.trace.builder import apply_operation
-from functrans.trace.primitive import Linear
+from functrans.trace.primitive import Lanes, Linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import instantiate_zero, jvp
 from functrans.transform.linearize import linearize
@@ -184,7 +184,7 @@ def number_values(case: Case) -> list[Case]:
                 rows = [case.reference(_with(x, i, case.arrays[i])) for x in zip(*stacked, strict=True)]
 
                 def batched(*xs: Any, i: int = i, fill: Any = fill) -> list[Any]:
-                    outs, mapped = vmap(case.jaxpr, LANES, fill(xs), [k != i for k in range(n)])
+                    outs, mapped = vmap(case.jaxpr, Lanes(LANES), fill(xs), [k != i for k in range(n)])
                     return [x if m else spread_out(x, LANES) for x, m in zip(outs, mapped, strict=True)]
 
                 expected = [np.stack([np.asarray(x) for x in column]) for column in zip(*rows, strict=True)]
@@ -263,7 +263,7 @@ def _check_weak_results(case: Case) -> None:
     n = len(case.types)
     wanted = [t.weak_type for t in case.jaxpr.out_types]
     types = [t.update(shape=(LANES, *t.shape)) for t in case.types]
-    batched, _ = trace(lambda *xs: vmap(case.jaxpr, LANES, xs, [True] * n)[0], types, "a check")
+    batched, _ = trace(lambda *xs: vmap(case.jaxpr, Lanes(LANES), xs, [True] * n)[0], types, "a check")
     if [t.weak_type for t in batched.out_types] != wanted:
         raise AssertionError(f"{case.message('batch')}: weak flags of results are not those that infer says, {wanted}")
     if case.differentiable:
@@ -327,7 +327,7 @@ def same_value_twice(case: Case) -> list[Case]:
                     values = fill(xs[: n - 1])
                     values[i], values[j] = (xs[n - 1] if m else values[i] for m in which)
                     mapped = [(p == i and which[0]) or (p == j and which[1]) for p in range(n)]
-                    outs, ms = vmap(case.jaxpr, LANES, values, mapped)
+                    outs, ms = vmap(case.jaxpr, Lanes(LANES), values, mapped)
                     return [x if m else spread_out(x, LANES) for x, m in zip(outs, ms, strict=True)]
 
                 stack = [np.stack([np.asarray(x) for x in column]) for column in zip(*loop, strict=True)]
@@ -462,7 +462,7 @@ def captured_operands(case: Case) -> list[Case]:
                 def batched(*xs: Any, staged: Any = staged, inside: Any = inside) -> list[Any]:
                     def use(jaxpr: Any, captured: Any) -> list[Any]:
                         which = [False] * len(captured) + [True] * len(inside)
-                        outs, ms = vmap(jaxpr, LANES, [*captured, *[xs[k] for k in inside]], which)
+                        outs, ms = vmap(jaxpr, Lanes(LANES), [*captured, *[xs[k] for k in inside]], which)
                         return [x if m else spread_out(x, LANES) for x, m in zip(outs, ms, strict=True)]
 
                     return list(staged(xs, use))

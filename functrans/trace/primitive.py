@@ -5,7 +5,7 @@
         def impl(self, x): return np.sinc(x)                           # NumPy: what the tests compare with
         def jvp(self, primals, tangents): ...                          # (a, T a) -> (b, T b)
         def transpose(self, cotangent, x): ...                         # T b -> T a, only where linear
-        def batch(self, size, operands, mapped): ...                   # the mapped axis is axis 0
+        def batch(self, lanes, operands, mapped): ...                  # the mapped axis is axis 0
         def lower(self, emitter, operands, in_types, out_types): ...   # StableHLO
 
 Fields are declared as in a dataclass (``axes: tuple[int, ...]``), are frozen and hashable, and are part of the
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, dataclass_transform
 
 import numpy as np
 
@@ -98,6 +98,13 @@ class _PrimitiveMeta(type):
         return found
 
 
+class Lanes(NamedTuple):
+    """The axis that ``vmap`` adds: how many lanes it has, and its name in collectives, where it has one."""
+
+    size: int
+    axis_name: Any = None
+
+
 class Linear:
     """Stands for an operand that a transpose rule is linear in: it has a type and no value."""
 
@@ -139,6 +146,8 @@ class Primitive(metaclass=_PrimitiveMeta):
     endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
+    cheap: ClassVar[bool] = False  # True: computing an element again costs less than reading it from memory
+    effort: ClassVar[int] = 1  # floating-point operations for an element of the result, roughly
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
@@ -256,7 +265,7 @@ class Primitive(metaclass=_PrimitiveMeta):
             self.missing("linearize", "reverse mode (grad, vjp, linearize)")
         return self.jvp(primals, tangents)
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
         self.missing("batch", "vmap")
 
@@ -265,6 +274,35 @@ class Primitive(metaclass=_PrimitiveMeta):
     ) -> Any:
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
+
+    def taylor(self, primals: Sequence[Any], series: Sequence[Sequence[Any]]) -> tuple[Any, Sequence[Any]]:
+        """(operands, their Taylor coefficients from the first on; None: zero) -> (result, its coefficients)."""
+        self.missing("taylor", "Taylor mode")
+
+    def sparsity(self, patterns: Sequence[Any], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> Any:
+        """For each operand the inputs of the program that each of its elements depends on -> the same of the results.
+        """
+        self.missing("sparsity", "the detection of sparse Jacobians")
+
+    def program(self, types: Sequence[ArrayType]) -> Jaxpr | None:
+        """What it does to operands of these types, in terms of other operations; None where it is one of the simple
+        ones, which are not made of others."""
+        return None
+
+    def physical(self, operands: Sequence[Any], types: Sequence[ArrayType]) -> Any:
+        """Operands with words in the place of random keys (``types``: with keys) -> the result, words if it is keys;
+        None where it only moves keys, every word like every other. Asked by optimise.key_arrays."""
+        return None
+
+    def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
+        """Floating-point operations of one run, roughly. Asked where lanes take different branches."""
+        if self.holds_jaxprs:
+            return sum(map(program_cost, subjaxprs(self)))
+        expanded = self.program(in_types)
+        if expanded is not None:
+            return program_cost(expanded)
+        size = max([t.size for t in out_types], default=0)
+        return self.effort * size if self.effort > 1 else max([size, *[t.size for t in in_types]])
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
         """Which results depend on the given operands (flags), of which there is one; None: all of them.
@@ -325,6 +363,16 @@ class Primitive(metaclass=_PrimitiveMeta):
 def one_run(jaxpr: Jaxpr, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None]:
     """``Primitive.runs`` of an operation that runs one program once."""
     yield jaxpr, operands
+
+
+def program_cost(jaxpr: Jaxpr) -> int:
+    """Floating-point operations of one run of a program, roughly. Remembered on it."""
+    known: int | None = jaxpr.memo.get("cost")
+    if known is None:
+        known = jaxpr.memo["cost"] = sum(
+            eqn.op.cost([a.type for a in eqn.inputs], [v.type for v in eqn.outputs]) for eqn in jaxpr.equations
+        )
+    return known
 
 
 def describe_equation(eqn: Equation) -> str:

@@ -85,3 +85,16 @@ def at(place: Where) -> Iterator[None]:
 def is_value(x: Any) -> bool:
     """Whether x is a traced value or a literal of a program."""
     return type(x) is Tracer or type(x) is Literal
+
+
+def evaluate(jaxpr: Jaxpr, arrays: Sequence[Any]) -> list[Any]:
+    """The program evaluated by the operations' NumPy references."""
+    values: dict[Any, Any] = dict(zip(jaxpr.inputs, arrays, strict=True))
+
+    def read(a: Any) -> Any:
+        return values[a] if a in values else a.type.dtype.type(a.value)
+
+    for eqn in jaxpr.equations:
+        outs = eqn.op.impl(*[read(a) for a in eqn.inputs])
+        values.update(zip(eqn.outputs, outs if eqn.op.multiple else [outs], strict=True))
+    return [read(a) for a in jaxpr.outputs]

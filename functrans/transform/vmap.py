@@ -13,16 +13,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ir.program import Jaxpr, Var
 from functrans.ir.types import type_of
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import broadcast_in_dim, flagged_as
 from functrans.trace.builder import Tracer, as_operand, state
+from functrans.trace.primitive import Lanes, Primitive
 from functrans.trace.replay import blame, emit, entering
 
 
 def vmap(
-    jaxpr: Jaxpr, size: int, inputs: Sequence[Any], mapped: Sequence[bool], axis_name: Any = None
+    jaxpr: Jaxpr, lanes: Lanes, inputs: Sequence[Any], mapped: Sequence[bool]
 ) -> tuple[list[Any], list[bool]]:
     """Replay the program over axis 0 of the mapped inputs; the outputs, and which are mapped."""
     values: dict[Any, Any] = entering(jaxpr, inputs)
@@ -33,11 +34,10 @@ def vmap(
             state.where = eqn.where
             operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
             which = [a in spread for a in eqn.inputs]
-            named = axis_name is not None and axis_name in eqn.op.axis_names()
-            if not named and not any(which):
+            if not any(which) and (lanes.axis_name is None or lanes.axis_name not in eqn.op.axis_names()):
                 values.update(zip(eqn.outputs, emit(eqn, operands), strict=True))
                 continue
-            outs, outs_mapped = _apply(eqn, size, operands, which, axis_name if named else None, axis_name)
+            outs, outs_mapped = _apply(eqn.op, lanes, operands, which)
             for v, x, m in zip(eqn.outputs, outs, outs_mapped, strict=True):
                 values[v] = flagged_as(x, v.type) if type(x) is Tracer else as_operand(x, v.type)
                 if m:
@@ -54,15 +54,9 @@ def vmap(
 
 
 def _apply(
-    eqn: Equation, size: int, operands: Sequence[Any], which: Sequence[bool], name: Any, axis_name: Any
+    op: Primitive, lanes: Lanes, operands: Sequence[Any], which: Sequence[bool]
 ) -> tuple[Sequence[Any], Sequence[bool]]:
-    op = eqn.op
-    if name is not None and not op.holds_jaxprs:
-        outs, mapped = op.batch_axis(name, size, operands, which)  # type: ignore[attr-defined]
-    elif op.holds_jaxprs:
-        outs, mapped = op.batch_named(size, operands, which, axis_name)  # type: ignore[attr-defined]
-    else:
-        outs, mapped = op.batch(size, operands, which)
+    outs, mapped = op.batch(lanes, operands, which)
     if op.multiple:
         return outs, [mapped] * len(outs) if isinstance(mapped, bool) else mapped
     return [outs], [mapped]
@@ -75,7 +69,7 @@ def spread_out(x: Any, size: int) -> Any:
 
 
 def vmap_jaxpr(
-    jaxpr: Jaxpr, size: int, mapped: Sequence[bool], want_mapped: Sequence[bool] | bool, axis_name: Any = None
+    jaxpr: Jaxpr, lanes: Lanes, mapped: Sequence[bool], want_mapped: Sequence[bool] | bool
 ) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The program over mapped inputs and which outputs are mapped; outputs in ``want_mapped`` are made to be.
 
@@ -83,21 +77,21 @@ def vmap_jaxpr(
     """
     mapped = tuple(mapped)
     wanted = (want_mapped,) * len(jaxpr.outputs) if isinstance(want_mapped, bool) else tuple(want_mapped)
-    memo_key = ("vmap", size, mapped, wanted, axis_name)
+    memo_key = ("vmap", lanes, mapped, wanted)
     if memo_key in jaxpr.memo:
         return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
     is_mapped: list[bool] = []
 
     def function(*inputs: Any) -> list[Any]:
-        outs, outs_mapped = vmap(jaxpr, size, inputs, mapped, axis_name)
+        outs, outs_mapped = vmap(jaxpr, lanes, inputs, mapped)
         outs = [
-            spread_out(x, size) if w and not m else x for x, w, m in zip(outs, wanted, outs_mapped, strict=True)
+            spread_out(x, lanes.size) if w and not m else x for x, w, m in zip(outs, wanted, outs_mapped, strict=True)
         ]
         is_mapped.extend(w or m for w, m in zip(wanted, outs_mapped, strict=True))
         return outs
 
     types = [
-        t.update(shape=(size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, mapped, strict=True)
+        t.update(shape=(lanes.size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, mapped, strict=True)
     ]
     program = trace_closed(function, types, "vmap of a program")
     jaxpr.memo[memo_key] = program, tuple(is_mapped)

@@ -13,6 +13,7 @@ import pytest
 import functrans as ft
 import functrans.numpy as fnp
 from functrans.control.composite import Mapped
+from functrans.trace.primitive import Lanes
 
 X = np.array([0.3, -1.2, 2.5], np.float32)
 
@@ -37,7 +38,7 @@ class Doubled(ft.Primitive):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [ft.bind(self, cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return ft.bind(self, operands[0]), True
 
     def lower(self, emitter: Any, operands: Any, in_types: Any, out_types: Any) -> Any:

@@ -18,8 +18,8 @@ import ml_dtypes
 import numpy as np
 
 import functrans
-from functrans.control.call import evaluate as evaluate_ours
 from functrans.ir.types import float0
+from functrans.trace.replay import evaluate as evaluate_ours
 from functrans.xla import execute, jaxlib_compat
 
 _UNARY = "sin cos tan tanh sinh cosh exp exp2 log log1p expm1 sqrt square sign floor ceil abs real imag cbrt".split()

@@ -18,7 +18,7 @@ from functrans.testing import check_rules
 from functrans.testing.strides import LAYOUTS, oddly_laid_out
 from functrans.testing.variations import VARIATIONS
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, is_linear
 from functrans.trace.tracer import concrete
 
 X, Y = np.float32([1.5, -0.5, 2.0]), np.float32([0.75, 1.25, -1.0])
@@ -91,8 +91,8 @@ class ForgetsAFactorBesideAZero(Primitive):
             total = add(total, term)
         return bind(self, *primals), total
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(self, *batched_alike(size, operands, mapped)), True
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(self, *batched_alike(lanes.size, operands, mapped)), True
 
 
 class Reversed(Primitive):
@@ -112,7 +112,7 @@ class Reversed(Primitive):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(self, cotangent)]
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(self.axis + 1), operands[0]), True
 
 
@@ -133,10 +133,10 @@ class ForgetsWhatWasMapped(Primitive):
         turned = None if t is None else bind(Rev((self.axis,)), t)
         return bind(self, *primals), s if turned is None else turned if s is None else add(s, turned)
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         again = not all(mapped) and tuple(mapped) == self.before
         op = ForgetsWhatWasMapped(self.axis if again else self.axis + 1, tuple(mapped))
-        return bind(op, *batched_alike(size, operands, mapped)), True
+        return bind(op, *batched_alike(lanes.size, operands, mapped)), True
 
 
 class LosesCapturedOperands(_Product):
@@ -161,8 +161,8 @@ class ReadsBuffersInTheirOrder(_Product):
 
 
 class TakesOneLaneForNone(Reversed):
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return bind(TakesOneLaneForNone(self.axis + (size > 1)), operands[0]), True
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return bind(TakesOneLaneForNone(self.axis + (lanes.size > 1)), operands[0]), True
 
 
 class DividesByItsLength(Reversed):
@@ -186,10 +186,10 @@ class Element(Primitive):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, *primals), bind(Element(), tangents[0], primals[1])
 
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, i = operands
-        x = x if mapped[0] else broadcast_in_dim(x, (size, *x.shape), tuple(range(1, len(x.shape) + 1)))
-        i = i if mapped[1] else broadcast_in_dim(i, (size, *i.shape), tuple(range(1, len(i.shape) + 1)))
+        x = x if mapped[0] else broadcast_in_dim(x, (lanes.size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+        i = i if mapped[1] else broadcast_in_dim(i, (lanes.size, *i.shape), tuple(range(1, len(i.shape) + 1)))
         return bind(Elements(i.ndim), x, i), True
 
 
@@ -211,8 +211,8 @@ class Elements(Primitive):
 
 
 class CountsInTheIndexDtype(Element):
-    def batch(self, size: int, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
-        return super().batch(size, (operands[0], sub(add(operands[1], 200), 200)), mapped)
+    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        return super().batch(lanes, (operands[0], sub(add(operands[1], 200), 200)), mapped)
 
 
 class KeepsItsTangentsInSingle(_Product):
