@@ -32,8 +32,10 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 # These rooms ask what a program computes, in thousands of small ones, and what LLVM makes of them does not enter the
 # answer: both sides' are compiled with few optimisations, in a third of the time. All others (xla, api, control,
 # oracle, export, benchmarks, examples ...) test the machine code that users get; a thorough run tests it everywhere.
+# Of those, the ones that only ask JAX for numbers have its programs compiled with few optimisations.
 ROOT = Path(__file__).resolve().parent
-QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops random scipy".split())
+QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops project random scipy".split())
+ANSWERED_QUICKLY = frozenset("control oracle".split())
 # On top of JAX's own switch. The first is not in every jaxlib; where it is, kernels need not go through MLIR, which
 # takes as long as all the rest. The second: a worker of the tests has no processors to compile parts of a program on.
 NO_EMITTERS = ("xla_cpu_use_fusion_emitters", False)
@@ -61,7 +63,21 @@ def _compile_options(*args: Any, **named: Any) -> Any:
     return options
 
 
-jax_compiler.get_compile_options = _compile_options
+_answers_quickly = False  # whether JAX's programs, and they alone, are compiled with few optimisations
+
+
+def _compile_options_of_jax(*args: Any, **named: Any) -> Any:
+    """For the programs of JAX: what its switch for quick compilation does, and ours, where only its answers are asked.
+    """
+    options = _compile_options(*args, **named)
+    if _answers_quickly:
+        options.executable_build_options.debug_options.xla_backend_optimization_level = 0
+        options.executable_build_options.debug_options.xla_llvm_disable_expensive_passes = True
+        options.env_option_overrides = [*_known_options(), *options.env_option_overrides]
+    return options
+
+
+jax_compiler.get_compile_options = _compile_options_of_jax
 jaxlib_compat._get_compile_options = _compile_options
 
 
@@ -93,11 +109,16 @@ def _compiled_quickly(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    global _answers_quickly
+    _answers_quickly = False
     quick = _compiled_quickly(item)
+    _known_options()
+    _answers_quickly = (
+        not THOROUGH and _room(item) in ANSWERED_QUICKLY and item.get_closest_marker("machine_code") is None
+    )
     if jax.config.read("jax_disable_most_optimizations") != quick:
         functrans.clear_caches()  # it is in no key: a program of one room would be taken for that of another
         jax.clear_caches()
-        _known_options()
         jax.config.update("jax_disable_most_optimizations", quick)
 
 

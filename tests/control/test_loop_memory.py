@@ -21,6 +21,8 @@ from tests.agreement import assert_same
 from tests.control.compiled import compiled
 from tests.control.libraries import values
 
+pytestmark = pytest.mark.machine_code
+
 
 @pytest.mark.parametrize("name", SCANS)
 def test_a_gradient_needs_no_more_memory_than_jax(name: str) -> None:
