@@ -15,6 +15,7 @@ from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
 from functrans.trace.builder import bind_all
 from functrans.trace.dependence import Dependence
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import jvp_jaxpr
@@ -68,9 +69,7 @@ class Call(Holding):
         program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, False)
         return bind_all(Call(program, self.name_), operands), outs_mapped
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.call(self.jaxpr, self.name_, operands)
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:

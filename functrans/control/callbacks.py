@@ -23,6 +23,7 @@ from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import bind_all, located, state
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, describe_place, here, where
 from functrans.trace.primitive import Lanes, Primitive
 from functrans.transform.vmap import spread_out
@@ -58,9 +59,7 @@ class _Callback(Primitive):
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         raise self._no_derivative()
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         callback, results, what = self.callback, self.results, self.what
         return emitter.host_callback(
             lambda *arrays: callback.results(arrays, results, what),

@@ -33,6 +33,7 @@ from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
 from functrans.trace.builder import bind_all
 from functrans.trace.dependence import Dependence
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import jvp_jaxpr
@@ -118,9 +119,7 @@ class Checkpoint(Holding):
         program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
         return bind_all(self.remade(program, (True, *self.barred)), [mask, *operands])
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         barred = self.barred
         if not (self.differentiated and any(barred)):
             return emitter.inline(self.jaxpr, operands)

@@ -22,6 +22,7 @@ from functrans.ops.logic import bitwise_not, ne
 from functrans.ops.reductions import argmax, reduce_or
 from functrans.ops.structural import convert, reshape
 from functrans.trace.builder import bind_all, state
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, describe_place, here, where
 from functrans.trace.primitive import Lanes, Primitive
 
@@ -71,9 +72,7 @@ class Check(Primitive):
         shown = [_row(x, lane) if m else x for x, m in zip(values, mapped[1:], strict=True)]
         return bind_all(self, [reduce_or(failed, (0,)) if mapped[0] else failed, *shown]), []
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         callback = self.callback
 
         def call(*arrays: Any) -> tuple[Any, ...]:

@@ -14,8 +14,8 @@ from functrans.control.custom_rules import linearize_rule
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, type_of
-from functrans.ops.structural import Names, Types
 from functrans.trace.builder import Tracer, bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Linear, Primitive, is_linear, one_run
 from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import differentiate, jvp
@@ -93,7 +93,7 @@ class Composite(Primitive):
         outs, outs_mapped = vmap(self.program(types), lanes, operands, mapped)
         return outs[0], outs_mapped[0]
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.program(in_types), operands)[0]
 
 

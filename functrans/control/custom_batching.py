@@ -26,6 +26,7 @@ from functrans.ops.structural import convert, zeros
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import Dependence
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place, here
 from functrans.trace.leaves import Places
 from functrans.trace.primitive import Lanes, Linear, is_linear
@@ -113,9 +114,7 @@ class CustomVmap(Holding):
         found = self.rule.batched(lanes.size, self.jaxpr.in_types, mapped)
         return replay(found.jaxpr, [*found.captured, *operands]), found.outs_mapped
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.jaxpr, operands)
 
 

@@ -23,6 +23,7 @@ from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg
 from functrans.ops.structural import zeros
 from functrans.trace.builder import bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import evaluate, replay
@@ -114,9 +115,7 @@ class CustomRoot(Holding):
         outs = bind_all(CustomRoot(f, solve, tangent_solve, self.counts), [*[c for p in consts for c in p], *guess])
         return outs, [True] * len(outs)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         _, consts, _, guess = self.split(operands)
         return emitter.inline(self.solve, [*consts, *guess])
 

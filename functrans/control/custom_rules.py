@@ -26,6 +26,7 @@ from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum
 from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import here
 from functrans.trace.primitive import Lanes, Primitive, is_linear, one_run
 from functrans.trace.replay import evaluate, replay, trace
@@ -301,9 +302,7 @@ class CustomJvp(Holding):
         """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
         return op
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.jaxpr, self.primal_operands(operands))
 
 
@@ -431,9 +430,7 @@ class CustomVjp(Holding):
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.jaxpr, self.primal_operands(operands))
 
 
@@ -510,9 +507,7 @@ class CustomPullback(Holding):
         outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
         return outs, [True] * len(outs)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.pushforward(), operands)
 
 

@@ -21,6 +21,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.effects import DEBUG, ORDERED_DEBUG, Effects
 from functrans.ir.types import ArrayType, describe
 from functrans.trace.builder import bind_all, state
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, here, where
 from functrans.trace.primitive import Lanes, Primitive
 
@@ -53,9 +54,7 @@ class DebugCallback(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return lane_by_lane(self, lanes, operands, mapped)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         callback = self.callback
 
         def call(*arrays: Any) -> tuple[Any, ...]:

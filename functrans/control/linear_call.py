@@ -18,6 +18,7 @@ from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import add
 from functrans.ops.structural import zeros
 from functrans.trace.builder import bind_all, state
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, is_linear
 from functrans.trace.replay import evaluate
@@ -102,7 +103,5 @@ class LinearCall(Holding):
         outs = bind_all(op, [*consts, *other, *behind])
         return outs, [True] * len(outs)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.jaxpr, self.program_operands(operands))

@@ -33,6 +33,7 @@ from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.elementwise import neg, sub
 from functrans.ops.structural import convert, zeros
 from functrans.trace.builder import bind_all, state
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, describe_place, here
 from functrans.trace.leaves import Places
 from functrans.trace.primitive import Lanes, Primitive, is_linear
@@ -157,9 +158,7 @@ class CustomLinearSolve(Holding):
         outs = bind_all(op, [*[c for part in consts for c in part], *b])
         return outs, [True] * len(outs)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         consts, b = self.split(operands)
         return emitter.inline(self.solve, [*consts[2], *b])
 

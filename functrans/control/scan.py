@@ -44,6 +44,7 @@ from functrans.ops.structural import reduce_sum
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.dependence import VALUE, Dependence
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import jvp_jaxpr
@@ -306,9 +307,7 @@ class Scan(Holding):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return self.length * program_cost(self.jaxpr)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return lower_scan(self, emitter, operands, in_types, out_types)
 
     def number_shape(self, place: int, results: Sequence[ArrayType]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 from functrans.control.progress import Bar
 from functrans.ir.effects import NO_EFFECTS, Effects, is_ordered
 from functrans.ir.types import ArrayType, array_type
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 if TYPE_CHECKING:
     from functrans.control.scan import Scan
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _COUNTER = array_type((), np.dtype(np.int32))
 
 
-def filled(emitter: Any, name: str, given: ArrayType, wanted: ArrayType) -> str:
+def filled(emitter: EmitterProtocol, name: str, given: ArrayType, wanted: ArrayType) -> str:
     """An initial carry; a scalar given for an array is repeated."""
     if given.shape == wanted.shape:
         return name
@@ -25,7 +26,7 @@ def filled(emitter: Any, name: str, given: ArrayType, wanted: ArrayType) -> str:
 
 
 def while_loop(
-    emitter: Any,
+    emitter: EmitterProtocol,
     initial: Sequence[str],
     types: Sequence[ArrayType],
     condition: Any,
@@ -51,7 +52,7 @@ def while_loop(
 
 
 def while_with_bar(
-    emitter: Any,
+    emitter: EmitterProtocol,
     bar: Bar,
     initial: Sequence[str],
     types: Sequence[ArrayType],
@@ -78,7 +79,7 @@ def while_with_bar(
 
 
 def lower_with_bar(
-    emitter: Any,
+    emitter: EmitterProtocol,
     bar: Bar,
     initial: Sequence[str],
     types: Sequence[ArrayType],
@@ -97,7 +98,7 @@ def lower_with_bar(
 
 
 def lower_scan(
-    scan: Scan, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    scan: Scan, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types
 ) -> list[str]:
     """Names of the operands -> names of the final carry and the stacked results."""
     jaxpr, n, length = scan.jaxpr, scan.num_carry, scan.length
@@ -153,12 +154,12 @@ def lower_scan(
     return [*carry, *ys]
 
 
-def _starts(emitter: Any, i: str, rank: int) -> tuple[str, list[ArrayType]]:
+def _starts(emitter: EmitterProtocol, i: str, rank: int) -> tuple[str, list[ArrayType]]:
     zero = emitter.constant(0, _COUNTER)
     return ", ".join([i, *[zero] * (rank - 1)]), [_COUNTER] * rank
 
 
-def read_slice(emitter: Any, x: str, i: str, type: ArrayType, slice_type: ArrayType) -> str:
+def read_slice(emitter: EmitterProtocol, x: str, i: str, type: ArrayType, slice_type: ArrayType) -> str:
     """``x[i]``"""
     starts, start_types = _starts(emitter, i, type.ndim)
     sizes = ", ".join(map(str, (1, *slice_type.shape)))
@@ -167,7 +168,7 @@ def read_slice(emitter: Any, x: str, i: str, type: ArrayType, slice_type: ArrayT
     return str(emitter.op(f"stablehlo.reshape {name}", [row], slice_type))
 
 
-def write_slice(emitter: Any, y: str, value: str, i: str, type: ArrayType, slice_type: ArrayType) -> str:
+def write_slice(emitter: EmitterProtocol, y: str, value: str, i: str, type: ArrayType, slice_type: ArrayType) -> str:
     """``y`` with ``y[i] = value``"""
     starts, start_types = _starts(emitter, i, type.ndim)
     row = array_type((1, *slice_type.shape), slice_type.dtype)

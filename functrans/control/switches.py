@@ -10,6 +10,7 @@ enters it, be it infinite or not a number. How it runs: lane_programs.py.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from functrans.ir.program import Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
 from functrans.trace.builder import bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, one_run, program_cost
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.vmap import spread_out, vmap_jaxpr
@@ -82,13 +84,11 @@ class Switch(Branching):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return max(map(program_cost, self.branches))
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         ordered = is_ordered(self.effects)
         token = "result" if ordered else ""
         regions = [
-            emitter.region([], lambda _, branch=branch: emitter.inline(branch, operands[1:]), out_types, token)
+            emitter.region([], functools.partial(_written, emitter, branch, operands[1:]), out_types, token)
             for branch in self.branches
         ]
         outs = [*[emitter.text(t) for t in out_types], *["!stablehlo.token"] * ordered]
@@ -97,6 +97,11 @@ class Switch(Branching):
         if ordered:
             emitter.token = results.pop()
         return results
+
+
+def _written(emitter: EmitterProtocol, branch: Jaxpr, operands: Names, _: Names) -> Names:
+    """The body of a region that takes nothing."""
+    return emitter.inline(branch, operands)
 
 
 class SwitchLanes(Branching):
@@ -191,9 +196,7 @@ class SwitchLanes(Branching):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return self.lanes * max(map(program_cost, self.branches))
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         lead = self.branches[0]
         program = remembered(
             lead, ("running", self.branches[1:], self.mapped, self.summed, self.lanes),

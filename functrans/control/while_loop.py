@@ -41,6 +41,7 @@ from functrans.ops.reductions import reduce_or
 from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.dependence import VALUE, Dependence
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
@@ -213,9 +214,7 @@ class While(Holding):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return _STEPS * (program_cost(self.condition) + program_cost(self.body))
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         condition_consts, body_consts, init = self.split(operands)
         types = list(self.body.out_types)
         init = [filled(emitter, x, t, w) for x, t, w in zip(init, self.split(in_types)[2], types, strict=True)]

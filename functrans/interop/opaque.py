@@ -19,6 +19,7 @@ from functrans.interop.translation import OTHER_WAY_OUT, WAYS_OUT, Application
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_key_dtype
 from functrans.trace.builder import bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 from functrans.trace.replay import trace
 
@@ -86,9 +87,7 @@ class Opaque(Primitive):
         outs = lax.map(lane, [x for x, m in zip(operands, mapped, strict=True) if m])
         return outs, [True] * len(outs)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         ins, outs = (", ".join(map(emitter.text, types)) for types in (in_types, out_types))
         symbol = emitter.splice(self.source.module(emitter.platform))
         return emitter.raw_many(f"call {symbol}({', '.join(operands)}) : ({ins}) -> ({outs})", len(out_types))

@@ -30,8 +30,9 @@ from functrans.ops.elementwise import (
 )
 from functrans.ops.functions import log
 from functrans.ops.logic import and_, eq, gt, lt, select
-from functrans.ops.structural import Names, Types, convert, full, scalar_literal
+from functrans.ops.structural import convert, full, scalar_literal
 from functrans.trace.builder import Tracer, bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 
 class Rem(Elementwise):
@@ -130,7 +131,7 @@ class IntegerPow(Elementwise):
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return None if self.y == 0 else mul(self.y, integer_pow(x, self.y - 1))
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         type_ = out_types[0]
         remaining, square, result = abs(self.y), operands[0], None
         while remaining:
@@ -154,7 +155,7 @@ class Square(Elementwise):
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return mul(2.0 if kind_of(x.dtype) in "fc" else 2, x)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.elementwise("multiply", [operands[0]] * 2, [in_types[0]] * 2, out_types[0])
 
 
@@ -173,7 +174,7 @@ class Abs(Elementwise):
             return out, real(mul(t, conj(sign(x))))
         return out, mul(t, sign(x))
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         if kind_of(in_types[0].dtype) == UNSIGNED:
             return operands[0]
         return super().lower(emitter, operands, in_types, out_types)
@@ -196,7 +197,7 @@ class Sign(Elementwise):
         turn = sub(t, mul(complex_(radial, full(size.shape, 0, size.dtype)), out))
         return out, div(turn, complex_(safe, full(size.shape, 0, size.dtype)))
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         if kind_of(in_types[0].dtype) == UNSIGNED:
             zero, one = emitter.splat(0, in_types[0]), emitter.splat(1, in_types[0])
             boolean = in_types[0].update(dtype=np.dtype(np.bool_), weak_type=False)
@@ -221,7 +222,7 @@ class Clamp(Elementwise):
             inside = and_(inside, lt(low, high))
         return convert(inside, out.dtype)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(f"stablehlo.clamp {', '.join(operands)}", [out_types[0]] * 3, out_types[0])
 
 
@@ -249,7 +250,7 @@ class Round(Stepwise):
             return np.rint(x)
         return np.trunc(x) + np.copysign((np.abs(x - np.trunc(x)) >= 0.5), x).astype(x.dtype)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         name = "round_nearest_even" if self.to_even else "round_nearest_afz"
         return emitter.elementwise(name, operands, in_types, out_types[0])
 
@@ -258,7 +259,7 @@ class NextAfter(Stepwise):
     accepts = "f"
     reference = staticmethod(np.nextafter)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         type_ = emitter.text(out_types[0])
         return emitter.raw(f"chlo.broadcast_next_after {', '.join(operands)} : ({type_}, {type_}) -> {type_}")
 

@@ -10,8 +10,9 @@ import numpy as np
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import short_dtype, type_of
 from functrans.ops.elementwise import COMPLEX, Elementwise, binary, kind_of, neg, real_dtype, undone
-from functrans.ops.structural import Names, Types, full
+from functrans.ops.structural import full
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import is_linear
 
 
@@ -25,7 +26,7 @@ class _Part(Elementwise):
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(f"stablehlo.{self.hlo} {operands[0]}", in_types, out_types[0])
 
 
@@ -67,7 +68,7 @@ class Complex(Elementwise):
     def transpose(self, cotangent: Any, re: Any, im: Any) -> Sequence[Any]:
         return [real(cotangent) if is_linear(re) else None, neg(imag(cotangent)) if is_linear(im) else None]
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         part = out_types[0].update(dtype=real_dtype(out_types[0].dtype))
         return emitter.op(f"stablehlo.complex {', '.join(operands)}", [part, part], out_types[0])
 
@@ -87,7 +88,7 @@ class Conj(Elementwise):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [conj(cotangent)]
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         part = out_types[0].update(dtype=real_dtype(out_types[0].dtype))
         re = emitter.op(f"stablehlo.real {operands[0]}", in_types, part)
         im = emitter.op(f"stablehlo.imag {operands[0]}", in_types, part)

@@ -16,6 +16,7 @@ from functrans.errors import InternalError
 from functrans.ir.program import Equation, Jaxpr
 from functrans.ir.types import ArrayType, array_type
 from functrans.trace.builder import Tracer
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 
@@ -39,9 +40,7 @@ class Constant(Primitive):
     def impl(self) -> Any:
         return np.frombuffer(self.data, self.dtype).reshape(self.shape)
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         (type_,) = out_types
         carrier = _CARRIED.get(self.dtype.name)
         if carrier is None:

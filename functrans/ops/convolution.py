@@ -17,9 +17,10 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add, real_dtype
 from functrans.ops.slicing import rev
-from functrans.ops.structural import Axes, Names, Types, convert, full, reshape, transpose, zeros_like
+from functrans.ops.structural import Axes, convert, full, reshape, transpose, zeros_like
 from functrans.ops.windowed_reductions import Pairs, dilated, window_counts, window_views
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
@@ -212,7 +213,7 @@ class ConvGeneralDilated(Primitive):
             return reshape(out, (lanes.size, *shape)), True
         return transpose(out, (outs, *[a for a in range(out.ndim) if a != outs])), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         (x, y), (x_type, y_type), out = operands, in_types, out_types[0]
         if out.size == 0 or x_type.size == 0 or y_type.size == 0:
             return emitter.splat(0, out)
@@ -226,7 +227,7 @@ class ConvGeneralDilated(Primitive):
         )
 
         def combine(name: str, a: str, b: str, type_: ArrayType) -> str:
-            return emitter.elementwise(name, [a, b], [type_, type_], type_)  # type: ignore[no-any-return]
+            return emitter.elementwise(name, [a, b], [type_, type_], type_)
 
         first = self._convolution(emitter, combine("add", x_re, x_im, parts[0]), y_re, *parts)
         second = self._convolution(emitter, x_re, combine("subtract", y_im, y_re, parts[1]), *parts)
@@ -235,7 +236,7 @@ class ConvGeneralDilated(Primitive):
         return emitter.op(f"stablehlo.complex {re}, {im}", [parts[2], parts[2]], out)
 
     def _convolution(
-        self, emitter: Any, x: str, y: str, x_type: ArrayType, y_type: ArrayType, out_type: ArrayType
+        self, emitter: EmitterProtocol, x: str, y: str, x_type: ArrayType, y_type: ArrayType, out_type: ArrayType
     ) -> str:
         left, _, right = self.precision.partition(":")
         precision = ", ".join(f"#stablehlo<precision {p}>" for p in (left, right or left))
@@ -251,7 +252,7 @@ class ConvGeneralDilated(Primitive):
             f"window_reversal = {emitter.indices(['false'] * len(pads), 'i1')}, "
             f"window_strides = {emitter.indices(self.window_strides)}}}>"
         )
-        return emitter.op(text, [x_type, y_type], out_type)  # type: ignore[no-any-return]
+        return emitter.op(text, [x_type, y_type], out_type)
 
 
 def _labels(spec: Axes, names: str) -> str:

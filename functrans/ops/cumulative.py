@@ -21,9 +21,10 @@ from functrans.ops.functions import exp
 from functrans.ops.logic import eq, select
 from functrans.ops.reductions import greatest, least
 from functrans.ops.slicing import canonical_axis, concatenate, pad, rev, slice_in_dim
-from functrans.ops.structural import Names, Types, check_axes, full
+from functrans.ops.structural import check_axes, full
 from functrans.ops.windowed_reductions import apart_from_padding, lower_windows
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 
@@ -76,7 +77,7 @@ class _Cumulative(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(self.axis + 1, self.reverse), operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         x = in_types[0]
         size = x.shape[self.axis]
         if x.size == 0:
@@ -94,9 +95,9 @@ class _Cumulative(Primitive):
             lambda names: [self.combined(emitter, names, scalar)],
         )[0]  # fmt: skip
 
-    def combined(self, emitter: Any, names: list[str], scalar: ArrayType) -> str:
+    def combined(self, emitter: EmitterProtocol, names: list[str], scalar: ArrayType) -> str:
         """Two running values made one."""
-        return emitter.elementwise(self.hlo, names, [scalar, scalar], scalar)  # type: ignore[no-any-return]
+        return emitter.elementwise(self.hlo, names, [scalar, scalar], scalar)
 
 
 def _affine(earlier: Sequence[Any], later: Sequence[Any]) -> list[Any]:
@@ -191,16 +192,16 @@ class Cumlogsumexp(_Cumulative):
         at = select(eq(abs_(out), math.inf), 0.0, out)  # infinity - infinity is to be 0
         return tuple(exp(sub(select(eq(v, math.inf), 0.0, v), at)) for v in (before, x))
 
-    def combined(self, emitter: Any, names: list[str], scalar: ArrayType) -> str:
+    def combined(self, emitter: EmitterProtocol, names: list[str], scalar: ArrayType) -> str:
         def apply(name: str, *operands: str) -> str:
-            return emitter.elementwise(name, operands, [scalar] * len(operands), scalar)  # type: ignore[no-any-return]
+            return emitter.elementwise(name, operands, [scalar] * len(operands), scalar)
 
         flag = scalar.update(dtype=np.dtype(np.bool_), weak_type=False)
         difference = apply("subtract", *names)
         rest = apply("log_plus_one", apply("exponential", apply("negate", apply("abs", difference))))
         is_nan = emitter.op(f"stablehlo.compare NE, {difference}, {difference}, FLOAT", [scalar, scalar], flag)
         total = apply("add", apply("maximum", *names), rest)
-        return emitter.select(is_nan, apply("add", *names), total, flag, scalar)  # type: ignore[no-any-return]
+        return emitter.select(is_nan, apply("add", *names), total, flag, scalar)
 
 
 def prefix_scan(

@@ -14,20 +14,10 @@ from functrans.ops.elementwise import add, kind_of
 from functrans.ops.indexing import Gather, Scatter
 from functrans.ops.logic import lt, select
 from functrans.ops.slicing import concatenate, slice_
-from functrans.ops.structural import (
-    Axes,
-    Names,
-    Types,
-    broadcast_in_dim,
-    convert,
-    full,
-    reshape,
-    scalar_literal,
-    spread,
-    zeros_like,
-)
+from functrans.ops.structural import Axes, broadcast_in_dim, convert, full, reshape, scalar_literal, spread, zeros_like
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.builder import Tracer, bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
@@ -62,7 +52,7 @@ class DynamicSlice(Primitive):
         op = Gather(dims, self.slice_sizes, CLIP)
         return op.batch(lanes, (x, indices), (mapped[0], True))
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         operands, in_types = _with_wide_starts(emitter, operands, in_types, 1)
         text = f"stablehlo.dynamic_slice {', '.join(operands)}, sizes = {list(self.slice_sizes)}"
         return emitter.op(text, in_types, out_types[0])
@@ -105,12 +95,14 @@ class DynamicUpdateSlice(Primitive):
         dims = ScatterDimensionNumbers(tuple(range(update.ndim - 1)), (), index_map)
         return Scatter(dims, CLIP, True, True).batch(lanes, (x, indices, update), (True, True, True))
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         operands, in_types = _with_wide_starts(emitter, operands, in_types, 2)
         return emitter.op(f"stablehlo.dynamic_update_slice {', '.join(operands)}", in_types, out_types[0])
 
 
-def _with_wide_starts(emitter: Any, operands: Names, in_types: Types, first: int) -> tuple[list[str], list[ArrayType]]:
+def _with_wide_starts(
+    emitter: EmitterProtocol, operands: Names, in_types: Types, first: int
+) -> tuple[list[str], list[ArrayType]]:
     """The operands with starts of 32 bits at least: XLA moves a window inside in the arithmetic of their dtype."""
     names, types = list(operands), list(in_types)
     for i in range(first, len(names)):

@@ -16,8 +16,9 @@ from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, check_integer, short_dtype, type_of
 from functrans.ir.types import kind_of as kind_of
-from functrans.ops.structural import Names, Types, broadcast_in_dim, scalar_literal
+from functrans.ops.structural import broadcast_in_dim, scalar_literal
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
@@ -102,7 +103,7 @@ class Elementwise(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *batched_alike(lanes.size, operands, mapped)), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.elementwise(self.hlo, operands, in_types, out_types[0])
 
 

@@ -13,8 +13,9 @@ from functrans.ir.types import ArrayType, array_type, short_dtype
 from functrans.ops.complex_numbers import conj
 from functrans.ops.elementwise import kind_of, mul, real_dtype
 from functrans.ops.slicing import pad
-from functrans.ops.structural import Axes, Names, Types, broadcast_in_dim, convert, full
+from functrans.ops.structural import Axes, broadcast_in_dim, convert, full
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
@@ -84,7 +85,7 @@ class Fft(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         x, out = in_types[0], out_types[0]
         name = operands[0]
         if x.size == 0 or out.size == 0:
@@ -102,9 +103,11 @@ class Fft(Primitive):
             lengths = lengths[-1:]
         return self._text(emitter, name, self.fft_type, lengths, x, out)
 
-    def _text(self, emitter: Any, x: str, kind: str, lengths: Axes, x_type: ArrayType, out_type: ArrayType) -> str:
+    def _text(
+        self, emitter: EmitterProtocol, x: str, kind: str, lengths: Axes, x_type: ArrayType, out_type: ArrayType
+    ) -> str:
         text = (
             f'"stablehlo.fft"({x}) <{{fft_length = {emitter.indices(lengths)}, '
             f"fft_type = #stablehlo<fft_type {kind}>}}>"
         )
-        return emitter.op(text, [x_type], out_type)  # type: ignore[no-any-return]
+        return emitter.op(text, [x_type], out_type)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
-from functrans.ops.structural import Names, Types
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 
 class _Floating(Elementwise):
@@ -31,7 +31,7 @@ class Exp2(_Floating):
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return mul(out, float(np.log(2.0)))
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         scaled = emitter.elementwise(
             "multiply", [operands[0], emitter.splat(np.log(2.0), in_types[0])], [in_types[0]] * 2, in_types[0]
         )
@@ -118,7 +118,7 @@ class Tan(_Floating):
 class _Chlo(_Floating):
     """A function that StableHLO knows through its client dialect."""
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         type_ = emitter.text(out_types[0])
         return emitter.raw(f"chlo.{self.hlo} {operands[0]} : {type_} -> {type_}")
 

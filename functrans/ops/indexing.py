@@ -18,7 +18,7 @@ from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, kind_of, short_dtype, type_of
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq, select
-from functrans.ops.structural import Axes, Names, Types, full, iota, reshape, spread, zeros_like
+from functrans.ops.structural import Axes, full, iota, reshape, spread, zeros_like
 from functrans.ops.windows import (
     CLIP,
     FILL,
@@ -40,6 +40,7 @@ from functrans.ops.windows import (
     windows,
 )
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
@@ -159,7 +160,7 @@ class Gather(Primitive):
             Gather(d, sizes, self.mode, is_sorted, self.unique_indices and mapped[0], self.fill_value), x, indices
         ), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         d = self.dimension_numbers
         x_type, out_type = in_types[0], out_types[0]
         indices, index_type = signed_indices(emitter, operands[1], in_types[1], self.mode)
@@ -303,7 +304,7 @@ class ScatterFamily(Primitive):
             d = d._replace(update_window_dims=(0, *d.update_window_dims))
         return bind(type(self)(d, self.mode, is_sorted, self.unique_indices), x, indices, updates), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         d = self.dimension_numbers
         x_type, _, update_type = in_types
         if update_type.size == 0 or x_type.size == 0:
@@ -338,8 +339,8 @@ class ScatterFamily(Primitive):
             out_types[0],
         )
 
-    def _combined(self, emitter: Any, names: list[str], scalar: ArrayType) -> str:
-        return emitter.elementwise(self.combine, names, [scalar, scalar], scalar)  # type: ignore[no-any-return]
+    def _combined(self, emitter: EmitterProtocol, names: list[str], scalar: ArrayType) -> str:
+        return emitter.elementwise(self.combine, names, [scalar, scalar], scalar)
 
 
 class ScatterAdd(ScatterFamily):
@@ -392,7 +393,7 @@ class Scatter(ScatterFamily):
         updates_bar = bind(self.gather_back(x, updates), cotangent, indices) if is_linear(updates) else None
         return [x_bar, None, updates_bar]
 
-    def _combined(self, emitter: Any, names: list[str], scalar: ArrayType) -> str:
+    def _combined(self, emitter: EmitterProtocol, names: list[str], scalar: ArrayType) -> str:
         return names[1]
 
 

@@ -11,8 +11,9 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
-from functrans.ops.structural import Names, Types, broadcast_in_dim, compare_kind, scalar_literal
+from functrans.ops.structural import broadcast_in_dim, compare_kind, scalar_literal
 from functrans.trace.builder import Tracer, bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
@@ -116,7 +117,7 @@ class Compare(Stepwise):
         }
         return getattr(np, function[self.direction])(*arrays)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         full_type = next((t for t in in_types if t.shape), in_types[0])
         text = f"stablehlo.compare {self.direction}, {operands[0]}, {operands[1]}, {compare_kind(in_types[0].dtype)}"
         return emitter.op(text, [full_type, full_type], out_types[0])
@@ -129,7 +130,7 @@ class IsFinite(Stepwise):
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return np.dtype(np.bool_)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(f"stablehlo.is_finite {operands[0]}", in_types, out_types[0])
 
 
@@ -189,8 +190,9 @@ class Select(Primitive):
             )
         return bind(self, which, yes, no), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.select(*operands, in_types[0], out_types[0])
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        which, yes, no = operands
+        return emitter.select(which, yes, no, in_types[0], out_types[0])
 
 
 def _chosen(which: Any, yes: Any, no: Any, like: Any) -> Any:

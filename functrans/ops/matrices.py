@@ -28,8 +28,9 @@ from functrans.ops.complex_numbers import conj, real
 from functrans.ops.elementwise import mul, real_dtype
 from functrans.ops.logic import eq, ge, le, select
 from functrans.ops.products import dot_general
-from functrans.ops.structural import Names, Types, broadcast_in_dim, broadcasted_iota, convert, spread, transpose
+from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, spread, transpose
 from functrans.trace.builder import bind, bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 DTYPES = tuple(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
@@ -126,7 +127,7 @@ class MatrixKernel(Primitive):
         outs = bind_all(self, operands)
         return outs, [True] * len(outs)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         batch = in_types[0].shape[: in_types[0].ndim - self.ranks[0]]
         kernels = Kernels(emitter, batch, out_types)
         values = [Value(x, t.strong()) for x, t in zip(operands, in_types, strict=True)]
@@ -177,7 +178,7 @@ class Kernels:
     ``batch``: the shared leading axes; ``out_types``: the types of the results asked for.
     """
 
-    def __init__(self, emitter: Any, batch: Shape, out_types: Types) -> None:
+    def __init__(self, emitter: EmitterProtocol, batch: Shape, out_types: Types) -> None:
         self.emitter = emitter
         self.batch = batch
         self.out_types = [t.strong() for t in out_types]

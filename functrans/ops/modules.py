@@ -5,11 +5,11 @@ b, c = call_exported[fun_name=f platforms=('cpu', 'tpu') ...] a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, NoReturn
 
 from functrans.errors import FunctransTypeError, FunctransValueError, MissingRuleError
 from functrans.ir.types import ArrayType
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Primitive
 
 
@@ -49,9 +49,7 @@ class CallExported(Primitive):
         what = f"the exported function {self.fun_name} is compiled code without a rule for {use}"
         raise MissingRuleError(f"{what}\n{fix}.")
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         operands = [operands[i] for i in self.kept]
         texts = [emitter.text(in_types[i]) for i in self.kept]
         if not (self.any_platform and len(self.platforms) == 1):

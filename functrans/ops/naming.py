@@ -9,8 +9,9 @@ import jax
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, describe
-from functrans.ops.structural import LinearUnary, Names, Types
+from functrans.ops.structural import LinearUnary
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes
 
 
@@ -33,7 +34,7 @@ class Name(LinearUnary):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *operands), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return operands[0]
 
 

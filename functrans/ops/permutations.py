@@ -12,9 +12,10 @@ from functrans.ir.types import ArrayType, Shape
 from functrans.ops.indexing import Gather
 from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Value, flip
 from functrans.ops.sorting import positions, sort_key_val
-from functrans.ops.structural import Names, Types, spread
+from functrans.ops.structural import spread
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 
@@ -43,7 +44,7 @@ class PermuteRows(Primitive):
         operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind(self, *operands), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         x, order = in_types
         if not x.size:
             return operands[0]

@@ -13,8 +13,9 @@ import numpy as np
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, type_of
 from functrans.ops.elementwise import add, kind_of, real_dtype
-from functrans.ops.structural import Axes, Names, Types, convert, transpose
+from functrans.ops.structural import Axes, convert, transpose
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 DotDimensionNumbers: TypeAlias = "tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]"
@@ -131,7 +132,7 @@ class DotGeneral(Primitive):
     def cost(self, in_types: Types, out_types: Types) -> int:
         return 2 * int(out_types[0].size) * math.prod([in_types[0].shape[axis] for axis in self.lhs_contracting])
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         batching = ""
         if self.lhs_batch:
             batching = f"batching_dims = {list(self.lhs_batch)} x {list(self.rhs_batch)}, "

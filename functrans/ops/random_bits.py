@@ -12,8 +12,9 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, Shape, array_type, canonical_dtype, short_dtype
 from functrans.ops.dynamic_slicing import dynamic_update_slice
 from functrans.ops.slicing import slice_in_dim
-from functrans.ops.structural import Names, Types, reshape
+from functrans.ops.structural import reshape
 from functrans.trace.builder import bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 _UINT32, _UINT64 = np.dtype(np.uint32), np.dtype(np.uint64)
@@ -61,7 +62,7 @@ class RngBitGenerator(Primitive):
         after, bits = bind_all(RngBitGenerator((lanes.size, *self.shape), self.dtype, self.algorithm), [key])
         return [dynamic_update_slice(keys, reshape(after, (1, *after.shape)), (0, 0)), bits], True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         key = operands[0]
         pairs, wide = array_type((2, 2), _UINT32), array_type((2,), _UINT64)
         if in_types[0].dtype == _UINT32:

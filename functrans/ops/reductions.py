@@ -15,8 +15,6 @@ from functrans.ops.logic import eq
 from functrans.ops.slicing import canonical_axis, pad, slice_in_dim
 from functrans.ops.structural import (
     Axes,
-    Names,
-    Types,
     broadcast_in_dim,
     check_axes,
     compare_kind,
@@ -26,6 +24,7 @@ from functrans.ops.structural import (
     transpose,
 )
 from functrans.trace.builder import Tracer, bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 
@@ -55,7 +54,7 @@ class _Reduction(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(tuple([a + 1 for a in self.axes])), operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         initial = emitter.scalar(self.neutral(in_types[0].dtype), in_types[0])
         return emitter.reduce(self.hlo, operands[0], initial, self.axes, in_types[0], out_types[0])
 
@@ -100,10 +99,10 @@ class _Extremum(_Reduction):
 
     accepts = "biufc"
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         def any_of(flags: str, flags_in: ArrayType, flags_out: ArrayType) -> str:
             no = emitter.scalar(False, flags_in)
-            return emitter.reduce("or", flags, no, self.axes, flags_in, flags_out)  # type: ignore[no-any-return]
+            return emitter.reduce("or", flags, no, self.axes, flags_in, flags_out)
 
         extremum = super().lower(emitter, operands, in_types, out_types)
         return with_nans(emitter, extremum, operands[0], in_types[0], out_types[0], any_of)
@@ -119,7 +118,7 @@ class _Extremum(_Reduction):
 
 
 def with_nans(
-    emitter: Any, extremum: str, operand: str, in_type: ArrayType, out_type: ArrayType,
+    emitter: EmitterProtocol, extremum: str, operand: str, in_type: ArrayType, out_type: ArrayType,
     any_of: Callable[[str, ArrayType, ArrayType], str],
 ) -> str:  # fmt: skip
     """An extremum made NaN where ``any_of`` finds a NaN among its elements.
@@ -132,7 +131,7 @@ def with_nans(
     flags_in, flags_out = (t.update(dtype=np.dtype(np.bool_), weak_type=False) for t in (in_type, out_type))
     is_nan = emitter.op(f"stablehlo.compare NE, {operand}, {operand}, FLOAT", [in_type, in_type], flags_in)
     found, nan = any_of(is_nan, flags_in, flags_out), emitter.splat(math.nan, out_type)
-    return emitter.select(found, nan, extremum, flags_out, out_type)  # type: ignore[no-any-return]
+    return emitter.select(found, nan, extremum, flags_out, out_type)
 
 
 class ReduceMax(_Extremum):
@@ -224,7 +223,7 @@ class _ArgExtremum(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(self.axis + 1, self.index_dtype), operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         x = in_types[0]
         value, index = array_type((), x.dtype), array_type((), self.index_dtype)
         positions = array_type(x.shape, self.index_dtype)
@@ -243,7 +242,7 @@ class _ArgExtremum(Primitive):
 
 
 def compare_positions(
-    emitter: Any, direction: str, value: ArrayType, index: ArrayType
+    emitter: EmitterProtocol, direction: str, value: ArrayType, index: ArrayType
 ) -> Callable[[list[str]], list[str]]:
     """The body of a reduction of (value, position) pairs: the better value, of equal ones the earlier position.
 
@@ -253,10 +252,10 @@ def compare_positions(
 
     def compare(direction: str, a: str, b: str, type_: ArrayType) -> str:
         text = f"stablehlo.compare {direction}, {a}, {b}, {compare_kind(type_.dtype)}"
-        return emitter.op(text, [type_, type_], flag)  # type: ignore[no-any-return]
+        return emitter.op(text, [type_, type_], flag)
 
     def logic(name: str, a: str, b: str) -> str:
-        return emitter.elementwise(name, [a, b], [flag, flag], flag)  # type: ignore[no-any-return]
+        return emitter.elementwise(name, [a, b], [flag, flag], flag)
 
     def body(names: list[str]) -> list[str]:
         a, i, b, j = names
@@ -272,8 +271,8 @@ def compare_positions(
     return body
 
 
-def _not(emitter: Any, x: str, flag: ArrayType) -> str:
-    return emitter.elementwise("not", [x], [flag], flag)  # type: ignore[no-any-return]
+def _not(emitter: EmitterProtocol, x: str, flag: ArrayType) -> str:
+    return emitter.elementwise("not", [x], [flag], flag)
 
 
 class Argmax(_ArgExtremum):

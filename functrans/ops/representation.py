@@ -11,8 +11,9 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
-from functrans.ops.structural import LinearUnary, Names, Types
+from functrans.ops.structural import LinearUnary
 from functrans.trace.builder import bind, bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
@@ -50,7 +51,7 @@ class BitcastConvertType(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(f"stablehlo.bitcast_convert {operands[0]}", in_types, out_types[0])
 
 
@@ -89,7 +90,7 @@ class ReducePrecision(LinearUnary):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.raw(
             f"stablehlo.reduce_precision {operands[0]}, format = e{self.exponent_bits}m{self.mantissa_bits} : "
             f"{emitter.text(out_types[0])}"
@@ -120,7 +121,7 @@ class OptimizationBarrier(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(self, operands), list(mapped)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         types = ", ".join(emitter.text(t) for t in in_types)
         return emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(operands)} : {types}", len(operands))
 

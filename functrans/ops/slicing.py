@@ -14,8 +14,6 @@ from functrans.ops.logic import select
 from functrans.ops.structural import (
     Axes,
     LinearUnary,
-    Names,
-    Types,
     broadcast_in_dim,
     check_axes,
     full,
@@ -25,6 +23,7 @@ from functrans.ops.structural import (
     zeros_like,
 )
 from functrans.trace.builder import Tracer, bind, bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 
 
@@ -60,7 +59,7 @@ class Slice(LinearUnary):
         op = Slice((0, *self.start_indices), (lanes.size, *self.limit_indices), (1, *self.strides))
         return bind(op, operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         ranges = ", ".join(
             f"{a}:{b}:{s}" for a, b, s in zip(self.start_indices, self.limit_indices, self.strides, strict=True)
         )
@@ -133,7 +132,7 @@ class Pad(Primitive):
         inside = bind(op, full(x.shape, True), scalar_literal(False, np.dtype(np.bool_)))
         return select(inside, padded, broadcast_in_dim(value, padded.shape, (0,))), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         low, high, interior = list(self.low), list(self.high), list(self.interior)
         text = f"stablehlo.pad {operands[0]}, {operands[1]}, low = {low}, high = {high}, interior = {interior}"
         return emitter.op(text, in_types, out_types[0])
@@ -183,7 +182,7 @@ class Concatenate(Primitive):
         parts = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind(Concatenate(self.dimension + 1), *parts), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(
             f"stablehlo.concatenate {', '.join(operands)}, dim = {self.dimension}", in_types, out_types[0]
         )
@@ -218,7 +217,7 @@ class Split(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(Split(self.sizes, self.axis + 1), operands), [True] * len(self.sizes)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         names: list[str] = []
         start = 0
         for size, type_ in zip(self.sizes, out_types, strict=True):
@@ -248,7 +247,7 @@ class Rev(LinearUnary):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(Rev(tuple([d + 1 for d in self.dimensions])), operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.raw(
             f"stablehlo.reverse {operands[0]}, dims = {list(self.dimensions)} : {emitter.text(out_types[0])}"
         )

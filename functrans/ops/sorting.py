@@ -16,9 +16,10 @@ from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import kind_of, neg, real_dtype
 from functrans.ops.indexing import Gather
 from functrans.ops.slicing import canonical_axis
-from functrans.ops.structural import Iota, Names, Types, broadcasted_iota, compare_kind, reshape, spread
+from functrans.ops.structural import Iota, broadcasted_iota, compare_kind, reshape, spread
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.builder import bind, bind_all, producer_of
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 _BOOL = np.dtype(np.bool_)
@@ -73,7 +74,7 @@ class Sort(Primitive):
         operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind_all(Sort(self.dimension + 1, self.is_stable, self.num_keys), operands), [True] * len(operands)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         scalars = [array_type((), t.dtype) for t in in_types]
         flag = array_type((), _BOOL)
 
@@ -108,7 +109,7 @@ class Sort(Primitive):
         )
 
 
-def _keys(emitter: Any, x: str, type_: ArrayType) -> list[tuple[str, ArrayType]]:
+def _keys(emitter: EmitterProtocol, x: str, type_: ArrayType) -> list[tuple[str, ArrayType]]:
     """The scalars whose total order is the order of a key: parts of complex numbers, one zero and one NaN of floats."""
     if type_.dtype.kind == "c":
         part = array_type((), real_dtype(type_.dtype))
@@ -166,7 +167,7 @@ class TopK(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(TopK(self.k, self.axis + 1), operands), [True, True]
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         last = in_types[0].ndim - 1
         swap = [*range(last + 1)]
         swap[self.axis], swap[last] = last, self.axis

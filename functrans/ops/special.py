@@ -15,8 +15,9 @@ from functrans.ops.arithmetic import abs_, ceil, floor, rem, sign
 from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
 from functrans.ops.functions import exp, log, sqrt
 from functrans.ops.logic import eq, le, lt, select
-from functrans.ops.structural import Names, Types, convert, full
+from functrans.ops.structural import convert, full
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.replay import trace
 
 
@@ -26,7 +27,7 @@ class _Special(Elementwise):
     effort = 10
     accepts = "f"
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         type_ = emitter.text(out_types[0])
         ins = ", ".join([type_] * len(operands))
         return emitter.raw(f"chlo.{self.hlo} {', '.join(operands)} : {ins} -> {type_}")
@@ -53,7 +54,7 @@ class Expanded(Elementwise):
             )[0]
         return programs[key]  # type: ignore[no-any-return]
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.program(in_types), operands)[0]
 
 
@@ -138,7 +139,7 @@ class _LatticeSum(Expanded):
         beyond = bind(summed, order, select(left, sub(1.0, x), 1.0))
         return select(left, add(above, mul(self.parity(order), sub(below, beyond))), above)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         type_, x_type = out_types[0], in_types[1]
         text = emitter.text(type_)
 

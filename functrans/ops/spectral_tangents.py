@@ -35,8 +35,9 @@ from functrans.ops.complex_numbers import real
 from functrans.ops.elementwise import add, div, mul, neg, real_dtype, sub
 from functrans.ops.logic import and_, bitwise_not, eq, le, select
 from functrans.ops.reductions import reduce_max
-from functrans.ops.structural import Names, Types, broadcast_in_dim, broadcasted_iota, convert, reduce_sum, spread
+from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, reduce_sum, spread
 from functrans.trace.builder import bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, is_linear
 from functrans.trace.replay import trace
 
@@ -217,7 +218,7 @@ class SpectralSplit(Primitive):
         outs = bind_all(self, whole)
         return outs, [True] * len(outs)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         program, captured = trace(self.define, [t.strong() for t in in_types], self.name)
         assert not captured
         return emitter.inline(program, operands)

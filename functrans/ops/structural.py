@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -26,11 +26,10 @@ from functrans.ir.types import (
     type_of,
 )
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 Axes = tuple[int, ...]
-Names: TypeAlias = Sequence[str]  # of values in StableHLO, as ``lower`` receives them
-Types: TypeAlias = Sequence[ArrayType]
 
 
 class LinearUnary(Primitive):
@@ -71,7 +70,7 @@ class BroadcastInDim(LinearUnary):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return broadcast_in_dim(operands[0], (lanes.size, *self.shape), (0, *[d + 1 for d in self.dims])), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         dims = ", ".join(map(str, self.dims))
         return emitter.op(f"stablehlo.broadcast_in_dim {operands[0]}, dims = [{dims}]", in_types, out_types[0])
 
@@ -96,7 +95,7 @@ class Reshape(LinearUnary):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reshape(operands[0], (lanes.size, *self.shape)), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.op(f"stablehlo.reshape {operands[0]}", in_types, out_types[0])
 
 
@@ -120,7 +119,7 @@ class Transpose(LinearUnary):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return transpose(operands[0], (0, *[p + 1 for p in self.permutation])), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         dims = ", ".join(map(str, self.permutation))
         return emitter.op(f"stablehlo.transpose {operands[0]}, dims = [{dims}]", in_types, out_types[0])
 
@@ -148,7 +147,7 @@ class ReduceSum(LinearUnary):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reduce_sum(operands[0], tuple(a + 1 for a in self.axes)), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.reduce("add", operands[0], emitter.scalar(0, in_types[0]), self.axes, in_types[0], out_types[0])
 
 
@@ -183,7 +182,7 @@ class ConvertElementType(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         source, to = in_types[0].dtype, self.to
         name = operands[0]
         if source == to:
@@ -226,7 +225,7 @@ class StopGradient(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return operands[0]
 
 
@@ -253,7 +252,7 @@ class Iota(Primitive):
         shape = [-1 if i == self.dimension else 1 for i in range(len(self.shape))]
         return np.broadcast_to(numbers.reshape(shape), self.shape)
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.raw(f"stablehlo.iota dim = {self.dimension} : {emitter.text(out_types[0])}")
 
 

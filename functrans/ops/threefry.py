@@ -14,8 +14,9 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, array_type
-from functrans.ops.structural import Names, Types, broadcast_in_dim, reshape
+from functrans.ops.structural import broadcast_in_dim, reshape
 from functrans.trace.builder import bind_all
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 UINT32 = np.dtype(np.uint32)
@@ -73,7 +74,7 @@ class Threefry2x32(Primitive):
         ]
         return bind_all(self, [*keys, *counters]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         """A loop over the five groups of four rounds: unrolled, the program takes seconds to compile."""
         key, word = in_types[0].strong(), out_types[0]
         counter = array_type((), _INT32)

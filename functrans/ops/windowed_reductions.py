@@ -18,9 +18,10 @@ from functrans.ops.elementwise import kind_of
 from functrans.ops.indexing import Gather
 from functrans.ops.reductions import compare_positions, greatest, least, with_nans
 from functrans.ops.slicing import pad
-from functrans.ops.structural import Axes, Names, Types, reshape, zeros_like
+from functrans.ops.structural import Axes, reshape, zeros_like
 from functrans.ops.windows import FILL, GatherDimensionNumbers
 from functrans.trace.builder import bind
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive
 
 Pairs = tuple[tuple[int, int], ...]
@@ -80,7 +81,7 @@ class WindowedReduction(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(*self.batched()), operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         scalar = array_type((), in_types[0].dtype)
         initials = [emitter.scalar(self.neutral(scalar.dtype), scalar)]
         operands, in_types, geometry = _without_holes(emitter, operands, initials, in_types, self.geometry())
@@ -129,7 +130,7 @@ def window_views(
 
 
 def _without_holes(
-    emitter: Any, operands: Names, initials: Sequence[str], in_types: Types, geometry: Geometry
+    emitter: EmitterProtocol, operands: Names, initials: Sequence[str], in_types: Types, geometry: Geometry
 ) -> tuple[Names, Types, Geometry]:
     """Operands that hold what stands in their holes, or lack what negative padding removes, and what is left to do.
 
@@ -158,7 +159,7 @@ def _without_holes(
     return operands, in_types, (window, strides, padding, (1,) * len(window), window_dilation)
 
 
-def apart_from_padding(emitter: Any, operands: Names, types: Types) -> Names:
+def apart_from_padding(emitter: EmitterProtocol, operands: Names, types: Types) -> Names:
     """The operands behind a barrier, which keeps XLA from joining windows with a padding in front of them.
 
     That padding may be the user's, or the transpose of a slice. XLA makes a dilation of its holes, and where it pads
@@ -168,14 +169,14 @@ def apart_from_padding(emitter: Any, operands: Names, types: Types) -> Names:
     if not types[0].shape or emitter.platform != "cpu":
         return operands
     texts = ", ".join([emitter.text(t) for t in types])
-    return emitter.raw_many(  # type: ignore[no-any-return]
+    return emitter.raw_many(
         f'"stablehlo.optimization_barrier"({", ".join(operands)}) : ({texts}) -> ({texts})', len(operands)
     )
 
 
 def lower_windows(
-    emitter: Any, operands: Names, initials: Sequence[str], in_types: Types, out_types: Types, geometry: Geometry,
-    body: Callable[[list[str]], list[str]],
+    emitter: EmitterProtocol, operands: Names, initials: Sequence[str], in_types: Types, out_types: Types,
+    geometry: Geometry, body: Callable[[list[str]], list[str]],
 ) -> Any:  # fmt: skip
     """The text of a windowed reduction of any operands without holes, with any body."""
     if not in_types[0].shape:
@@ -231,7 +232,7 @@ class _WindowExtremum(WindowedReduction):
     position: ClassVar[type[_WindowPosition]]
     reference: ClassVar[Any]
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         extremum = super().lower(emitter, operands, in_types, out_types)
         if any(w > s for w, s in zip(self.window_dimensions, self.window_strides, strict=True)):
             return extremum  # XLA's own code reduces windows that overlap, and keeps NaNs
@@ -292,7 +293,7 @@ class _WindowPosition(WindowedReduction):
         again: Any = type(self)
         return bind(again(*self.batched(), self.leading + 1), operands[0]), True
 
-    def lower(self, emitter: Any, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         x = in_types[0]
         inner = x.shape[self.leading :]
         index = np.dtype(np.int32)

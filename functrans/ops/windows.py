@@ -12,6 +12,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, is_differentiable
 from functrans.ops.elementwise import kind_of
 from functrans.ops.structural import Axes
+from functrans.trace.emitter import EmitterProtocol
 
 
 class GatherDimensionNumbers(NamedTuple):
@@ -119,7 +120,7 @@ def flag(value: bool) -> str:
     return "true" if value else "false"
 
 
-def signed_indices(emitter: Any, indices: str, type_: ArrayType, mode: str) -> tuple[str, ArrayType]:
+def signed_indices(emitter: EmitterProtocol, indices: str, type_: ArrayType, mode: str) -> tuple[str, ArrayType]:
     """The indices as signed integers of 32 or 64 bits, so that bounds can be compared."""
     wide = type_.dtype.itemsize == 8
     signed = array_type(type_.shape, np.dtype(np.int64 if wide else np.int32))
@@ -131,18 +132,18 @@ def signed_indices(emitter: Any, indices: str, type_: ArrayType, mode: str) -> t
     return emitter.op(f"stablehlo.convert {indices}", [type_], signed), signed
 
 
-def index_bounds(emitter: Any, bounds: Sequence[int], type_: ArrayType) -> str:
+def index_bounds(emitter: EmitterProtocol, bounds: Sequence[int], type_: ArrayType) -> str:
     """An array of the indices' shape with ``bounds`` along its last axis."""
     if len(set(bounds)) == 1:
-        return emitter.splat(bounds[0], type_)  # type: ignore[no-any-return]
+        return emitter.splat(bounds[0], type_)
     vector = array_type((len(bounds),), type_.dtype)
     name = emitter.raw(f"stablehlo.constant dense<{list(bounds)}> : {emitter.text(vector)}")
     if type_.ndim == 1:
-        return name  # type: ignore[no-any-return]
-    return emitter.op(f"stablehlo.broadcast_in_dim {name}, dims = [{type_.ndim - 1}]", [vector], type_)  # type: ignore[no-any-return]
+        return name
+    return emitter.op(f"stablehlo.broadcast_in_dim {name}, dims = [{type_.ndim - 1}]", [vector], type_)
 
 
-def in_bounds(emitter: Any, indices: str, type_: ArrayType, bounds: Sequence[int]) -> tuple[str, ArrayType]:
+def in_bounds(emitter: EmitterProtocol, indices: str, type_: ArrayType, bounds: Sequence[int]) -> tuple[str, ArrayType]:
     """Whether each window lies inside the operand."""
     mask = array_type(type_.shape, np.dtype(np.bool_))
     low = emitter.op(f"stablehlo.compare GE, {indices}, {emitter.splat(0, type_)}, SIGNED", [type_, type_], mask)

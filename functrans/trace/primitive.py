@@ -40,6 +40,7 @@ from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Equation, Jaxpr, subjaxprs
 from functrans.ir.types import ArrayType
+from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 if TYPE_CHECKING:
     from functrans.trace.dependence import Dependence
@@ -269,9 +270,7 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
         self.missing("batch", "vmap")
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
 

@@ -211,7 +211,7 @@ class Emitter:
         """A rank-0 constant with the dtype of ``like``."""
         return self.constant(value, array_type((), like.dtype))
 
-    def indices(self, values: Sequence[int], dtype: str = "i64") -> str:
+    def indices(self, values: Sequence[int] | Sequence[str], dtype: str = "i64") -> str:
         """``array<i64: 1, 2>``."""
         return f"array<{dtype}: {', '.join(map(str, values))}>" if values else f"array<{dtype}>"
 
