@@ -43,7 +43,7 @@ from functrans.ir.types import (
 from functrans.ops.structural import convert, scalar_literal, zeros
 from functrans.trace.frames import here
 from functrans.trace.leaves import entering, named
-from functrans.trace.primitive import Linear
+from functrans.trace.primitive import Linear, Tangent, Value
 from functrans.transform.jvp import instantiate_zero
 from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import linearize as linearize_replay
@@ -194,7 +194,7 @@ def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]
 
 
 @api_boundary
-def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
+def jvp(fun: Callable[..., Any], primals: Sequence[Value], tangents: Sequence[Tangent], has_aux: bool = False) -> Any:
     """The value of ``fun`` at ``primals`` and its directional derivative along ``tangents`` (forward mode).
 
     Args:

@@ -15,7 +15,7 @@ from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
 from functrans.trace.builder import bind_all
 from functrans.trace.dependence import Dependence
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
@@ -35,7 +35,7 @@ class Branching(Holding):
         """The operation over other branches."""
         raise NotImplementedError
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         mapped, summed = self.flags()
         nonzero = is_given(tangents[1:])
         has = union(jvp_jaxpr(branch, nonzero)[1] for branch in self.branches)
@@ -45,7 +45,7 @@ class Branching(Holding):
         n = len(has)
         return results[:n], spread(results[n:], has)
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         mapped, summed = self.flags()
         wrt = is_given(tangents[1:])
         split = [_without_sums(linearize_jaxpr(branch, wrt), summed) for branch in self.branches]

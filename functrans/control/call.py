@@ -16,7 +16,7 @@ from functrans.ir.types import ArrayType
 from functrans.trace.builder import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
@@ -42,14 +42,14 @@ class Call(Holding):
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, arrays)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         program, has = jvp_jaxpr(self.jaxpr, [t is not None for t in tangents])
         results = bind_all(Call(program, self.name_), [*primals, *[t for t in tangents if t is not None]])
         count = len(self.jaxpr.outputs)
         slopes = iter(results[count:])
         return results[:count], [next(slopes) if h else None for h in has]
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         split = linearize_jaxpr(self.jaxpr, [t is not None for t in tangents])
         results = bind_all(Call(split.primal, self.name_), primals)
         residuals = split.residuals(primals, results)
@@ -64,7 +64,7 @@ class Call(Holding):
         wanted = iter(has)
         return [(next(results) if next(wanted) else None) if flag else None for flag in linear]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of the held program."""
         program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, False)
         return bind_all(Call(program, self.name_), operands), outs_mapped

@@ -25,7 +25,7 @@ from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.builder import bind_all, located, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, describe_place, here, where
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.transform.vmap import spread_out
 
 _VMAP_METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all", "legacy_vectorized", None)
@@ -53,7 +53,7 @@ class _Callback(Primitive):
             "call, or stop it with functrans.lax.stop_gradient on the arguments."
         )
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         raise self._no_derivative()
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
@@ -78,7 +78,7 @@ class PureCallback(_Callback):
     vmap_method: str | None
     what = "pure_callback"
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         method = self.vmap_method
         if method is None:
             raise MissingRuleError(
@@ -109,7 +109,7 @@ class IoCallback(_Callback):
     def effects(self) -> Effects:  # type: ignore[override]
         return frozenset((ORDERED_INPUT_OUTPUT if self.ordered else INPUT_OUTPUT,))
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return lane_by_lane(self, lanes, operands, mapped)
 
 

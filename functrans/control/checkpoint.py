@@ -34,7 +34,7 @@ from functrans.ops.constants import trace_closed
 from functrans.trace.builder import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
@@ -79,7 +79,7 @@ class Checkpoint(Holding):
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         nonzero = is_given(tangents)
         program, has = jvp_jaxpr(self.jaxpr, nonzero)
         op = self.remade(program, [*self.barred, *chosen(self.barred, nonzero)])
@@ -87,7 +87,7 @@ class Checkpoint(Holding):
         n = len(has)
         return results[:n], spread(results[n:], has)
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         wrt = tuple(is_given(tangents))
         parts: _Parts = remembered(
             self.jaxpr,
@@ -111,7 +111,7 @@ class Checkpoint(Holding):
 
     # -- vmap, lowering and clean-up ----------------------------------------------------------------------------------
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, False)
         return bind_all(self.remade(program, self.barred), operands), outs_mapped
 

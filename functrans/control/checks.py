@@ -24,7 +24,7 @@ from functrans.ops.structural import convert, reshape
 from functrans.trace.builder import bind_all, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, describe_place, here, where
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 _BOOLEAN = np.dtype(np.bool_)
 
@@ -59,13 +59,13 @@ class Check(Primitive):
             self.callback.call([np.asarray(x) for x in arrays[1:]])
         return []
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind_all(self, primals), []
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         return [None] * len(operands)
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Any lane; the message shows the values of the first that fails."""
         failed, *values = operands
         lane = convert(argmax(failed, 0), np.dtype(np.int32)) if mapped[0] else 0

@@ -16,7 +16,7 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, type_of
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Linear, Primitive, is_linear, one_run
+from functrans.trace.primitive import Lanes, Linear, Primitive, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import differentiate, jvp
 from functrans.transform.transpose import transpose
@@ -69,11 +69,11 @@ class Composite(Primitive):
     def runs(self, operands: Sequence[Any]) -> Any:
         return one_run(self.program([type_of(x).strong() for x in operands]), operands)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, slopes = jvp(self.program([type_of(x) for x in primals]), primals, tangents)
         return outs[0], slopes[0]
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         if type(self).jvp is not Composite.jvp:
             return self.jvp(primals, tangents)
         outs, slopes = differentiate(self.program([type_of(x) for x in primals]), primals, tangents, linearize_rule)
@@ -83,7 +83,7 @@ class Composite(Primitive):
         sent = iter(transpose(self.program([x.type for x in operands]), operands, [cotangent]))
         return [next(sent) if is_linear(x) else None for x in operands]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         types = [
             type_of(x).update(shape=type_of(x).shape[1:]) if m else type_of(x)
             for x, m in zip(operands, mapped, strict=True)
@@ -110,7 +110,7 @@ class Mapped(Composite):
     def define(self, *operands: Any) -> Any:
         return self._lanes(self.op.program(self.types), operands, self.mapped)[0]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         given = [i for i, t in enumerate(tangents) if t is not None]
         rule, arrays = self.rule(tuple(given))
         outs = self._lanes(

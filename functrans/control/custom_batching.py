@@ -29,7 +29,7 @@ from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place, here
 from functrans.trace.leaves import Places
-from functrans.trace.primitive import Lanes, Linear, is_linear
+from functrans.trace.primitive import Lanes, Linear, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.linearize import linearize
 from functrans.transform.transpose import transpose
@@ -75,7 +75,7 @@ class CustomVmap(Holding):
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, arrays)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         """The results, and beside them the linear map of the tangents, which computes what it needs by itself."""
         outs = bind_all(self, primals)
         wrt = tuple([t is not None for t in tangents])
@@ -85,7 +85,7 @@ class CustomVmap(Holding):
         slopes = iter(bind_all(op, [*primals, *[t for t in tangents if t is not None]]))
         return outs, [next(slopes) if k else None for k in kept]
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return self.jvp(primals, tangents)
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
@@ -103,7 +103,7 @@ class CustomVmap(Holding):
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
         return dependence.outputs(self.jaxpr, given)
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         # Several tangents at one point, or nothing is mapped and the program speaks of the axis by name.
         if not any(m and not flag for m, flag in zip(mapped, self.rule.linear, strict=True)):
             program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, any(mapped))

@@ -25,7 +25,7 @@ from functrans.ops.structural import zeros
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary
-from functrans.trace.primitive import Lanes
+from functrans.trace.primitive import Lanes, Tangent, Value
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import differentiate, jvp_rule
 from functrans.transform.linearize import linearize
@@ -66,13 +66,13 @@ class CustomRoot(Holding):
         _, consts, _, guess = self.split(arrays)
         return evaluate(self.solve, [*consts, *guess])
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, operands, right = self._right_hand_side(primals, tangents, jvp_rule)
         if right is None:
             return outs, [None] * len(outs)
         return outs, self._slopes(outs, replay(self.tangent_solve, [*operands, *right]))
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, operands, right = self._right_hand_side(primals, tangents, linearize_rule)
         if right is None:
             return outs, [None] * len(outs)
@@ -83,7 +83,7 @@ class CustomRoot(Holding):
         return outs, self._slopes(outs, slopes)
 
     def _right_hand_side(
-        self, primals: Sequence[Any], tangents: Sequence[Any], rule: Any
+        self, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any
     ) -> tuple[list[Any], list[Any], list[Any] | None]:
         """The results, the leading operands of ``tangent_solve``, and its right-hand side up to the sign."""
         outs = bind_all(self, primals)
@@ -103,7 +103,7 @@ class CustomRoot(Holding):
         slopes = [None if z is None else neg(z) for z in solved]
         return [*slopes, *[None] * (len(outs) - len(slopes))]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of each program over its mapped consts; guess, root and aux mapped."""
         f_m, solve_m, tangent_m, guess_m = self.split(mapped)
         n = [True] * self.size

@@ -28,7 +28,7 @@ from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import here
-from functrans.trace.primitive import Lanes, Primitive, is_linear, one_run
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
 from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
@@ -192,7 +192,7 @@ class CustomJvp(Holding):
         return dependence.outputs(self.jaxpr, self.primal_operands(given))
 
     def _tangents(
-        self, primals: Sequence[Any], tangents: Sequence[Any]
+        self, primals: Sequence[Value], tangents: Sequence[Tangent]
     ) -> tuple[Jaxpr, list[Any], list[Any], list[Any]]:
         consts, rule_consts, args = self.split(primals)
         const_ts, _, arg_ts = self.split(tangents)
@@ -211,11 +211,11 @@ class CustomJvp(Holding):
         rest = iter(outs[count:])
         return list(outs[:count]), [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         rule, values, args, wanted = self._tangents(primals, tangents)
         return self._outputs(replay(rule, [*values, *args, *wanted]))
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         if state.rules >= _MOST_RULES:
             return self.as_linear(primals, tangents)
         # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
@@ -228,7 +228,7 @@ class CustomJvp(Holding):
         count = len(self.jaxpr.outputs)
         return self._outputs([*outs[:count], *slopes[count:]])
 
-    def as_linear(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def as_linear(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         """The linearization of a function that a rule applies to tangents: it is linear in them, its own derivative.
 
         A linear function may have a rule that applies the function itself to the tangents; that ends here.
@@ -276,7 +276,7 @@ class CustomJvp(Holding):
             sent = iter(transpose(rule, [*values, *at, *along], [*[None] * count, *given]))
         return [next(sent) if s else None for flag, s in zip(linear, smooth, strict=True) if flag]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of the function and of its rule; every result mapped.
 
         An argument that all lanes share stays one, with one tangent: what it alone decides is decided once.
@@ -322,7 +322,7 @@ def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
 _check_linear = functools.lru_cache(maxsize=256)(check_linear)
 
 
-def linearize_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def linearize_rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
     """What linearize does with an equation."""
     return op.linearize(primals, tangents)
 
@@ -380,7 +380,9 @@ class CustomVjp(Holding):
             return None  # what the rule says, be the function constant or not
         return dependence.outputs(self.jaxpr, self.primal_operands(given))
 
-    def _forward(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], Any, list[Any], list[Any]]:
+    def _forward(
+        self, primals: Sequence[Value], tangents: Sequence[Tangent]
+    ) -> tuple[list[Any], Any, list[Any], list[Any]]:
         consts, forward_consts, backward_consts, args = self.split(primals)
         const_ts, _, _, arg_ts = self.split(tangents)
         refuse_closed_over(const_ts, self.name_, "custom_vjp")
@@ -401,11 +403,11 @@ class CustomVjp(Holding):
         rest = iter(results)
         return [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, pullback, residuals, slopes = self._forward(primals, tangents)
         return outs, self._slopes(replay(pullback.pushforward(), [*residuals, *slopes]))
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, pullback, residuals, slopes = self._forward(primals, tangents)
         return outs, self._slopes(bind_all(pullback, [*residuals, *slopes]))
 
@@ -417,7 +419,7 @@ class CustomVjp(Holding):
         none = [None] * (len(forward_consts) + len(backward_consts))
         return [*by_operand[: len(consts)], *none, *by_operand[len(consts) :]]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of the function, of forward and of backward; every argument and result mapped."""
         consts, forward_consts, backward_consts, args = self.split(operands)
         consts_m, forward_m, backward_m, args_m = self.split(mapped)
@@ -477,10 +479,10 @@ class CustomPullback(Holding):
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.pushforward(), arrays)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return jvp(self.pushforward(), primals, tangents)
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         if all(t is None for t in tangents[: self.num_residuals]):
             outs = bind_all(self, primals)
             slopes = [instantiate_zero(t, x) for t, x in zip(tangents, primals, strict=True)][self.num_residuals :]
@@ -496,7 +498,7 @@ class CustomPullback(Holding):
             ct if is_linear(x) else None for ct, x in zip(sent, operands[self.num_residuals :], strict=True)
         ]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of backward; tangents shared by all lanes have their cotangents summed."""
         residuals, slopes = operands[: self.num_residuals], operands[self.num_residuals :]
         shared = [i for i, m in enumerate(mapped[self.num_residuals :]) if not m]

@@ -23,7 +23,7 @@ from functrans.ir.types import ArrayType, describe
 from functrans.trace.builder import bind_all, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, here, where
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 
 class DebugCallback(Primitive):
@@ -45,13 +45,13 @@ class DebugCallback(Primitive):
         self.callback.call([np.asarray(x) for x in arrays])
         return []
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind_all(self, primals), []
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         return [None] * len(operands)
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return lane_by_lane(self, lanes, operands, mapped)
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -20,7 +20,7 @@ from functrans.ops.structural import zeros
 from functrans.trace.builder import bind_all, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Lanes, is_linear
+from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.transform.jvp import differentiate, jvp_rule
 from functrans.transform.vmap import spread_out
@@ -54,13 +54,13 @@ class LinearCall(Holding):
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, self.program_operands(arrays))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return self._differentiated(primals, tangents, jvp_rule)
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return self._differentiated(primals, tangents, linearize_rule)
 
-    def _differentiated(self, primals: Sequence[Any], tangents: Sequence[Any], rule: Any) -> tuple[Any, Any]:
+    def _differentiated(self, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any) -> tuple[Any, Any]:
         outs = bind_all(self, primals)
         consts_t, _, residuals_t, linear_t = self.split(tangents)
         slopes: list[Any] = [None] * len(outs)
@@ -89,7 +89,7 @@ class LinearCall(Holding):
         sent = bind_all(op, [*other, *consts, *residuals, *given])
         return [*[None] * len(fixed), *[ct if is_linear(x) else None for ct, x in zip(sent, linear, strict=True)]]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of both programs; every residual, linear operand and result mapped."""
         consts, other, residuals, linear = self.split(operands)
         consts_m, other_m, residuals_m, linear_m = self.split(mapped)

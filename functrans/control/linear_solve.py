@@ -36,7 +36,7 @@ from functrans.trace.builder import bind_all, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import api_boundary, describe_place, here
 from functrans.trace.leaves import Places
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import differentiate, jvp_rule
 from functrans.transform.transpose import transpose_jaxpr
@@ -90,13 +90,13 @@ class CustomLinearSolve(Holding):
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return self._differentiated(primals, tangents, jvp_rule)
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return self._differentiated(primals, tangents, linearize_rule)
 
-    def _differentiated(self, primals: Sequence[Any], tangents: Sequence[Any], rule: Any) -> tuple[Any, Any]:
+    def _differentiated(self, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any) -> tuple[Any, Any]:
         outs = bind_all(self, primals)
         x, aux = outs[: self.size], outs[self.size :]
         consts, _ = self.split(primals)
@@ -145,7 +145,7 @@ class CustomLinearSolve(Holding):
 
     # -- vmap, lowering ----------------------------------------------------------------------------------------------
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of each program over its mapped consts; every leaf of x, b and aux mapped."""
         consts_m, b_m = self.split(mapped)
         programs = [

@@ -45,7 +45,7 @@ from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import Tracer, bind_all
 from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear, program_cost
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
@@ -148,7 +148,7 @@ class Scan(Holding):
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         jaxpr, n = self.jaxpr, self.num_carry
         consts_t, init_t, xs_t = self.split(tangents)
         lead, tail = is_given(consts_t), is_given(xs_t)
@@ -181,7 +181,7 @@ class Scan(Holding):
         by_slot = dict(zip(out_order, results, strict=True))
         return [by_slot[i] for i in outs], [None if i is None else by_slot[i] for i in out_slots]
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         jaxpr, n = self.jaxpr, self.num_carry
         consts_t, init_t, xs_t = self.split(tangents)
         lead, tail = is_given(consts_t), is_given(xs_t)
@@ -278,7 +278,7 @@ class Scan(Holding):
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         jaxpr, n = self.jaxpr, self.num_carry
         consts_m, init_m, xs_m = self.split(mapped)
 

@@ -28,7 +28,7 @@ from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, one_run, program_cost
+from functrans.trace.primitive import Lanes, Value, one_run, program_cost
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.vmap import spread_out, vmap_jaxpr
 
@@ -63,7 +63,7 @@ class Switch(Branching):
     def runs(self, operands: Sequence[Any]) -> Any:
         return one_run(self.branches[int(operands[0])], operands[1:])
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         which = list(mapped[1:])
         if not mapped[0]:
             outs_mapped = union(vmap_jaxpr(branch, lanes, which, False)[1] for branch in self.branches)
@@ -158,7 +158,7 @@ class SwitchLanes(Branching):
         )  # fmt: skip
         return program
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         n = len(self.summed)
         if lanes.axis_name in self.axis_names():
             program, outs_mapped = vmap_jaxpr(self.selecting(), lanes, mapped, False)

@@ -43,7 +43,7 @@ from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Lanes, Primitive, is_linear, program_cost
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -116,7 +116,7 @@ class While(Holding):
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         body, n = self.body, len(self.body.outputs)
         _, consts_t, init_t = self.split(tangents)
         lead = is_given(consts_t)
@@ -139,7 +139,7 @@ class While(Holding):
         results = bind_all(op, [*condition_consts, *body_consts, *present(consts_t), *init, *started])
         return results[:n], spread(results[n:], carried)
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         """The linear part runs the whole loop again beside its tangents: exact forward, refused backward."""
         outs = bind_all(self, primals)
         again = While(
@@ -172,7 +172,7 @@ class While(Holding):
 
     # -- vmap ---------------------------------------------------------------------------------------------------------
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         condition_consts_m, body_consts_m, init_m = self.split(mapped)
         carry_m = fixpoint(init_m, lambda c: vmap_jaxpr(self.body, lanes, [*body_consts_m, *c], False)[1])
         lanes_differ = vmap_jaxpr(self.condition, lanes, [*condition_consts_m, *carry_m], False)[1][0]

@@ -44,7 +44,7 @@ from functrans.ir.types import is_differentiable, type_of
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
 from functrans.trace.builder import Builder, bind, bind_all, state
-from functrans.trace.primitive import Lanes, is_linear
+from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import replay, trace
 
 Traced = tuple[Jaxpr, list[Any]]
@@ -162,7 +162,7 @@ class JaxOperation(CustomJvp):
         sent = iter(replay(program, [*values, *others, *given]))
         return [*[None] * (len(consts) + len(rule_consts)), *[next(sent) if flag else None for flag in linear]]
 
-    def as_linear(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def as_linear(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         consts, rule_consts, args = self.split(primals)
         arg_ts = self.split(tangents)[2]
         linear = tuple([t is not None for t in arg_ts])

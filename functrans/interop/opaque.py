@@ -20,7 +20,7 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_key_dtype
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Value
 from functrans.trace.replay import trace
 
 
@@ -74,7 +74,7 @@ class Opaque(Primitive):
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         self.missing("transpose", "reverse mode (grad, vjp)")
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         closed = trace_batched(self.source.equation, lanes.size, mapped)
         if closed is not None:
             outs = self.source.translator.run(closed.jaxpr, closed.consts, operands)

@@ -11,6 +11,7 @@ from functrans.ir.types import type_of
 from functrans.ops.elementwise import literal_value
 from functrans.ops.special import Expanded
 from functrans.ops.structural import full
+from functrans.trace.primitive import Tangent, Value
 from functrans.trace.replay import evaluate
 
 
@@ -18,7 +19,7 @@ class Evaluated(Expanded):
     """The program of ``define``, evaluated by NumPy, is its own reference; the tests hold it against SciPy and mpmath.
     """
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         shape = next((type_of(x).shape for x in primals if type_of(x).shape), ())
         numbers = [literal_value(x) for x in primals]
         whole = [

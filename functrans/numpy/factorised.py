@@ -25,7 +25,7 @@ from functrans.ops.reductions import ReduceProd
 from functrans.ops.structural import convert, spread, zeros_like
 from functrans.ops.triangular import batched_columns, triangular_solve
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Lanes, is_linear
+from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 
 _OTHER = {"N": "T", "T": "N"}
 
@@ -33,7 +33,7 @@ _OTHER = {"N": "T", "T": "N"}
 class OfMatrices(Composite):
     """An operation on [..., n, n] that stays itself under vmap."""
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *[x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]), True
 
 
@@ -49,7 +49,7 @@ class FactorisedSolve(OfMatrices):
     def define(self, *operands: Any) -> Any:
         return self.by_factors(operands[1:-1], operands[-1])
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         a_t, right = tangents[0], tangents[-1]
         x = bind(self, *primals)
         if a_t is not None:
@@ -63,7 +63,7 @@ class FactorisedSolve(OfMatrices):
             return super().transpose(cotangent, *operands)
         return [*[None] * len(system), bind(type(self)(_OTHER[self.op]), *system, cotangent)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         if any(mapped[:-1]):
             return super().batch(lanes, operands, mapped)
         *system, b = operands
@@ -105,7 +105,7 @@ class Inverse(OfMatrices):
     def define(self, a: Any, packed: Any, order: Any) -> Any:
         return lu_solve(packed, order, identity(packed))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x = bind(self, *primals)
         return x, None if tangents[0] is None else lax.neg(matmul(matmul(x, tangents[0]), x))
 
@@ -118,7 +118,7 @@ class LogDeterminant(OfMatrices):
     def define(self, a: Any, packed: Any, order: Any) -> Any:
         return lax.reduce_sum(lax.log(lax.abs(diagonal_of(packed))), (packed.ndim - 2,))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         return out, None if tangents[0] is None else _real(_relative_slope(primals, tangents[0]))
 
@@ -132,7 +132,7 @@ class SignOfDeterminant(OfMatrices):
         on_diagonal = lax.sign(diagonal_of(packed))
         return lax.mul(_product(on_diagonal), parity(pivots, packed.dtype))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         if tangents[0] is None or out.dtype.kind != "c":
             return out, None
@@ -153,7 +153,7 @@ class Determinant(OfMatrices):
     def define(self, a: Any, packed: Any, pivots: Any) -> Any:
         return lax.mul(_product(diagonal_of(packed)), parity(pivots, packed.dtype))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         return out, None if tangents[0] is None else _inner(bind(COFACTORS, primals[0]), tangents[0])
 
@@ -167,7 +167,7 @@ class Cofactors(OfMatrices):
         scale, last, regular, right, left = adjugate_parts(a)
         return flip(_scaled(lax.add(_scaled(regular, last), matmul(right, left)), scale))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), bind(COFACTOR_SLOPE, primals[0], tangents[0])
 
 

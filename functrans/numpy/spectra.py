@@ -25,6 +25,7 @@ from functrans.ops.spectra import check_subset
 from functrans.ops.structural import convert
 from functrans.trace.builder import bind
 from functrans.trace.frames import here
+from functrans.trace.primitive import Tangent, Value
 
 
 class EigResult(NamedTuple):
@@ -203,7 +204,7 @@ class PseudoInverse(Composite):
         scaled = lax.mul(adjoint(vh), convert(_rows(inverse, adjoint(vh)), vh.dtype))
         return _product(scaled, adjoint(u))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         # Golub and Pereyra 1973: dP = -P dA P + P P^H dA^H (1 - A P) + (1 - P A) dA^H P^H P
         a, rtol = primals
         p = bind(self, a, rtol)

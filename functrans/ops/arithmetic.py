@@ -33,6 +33,7 @@ from functrans.ops.logic import and_, eq, gt, lt, select
 from functrans.ops.structural import convert, full, scalar_literal
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.primitive import Tangent, Value
 
 
 class Rem(Elementwise):
@@ -167,7 +168,7 @@ class Abs(Elementwise):
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return real_dtype(dtype)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, t = primals[0], tangents[0]
         out = abs_(x)
         if kind_of(x.dtype) == COMPLEX:
@@ -185,7 +186,7 @@ class Sign(Elementwise):
     hlo = "sign"
     reference = staticmethod(np.sign)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, t = primals[0], tangents[0]
         out = sign(x)
         if kind_of(x.dtype) != COMPLEX:

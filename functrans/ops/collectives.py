@@ -27,7 +27,7 @@ from functrans.ops.structural import (
 )
 from functrans.trace.builder import bind, state
 from functrans.trace.frames import here
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 
 class UnboundAxisError(FunctransError, NameError):
@@ -54,7 +54,7 @@ def axis_size(axis_name: Any) -> int:
 class _Named(Primitive):
     """An operation that speaks of mapped axes by name; other axes that vmap adds only make its operand larger."""
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         if lanes.axis_name in self.axis_names():
             return self.over(lanes, operands, mapped)
         return bind(self.behind(), *operands), True
@@ -90,7 +90,7 @@ class _Collective(_Named):
 class Psum(_Collective):
     """The sum over mapped axes: linear, and its own transpose."""
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
@@ -109,7 +109,7 @@ class _Extreme(_Collective):
         """Over axis 0."""
         self.missing("extreme", "vmap")
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x = primals[0]
         out = bind(self, x)
         chosen = convert(logic.eq(x, out), x.dtype)
@@ -149,7 +149,7 @@ class _OverOneAxis(_Named):
     def axis_names(self) -> frozenset[Any]:
         return frozenset([self.axis_name])
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
 

@@ -13,7 +13,7 @@ from functrans.ops.elementwise import COMPLEX, Elementwise, binary, kind_of, neg
 from functrans.ops.structural import full
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import is_linear
+from functrans.trace.primitive import Tangent, Value, is_linear
 
 
 class _Part(Elementwise):
@@ -23,7 +23,7 @@ class _Part(Elementwise):
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return real_dtype(dtype)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -60,7 +60,7 @@ class Complex(Elementwise):
         re, im = arrays
         return (np.asarray(re) + 1j * np.asarray(im)).astype(self.result_dtype(np.asarray(re).dtype))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         parts = [full(out.shape, 0, real_dtype(out.dtype)) if t is None else t for t in tangents]
         return out, bind(self, *parts)
@@ -82,7 +82,7 @@ class Conj(Elementwise):
     def fold(x: Any) -> Any:
         return undone(CONJ, x)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return conj(primals[0]), conj(tangents[0])
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:

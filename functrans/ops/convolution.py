@@ -21,7 +21,7 @@ from functrans.ops.structural import Axes, convert, full, reshape, transpose, ze
 from functrans.ops.windowed_reductions import Pairs, dilated, window_counts, window_views
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -120,7 +120,7 @@ class ConvGeneralDilated(Primitive):
         out = np.einsum("bngist,bgoit->nbgos", views, weights).reshape((batch // bgc, outs, *counts))
         return np.transpose(out, np.argsort(d.out_spec)).astype(self.preferred_element_type)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         left = bind(self, s, y) if s is not None else None
         right = bind(self, x, t) if t is not None else None
@@ -181,7 +181,7 @@ class ConvGeneralDilated(Primitive):
             feature_group_count, batch_group_count, self.precision, self.preferred_element_type,
         )  # fmt: skip
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, y = operands
         d, fgc, bgc = self.dimension_numbers, self.feature_group_count, self.batch_group_count
         if lanes.size == 0:

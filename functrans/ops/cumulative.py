@@ -25,7 +25,7 @@ from functrans.ops.structural import check_axes, full
 from functrans.ops.windowed_reductions import apart_from_padding, lower_windows
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 
 class _Cumulative(Primitive):
@@ -58,8 +58,9 @@ class _Cumulative(Primitive):
         out = type(self).reference(wide, self.axis)
         return (np.flip(out, self.axis) if self.reverse else out).astype(x.dtype)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
-        (x,), (t,) = primals, tangents
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        (x,) = primals
+        t: Any = tangents[0]
         out = bind(self, x)
         size = x.shape[self.axis]
         if size < 2:
@@ -74,7 +75,7 @@ class _Cumulative(Primitive):
         _, slopes = prefix_scan(_affine, [pad(by_before, 0, first), offsets], self.axis)
         return out, rev(slopes, (self.axis,)) if self.reverse else slopes
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(self.axis + 1, self.reverse), operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -118,7 +119,7 @@ class Cumsum(_Cumulative):
     def neutral(self, dtype: np.dtype[Any]) -> Any:
         return 0
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:

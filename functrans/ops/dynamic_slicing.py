@@ -18,7 +18,7 @@ from functrans.ops.structural import Axes, broadcast_in_dim, convert, full, resh
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 
 class DynamicSlice(Primitive):
@@ -36,13 +36,13 @@ class DynamicSlice(Primitive):
     def impl(self, x: Any, *starts: Any) -> Any:
         return np.asarray(x)[_window(np.shape(x), starts, self.slice_sizes)]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), bind(self, tangents[0], *primals[1:])
 
     def transpose(self, cotangent: Any, x: Any, *starts: Any) -> Sequence[Any]:
         return [bind(DYNAMIC_UPDATE_SLICE, zeros_like(x), cotangent, *starts), *[None] * len(starts)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, *starts = operands
         if not any(mapped[1:]):
             return bind(DynamicSlice((lanes.size, *self.slice_sizes)), x, _zero_like(starts), *starts), True
@@ -73,7 +73,7 @@ class DynamicUpdateSlice(Primitive):
         out[_window(out.shape, starts, np.shape(update))] = update
         return out
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, update, *starts = primals
         x_t, update_t = tangents[:2]
         x_t = zeros_like(x) if x_t is None else x_t
@@ -85,7 +85,7 @@ class DynamicUpdateSlice(Primitive):
         update_bar = bind(DynamicSlice(update.shape), cotangent, *starts) if is_linear(update) else None
         return [x_bar, update_bar, *[None] * len(starts)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, update, *starts = operands
         x = x if mapped[0] else spread(x, lanes.size)
         update = update if mapped[1] else spread(update, lanes.size)

@@ -19,7 +19,7 @@ from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import broadcast_in_dim, scalar_literal
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
 UNIT = object()  # a partial derivative of 1
@@ -87,7 +87,7 @@ class Elementwise(Primitive):
         """The partial derivative of the result by operand i (an array, a scalar, UNIT or MINUS_UNIT; None: zero)."""
         self.missing("partial", "differentiation")
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         total = None
         for i, t in enumerate(tangents):
@@ -100,7 +100,7 @@ class Elementwise(Primitive):
             total = term if total is None else add(total, term)
         return out, total
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *batched_alike(lanes.size, operands, mapped)), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -112,7 +112,7 @@ class Stepwise(Elementwise):
 
     locally_constant = True
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), None
 
 
@@ -235,7 +235,7 @@ class Neg(Elementwise):
     def fold(x: Any) -> Any:
         return undone(NEG, x)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return neg(primals[0]), neg(tangents[0])
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
@@ -272,7 +272,7 @@ class Add(Elementwise):
         exact = kind_of(a.dtype) in "iu" or (isinstance(value, float) and _is_negative_zero(value))
         return a if exact else None
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         s, t = tangents
         return out, t if s is None else s if t is None else add(s, t)
@@ -295,7 +295,7 @@ class Sub(Elementwise):
             return x if kind_of(x.dtype) != COMPLEX else None
         return None
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         s, t = tangents
         return out, neg(t) if s is None else s if t is None else sub(s, t)
@@ -320,7 +320,7 @@ class Mul(Elementwise):
     def partial(self, i: int, out: Any, *operands: Any) -> Any:
         return operands[1 - i]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         out = bind(self, x, y)
         if s is not None and s is t and x is y:  # d(x*x) = 2x dx: one product, not two
@@ -352,7 +352,7 @@ class Div(Elementwise):
             return x
         return None
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         out = bind(self, x, y)
         if kind_of(out.dtype) in "iu":

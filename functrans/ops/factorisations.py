@@ -14,7 +14,7 @@ from functrans.ops.matrices import (
     INT32,
     Kernels,
     MatrixKernel,
-    Value,
+    Written,
     adjoint,
     diagonal_halved,
     flip,
@@ -28,6 +28,7 @@ from functrans.ops.slicing import pad, slice_in_dim
 from functrans.ops.structural import broadcasted_iota
 from functrans.ops.triangular import triangular_solve
 from functrans.trace.builder import bind, bind_all
+from functrans.trace.primitive import Tangent, Value
 
 
 class Cholesky(MatrixKernel):
@@ -48,7 +49,7 @@ class Cholesky(MatrixKernel):
         except np.linalg.LinAlgError:
             return [np.tril(np.full_like(arrays[0], np.nan))]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         # dL = L phi(L^-1 dA L^-H), phi: the lower triangle with half the diagonal (Murray 2016, arXiv 1602.07527). The
         # tangent is that of the Hermitian matrix which the lower triangle stands for.
         factor = bind(self, primals[0])
@@ -57,20 +58,20 @@ class Cholesky(MatrixKernel):
         inner = triangular_solve(factor, inner, left_side=True, lower=True)
         return factor, matmul(factor, diagonal_halved(tril(inner)))
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         factor, info = kernels.lapack("potrf", [a], [a.type, kernels.info], {"uplo": "L"}, {0: 0})
         return [kernels.triangle(kernels.where(kernels.succeeded(info), factor), True)]
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         factor, info = kernels.gpu("solver_potrf_ffi", [a], [a.type, kernels.info], {"lower": True}, {0: 0})
         return [kernels.triangle(kernels.where(kernels.succeeded(info), factor), True)]
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         text = f"stablehlo.cholesky {a.name}, lower = true : {kernels.emitter.text(a.type)}"
-        return [kernels.triangle(Value(kernels.emitter.raw(text), a.type), True)]
+        return [kernels.triangle(Written(kernels.emitter.raw(text), a.type), True)]
 
 
 def cholesky(x: Any, *, symmetrize_input: bool = True) -> Any:
@@ -126,7 +127,7 @@ class Lu(MatrixKernel):
         packed, pivots, _ = getrf(a)
         return [packed, pivots, *order.reference(pivots)]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         # P dA = dL U + L dU: with M = L^-1 P dA U^-1, dL is L times the strict lower triangle of M, and dU its upper
         # triangle times U (de Hoog, Anderssen, Lukas 2011). What is not square is made so by columns of the identity.
         packed, pivots, order = bind_all(self, primals)
@@ -140,26 +141,26 @@ class Lu(MatrixKernel):
         by_lower = add(matmul(tril(lower, -1), tril(inner, -1)), tril(inner, -1))
         return [packed, pivots, order], [add(by_lower, matmul(triu(inner), triu(upper))), None, None]
 
-    def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_empty(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         packed, pivots, order = kernels.out_types
         return [kernels.fill(0, packed), kernels.fill(0, pivots), kernels.numbers(order, -1)]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         packed, pivots = self._from_zero(kernels, kernels.lapack("getrf", operands, self._types(kernels), {}, {0: 0}))
         return [packed, pivots, kernels.swapped(pivots, kernels.out_types[2])]
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         found = kernels.gpu("solver_getrf_ffi", operands, self._types(kernels), {}, {0: 0})
         packed, pivots = self._from_zero(kernels, found)
         return [packed, pivots, *kernels.gpu("_lu_pivots_to_permutation", [pivots], kernels.out_types[2:])]
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return kernels.custom_call("LuDecomposition", operands, kernels.out_types)
 
     def _types(self, kernels: Kernels) -> list[ArrayType]:
         return [*kernels.out_types[:2], kernels.info]
 
-    def _from_zero(self, kernels: Kernels, found: Sequence[Value]) -> tuple[Value, Value]:
+    def _from_zero(self, kernels: Kernels, found: Sequence[Written]) -> tuple[Written, Written]:
         """The factors and the pivots counted from 0."""
         packed, pivots, info = found
         pivots = kernels.op("stablehlo.subtract", [pivots, kernels.fill(1, pivots.type)], pivots.type)

@@ -16,7 +16,7 @@ from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, broadcast_in_dim, convert, full
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 KINDS = ("FFT", "IFFT", "RFFT", "IRFFT")
 
@@ -58,7 +58,7 @@ class Fft(Primitive):
             return np.zeros(self.infer(array_type(x.shape, x.dtype)).shape, to)
         return getattr(np.fft, f"{self.fft_type.lower()}n")(x, self.fft_lengths, axes).astype(to)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
@@ -82,7 +82,7 @@ class Fft(Primitive):
         factors = pad(middle, 1.0, [(1, alone - 1, 0)])
         return broadcast_in_dim(convert(factors, spectrum.dtype, False), spectrum.shape, (len(spectrum.shape) - 1,))
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

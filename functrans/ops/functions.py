@@ -10,6 +10,7 @@ import numpy as np
 from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.primitive import Tangent, Value
 
 
 class _Floating(Elementwise):
@@ -50,7 +51,7 @@ class Log(_Floating):
     hlo = "log"
     reference = staticmethod(np.log)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return log(primals[0]), div(tangents[0], primals[0])
 
 
@@ -58,7 +59,7 @@ class Log1p(_Floating):
     hlo = "log_plus_one"
     reference = staticmethod(np.log1p)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return log1p(primals[0]), div(tangents[0], add(primals[0], 1.0))
 
 
@@ -66,7 +67,7 @@ class Sqrt(_Floating):
     hlo = "sqrt"
     reference = staticmethod(np.sqrt)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = sqrt(primals[0])
         return out, mul(tangents[0], div(0.5, out))
 

@@ -13,11 +13,12 @@ from functrans.ops.complex_numbers import complex_, conj, imag, real
 from functrans.ops.elementwise import add, div, mul, neg, real_dtype
 from functrans.ops.factorisations import lu, lu_solve
 from functrans.ops.logic import eq, select
-from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Value, adjoint, matmul, scipy_linalg
+from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Written, adjoint, matmul, scipy_linalg
 from functrans.ops.reductions import argmax
 from functrans.ops.spectral_tangents import DIFFERENCES, VALUES, SpectralSplit, along
 from functrans.ops.structural import broadcasted_iota, convert, reduce_sum
 from functrans.trace.builder import bind_all
+from functrans.trace.primitive import Tangent, Value
 
 
 def complex_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -52,7 +53,7 @@ class Eig(MatrixKernel):
         asked = (self.compute_left_eigenvectors, self.compute_right_eigenvectors)
         return [w, *[x for x, yes in zip((left, right), asked, strict=True) if yes]]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         # dw = diag(V^-1 dA V), dV = V X up to the length and phase of its columns; the left vectors are the right ones
         # of A^H, whose eigenvalues are the conjugates.
         outs = bind_all(Eig(self.compute_left_eigenvectors, True), primals)
@@ -66,7 +67,7 @@ class Eig(MatrixKernel):
             slopes.append(slope_right)
         return outs[: len(slopes)], slopes
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         values = array_type(a.shape[:-1], a.dtype)
         vectors = array_type(a.shape, complex_dtype(a.dtype))
@@ -123,7 +124,7 @@ class Schur(MatrixKernel):
             return [a * np.nan] * len(self.shapes(a.shape))
         return list(scipy_linalg().schur(a))[: len(self.shapes(a.shape))]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         values = array_type(a.shape[:-1], a.dtype)
         attributes = {"mode": "V" if self.compute_schur_vectors else "N", "sort": "N"}
@@ -151,10 +152,10 @@ class Hessenberg(MatrixKernel):
         packed, taus, _ = kernel(a, lo=0, hi=a.shape[0] - 1)
         return [packed, taus]
 
-    def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_empty(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return operands[0], kernels.fill(0, kernels.out_types[1])
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         attributes: Any = {"low": np.int32(1), "high": np.int32(a.shape[-1])}
         *found, info = kernels.lapack("gehrd", [a], [*kernels.out_types, kernels.info], attributes, {0: 0})
@@ -186,18 +187,18 @@ class Tridiagonal(MatrixKernel):
         (kernel,) = scipy_linalg().get_lapack_funcs(("hetrd" if a.dtype.kind == "c" else "sytrd",), (a,))
         return list(kernel(a, lower=self.lower_))[:4]
 
-    def _solved(self, kernels: Kernels, results: Sequence[Value]) -> Sequence[Value]:
+    def _solved(self, kernels: Kernels, results: Sequence[Written]) -> Sequence[Written]:
         *found, info = results
         ok = kernels.succeeded(info)
         return [kernels.where(ok, x) for x in found]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         routine = "hetrd" if operands[0].dtype.kind == "c" else "sytrd"
         outs = [*kernels.out_types, kernels.info]
         attributes = {"uplo": "L" if self.lower_ else "U"}
         return self._solved(kernels, kernels.lapack(routine, operands, outs, attributes, {0: 0}))
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         outs = [*kernels.out_types, kernels.info]
         return self._solved(kernels, kernels.gpu("solver_sytrd_ffi", operands, outs, {"lower": self.lower_}, {0: 0}))
 

@@ -41,7 +41,7 @@ from functrans.ops.windows import (
 )
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 
 class Gather(Primitive):
@@ -107,7 +107,7 @@ class Gather(Primitive):
         """What windows of an operand without elements hold."""
         return self.fill_value if self.mode == FILL else 0
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         return out, bind(self._of_tangents(), tangents[0], primals[1])
 
@@ -130,7 +130,7 @@ class Gather(Primitive):
         op = ScatterAdd(dims, self.mode, self.indices_are_sorted, self.unique_indices)
         return [bind(op, zeros_like(x), indices, cotangent), None]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, indices = operands
         d = self.dimension_numbers
         sizes, is_sorted = self.slice_sizes, self.indices_are_sorted
@@ -285,7 +285,7 @@ class ScatterFamily(Primitive):
             self.unique_indices if unique is None else unique,
         )
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, indices, updates = operands
         x = x if mapped[0] else spread(x, lanes.size)
         updates = updates if mapped[2] else spread(updates, lanes.size)
@@ -352,7 +352,7 @@ class ScatterAdd(ScatterFamily):
     def reference(old: Any, new: Any) -> Any:
         return old + new
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, indices, updates = primals
         out = bind(self, x, indices, updates)
         x_t, _, updates_t = tangents
@@ -372,7 +372,7 @@ class Scatter(ScatterFamily):
     def reference(old: Any, new: Any) -> Any:
         return new
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, indices, updates = primals
         x_t, _, updates_t = tangents
         out = bind(self, x, indices, updates)

@@ -27,7 +27,7 @@ from functrans.ops.slicing import concatenate, slice_, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, convert, full, iota, reshape, transpose
 from functrans.ops.threefry import UINT32, threefry2x32
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 _UINT = {width: np.dtype(f"uint{width}") for width in (8, 16, 32, 64)}
 IMPLEMENTATIONS = ("threefry2x32", "rbg", "unsafe_rbg")
@@ -74,10 +74,10 @@ class _KeyOperation(Primitive):
         """Words in the place of keys -> the result, words if it is keys; ``types`` are those of the operands."""
         self.missing("physical", "execution on a device")
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), None
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *operands), True
 
     def check_keys(self, keys: ArrayType) -> None:
@@ -172,7 +172,7 @@ class RandomFoldIn(_KeyOperation):
             raise FunctransTypeError(f"random_fold_in: the data must be uint32 of shape {keys.shape}, got {data}")
         return keys
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         whole = [
             x if m else broadcast_in_dim(x, (lanes.size, *x.shape), tuple(range(1, len(x.shape) + 1)))
             for x, m in zip(operands, mapped, strict=True)

@@ -14,7 +14,7 @@ from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
 from functrans.ops.structural import broadcast_in_dim, compare_kind, scalar_literal
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 
 class _Bitwise(Stepwise):
@@ -162,7 +162,7 @@ class Select(Primitive):
     def fold(which: Any, yes: Any, no: Any) -> Any:
         return yes if yes is no and type(yes) is Tracer else None
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         which, yes, no = primals
         out = bind(self, which, yes, no)
         _, t, f = tangents
@@ -175,7 +175,7 @@ class Select(Primitive):
             _chosen(which, None, cotangent, cotangent) if is_linear(no) else None,
         ]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         which, yes, no = operands
         arrays = [(x, m) for x, m in zip(operands[1:], mapped[1:], strict=True) if type(x) is not Literal]
         if not arrays:  # a choice between two numbers

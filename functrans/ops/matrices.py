@@ -31,7 +31,7 @@ from functrans.ops.products import dot_general
 from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, spread, transpose
 from functrans.trace.builder import bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Value
 
 DTYPES = tuple(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 INT32 = np.dtype(np.int32)
@@ -65,19 +65,19 @@ class MatrixKernel(Primitive):
         """One problem in NumPy -> the list of its results (NaN where it has no solution)."""
         self.missing("reference", "evaluation by NumPy")
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         """The results by LAPACK."""
         self.missing("lower_cpu", "execution on CPU")
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         """The results by cuSOLVER or its counterpart (``kernels.gpu``)."""
         raise self.unavailable(kernels)
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         """The results by operations that XLA has everywhere, or by the custom calls of TPU."""
         raise self.unavailable(kernels)
 
-    def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_empty(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         """The results where an operand has no elements: zeros, for most."""
         return [kernels.fill(0, t) for t in kernels.out_types]
 
@@ -120,7 +120,7 @@ class MatrixKernel(Primitive):
                 out[place] = x
         return results if self.multiple else results[0]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         if not self.multiple:
             return bind(self, *operands), True
@@ -130,9 +130,9 @@ class MatrixKernel(Primitive):
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         batch = in_types[0].shape[: in_types[0].ndim - self.ranks[0]]
         kernels = Kernels(emitter, batch, out_types)
-        values = [Value(x, t.strong()) for x, t in zip(operands, in_types, strict=True)]
+        values = [Written(x, t.strong()) for x, t in zip(operands, in_types, strict=True)]
         if all(t.size == 0 for t in out_types):
-            results: Sequence[Value] = [kernels.fill(0, t) for t in out_types]
+            results: Sequence[Written] = [kernels.fill(0, t) for t in out_types]
         elif any(t.size == 0 for t in in_types):
             results = self.lower_empty(kernels, *values)
         else:
@@ -157,7 +157,7 @@ class MatrixKernel(Primitive):
 # -- lowering ----------------------------------------------------------------------------------------------------------
 
 
-class Value(NamedTuple):
+class Written(NamedTuple):
     """A value in the text being written: its name and its type."""
 
     name: str
@@ -189,22 +189,22 @@ class Kernels:
     def lapack(
         self,
         routine: str,
-        operands: Sequence[Value],
+        operands: Sequence[Written],
         results: Sequence[ArrayType],
         attributes: Mapping[str, str | bool | int] | None = None,
         in_place: Mapping[int, int] | None = None,
-    ) -> list[Value]:
+    ) -> list[Written]:
         """LAPACK's routine for the dtype of the first operand ("potrf": spotrf, dpotrf, cpotrf, zpotrf)."""
         return self.call(f"lapack_{_LETTERS[operands[0].dtype]}{routine}_ffi", operands, results, attributes, in_place)
 
     def gpu(
         self,
         routine: str,
-        operands: Sequence[Value],
+        operands: Sequence[Written],
         results: Sequence[ArrayType],
         attributes: Mapping[str, str | bool | int] | None = None,
         in_place: Mapping[int, int] | None = None,
-    ) -> list[Value]:
+    ) -> list[Written]:
         """The routine of CUDA or ROCm: "solver_potrf_ffi" is cusolver_potrf_ffi or hipsolver_potrf_ffi."""
         prefix = "hip" if self.emitter.platform == "rocm" else "cu"
         return self.call(prefix + routine, operands, results, attributes, in_place)
@@ -212,11 +212,11 @@ class Kernels:
     def call(
         self,
         target: str,
-        operands: Sequence[Value],
+        operands: Sequence[Written],
         results: Sequence[ArrayType],
         attributes: Mapping[str, str | bool | int] | None = None,
         in_place: Mapping[int, int] | None = None,
-    ) -> list[Value]:
+    ) -> list[Written]:
         """A kernel on arrays whose matrices stand in memory column by column.
 
         ``attributes``: a letter ("L") is passed as its code; ``in_place``: {number of an operand: of the
@@ -226,88 +226,88 @@ class Kernels:
             target, [v.name for v in operands], [v.type for v in operands], results, len(self.batch),
             attributes or {}, in_place or {},
         )  # fmt: skip
-        return list(map(Value, names, results))
+        return list(map(Written, names, results))
 
-    def custom_call(self, target: str, operands: Sequence[Value], results: Sequence[ArrayType]) -> list[Value]:
+    def custom_call(self, target: str, operands: Sequence[Written], results: Sequence[ArrayType]) -> list[Written]:
         """An operation that a compiler knows by name, without layouts or attributes."""
         names = ", ".join(v.name for v in operands)
         ins, outs = (", ".join(map(self.emitter.text, ts)) for ts in ([v.type for v in operands], results))
         text = f'stablehlo.custom_call @{target}({names}) {{backend_config = ""}} : ({ins}) -> ({outs})'
-        return list(map(Value, self.emitter.raw_many(text, len(results)), results))
+        return list(map(Written, self.emitter.raw_many(text, len(results)), results))
 
     # -- around calls --------------------------------------------------------------------------------------------
 
-    def op(self, text: str, operands: Sequence[Value], result: ArrayType) -> Value:
+    def op(self, text: str, operands: Sequence[Written], result: ArrayType) -> Written:
         """``text %a, %b : types``."""
         names = ", ".join(v.name for v in operands)
-        return Value(self.emitter.op(f"{text} {names}", [v.type for v in operands], result), result)
+        return Written(self.emitter.op(f"{text} {names}", [v.type for v in operands], result), result)
 
-    def fill(self, value: Any, type: ArrayType) -> Value:
+    def fill(self, value: Any, type: ArrayType) -> Written:
         """An array with every element equal to ``value``."""
-        return Value(self.emitter.constant(value, type), type)
+        return Written(self.emitter.constant(value, type), type)
 
-    def compare(self, how: str, x: Value, y: Value) -> Value:
+    def compare(self, how: str, x: Written, y: Written) -> Written:
         """``how``: EQ, LE ..., of integers."""
         to = array_type(x.shape, _BOOL)
         text = f"stablehlo.compare {how}, {x.name}, {y.name}, SIGNED"
-        return Value(self.emitter.op(text, [x.type, y.type], to), to)
+        return Written(self.emitter.op(text, [x.type, y.type], to), to)
 
-    def succeeded(self, info: Value) -> Value:
+    def succeeded(self, info: Written) -> Written:
         """For each problem, whether LAPACK solved it."""
         return self.compare("EQ", info, self.fill(0, info.type))
 
-    def accepted(self, info: Value) -> Value:
+    def accepted(self, info: Written) -> Written:
         """For each problem, whether LAPACK had no fault to find with its arguments; it may have found it singular."""
         return self.compare("GE", info, self.fill(0, info.type))
 
-    def where(self, ok: Value, x: Value) -> Value:
+    def where(self, ok: Written, x: Written) -> Written:
         """The results of the problems that went well, NaN for the others."""
         nan = complex(np.nan, np.nan) if x.dtype.kind == "c" else np.nan
         which = self.broadcast(ok, x.shape, range(len(self.batch)))
-        return Value(self.emitter.select(which.name, x.name, self.fill(nan, x.type).name, which.type, x.type), x.type)
+        return Written(self.emitter.select(which.name, x.name, self.fill(nan, x.type).name, which.type, x.type), x.type)
 
-    def broadcast(self, x: Value, shape: Shape, dims: Sequence[int]) -> Value:
+    def broadcast(self, x: Written, shape: Shape, dims: Sequence[int]) -> Written:
         """Axis i of x at axis ``dims[i]`` of the shape, and repeated along the others."""
         to = array_type(shape, x.dtype)
         text = f"stablehlo.broadcast_in_dim {x.name}, dims = {list(dims)}"
-        return Value(self.emitter.op(text, [x.type], to), to)
+        return Written(self.emitter.op(text, [x.type], to), to)
 
-    def numbers(self, type: ArrayType, axis: int) -> Value:
+    def numbers(self, type: ArrayType, axis: int) -> Written:
         """0, 1, 2 ... along an axis."""
         axis %= type.ndim
-        return Value(self.emitter.raw(f"stablehlo.iota dim = {axis} : {self.emitter.text(type)}"), type)
+        return Written(self.emitter.raw(f"stablehlo.iota dim = {axis} : {self.emitter.text(type)}"), type)
 
-    def triangle(self, x: Value, lower: bool) -> Value:
+    def triangle(self, x: Written, lower: bool) -> Written:
         """The matrices with zeros above the diagonal, or below it."""
         numbers = array_type(x.shape, INT32)
         rows, columns = self.numbers(numbers, -2), self.numbers(numbers, -1)
         inside = self.compare("GE" if lower else "LE", rows, columns)
         zero = self.fill(0, x.type)
-        return Value(self.emitter.select(inside.name, x.name, zero.name, inside.type, x.type), x.type)
+        return Written(self.emitter.select(inside.name, x.name, zero.name, inside.type, x.type), x.type)
 
-    def identity(self, type: ArrayType) -> Value:
+    def identity(self, type: ArrayType) -> Written:
         """Ones on the diagonal, zeros elsewhere."""
         numbers = array_type(type.shape, INT32)
         inside = self.compare("EQ", self.numbers(numbers, -2), self.numbers(numbers, -1))
         one, zero = self.fill(1, type), self.fill(0, type)
-        return Value(self.emitter.select(inside.name, one.name, zero.name, inside.type, type), type)
+        return Written(self.emitter.select(inside.name, one.name, zero.name, inside.type, type), type)
 
-    def resized(self, x: Value, to: ArrayType) -> Value:
+    def resized(self, x: Written, to: ArrayType) -> Written:
         """The matrices with rows and columns at their end cut off, or columns of zeros put there."""
         if x.shape == to.shape:
             return x
         kept = to.update(shape=(*x.shape[:-2], *[min(a, b) for a, b in zip(x.shape[-2:], to.shape[-2:], strict=True)]))
         if kept.shape != x.shape:
             ranges = ", ".join(f"0:{n}:1" for n in kept.shape)
-            x = Value(self.emitter.op(f"stablehlo.slice {x.name} [{ranges}]", [x.type], kept), kept)
+            x = Written(self.emitter.op(f"stablehlo.slice {x.name} [{ranges}]", [x.type], kept), kept)
         if kept.shape == to.shape:
             return x
         zero, none = self.fill(0, array_type((), x.dtype)), [0] * x.type.ndim
         high = [b - a for a, b in zip(kept.shape, to.shape, strict=True)]
         text = f"stablehlo.pad {x.name}, {zero.name}, low = {none}, high = {high}, interior = {none}"
-        return Value(self.emitter.op(text, [x.type, zero.type], to), to)
+        return Written(self.emitter.op(text, [x.type, zero.type], to), to)
 
-    def swapped(self, pivots: Value, to: ArrayType) -> Value:
+    def swapped(self, pivots: Written, to: ArrayType) -> Written:
         """The order of rows [..., m] after row i has changed places with row pivots[i], for each i in turn: a loop."""
         emitter, scalar = self.emitter, array_type((), INT32)
         count, size = pivots.shape[-1], to.shape[-1]
@@ -318,19 +318,19 @@ class Kernels:
         zero, one, numbers = self.fill(0, scalar), self.fill(1, scalar), self.numbers(flat, 1)
         end = self.fill(count, scalar)
 
-        def at(x: Value, i: Value) -> Value:
+        def at(x: Written, i: Written) -> Written:
             text = f"stablehlo.dynamic_slice {x.name}, {zero.name}, {i.name}, sizes = [{flat.shape[0]}, 1]"
-            return Value(emitter.op(text, [x.type, scalar, scalar], column), column)
+            return Written(emitter.op(text, [x.type, scalar, scalar], column), column)
 
-        def put(x: Value, new: Value, i: Value) -> Value:
+        def put(x: Written, new: Written, i: Written) -> Written:
             text = f"stablehlo.dynamic_update_slice {x.name}, {new.name}, {zero.name}, {i.name}"
-            return Value(emitter.op(text, [x.type, column, scalar, scalar], x.type), x.type)
+            return Written(emitter.op(text, [x.type, column, scalar, scalar], x.type), x.type)
 
-        def choose(which: Value, yes: Value, no: Value) -> Value:
-            return Value(emitter.select(which.name, yes.name, no.name, which.type, yes.type), yes.type)
+        def choose(which: Written, yes: Written, no: Written) -> Written:
+            return Written(emitter.select(which.name, yes.name, no.name, which.type, yes.type), yes.type)
 
         def body(names: list[str]) -> list[str]:
-            i, order = Value(names[0], scalar), Value(names[1], flat)
+            i, order = Written(names[0], scalar), Written(names[1], flat)
             pivot, mine = at(rows, i), at(order, i)
             if single:
                 j = self.op("stablehlo.reshape", [pivot], scalar)
@@ -339,13 +339,13 @@ class Kernels:
                 here = self.compare("EQ", numbers, self.broadcast(pivot, flat.shape, (0, 1)))
                 kept = choose(here, order, self.fill(0, flat))
                 sums = array_type(flat.shape[:1], INT32)
-                other = Value(emitter.reduce("add", kept.name, zero.name, (1,), flat, sums), sums)
+                other = Written(emitter.reduce("add", kept.name, zero.name, (1,), flat, sums), sums)
                 other = self.op("stablehlo.reshape", [other], column)
                 order = choose(here, self.broadcast(mine, flat.shape, (0, 1)), put(order, other, i))
             return [self.op("stablehlo.add", [i, one], scalar).name, order.name]
 
         test = emitter.region(
-            [scalar, flat], lambda names: [self.compare("LT", Value(names[0], scalar), end).name],
+            [scalar, flat], lambda names: [self.compare("LT", Written(names[0], scalar), end).name],
             [array_type((), _BOOL)],
         )  # fmt: skip
         loop = emitter.region([scalar, flat], body, [scalar, flat])
@@ -353,9 +353,9 @@ class Kernels:
         _, order = emitter.raw_many(
             f'"stablehlo.while"({zero.name}, {numbers.name}) ({test}, {loop}) : ({types}) -> ({types})', 2
         )
-        return self.op("stablehlo.reshape", [Value(order, flat)], to)
+        return self.op("stablehlo.reshape", [Written(order, flat)], to)
 
-    def conjugated(self, x: Value) -> Value:
+    def conjugated(self, x: Written) -> Written:
         """The complex conjugate."""
         if x.dtype.kind != "c":
             return x

@@ -12,7 +12,7 @@ from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import LinearUnary
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes
+from functrans.trace.primitive import Lanes, Value
 
 
 class Name(LinearUnary):
@@ -31,7 +31,7 @@ class Name(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [cotangent]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *operands), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -17,7 +17,7 @@ from functrans.ops.matrices import (
     INT32,
     Kernels,
     MatrixKernel,
-    Value,
+    Written,
     adjoint,
     identity,
     matmul,
@@ -29,6 +29,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcasted_iota, full, zeros_like
 from functrans.ops.triangular import triangular_solve
 from functrans.trace.builder import bind, bind_all
+from functrans.trace.primitive import Tangent, Value
 
 
 class Geqrf(MatrixKernel):
@@ -44,16 +45,16 @@ class Geqrf(MatrixKernel):
         (geqrf,) = scipy_linalg().lapack.get_lapack_funcs(("geqrf",), arrays)
         return geqrf(arrays[0])[:2] if arrays[0].size else [arrays[0], np.zeros(0)]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return kernels.lapack("geqrf", operands, self.results(kernels, operands[0]), {}, {0: 0})
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return kernels.gpu("solver_geqrf_ffi", operands, self.results(kernels, operands[0]), {}, {0: 0})
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return kernels.custom_call("Qr", operands, self.results(kernels, operands[0]))
 
-    def results(self, kernels: Kernels, a: Value) -> list[Any]:
+    def results(self, kernels: Kernels, a: Written) -> list[Any]:
         """The types of the results."""
         return [a.type, array_type((*kernels.batch, min(a.shape[-2:])), a.dtype)]
 
@@ -78,17 +79,17 @@ class HouseholderProduct(MatrixKernel):
         (gqr,) = scipy_linalg().lapack.get_lapack_funcs((name,), (a,))
         return [gqr(a, taus)[0]]
 
-    def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_empty(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return [kernels.identity(kernels.out_types[0])]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         name = "ungqr" if operands[0].dtype.kind == "c" else "orgqr"
         return kernels.lapack(name, operands, [operands[0].type], {}, {0: 0})
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return kernels.gpu("solver_orgqr_ffi", operands, [operands[0].type], {}, {0: 0})
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return kernels.custom_call("ProductOfElementaryHouseholderReflectors", operands, [operands[0].type])
 
 
@@ -124,7 +125,7 @@ class Qr(MatrixKernel):
 
     # -- derivatives ---------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (a,), (a_t,) = primals, tangents
         q, r, *order = bind_all(self, [a])
         if order:
@@ -147,11 +148,11 @@ class Qr(MatrixKernel):
 
     # -- lowering ------------------------------------------------------------------------------------------------
 
-    def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_empty(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         q, r, *order = kernels.out_types
         return [kernels.identity(q), kernels.fill(0, r), *[kernels.numbers(t, -1) for t in order]]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         if not self.pivoting:
             return self._finished(kernels, GEQRF.lower_cpu(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_cpu)
         free = kernels.fill(0, kernels.out_types[2])
@@ -160,17 +161,17 @@ class Qr(MatrixKernel):
         results = self._finished(kernels, [packed, taus], HOUSEHOLDER_PRODUCT.lower_cpu)
         return [*results, kernels.op("stablehlo.subtract", [order, kernels.fill(1, order.type)], order.type)]
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         if self.pivoting:
             raise self.unavailable(kernels)
         return self._finished(kernels, GEQRF.lower_gpu(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_gpu)
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         if self.pivoting:
             raise self.unavailable(kernels)
         return self._finished(kernels, GEQRF.lower_elsewhere(kernels, *operands), HOUSEHOLDER_PRODUCT.lower_elsewhere)
 
-    def _finished(self, kernels: Kernels, found: Sequence[Value], product: Any) -> list[Value]:
+    def _finished(self, kernels: Kernels, found: Sequence[Written], product: Any) -> list[Written]:
         """Q and R from what geqrf gives."""
         packed, taus = found
         q, r = kernels.out_types[:2]

@@ -10,13 +10,13 @@ import numpy as np
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, Shape
 from functrans.ops.indexing import Gather
-from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Value, flip
+from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Written, flip
 from functrans.ops.sorting import positions, sort_key_val
 from functrans.ops.structural import spread
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 
 class PermuteRows(Primitive):
@@ -34,13 +34,13 @@ class PermuteRows(Primitive):
     def impl(self, x: Any, order: Any) -> Any:
         return np.take_along_axis(x, np.asarray(order)[..., None], -2)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), bind(self, tangents[0], primals[1])
 
     def transpose(self, cotangent: Any, x: Any, order: Any) -> Sequence[Any]:
         return [bind(self, cotangent, inverse_permutation(order)), None]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind(self, *operands), True
 
@@ -98,19 +98,19 @@ class LuPivotsToPermutation(MatrixKernel):
             order[[i, j]] = order[[j, i]]
         return [order]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), None
 
-    def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_empty(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return [kernels.numbers(kernels.out_types[0], -1)]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return self.lower_elsewhere(kernels, *operands)
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return kernels.gpu("_lu_pivots_to_permutation", operands, kernels.out_types)
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return [kernels.swapped(operands[0], kernels.out_types[0])]
 
 

@@ -16,7 +16,7 @@ from functrans.ops.elementwise import add, kind_of, real_dtype
 from functrans.ops.structural import Axes, convert, transpose
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 DotDimensionNumbers: TypeAlias = "tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]"
 
@@ -79,7 +79,7 @@ class DotGeneral(Primitive):
         right = right.reshape((*batch, count, int(np.prod(y_shape))))
         return np.matmul(left, right).reshape((*batch, *x_shape, *y_shape)).astype(self.preferred_element_type)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         left = bind(self, s, y) if s is not None else None
         right = bind(self, x, t) if t is not None else None
@@ -112,7 +112,7 @@ class DotGeneral(Primitive):
         out = transpose(product, _order(order))
         return convert(out, x.dtype, x.type.weak_type) if out.dtype != x.dtype else out
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, y = operands
         x_contracting, x_batch = (_shifted(a) if mapped[0] else a for a in (self.lhs_contracting, self.lhs_batch))
         y_contracting, y_batch = (_shifted(a) if mapped[1] else a for a in (self.rhs_contracting, self.rhs_batch))

@@ -15,7 +15,7 @@ from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import reshape
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 _UINT32, _UINT64 = np.dtype(np.uint32), np.dtype(np.uint64)
 
@@ -52,10 +52,10 @@ class RngBitGenerator(Primitive):
             )
         return [key.strong(), array_type(self.shape, self.dtype, False)]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind_all(self, primals), [None, None]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """As in JAX, the key of the first lane alone is used; the other lanes' keys stay as they are."""
         keys = operands[0]
         key = reshape(slice_in_dim(keys, 0, 1), keys.shape[1:])

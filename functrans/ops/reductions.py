@@ -25,7 +25,7 @@ from functrans.ops.structural import (
 )
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 
 class _Reduction(Primitive):
@@ -51,7 +51,7 @@ class _Reduction(Primitive):
         initial = np.asarray(self.neutral(x.dtype)).astype(x.dtype)
         return np.asarray(type(self).reference(x, axis=self.axes, initial=initial)).astype(x.dtype)
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(tuple([a + 1 for a in self.axes])), operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -69,7 +69,7 @@ class ReduceProd(_Reduction):
     def neutral(self, dtype: np.dtype[Any]) -> Any:
         return 1
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         # The product rule on a binary tree of products: exact with zeros, and itself differentiable.
         x, t = primals[0], tangents[0]
         out = bind(self, x)
@@ -107,7 +107,7 @@ class _Extremum(_Reduction):
         extremum = super().lower(emitter, operands, in_types, out_types)
         return with_nans(emitter, extremum, operands[0], in_types[0], out_types[0], any_of)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, t = primals[0], tangents[0]
         out = bind(self, x)
         kept = tuple([a for a in range(x.ndim) if a not in self.axes])
@@ -217,10 +217,10 @@ class _ArgExtremum(Primitive):
             raise FunctransTypeError(f"{self.name}: index_dtype must be an integer dtype, got {self.index_dtype}")
         return array_type(_without(x.shape, (self.axis,)), self.index_dtype, False)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(self.axis + 1, self.index_dtype), operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

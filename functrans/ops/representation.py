@@ -14,7 +14,7 @@ from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differ
 from functrans.ops.structural import LinearUnary
 from functrans.trace.builder import bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 
 class BitcastConvertType(Primitive):
@@ -45,10 +45,10 @@ class BitcastConvertType(Primitive):
         out = self.infer(type_of(np.asarray(x)))
         return np.frombuffer(np.ascontiguousarray(x).tobytes(), self.to).reshape(out.shape)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -87,7 +87,7 @@ class ReducePrecision(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(self, cotangent)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -108,7 +108,7 @@ class OptimizationBarrier(Primitive):
     def impl(self, *arrays: Any) -> Any:
         return list(arrays)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         given = [t for t in tangents if t is not None]
         slopes = iter(bind_all(self, given))
         return bind_all(self, primals), [None if t is None else next(slopes) for t in tangents]
@@ -118,7 +118,7 @@ class OptimizationBarrier(Primitive):
         passed = [None if ct is None else next(slopes) for ct in cotangent]
         return [ct if is_linear(x) else None for ct, x in zip(passed, operands, strict=True)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(self, operands), list(mapped)
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

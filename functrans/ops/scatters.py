@@ -12,7 +12,7 @@ from functrans.ops.indexing import ScatterAdd, ScatterFamily, scatter_with
 from functrans.ops.logic import eq, select
 from functrans.ops.structural import convert, zeros_like
 from functrans.trace.builder import bind
-from functrans.trace.primitive import is_linear
+from functrans.trace.primitive import Tangent, Value, is_linear
 
 
 class ScatterSub(ScatterFamily):
@@ -24,7 +24,7 @@ class ScatterSub(ScatterFamily):
     def reference(old: Any, new: Any) -> Any:
         return old - new
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, indices, updates = primals
         x_t, _, updates_t = tangents
         out = bind(self, x, indices, updates)
@@ -46,7 +46,7 @@ class ScatterMul(ScatterFamily):
     def reference(old: Any, new: Any) -> Any:
         return old * new
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, indices, updates = primals
         x_t, _, updates_t = tangents
         out = bind(self, x, indices, updates)
@@ -66,7 +66,7 @@ class ScatterMul(ScatterFamily):
 
 
 class _ScatterExtremum(ScatterFamily):
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, indices, updates = primals
         x_t, _, updates_t = tangents
         out = bind(self, x, indices, updates)

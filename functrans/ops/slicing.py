@@ -24,7 +24,7 @@ from functrans.ops.structural import (
 )
 from functrans.trace.builder import Tracer, bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 
 
 class Slice(LinearUnary):
@@ -55,7 +55,7 @@ class Slice(LinearUnary):
             config.append((start, size - end, stride - 1))
         return [pad(cotangent, scalar_literal(0, cotangent.dtype), config)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         op = Slice((0, *self.start_indices), (lanes.size, *self.limit_indices), (1, *self.strides))
         return bind(op, operands[0]), True
 
@@ -102,7 +102,7 @@ class Pad(Primitive):
         cut = [slice(max(0, -lo), n - max(0, -hi)) for n, lo, hi in zip(out.shape, self.low, self.high, strict=True)]
         return out[tuple(cut)]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         x_t, value_t = tangents
         if value_t is None:
@@ -122,7 +122,7 @@ class Pad(Primitive):
             value_bar = sub(everything, reduce_sum(inner, tuple(range(inner.ndim))))
         return [inner if is_linear(x) else None, value_bar]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         x, value = operands
         op = Pad((0, *self.low), (0, *self.high), (0, *self.interior))
         x = x if mapped[0] else spread(x, lanes.size)
@@ -164,7 +164,7 @@ class Concatenate(Primitive):
     def impl(self, *arrays: Any) -> Any:
         return np.concatenate(arrays, self.dimension)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         slopes = [zeros_like(x) if t is None else t for x, t in zip(primals, tangents, strict=True)]
         return out, bind(self, *slopes)
@@ -178,7 +178,7 @@ class Concatenate(Primitive):
             start = end
         return out
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         parts = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind(Concatenate(self.dimension + 1), *parts), True
 
@@ -206,7 +206,7 @@ class Split(Primitive):
     def impl(self, x: Any) -> Any:
         return np.split(np.asarray(x), np.cumsum(self.sizes)[:-1], self.axis) if self.sizes else []
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind_all(self, primals), bind_all(self, tangents)
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
@@ -214,7 +214,7 @@ class Split(Primitive):
         parts = [zeros_like(t) if ct is None else ct for ct, t in zip(cotangent, types, strict=True)]
         return [concatenate(parts, self.axis)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(Split(self.sizes, self.axis + 1), operands), [True] * len(self.sizes)
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -244,7 +244,7 @@ class Rev(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [bind(self, cotangent)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(Rev(tuple([d + 1 for d in self.dimensions])), operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

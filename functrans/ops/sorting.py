@@ -20,7 +20,7 @@ from functrans.ops.structural import Iota, broadcasted_iota, compare_kind, resha
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.builder import bind, bind_all, producer_of
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 _BOOL = np.dtype(np.bool_)
 
@@ -51,7 +51,7 @@ class Sort(Primitive):
         order = stable_order(arrays[: self.num_keys], self.dimension)
         return [np.take_along_axis(np.asarray(x), order, self.dimension) for x in arrays]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         place = self._numbered(primals)
         if place is None:  # sort the positions along
             numbers = positions(primals[0].shape, self.dimension)
@@ -70,7 +70,7 @@ class Sort(Primitive):
                     return i
         return None
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         return bind_all(Sort(self.dimension + 1, self.is_stable, self.num_keys), operands), [True] * len(operands)
 
@@ -160,11 +160,11 @@ class TopK(Primitive):
         order = (x.shape[self.axis] - 1 - backward).take(range(self.k), self.axis)
         return [np.take_along_axis(x, order, self.axis), order.astype(np.int32)]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         values, order = bind_all(self, primals)
         return [values, order], [take_along(tangents[0], order, self.axis), None]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind_all(TopK(self.k, self.axis + 1), operands), [True, True]
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -16,7 +16,7 @@ from functrans.ops.elementwise import add, mul, neg, real_dtype, sub
 from functrans.ops.matrices import (
     Kernels,
     MatrixKernel,
-    Value,
+    Written,
     adjoint,
     diagonal_halved,
     matmul,
@@ -35,6 +35,7 @@ from functrans.ops.spectral_tangents import (
     diagonal_part,
 )
 from functrans.trace.builder import bind_all
+from functrans.trace.primitive import Tangent, Value
 
 
 def check_subset(name: str, subset: tuple[int, int] | None, count: int) -> None:
@@ -66,26 +67,26 @@ class Eigh(MatrixKernel):
         w, v, info = kernel(a, lower=self.lower_)
         return [v, w] if info == 0 else [np.nan, np.nan]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         vectors, values = bind_all(self, primals)
         half = diagonal_halved((tril if self.lower_ else triu)(tangents[0]))
         turned = matmul(adjoint(vectors), matmul(add(half, adjoint(half)), vectors))
         slopes, rotation = SpectralSplit.of([(VALUES, turned), (DIFFERENCES, turned)], values)
         return [vectors, values], [matmul(vectors, rotation), slopes]
 
-    def _solved(self, kernels: Kernels, results: Sequence[Value]) -> Sequence[Value]:
+    def _solved(self, kernels: Kernels, results: Sequence[Written]) -> Sequence[Written]:
         vectors, values, info = results
         ok = kernels.succeeded(info)
         return [kernels.where(ok, vectors), kernels.where(ok, values)]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         routine = "heevd" if a.dtype.kind == "c" else "syevd"
         attributes = {"mode": "V", "uplo": "L" if self.lower_ else "U"}
         outs = [*kernels.out_types, kernels.info]
         return self._solved(kernels, kernels.lapack(routine, [a], outs, attributes, {0: 0}))
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         attributes: dict[str, str | bool] = {"lower": self.lower_, "algorithm": "\0"}  # 0: the library chooses
         outs = [*kernels.out_types, kernels.info]
         return self._solved(kernels, kernels.gpu("solver_syevd_ffi", operands, outs, attributes, {0: 0}))
@@ -123,7 +124,7 @@ class Svd(MatrixKernel):
         u, s, vh = scipy_linalg().svd(arrays[0], full_matrices=self.full_matrices)
         return [s, u, vh]
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         # A = U s V^H. With P = U^H dA V = H + K, its Hermitian and its skew part: ds = diag(H), and the rotations of U
         # and V are H_ij / (s_j - s_i) + K_ij / (s_i + s_j) and the same with a minus. What leaves the space of U (m >
         # n) or that of V (m < n) is divided by s_j.
@@ -168,11 +169,11 @@ class Svd(MatrixKernel):
             return [s, u, vh], [slopes, slope_outer, adjoint(slope_right)]
         return [s, u, vh], [slopes, slope_left, adjoint(slope_outer)]
 
-    def lower_empty(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_empty(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         values, *vectors = kernels.out_types
         return [kernels.fill(0, values), *[kernels.identity(t) if t.size else kernels.fill(0, t) for t in vectors]]
 
-    def _outputs(self, kernels: Kernels, a: Value, full: bool) -> tuple[Any, Any, Any]:
+    def _outputs(self, kernels: Kernels, a: Written, full: bool) -> tuple[Any, Any, Any]:
         """The types of s, U and V^H that a kernel writes, asked for or not."""
         m, n = a.shape[-2:]
         k = min(m, n)
@@ -182,18 +183,18 @@ class Svd(MatrixKernel):
             array_type((*kernels.batch, n if full else k, n), a.dtype),
         )
 
-    def _solved(self, kernels: Kernels, info: Value, *results: Value) -> Sequence[Value]:
+    def _solved(self, kernels: Kernels, info: Written, *results: Written) -> Sequence[Written]:
         ok = kernels.succeeded(info)
         return [kernels.where(ok, x) for x in results[: 3 if self.compute_uv else 1]]
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         mode = ("A" if self.full_matrices else "S") if self.compute_uv else "N"
         outs = [a.type, *self._outputs(kernels, a, self.full_matrices), kernels.info]
         _, s, u, vh, info = kernels.lapack("gesdd", [a], outs, {"mode": mode}, {0: 0})
         return self._solved(kernels, info, s, u, vh)
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         (a,) = operands
         m, n = a.shape[-2:]
         if max(m, n) <= 1024:
@@ -209,7 +210,7 @@ class Svd(MatrixKernel):
             u, vh = flipped(kernels, vh), flipped(kernels, u)
         return self._solved(kernels, info, s, u, vh)
 
-    def _by_jacobi(self, kernels: Kernels, a: Value) -> Sequence[Value]:
+    def _by_jacobi(self, kernels: Kernels, a: Written) -> Sequence[Written]:
         """cuSOLVER's kernel for small matrices: it gives V, and the batched one, up to 32, square matrices only."""
         m, n = a.shape[-2:]
         k = min(m, n)
@@ -232,12 +233,12 @@ def flipped_type(type: ArrayType) -> ArrayType:
     return type.update(shape=(*batch, n, m))
 
 
-def flipped(kernels: Kernels, x: Value) -> Value:
+def flipped(kernels: Kernels, x: Written) -> Written:
     """The transposed matrices."""
     n = x.type.ndim
     to = flipped_type(x.type)
     dims = [*range(n - 2), n - 1, n - 2]
-    return Value(kernels.emitter.op(f"stablehlo.transpose {x.name}, dims = {dims}", [x.type], to), to)
+    return Written(kernels.emitter.op(f"stablehlo.transpose {x.name}, dims = {dims}", [x.type], to), to)
 
 
 def _columns(x: Any, count: int) -> Any:

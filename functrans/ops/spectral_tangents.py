@@ -38,7 +38,7 @@ from functrans.ops.reductions import reduce_max
 from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, reduce_sum, spread
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, is_linear
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import trace
 
 _INT32 = np.dtype(np.int32)
@@ -168,7 +168,7 @@ class SpectralSplit(Primitive):
             outs.append(found.astype(x.dtype))
         return outs
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         *_, w = primals
         *moved, moved_w = tangents
         outs = bind_all(self, primals)
@@ -213,7 +213,7 @@ class SpectralSplit(Primitive):
         joint = self.joint and (VALUES not in self.kinds or (VALUES in kinds and len(kinds) > 1))
         return SpectralSplit(kinds, self.real_values, joint), [*kept, len(used)], kept
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         whole = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         outs = bind_all(self, whole)
         return outs, [True] * len(outs)

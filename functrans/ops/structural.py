@@ -27,7 +27,7 @@ from functrans.ir.types import (
 )
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 Axes = tuple[int, ...]
 
@@ -35,7 +35,7 @@ Axes = tuple[int, ...]
 class LinearUnary(Primitive):
     """An operation that is linear in its one operand: jvp applies it to the tangent."""
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
 
@@ -67,7 +67,7 @@ class BroadcastInDim(LinearUnary):
         summed = tuple(d for d in range(len(self.shape)) if d not in kept)
         return [reshape(reduce_sum(cotangent, summed), x.shape)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return broadcast_in_dim(operands[0], (lanes.size, *self.shape), (0, *[d + 1 for d in self.dims])), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -92,7 +92,7 @@ class Reshape(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [reshape(cotangent, x.shape)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reshape(operands[0], (lanes.size, *self.shape)), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -116,7 +116,7 @@ class Transpose(LinearUnary):
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [transpose(cotangent, tuple(int(i) for i in np.argsort(self.permutation)))]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return transpose(operands[0], (0, *[p + 1 for p in self.permutation])), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -144,7 +144,7 @@ class ReduceSum(LinearUnary):
         kept = tuple(i for i in range(x.ndim) if i not in self.axes)
         return [broadcast_in_dim(cotangent, x.shape, kept)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reduce_sum(operands[0], tuple(a + 1 for a in self.axes)), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -172,14 +172,14 @@ class ConvertElementType(Primitive):
             x = x.real
         return x.astype(self.to)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, primals[0])
         return out, bind(self, tangents[0]) if is_differentiable(self.to) else None
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
         return [convert(cotangent, x.dtype, x.type.weak_type)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -219,10 +219,10 @@ class StopGradient(Primitive):
     def impl(self, x: Any) -> Any:
         return x
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:

@@ -17,7 +17,7 @@ from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, reshape
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Value
 
 UINT32 = np.dtype(np.uint32)
 _INT32 = np.dtype(np.int32)
@@ -59,7 +59,7 @@ class Threefry2x32(Primitive):
                 x1 = x1 + schedule[(i + 2) % 3] + np.uint32(i + 1)
         return [x0, x1]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         rank = len(operands[2].shape) - mapped[2]
         keys = [
             _lane_of_its_own(x, rank) if m else x for x, m in zip(operands[:2], mapped[:2], strict=True)

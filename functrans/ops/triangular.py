@@ -11,11 +11,11 @@ from functrans.errors import FunctransValueError
 from functrans.ir.types import Shape
 from functrans.ops.complex_numbers import conj
 from functrans.ops.elementwise import add, mul, neg, sub
-from functrans.ops.matrices import Kernels, MatrixKernel, Value, flip, matmul, scipy_linalg, tril, triu
+from functrans.ops.matrices import Kernels, MatrixKernel, Written, flip, matmul, scipy_linalg, tril, triu
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, reshape, spread, transpose, zeros_like
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Lanes
+from functrans.trace.primitive import Lanes, Tangent, Value
 
 
 def batched_columns(solve: Callable[[Any], Any], b: Any) -> Any:
@@ -59,7 +59,7 @@ class TriangularSolve(MatrixKernel):
 
     # -- derivatives ---------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (a, b), (a_t, b_t) = primals, tangents
         x = bind(self, a, b)
         if a_t is None:
@@ -83,7 +83,7 @@ class TriangularSolve(MatrixKernel):
         )
         return [None, bind(other, operands[0], cotangent)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         a, b = operands
         if mapped[0]:
             return bind(self, a, b if mapped[1] else spread(b, lanes.size)), True
@@ -98,7 +98,7 @@ class TriangularSolve(MatrixKernel):
 
     # -- lowering ------------------------------------------------------------------------------------------------
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         a, b = operands
         if self.conjugate_a and not self.transpose_a:
             a = kernels.conjugated(a)
@@ -109,10 +109,10 @@ class TriangularSolve(MatrixKernel):
         }  # fmt: skip
         return kernels.lapack("trsm", [a, b], [b.type], letters, {1: 0})
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         return self.lower_elsewhere(kernels, *operands)
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         a, b = operands
         if self.conjugate_a and not self.transpose_a:
             a = kernels.conjugated(a)
@@ -124,7 +124,7 @@ class TriangularSolve(MatrixKernel):
             f'"stablehlo.triangular_solve"({a.name}, {b.name}) <{{left_side = {left}, lower = {lower}, '
             f"transpose_a = #stablehlo<transpose {transposed}>, unit_diagonal = {unit}}}>"
         )
-        return [Value(kernels.emitter.op(text, [a.type, b.type], b.type), b.type)]
+        return [Written(kernels.emitter.op(text, [a.type, b.type], b.type), b.type)]
 
 
 def triangular_solve(
@@ -199,7 +199,7 @@ class TridiagonalSolve(MatrixKernel):
 
     # -- derivatives ---------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         *diagonals, b = primals
         *moves, right = tangents
         x = bind(self, *diagonals, b)
@@ -213,7 +213,7 @@ class TridiagonalSolve(MatrixKernel):
         dl, d, du, _ = operands
         return [None, None, None, bind(self, _moved(du, 1), d, _moved(dl, -1), cotangent)]
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         if any(mapped[:3]):
             return super().batch(lanes, operands, mapped)
         *diagonals, b = operands
@@ -221,17 +221,17 @@ class TridiagonalSolve(MatrixKernel):
 
     # -- lowering ------------------------------------------------------------------------------------------------
 
-    def lower_cpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_cpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         types = [v.type for v in operands]
         *_, x, info = kernels.lapack("gtsv", operands, [*types, kernels.info], {}, {i: i for i in range(4)})
         return [kernels.where(kernels.succeeded(info), x)]
 
-    def lower_gpu(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_gpu(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         if operands[0].shape[-1] < 3:  # cuSPARSE refuses them
             return self.lower_elsewhere(kernels, *operands)
         return kernels.gpu("sparse_gtsv2_ffi", operands, [operands[3].type], {}, {3: 0})
 
-    def lower_elsewhere(self, kernels: Kernels, *operands: Value) -> Sequence[Value]:
+    def lower_elsewhere(self, kernels: Kernels, *operands: Written) -> Sequence[Written]:
         raise self.unavailable(kernels)
 
 

@@ -22,7 +22,7 @@ from functrans.ops.structural import Axes, reshape, zeros_like
 from functrans.ops.windows import FILL, GatherDimensionNumbers
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 Pairs = tuple[tuple[int, int], ...]
 Geometry = tuple[Axes, Axes, Pairs, Axes, Axes]
@@ -78,7 +78,7 @@ class WindowedReduction(Primitive):
         return (1, *self.window_dimensions), (1, *self.window_strides), ((0, 0), *self.padding), (
             1, *self.base_dilation), (1, *self.window_dilation)  # fmt: skip
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(type(self)(*self.batched()), operands[0]), True
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -211,7 +211,7 @@ class ReduceWindowSum(WindowedReduction):
         axes = tuple(range(x.ndim, 2 * x.ndim))
         return np.asarray(np.sum(self.views(x, 0), axis=axes, dtype=x.dtype))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
     def transpose(self, cotangent: Any, x: Any) -> Sequence[Any]:
@@ -252,7 +252,7 @@ class _WindowExtremum(WindowedReduction):
         axes = tuple(range(x.ndim, 2 * x.ndim))
         return np.asarray(type(self).reference(self.views(x, self.neutral(x.dtype)), axis=axes))
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, t = primals[0], tangents[0]
         out = bind(self, x)
         places = bind(self.position(*self.geometry()), x)
@@ -286,10 +286,10 @@ class _WindowPosition(WindowedReduction):
         hit = (values == best) | (np.isnan(values) & np.isnan(best)) if x.dtype.kind not in "biu" else values == best
         return np.asarray(np.min(np.where(hit, places, _NOWHERE), axis=axes, initial=_NOWHERE)).astype(np.int32)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         again: Any = type(self)
         return bind(again(*self.batched(), self.leading + 1), operands[0]), True
 

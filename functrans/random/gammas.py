@@ -34,7 +34,7 @@ from functrans.random.continuous import _exponential, _normal, between
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.builder import bind
 from functrans.trace.frames import here
-from functrans.trace.primitive import Lanes
+from functrans.trace.primitive import Lanes, Tangent, Value
 
 
 def _one_gamma(key: Any, alpha: Any, log_space: bool) -> Any:
@@ -93,7 +93,7 @@ class RandomGamma(Composite):
         samples = vmap(lambda k, a: _one_gamma(k, a, self.log_space))(each, lax.reshape(alphas, (size,)))
         return lax.reshape(samples, alphas.shape)
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = bind(self, *primals)
         if tangents[1] is None:
             return out, None
@@ -106,7 +106,7 @@ class RandomGamma(Composite):
         # by way of the logarithm, which has derivatives where the number is 0
         return lax.mul(out, bind(RandomLoggammaGrad(1), alpha, logarithm_of_gamma(alpha, out)))
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         whole = [
             x if m else broadcast_in_dim(x, (lanes.size, *type_of(x).shape), tuple(range(1, len(type_of(x).shape) + 1)))
             for x, m in zip(operands, mapped, strict=True)

@@ -25,7 +25,7 @@ from functrans.testing.cases import LANES, Case, lanes
 from functrans.testing.closeness import epsilon, wide
 from functrans.testing.strides import LAYOUTS, settled
 from functrans.trace.builder import apply_operation
-from functrans.trace.primitive import Lanes, Linear
+from functrans.trace.primitive import Lanes, Linear, Tangent, Value
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import instantiate_zero, jvp
 from functrans.transform.linearize import linearize
@@ -223,7 +223,7 @@ def _with(row: Sequence[Any], i: int, x: Any) -> list[Any]:
     return [*row[:i], x, *row[i:]]
 
 
-def _linearized(jaxpr: Any, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def _linearized(jaxpr: Any, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[list[Any], list[Any]]:
     """What jvp gives, by linearize."""
     outs, program = linearize(jaxpr, primals, [t is not None for t in tangents])
     slopes = iter(replay(program.jaxpr, [*program.residuals, *[t for t in tangents if t is not None]]))

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias, dataclass_transform
 
 import numpy as np
 
@@ -38,12 +38,16 @@ from functrans.errors import MissingRuleError
 from functrans.ir.cache import Cache
 from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.exact import exact_key
-from functrans.ir.program import Equation, Jaxpr, subjaxprs
+from functrans.ir.program import Equation, Jaxpr, Literal, subjaxprs
 from functrans.ir.types import ArrayType
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 if TYPE_CHECKING:
+    from functrans.trace.builder import Tracer
     from functrans.trace.dependence import Dependence
+
+Value: TypeAlias = "Tracer | Literal"  # what stands for an array in a rule
+Tangent: TypeAlias = "Tracer | Literal | None"  # and for a tangent or cotangent, where None is zero
 
 _NUMBERS = (int, float, complex, np.number, np.bool_)
 _INTS = frozenset((int,))
@@ -256,17 +260,17 @@ class Primitive(metaclass=_PrimitiveMeta):
             """Cotangent of the result -> cotangent (or None) of each operand; linear operands come as ``Linear``."""
             self.missing("transpose", "reverse mode (grad, vjp, linear_transpose)")
 
-    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         """(a, T a) -> (b, T b); at least one tangent is not None."""
         self.missing("jvp", "differentiation (jvp, grad, vjp, linearize)")
 
-    def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         """As jvp, called while a linear builder is open: what depends on no tangent lands in the primal program."""
         if self.holds_jaxprs:
             self.missing("linearize", "reverse mode (grad, vjp, linearize)")
         return self.jvp(primals, tangents)
 
-    def batch(self, lanes: Lanes, operands: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, Any]:
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
         self.missing("batch", "vmap")
 

@@ -17,22 +17,22 @@ from functrans.ir.program import Jaxpr, Var
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import flagged_as, zeros
 from functrans.trace.builder import Tracer, as_operand, state
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Primitive, Tangent, Value
 from functrans.trace.replay import blame, emit, entering
 
 
-def jvp_rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def jvp_rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
     """What forward mode does with an equation."""
     return op.jvp(primals, tangents)
 
 
-def jvp(jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+def jvp(jaxpr: Jaxpr, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[list[Any], list[Any]]:
     """Replay the program with tangents (None: zero); the outputs and their tangents."""
     return differentiate(jaxpr, primals, tangents, jvp_rule)
 
 
 def differentiate(
-    jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], rule: Any
+    jaxpr: Jaxpr, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any
 ) -> tuple[list[Any], list[Any]]:
     """The replay behind jvp and linearize: ``rule(op, primals, tangents)`` where a tangent is not zero."""
     values: dict[Any, Any] = entering(jaxpr, primals)

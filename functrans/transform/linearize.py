@@ -19,7 +19,7 @@ from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import convert
 from functrans.trace.builder import Builder, Tracer, state
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Primitive, Tangent, Value
 from functrans.transform.jvp import differentiate
 
 
@@ -34,7 +34,7 @@ class LinearProgram(NamedTuple):
     nonzero: tuple[bool, ...]
 
 
-def _rule(op: Primitive, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def _rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
     return op.linearize(primals, tangents)
 
 
