@@ -31,7 +31,6 @@ from functrans.api.staging import (
     tree_unflatten,
 )
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr
 from functrans.ir.types import (
     ArrayType,
     as_its_type,
@@ -43,7 +42,7 @@ from functrans.ir.types import (
 from functrans.ops.structural import convert, scalar_literal, zeros
 from functrans.trace.frames import here
 from functrans.trace.leaves import entering, named
-from functrans.trace.primitive import Linear, Tangent, Value
+from functrans.trace.primitive import Linear
 from functrans.transform.jvp import instantiate_zero
 from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import linearize as linearize_replay
@@ -169,7 +168,7 @@ def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]
     jaxpr, captured, _ = staged
     wrt = (False,) * len(captured) + tuple([is_differentiable(t.dtype) for t in types])
 
-    def transformed(jaxpr: Jaxpr, inputs: list[Any]) -> list[Any]:
+    def transformed(inputs: list[Any]) -> list[Any]:
         outs, linear = linearize_replay(jaxpr, inputs, wrt)
         kinds = [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
         cotangents: list[Any] = [None] * len(kinds)
@@ -194,7 +193,7 @@ def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]
 
 
 @api_boundary
-def jvp(fun: Callable[..., Any], primals: Sequence[Value], tangents: Sequence[Tangent], has_aux: bool = False) -> Any:
+def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False) -> Any:
     """The value of ``fun`` at ``primals`` and its directional derivative along ``tangents`` (forward mode).
 
     Args:
@@ -247,7 +246,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Value], tangents: Sequence[Ta
     is_slope = [is_differentiable(t.dtype) for t in jaxpr.out_types]
     first = staged.out_tree.num_leaves if not has_aux else out_tree_aux[0]
 
-    def transformed(jaxpr: Jaxpr, inputs: list[Any]) -> list[Any]:
+    def transformed(inputs: list[Any]) -> list[Any]:
         rest = iter(inputs[len(mask) :])
         ts = [next(rest) if m else None for m in mask]
         outs, out_ts = jvp_replay(jaxpr, inputs[: len(mask)], ts)
@@ -260,10 +259,10 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Value], tangents: Sequence[Ta
         return [*outs, *wanted]
 
     given = [as_its_type(x, t) for x, t, nz in zip(slopes, types, nonzero, strict=True) if nz]
-    extended = jvp_signature(jaxpr, mask)
     results = apply(
-        ("jvp", mask, first), extended, [*captured, *leaves, *given], lambda _, ins: transformed(jaxpr, ins), "jvp"
-    )
+        ("jvp", mask, first), jaxpr, [*captured, *leaves, *given], transformed, "jvp",
+        lambda: [*jaxpr.in_types, *[t for t, m in zip(jaxpr.in_types, mask, strict=True) if m]],
+    )  # fmt: skip
     outs = results[: len(jaxpr.outputs)]
     rest = iter(results[len(jaxpr.outputs) :])
     out_slopes = [
@@ -275,13 +274,3 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Value], tangents: Sequence[Ta
         return value, tree_unflatten(out_tree, out_slopes)
     value, aux = value
     return value, tree_unflatten(tree_structure(value), out_slopes), aux
-
-
-def jvp_signature(jaxpr: Jaxpr, mask: Sequence[bool]) -> Jaxpr:
-    """A program with the inputs of the jvp of ``jaxpr``, whose memo holds what is derived from it."""
-    key = ("jvp signature", tuple(mask))
-    known = jaxpr.memo.get(key)
-    if known is None:
-        extra = [type(v)(-1, v.type) for v, m in zip(jaxpr.inputs, mask, strict=True) if m]
-        known = jaxpr.memo[key] = Jaxpr([*jaxpr.inputs, *extra], jaxpr.equations, jaxpr.outputs)
-    return known

@@ -28,7 +28,7 @@ from functrans.ops.logic import eq
 from functrans.ops.slicing import slice_
 from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, transpose, zeros
 from functrans.trace.frames import here
-from functrans.trace.primitive import Lanes, Tangent, Value
+from functrans.trace.primitive import Lanes
 from functrans.transform.linearize import LinearProgram, linearize
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import spread_out, vmap
@@ -154,7 +154,7 @@ def _jacobian(
         wrt = (False,) * len(captured) + smooth
         ins_t = [t for t in types if is_differentiable(t.dtype)]
 
-        def transformed(jaxpr: Jaxpr, inputs: list[Any]) -> list[Any]:
+        def transformed(inputs: list[Any]) -> list[Any]:
             outs, linear = linearize(jaxpr, inputs, wrt)
             if any(linear.nonzero[first:]):
                 keep = [i for i, nz in enumerate(linear.nonzero) if nz]
@@ -253,7 +253,7 @@ def hessian(
     )
 
 
-def hvp(fun: Callable[..., Any], primals: Sequence[Value], tangents: Sequence[Tangent]) -> Any:
+def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """The product of the Hessian of a scalar function with a vector, without the Hessian: forward over reverse.
 
     Args:

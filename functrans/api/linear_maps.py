@@ -172,25 +172,25 @@ def retyped(program: Jaxpr, in_types: tuple[ArrayType, ...], results: tuple[Arra
     """
     if in_types == program.in_types and all(a == b for a, b in zip(program.out_types, results, strict=True)):
         return program
-    key = ("retyped", in_types, results)
-    known = program.memo.get(key)
-    if known is None:
-        stronger: set[Any] = {  # what is made of an input that is strong where it is weak as a rule
-            v for v, t in zip(program.inputs, in_types, strict=True) if v.type.weak_type and not t.weak_type
-        }
-        for eqn in program.equations:
-            if not stronger.isdisjoint(eqn.inputs):
-                stronger.update(eqn.outputs)
+    return program.remember(("retyped", in_types, results), lambda: _retyped(program, in_types, results))
 
-        def function(*inputs: Any) -> list[Any]:
-            outs = replay(program, inputs)
-            return [
-                convert(x, t.dtype, t.weak_type and (x.type.weak_type or a not in stronger))
-                for x, t, a in zip(outs, results, program.outputs, strict=True)
-            ]
 
-        known = program.memo[key] = trace(function, in_types, "a linear function")[0]
-    return known
+def _retyped(program: Jaxpr, in_types: Sequence[ArrayType], results: Sequence[ArrayType]) -> Jaxpr:
+    stronger: set[Any] = {  # what is made of an input that is strong where it is weak as a rule
+        v for v, t in zip(program.inputs, in_types, strict=True) if v.type.weak_type and not t.weak_type
+    }
+    for eqn in program.equations:
+        if not stronger.isdisjoint(eqn.inputs):
+            stronger.update(eqn.outputs)
+
+    def function(*inputs: Any) -> list[Any]:
+        outs = replay(program, inputs)
+        return [
+            convert(x, t.dtype, t.weak_type and (x.type.weak_type or a not in stronger))
+            for x, t, a in zip(outs, results, program.outputs, strict=True)
+        ]
+
+    return trace(function, in_types, "a linear function")[0]
 
 
 def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, direction: str, has_aux: bool) -> Any:

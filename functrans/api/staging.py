@@ -9,7 +9,7 @@ Nothing here changes once threads can see it: what has been traced is looked up,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +26,7 @@ from functrans.optimise.numbers import as_variables
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
+from functrans.trace.replay import trace
 from functrans.xla import execute, jaxlib_compat
 
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
@@ -171,31 +172,24 @@ def as_values(results: Sequence[Any]) -> list[Any]:
 
 
 def apply(
-    key: Any, jaxpr: Jaxpr, values: Sequence[Any], transformed: Callable[[Jaxpr, list[Any]], Sequence[Any]], name: str
-) -> list[Any]:
-    """Run ``transformed(jaxpr, inputs)``: inline where a trace is open, else as one program remembered under ``key``.
+    key: Hashable, jaxpr: Jaxpr, values: Sequence[Any], transformed: Callable[[list[Any]], Sequence[Any]], name: str,
+    in_types: Callable[[], Sequence[ArrayType]] | None = None,
+) -> list[Any]:  # fmt: skip
+    """Run ``transformed(values)``: inline where a trace is open, else as one program, remembered on ``jaxpr``, from
+    which it is derived, under ``key``. ``in_types()``: the types of the values, by default those of its inputs.
     """
     if state.builder is not None:
-        return as_values(transformed(jaxpr, list(values)))
+        return as_values(transformed(list(values)))
     memo_key = (key, jaxlib_compat.trace_context())
     program = jaxpr.memo.get(memo_key)
     if program is None:
-        program = transformed_program(jaxpr, transformed, name)
-        if isinstance(program, list):  # the rule captured values: it cannot be remembered
-            return execute.run(program[0], [*program[1], *values], name)
-        jaxpr.memo[memo_key] = program
-    return program(*values)  # type: ignore[no-any-return]
-
-
-def transformed_program(jaxpr: Jaxpr, transformed: Callable[[Jaxpr, list[Any]], Sequence[Any]], name: str) -> Any:
-    """The program of the transformed jaxpr; with its captured values as a list when a rule captured some."""
-    with Builder(name, order=0) as builder:
-        inputs = [builder.new_input(t) for t in jaxpr.in_types]
-        outputs = [builder.output(x) for x in transformed(jaxpr, inputs)]
-        result, captured = builder.finish(outputs)
-    if captured:
-        return [result, captured]
-    return execute.program(result, name, f"the first {name} of a program with this structure and these types")
+        types = jaxpr.in_types if in_types is None else in_types()
+        result, captured = trace(lambda *inputs: transformed(list(inputs)), types, name, order=0)
+        if captured:  # by a rule: it is no function of the program alone
+            return execute.run(result, [*captured, *values], name)
+        reason = f"the first {name} of a program with this structure and these types"
+        program = jaxpr.remember(memo_key, lambda: execute.program(result, name, reason))
+    return program(*values)
 
 
 def clear() -> None:

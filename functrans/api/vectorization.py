@@ -18,7 +18,6 @@ from functrans.api.staging import (
     tree_unflatten,
 )
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, array_type, describe
 from functrans.ops.structural import transpose
 from functrans.trace.builder import state
@@ -105,9 +104,8 @@ def vmap(
         placed = out_prefix(out_axes, out_tree)
         mapped = (False,) * len(captured) + tuple(a is not None for a in axes)
         in_places = (None,) * len(captured) + tuple(axes)
-        lifted = batched_signature(jaxpr, size, in_places)
 
-        def transformed(_: Jaxpr, inputs: list[Any]) -> list[Any]:
+        def transformed(inputs: list[Any]) -> list[Any]:
             inputs = [x if a in (None, 0) else to_front(x, a) for x, a in zip(inputs, in_places, strict=True)]
             outs, outs_mapped = vmap_replay(jaxpr, Lanes(size, axis_name), inputs, mapped)
             return [
@@ -115,7 +113,8 @@ def vmap(
             ]
 
         key = ("vmap", size, in_places, tuple(placed), axis_name)
-        results = apply(key, lifted, [*captured, *leaves], transformed, "vmap")
+        in_types = lambda: batched_types(jaxpr.in_types, size, in_places)
+        results = apply(key, jaxpr, [*captured, *leaves], transformed, "vmap", in_types)
         return tree_unflatten(out_tree, results)
 
     return batched
@@ -145,17 +144,12 @@ class axis_scope:
             state.axes = self.previous
 
 
-def batched_signature(jaxpr: Jaxpr, size: int, places: tuple[int | None, ...]) -> Jaxpr:
-    """A program with the inputs of the batched ``jaxpr``, whose memo holds what is derived from it."""
-    key = ("vmap signature", size, places)
-    known = jaxpr.memo.get(key)
-    if known is None:
-        inputs = []
-        for v, a in zip(jaxpr.inputs, places, strict=True):
-            shape = v.type.shape
-            inputs.append(v if a is None else type(v)(-1, v.type.update(shape=(*shape[:a], size, *shape[a:]))))
-        known = jaxpr.memo[key] = Jaxpr(inputs, (), ())
-    return known
+def batched_types(types: Sequence[ArrayType], size: int, places: Sequence[int | None]) -> list[ArrayType]:
+    """Types of one lane -> those of all lanes, whose axis stands at these places (None: shared by all)."""
+    return [
+        t if a is None else t.update(shape=(*t.shape[:a], size, *t.shape[a:]))
+        for t, a in zip(types, places, strict=True)
+    ]
 
 
 def to_front(x: Any, axis: int) -> Any:

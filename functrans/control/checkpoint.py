@@ -21,7 +21,6 @@ from functrans.control.holding import (
     count,
     is_given,
     present,
-    remembered,
     spread,
     unchanged,
     without_effects,
@@ -31,7 +30,7 @@ from functrans.control.saving import cut, inlined
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
-from functrans.trace.builder import bind_all
+from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
@@ -89,9 +88,8 @@ class Checkpoint(Holding):
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         wrt = tuple(is_given(tangents))
-        parts: _Parts = remembered(
-            self.jaxpr,
-            ("checkpoint", self.policy, wrt),
+        parts = self.jaxpr.remember(
+            ("checkpoint", self.policy, wrt, state.rules),
             lambda: _split(self.jaxpr, wrt, self.policy or nothing_saveable),
         )
         results = bind_all(self.remade(parts.storing, self.barred), primals)

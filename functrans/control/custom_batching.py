@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from functrans.control.holding import Holding, chosen, remembered, spread
+from functrans.control.holding import Holding, chosen, spread
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.records import Record
@@ -371,8 +371,7 @@ def _tangent_program(jaxpr: Jaxpr, wrt: tuple[bool, ...], kept: tuple[bool, ...]
     def make() -> Jaxpr:
         return trace(run, [*jaxpr.in_types, *chosen(jaxpr.in_types, wrt)], "the tangents of a custom_vmap function")[0]
 
-    program: Jaxpr = remembered(jaxpr, ("custom_vmap tangents", wrt, kept), make)
-    return program
+    return jaxpr.remember(("custom_vmap tangents", wrt, kept), make)
 
 
 def _transposed_program(jaxpr: Jaxpr, linear: tuple[bool, ...], given: tuple[bool, ...]) -> Jaxpr:
@@ -389,5 +388,4 @@ def _transposed_program(jaxpr: Jaxpr, linear: tuple[bool, ...], given: tuple[boo
     def make() -> Jaxpr:
         return trace(run, [*fixed, *chosen(jaxpr.out_types, given)], "the cotangents of a custom_vmap function")[0]
 
-    program: Jaxpr = remembered(jaxpr, ("custom_vmap cotangents", linear, given), make)
-    return program
+    return jaxpr.remember(("custom_vmap cotangents", linear, given), make)

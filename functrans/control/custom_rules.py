@@ -312,11 +312,12 @@ def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
     Rules are traced at each un-jitted call: what of them the tangents reach is checked once, though the rest, in which
     the function itself is called, never equals that of another call.
     """
-    if "checked linear" not in rule.memo:
+    def check() -> None:
         program, linear = dependent_part(rule, [False] * (len(rule.inputs) - count) + [True] * count)
         with _rules(0):
             _check_linear(program, linear, f"the jvp rule of {name}")
-        rule.memo["checked linear"] = True
+
+    rule.remember("checked linear", check)
 
 
 _check_linear = functools.lru_cache(maxsize=256)(check_linear)
@@ -463,13 +464,12 @@ class CustomPullback(Holding):
             ) from None
         if all(has):
             return program
-        known = self.backward.memo.get("pushforward")
-        if known is None:
-            known, _ = trace(
+        return self.backward.remember(
+            "pushforward",
+            lambda: trace(
                 lambda *xs: self._fill(program, has, xs), program.in_types, "the pushforward of a pullback"
-            )
-            self.backward.memo["pushforward"] = known
-        return known
+            )[0],
+        )
 
     def _fill(self, program: Jaxpr, has: Sequence[bool], inputs: Sequence[Any]) -> list[Any]:
         outs = iter(replay(program, inputs))

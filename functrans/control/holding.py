@@ -44,10 +44,8 @@ class Holding(Primitive):
             return None
         lead = next(subjaxprs(self))
         others = [v[1:] if type(v) is tuple and v and v[0] is lead else v for v in self.parameters().values()]
-        memo_key = ("narrowed", type(self), *[v for v in others if v is not lead], used)  # no reference to lead itself
-        if memo_key not in lead.memo:
-            lead.memo[memo_key] = self.drop_unused(used)
-        return lead.memo[memo_key]  # type: ignore[no-any-return]
+        key = ("narrowed", type(self), *[v for v in others if v is not lead], used)  # no reference to lead itself
+        return lead.remember(key, lambda: self.drop_unused(used))
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """As ``narrowed``: each operation says it for itself."""
@@ -56,10 +54,8 @@ class Holding(Primitive):
 
 def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:
     """Names of mapped axes that the program speaks of and does not bind."""
-    known = jaxpr.memo.get("axis names")
-    if known is None:
-        known = jaxpr.memo["axis names"] = frozenset().union(*(eqn.op.axis_names() for eqn in all_equations(jaxpr)))
-    return known
+    empty: frozenset[Any] = frozenset()
+    return jaxpr.remember("axis names", lambda: empty.union(*(eqn.op.axis_names() for eqn in all_equations(jaxpr))))
 
 
 def without_effects(jaxpr: Jaxpr) -> Jaxpr:
@@ -69,9 +65,10 @@ def without_effects(jaxpr: Jaxpr) -> Jaxpr:
     """
     if not jaxpr.effects:
         return jaxpr
-    known = jaxpr.memo.get("without effects")
-    if known is not None:
-        return known  # type: ignore[no-any-return]
+    return jaxpr.remember("without effects", lambda: _pure(jaxpr))
+
+
+def _pure(jaxpr: Jaxpr) -> Jaxpr:
     equations = []
     for eqn in jaxpr.equations:
         op = eqn.op
@@ -85,9 +82,7 @@ def without_effects(jaxpr: Jaxpr) -> Jaxpr:
             )
         if op.holds_jaxprs or not op.effects:
             equations.append(Equation(op, eqn.inputs, eqn.outputs, eqn.where))
-    found: Jaxpr = Jaxpr(jaxpr.inputs, live_equations(equations, jaxpr.outputs)[0], jaxpr.outputs)
-    jaxpr.memo["without effects"] = found
-    return found
+    return Jaxpr(jaxpr.inputs, live_equations(equations, jaxpr.outputs)[0], jaxpr.outputs)
 
 
 def _without_effects(value: Any) -> Any:
@@ -159,20 +154,10 @@ def zeros(type: ArrayType) -> Any:
 
 def permuted(jaxpr: Jaxpr, inputs: Sequence[int], outputs: Sequence[int]) -> Jaxpr:
     """The program with its inputs and outputs in another order (or fewer outputs). Remembered on the jaxpr."""
-    memo_key = ("permuted", tuple(inputs), tuple(outputs))
-    known = jaxpr.memo.get(memo_key)
-    if known is None:
-        known = Jaxpr([jaxpr.inputs[i] for i in inputs], jaxpr.equations, [jaxpr.outputs[i] for i in outputs])
-        jaxpr.memo[memo_key] = known
-    return known
-
-
-def remembered(jaxpr: Jaxpr, memo_key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
-    """What ``make`` derives from the program, made once."""
-    known = jaxpr.memo.get(memo_key)
-    if known is None:
-        known = jaxpr.memo[memo_key] = make()
-    return known
+    return jaxpr.remember(
+        ("permuted", tuple(inputs), tuple(outputs)),
+        lambda: Jaxpr([jaxpr.inputs[i] for i in inputs], jaxpr.equations, [jaxpr.outputs[i] for i in outputs]),
+    )
 
 
 def share_captured(programs: Sequence[Jaxpr], captured: Sequence[Sequence[Any]]) -> tuple[list[Jaxpr], list[Any]]:

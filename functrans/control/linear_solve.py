@@ -26,7 +26,7 @@ from functrans.control.bodies import (
     typed_leaves,
 )
 from functrans.control.custom_rules import linearize_rule
-from functrans.control.holding import Holding, check_operand, remembered
+from functrans.control.holding import Holding, check_operand
 from functrans.errors import FunctransTypeError, MissingRuleError, NotLinearError
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
@@ -173,8 +173,7 @@ def _first(jaxpr: Jaxpr | None, count: int) -> Jaxpr | None:
     """The program with its first results alone."""
     if jaxpr is None or len(jaxpr.outputs) == count:
         return jaxpr
-    return remembered(  # type: ignore[no-any-return]
-        jaxpr,
+    return jaxpr.remember(
         ("first", count),
         lambda: Jaxpr(jaxpr.inputs, live_equations(jaxpr.equations, jaxpr.outputs[:count])[0], jaxpr.outputs[:count]),
     )

@@ -53,11 +53,7 @@ def _updates_in_place(eqn: Equation) -> bool:
 
 def masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
     """The program under a mask; ``keep``: for each output the input whose value it keeps, or None. Remembered."""
-    memo_key = ("masked", keep)
-    found: Jaxpr | None = jaxpr.memo.get(memo_key)
-    if found is None:
-        found = jaxpr.memo[memo_key] = _masked(jaxpr, keep)
-    return found
+    return jaxpr.remember(("masked", keep), lambda: _masked(jaxpr, keep))
 
 
 def _masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:

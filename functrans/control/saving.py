@@ -37,11 +37,7 @@ def saveable(policy: Policy, eqn: Equation) -> bool:
 
 def cut(jaxpr: Jaxpr, policy: Policy) -> Cut:
     """The program cut in two. Remembered on the jaxpr."""
-    memo_key = ("cut", policy)
-    found: Cut | None = jaxpr.memo.get(memo_key)
-    if found is None:
-        found = jaxpr.memo[memo_key] = _cut(inlined(jaxpr), policy)
-    return found
+    return jaxpr.remember(("cut", policy), lambda: _cut(inlined(jaxpr), policy))
 
 
 def inlined(jaxpr: Jaxpr) -> Jaxpr:

@@ -28,7 +28,6 @@ from functrans.control.holding import (
     is_given,
     permuted,
     present,
-    remembered,
     spread,
     strong_zero,
     unchanged,
@@ -42,7 +41,7 @@ from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
 from functrans.ops.structural import reduce_sum
 from functrans.ops.structural import transpose as transpose_axes
-from functrans.trace.builder import Tracer, bind_all
+from functrans.trace.builder import Tracer, bind_all, state
 from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
@@ -187,9 +186,8 @@ class Scan(Holding):
         lead, tail = is_given(consts_t), is_given(xs_t)
         carried = fixpoint(is_given(init_t), lambda c: linearize_jaxpr(jaxpr, [*lead, *c, *tail]).nonzero[:n])
         wrt = (*lead, *carried, *tail)
-        plan: _Split = remembered(
-            jaxpr,
-            ("scan split", self.num_consts, n, wrt),
+        plan = jaxpr.remember(
+            ("scan split", self.num_consts, n, wrt, state.rules),
             lambda: _split_body(self, linearize_jaxpr(jaxpr, wrt), carried, (count(lead), count(carried), count(tail))),
         )
         results = bind_all(self.remade(plan.primal, self.num_consts, n), primals)
@@ -231,8 +229,7 @@ class Scan(Holding):
         carried = fixpoint(given, sent_back)
         program, has = transpose_jaxpr(jaxpr, linear, [*carried, *ys_given])
         consts_h, _, xs_h = self.split([bool(h) for h in spread(has, linear)])
-        body, _ = remembered(
-            jaxpr,
+        body, _ = jaxpr.remember(
             ("scan transpose", self.num_consts, n, linear, carried, tuple(ys_given)),
             lambda: _transposed_body(self, program, has, linear, carried, ys_given),
         )

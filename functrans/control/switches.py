@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from functrans.control.branches import Branching, union
-from functrans.control.holding import check_operand, remembered
+from functrans.control.holding import check_operand
 from functrans.control.lane_programs import running, selecting
 from functrans.control.lanes import lane_by_lane
 from functrans.control.masking import masked
@@ -152,11 +152,10 @@ class SwitchLanes(Branching):
     def selecting(self, axis_name: Any = None) -> Jaxpr:
         """The program that runs every branch for all lanes; ``axis_name``: what the branches call the lanes."""
         lead = self.branches[0]
-        program: Jaxpr = remembered(
-            lead, ("selecting", self.branches[1:], self.mapped, self.summed, self.lanes, axis_name),
+        return lead.remember(
+            ("selecting", self.branches[1:], self.mapped, self.summed, self.lanes, axis_name),
             lambda: selecting(self.branches, self.lanes, self.mapped, self.summed, axis_name),
-        )  # fmt: skip
-        return program
+        )
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         n = len(self.summed)
@@ -198,10 +197,10 @@ class SwitchLanes(Branching):
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         lead = self.branches[0]
-        program = remembered(
-            lead, ("running", self.branches[1:], self.mapped, self.summed, self.lanes),
+        program = lead.remember(
+            ("running", self.branches[1:], self.mapped, self.summed, self.lanes),
             lambda: running(self.branches, self.lanes, self.mapped, self.summed, _guarded),
-        )  # fmt: skip
+        )
         return emitter.inline(program, operands)
 
 

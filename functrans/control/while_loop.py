@@ -22,7 +22,6 @@ from functrans.control.holding import (
     is_given,
     permuted,
     present,
-    remembered,
     spread,
     strong_zero,
     unchanged,
@@ -271,12 +270,10 @@ class While(Holding):
 
 def _ignoring(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Jaxpr:
     """The program with further inputs that it does not read."""
-    widened: Jaxpr = remembered(
-        jaxpr,
+    return jaxpr.remember(
         ("ignoring", tuple(types)),
         lambda: Jaxpr([*jaxpr.inputs, *[Var(-1, t) for t in types]], jaxpr.equations, jaxpr.outputs),
     )
-    return widened
 
 
 def _lane_by_lane(loop: While, condition: Jaxpr, body: Jaxpr) -> While:

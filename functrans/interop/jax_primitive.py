@@ -112,10 +112,10 @@ def _batch(operands: Sequence[Any], dims: Sequence[int | None], *, program: Jaxp
 
 def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> tuple[Jaxpr, list[bool]]:
     """The program over operands mapped along these axes, and which of its results are mapped (along axis 0)."""
-    memo_key = ("mapped along", size, dims)
-    known = program.memo.get(memo_key)
-    if known is not None:
-        return known  # type: ignore[no-any-return]
+    return program.remember(("mapped along", size, dims), lambda: _batched_program(program, size, dims))
+
+
+def _batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> tuple[Jaxpr, list[bool]]:
     types = [
         t if d is None else t.update(shape=(*t.shape[:d], size, *t.shape[d:]))
         for t, d in zip(program.in_types, dims, strict=True)
@@ -131,9 +131,7 @@ def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> 
         found[:] = mapped
         return outs
 
-    batched = trace_closed(function, types, "vmap of a program inside JAX")
-    program.memo[memo_key] = batched, found
-    return batched, found
+    return trace_closed(function, types, "vmap of a program inside JAX"), found
 
 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:

@@ -8,8 +8,8 @@ equal when they are the same program up to the names of variables (``Jaxpr.key``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 # Where an equation came from: the user's code object and the offset of the instruction in it. Cheap to record; decoded
 # into file and line only when somebody asks (ir.show.location).
 Where: TypeAlias = "tuple[Any, int] | None"
+
+
+T = TypeVar("T")
 
 
 class Var:
@@ -98,7 +101,7 @@ class Equation:
 class Jaxpr:
     """A program: ``inputs`` (Vars), ``equations`` in order, ``outputs`` (Vars or Literals).
 
-    ``memo`` remembers what has been derived from this very program (its transforms, its executable).
+    What has been derived from this very program (its transforms, its executable) is remembered on it (``remember``).
     """
 
     __slots__ = ("__weakref__", "_hash", "_key", "equations", "inputs", "memo", "outputs")
@@ -111,6 +114,13 @@ class Jaxpr:
         self._key: tuple[Any, ...] | None = None
         self._hash = 0
 
+    def remember(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What ``make`` derives from this program, made once. Whatever else that depends on is in the key."""
+        memo = self.memo
+        if key not in memo:
+            memo[key] = make()
+        return memo[key]  # type: ignore[no-any-return]
+
     @property
     def in_types(self) -> tuple[ArrayType, ...]:
         return tuple([v.type for v in self.inputs])
@@ -122,10 +132,7 @@ class Jaxpr:
     @property
     def effects(self) -> Effects:
         """What the program does besides computing its outputs."""
-        known = self.memo.get("effects")
-        if known is None:
-            known = self.memo["effects"] = NO_EFFECTS.union(*[eqn.op.effects for eqn in self.equations])
-        return known
+        return self.remember("effects", lambda: NO_EFFECTS.union(*[eqn.op.effects for eqn in self.equations]))
 
     @property
     def key(self) -> tuple[Any, ...]:

@@ -34,26 +34,26 @@ def physical_type(type: ArrayType) -> ArrayType:
 
 def has_keys(jaxpr: Jaxpr) -> bool:
     """Whether the program works on random keys."""
-    known = jaxpr.memo.get("has keys")
-    if known is None:
-        known = any(is_key_dtype(v.type.dtype) for v in jaxpr.inputs) or any(
+    def look() -> bool:
+        return any(is_key_dtype(v.type.dtype) for v in jaxpr.inputs) or any(
             is_key_dtype(v.type.dtype) for eqn in all_equations(jaxpr) for v in eqn.outputs
         )
-        jaxpr.memo["has keys"] = known
-    return bool(known)
+
+    return jaxpr.remember("has keys", look)
 
 
 def on_words(jaxpr: Jaxpr) -> Jaxpr:
     """The program with every array of keys replaced by its words. Remembered on the program."""
     if not has_keys(jaxpr):
         return jaxpr
-    memo_key = ("on words", partitionable())
-    if memo_key not in jaxpr.memo:
-        types = [physical_type(t) for t in jaxpr.in_types]
-        program, captured = trace(lambda *words: replay(jaxpr, words, _rule), types, "a program on random keys")
-        assert not captured
-        jaxpr.memo[memo_key] = program
-    return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    return jaxpr.remember(("on words", partitionable()), lambda: _on_words(jaxpr))
+
+
+def _on_words(jaxpr: Jaxpr) -> Jaxpr:
+    types = [physical_type(t) for t in jaxpr.in_types]
+    program, captured = trace(lambda *words: replay(jaxpr, words, _rule), types, "a program on random keys")
+    assert not captured
+    return program
 
 
 def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:

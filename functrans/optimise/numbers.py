@@ -96,9 +96,9 @@ def _lifted(
 
 def as_inputs(jaxpr: Jaxpr) -> tuple[Jaxpr, tuple[Literal, ...]]:
     """The program with its numbers as further inputs, and these. Remembered on the jaxpr."""
-    known = jaxpr.memo.get("numbers as inputs")
-    if known is None:
+    def make() -> tuple[Jaxpr, tuple[Literal, ...]]:
         found = as_variables(jaxpr.equations)
         program = Jaxpr([*jaxpr.inputs, *found.variables], found.equations, jaxpr.outputs) if found.values else jaxpr
-        known = jaxpr.memo["numbers as inputs"] = program, tuple(found.values)
-    return known
+        return program, tuple(found.values)
+
+    return jaxpr.remember("numbers as inputs", make)

@@ -86,9 +86,7 @@ def cuts(equations: Sequence[Equation], shortest: int = SHORTEST) -> list[int]:
 
 def cut(jaxpr: Jaxpr) -> list[Segment] | None:
     """The program as segments to be run in order, or None when it is best left whole. Remembered on the jaxpr."""
-    if "segments" not in jaxpr.memo:
-        jaxpr.memo["segments"] = _cut(jaxpr) if len(jaxpr.equations) >= SHORTEST else None
-    return jaxpr.memo["segments"]  # type: ignore[no-any-return]
+    return jaxpr.remember("segments", lambda: _cut(jaxpr) if len(jaxpr.equations) >= SHORTEST else None)
 
 
 def _cut(jaxpr: Jaxpr) -> list[Segment] | None:
@@ -159,6 +157,6 @@ def _segment(
         write(eqn)
     kept = tuple([v for v in own if last_use.get(v, -1) >= end])
     jaxpr = Jaxpr(tuple(free), written, kept)
-    jaxpr.memo["segments"] = None  # it is not cut again
+    jaxpr.remember("segments", lambda: None)  # it is not cut again
     return Segment(jaxpr, tuple(free), kept)
 

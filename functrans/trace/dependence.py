@@ -37,11 +37,8 @@ class Dependence:
 
     def outputs(self, jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[bool, ...]:
         """Which outputs of a program depend on the given inputs (a flag for each). Remembered on the jaxpr."""
-        memo_key = ("dependence", self.through_choices, tuple(given))
-        known: tuple[bool, ...] | None = jaxpr.memo.get(memo_key)
-        if known is None:
-            known = jaxpr.memo[memo_key] = self._outputs(jaxpr, given)
-        return known
+        given = tuple(given)
+        return jaxpr.remember(("dependence", self.through_choices, given), lambda: self._outputs(jaxpr, given))
 
     def _outputs(self, jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[bool, ...]:
         dependent: set[Any] = {

@@ -370,12 +370,10 @@ def one_run(jaxpr: Jaxpr, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Seq
 
 def program_cost(jaxpr: Jaxpr) -> int:
     """Floating-point operations of one run of a program, roughly. Remembered on it."""
-    known: int | None = jaxpr.memo.get("cost")
-    if known is None:
-        known = jaxpr.memo["cost"] = sum(
-            eqn.op.cost([a.type for a in eqn.inputs], [v.type for v in eqn.outputs]) for eqn in jaxpr.equations
-        )
-    return known
+    def total() -> int:
+        return sum(eqn.op.cost([a.type for a in eqn.inputs], [v.type for v in eqn.outputs]) for eqn in jaxpr.equations)
+
+    return jaxpr.remember("cost", total)
 
 
 def describe_equation(eqn: Equation) -> str:

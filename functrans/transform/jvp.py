@@ -78,9 +78,10 @@ def jvp_jaxpr(
     """
     nonzero = tuple(nonzero)
     wanted = tuple(instantiate) if instantiate is not None else (False,) * len(jaxpr.outputs)
-    memo_key = ("jvp", nonzero, wanted)
-    if memo_key in jaxpr.memo:
-        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    return jaxpr.remember(("jvp", nonzero, wanted), lambda: _jvp_jaxpr(jaxpr, nonzero, wanted))
+
+
+def _jvp_jaxpr(jaxpr: Jaxpr, nonzero: Sequence[bool], wanted: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
     n = len(jaxpr.inputs)
     has: list[bool] = []
 
@@ -93,7 +94,6 @@ def jvp_jaxpr(
 
     types = [*jaxpr.in_types, *[t for t, nz in zip(jaxpr.in_types, nonzero, strict=True) if nz]]
     program = trace_closed(function, types, "jvp of a program")
-    jaxpr.memo[memo_key] = program, tuple(has)
     return program, tuple(has)
 
 

@@ -75,9 +75,10 @@ class LinearizedJaxpr(NamedTuple):
 def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
     """The program split in two, for operations that hold programs. Remembered on the jaxpr."""
     wrt = tuple(wrt)
-    memo_key = ("linearize", wrt, state.rules)
-    if memo_key in jaxpr.memo:
-        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    return jaxpr.remember(("linearize", wrt, state.rules), lambda: _linearized(jaxpr, wrt))
+
+
+def _linearized(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
     found: list[Any] = []
 
     def function(*inputs: Any) -> list[Any]:
@@ -102,9 +103,7 @@ def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
 
     primal = trace_closed(function, jaxpr.in_types, "linearize of a program")
     program, sources, num_outputs = found[0]
-    result = LinearizedJaxpr(primal, program.jaxpr, sources, program.nonzero, num_outputs)
-    jaxpr.memo[memo_key] = result
-    return result
+    return LinearizedJaxpr(primal, program.jaxpr, sources, program.nonzero, num_outputs)
 
 
 def tangent_types(jaxpr: Jaxpr, wrt: Sequence[bool]) -> list[ArrayType]:

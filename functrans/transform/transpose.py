@@ -169,9 +169,10 @@ def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool
     Remembered on the jaxpr.
     """
     linear, nonzero = tuple(linear), tuple(nonzero)
-    memo_key = ("transpose", linear, nonzero)
-    if memo_key in jaxpr.memo:
-        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    return jaxpr.remember(("transpose", linear, nonzero), lambda: _transposed(jaxpr, linear, nonzero))
+
+
+def _transposed(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
     has: list[bool] = []
 
     def function(*inputs: Any) -> list[Any]:
@@ -186,5 +187,4 @@ def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool
     types = [t for t, is_linear in zip(jaxpr.in_types, linear, strict=True) if not is_linear]
     types += [t for t, nz in zip(jaxpr.out_types, nonzero, strict=True) if nz]
     program = trace_closed(function, types, "transpose of a program")
-    jaxpr.memo[memo_key] = program, tuple(has)
     return program, tuple(has)

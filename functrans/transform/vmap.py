@@ -77,9 +77,12 @@ def vmap_jaxpr(
     """
     mapped = tuple(mapped)
     wanted = (want_mapped,) * len(jaxpr.outputs) if isinstance(want_mapped, bool) else tuple(want_mapped)
-    memo_key = ("vmap", lanes, mapped, wanted)
-    if memo_key in jaxpr.memo:
-        return jaxpr.memo[memo_key]  # type: ignore[no-any-return]
+    return jaxpr.remember(("vmap", lanes, mapped, wanted), lambda: _vmapped(jaxpr, lanes, mapped, wanted))
+
+
+def _vmapped(
+    jaxpr: Jaxpr, lanes: Lanes, mapped: Sequence[bool], wanted: Sequence[bool]
+) -> tuple[Jaxpr, tuple[bool, ...]]:
     is_mapped: list[bool] = []
 
     def function(*inputs: Any) -> list[Any]:
@@ -94,5 +97,4 @@ def vmap_jaxpr(
         t.update(shape=(lanes.size, *t.shape)) if m else t for t, m in zip(jaxpr.in_types, mapped, strict=True)
     ]
     program = trace_closed(function, types, "vmap of a program")
-    jaxpr.memo[memo_key] = program, tuple(is_mapped)
     return program, tuple(is_mapped)

@@ -26,7 +26,7 @@ from functrans.xla.jaxlib_compat import (
 )
 
 
-def compile_text(
+def compile_or_load(
     text: str | bytes,
     device: Device,
     *,
@@ -34,8 +34,8 @@ def compile_text(
     keep_barriers: bool = False,
     extra_options: Mapping[str, Any] | None = None,
     callbacks: Sequence[HostCallback] = (),
-) -> Executable:
-    """StableHLO module text -> an executable loaded on one device.
+) -> tuple[Executable, bool]:
+    """StableHLO module text -> an executable loaded on one device, and whether it came out of the persistent cache.
 
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
@@ -63,30 +63,31 @@ def compile_text(
     if b"@lapack_" in encoded:
         initialize_lapack()
     if not callbacks:
-        return _compile_or_load(encoded, device, options)
-    persistent_cache.latest.loaded = False  # addresses in this process cannot be stored
-    return compiled(encoded, device, options, [for_runtime(callback) for callback in callbacks])
+        return _cached(encoded, device, options)
+    # addresses in this process cannot be stored
+    return compiled(encoded, device, options, [for_runtime(callback) for callback in callbacks]), False
 
 
-def _compile_or_load(text: bytes, device: Device, options: Any) -> Executable:
-    """The executable out of the persistent cache, or compiled and stored there."""
-    persistent_cache.latest.loaded = False
+def compile_text(text: str | bytes, device: Device, **options: Any) -> Executable:
+    """The executable that ``compile_or_load`` gives."""
+    return compile_or_load(text, device, **options)[0]
+
+
+def _cached(text: bytes, device: Device, options: Any) -> tuple[Executable, bool]:
     folder = persistent_cache.directory()
     if folder is None:
-        return compiled(text, device, options)
+        return compiled(text, device, options), False
     key = persistent_cache.entry_key(text, options.SerializeAsString(), *_machine(device))
     stored = persistent_cache.read(folder, key)
     if stored is not None:
         try:
-            executable = deserialized(stored, device, options)
-            persistent_cache.latest.loaded = True
-            return executable
+            return deserialized(stored, device, options), True
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             persistent_cache.reject(folder, key, error)
     start = time.perf_counter()
     executable = compiled(text, device, options)
     persistent_cache.write(folder, key, executable.serialize(), time.perf_counter() - start)
-    return executable
+    return executable, False
 
 
 @functools.lru_cache(maxsize=64)

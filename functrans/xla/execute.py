@@ -29,8 +29,8 @@ from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
-from functrans.xla import jaxlib_compat, nonfinite, persistent_cache
-from functrans.xla.compilation import compile_text
+from functrans.xla import jaxlib_compat, nonfinite
+from functrans.xla.compilation import compile_or_load
 from functrans.xla.host_callbacks import original_error
 from functrans.xla.lower import Module, lower_module
 from functrans.xla.modules import platform_module
@@ -264,7 +264,7 @@ class Program:
         key = None if self.jit or self.waits or options else _text_key(module.text, device, without_fusion)
         executable = _executables.find(key) if key else None
         if executable is None:
-            executable = compile_text(
+            executable, loaded = compile_or_load(
                 module.text,
                 device,
                 disable_fusion=without_fusion,
@@ -273,7 +273,7 @@ class Program:
                 callbacks=module.callbacks,
             )
             seconds = time.perf_counter() - start
-            note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, persistent_cache.latest.loaded)
+            note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, loaded)
             if key:
                 executable = _executables.add(key, executable)
         if device == self.device:
@@ -387,17 +387,13 @@ def program(
     """The callable for a jaxpr: equal programs share one executable, if they are cut alike."""
     places = tuple([eqn.where for eqn in jaxpr.equations]) if value_checks_on() else ()  # for the error's line
     context = (jaxlib_compat.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
-    memo_key = ("program", context)
-    known = jaxpr.memo.get(memo_key)
-    if known is not None:
-        return known  # type: ignore[no-any-return]
-    segments = None if jit else cut(jaxpr)  # by the user's lines, which the jaxpr's key does not hold
-    key = (jaxpr.key, context, segments and tuple([len(s.jaxpr.equations) for s in segments]))
-    known = _programs.find(key)
-    if known is None:
-        known = _programs.add(key, Program(jaxpr, name, reason, donated, jit, keep_unused))
-    jaxpr.memo[memo_key] = known
-    return known  # type: ignore[no-any-return]
+    def make() -> Program:
+        segments = None if jit else cut(jaxpr)  # by the user's lines, which the jaxpr's key does not hold
+        key = (jaxpr.key, context, segments and tuple([len(s.jaxpr.equations) for s in segments]))
+        known: Program | None = _programs.find(key)
+        return _programs.add(key, Program(jaxpr, name, reason, donated, jit, keep_unused)) if known is None else known
+
+    return jaxpr.remember(("program", context), make)
 
 
 def run(jaxpr: Jaxpr, args: Sequence[Any], name: str = "program") -> list[Any]:

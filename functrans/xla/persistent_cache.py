@@ -25,7 +25,6 @@ import logging
 import os
 import secrets
 import stat
-import threading
 import time
 import warnings
 import zlib
@@ -53,14 +52,6 @@ class CacheError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind = kind
-
-
-class _Latest(threading.local):
-    loaded = False
-
-
-latest = _Latest()
-"""Of this thread: whether its latest executable came from disk."""
 
 
 def directory() -> str | None:
