@@ -45,6 +45,7 @@ from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
 
@@ -116,36 +117,59 @@ class While(Holding):
     # -- derivatives --------------------------------------------------------------------------------------------------
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        body, n = self.body, len(self.body.outputs)
-        _, consts_t, init_t = self.split(tangents)
-        lead = is_given(consts_t)
-        carried = fixpoint(is_given(init_t), lambda c: jvp_jaxpr(body, [*lead, *c])[1])
+        n = len(self.body.outputs)
+        carried = self._carried(tangents)
         if not any(carried):
             return bind_all(self, primals), [None] * n
-        program, _ = jvp_jaxpr(body, [*lead, *carried], carried)
+        op, operands = self._with_tangents(primals, tangents, carried)
+        results = bind_all(op, operands)
+        return results[:n], spread(results[n:], carried)
+
+    def _carried(self, tangents: Sequence[Tangent]) -> tuple[bool, ...]:
+        """Which carries have a tangent."""
+        _, consts_t, init_t = self.split(tangents)
+        lead = is_given(consts_t)
+        return fixpoint(is_given(init_t), lambda c: jvp_jaxpr(self.body, [*lead, *c])[1])
+
+    def _with_tangents(
+        self, primals: Sequence[Value], tangents: Sequence[Tangent], carried: Sequence[bool]
+    ) -> tuple[While, list[Any]]:
+        """The loop that carries tangents too, behind all values; its operands."""
+        _, consts_t, init_t = self.split(tangents)
+        lead = is_given(consts_t)
+        program, _ = jvp_jaxpr(self.body, [*lead, *carried], carried)
         # (consts, carry, tangents of consts, tangents of the carry) -> (consts and tangents, carry and tangents)
         nb, extra = self.num_body_consts, count(lead)
-        end = len(body.inputs)
+        end = len(self.body.inputs)
         order = [*range(nb), *range(end, end + extra), *range(nb, end), *range(end + extra, len(program.inputs))]
-        slope_types = chosen(body.out_types, carried)
-        condition = _ignoring(self.condition, slope_types)
+        condition = _ignoring(self.condition, chosen(self.body.out_types, carried))
         widened = permuted(program, order, range(len(program.outputs)))
         op = While(condition, widened, self.num_condition_consts, nb + extra, self.progress)
         condition_consts, body_consts, init = self.split(primals)
-        started = [
-            strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, body.out_types, strict=True) if c
-        ]
-        results = bind_all(op, [*condition_consts, *body_consts, *present(consts_t), *init, *started])
-        return results[:n], spread(results[n:], carried)
+        types = self.body.out_types
+        started = [strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, types, strict=True) if c]
+        return op, [*condition_consts, *body_consts, *present(consts_t), *init, *started]
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        """The linear part runs the whole loop again beside its tangents: exact forward, refused backward."""
-        outs = bind_all(self, primals)
-        again = While(
-            without_effects(self.condition), without_effects(self.body), self.num_condition_consts, self.num_body_consts
+        """The linear part runs the whole loop again beside its tangents: exact forward, refused backward.
+
+        The values are those that the derivative rules of the body's operations give, as they are everywhere: a user's
+        rule may give a value with another derivative than the function's.
+        """
+        n = len(self.body.outputs)
+        carried = self._carried(tangents)
+        if not any(carried):
+            return bind_all(self, primals), [None] * n
+        wrt = [*is_given(self.split(tangents)[1]), *carried]
+        values = permuted(linearize_jaxpr(self.body, wrt).primal, range(len(wrt)), range(n))
+        outs = bind_all(
+            While(self.condition, values, self.num_condition_consts, self.num_body_consts, self.progress), primals
         )
-        _, slopes = again.jvp(primals, tangents)
-        return outs, slopes
+        op, operands = self._with_tangents(primals, tangents, carried)
+        again = While(
+            without_effects(op.condition), without_effects(op.body), op.num_condition_consts, op.num_body_consts
+        )
+        return outs, spread(bind_all(again, operands)[n:], carried)
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
         tests, consts, init = self.split(given)

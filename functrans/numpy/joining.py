@@ -12,7 +12,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import describe
+from functrans.ir.types import describe, type_of
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import (
     Array,
@@ -356,7 +356,7 @@ def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None)
     Array([0, 9, 1, 2], dtype=int32)
     """
     x = as_array("insert", arr)
-    new = to_dtype(asarray(values), x.dtype)
+    new = to_dtype(asarray(values), x.dtype, type_of(x).weak_type)
     if axis is None:
         x, axis = ravel(x), 0
     axis = axis_index("insert", axis, len(x.shape))

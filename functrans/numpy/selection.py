@@ -167,11 +167,11 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
         raise FunctransValueError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
     if not condlist:
         raise FunctransValueError("select: at least one condition is needed")
-    dtype = common_dtype("select", *[as_operand("select", c) for c in (*choicelist, default)])[0]
+    dtype, weak = common_dtype("select", *[as_operand("select", c) for c in (*choicelist, default)])
     result: Any = default
     for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
         result = where(condition, choice, result)
-    return to_dtype(result, dtype)
+    return to_dtype(result, dtype, weak)
 
 
 def choose(a: ArrayLike, choices: Any, out: None = None, mode: str = "raise") -> Array:

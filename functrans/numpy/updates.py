@@ -15,7 +15,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError
-from functrans.ir.types import array_type, promote, short_dtype
+from functrans.ir.types import array_type, promote, short_dtype, type_of
 from functrans.lax.indexing import apply_counted
 from functrans.numpy import arithmetic
 from functrans.numpy.creation import asarray, ones_like
@@ -138,6 +138,7 @@ def _update(
     mode = mode_name(mode)
     mode = "drop" if mode in (None, "fill") else mode
     x = asarray(x)
+    weak = type_of(x).weak_type  # kept, whatever the values are
     if operation != "apply":
         values = _checked_values(name, x, values)
     if (
@@ -156,11 +157,12 @@ def _update(
             "indices_are_sorted": indices_are_sorted,
             "wrap_negative_indices": wrap_negative_indices,
         }
-        return to_dtype(_COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options)), x.dtype)  # type: ignore[arg-type]
+        scaled = _COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options))  # type: ignore[arg-type]
+        return to_dtype(scaled, x.dtype, weak)
     if operation == "apply":  # as often as a place is named
         how = {"mode": mode, "indices_are_sorted": indices_are_sorted, "wrap_negative_indices": wrap_negative_indices}
         counts = _update("add", lax.full(tuple(x.shape), 0, np.int32), key, 1, **how)
-        return apply_counted(x, values, counts)
+        return to_dtype(apply_counted(x, values, counts), x.dtype, weak)
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None
     if updated is None:
@@ -168,7 +170,7 @@ def _update(
         updated = _write_scatter(
             name, scatter, x, parsed, shape, values, indices_are_sorted, unique_indices, mode, wrap_negative_indices
         )
-    return updated
+    return to_dtype(updated, x.dtype, weak)
 
 
 def _checked_values(name: str, x: Any, values: Any) -> Any:

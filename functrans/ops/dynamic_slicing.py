@@ -66,7 +66,7 @@ class DynamicUpdateSlice(Primitive):
         fits = update.ndim == x.ndim and all(u <= n for u, n in zip(update.shape, x.shape, strict=True))
         if not fits or update.dtype != x.dtype:
             raise FunctransTypeError(f"dynamic_update_slice: an update {update} does not fit in an operand {x}")
-        return array_type(x.shape, x.dtype, x.weak_type and update.weak_type)
+        return array_type(x.shape, x.dtype)  # strong, whatever both are, as in JAX
 
     def impl(self, x: Any, update: Any, *starts: Any) -> Any:
         out = np.array(x)

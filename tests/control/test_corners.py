@@ -168,3 +168,36 @@ def test_a_custom_rule_means_the_same_in_a_scan_and_written_out() -> None:
     for transform in (ft.grad, lambda f: ft.grad(ft.grad(f))):
         looped, written = (transform(lambda x, way=way: repeated(x, 3, way))(0.7) for way in (True, False))
         np.testing.assert_allclose(looped, written, rtol=1e-5)
+
+
+def _linearized(library: Any, f: Any) -> Any:
+    def g(x: Any) -> Any:
+        value, pushforward = library.linearize(f, x)
+        return value, pushforward(0.75 * x)
+
+    return g
+
+
+@pytest.mark.parametrize("how", ["jvp", "linearize"])
+def test_a_while_loop_gives_the_value_that_a_custom_rule_gives(how: str) -> None:
+    """The rule's value is differentiated again, not the function: the derivative of one is three times the other's."""
+
+    def first_and_second(library: Any, numpy: Any, loop: str) -> Any:
+        h = library.custom_jvp(numpy.sin)
+        h.defjvp(lambda p, t: (numpy.sin(p[0]), 3.0 * numpy.cos(p[0]) * t[0]))
+
+        def f(x: Any) -> Any:
+            if loop == "while":
+                x = library.lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, h(c[1])), (0, x))[1]
+            elif loop == "scan":
+                x = library.lax.scan(lambda c, _: (h(c), None), x, None, length=2)[0]
+            else:
+                x = h(h(x))
+            return x * x
+
+        inner = _linearized(library, f) if how == "linearize" else lambda x: library.jvp(f, (x,), (0.75 * x,))
+        return library.jvp(inner, (np.float32(0.7),), (np.float32(0.5),)), _linearized(library, inner)(np.float32(0.7))
+
+    wanted = first_and_second(jax, jnp, "while")
+    for loop in ("while", "scan", "written out"):
+        assert_same(first_and_second(ft, fnp, loop), wanted, operations=64)

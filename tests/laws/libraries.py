@@ -163,18 +163,19 @@ class Library:
         return not shape_of(x) and dtype_of(x) == dtype_of(0.5)
 
     def tangents(self, choice: int, args: Sequence[Any]) -> tuple[Any, ...]:
-        """Tangents as `choice` says: the arguments, one object for all, fresh waves, ones, zeros, numbers."""
+        """Tangents as `choice` says: the arguments, one object for all, fresh waves, ones, zeros, numbers.
+
+        Python's type decides nothing: JAX hands on what functrans traces.
+        """
 
         def tangent(i: int, x: Any) -> Any:
             if not is_inexact(x):
                 return np.zeros(shape_of(x), float0)
-            if type(x) in (float, complex):
-                return type(x)(0.75)
             variant = choice % 5
             if choice % 11 == 10 and self.number(x):
                 return 0.75
             if variant == 1:
-                return wave(x.shape, dtype_of(x), 0.1 + i)
+                return wave(shape_of(x), dtype_of(x), 0.1 + i)
             if variant == 2:
                 return self.np.ones_like(x)
             if variant == 3:
@@ -387,8 +388,8 @@ class Library:
     def _outer_jacobian(self, transform: Function, f: Function, choice: int) -> Function:
         def function(*args: Any) -> Any:
             real = [i for i, x in enumerate(args) if (leaves := jax.tree.leaves(x)) and all(map(is_real, leaves))]
-            if not real:
-                return f(*args)
+            if not real:  # traced too: JAX's arrays and NumPy's promote by different rules
+                return self.t.jit(f)(*args)
             return transform(f, tuple(real) if choice % 2 else real[0])(*args)
 
         return function
@@ -406,8 +407,52 @@ class Library:
         return self._outer_jacobian(self.t.hessian, self.scalar(f), choice)
 
 
-def ours(wide: bool = False) -> Library:
-    return Library(ft, fnp, lax, wide)
+class _StrongDerivatives:
+    """Transforms whose derivatives have no weak type."""
+
+    def __init__(self, transforms: Any, lax: Any) -> None:
+        self.transforms, self.lax = transforms, lax
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transforms, name)
+
+    def strong(self, tree: Any) -> Any:
+        return jax.tree.map(lambda x: self.lax.convert_element_type(x, dtype_of(x)) if is_inexact(x) else x, tree)
+
+    def grad(self, f: Function, *args: Any, has_aux: bool = False, **options: Any) -> Function:
+        found = self.transforms.grad(f, *args, has_aux=has_aux, **options)
+        if has_aux:
+            return lambda *xs: (self.strong((result := found(*xs))[0]), result[1])
+        return lambda *xs: self.strong(found(*xs))
+
+    def value_and_grad(self, f: Function, *args: Any, **options: Any) -> Function:
+        found = self.transforms.value_and_grad(f, *args, **options)
+        return lambda *xs: ((result := found(*xs))[0], self.strong(result[1]))
+
+    def jvp(self, f: Function, primals: Any, tangents: Any, **options: Any) -> Any:
+        value, slope, *aux = self.transforms.jvp(f, primals, tangents, **options)
+        return (value, self.strong(slope), *aux)
+
+    def vjp(self, f: Function, *primals: Any) -> Any:
+        value, pullback = self.transforms.vjp(f, *primals)
+        return value, lambda cotangent: self.strong(pullback(cotangent))
+
+    def linearize(self, f: Function, *primals: Any) -> Any:
+        value, pushforward = self.transforms.linearize(f, *primals)
+        return value, lambda *tangents: self.strong(pushforward(*tangents))
+
+    def jacfwd(self, f: Function, which: Any) -> Function:
+        return lambda *xs: self.strong(self.transforms.jacfwd(f, which)(*xs))
+
+    def jacrev(self, f: Function, which: Any) -> Function:
+        return lambda *xs: self.strong(self.transforms.jacrev(f, which)(*xs))
+
+    def hessian(self, f: Function, which: Any) -> Function:
+        return lambda *xs: self.strong(self.transforms.hessian(f, which)(*xs))
+
+
+def ours(wide: bool = False, strong_derivatives: bool = False) -> Library:
+    return Library(_StrongDerivatives(ft, lax) if strong_derivatives else ft, fnp, lax, wide)
 
 
 class _AbsBySign:
@@ -420,5 +465,6 @@ class _AbsBySign:
         return jax.numpy.abs(x) if is_complex(x) or not is_inexact(x) else x * jax.numpy.sign(x)
 
 
-def theirs(wide: bool = False, abs_by_sign: bool = False) -> Library:
-    return Library(jax, _AbsBySign() if abs_by_sign else jax.numpy, jax.lax, wide)
+def theirs(wide: bool = False, abs_by_sign: bool = False, strong_derivatives: bool = False) -> Library:
+    transforms = _StrongDerivatives(jax, jax.lax) if strong_derivatives else jax
+    return Library(transforms, _AbsBySign() if abs_by_sign else jax.numpy, jax.lax, wide)

@@ -76,8 +76,8 @@ def _broadcast(x: Any, *, shape: Any, broadcast_dimensions: Any, **_: Any) -> An
 
 
 @_rule("reshape")
-def _reshape(x: Any, *, new_sizes: Any, **_: Any) -> Any:
-    return x.reshape(new_sizes)
+def _reshape(x: Any, *, new_sizes: Any, dimensions: Any, **_: Any) -> Any:
+    return np.transpose(x, dimensions).reshape(new_sizes) if dimensions is not None else x.reshape(new_sizes)
 
 
 @_rule("squeeze")

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 import pytest
 
+from functrans import numpy as fnp
 from functrans.api import staging
 from functrans.ir.program import Literal
 from functrans.ops.elementwise import Mul, mul
@@ -59,7 +60,7 @@ def test_compiled_programs_agree_with_jax(chunk: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # JAX says that float64 is not on
-@pytest.mark.parametrize("number", [3, 17, 29])
+@pytest.mark.parametrize("number", [3, 17, 29, 1_002_547])  # the last reshapes in another order of dimensions
 def test_the_numpy_reference_computes_what_xla_computes(number: int) -> None:
     def run(function: Callable[..., Any], arguments: Any) -> Callable[[], Any]:
         expected = jax.jit(lambda: function(*arguments))()
@@ -71,6 +72,26 @@ def test_the_numpy_reference_computes_what_xla_computes(number: int) -> None:
     given = draw(number)
     with jax.enable_x64(given.x64):
         assert comparison.outcomes(given, theirs(), run)
+
+
+@pytest.mark.parametrize("number", [1_000_535, 1_000_891, 1_006_441])
+def test_an_argument_that_jax_hands_on_as_it_is_makes_no_difference(number: int) -> None:
+    with numpy_reference.interpreted():
+        assert checked(number) is None
+
+
+def test_a_type_that_a_weak_derivative_decides_is_told_from_others() -> None:
+    body = (Statement("power", (0, 1)),)  # JAX's derivative by a weak x of x ** 1.5 is strong
+    statements = (Statement("vjp", ("1.5", "np.float32(0.5)"), 0, (body,)),)
+    with numpy_reference.interpreted():
+        found = difference(Draw((VECTOR,), statements, x64=True))
+        assert found is not None
+        assert found.cause == "(type that a weak type in a derivative decides)"
+        given = Draw(("array((3,), 'float64')",), (Statement("tanh", (0, 0)),), stack=(("jvp", 0),), x64=True)
+        with mock.patch.object(fnp, "tanh", lambda x: fnp.sin(x).astype(np.float32)):
+            found = difference(given)
+    assert found is not None
+    assert found.cause == "type"
 
 
 # -- deliberately broken: the comparison has to see it --------------------------------------------------------------

@@ -293,3 +293,44 @@ def test_rows_lengths_and_membership_of_a_traced_array() -> None:
 
     assert_cases_agree({"walk": walk}, {"walk": walk}, X[:2])
     assert ft.grad(lambda x: x.sum() * (2.0 if 3.0 in x else 1.0))(np.array([1.0, 3.0], np.float32)).tolist() == [2, 2]
+
+
+OF_ONE_TYPE = ("set", "add", "subtract", "multiply", "min", "max")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of values that do not fit
+@pytest.mark.parametrize("key", [0, slice(None), [0, 2], [], [True, False, True]], ids=str)
+@pytest.mark.parametrize("wide", [False, True], ids=["x64 off", "x64 on"])
+def test_an_update_keeps_the_weak_type_of_its_array(key: Any, wide: bool) -> None:
+    key = np.array(key, None if key else int) if isinstance(key, list) else key
+
+    def updates(asarray: Any, x: Any, value: Any) -> list[Any]:
+        weak, at = asarray(x), asarray(x).at[key]
+        return [weak, *[getattr(at, name)(value) for name in OF_ONE_TYPE], at.apply(lambda y: y * 2)]
+
+    with jax.enable_x64(wide):
+        for number in (2.0, 3, 0.5j):
+            weak = jnp.broadcast_to(jnp.asarray(number), (3,))
+            for x in (weak, jax.lax.convert_element_type(weak, weak.dtype)):
+                for value in (1, weak[0], np.int8(1), np.ones((), weak.dtype)):
+                    wanted = jax.eval_shape(lambda x, v=value: updates(jnp.asarray, x, v), x)
+                    found = ft.eval_shape(lambda x, v=value: updates(fnp.asarray, x, v), x)
+                    assert [(y.dtype, y.weak_type) for y in found] == [(y.dtype, y.weak_type) for y in wanted]
+
+
+def test_written_windows_are_strong() -> None:
+    weak = jnp.broadcast_to(jnp.asarray(2.0), (3,))
+    for x, update in ((weak, weak[:1]), (weak, weak[:1].astype(np.float32)), (weak.astype(np.float32), weak[:1])):
+        wanted = jax.eval_shape(lambda x, u: jax.lax.dynamic_update_slice(x, u, (0,)), x, update)
+        found = ft.eval_shape(lambda x, u: ft.lax.dynamic_update_slice(x, u, (0,)), x, update)
+        assert (found.dtype, found.weak_type) == (wanted.dtype, wanted.weak_type)
+
+
+def test_insert_and_select_of_weak_arrays_are_weak() -> None:
+    weak = jnp.broadcast_to(jnp.asarray(2.0), (3,))
+    strong = jnp.ones(3)
+    for a, b in ((weak, 1.5), (weak, weak), (weak, strong), (strong, weak), (weak, np.float32(1.5))):
+        for both in (lambda m, a, b: m.insert(a, 1, b), lambda m, a, b: m.select([a > 0], [a], b)):
+            wanted = jax.eval_shape(lambda a, b=b, both=both: both(jnp, a, b), a)
+            found = ft.eval_shape(lambda a, b=b, both=both: both(fnp, a, b), a)
+            assert (found.dtype, found.weak_type) == (wanted.dtype, wanted.weak_type)
