@@ -23,8 +23,12 @@ try:
     from functrans import export as export
     from functrans import lax as lax
     from functrans import numpy as numpy
+    from functrans.api.callbacks import io_callback as io_callback
+    from functrans.api.callbacks import pure_callback as pure_callback
     from functrans.api.checkpointing import checkpoint as checkpoint
     from functrans.api.checkpointing import remat as remat
+    from functrans.api.checks import check as check
+    from functrans.api.checks import error_if as error_if
     from functrans.api.compilation import eval_shape as eval_shape
     from functrans.api.compilation import jit as jit
     from functrans.api.compilation import make_jaxpr as make_jaxpr
@@ -67,10 +71,6 @@ try:
     from functrans.api.linear_maps import vjp as vjp
     from functrans.api.vectorization import vmap as vmap
     from functrans.control import checkpoint_policies as checkpoint_policies
-    from functrans.control.callbacks import io_callback as io_callback
-    from functrans.control.callbacks import pure_callback as pure_callback
-    from functrans.control.checks import check as check
-    from functrans.control.checks import error_if as error_if
     from functrans.control.composite import Composite as Composite
     from functrans.ir.program import Jaxpr as Jaxpr
     from functrans.ir.types import ArrayType as ArrayType

@@ -8,9 +8,9 @@ from typing import Any
 from jax.tree_util import register_pytree_node_class, tree_flatten, tree_unflatten
 
 from functrans.api.arguments import check_callable, function_name
+from functrans.api.bodies import Body, check_same_results, trace_body, typed_leaves
 from functrans.api.custom_rules import custom_vjp
 from functrans.api.staging import as_values
-from functrans.control.bodies import Body, check_same_results, trace_body, typed_leaves
 from functrans.control.call import Call
 from functrans.control.custom_rules import DeferredRule, Rule
 from functrans.control.linear_call import LinearCall

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.bodies import (
+from functrans.api.bodies import (
     Body,
     check_same_results,
     converted,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jax.tree_util import tree_leaves, tree_structure
 
-from functrans.control.bodies import (
+from functrans.api.bodies import (
     Body,
     Leaf,
     check_same_results,

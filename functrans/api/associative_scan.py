@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from functrans.control.bodies import (
+from functrans.api.bodies import (
     check_same_results,
     function_name,
     operand_types,
