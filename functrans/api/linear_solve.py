@@ -7,22 +7,13 @@ from typing import Any, NamedTuple
 
 from jax.tree_util import tree_flatten
 
-from functrans.api.bodies import (
-    Body,
-    Leaf,
-    check_same_results,
-    function_name,
-    operand_types,
-    rebuild,
-    trace_body,
-    typed_leaves,
-)
+from functrans.api.bodies import Body, Leaf, check_same_results, operand_types, rebuild, trace_body, typed_leaves
 from functrans.control.linear_solve import CustomLinearSolve
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.structural import convert, zeros
 from functrans.trace.builder import bind_all
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import Places
 from functrans.trace.replay import replay, trace
 from functrans.transform.transpose import transpose_jaxpr

@@ -18,12 +18,11 @@ from functrans.control.lanes import lane_by_lane
 from functrans.errors import MissingRuleError
 from functrans.ir.effects import INPUT_OUTPUT, ORDERED_INPUT_OUTPUT, Effects
 from functrans.ir.types import ArrayType
-from functrans.ops.structural import broadcast_in_dim
+from functrans.ops.structural import broadcast_in_dim, spread
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
-from functrans.transform.vmap import spread_out
 
 VMAP_METHODS = ("sequential", "sequential_unrolled", "expand_dims", "broadcast_all", "legacy_vectorized", None)
 
@@ -86,7 +85,7 @@ class PureCallback(_Callback):
         if method in ("sequential", "sequential_unrolled"):
             return lane_by_lane(self, lanes, operands, mapped, lanes.size if method == "sequential_unrolled" else 1)
         if method == "broadcast_all":
-            operands = [x if m else spread_out(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
+            operands = [x if m else spread(x, lanes.size) for x, m in zip(operands, mapped, strict=True)]
         elif method == "expand_dims":
             operands = [
                 x if m else broadcast_in_dim(x, (1, *x.type.shape), tuple(range(1, x.type.ndim + 1)))

@@ -14,13 +14,14 @@ from functrans.control.custom_rules import linearize_rule
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, type_of
+from functrans.ops.structural import spread
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Linear, Primitive, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import differentiate, jvp
 from functrans.transform.transpose import transpose
-from functrans.transform.vmap import spread_out, vmap
+from functrans.transform.vmap import vmap
 
 
 class Composite(Primitive):
@@ -147,7 +148,7 @@ class Mapped(Composite):
 
     def _lanes(self, program: Jaxpr, operands: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
         outs = zip(*vmap(program, Lanes(self.size), operands, mapped), strict=True)
-        return [x if m else spread_out(x, self.size) for x, m in outs]
+        return [x if m else spread(x, self.size) for x, m in outs]
 
 
 def type_of_array(x: Any) -> ArrayType:

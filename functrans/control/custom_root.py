@@ -17,13 +17,13 @@ from functrans.control.holding import Holding, check_operand
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg
-from functrans.ops.structural import zeros
+from functrans.ops.structural import spread, zeros
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Tangent, Value
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import differentiate, jvp_rule
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
 
 
 class CustomRoot(Holding):
@@ -105,7 +105,7 @@ class CustomRoot(Holding):
         solve = vmap_jaxpr(self.solve, lanes, [*solve_m, *n], True)[0]
         tangent_solve = vmap_jaxpr(self.tangent_solve, lanes, [*tangent_m, *n, *n], True)[0]
         *consts, guess = self.split(operands)
-        guess = [x if m else spread_out(x, lanes.size) for x, m in zip(guess, guess_m, strict=True)]
+        guess = [x if m else spread(x, lanes.size) for x, m in zip(guess, guess_m, strict=True)]
         outs = bind_all(CustomRoot(f, solve, tangent_solve, self.counts), [*[c for p in consts for c in p], *guess])
         return outs, [True] * len(outs)
 

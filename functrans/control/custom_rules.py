@@ -23,7 +23,7 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
-from functrans.ops.structural import full, reduce_sum
+from functrans.ops.structural import full, reduce_sum, spread
 from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
@@ -32,7 +32,7 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linea
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
 from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
-from functrans.transform.vmap import spread_out, vmap
+from functrans.transform.vmap import vmap
 
 
 class DeferredRule:
@@ -122,7 +122,7 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequ
             if i in summed:
                 results.append(reduce_sum(x, (0,)) if m else elementwise.mul(x, float(lanes.size)))
             else:
-                results.append(x if m else spread_out(x, lanes.size))
+                results.append(x if m else spread(x, lanes.size))
         return results
 
     types = [
@@ -424,7 +424,7 @@ class CustomVjp(Holding):
         """vmap of the function, of forward and of backward; every argument and result mapped."""
         consts, forward_consts, backward_consts, args = self.split(operands)
         consts_m, forward_m, backward_m, args_m = self.split(mapped)
-        args = [x if m else spread_out(x, lanes.size) for x, m in zip(args, args_m, strict=True)]
+        args = [x if m else spread(x, lanes.size) for x, m in zip(args, args_m, strict=True)]
         program, values = batched_rule(self.jaxpr, consts, lanes, consts_m, len(args))
         forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m)
         backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m)

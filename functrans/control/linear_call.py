@@ -16,14 +16,13 @@ from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import add
-from functrans.ops.structural import zeros
+from functrans.ops.structural import spread, zeros
 from functrans.trace.builder import bind_all, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.transform.jvp import differentiate, jvp_rule
-from functrans.transform.vmap import spread_out
 
 
 class LinearCall(Holding):
@@ -94,7 +93,7 @@ class LinearCall(Holding):
         consts, other, residuals, linear = self.split(operands)
         consts_m, other_m, residuals_m, linear_m = self.split(mapped)
         behind = [
-            x if m else spread_out(x, lanes.size)
+            x if m else spread(x, lanes.size)
             for x, m in zip([*residuals, *linear], [*residuals_m, *linear_m], strict=True)
         ]
         program, consts = batched_rule(self.jaxpr, consts, lanes, consts_m, len(behind))

@@ -19,14 +19,14 @@ from functrans.errors import MissingRuleError, NotLinearError
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg, sub
-from functrans.ops.structural import zeros
+from functrans.ops.structural import spread, zeros
 from functrans.trace.builder import bind_all, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.transform.jvp import differentiate, jvp_rule
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
 
 
 class CustomLinearSolve(Holding):
@@ -139,7 +139,7 @@ class CustomLinearSolve(Holding):
             for p, m in zip(self.programs(), consts_m, strict=True)
         ]
         consts, b = self.split(operands)
-        b = [x if m else spread_out(x, lanes.size) for x, m in zip(b, b_m, strict=True)]
+        b = [x if m else spread(x, lanes.size) for x, m in zip(b, b_m, strict=True)]
         op = CustomLinearSolve(*programs, self.counts)  # type: ignore[arg-type, call-arg]
         outs = bind_all(op, [*[c for part in consts for c in part], *b])
         return outs, [True] * len(outs)
