@@ -349,7 +349,8 @@ class CustomVjp(Primitive):
     """Apply ``jaxpr``; ``forward``: (consts, arguments) -> (results, residuals); ``backward``: (consts, residuals,
     cotangents of the differentiable results) -> cotangents of the differentiable arguments.
 
-    Operands: consts of the function, of forward, of backward, then the arguments.
+    Operands: consts of the function, of forward, of backward, then the arguments. ``backward`` need not be linear, so
+    of two applications to the same values each pulls back its own cotangent, and not one of them the sum.
     """
 
     jaxpr: Jaxpr
@@ -359,6 +360,7 @@ class CustomVjp(Primitive):
     name_: str
     multiple = True
     holds_jaxprs = True
+    shared = False
 
     @property
     def effects(self) -> Effects:  # type: ignore[override]
@@ -463,6 +465,7 @@ class CustomPullback(Primitive):
     name_: str
     multiple = True
     holds_jaxprs = True
+    shared = False
 
     def infer(self, *types: ArrayType) -> Any:
         return list(self.backward.in_types[self.num_residuals :])
