@@ -342,7 +342,8 @@ class CustomVjp(Holding):
     """Apply ``jaxpr``; ``forward``: (consts, arguments) -> (results, residuals); ``backward``: (consts, residuals,
     cotangents of the differentiable results) -> cotangents of the differentiable arguments.
 
-    Operands: consts of the function, of forward, of backward, then the arguments.
+    Operands: consts of the function, of forward, of backward, then the arguments. ``backward`` need not be linear, so
+    of two applications to the same values each pulls back its own cotangent, and not one of them the sum.
     """
 
     jaxpr: Jaxpr
@@ -350,6 +351,7 @@ class CustomVjp(Holding):
     backward: Rule
     num_consts: tuple[int, int, int]
     name_: str
+    shared = False
 
     @property
     def effects(self) -> Effects:  # type: ignore[override]
@@ -447,6 +449,7 @@ class CustomPullback(Holding):
     backward: Jaxpr
     num_residuals: int
     name_: str
+    shared = False
 
     def infer(self, *types: ArrayType) -> Any:
         return list(self.backward.in_types[self.num_residuals :])

@@ -141,12 +141,18 @@ def _held_effects(op: Any) -> Effects:
     return NO_EFFECTS.union(*[jaxpr.effects for jaxpr in subjaxprs(op)])
 
 
+def _is_shared(op: Any) -> bool:
+    """Whether equal applications are one: not where they have effects, nor where those of a held program are not."""
+    return not op.effects and all(jaxpr.shared for jaxpr in subjaxprs(op))
+
+
 @dataclass_transform(frozen_default=True)
 class Primitive(metaclass=_PrimitiveMeta):
     """An operation on arrays. Subclass it, declare parameters as fields and write the rules as methods."""
 
     multiple: ClassVar[bool] = False  # True: infer, rules and bind speak of a list of results
     effects: ClassVar[Effects] = NO_EFFECTS  # with effects: never shared with an equal operation, never dropped as dead
+    shared: ClassVar[bool] = True  # False: equal applications stay apart, because each has a derivative of its own
     holds_jaxprs: ClassVar[bool] = False
     endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
@@ -185,6 +191,8 @@ class Primitive(metaclass=_PrimitiveMeta):
             cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]
         if cls.holds_jaxprs and cls.effects is NO_EFFECTS:
             cls.effects = property(_held_effects)  # type: ignore[assignment]
+        if cls.shared is True and cls.effects is not NO_EFFECTS:
+            cls.shared = property(_is_shared)  # type: ignore[assignment]
         cls.fixes_numbers = cls.holds_jaxprs or cls.needs_number is not Primitive.needs_number
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
