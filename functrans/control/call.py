@@ -69,6 +69,9 @@ class Call(Primitive):
         program, outs_mapped = vmap_jaxpr(self.jaxpr, size, mapped, False, axis_name)
         return bind_all(Call(program, self.name_), operands), outs_mapped
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, operands
+
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:

@@ -116,10 +116,13 @@ class CustomVmap(Holding):
         found = self.rule.batched(size, self.jaxpr.in_types, mapped)
         return replay(found.jaxpr, [*found.captured, *operands]), found.outs_mapped
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, operands
+
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        return emitter.inline(self.jaxpr, operands)
+        return emitter.inline(*self.in_place(operands))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------

@@ -116,11 +116,14 @@ class CustomRoot(Holding):
         outs = bind_all(CustomRoot(f, solve, tangent_solve, self.counts), [*[c for p in consts for c in p], *guess])
         return outs, [True] * len(outs)
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        _, consts, _, guess = self.split(operands)
+        return self.solve, [*consts, *guess]
+
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        _, consts, _, guess = self.split(operands)
-        return emitter.inline(self.solve, [*consts, *guess])
+        return emitter.inline(*self.in_place(operands))
 
 
 @api_boundary

@@ -305,10 +305,13 @@ class CustomJvp(Primitive):
         """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
         return op
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.primal_operands(operands)
+
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+        return emitter.inline(*self.in_place(operands))
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.jaxpr)
@@ -442,10 +445,13 @@ class CustomVjp(Primitive):
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.primal_operands(operands)
+
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+        return emitter.inline(*self.in_place(operands))
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.jaxpr)
@@ -528,10 +534,13 @@ class CustomPullback(Primitive):
         outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
         return outs, [True] * len(outs)
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.pushforward(), operands
+
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        return emitter.inline(self.pushforward(), operands)
+        return emitter.inline(*self.in_place(operands))
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.backward)

@@ -105,10 +105,13 @@ class LinearCall(Primitive):
         outs = bind_all(op, [*consts, *other, *behind])
         return outs, [True] * len(outs)
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.program_operands(operands)
+
     def lower(
         self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
     ) -> Any:
-        return emitter.inline(self.jaxpr, self.program_operands(operands))
+        return emitter.inline(*self.in_place(operands))
 
     def axis_names(self) -> frozenset[Any]:
         return jaxpr_axis_names(self.jaxpr)

@@ -190,15 +190,18 @@ class SwitchLanes(Branching):
         branches = [masked(branch, none) for branch in self.branches]
         return bind_all(self.remade(branches, (False, *self.mapped), self.summed), [operands[0], mask, *operands[1:]])
 
-    def lower(
-        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
-    ) -> Any:
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         lead = self.branches[0]
         program = remembered(
             lead, ("running", self.branches[1:], self.mapped, self.summed, self.lanes),
             lambda: running(self.branches, self.lanes, self.mapped, self.summed, _guarded),
         )  # fmt: skip
-        return emitter.inline(program, operands)
+        return program, operands
+
+    def lower(
+        self, emitter: Any, operands: Sequence[str], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]
+    ) -> Any:
+        return emitter.inline(*self.in_place(operands))
 
 
 def _swap(x: Any) -> Any:

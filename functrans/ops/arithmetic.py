@@ -32,9 +32,11 @@ from functrans.ops.functions import log
 from functrans.ops.logic import and_, eq, gt, lt, select
 from functrans.ops.structural import Names, Types, convert, full, scalar_literal
 from functrans.trace.builder import Tracer, bind
+from functrans.trace.primitive import Fusion
 
 
 class Rem(Elementwise):
+    fusion = Fusion.COSTLY
     hlo = "remainder"
     accepts = "iuf"
     reference = staticmethod(np.fmod)
@@ -73,6 +75,7 @@ def _share_of_ties(out: Any, mine: Any, other: Any) -> Any:
 class Pow(Elementwise):
     """x ** y for a floating or complex x."""
 
+    fusion = Fusion.COSTLY
     hlo = "power"
     accepts = "fc"
     reference = staticmethod(np.power)

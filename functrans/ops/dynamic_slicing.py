@@ -28,12 +28,13 @@ from functrans.ops.structural import (
 )
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Fusion, Primitive, is_linear
 
 
 class DynamicSlice(Primitive):
     """The window of ``slice_sizes`` at the scalar operands behind the first; moved inside if it sticks out."""
 
+    fusion = Fusion.MOVING
     slice_sizes: Axes
 
     def infer(self, x: ArrayType, *starts: ArrayType) -> ArrayType:

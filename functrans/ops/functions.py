@@ -10,9 +10,11 @@ import numpy as np
 from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
 from functrans.ops.structural import Names, Types
 from functrans.trace.builder import bind
+from functrans.trace.primitive import Fusion
 
 
 class _Floating(Elementwise):
+    fusion = Fusion.COSTLY
     accepts = "fc"
 
 
@@ -147,6 +149,7 @@ class Atan(_Chlo):
 
 
 class Atan2(Elementwise):
+    fusion = Fusion.COSTLY
     hlo = "atan2"
     accepts = "f"
     reference = staticmethod(np.arctan2)

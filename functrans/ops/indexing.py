@@ -40,12 +40,13 @@ from functrans.ops.windows import (
     windows,
 )
 from functrans.trace.builder import bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Fusion, Primitive, is_linear
 
 
 class Gather(Primitive):
     """The windows of ``slice_sizes`` that start at the index vectors along the last axis of the second operand."""
 
+    fusion = Fusion.MOVING
     dimension_numbers: GatherDimensionNumbers
     slice_sizes: Axes
     mode: str

@@ -13,7 +13,7 @@ from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
 from functrans.ops.structural import Names, Types, broadcast_in_dim, compare_kind, scalar_literal
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Primitive, is_linear
+from functrans.trace.primitive import Fusion, Primitive, is_linear
 
 
 class _Bitwise(Stepwise):
@@ -137,6 +137,7 @@ class Select(Primitive):
     The first is of the shape of the others or a scalar; scalar literals stand for arrays.
     """
 
+    fusion = Fusion.CHEAP
     broadcasts_literals: ClassVar[bool] = True
 
     def infer(self, which: ArrayType, yes: ArrayType, no: ArrayType) -> ArrayType:

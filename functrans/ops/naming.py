@@ -11,11 +11,13 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import LinearUnary, Names, Types
 from functrans.trace.builder import bind
+from functrans.trace.primitive import Fusion
 
 
 class Name(LinearUnary):
     """The operand as it is."""
 
+    fusion = Fusion.CHEAP
     name_: str
     name = "name"
 

@@ -26,12 +26,13 @@ from functrans.ops.structural import (
     transpose,
 )
 from functrans.trace.builder import Tracer, bind
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Fusion, Primitive
 
 
 class _Reduction(Primitive):
     """A reduction over ``axes`` with a StableHLO binary operation and its neutral element."""
 
+    fusion = Fusion.REDUCING
     axes: Axes
     hlo: ClassVar[str] = ""
     accepts: ClassVar[str] = "biufc"
@@ -200,6 +201,7 @@ class ReduceXor(_Reduction):
 class _ArgExtremum(Primitive):
     """The first position of the extremum along one axis; the first NaN wins over every number."""
 
+    fusion = Fusion.REDUCING
     axis: int
     index_dtype: np.dtype[Any]
     direction: ClassVar[str] = ""

@@ -26,7 +26,7 @@ from functrans.ir.types import (
     type_of,
 )
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Fusion, Primitive
 
 Axes = tuple[int, ...]
 Names: TypeAlias = Sequence[str]  # of values in StableHLO, as ``lower`` receives them
@@ -43,6 +43,7 @@ class LinearUnary(Primitive):
 class BroadcastInDim(LinearUnary):
     """Put operand axis i at axis ``dims[i]`` of ``shape`` and repeat along the others (and along axes of size 1)."""
 
+    fusion = Fusion.MOVING
     repeats_operand = True
     shape: Shape
     dims: Axes
@@ -78,6 +79,7 @@ class BroadcastInDim(LinearUnary):
 class Reshape(LinearUnary):
     """The same elements in row-major order under another shape."""
 
+    fusion = Fusion.MOVING
     shape: Shape
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -101,6 +103,7 @@ class Reshape(LinearUnary):
 class Transpose(LinearUnary):
     """Result axis i is operand axis ``permutation[i]``."""
 
+    fusion = Fusion.MOVING
     permutation: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -125,6 +128,7 @@ class Transpose(LinearUnary):
 class ReduceSum(LinearUnary):
     """The sum over ``axes``, accumulated in the operand's dtype."""
 
+    fusion = Fusion.REDUCING
     axes: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -152,6 +156,7 @@ class ReduceSum(LinearUnary):
 class ConvertElementType(Primitive):
     """The same values in another dtype (complex to real drops the imaginary part)."""
 
+    fusion = Fusion.CHEAP
     to: np.dtype[Any]
     weak_type: bool = False
 
@@ -207,6 +212,7 @@ class ConvertElementType(Primitive):
 class StopGradient(Primitive):
     """The operand itself, with a zero derivative."""
 
+    fusion = Fusion.CHEAP
     locally_constant = True
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -231,6 +237,7 @@ STOP_GRADIENT = StopGradient()
 class Iota(Primitive):
     """0, 1, 2 ... along one axis."""
 
+    fusion = Fusion.MOVING
     dtype: np.dtype[Any]
     shape: Shape
     dimension: int
