@@ -60,6 +60,7 @@ try:
     from functrans.api.environment import local_devices as local_devices
     from functrans.api.environment import log_compiles as log_compiles
     from functrans.api.environment import named_scope as named_scope
+    from functrans.api.environment import recomputation_bound as recomputation_bound
     from functrans.api.environment import tree as tree
     from functrans.api.environment import tree_util as tree_util
     from functrans.api.jacobians import hessian as hessian

@@ -69,6 +69,9 @@ class Call(Holding):
         program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, False)
         return bind_all(Call(program, self.name_), operands), outs_mapped
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, operands
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.call(self.jaxpr, self.name_, operands)
 

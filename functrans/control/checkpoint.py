@@ -117,13 +117,14 @@ class Checkpoint(Holding):
         program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
         return bind_all(self.remade(program, (True, *self.barred)), [mask, *operands])
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
+        return None if self.differentiated and any(self.barred) else (self.jaxpr, operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        barred = self.barred
-        if not (self.differentiated and any(barred)):
+        if self.in_place(operands) is not None:
             return emitter.inline(self.jaxpr, operands)
-        held = chosen(operands, barred)
-        types = ", ".join([emitter.text(t) for t in chosen(self.jaxpr.in_types, barred)])
-        passed = iter(emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(held)} : {types}", len(held)))
+        barred = self.barred
+        passed = iter(emitter.barrier(chosen(operands, barred), chosen(self.jaxpr.in_types, barred)))
         return emitter.inline(self.jaxpr, [next(passed) if b else x for x, b in zip(operands, barred, strict=True)])
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from functrans.control.custom_rules import linearize_rule
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr
+from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, type_of
 from functrans.ops.structural import spread
 from functrans.trace.builder import Tracer, bind
@@ -93,6 +93,11 @@ class Composite(Primitive):
             return bind(Mapped(self, lanes.size, tuple(mapped), tuple(types)), *operands), True
         outs, outs_mapped = vmap(self.program(types), lanes, operands, mapped)
         return outs[0], outs_mapped[0]
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
+        if type(self).lower is not Composite.lower or any(type(x) is Literal for x in operands):
+            return None
+        return self.program([x.type for x in operands]), operands
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.program(in_types), operands)[0]

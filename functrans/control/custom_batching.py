@@ -114,8 +114,11 @@ class CustomVmap(Holding):
         found = self.rule.batched(lanes.size, self.jaxpr.in_types, mapped)
         return replay(found.jaxpr, [*found.captured, *operands]), found.outs_mapped
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, operands
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, operands)
+        return emitter.inline(*self.in_place(operands))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------

@@ -109,6 +109,9 @@ class CustomRoot(Holding):
         outs = bind_all(CustomRoot(f, solve, tangent_solve, self.counts), [*[c for p in consts for c in p], *guess])
         return outs, [True] * len(outs)
 
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         _, consts, _, guess = self.split(operands)
-        return emitter.inline(self.solve, [*consts, *guess])
+        return self.solve, [*consts, *guess]
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.inline(*self.in_place(operands))

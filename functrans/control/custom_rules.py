@@ -302,8 +302,11 @@ class CustomJvp(Holding):
         """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
         return op
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.primal_operands(operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+        return emitter.inline(*self.in_place(operands))
 
 
 def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
@@ -435,8 +438,11 @@ class CustomVjp(Holding):
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.primal_operands(operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+        return emitter.inline(*self.in_place(operands))
 
 
 class CustomPullback(Holding):
@@ -512,7 +518,10 @@ class CustomPullback(Holding):
         outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
         return outs, [True] * len(outs)
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.pushforward(), operands
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.pushforward(), operands)
+        return emitter.inline(*self.in_place(operands))
 
 

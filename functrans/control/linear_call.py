@@ -102,5 +102,8 @@ class LinearCall(Holding):
         outs = bind_all(op, [*consts, *other, *behind])
         return outs, [True] * len(outs)
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.program_operands(operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, self.program_operands(operands))
+        return emitter.inline(*self.in_place(operands))

@@ -144,9 +144,12 @@ class CustomLinearSolve(Holding):
         outs = bind_all(op, [*[c for part in consts for c in part], *b])
         return outs, [True] * len(outs)
 
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         consts, b = self.split(operands)
-        return emitter.inline(self.solve, [*consts[2], *b])
+        return self.solve, [*consts[2], *b]
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.inline(*self.in_place(operands))
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         if all(used) or any(used[self.size :]):

@@ -195,13 +195,16 @@ class SwitchLanes(Branching):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return self.lanes * max(map(program_cost, self.branches))
 
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         lead = self.branches[0]
         program = lead.remember(
             ("running", self.branches[1:], self.mapped, self.summed, self.lanes),
             lambda: running(self.branches, self.lanes, self.mapped, self.summed, _guarded),
         )
-        return emitter.inline(program, operands)
+        return program, operands
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.inline(*self.in_place(operands))
 
 
 def _swap(x: Any) -> Any:

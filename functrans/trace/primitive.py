@@ -28,6 +28,7 @@ it, whatever the user passed; ``testing.variations`` draws all of it for every p
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias, dataclass_transform
@@ -110,6 +111,16 @@ class Lanes(NamedTuple):
     axis_name: Any = None
 
 
+class Fusion(enum.Enum):
+    """How often a compiler that fuses operations into kernels computes a result (see optimise.recomputation)."""
+
+    APART = "once, from operands that are kept"
+    REDUCING = "once, from operands that it may compute again"
+    CHEAP = "for each kernel that reads it, element by element"
+    MOVING = "for each kernel that reads it, from operands at other places"
+    COSTLY = "once if more than one operation reads it, else with the one that does"
+
+
 class Linear:
     """Stands for an operand that a transpose rule is linear in: it has a type and no value."""
 
@@ -162,6 +173,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
+    fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
@@ -351,6 +363,11 @@ class Primitive(metaclass=_PrimitiveMeta):
         held = list(subjaxprs(self)) if self.holds_jaxprs else []
         if len(held) == 1 and len(held[0].inputs) == len(operands):
             return one_run(held[0], operands)
+        return None
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
+        """The held program that is compiled in place of the operation, and its operands among the operation's; None
+        where it runs in a loop, in a branch or behind a barrier."""
         return None
 
     def literal_places(self, count: int) -> Sequence[int]:

@@ -285,6 +285,25 @@ class TracingMarker:
 tracing_marker = TracingMarker()
 
 
+class RecomputationBound:
+    """How often a compiled program may compute a value (optimise.recomputation); None: as often as XLA likes.
+
+    A value in JAX's configuration: what was traced and compiled under another one is not taken for it.
+    """
+
+    DEFAULT = 16  # of 4, 8, 16 and 32 the least that leaves short programs alone (docs/benchmarks.md)
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_recomputation_bound", self.DEFAULT, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.value: Callable[[], int | None] = _reader(self._config)
+        self.set: Callable[[int | None], None] = self._config.set_global
+
+
+recomputation_bound = RecomputationBound()
+
+
 class ValueChecks:
     """Whether ``jax_debug_nans`` or ``jax_debug_infs`` is on, as one value in every key of traces and dispatch.
 
