@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.holding import Holding, chosen
-from functrans.control.masking import masked
+from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
@@ -84,7 +84,7 @@ class Call(Holding):
         return Call(programs[0], self.name_), [*operands, *extra[0]]
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
-        return replay(masked(self.jaxpr, (None,) * len(self.jaxpr.outputs)), [mask, *operands])
+        return replay(under_mask(self.jaxpr), [mask, *operands])
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         jaxpr = self.jaxpr

@@ -14,6 +14,7 @@ from typing import Any
 
 from functrans.control.custom_rules import linearize_rule
 from functrans.control.holding import Holding, check_operand
+from functrans.control.masking import under_mask
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg
@@ -108,6 +109,13 @@ class CustomRoot(Holding):
         guess = [x if m else spread(x, lanes.size) for x, m in zip(guess, guess_m, strict=True)]
         outs = bind_all(CustomRoot(f, solve, tangent_solve, self.counts), [*[c for p in consts for c in p], *guess])
         return outs, [True] * len(outs)
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        *consts, guess = self.split(operands)
+        f, solve, tangent_solve = map(under_mask, (self.f, self.solve, self.tangent_solve))
+        a, b, c = self.counts
+        op = CustomRoot(f, solve, tangent_solve, (a + 1, b + 1, c + 1))
+        return bind_all(op, [*[x for part in consts for x in (mask, *part)], *guess])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         _, consts, _, guess = self.split(operands)

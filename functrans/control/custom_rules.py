@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from functrans.control.holding import Holding
+from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
@@ -94,7 +95,15 @@ def resolve(rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = ()) -> 
     if not isinstance(rule, DeferredRule):
         return rule, list(consts)
     with _rules(0):  # what the user's function differentiates is no part of the rule
-        return rule.at(tuple([t is not None for t in tangents]))
+        program, captured = rule.at(tuple([t is not None for t in tangents]))
+    return program, [*consts, *captured]
+
+
+def rule_under_mask(rule: Rule) -> Rule:
+    """The rule with a mask before its constants: where it is false, its results are unspecified and no loop runs."""
+    if isinstance(rule, DeferredRule):
+        return rule.then("under a mask", lambda program, captured: (under_mask(program), captured))
+    return under_mask(rule)
 
 
 @contextmanager
@@ -139,11 +148,10 @@ def mapped_rule(
         return batched_rule(rule, consts, lanes, mapped, len(rule.inputs) - len(consts))
 
     def derive(program: Jaxpr, values: list[Any]) -> tuple[Jaxpr, list[Any]]:
-        return batched_rule(
-            program, values, lanes, [False] * len(values), len(program.inputs) - len(values)
-        )
+        flags = [*mapped, *[False] * len(values)]
+        return batched_rule(program, values, lanes, flags, len(program.inputs) - len(flags))
 
-    return rule.then(("vmap", lanes), derive), []
+    return rule.then(("vmap", lanes, tuple(mapped)), derive), list(consts)
 
 
 _MOST_RULES = 2  # nested rules that are linearized by themselves
@@ -289,8 +297,8 @@ class CustomJvp(Holding):
         rule: Rule
         if isinstance(self.rule, DeferredRule):
             rule = self.rule.then(
-                ("vmap", lanes, tuple(inputs_m)),
-                lambda p, v: batched_rule(p, v, lanes, [*[False] * len(v), *inputs_m], 0),
+                ("vmap", lanes, tuple(rule_m), tuple(inputs_m)),
+                lambda p, v: batched_rule(p, v, lanes, [*rule_m, *[False] * len(v), *inputs_m], 0),
             )
         else:
             rule, rule_consts = batched_rule(self.rule, rule_consts, lanes, [*rule_m, *inputs_m], 0)
@@ -301,6 +309,14 @@ class CustomJvp(Holding):
     def batched(self, op: CustomJvp, lanes: Lanes, mapped: Sequence[bool]) -> CustomJvp:
         """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
         return op
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        consts, rule_consts, args = self.split(operands)
+        changed = {
+            "jaxpr": under_mask(self.jaxpr), "rule": rule_under_mask(self.rule),
+            "num_consts": len(consts) + 1, "num_rule_consts": len(rule_consts) + 1,
+        }  # fmt: skip
+        return bind_all(type(self)(**self.parameters() | changed), [mask, *consts, mask, *rule_consts, *args])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, self.primal_operands(operands)
@@ -438,6 +454,13 @@ class CustomVjp(Holding):
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        consts, forward_consts, backward_consts, args = self.split(operands)
+        forward, backward = rule_under_mask(self.forward), rule_under_mask(self.backward)
+        a, b, c = self.num_consts
+        op = CustomVjp(under_mask(self.jaxpr), forward, backward, (a + 1, b + 1, c + 1), self.name_)
+        return bind_all(op, [mask, *consts, mask, *forward_consts, mask, *backward_consts, *args])
+
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, self.primal_operands(operands)
 
@@ -517,6 +540,10 @@ class CustomPullback(Holding):
         )
         outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
         return outs, [True] * len(outs)
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        op = CustomPullback(under_mask(self.backward), self.num_residuals + 1, self.name_)
+        return bind_all(op, [mask, *operands])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.pushforward(), operands

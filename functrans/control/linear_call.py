@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.custom_rules import Rule, batched_rule, linearize_rule, mapped_rule, resolve
+from functrans.control.custom_rules import Rule, batched_rule, linearize_rule, mapped_rule, resolve, rule_under_mask
 from functrans.control.holding import Holding
+from functrans.control.masking import under_mask
 from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
@@ -101,6 +102,12 @@ class LinearCall(Holding):
         op = LinearCall(program, transposed, (len(consts), len(other), len(residuals)), self.name_)
         outs = bind_all(op, [*consts, *other, *behind])
         return outs, [True] * len(outs)
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        consts, other, residuals, linear = self.split(operands)
+        a, b, c = self.counts
+        op = LinearCall(under_mask(self.jaxpr), rule_under_mask(self.transposed), (a + 1, b + 1, c), self.name_)
+        return bind_all(op, [mask, *consts, mask, *other, *residuals, *linear])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, self.program_operands(operands)

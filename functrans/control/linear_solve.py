@@ -15,6 +15,7 @@ from typing import Any
 
 from functrans.control.custom_rules import linearize_rule
 from functrans.control.holding import Holding, check_operand
+from functrans.control.masking import under_mask
 from functrans.errors import MissingRuleError, NotLinearError
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
@@ -143,6 +144,18 @@ class CustomLinearSolve(Holding):
         op = CustomLinearSolve(*programs, self.counts)  # type: ignore[arg-type, call-arg]
         outs = bind_all(op, [*[c for part in consts for c in part], *b])
         return outs, [True] * len(outs)
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        consts, b = self.split(operands)
+        programs = (self.matvec, self.vecmat, self.solve, self.transpose_solve)
+        masked = [None if program is None else under_mask(program) for program in programs]
+        counts = tuple([n + (program is not None) for n, program in zip(self.counts, programs, strict=True)])
+        given = [
+            x
+            for part, program in zip(consts, programs, strict=True)
+            for x in ([] if program is None else [mask, *part])
+        ]
+        return bind_all(CustomLinearSolve(*masked, counts), [*given, *b])  # type: ignore[arg-type, call-arg]
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         consts, b = self.split(operands)
