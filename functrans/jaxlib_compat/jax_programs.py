@@ -27,6 +27,8 @@ _callback, _core, _debugging, _hijax, _ad, _lax, _linalg, _discharge = private(
 OPERATION_OBJECT: Final[Any] = _hijax.HiPrim if JAX >= (0, 11) else _hijax.VJPHiPrimitive
 """The class of JAX's operations that are objects with their own rules; renamed by jax 0.11."""
 
+_reference: Any = _core.Ref
+
 _JAX_DIRECTORIES: Final = tuple(
     os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
 )
@@ -39,7 +41,7 @@ def is_jax_file(filename: str) -> bool:
 
 def is_reference(x: Any) -> bool:
     """Whether x is a mutable array (``jax.new_ref``)."""
-    return isinstance(x, _core.Ref)
+    return isinstance(x, _reference)
 
 
 def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:

@@ -1,20 +1,28 @@
 """Each file of ``functrans/jaxlib_compat`` declares, and so probes, every private name of jax and jaxlib that it uses.
 
 A table stands where :func:`functrans.jaxlib_compat.versions.private` is called. What is read here is the text: names in
-a module of the table, in a class of it or an object of that class, fields with an underscore of any object, and what is
-asked of executables and clients, which have those names throughout.
+a module of the table, in a class of it or an object of that class; and of any object, fields with an underscore and
+names that jaxlib's classes have and public ones have not.
 """
 
 import ast
+import inspect
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
 from tests.project.test_layers import is_private, is_private_module, jax_names
 
 ROOM = Path(__file__).resolve().parents[2] / "functrans" / "jaxlib_compat"
 FILES = sorted(path.name for path in ROOM.glob("*.py"))
-CLASSES_OF_VARIABLES = {"executable": "LoadedExecutable", "client": "Client"}
+PUBLIC_CLASSES = (
+    jax.Array, jax.Device, jax.core.ShapedArray, jax.sharding.SingleDeviceSharding, np.ndarray, np.dtype,
+    str, bytes, list, tuple, dict, set, BaseException,
+)  # fmt: skip
 
 
 def dotted(node):
@@ -27,6 +35,14 @@ def dotted(node):
 
 def strings_in(node):
     return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+@cache
+def names_of_jaxlib():
+    """Names of attributes that some class of jaxlib has and none of the public classes that objects here belong to."""
+    modules = [import_module(name) for name in ("jaxlib._jax", "jaxlib._hlo", "jaxlib.mlir.ir")]
+    classes = [c for module in modules for c in vars(module).values() if inspect.isclass(c)]
+    return {name for c in classes for name in vars(c)} - {name for c in PUBLIC_CLASSES for name in dir(c)}
 
 
 class PrivateNames:
@@ -86,21 +102,19 @@ class PrivateNames:
                 if self.is_strange_field(field):
                     yield node.lineno, field
             elif isinstance(node, ast.Attribute):
-                base, holder = dotted(node.value), dotted(node.value).rpartition(".")[2]
+                base = dotted(node.value)
                 found = self.place(f"{base}.{node.attr}") if base else None
                 if found is not None:
                     if found[1] and not self.is_declared(*found):
                         yield node.lineno, ".".join(found)
-                elif holder in CLASSES_OF_VARIABLES:
-                    name = f"{CLASSES_OF_VARIABLES[holder]}.{node.attr}"
-                    if not self.is_declared("jaxlib._jax", name):
-                        yield node.lineno, name
                 elif base not in ("self", "cls") and self.is_strange_field(node.attr):
                     yield node.lineno, ast.unparse(node)
 
     def is_strange_field(self, name):
-        is_field = isinstance(name, str) and name.startswith("_") and not name.endswith("__")
-        return is_field and not self.is_last_of_one(name)
+        """Whether an object asked for this attribute must be a private one, of a class that no table declares it of."""
+        if not isinstance(name, str) or name.endswith("__"):
+            return False
+        return (name.startswith("_") or name in names_of_jaxlib()) and not self.is_last_of_one(name)
 
     def unused(self):
         used = {node.attr for node in self.code if isinstance(node, ast.Attribute)}
@@ -138,8 +152,10 @@ TABLE = 'a, b = private({"jaxlib._jax": ("Thing.go", "f"), "jax._src.core": ("x.
         ("thing = a.Thing()\nthing.go()", []),
         ("thing = a.Thing()\nthing.stop()", ["jaxlib._jax.Thing.stop"]),
         ("self.thing: Any = a.Thing\nself.thing.stop", ["jaxlib._jax.Thing.stop"]),
-        ("executable.run()", ["LoadedExecutable.run"]),
-        ("device.client.devices()", ["Client.devices"]),
+        ("executable.cost_analysis()", ["executable.cost_analysis"]),
+        ("device.client.devices()", ["device.client.devices"]),
+        ("device.client.go()", []),
+        ("array.shape, array.dtype.kind", []),
         ("import_module('jax._src.core').y", ["jax._src.core"]),
         ("import_module('jax.core').y", []),
         ("getattr(value, '_z', None)", ["_z"]),
