@@ -164,7 +164,8 @@ class FunctransSide(Side):
         self.namespace = importlib.import_module("functrans.numpy")
         self._program = importlib.import_module("functrans.ir.program")
         self._execute = importlib.import_module("functrans.xla.execute")
-        self._jaxlib = importlib.import_module("functrans.xla.jaxlib_compat")
+        self._executors = importlib.import_module("functrans.jaxlib_compat.executors")
+        self._configuration = importlib.import_module("functrans.jaxlib_compat.configuration")
         self._compile_text = importlib.import_module("functrans.xla.compilation").compile_text
 
     def trace(self, function: Function, args: tuple[Any, ...]) -> Any:
@@ -177,9 +178,9 @@ class FunctransSide(Side):
     def compile(self, lowered: Any) -> Any:
         """What the first call of a jitted program does after lowering: compile, and build the executor."""
         jaxpr, module = lowered
-        device = self._jaxlib.default_device()
+        device = self._configuration.default_device()
         executable = self._compile_text(module.text, device, barriers=module.barriers)
-        return self._jaxlib.executor(executable, jaxpr.in_types, jaxpr.out_types, device, "benchmark")
+        return self._executors.executor(executable, jaxpr.in_types, jaxpr.out_types, device, "benchmark")
 
     def equation_count(self, function: Function, args: tuple[Any, ...]) -> int:
         equations = self._program.all_equations(self.trace(function, args))

@@ -13,7 +13,7 @@ from importlib import import_module as _import_module
 _collects = _gc.isenabled()
 _gc.disable()
 try:
-    _import_module("functrans.xla.jaxlib_compat")  # first: refuses a jax that is not supported, in words of its own
+    _import_module("functrans.jaxlib_compat")  # first: refuses a jax that is not supported, in words of its own
     from functrans import ad_checkpoint as ad_checkpoint
     from functrans import custom_batching as custom_batching
     from functrans import custom_derivatives as custom_derivatives

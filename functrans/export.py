@@ -25,13 +25,13 @@ from functrans.api.staging import api_boundary, as_values, tree_flatten, tree_un
 from functrans.errors import FunctransError, FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr, Var
 from functrans.ir.types import ArrayType, array_type, describe, is_key_dtype, tangent_type, type_of
+from functrans.jaxlib_compat import compiler, configuration, inspection
 from functrans.ops.modules import CallExported
 from functrans.optimise.key_arrays import on_words
 from functrans.trace.builder import bind_all
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
-from functrans.xla import jaxlib_compat
 from functrans.xla.modules import platform_module
 
 DisabledSafetyCheck = jax.export.DisabledSafetyCheck
@@ -90,7 +90,7 @@ class Exported:
         >>> "stablehlo.multiply" in export(ft.jit(lambda x: x * 2.0))(1.0).mlir_module()
         True
         """
-        return jaxlib_compat.exported_text(self._found)
+        return inspection.exported_text(self._found)
 
     def has_vjp(self) -> bool:
         """Whether ``vjp`` can make the exported pullback.
@@ -246,7 +246,7 @@ def export(
                 f"export takes a function made by functrans.jit, and {function_name(fun_jit)} is not one; write "
                 f"export(functrans.jit({function_name(fun_jit)}))"
             )
-        here_only = (jaxlib_compat.lowering_platform(jaxlib_compat.default_device()),)
+        here_only = (compiler.lowering_platform(configuration.default_device()),)
         return Exported(_exported(traced, wanted or here_only, tuple(disabled_checks)))
 
     return exported
@@ -279,7 +279,7 @@ def _exported(traced: Traced, platforms: Sequence[str], disabled_checks: Sequenc
         return _exported(jit(of_flat).trace(*structs), platforms, disabled_checks)
 
     try:
-        return jaxlib_compat.exported(
+        return inspection.exported(
             module.text,
             traced.fun_name,
             (traced.in_tree, traced.out_tree),

@@ -18,9 +18,10 @@ from functrans.api.staging import api_boundary, tree_flatten, tree_structure, tr
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
+from functrans.jaxlib_compat import array_values, compiler, dispatcher, inspection
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import filter_traceback, here
-from functrans.xla import execute, jaxlib_compat
+from functrans.xla import execute
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -62,12 +63,12 @@ class Stage:
     @property
     def in_avals(self) -> Any:
         """The tree of the arguments' abstract values."""
-        return tree_unflatten(self._tree, [jaxlib_compat.abstract_value(t) for t in self._in_types])
+        return tree_unflatten(self._tree, [array_values.abstract_value(t) for t in self._in_types])
 
     @property
     def args_info(self) -> Any:
         """The tree of the arguments' ``ArgInfo``: shape, dtype, and whether the argument is donated."""
-        abstract = [jaxlib_compat.abstract_value(t) for t in self._in_types]
+        abstract = [array_values.abstract_value(t) for t in self._in_types]
         infos = [jax.stages.ArgInfo(a, d) for a, d in zip(abstract, self._donated, strict=True)]
         return tree_unflatten(self._tree, infos)
 
@@ -79,7 +80,7 @@ class Stage:
     @property
     def out_avals(self) -> Any:
         """The tree of the results' abstract values."""
-        return tree_unflatten(self.out_tree, [jaxlib_compat.abstract_value(t) for t in self._call.jaxpr.out_types])
+        return tree_unflatten(self.out_tree, [array_values.abstract_value(t) for t in self._call.jaxpr.out_types])
 
     @property
     def out_info(self) -> Any:
@@ -139,7 +140,7 @@ class Traced(Stage):
         True
         """
         if lowering_platforms is None:
-            platforms: Sequence[str] = (jaxlib_compat.lowering_platform(self._device),)
+            platforms: Sequence[str] = (compiler.lowering_platform(self._device),)
         else:
             platforms = checked_platforms(lowering_platforms, "lower", "lowering_platforms")
         return Lowered(self, platforms)
@@ -196,8 +197,8 @@ class Lowered(Stage):
         """
         text = (self._own.module(self.platforms, located=True) if debug_info else self._module).text
         if _dialect(dialect) == "hlo":
-            return jaxlib_compat.hlo_text(text, metadata=debug_info)
-        return jaxlib_compat.canonical_text(text, locations=debug_info)
+            return inspection.hlo_text(text, metadata=debug_info)
+        return inspection.canonical_text(text, locations=debug_info)
 
     @api_boundary
     def compiler_ir(self, dialect: str | None = None) -> Any:
@@ -208,8 +209,8 @@ class Lowered(Stage):
         'Module'
         """
         if _dialect(dialect) == "hlo":
-            return jaxlib_compat.hlo_computation(self._module.text)
-        return jaxlib_compat.parsed_module(self._module.text)
+            return inspection.hlo_computation(self._module.text)
+        return inspection.parsed_module(self._module.text)
 
     @api_boundary
     def cost_analysis(self) -> dict[str, float] | None:
@@ -219,7 +220,7 @@ class Lowered(Stage):
         >>> ft.jit(lambda x: x + x).lower(np.ones(8, np.float32)).cost_analysis()["flops"]
         8.0
         """
-        return jaxlib_compat.lowered_cost(self._module.text, self._traced._device)
+        return inspection.lowered_cost(self._module.text, self._traced._device)
 
     @api_boundary
     def compile(self, compiler_options: Mapping[str, Any] | None = None) -> Compiled:
@@ -234,7 +235,7 @@ class Lowered(Stage):
         """
         traced = self._traced
         device = traced._device
-        if self.platforms != (jaxlib_compat.lowering_platform(device),):
+        if self.platforms != (compiler.lowering_platform(device),):
             raise FunctransValueError(
                 f"compile: {self.fun_name} was lowered for {', '.join(self.platforms)} and would run on {device}; "
                 "lower it without lowering_platforms, or export it: "
@@ -274,8 +275,8 @@ class Compiled(Stage):
     def __init__(self, lowered: Lowered, program: execute.Program) -> None:
         super().__init__(lowered.fun_name, lowered._call, lowered._tree, lowered._donated)
         self._program = program
-        self._sharding = jaxlib_compat.single_device_sharding(program.device)
-        self._dispatch = jaxlib_compat.jit_function(
+        self._sharding = array_values.single_device_sharding(program.device)
+        self._dispatch = dispatcher.jit_function(
             self.fun_name, self._run_uncached, self._run, on_error=filter_traceback
         )
 
@@ -286,7 +287,7 @@ class Compiled(Stage):
         except ValueError as error:
             leaves, _ = tree_flatten((args, kwargs))
             places = [_place(i, args, kwargs) for i in range(len(leaves))]
-            raise (jaxlib_compat.deleted_argument_error(leaves, places) or error) from None
+            raise (array_values.deleted_argument_error(leaves, places) or error) from None
 
     def _run_uncached(self, /, *args: Any, **kwargs: Any) -> Any:
         with jax.disable_jit(False):  # there is no function left to run instead
@@ -338,7 +339,7 @@ class Compiled(Stage):
         >>> "ENTRY" in ft.jit(lambda x: x * 2.0).lower(1.0).compile().as_text()
         True
         """
-        return jaxlib_compat.executable_text(self._program.executable)
+        return inspection.executable_text(self._program.executable)
 
     @api_boundary
     def cost_analysis(self) -> dict[str, float] | None:
@@ -348,7 +349,7 @@ class Compiled(Stage):
         >>> ft.jit(lambda x: x + x).lower(np.ones(8, np.float32)).compile().cost_analysis()["flops"]
         8.0
         """
-        return jaxlib_compat.executable_cost(self._program.executable)
+        return inspection.executable_cost(self._program.executable)
 
     @api_boundary
     def memory_analysis(self) -> Any:
@@ -359,7 +360,7 @@ class Compiled(Stage):
         >>> compiled.memory_analysis().argument_size_in_bytes
         32
         """
-        return jaxlib_compat.executable_memory(self._program.executable)
+        return inspection.executable_memory(self._program.executable)
 
     def runtime_executable(self) -> Any:
         """The executable as jaxlib has it.
@@ -456,7 +457,7 @@ def _device(leaves: Sequence[Any], call: TracedCall) -> Any:
                 )
             (wanted,) = devices
     arrays = [x for x in (*call.captured, *leaves) if isinstance(x, jax.Array)]
-    found = jaxlib_compat.placement(arrays)
+    found = array_values.placement(arrays)
     if wanted is None or wanted == found:
         return found
     if any(getattr(x, "committed", False) for x in arrays):

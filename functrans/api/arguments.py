@@ -20,11 +20,11 @@ from functrans.ir.types import (
     short_dtype,
     type_of,
 )
+from functrans.jaxlib_compat import array_values, configuration
 from functrans.ops.structural import scalar_literal, zeros
 from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import Name, leaf_type, named
-from functrans.xla import jaxlib_compat
 
 
 def differentiation_order() -> int:
@@ -84,7 +84,7 @@ def check_input(x: Any, i: int, name: Name, what: str, holomorphic: bool, allow_
     kind = type(x)
     if kind is float and not holomorphic:
         return type_of(x)
-    if kind is jaxlib_compat.ArrayImpl and kind_of(x.dtype) == "f" and not holomorphic:
+    if kind is array_values.ArrayImpl and kind_of(x.dtype) == "f" and not holomorphic:
         return type_of(x)
     type_ = leaf_type(x, i, lambda i: f"{name(i)} of {what}")
     dtype = type_.dtype
@@ -172,7 +172,7 @@ def as_type(t: Any, wanted: ArrayType) -> Any:
 
 def as_array(x: Any) -> Any:
     """A residual as an array (arguments may be Python numbers)."""
-    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_of(x), jaxlib_compat.default_device())
+    return x if isinstance(x, jax.Array) else array_values.put(x, type_of(x), configuration.default_device())
 
 
 def zero_value(type_: ArrayType) -> Any:

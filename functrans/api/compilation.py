@@ -21,11 +21,12 @@ from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe, float0, type_of
+from functrans.jaxlib_compat import array_values, configuration, dispatcher
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
 from functrans.trace.frames import filter_traceback, function_name, here, interrupted, outermost_of
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
-from functrans.xla import execute, jaxlib_compat
+from functrans.xla import execute
 
 _REMEDY = (
     "Under jit the function is traced once for all values. Use functrans.lax.cond or functrans.numpy.where to choose, "
@@ -76,7 +77,7 @@ _alive: weakref.WeakSet[JitSettings] = weakref.WeakSet()
 
 def clear() -> None:
     """Forget what every jitted function has traced and compiled."""
-    jaxlib_compat.clear_all()
+    dispatcher.clear_all()
     for settings in list(_alive):
         settings.traces.clear()
 
@@ -172,7 +173,7 @@ class JitSettings:
         """The function traced for this signature."""
         builder = state.builder
         order = builder.order if builder is not None else 0
-        key = (tuple(types), tree, static, order, tuple(state.axes.items()), jaxlib_compat.trace_context())
+        key = (tuple(types), tree, static, order, tuple(state.axes.items()), configuration.trace_context())
         known = self.traces.find(key)
         if known is not None:
             return known  # type: ignore[no-any-return]
@@ -234,7 +235,7 @@ class JitSettings:
 
     def _on_device(self, x: Any) -> Any:
         type_ = self.types([x])[0]
-        return jaxlib_compat.put(x, type_, jaxlib_compat.default_device())
+        return array_values.put(x, type_, configuration.default_device())
 
     def run(self, args: tuple[Any, ...], kwargs: dict[str, Any], snapshots: bool = False) -> tuple[Any, Any, bool]:
         """The call outside of any trace: results, and the record by which C++ runs this signature from now on.
@@ -426,13 +427,13 @@ def on_device(x: Any) -> Any:
     if isinstance(x, jax.Array):
         return x
     type_ = type_of(x)
-    return jaxlib_compat.put(x, type_, jaxlib_compat.default_device())
+    return array_values.put(x, type_, configuration.default_device())
 
 
 def dispatcher_of(settings: JitSettings, miss: Callable[..., Any], *kind: str) -> Any:
     """A C++ dispatcher; those of one function share their signatures where they are of one kind."""
     options = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
-    return jaxlib_compat.jit_function(
+    return dispatcher.jit_function(
         settings.name,
         settings.fun,
         miss,
@@ -445,19 +446,19 @@ def dispatcher_of(settings: JitSettings, miss: Callable[..., Any], *kind: str) -
 
 def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
-    dispatcher = settings.dispatcher = dispatcher_of(settings, settings.miss)
-    functools.update_wrapper(dispatcher, settings.fun)
+    call = settings.dispatcher = dispatcher_of(settings, settings.miss)
+    functools.update_wrapper(call, settings.fun)
 
     def clear_cache() -> None:
-        jaxlib_compat.clear(dispatcher)
+        dispatcher.clear(call)
         if settings.of_snapshots is not None:
-            jaxlib_compat.clear(settings.of_snapshots)
+            dispatcher.clear(settings.of_snapshots)
         settings.traces.clear()
 
     methods = StageMethods(settings, clear_cache)
-    methods.attach(dispatcher)
+    methods.attach(call)
     if not (settings.static_argnums or settings.static_argnames or settings.donate_argnums or settings.donate_argnames):
-        return dispatcher
+        return call
 
     names = frozenset(settings.static_argnames)
     numbers = settings.static_argnums
@@ -471,7 +472,7 @@ def compiled_function(settings: JitSettings) -> Any:
         if kwargs and names:
             named = {k: held(x) if k in names else x for k, x in kwargs.items()}
         try:
-            return dispatcher(*given, **named)
+            return call(*given, **named)
         except ValueError as error:
             raise settings.explain(error, args, kwargs) from None
 

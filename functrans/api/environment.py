@@ -13,9 +13,10 @@ from functrans.api import compilation, staging
 from functrans.errors import FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
+from functrans.jaxlib_compat import configuration
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
-from functrans.xla import execute, host_callbacks, jaxlib_compat
+from functrans.xla import execute, host_callbacks
 
 config = jax.config
 tree = jax.tree
@@ -118,7 +119,7 @@ def recomputation_bound(computations: int | None) -> None:
     """
     if computations is not None and (type(computations) is not int or computations < 1):
         raise FunctransValueError(f"recomputation_bound: at least 1, or None, got {describe(computations)}")
-    jaxlib_compat.recomputation_bound.set(computations)
+    configuration.recomputation_bound.set(computations)
 
 
 def full_tracebacks(on: bool = True) -> None:

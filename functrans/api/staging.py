@@ -21,20 +21,21 @@ from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe
+from functrans.jaxlib_compat import array_values, configuration
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.numbers import as_variables
 from functrans.trace.builder import Builder, Tracer, state
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
 from functrans.trace.replay import trace
-from functrans.xla import execute, jaxlib_compat
+from functrans.xla import execute
 
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
 tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
 tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
 
 
-_UNWRITTEN = frozenset((float, int, bool, complex, Tracer, jaxlib_compat.ArrayImpl))
+_UNWRITTEN = frozenset((float, int, bool, complex, Tracer, array_values.ArrayImpl))
 
 
 class Staged(NamedTuple):
@@ -134,7 +135,7 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
     if len(numbers) > 1 and len(different := dict.fromkeys(numbers)) < len(numbers):  # equal numbers are one input
         order = {x: i for i, x in enumerate(different)}
         pattern = tuple([order[x] for x in numbers])
-    key = (builder.key(outputs), pattern, _places(builder.equations), jaxlib_compat.trace_context())
+    key = (builder.key(outputs), pattern, _places(builder.equations), configuration.trace_context())
     found = _traced.get(key) or _traced.find(key)
     if found is None:
         found = _traced.add(key, _resolved(builder, outputs, key[2:]))
@@ -180,7 +181,7 @@ def apply(
     """
     if state.builder is not None:
         return as_values(transformed(list(values)))
-    memo_key = (key, jaxlib_compat.trace_context())
+    memo_key = (key, configuration.trace_context())
     program = jaxpr.memo.get(memo_key)
     if program is None:
         types = jaxpr.in_types if in_types is None else in_types()

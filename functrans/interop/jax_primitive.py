@@ -22,6 +22,8 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.effects import REPEATABLE, is_ordered
 from functrans.ir.program import Jaxpr, all_equations
 from functrans.ir.types import ArrayType, float0, tangent_type
+from functrans.jaxlib_compat.array_values import abstract_value
+from functrans.jaxlib_compat.jax_programs import jax_effects
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.optimise.key_arrays import on_words
@@ -32,7 +34,6 @@ from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
 from functrans.xla import execute
 from functrans.xla.host_callbacks import for_runtime
-from functrans.xla.jaxlib_compat import abstract_value, jax_effects
 from functrans.xla.lower import lower_module
 
 ad: Any = jax_ad

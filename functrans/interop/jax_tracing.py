@@ -23,10 +23,16 @@ from functrans.api.ahead_of_time import shape_struct
 from functrans.errors import EscapedTracerError, FunctransTypeError
 from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
+from functrans.jaxlib_compat.jax_programs import (
+    OPERATION_OBJECT,
+    has_transpose,
+    implementation_of,
+    is_jax_file,
+    is_reference,
+)
 from functrans.trace.builder import state
 from functrans.trace.frames import describe_place, here, is_internal, users_place
 from functrans.xla.array_patch import JaxMetTracerError
-from functrans.xla.jaxlib_compat import OPERATION_OBJECT, has_transpose, implementation_of, is_jax_file, is_reference
 
 
 class JaxProgram(NamedTuple):

@@ -17,8 +17,8 @@ from functrans.interop.jax_tracing import is_same_operation, trace_implementatio
 from functrans.interop.opaque import opaque
 from functrans.interop.translation import Application, Emit, equations_of
 from functrans.ir.types import type_of
+from functrans.jaxlib_compat.jax_programs import has_jvp
 from functrans.trace.replay import replay
-from functrans.xla.jaxlib_compat import has_jvp
 
 
 def implementation(application: Application) -> list[Any] | None:

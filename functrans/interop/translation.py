@@ -21,10 +21,10 @@ from functrans.errors import InternalError, MissingRuleError
 from functrans.interop.jax_tracing import describe_equation, place_of, type_of_aval
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, float0, type_of
+from functrans.jaxlib_compat.jax_programs import discharged
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import state
 from functrans.trace.replay import trace
-from functrans.xla.jaxlib_compat import discharged
 
 
 class Application:

@@ -19,6 +19,7 @@ from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, canonical_dtype, check_integer
+from functrans.jaxlib_compat.array_values import ArrayImpl
 from functrans.numpy.promotion import (
     COMPLEX,
     INEXACT,
@@ -34,7 +35,6 @@ from functrans.ops.structural import scalar_literal
 from functrans.trace.builder import state
 from functrans.trace.frames import filter_traceback, trims_tracebacks
 from functrans.trace.tracer import Tracer
-from functrans.xla.jaxlib_compat import ArrayImpl
 
 Function = Callable[..., Any]
 _BESIDE_ARRAYS = frozenset([ArrayImpl, float])  # a Python int may be too large for the array's dtype: checked in Python

@@ -10,6 +10,7 @@ from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import type_of
+from functrans.jaxlib_compat.array_values import ArrayImpl
 from functrans.numpy.arithmetic import conjugate, multiply, subtract
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
@@ -32,7 +33,6 @@ from functrans.numpy.shapes import moveaxis, ravel
 from functrans.ops.products import DotGeneral, precision_name
 from functrans.trace.builder import bind
 from functrans.trace.tracer import Tracer
-from functrans.xla.jaxlib_compat import ArrayImpl
 
 _ARRAYS = frozenset([Tracer, ArrayImpl])
 DimensionNumbers = tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]

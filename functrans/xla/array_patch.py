@@ -23,17 +23,17 @@ from jax.sharding import SingleDeviceSharding
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
-from functrans.trace.builder import outside_of_traces, state
-from functrans.trace.frames import describe_place, is_internal, users_place
-from functrans.xla.jaxlib_compat import (
+from functrans.jaxlib_compat.array_values import (
     ArrayImpl,
     IndexUpdateHelper,
     IndexUpdateRef,
     array_operators,
-    is_jax_file,
     pytype_aval_mappings,
     register_canonicalize_value_handler,
 )
+from functrans.jaxlib_compat.jax_programs import is_jax_file
+from functrans.trace.builder import outside_of_traces, state
+from functrans.trace.frames import describe_place, is_internal, users_place
 
 _UPDATE_METHODS: Final = (
     "get",

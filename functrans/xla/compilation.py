@@ -7,17 +7,12 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from functrans.xla import persistent_cache
-from functrans.xla.barriers import Barriers
-from functrans.xla.host_callbacks import HostCallback, for_runtime
-from functrans.xla.jaxlib_compat import (
-    Device,
+from functrans.jaxlib_compat.compiler import (
     Executable,
     compile_options,
     compiled,
@@ -25,6 +20,11 @@ from functrans.xla.jaxlib_compat import (
     initialize_lapack,
     topology_fingerprint,
 )
+from functrans.jaxlib_compat.configuration import Device
+from functrans.jaxlib_compat.versions import found_versions
+from functrans.xla import persistent_cache
+from functrans.xla.barriers import Barriers
+from functrans.xla.host_callbacks import HostCallback, for_runtime
 
 
 def compile_or_load(
@@ -98,7 +98,7 @@ def _machine(device: Device) -> tuple[str, ...]:
     """What an executable depends on besides its text and options: versions, the hardware, flags of the environment."""
     client = device.client
     flags = [os.environ.get(name, "") for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS")]
-    versions = (jax.__version__, import_module("jaxlib").__version__, client.platform, client.platform_version)
+    versions = (*found_versions().values(), client.platform, client.platform_version)
     processor = _processor() if client.platform == "cpu" else ""
     return (*versions, device.device_kind, topology_fingerprint(device), processor, *flags)
 

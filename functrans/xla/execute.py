@@ -21,6 +21,7 @@ from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, all_equations
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
+from functrans.jaxlib_compat import array_values, compiler, configuration, executors
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
 from functrans.optimise.recomputation import bounded
@@ -30,14 +31,14 @@ from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import set_program_runner
-from functrans.xla import jaxlib_compat, nonfinite
+from functrans.xla import nonfinite
 from functrans.xla.compilation import compile_or_load
 from functrans.xla.host_callbacks import original_error
 from functrans.xla.lower import Module, lower_module
 from functrans.xla.modules import platform_module
 
 logger = logging.getLogger("functrans.compile")
-value_checks_on = jaxlib_compat.value_checks.on
+value_checks_on = configuration.value_checks.on
 _CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
@@ -106,7 +107,7 @@ def set_log_compiles(on: bool) -> None:
     log_compiles = on
 
 
-_UNWRITTEN = frozenset((float, int, bool, complex, jaxlib_compat.ArrayImpl, jaxlib_compat.KeyArray))
+_UNWRITTEN = frozenset((float, int, bool, complex, array_values.ArrayImpl, array_values.KeyArray))
 
 
 def settled(args: Sequence[Any]) -> tuple[Any, ...]:
@@ -168,7 +169,7 @@ class Program:
 
     def _looked_at(self, call: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
         """The results, or the error about a NaN or an infinity among them."""
-        with jaxlib_compat.value_checks.suspended():
+        with configuration.value_checks.suspended():
             results = call(*args)
             kinds = nonfinite.present_kinds()
             if any(nonfinite.is_bad(x, kinds) for x in results):
@@ -192,7 +193,7 @@ class Program:
                     return call(*args)  # type: ignore[no-any-return]
             if not isinstance(error, FunctransValueError):
                 raise
-            device = jaxlib_compat.placement(args)
+            device = array_values.placement(args)
             if device == self.device:
                 raise
             with self._lock:
@@ -204,7 +205,7 @@ class Program:
     def _first_compiled(self, args: Sequence[Any]) -> Callable[..., Any]:
         with self._lock:
             if self._call is None:
-                self.device = jaxlib_compat.placement(args)
+                self.device = array_values.placement(args)
                 self._call = self._compile(self.device)
             return self._call
 
@@ -220,7 +221,7 @@ class Program:
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
         jaxpr = on_words(self._kept_jaxpr())
-        bound = jaxlib_compat.recomputation_bound.value()
+        bound = configuration.recomputation_bound.value()
         if bound is not None and (self.jit or not is_small(jaxpr)):  # small ones are compiled without fusion
             jaxpr = bounded(jaxpr, bound)
         if len(platforms) == 1:
@@ -256,7 +257,7 @@ class Program:
         if segments is not None:
             return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
-        return self._compile_module(jaxpr, self.module([jaxlib_compat.lowering_platform(device)]), device, start)
+        return self._compile_module(jaxpr, self.module([compiler.lowering_platform(device)]), device, start)
 
     def _compile_module(
         self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
@@ -282,11 +283,11 @@ class Program:
             self.executable = executable
         on_error = original_error if self.waits else None
         if has_keys(jaxpr):
-            call = jaxlib_compat.key_executor(
+            call = executors.key_executor(
                 executable, jaxpr.in_types, jaxpr.out_types, physical_type, device, self.name, on_error
             )
         else:
-            call = jaxlib_compat.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, on_error)
+            call = executors.executor(executable, jaxpr.in_types, jaxpr.out_types, device, self.name, on_error)
         return call if all(t.dtype != float0 for t in jaxpr.out_types) else _with_float0(call, jaxpr.out_types)
 
     def record(self, out_tree: Any, captured: Sequence[Any], leaves: Sequence[Any], snapshots: bool = False) -> Any:
@@ -302,13 +303,13 @@ class Program:
         if any(t.dtype == float0 for t in (*self.jaxpr.in_types, *self.jaxpr.out_types)):
             return None
         arrays = [x for x in (*captured, *leaves) if isinstance(x, jax.Array)]
-        if arrays and jaxlib_compat.placement(arrays) != self.device:
+        if arrays and array_values.placement(arrays) != self.device:
             return None
         jaxpr = self.jaxpr
         taken = None if self.kept is None else set(self.kept)
         kept = None if taken is None else [i in taken for i in range(len(jaxpr.inputs))]
         committed = any(getattr(x, "committed", False) for x in arrays)
-        found = jaxlib_compat.fast_path_record(
+        found = executors.fast_path_record(
             self.executable, out_tree, jaxpr.in_types, jaxpr.out_types, self.device, kept, committed
         )
         return found._replace(const_args=captured)
@@ -336,7 +337,7 @@ class Program:
                 for a in dead:
                     del values[a]
             return [
-                jaxlib_compat.put(a.value, a.type, device)
+                array_values.put(a.value, a.type, device)
                 if type(a) is Literal
                 else as_result(values[a], a.type, device)
                 for a in jaxpr.outputs
@@ -372,7 +373,7 @@ _executables = Cache(256)
 
 
 def _text_key(text: str, device: Any, without_fusion: bool) -> Any:
-    return hashlib.sha256(text.encode()).digest(), device, without_fusion, jaxlib_compat.trace_context()
+    return hashlib.sha256(text.encode()).digest(), device, without_fusion, configuration.trace_context()
 
 
 _programs = Cache(2 * _CAPACITY)
@@ -388,7 +389,7 @@ def program(
 ) -> Program:
     """The callable for a jaxpr: equal programs share one executable, if they are cut alike."""
     places = tuple([eqn.where for eqn in jaxpr.equations]) if value_checks_on() else ()  # for the error's line
-    context = (jaxlib_compat.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
+    context = (configuration.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
     def make() -> Program:
         segments = None if jit else cut(jaxpr)  # by the user's lines, which the jaxpr's key does not hold
         key = (jaxpr.key, context, segments and tuple([len(s.jaxpr.equations) for s in segments]))
@@ -411,11 +412,11 @@ def run_demanded(jaxpr: Jaxpr, args: Sequence[Any]) -> list[Any]:
 
 def number(literal: Literal) -> Any:
     """A number written in the code as an argument of a program."""
-    device = jaxlib_compat.default_device()
+    device = configuration.default_device()
     known = literal.argument
     if known is None or known[0] is not device:
         value = np.asarray(literal.value, literal.type.dtype)
-        known = literal.argument = device, jaxlib_compat.put(value, literal.type, device)
+        known = literal.argument = device, array_values.put(value, literal.type, device)
     return known[1]
 
 
@@ -433,7 +434,7 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
     key = (
         op,
         *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)],
-        jaxlib_compat.trace_context(),
+        configuration.trace_context(),
     )
     found = _operations.get(key) or _operations.find(key)
     if found is None:
@@ -443,14 +444,14 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
     if numbers:
         args += map(number, numbers)
     if value_checks_on():
-        with jaxlib_compat.value_checks.suspended():
+        with configuration.value_checks.suspended():
             results = known(*args)
         kinds = nonfinite.present_kinds()
         if any(nonfinite.is_bad(x, kinds) for x in results):
             place = where(2)  # the program was made for another line, perhaps
             jaxpr = known.jaxpr
             here = [Equation(eqn.op, eqn.inputs, eqn.outputs, place) for eqn in jaxpr.equations]
-            with jaxlib_compat.value_checks.suspended():
+            with configuration.value_checks.suspended():
                 raise nonfinite.explain(Jaxpr(jaxpr.inputs, here, jaxpr.outputs), args, kinds, run, op.name)
     else:
         results = known(*args)
@@ -470,7 +471,7 @@ def _operation_jaxpr(op: Primitive, operands: Sequence[Any], types: Sequence[Any
 
 def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
     """An input that is also an output, as an array."""
-    return x if isinstance(x, jax.Array) else jaxlib_compat.put(x, type_, device)
+    return x if isinstance(x, jax.Array) else array_values.put(x, type_, device)
 
 
 def clear() -> None:
@@ -480,5 +481,5 @@ def clear() -> None:
 
 
 set_operation_runner(run_operation)
-set_trace_marker(jaxlib_compat.tracing_marker.enter, jaxlib_compat.tracing_marker.exit)
+set_trace_marker(configuration.tracing_marker.enter, configuration.tracing_marker.exit)
 set_program_runner(run_demanded)

@@ -18,7 +18,7 @@ from jax.interpreters import ad, batching, mlir
 import functrans as ft
 from functrans.control.checkpoint import Checkpoint
 from functrans.interop.jax_tracing import operation_object
-from functrans.xla.jaxlib_compat import OPERATION_OBJECT
+from functrans.jaxlib_compat.jax_programs import OPERATION_OBJECT
 
 
 class _Squared(OPERATION_OBJECT):  # type: ignore[misc, valid-type]

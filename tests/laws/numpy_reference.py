@@ -19,8 +19,9 @@ import numpy as np
 
 import functrans
 from functrans.ir.types import float0
+from functrans.jaxlib_compat import array_values
 from functrans.trace.replay import evaluate as evaluate_ours
-from functrans.xla import execute, jaxlib_compat
+from functrans.xla import execute
 
 _UNARY = "sin cos tan tanh sinh cosh exp exp2 log log1p expm1 sqrt square sign floor ceil abs real imag cbrt".split()
 _NUMPY: dict[str, Callable[..., Any]] = {name: getattr(np, name) for name in _UNARY}
@@ -370,7 +371,7 @@ def _interpreter(program: execute.Program) -> Callable[..., list[Any]]:
 def _checked(x: Any, type_: Any, device: Any) -> Any:
     x = np.asarray(x)
     assert (x.shape, x.dtype) == (type_.shape, type_.dtype), f"the reference gave {x.dtype}{x.shape} for {type_}"
-    return jaxlib_compat.put(x, type_, device)
+    return array_values.put(x, type_, device)
 
 
 def _compile_nothing(self: execute.Program, device: Any, whole: bool = False) -> Any:

@@ -19,7 +19,8 @@ import pytest
 
 import functrans as ft
 from functrans import numpy as fnp
-from functrans.xla import execute, jaxlib_compat
+from functrans.jaxlib_compat import array_values, configuration
+from functrans.xla import execute
 from tests.turns import covering_share
 
 F32, F16 = np.array([1.0, 2.0], np.float32), np.array([1.0, 2.0], np.float16)
@@ -135,9 +136,9 @@ def outcome(function: Callable[[], Any], run: Callable[[Callable[[], Any]], Any]
 
 
 def ones_of_its_types(program: execute.Program, *_: Any) -> list[Any]:
-    device = jaxlib_compat.default_device()
+    device = configuration.default_device()
     return [
-        np.zeros(t.shape, float0) if t.dtype == float0 else jaxlib_compat.put(np.ones(t.shape, t.dtype), t, device)
+        np.zeros(t.shape, float0) if t.dtype == float0 else array_values.put(np.ones(t.shape, t.dtype), t, device)
         for t in program.jaxpr.out_types
     ]
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import functrans
+from functrans.jaxlib_compat import dispatcher
+from functrans.jaxlib_compat.array_values import ArrayImpl, IndexUpdateHelper, IndexUpdateRef
 from functrans.numpy import array_methods
-from functrans.xla import array_patch, jaxlib_compat
-from functrans.xla.jaxlib_compat import ArrayImpl, IndexUpdateHelper, IndexUpdateRef
+from functrans.xla import array_patch
 
 UPDATES = ("set", "add", "subtract", "multiply", "mul", "divide", "power", "min", "max")
 OPERATORS = (
@@ -360,7 +361,7 @@ def test_others_may_ask_for_the_attribute_and_get_the_error_when_they_call_it():
 
 def test_a_refused_tracer_still_reaches_our_own_jit():
     tracer = Tracer()
-    call = jaxlib_compat.jit_function("f", lambda x: x, lambda *args, **kwargs: ((args, kwargs), None, False))
+    call = dispatcher.jit_function("f", lambda x: x, lambda *args, **kwargs: ((args, kwargs), None, False))
     for _ in range(2):
         (first, nested), keywords = call(tracer, {"a": [tracer, 1.0]}, k=tracer)
         assert first is tracer

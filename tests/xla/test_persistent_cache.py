@@ -17,8 +17,8 @@ import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans.jaxlib_compat import configuration, executors
 from functrans.xla import compilation
-from functrans.xla import jaxlib_compat as compat
 from functrans.xla import persistent_cache as cache
 from functrans.xla.compilation import compile_or_load, compile_text
 
@@ -70,10 +70,10 @@ def program(number: float = 2.0) -> str:
 
 def result(number: float = 2.0) -> tuple[list[float], bool]:
     """Compile (or load) and run the program: what it returns for ones, and whether it was loaded."""
-    device = compat.default_device()
+    device = configuration.default_device()
     executable, loaded = compile_or_load(program(number), device)
     type_ = ft.ArrayType((3,), np.dtype(np.float32))
-    (out,) = compat.executor(executable, [type_], [type_], device, "f")(np.ones(3, np.float32))
+    (out,) = executors.executor(executable, [type_], [type_], device, "f")(np.ones(3, np.float32))
     return np.asarray(out).tolist(), loaded
 
 
@@ -152,7 +152,7 @@ def test_gradients_loops_and_compiled_stages_go_through_the_cache(folder: Path) 
 
 
 def test_the_name_holds_everything_that_the_executable_depends_on(folder: Path) -> None:
-    device = compat.default_device()
+    device = configuration.default_device()
     compile_text(program(), device)
     compile_text(program(), device, disable_fusion=True)
     compile_text(program(), device, extra_options={"xla_cpu_enable_fast_math": True})

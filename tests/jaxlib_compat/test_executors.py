@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from jax.experimental.layout import Format, Layout
 
-from functrans.xla import jaxlib_compat as compat
-from tests.xla.doubling import F32, I32, Type, doubling
+from functrans.jaxlib_compat import array_values, configuration
+from tests.jaxlib_compat.doubling import F32, I32, Type, doubling
 
 two_devices = pytest.mark.skipif(len(jax.devices()) < 2, reason="runs in a process of its own with two CPU devices")
 
@@ -94,13 +94,13 @@ def test_executor_results_have_type_and_sharding(weak_type):
     for argument in (jnp.float32(1), jnp.float32(1), 1.0, 1.0):
         (out,) = call(argument)
         assert out.weak_type is weak_type
-        assert out.sharding == jax.sharding.SingleDeviceSharding(compat.default_device())
+        assert out.sharding == jax.sharding.SingleDeviceSharding(configuration.default_device())
         assert out.committed is False
 
 
 def test_executor_results_are_committed_where_an_argument_is():
     call = doubling("f32", F32, 2)
-    committed = jax.device_put(jnp.float32(1), compat.default_device())
+    committed = jax.device_put(jnp.float32(1), configuration.default_device())
     for _ in range(2):
         assert [x.committed for x in call(committed, 1.0)] == [True, True]
         assert [x.committed for x in call(jnp.float32(1), 1.0)] == [False, False]
@@ -166,12 +166,12 @@ def test_an_error_does_not_put_a_signature_onto_the_slow_path():
 
 def test_executor_runs_while_a_trace_is_open():
     call = doubling("f32", F32)
-    previous = compat.tracing_marker.enter()
+    previous = configuration.tracing_marker.enter()
     try:
         call(1.0)
         assert python_calls(call, 1.0) == 0
     finally:
-        compat.tracing_marker.exit(previous)
+        configuration.tracing_marker.exit(previous)
 
 
 def test_executor_is_collected():
@@ -185,7 +185,7 @@ def test_executor_is_collected():
 
 def test_executor_reads_arrays_of_other_layout():
     value = np.arange(6, dtype=np.float32).reshape(2, 3)
-    column_major = Format(Layout((1, 0)), jax.sharding.SingleDeviceSharding(compat.default_device()))
+    column_major = Format(Layout((1, 0)), jax.sharding.SingleDeviceSharding(configuration.default_device()))
     array = jax.device_put(value, column_major)
     assert array.format.layout.major_to_minor == (1, 0)
     call = doubling("2x3xf32", Type((2, 3), np.dtype(np.float32)))
@@ -216,15 +216,15 @@ def test_threads_share_an_executor():
 
 
 def test_placement_of_host_values_is_the_default_device():
-    assert compat.placement([]) == compat.default_device()
-    assert compat.placement([1.0, np.ones(2), jnp.ones(2)]) == compat.default_device()
+    assert array_values.placement([]) == configuration.default_device()
+    assert array_values.placement([1.0, np.ones(2), jnp.ones(2)]) == configuration.default_device()
 
 
 def test_deleted_argument_error_names_the_first():
     array = jnp.ones(2)
-    assert compat.deleted_argument_error([1.0, array]) is None
+    assert array_values.deleted_argument_error([1.0, array]) is None
     array.delete()
-    error = compat.deleted_argument_error([1.0, array], ["x", "y"])
+    error = array_values.deleted_argument_error([1.0, array], ["x", "y"])
     assert isinstance(error, RuntimeError)
     assert "argument 'y', float32[2], has been deleted: it was donated" in str(error)
 
@@ -233,14 +233,14 @@ def test_deleted_argument_error_names_the_first():
 def test_two_devices_placement():
     first, second = jax.devices()[:2]
     on_second = jax.device_put(1.0, second)
-    assert compat.placement([1.0, jnp.ones(2), on_second]) == second
+    assert array_values.placement([1.0, jnp.ones(2), on_second]) == second
     with jax.default_device(second):
-        assert compat.default_device() == second
-        assert compat.placement([jnp.ones(2)]) == second
+        assert configuration.default_device() == second
+        assert array_values.placement([jnp.ones(2)]) == second
     with pytest.raises(
         ValueError, match=r"argument 'x' is committed to .*0.* and argument 'z' to .*1.*jax\.device_put"
     ):
-        compat.placement([jax.device_put(1.0, first), 1.0, on_second], ["x", "y", "z"])
+        array_values.placement([jax.device_put(1.0, first), 1.0, on_second], ["x", "y", "z"])
 
 
 def _sharded(shape=(2,)):
@@ -256,7 +256,7 @@ def test_two_devices_sharded_array_is_refused_by_name():
     with pytest.raises(
         ValueError, match=r"argument 1, float32\[2\], is spread over 2 devices .*jax\.device_put\(x, jax"
     ):
-        compat.placement([1.0, _sharded()])
+        array_values.placement([1.0, _sharded()])
     call = doubling("2xf32", Type((2,), np.dtype(np.float32)))
     for _ in range(2):
         with pytest.raises(ValueError, match="spread over 2 devices"):
@@ -295,7 +295,7 @@ def test_two_devices_one_device_mesh_is_accepted():
     call = doubling("f32", F32)
     for _ in range(2):
         assert float(call(array)[0]) == 6.0
-    assert compat.placement([array]) == jax.devices()[0]
+    assert array_values.placement([array]) == jax.devices()[0]
 
 
 @pytest.mark.skipif(len(jax.devices()) > 1, reason="this is the process with two devices")

@@ -1,6 +1,6 @@
 """Checks of what a compiled program is called with, in words a user understands; the runtime itself checks nothing.
 
-Public names of NumPy and JAX only; ``jaxlib_compat`` calls these when a signature is new.
+``executors`` calls these when a signature is new.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError
+from functrans.jaxlib_compat.versions import private
 
+private({"jaxlib._jax": ("Client.devices",)})
 _dtypes: Any = jax.dtypes  # public, but its stubs do not say so
 
 

@@ -1,4 +1,4 @@
-"""One small program, ``x + x``, compiled for the tests of the rooms beneath ``functrans.xla``."""
+"""One small program, ``x + x``, compiled for the tests of the rooms next to jaxlib."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from functrans.xla import jaxlib_compat as compat
+from functrans.jaxlib_compat import configuration, executors
 from functrans.xla.compilation import compile_text
 
 
@@ -31,6 +31,6 @@ def text(type_: str, count: int = 1, attribute: str = "") -> str:
 
 
 def doubling(type_: str, array_type: Type, count: int = 1, device=None, out_type: Type | None = None):
-    device = device or compat.default_device()
+    device = device or configuration.default_device()
     executable = compile_text(text(type_, count), device)
-    return compat.executor(executable, [array_type] * count, [out_type or array_type] * count, device, "double")
+    return executors.executor(executable, [array_type] * count, [out_type or array_type] * count, device, "double")

@@ -1,0 +1,166 @@
+"""What enters JAX's jit key: the configuration that we read, and two values of our own."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from functrans.jaxlib_compat.versions import private
+
+_jax, _api, _config, _pxla = private(
+    {
+        "jaxlib._jax": (
+            "config.Config.set_global",
+            "config.Config.set_local",
+            "config.Config.swap_local",
+            "config.Config.value",
+            "config.trace_context",
+            "config.unset",
+        ),
+        "jax._src.api": ("_post_hook_state.set_local", "_post_hook_state.swap_local"),
+        "jax._src.config": (
+            "debug_infs._add_hooks",
+            "debug_infs._update_global_hook",
+            "debug_infs._update_thread_local_hook",
+            "debug_infs.get_global",
+            "debug_infs.get_local",
+            "debug_infs.value",
+            "debug_nans._add_hooks",
+            "debug_nans._update_global_hook",
+            "debug_nans._update_thread_local_hook",
+            "debug_nans.get_global",
+            "debug_nans.get_local",
+            "debug_nans.value",
+            "default_matmul_precision.value",
+            "enable_x64.value",
+        ),
+        "jax._src.interpreters.pxla": ("get_default_device",),
+    }
+)
+
+Device = Any
+
+
+def _reader(state: Any) -> Callable[[], Any]:
+    """() -> the present value of a configuration state; bound to the C++ getter it costs 28 ns, as a def 53."""
+    for cls in type(state).__mro__:
+        getter = cls.__dict__.get("value")
+        if isinstance(getter, property) and getter.fget is not None:
+            return types.MethodType(getter.fget, state)
+    return lambda: state.value
+
+
+trace_context: Callable[[], Hashable] = _jax.config.trace_context
+"""() -> a tuple of every configuration value that JAX keys its own traces on (x64, precision, default device ...)."""
+
+x64_enabled: Callable[[], bool] = _reader(_config.enable_x64)
+"""() -> whether 64-bit types are enabled in this thread."""
+
+matmul_precision: Callable[[], str | None] = _reader(_config.default_matmul_precision)
+"""() -> ``jax_default_matmul_precision`` of this thread."""
+
+default_device: Callable[[], Device] = _pxla.get_default_device
+"""() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""
+
+
+class TracingMarker:
+    """A value in the key of the C++ dispatcher, set while a trace is open in this thread.
+
+    Calls of jitted functions on concrete arguments then miss the C++ fast path and reach our ``cache_miss``, which
+    stages them. It enters JAX's C++ key only, not JAX's trace context: JAX functions called meanwhile look their
+    program up once more and do not trace or compile again (a public ``jax.make_user_context`` would recompile them).
+    """
+
+    __slots__ = ("_config", "enter", "exit")
+
+    _OPEN: Final = "functrans: a trace is open"
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_tracing", None, include_in_jit_key=True, include_in_trace_context=False
+        )
+        # Bound C++ methods: a pair of calls is on the path of every un-jitted transform.
+        self.enter: Callable[[], object] = functools.partial(self._config.swap_local, self._OPEN)
+        self.exit: Callable[[object], None] = self._config.set_local
+
+    def active(self) -> bool:
+        """Whether a trace is open in this thread."""
+        return self._config.value is not None
+
+
+tracing_marker = TracingMarker()
+
+
+class RecomputationBound:
+    """How often a compiled program may compute a value (optimise.recomputation); None: as often as XLA likes.
+
+    A value in JAX's configuration: what was traced and compiled under another one is not taken for it.
+    """
+
+    DEFAULT = 16  # of 4, 8, 16 and 32 the least that leaves short programs alone (docs/benchmarks.md)
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_recomputation_bound", self.DEFAULT, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.value: Callable[[], int | None] = _reader(self._config)
+        self.set: Callable[[int | None], None] = self._config.set_global
+
+
+recomputation_bound = RecomputationBound()
+
+
+class ValueChecks:
+    """Whether ``jax_debug_nans`` or ``jax_debug_infs`` is on, as one value in every key of traces and dispatch.
+
+    The two are in none of JAX's keys: JAX looks at results behind the dispatcher's back, and knows no user lines there.
+    """
+
+    __slots__ = ("_config", "_jax_looks", "on")
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_value_checks", False, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.on: Callable[[], bool] = _reader(self._config)
+        self._jax_looks = _api._post_hook_state
+        for state in (_config.debug_nans, _config.debug_infs):
+            state._add_hooks(
+                self._after(state._update_global_hook, self._set_global),
+                self._after(state._update_thread_local_hook, self._set_local),
+            )
+
+    @staticmethod
+    def _after(first: Callable[[Any], None] | None, then: Callable[[], None]) -> Callable[[Any], None]:
+        def hook(value: Any) -> None:
+            if first is not None:
+                first(value)
+            then()
+
+        return hook
+
+    def _set_global(self) -> None:
+        self._config.set_global(bool(_config.debug_nans.get_global() or _config.debug_infs.get_global()))
+
+    def _set_local(self) -> None:
+        unset = _jax.config.unset
+        if _config.debug_nans.get_local() is unset and _config.debug_infs.get_local() is unset:
+            self._config.set_local(unset)
+        else:
+            self._config.set_local(bool(_config.debug_nans.value or _config.debug_infs.value))
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Neither we nor JAX look at results inside."""
+        ours, theirs = self._config.swap_local(False), self._jax_looks.swap_local(None)
+        try:
+            yield
+        finally:
+            self._config.set_local(ours)
+            self._jax_looks.set_local(theirs)
+
+
+value_checks = ValueChecks()

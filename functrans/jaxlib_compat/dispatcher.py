@@ -1,0 +1,74 @@
+"""The C++ function behind the public ``jit``: signatures looked up without Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from functrans.jaxlib_compat.configuration import tracing_marker
+from functrans.jaxlib_compat.executors import FastPathRecord, executor_signatures, shard_argument
+from functrans.jaxlib_compat.versions import private
+
+_jax, _tree_util = private(
+    {
+        "jaxlib._jax": ("PjitFunction._clear_cache", "PjitFunctionCache.clear", "pjit"),
+        "jax._src.tree_util": ("dispatch_registry",),
+    }
+)
+
+_dispatch_registry: Any = _tree_util.dispatch_registry
+_jit_signatures: Any = _jax.PjitFunctionCache(capacity=8192)  # as executor_signatures
+
+
+def jit_function(
+    name: str,
+    fun: Callable[..., Any],
+    cache_miss: Callable[..., tuple[Any, FastPathRecord | None, bool]],
+    static_argnums: Sequence[int] = (),
+    static_argnames: Sequence[str] = (),
+    key: Hashable = (),
+    on_error: Callable[[Exception], BaseException] = lambda error: error,
+) -> Any:
+    """The C++ callable behind ``jit``: looks the signature up, and asks ``cache_miss(*args, **kwargs)`` for a new one.
+
+    ``cache_miss`` returns ``(outputs, record, False)``; the signature runs in C++ from then on if ``record`` is a
+    :class:`FastPathRecord`, and comes back at each call if it is None. A record made while a trace is open is dropped:
+    those calls must be staged. Callables of equal ``fun`` and ``key`` share their signatures, so ``key`` holds every
+    option of the jit (donation, static arguments, ...). Arguments of classes unknown to JAX, such as our tracers, make
+    the signature fail and arrive in ``cache_miss`` at each call. ``on_error`` may trim an error's traceback.
+    """
+
+    def guarded(*args: Any, **kwargs: Any) -> tuple[Any, FastPathRecord | None, bool]:
+        try:
+            outputs, record, remove = cache_miss(*args, **kwargs)
+        except Exception as error:
+            call._clear_cache()
+            raise on_error(error) from error.__cause__
+        except BaseException:
+            call._clear_cache()
+            raise
+        return outputs, None if record is not None and tracing_marker.active() else record, remove
+
+    call = _jax.pjit(
+        name,
+        fun,
+        guarded,
+        list(static_argnums),
+        list(static_argnames),
+        key,
+        _dispatch_registry,
+        shard_argument,
+        _jit_signatures,
+    )
+    return call
+
+
+def clear_all() -> None:
+    """Forget every signature of every callable of :func:`jit_function` and of ``executors.executor``."""
+    _jit_signatures.clear()
+    executor_signatures.clear()
+
+
+def clear(function: Any) -> None:
+    """Forget the signatures that a callable of :func:`jit_function` or of ``executors.executor`` has seen."""
+    function._clear_cache()

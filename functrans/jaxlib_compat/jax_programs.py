@@ -1,0 +1,99 @@
+"""JAX's own programs, for the bridge: what its operations do, their rules, references and effects; which files are its.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from typing import Any, Final
+
+from functrans.jaxlib_compat.versions import JAX, private
+
+_callback, _core, _debugging, _hijax, _ad, _lax, _linalg, _discharge = private(
+    {
+        "jax._src.callback": ("_IOEffect",),
+        "jax._src.core": ("Ref",),
+        "jax._src.debugging": ("debug_effect",),
+        "jax._src.hijax": ("HiPrim" if JAX >= (0, 11) else "VJPHiPrimitive",),
+        "jax._src.interpreters.ad": ("fancy_transposes", "primitive_jvps", "primitive_transposes"),
+        "jax._src.lax.lax": ("_ragged_dot_general_impl",),
+        "jax._src.lax.linalg": ("_symmetric_product_jax_fn",),
+        "jax._src.state.discharge": ("discharge_state",),
+    }
+)
+
+OPERATION_OBJECT: Final[Any] = _hijax.HiPrim if JAX >= (0, 11) else _hijax.VJPHiPrimitive
+"""The class of JAX's operations that are objects with their own rules; renamed by jax 0.11."""
+
+_reference: Any = _core.Ref
+
+_JAX_DIRECTORIES: Final = tuple(
+    os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
+)
+
+
+def is_jax_file(filename: str) -> bool:
+    """Whether code from this file is JAX's own."""
+    return filename.startswith(_JAX_DIRECTORIES)
+
+
+def is_reference(x: Any) -> bool:
+    """Whether x is a mutable array (``jax.new_ref``)."""
+    return isinstance(x, _reference)
+
+
+def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:
+    """The unordered effects of JAX that an operation has: those of ``jax.debug.print`` and of ``io_callback``."""
+    found = set()
+    if debug:
+        found.add(_debugging.debug_effect)
+    if input_output:
+        found.add(_callback._IOEffect)
+    return found
+
+
+# Operations of JAX that run by what they are lowered to: the functions that are.
+_LOWERED_FROM: Final[Mapping[str, Callable[..., Any]]] = {
+    "ragged_dot_general": _lax._ragged_dot_general_impl,
+    "symmetric_product": _linalg._symmetric_product_jax_fn,
+}
+
+
+@functools.cache
+def _lowered_from_sparse() -> Mapping[str, Callable[..., Any]]:
+    """Those in modules that ``import jax`` does not load; they are loaded wherever there is such an operation."""
+    bcoo, bcsr = private(
+        {
+            "jax.experimental.sparse.bcoo": ("_bcoo_dot_general_impl",),
+            "jax.experimental.sparse.bcsr": ("_bcsr_dot_general_impl",),
+        }
+    )
+    return {"bcoo_dot_general": bcoo._bcoo_dot_general_impl, "bcsr_dot_general": bcsr._bcsr_dot_general_impl}
+
+
+def implementation_of(primitive: Any) -> Callable[..., Any]:
+    """What an operation of JAX does, as a function in JAX's other operations."""
+    name: str = primitive.name
+    if name in _LOWERED_FROM:
+        return _LOWERED_FROM[name]
+    if name in ("bcoo_dot_general", "bcsr_dot_general"):
+        return _lowered_from_sparse()[name]
+    return primitive.impl  # type: ignore[no-any-return]
+
+
+def has_jvp(primitive: Any) -> bool:
+    """Whether an operation of JAX has a rule for forward mode."""
+    return primitive in _ad.primitive_jvps
+
+
+def has_transpose(primitive: Any) -> bool:
+    """Whether an operation of JAX has a rule by which it is transposed."""
+    return primitive in _ad.primitive_transposes or primitive in _ad.fancy_transposes
+
+
+def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
+    """A program of JAX, closed, in which the references made in it have become values."""
+    closed = import_module("jax.extend.core").ClosedJaxpr(jaxpr, tuple(consts))
+    return _discharge.discharge_state(closed)
