@@ -9,7 +9,7 @@ import numpy as np
 
 from functrans.ir.types import type_of
 from functrans.ops.elementwise import literal_value
-from functrans.ops.special import Expanded
+from functrans.ops.expanded import Expanded
 from functrans.ops.structural import full
 from functrans.trace.primitive import Tangent, Value
 from functrans.trace.replay import evaluate
@@ -20,16 +20,18 @@ class Evaluated(Expanded):
     """
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        shape = next((type_of(x).shape for x in primals if type_of(x).shape), ())
-        numbers = [literal_value(x) for x in primals]
-        whole = [
-            x if n is None else full(shape, n, type_of(x).dtype) for x, n in zip(primals, numbers, strict=True)
-        ]
-        return super().jvp(whole, tangents)
+        return super().jvp(arrays_of(primals), tangents)
 
     def impl(self, *arrays: Any) -> Any:
         arrays = tuple(np.broadcast_arrays(*[np.asarray(x) for x in arrays]))
         return evaluate(self.program([type_of(x) for x in arrays]), arrays)[0]
+
+
+def arrays_of(operands: Sequence[Any]) -> list[Any]:
+    """The operands of one operation, numbers as arrays of the shape of the others."""
+    shape = next((type_of(x).shape for x in operands if type_of(x).shape), ())
+    numbers = [literal_value(x) for x in operands]
+    return [x if n is None else full(shape, n, type_of(x).dtype) for x, n in zip(operands, numbers, strict=True)]
 
 
 def constant(value: float, like: Any) -> Any:

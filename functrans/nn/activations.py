@@ -7,13 +7,24 @@ from typing import Any
 
 from functrans import lax
 from functrans.errors import FunctransValueError
-from functrans.numpy.arithmetic import add, logaddexp, maximum, minimum, multiply, true_divide
+from functrans.lax.taylor import Evaluated
+from functrans.numpy.arithmetic import add, hypot, maximum, minimum, multiply, true_divide
 from functrans.numpy.comparison import greater, greater_equal, less_equal
 from functrans.numpy.creation import asarray
-from functrans.numpy.elementary import exp, expm1, log, log1p, sqrt, tanh
+from functrans.numpy.elementary import exp, expm1, log, log1p, tanh
 from functrans.numpy.joining import split
-from functrans.numpy.promotion import Array, ArrayLike, axis_index, operand_type, promote_one, scalar_of_kind
+from functrans.numpy.promotion import (
+    Array,
+    ArrayLike,
+    axis_index,
+    operand_type,
+    promote_arrays,
+    promote_one,
+    scalar_of_kind,
+)
 from functrans.numpy.selection import clip, where
+from functrans.ops.exponentials import log_add_exp
+from functrans.trace.builder import bind
 
 __all__ = ["tanh"]
 
@@ -64,13 +75,26 @@ def log_sigmoid(x: ArrayLike) -> Array:
 
 def softplus(x: ArrayLike) -> Array:
     """log(1 + exp(x)), without overflow."""
-    return logaddexp(_floating("softplus", x), 0.0)
+    return log_add_exp(_floating("softplus", x), 0.0)
 
 
 def soft_sign(x: ArrayLike) -> Array:
     """x / (1 + abs(x))."""
-    x = _floating("soft_sign", x)
-    return lax.div(x, lax.add(lax.abs(x), 1.0))
+    return bind(SOFT_SIGN, _floating("soft_sign", x))
+
+
+class SoftSign(Evaluated):
+    """x / (1 + abs(x)): of the quotient's derivative, 1 / (1 + abs(x))^2, its rounded value would leave nothing."""
+
+    def define(self, *operands: Any) -> Any:
+        (x,) = operands
+        return lax.div(x, lax.add(lax.abs(x), 1.0))
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        return lax.square(lax.div(1.0, lax.add(lax.abs(x), 1.0)))
+
+
+SOFT_SIGN = SoftSign()
 
 
 def silu(x: ArrayLike) -> Array:
@@ -99,8 +123,9 @@ def gelu(x: ArrayLike, approximate: bool = True) -> Array:
     """
     x = _floating("gelu", x)
     if approximate:
-        inner = lax.mul(lax.add(x, lax.mul(lax.integer_pow(x, 3), 0.044715)), math.sqrt(2 / math.pi))
-        return lax.mul(x, lax.mul(lax.add(lax.tanh(inner), 1.0), 0.5))
+        # (1 + tanh(z)) / 2 = logistic(2 z), which keeps its precision far to the left
+        inner = lax.mul(lax.add(x, lax.mul(lax.integer_pow(x, 3), 0.044715)), math.sqrt(8 / math.pi))
+        return lax.mul(x, lax.logistic(inner))
     return lax.mul(lax.mul(x, 0.5), lax.erfc(lax.mul(x, -math.sqrt(0.5))))
 
 
@@ -171,7 +196,41 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4) -> Array:
     >>> float(nn.squareplus(0.))
     1.0
     """
-    return true_divide(add(x, sqrt(add(lax.square(asarray(x)), b))), 2)
+    return bind(SQUARE_PLUS, *promote_arrays("squareplus", x, b, inexact=True))
+
+
+def _root(x: Any, b: Any) -> Any:
+    return hypot(x, lax.sqrt(b))
+
+
+class SquarePlus(Evaluated):
+    """(x + sqrt(x^2 + b)) / 2; the sum of a negative x and the root is b over their difference."""
+
+    def define(self, *operands: Any) -> Any:
+        x, b = operands
+        total = lax.add(lax.abs(x), _root(x, b))
+        negative = lax.div(lax.mul(b, 0.5), where(lax.eq(total, 0.0), 1.0, total))
+        return where(lax.lt(x, 0.0), negative, lax.add(x, negative))
+
+    def partial(self, i: int, out: Any, x: Any, b: Any) -> Any:
+        return bind(SQUARE_PLUS_SLOPE, x, b) if i == 0 else lax.div(0.25, _root(x, b))
+
+
+class SquarePlusSlope(Evaluated):
+    """The derivative of ``SquarePlus`` by x: its value over the root."""
+
+    def define(self, *operands: Any) -> Any:
+        x, b = operands
+        root = _root(x, b)
+        return lax.div(SQUARE_PLUS.define(x, b), where(lax.eq(root, 0.0), 1.0, root))
+
+    def partial(self, i: int, out: Any, x: Any, b: Any) -> Any:
+        inverse = lax.div(1.0, _root(x, b))
+        cube = lax.mul(lax.mul(inverse, inverse), inverse)
+        return lax.mul(cube, lax.mul(b, 0.5) if i == 0 else lax.mul(x, -0.25))
+
+
+SQUARE_PLUS, SQUARE_PLUS_SLOPE = SquarePlus(), SquarePlusSlope()
 
 
 def sparse_plus(x: ArrayLike) -> Array:

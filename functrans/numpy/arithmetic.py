@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from functrans import lax
-from functrans.api.custom_rules import custom_jvp
 from functrans.errors import FunctransTypeError
 from functrans.ir.snapshots import snapshot
 from functrans.numpy.families import binary, checked, inexact_unary, numeric_unary
@@ -33,6 +32,7 @@ from functrans.numpy.promotion import (
     select,
     shape_of,
 )
+from functrans.ops.exponentials import log_add_exp
 from functrans.trace.tracer import Tracer
 
 add = binary(
@@ -325,30 +325,6 @@ def _nonzero(x: Any) -> Any:
     return x or 1 if is_scalar(x) else select(lax.eq(x, 0), 1, x)
 
 
-@custom_jvp
-def _logaddexp(x1: Any, x2: Any) -> Any:
-    larger, difference = lax.max(x1, x2), lax.sub(x1, x2)
-    # inf - inf is nan; there the sum is the answer (inf, -inf, or nan)
-    return lax.select(
-        lax.ne(difference, difference),
-        lax.add(x1, x2),
-        lax.add(larger, lax.log1p(lax.exp(lax.neg(lax.abs(difference))))),
-    )
-
-
-@_logaddexp.defjvp
-def _logaddexp_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
-    # The derivative of the formula above has no second derivative at x1 == x2; this one is smooth.
-    out = _logaddexp(*primals)
-    finite_out = select(lax.eq(lax.abs(out), np.inf), 0.0, out)  # infinity - infinity is to be no NaN
-    total = None
-    for x, t in zip(primals, tangents, strict=True):
-        finite_x = select(lax.eq(x, np.inf), 0.0, x)
-        term = lax.mul(t, lax.exp(lax.sub(finite_x, finite_out)))
-        total = term if total is None else lax.add(total, term)
-    return out, total
-
-
 def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """log(exp(x1) + exp(x2)) without overflow; real operands.
 
@@ -356,13 +332,13 @@ def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> fnp.logaddexp(0., -1000.)
     Array(0., dtype=float32, weak_type=True)
     """
-    return _logaddexp(*_real_arrays("logaddexp", x1, x2))
+    return log_add_exp(*_real_arrays("logaddexp", x1, x2))
 
 
 def logaddexp2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """log2(2**x1 + 2**x2) without overflow; real operands."""
     x1, x2 = _real_arrays("logaddexp2", x1, x2)
-    return lax.mul(_logaddexp(lax.mul(x1, _LN2), lax.mul(x2, _LN2)), 1.0 / _LN2)
+    return lax.mul(log_add_exp(lax.mul(x1, _LN2), lax.mul(x2, _LN2)), 1.0 / _LN2)
 
 
 _LN2 = float(np.log(2.0))

@@ -99,7 +99,8 @@ class Pow(Elementwise):
             exponent = literal_value(y)
             if exponent is not None:
                 return None if exponent == 0 else mul(exponent, pow_(x, exponent - 1))
-            return select(eq(y, 0.0), 0.0, mul(y, pow_(x, sub(y, 1.0))))
+            undefined = and_(eq(x, 0.0), eq(y, 0.0))  # 0 times infinity; x^0 is 1 everywhere, and its slope 0
+            return select(undefined, 0.0, mul(y, pow_(select(undefined, 1.0, x), sub(y, 1.0))))
         if literal_value(x) is not None:
             x = full(out.shape, literal_value(x), out.dtype)
         return mul(log(select(eq(x, 0.0), 1.0, x)), out)

@@ -1,4 +1,4 @@
-"""Exponential, logarithmic, trigonometric and hyperbolic functions, powers of one half and a third."""
+"""Exponential, logarithmic and trigonometric functions, powers of one half and a third."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
+from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
+from functrans.ops.expanded import Expanded
+from functrans.ops.logic import gt, select
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Tangent, Value
@@ -27,25 +29,12 @@ class Exp(_Floating):
         return out
 
 
-class Exp2(_Floating):
-    reference = staticmethod(np.exp2)
-
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        return mul(out, float(np.log(2.0)))
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        scaled = emitter.elementwise(
-            "multiply", [operands[0], emitter.splat(np.log(2.0), in_types[0])], [in_types[0]] * 2, in_types[0]
-        )
-        return emitter.elementwise("exponential", [scaled], in_types, out_types[0])
-
-
 class Expm1(_Floating):
     hlo = "exponential_minus_one"
     reference = staticmethod(np.expm1)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
-        return add(out, 1.0)
+        return exp(x)
 
 
 class Log(_Floating):
@@ -146,7 +135,24 @@ class Atan(_Chlo):
     reference = staticmethod(np.arctan)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
+        return bind(ATAN_SLOPE, x)
+
+
+class AtanSlope(Expanded):
+    """1 / (1 + x^2)"""
+
+    accepts = "fc"
+
+    @staticmethod
+    def reference(x: Any) -> Any:
+        return (1 / (1 + np.square(x))).astype(np.asarray(x).dtype)
+
+    def define(self, *operands: Any) -> Any:
+        (x,) = operands
         return div(1.0, add(mul(x, x), 1.0))
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        return mul(mul(mul(x, out), out), -2.0)  # in this order: the square of a small factor is nothing
 
 
 class Atan2(Elementwise):
@@ -157,84 +163,38 @@ class Atan2(Elementwise):
     reference = staticmethod(np.arctan2)
 
     def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
-        square = add(mul(x, x), mul(y, y))
-        return div(y, square) if i == 0 else div(neg(x), square)
+        return bind(ATAN2_SLOPE, y, x) if i == 0 else neg(bind(ATAN2_SLOPE, x, y))
 
 
-class Sinh(_Chlo):
-    hlo = "sinh"
-    reference = staticmethod(np.sinh)
-
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        return cosh(x)
-
-
-class Cosh(_Chlo):
-    hlo = "cosh"
-    reference = staticmethod(np.cosh)
-
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        return sinh(x)
-
-
-class Tanh(_Floating):
-    hlo = "tanh"
-    reference = staticmethod(np.tanh)
-
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        return sub(1.0, mul(out, out))
-
-
-class Asinh(_Chlo):
-    hlo = "asinh"
-    reference = staticmethod(np.arcsinh)
-
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        return rsqrt(add(mul(x, x), 1.0))
-
-
-class Acosh(_Chlo):
-    hlo = "acosh"
-    reference = staticmethod(np.arccosh)
-
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        if kind_of(x.dtype) == COMPLEX:  # a root of the product would lie on another branch
-            return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
-        return rsqrt(mul(sub(x, 1.0), add(x, 1.0)))
-
-
-class Atanh(_Chlo):
-    hlo = "atanh"
-    reference = staticmethod(np.arctanh)
-
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        return div(1.0, mul(sub(1.0, x), add(1.0, x)))
-
-
-class Logistic(_Floating):
-    hlo = "logistic"
+class Atan2Slope(Expanded):
+    """x / (x^2 + y^2)"""
 
     @staticmethod
-    def reference(x: Any) -> Any:
-        return (1 / (1 + np.exp(-np.asarray(x)))).astype(np.asarray(x).dtype)
+    def reference(x: Any, y: Any) -> Any:
+        return (x / (np.square(x) + np.square(y))).astype(np.asarray(x).dtype)
 
-    def partial(self, i: int, out: Any, x: Any) -> Any:
-        return mul(out, sub(1.0, out))
+    def define(self, *operands: Any) -> Any:
+        """The square of the ratio of the two overflows nowhere."""
+        x, y = operands
+        first = gt(select(gt(x, 0.0), x, neg(x)), select(gt(y, 0.0), y, neg(y)))
+        large, small = select(first, x, y), select(first, y, x)
+        ratio = div(small, large)
+        inverse = div(1.0, mul(large, add(mul(ratio, ratio), 1.0)))
+        return select(first, inverse, mul(ratio, inverse))
+
+    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
+        other = bind(ATAN2_SLOPE, y, x)
+        return mul(sub(other, out), add(other, out)) if i == 0 else mul(mul(out, other), -2.0)
 
 
-EXP, EXP2, EXPM1, LOG, LOG1P, SQRT, RSQRT, CBRT = Exp(), Exp2(), Expm1(), Log(), Log1p(), Sqrt(), Rsqrt(), Cbrt()
+EXP, EXPM1, LOG, LOG1P, SQRT, RSQRT, CBRT = Exp(), Expm1(), Log(), Log1p(), Sqrt(), Rsqrt(), Cbrt()
 SIN, COS, TAN, ASIN, ACOS, ATAN, ATAN2 = Sin(), Cos(), Tan(), Asin(), Acos(), Atan(), Atan2()
-SINH, COSH, TANH, ASINH, ACOSH, ATANH, LOGISTIC = Sinh(), Cosh(), Tanh(), Asinh(), Acosh(), Atanh(), Logistic()
+ATAN_SLOPE, ATAN2_SLOPE = AtanSlope(), Atan2Slope()
 
 
 def exp(x: Any) -> Any:
     """exp of each element."""
     return bind(EXP, x)
-
-
-def exp2(x: Any) -> Any:
-    """exp2 of each element."""
-    return bind(EXP2, x)
 
 
 def expm1(x: Any) -> Any:
@@ -300,38 +260,3 @@ def atan(x: Any) -> Any:
 def atan2(x: Any, y: Any) -> Any:
     """The angle of the point (y, x)."""
     return binary(ATAN2, x, y)
-
-
-def sinh(x: Any) -> Any:
-    """sinh of each element."""
-    return bind(SINH, x)
-
-
-def cosh(x: Any) -> Any:
-    """cosh of each element."""
-    return bind(COSH, x)
-
-
-def tanh(x: Any) -> Any:
-    """tanh of each element."""
-    return bind(TANH, x)
-
-
-def asinh(x: Any) -> Any:
-    """asinh of each element."""
-    return bind(ASINH, x)
-
-
-def acosh(x: Any) -> Any:
-    """acosh of each element."""
-    return bind(ACOSH, x)
-
-
-def atanh(x: Any) -> Any:
-    """atanh of each element."""
-    return bind(ATANH, x)
-
-
-def logistic(x: Any) -> Any:
-    """1 / (1 + exp(-x))."""
-    return bind(LOGISTIC, x)

@@ -9,16 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr
 from functrans.ir.types import array_type, type_of
 from functrans.ops.arithmetic import abs_, ceil, floor, rem, sign
 from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
+from functrans.ops.expanded import Expanded
 from functrans.ops.functions import exp, log, sqrt
 from functrans.ops.logic import eq, le, lt, select
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.replay import trace
 
 
 class _Special(Elementwise):
@@ -31,31 +30,6 @@ class _Special(Elementwise):
         type_ = emitter.text(out_types[0])
         ins = ", ".join([type_] * len(operands))
         return emitter.raw(f"chlo.{self.hlo} {', '.join(operands)} : {ins} -> {type_}")
-
-
-class Expanded(Elementwise):
-    """An elementwise function of real operands that ``define`` gives in terms of others; its derivative is a rule."""
-
-    accepts = "f"
-
-    def define(self, *operands: Any) -> Any:
-        """The function of operands of one shape in float32 or float64."""
-        self.missing("define", "execution on a device")
-
-    def program(self, types: Types) -> Jaxpr:
-        """What ``define`` does to operands of these types, half precision computed in single; remembered."""
-        programs = self.__dict__.setdefault("_programs", {})
-        key = tuple([t.strong() for t in types])
-        if key not in programs:
-            dtype = key[0].dtype
-            wide = dtype if dtype.itemsize >= 4 else np.dtype(np.float32)
-            programs[key] = trace(
-                lambda *xs: [convert(self.define(*[convert(x, wide) for x in xs]), dtype)], key, f"{self.name}.define"
-            )[0]
-        return programs[key]  # type: ignore[no-any-return]
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.program(in_types), operands)[0]
 
 
 def _scipy_special() -> Any:
@@ -262,15 +236,15 @@ class BesselI0e(Expanded):
     def define(self, *operands: Any) -> Any:
         x = abs_(operands[0])
         near, far = _I0E[x.dtype.itemsize]
-        small = _chebyshev(sub(mul(x, 0.5), 2.0), near)
-        large = div(_chebyshev(sub(div(32.0, x), 2.0), far), sqrt(x))
+        small = chebyshev(sub(mul(x, 0.5), 2.0), near)
+        large = div(chebyshev(sub(div(32.0, x), 2.0), far), sqrt(x))
         return select(le(x, 8.0), small, large)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return sub(bessel_i1e(x), mul(sign(x), out))
 
 
-def _chebyshev(x: Any, coefficients: tuple[float, ...]) -> Any:
+def chebyshev(x: Any, coefficients: tuple[float, ...]) -> Any:
     """Clenshaw's recurrence for a series in T_k(x / 2), highest order first, the constant term halved."""
     last: Any = 0.0
     present: Any = 0.0

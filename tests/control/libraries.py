@@ -12,7 +12,7 @@ import numpy as np
 import functrans
 from functrans.api.conditional import cond, switch
 from functrans.api.loops import fori_loop, map, scan, while_loop
-from functrans.ops import elementwise, functions, logic
+from functrans.ops import elementwise, exponentials, functions, logic
 from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.structural import convert_element_type, full, reduce_sum, reshape, stop_gradient
 
@@ -25,7 +25,7 @@ ours = SimpleNamespace(
     grad=functrans.grad, jvp=functrans.jvp, vjp=functrans.vjp, jit=functrans.jit, vmap=functrans.vmap,
     linearize=functrans.linearize, linear_transpose=functrans.linear_transpose,
     cond=cond, switch=switch, scan=scan, map=map, while_loop=while_loop, fori_loop=fori_loop,
-    add=elementwise.add, sub=elementwise.sub, mul=elementwise.mul, sin=functions.sin, cos=functions.cos, exp=functions.exp, tanh=functions.tanh, neg=elementwise.neg,  # noqa: E501
+    add=elementwise.add, sub=elementwise.sub, mul=elementwise.mul, sin=functions.sin, cos=functions.cos, exp=functions.exp, tanh=exponentials.tanh, neg=elementwise.neg,  # noqa: E501
     lt=logic.lt, gt=logic.gt,
     sum=_sum, full=full, convert=convert_element_type, reshape=reshape, stop_gradient=stop_gradient,
     item=lambda x, i: reshape(dynamic_slice(x, [i], [1]), ()),

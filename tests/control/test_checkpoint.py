@@ -14,7 +14,8 @@ import functrans as ft
 import functrans.numpy as fnp
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.scan import Scan
-from functrans.ops.functions import Sin, Tanh
+from functrans.ops.exponentials import Tanh
+from functrans.ops.functions import Sin
 from functrans.ops.products import DotGeneral
 from functrans.transform.linearize import linearize_jaxpr
 from tests.agreement import assert_same

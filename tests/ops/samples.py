@@ -19,12 +19,14 @@ from functrans import lax
 from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
+from functrans.nn import activations
 from functrans.ops import (
     arithmetic,
     complex_numbers,
     constants,
     dynamic_slicing,
     elementwise,
+    exponentials,
     functions,
     indexing,
     logic,
@@ -40,7 +42,7 @@ from functrans.ops import (
     windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
-from functrans.scipy.special import entropies, exponential_integrals, normal
+from functrans.scipy.special import entropies, exponential_integrals, gamma_functions, normal
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -136,20 +138,22 @@ def elementwise_rows() -> Iterator[Row]:
     yield from of_many_types(arithmetic.IntegerPow(-2), 1, "fc", 0.5, 2.0)
     for op in (
         functions.EXP,
-        functions.EXP2,
+        exponentials.EXP2,
         functions.EXPM1,
         functions.SIN,
         functions.COS,
-        functions.TANH,
-        functions.LOGISTIC,
+        exponentials.TANH,
+        exponentials.SECH_SQUARED,
+        exponentials.LOGISTIC,
+        exponentials.LOGISTIC_SLOPE,
     ):
         yield from of_many_types(op, 1, "fc")
     yield from of_many_types(functions.TAN, 1, "fc", -1.2, 1.2)
-    for op in (functions.SINH, functions.COSH, functions.ASINH, functions.ATAN):
+    for op in (exponentials.SINH, exponentials.COSH, exponentials.ASINH, functions.ATAN, functions.ATAN_SLOPE):
         yield from of_many_types(op, 1, "fc")
-    for op in (functions.ASIN, functions.ACOS, functions.ATANH):
+    for op in (functions.ASIN, functions.ACOS, exponentials.ATANH):
         yield from of_many_types(op, 1, "fc", -0.9, 0.9)
-    yield from of_many_types(functions.ACOSH, 1, "fc", 1.3, 3.0)
+    yield from of_many_types(exponentials.ACOSH, 1, "fc", 1.3, 3.0)
     for op in (functions.LOG, functions.SQRT, functions.RSQRT):
         yield from of_many_types(op, 1, "fc", 0.3, 3.0)
     yield from of_many_types(functions.LOG1P, 1, "fc", -0.6, 2.0)
@@ -176,7 +180,8 @@ def elementwise_rows() -> Iterator[Row]:
         yield Row(op, (np.float32([1.0, np.nan, 2.0]), np.float32([np.nan, 1.0, 3.0])), rough)
     yield from of_many_types(arithmetic.POW, 2, "fc", 0.5, 2.0)
     yield Row(arithmetic.POW, (np.float32([0.0, 2.0]), np.float32([2.0, 0.0])), rough)
-    yield from of_many_types(functions.ATAN2, 2, "f", 0.3, 2.0)
+    for op in (functions.ATAN2, functions.ATAN2_SLOPE, exponentials.LOG_ADD_EXP):
+        yield from of_many_types(op, 2, "f", 0.3, 2.0)
     yield from (Row(arithmetic.NEXTAFTER, (numbers((3,), d), numbers((3,), d, seed=1)), rough) for d in (f32, f64))
     for op in (logic.AND, logic.OR, logic.XOR):
         yield from of_many_types(op, 2, "iub")
@@ -233,14 +238,26 @@ def incomplete_rows() -> Iterator[Row]:
             yield Row(op, (a, x), {"wrt": (1,), **flags})
         yield Row(incomplete_beta.REGULARIZED_INCOMPLETE_BETA, (a, b, x / 3), {"wrt": (2,), **flags})
         flags = {"execute": dtype == f32}
-        for op in (entropies.XLOGY, entropies.XLOG1PY):
+        for op in (entropies.XLOGY, entropies.XLOG1PY, entropies.WEIGHTED, entropies.WEIGHTED_RECIPROCAL):
             yield Row(op, (x, a), flags)
+        for op in (activations.SQUARE_PLUS, activations.SQUARE_PLUS_SLOPE):
+            yield Row(op, (x, x + 1), flags)
+        yield Row(activations.SOFT_SIGN, (x,), flags)
+        yield Row(gamma_functions.GAMMA, (x,), {"roundings": 256, **flags})
+        for op in (gamma_functions.BETALN, gamma_functions.BETA, gamma_functions.GAMMA_RATIO):
+            yield Row(op, (x, a), {"roundings": 256, **flags})
+        for order in (0, 1):
+            yield Row(gamma_functions.PolygammaDifference(order), (x, a), {"roundings": 256, **flags})
+        for shifted in (False, True):
+            yield Row(entropies.Boxcox(shifted), (x, a), {"roundings": 256, **flags})
         yield Row(entropies.XLOGX, (x,), flags)
         yield Row(exponential_integrals.EXP1, (x,), {"roundings": 256, **flags})
         yield Row(exponential_integrals.EXPI, (x - 1,), {"roundings": 256, **flags})
         yield Row(entropies.LOGIT, (x / 3,), {"roundings": 256, **flags})
-        yield Row(normal.NDTRI, (x / 3,), {"roundings": 256, **flags})
-        yield Row(normal.LogNdtr(3), (x - 1,), {"roundings": 256, **flags})
+        for op in (normal.NDTRI, normal.QUANTILE_DENSITY):
+            yield Row(op, (x / 3,), {"roundings": 256, **flags})
+        for op in (normal.LOG_NDTR, normal.NDTR_RATIO, normal.NDTR_EXCESS, normal.NdtrExcess(1)):
+            yield Row(op, (x - 1,), {"roundings": 256, **flags})
 
 
 def structural_rows() -> Iterator[Row]:

@@ -3,46 +3,92 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from functrans import lax
 from functrans.api.compilation import jit
-from functrans.lax.taylor import Evaluated
+from functrans.lax.taylor import Evaluated, arrays_of
 from functrans.numpy.selection import where
+from functrans.ops.elementwise import binary
 from functrans.ops.special import scipy_reference
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
 from functrans.trace.builder import bind
+from functrans.trace.primitive import Tangent, Value
 
 
-def _ratio_or_zero(x: Any, y: Any) -> Any:
-    """x / y, and 0 for 0 / 0: the slope in y of a function that is 0 for x = 0 wherever y is."""
-    return x / where((x == 0.0) & (y == 0.0), 1.0, y)
+class _Weighted(Evaluated):
+    """x times a function of y, and 0 for x = 0 whatever that function is, unless y is NaN: linear in x.
+
+    So are its derivatives, which are of this kind again: where the weight is 0, or does not move, an infinite factor
+    is none. So logarithms of densities have derivatives at the ends of their support.
+    """
+
+    def slope(self, x: Any, y: Any) -> Any:
+        """The derivative by y, of this kind in x."""
+        self.missing("slope", "differentiation")
+
+    def weigh(self, x: Any, y: Any, factor: Any) -> Any:
+        return where((x != 0.0) | (y != y), factor, 0.0)
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        x, y = arrays_of(primals)
+        s, t = tangents
+        out = bind(self, x, y)
+        left = None if s is None else binary(self, s, y)
+        right = None if t is None else binary(WEIGHTED, t, self.slope(x, y))
+        return out, left if right is None else right if left is None else lax.add(left, right)
+
+    def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
+        return [binary(self, cotangent, y), None]
 
 
-class Xlogy(Evaluated):
-    """x log(y), and 0 for x = 0 whatever y is, unless it is NaN."""
+class Weighted(_Weighted):
+    """x y"""
+
+    def define(self, *operands: Any) -> Any:
+        x, y = operands
+        return self.weigh(x, y, x * y)
+
+    def slope(self, x: Any, y: Any) -> Any:
+        return x
+
+
+class Xlogy(_Weighted):
+    """x log(y)"""
 
     impl = scipy_reference("xlogy")
 
     def define(self, *operands: Any) -> Any:
         x, y = operands
-        return where((x != 0.0) | (y != y), x * lax.log(y), 0.0)
+        return self.weigh(x, y, x * lax.log(y))
 
-    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
-        return lax.log(y) if i == 0 else _ratio_or_zero(x, y)
+    def slope(self, x: Any, y: Any) -> Any:
+        return binary(WEIGHTED_RECIPROCAL, x, y)
 
 
-class Xlog1py(Evaluated):
-    """x log(1 + y), and 0 for x = 0 whatever y is, unless it is NaN."""
+class Xlog1py(_Weighted):
+    """x log(1 + y)"""
 
     impl = scipy_reference("xlog1py")
 
     def define(self, *operands: Any) -> Any:
         x, y = operands
-        return where((x != 0.0) | (y != y), x * lax.log1p(y), 0.0)
+        return self.weigh(x, y, x * lax.log1p(y))
 
-    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
-        return lax.log1p(y) if i == 0 else _ratio_or_zero(x, 1.0 + y)
+    def slope(self, x: Any, y: Any) -> Any:
+        return binary(WEIGHTED_RECIPROCAL, x, lax.add(y, 1.0))
+
+
+class WeightedReciprocal(_Weighted):
+    """x / y"""
+
+    def define(self, *operands: Any) -> Any:
+        x, y = operands
+        return self.weigh(x, y, x / y)
+
+    def slope(self, x: Any, y: Any) -> Any:
+        return lax.neg(binary(self, binary(self, x, y), y))
 
 
 class Xlogx(Evaluated):
@@ -69,6 +115,7 @@ class Logit(Evaluated):
         return 1.0 / (x * (1.0 - x))
 
 
+WEIGHTED, WEIGHTED_RECIPROCAL = Weighted(), WeightedReciprocal()
 XLOGY, XLOG1PY, XLOGX, LOGIT = Xlogy(), Xlog1py(), Xlogx(), Logit()
 
 
@@ -157,19 +204,52 @@ def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
     return _rel_entr(p, q) - p + q
 
 
-_BOXCOX_TERMS = 16  # 0.5 ** 16 / 17! is below the precision of float64, in its derivatives too
+_BOXCOX_TERMS = 20  # 1 / 21! is below the precision of float64, in its derivatives too
 
 
-@jit
-def _boxcox(log_x: Any, power: Any) -> Any:
-    """log(x) expm1(z) / z for z = power log(x); near zero by its series, smooth through power = 0."""
-    infinite = (power == 0.0) & (lax.abs(log_x) == math.inf)
-    z = where(infinite, 0.0, power) * where(infinite, 1.0, log_x)
-    near = lax.abs(z) < 0.5
-    small, series = where(near, z, 0.0), 1.0 / math.factorial(_BOXCOX_TERMS)
-    for k in reversed(range(1, _BOXCOX_TERMS)):
-        series = series * small + 1.0 / math.factorial(k)
-    return where(near, log_x * series, lax.expm1(where(near, 1.0, z)) / where(near, 1.0, power))
+class Boxcox(Evaluated):
+    """(y^p - 1) / p for y = x, or y = 1 + x (``shifted``); log(y) for p = 0."""
+
+    shifted: bool = False
+
+    @property
+    def impl(self) -> Any:  # type: ignore[override]
+        return scipy_reference("boxcox1p" if self.shifted else "boxcox").__func__
+
+    def _parts(self, x: Any, power: Any) -> tuple[Any, Any, Any]:
+        """log(y), its product with the power, and whether that is small: there by series, smooth through p = 0."""
+        logarithm = lax.log1p(x) if self.shifted else lax.log(x)
+        z = binary(WEIGHTED, power, logarithm)
+        return logarithm, z, lax.abs(z) < 1.0
+
+    def _raised(self, x: Any, power: Any) -> Any:
+        """y to a power: where y is rounded much more than x, by its logarithm."""
+        if not self.shifted:
+            return lax.pow(x, power)
+        small = lax.abs(x) < 0.5
+        near = lax.exp(power * lax.log1p(where(small, x, 0.0)))
+        return where(small, near, lax.pow(where(small, 0.0, x) + 1.0, power))
+
+    def define(self, *operands: Any) -> Any:
+        x, power = operands
+        logarithm, z, near = self._parts(x, power)
+        small, series = where(near, z, 0.0), 1.0 / math.factorial(_BOXCOX_TERMS)
+        for k in reversed(range(1, _BOXCOX_TERMS)):
+            series = series * small + 1.0 / math.factorial(k)
+        # exp of a large z would multiply the rounding of z
+        beyond = (self._raised(x, power) - 1.0) / where(near, 1.0, power)
+        return where(near, where(power == 0.0, 1.0, series) * logarithm, beyond)
+
+    def partial(self, i: int, out: Any, x: Any, power: Any) -> Any:
+        if i == 0:
+            return self._raised(x, power - 1.0)
+        logarithm, z, near = self._parts(x, power)
+        small, series = where(near, z, 0.0), 1.0 / math.factorial(_BOXCOX_TERMS) / (_BOXCOX_TERMS + 2)
+        for k in reversed(range(_BOXCOX_TERMS)):  # of the integral of s exp(s z) for s from 0 to 1
+            series = series * small + 1.0 / math.factorial(k) / (k + 2)
+        beyond = binary(WEIGHTED, self._raised(x, power), where(near, 0.0, logarithm)) - out
+        inside = where(near, logarithm, 0.0)
+        return where(near, inside * inside * series, beyond / where(near, 1.0, power))
 
 
 def boxcox(x: ArrayLike, lmbda: ArrayLike) -> Array:
@@ -180,7 +260,7 @@ def boxcox(x: ArrayLike, lmbda: ArrayLike) -> Array:
     4.0
     """
     x, lmbda = real_operands("boxcox", x, lmbda)
-    return _boxcox(lax.log(x), lmbda)
+    return bind(Boxcox(False), x, lmbda)
 
 
 def boxcox1p(x: ArrayLike, lmbda: ArrayLike) -> Array:
@@ -191,4 +271,4 @@ def boxcox1p(x: ArrayLike, lmbda: ArrayLike) -> Array:
     4.0
     """
     x, lmbda = real_operands("boxcox1p", x, lmbda)
-    return _boxcox(lax.log1p(x), lmbda)
+    return bind(Boxcox(True), x, lmbda)

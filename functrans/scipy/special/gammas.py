@@ -16,6 +16,8 @@ from functrans.numpy.promotion import static_value
 from functrans.numpy.reductions import sum as total
 from functrans.numpy.selection import where
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.scipy.special.gamma_functions import BETA, BETALN, GAMMA, GAMMA_RATIO, sign_of_gamma
+from functrans.trace.builder import bind
 
 
 def gammaln(x: ArrayLike) -> Array:
@@ -28,18 +30,6 @@ def gammaln(x: ArrayLike) -> Array:
     return lax.lgamma(real_operand("gammaln", x))
 
 
-@jit
-def _gammasgn(x: Any) -> Any:
-    below = lax.floor(x)
-    zero_from_below = (x == 0.0) & lax.lt(lax.div(1.0, x), 0.0)
-    negative = ((x < 0.0) & (lax.rem(below, 2.0) != 0.0)) | zero_from_below
-    return where(((x < 0.0) & (x == below)) | (x != x), math.nan, where(negative, lax.neg(_ones(x)), _ones(x)))
-
-
-def _ones(x: Any) -> Any:
-    return lax.full_like(x, 1)
-
-
 def gammasgn(x: ArrayLike) -> Array:
     """The sign of gamma(x), elementwise; NaN at its poles.
 
@@ -47,7 +37,7 @@ def gammasgn(x: ArrayLike) -> Array:
     >>> float(special.gammasgn(-0.5))
     -1.0
     """
-    return _gammasgn(real_operand("gammasgn", x))
+    return sign_of_gamma(real_operand("gammasgn", x))
 
 
 def gamma(x: ArrayLike) -> Array:
@@ -57,13 +47,13 @@ def gamma(x: ArrayLike) -> Array:
     >>> round(float(special.gamma(5.0)), 3)
     24.0
     """
-    x = real_operand("gamma", x)
-    return _gammasgn(x) * lax.exp(lax.lgamma(x))
+    return bind(GAMMA, real_operand("gamma", x))
 
 
 @jit
 def _factorial(n: Any) -> Any:
-    return where(n < 0.0, 0.0, lax.exp(lax.lgamma(n + 1.0)))
+    negative = n < 0.0
+    return where(negative, 0.0, bind(GAMMA, where(negative, 0.0, n) + 1.0))
 
 
 def factorial(n: ArrayLike, exact: bool = False) -> Array:
@@ -82,7 +72,7 @@ def factorial(n: ArrayLike, exact: bool = False) -> Array:
 def _comb(n: Any, k: Any) -> Any:
     defined = (k <= n) & (n >= 0.0) & (k >= 0.0)
     n, k = where(defined, n, 0.0), where(defined, k, 0.0)
-    return where(defined, lax.exp(lax.lgamma(n + 1.0) - lax.lgamma(k + 1.0) - lax.lgamma(n + 1.0 - k)), 0.0)
+    return where(defined, 1.0 / ((n + 1.0) * bind(BETA, k + 1.0, n - k + 1.0)), 0.0)
 
 
 def comb(N: ArrayLike, k: ArrayLike, *, repetition: bool = False) -> Array:
@@ -98,32 +88,6 @@ def comb(N: ArrayLike, k: ArrayLike, *, repetition: bool = False) -> Array:
     return _comb(n, k)
 
 
-# B_2k / (2k (2k - 1)): the coefficients of Stirling's series (DLMF 5.11.1).
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
-
-
-def _stirling_correction(z: Any) -> Any:
-    inverse = 1.0 / z
-    square = inverse * inverse
-    out: Any = _STIRLING[-1]
-    for c in reversed(_STIRLING[:-1]):
-        out = out * square + c
-    return out * inverse
-
-
-@jit
-def _betaln(a: Any, b: Any) -> Any:
-    """For a large b the difference of its two logarithms is expanded: they would cancel."""
-    a, b = where(a <= b, a, b), where(a <= b, b, a)  # min and max would share the derivative where they are equal
-    large = b >= 8.0
-    far = where(large, b, 8.0)
-    both = a + far
-    expanded = -(both - 0.5) * lax.log1p(a / far) - a * (lax.log(far) - 1.0)
-    expanded = expanded + _stirling_correction(far) - _stirling_correction(both)
-    near = where(large, _ones(b), b)
-    return lax.lgamma(a) + where(large, expanded, lax.lgamma(near) - lax.lgamma(a + near))
-
-
 def betaln(a: ArrayLike, b: ArrayLike) -> Array:
     """log(abs(beta(a, b))), elementwise.
 
@@ -131,7 +95,7 @@ def betaln(a: ArrayLike, b: ArrayLike) -> Array:
     >>> round(float(special.betaln(2.0, 3.0)), 3)
     -2.485
     """
-    return _betaln(*real_operands("betaln", a, b))
+    return bind(BETALN, *real_operands("betaln", a, b))
 
 
 def beta(a: ArrayLike, b: ArrayLike) -> Array:
@@ -141,8 +105,7 @@ def beta(a: ArrayLike, b: ArrayLike) -> Array:
     >>> round(float(special.beta(2.0, 3.0)), 5)
     0.08333
     """
-    a, b = real_operands("beta", a, b)
-    return _gammasgn(a) * _gammasgn(b) * _gammasgn(a + b) * lax.exp(_betaln(a, b))
+    return bind(BETA, *real_operands("beta", a, b))
 
 
 def betainc(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Array:
@@ -235,6 +198,6 @@ def poch(z: ArrayLike, m: ArrayLike) -> Array:
     24.0
     """
     z, m = real_operands("poch", z, m)
-    sign = _gammasgn(z + m) * _gammasgn(z)
     at_pole = (m == 0.0) & (z <= 0.0) & (z == lax.floor(z))
-    return where(at_pole, 1.0, sign * lax.exp(lax.lgamma(z + m) - lax.lgamma(z)))
+    # z taken out: the quotient of the rest is smooth through z = 0, where the derivatives of log(gamma(z)) are infinite
+    return where(at_pole, 1.0, z * bind(GAMMA_RATIO, where(at_pole, 1.0, z) + 1.0, m - 1.0))
