@@ -163,7 +163,6 @@ class FunctransSide(Side):
         self.transforms = importlib.import_module("functrans")
         self.namespace = importlib.import_module("functrans.numpy")
         self._program = importlib.import_module("functrans.ir.program")
-        self._lower = importlib.import_module("functrans.xla.lower").lower
         self._execute = importlib.import_module("functrans.xla.execute")
         self._executors = importlib.import_module("functrans.jaxlib_compat.executors")
         self._configuration = importlib.import_module("functrans.jaxlib_compat.configuration")
@@ -173,13 +172,14 @@ class FunctransSide(Side):
         return self.transforms.make_jaxpr(function)(*args)
 
     def lower(self, traced: Any) -> Any:
-        return traced, self._lower(traced, "benchmark")
+        program = self._execute.Program(traced, "benchmark", "a benchmark", jit=True, keep_unused=True)
+        return traced, program.module(["cpu"])
 
     def compile(self, lowered: Any) -> Any:
         """What the first call of a jitted program does after lowering: compile, and build the executor."""
-        jaxpr, text = lowered
+        jaxpr, module = lowered
         device = self._configuration.default_device()
-        executable = self._compile_text(text, device)
+        executable = self._compile_text(module.text, device, barriers=module.barriers)
         return self._executors.executor(executable, jaxpr.in_types, jaxpr.out_types, device, "benchmark")
 
     def equation_count(self, function: Function, args: tuple[Any, ...]) -> int:

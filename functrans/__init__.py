@@ -23,8 +23,12 @@ try:
     from functrans import export as export
     from functrans import lax as lax
     from functrans import numpy as numpy
+    from functrans.api.callbacks import io_callback as io_callback
+    from functrans.api.callbacks import pure_callback as pure_callback
     from functrans.api.checkpointing import checkpoint as checkpoint
     from functrans.api.checkpointing import remat as remat
+    from functrans.api.checks import check as check
+    from functrans.api.checks import error_if as error_if
     from functrans.api.compilation import eval_shape as eval_shape
     from functrans.api.compilation import jit as jit
     from functrans.api.compilation import make_jaxpr as make_jaxpr
@@ -56,6 +60,7 @@ try:
     from functrans.api.environment import local_devices as local_devices
     from functrans.api.environment import log_compiles as log_compiles
     from functrans.api.environment import named_scope as named_scope
+    from functrans.api.environment import recomputation_bound as recomputation_bound
     from functrans.api.environment import tree as tree
     from functrans.api.environment import tree_util as tree_util
     from functrans.api.jacobians import hessian as hessian
@@ -67,10 +72,6 @@ try:
     from functrans.api.linear_maps import vjp as vjp
     from functrans.api.vectorization import vmap as vmap
     from functrans.control import checkpoint_policies as checkpoint_policies
-    from functrans.control.callbacks import io_callback as io_callback
-    from functrans.control.callbacks import pure_callback as pure_callback
-    from functrans.control.checks import check as check
-    from functrans.control.checks import error_if as error_if
     from functrans.control.composite import Composite as Composite
     from functrans.ir.program import Jaxpr as Jaxpr
     from functrans.ir.types import ArrayType as ArrayType

@@ -5,10 +5,10 @@ from functrans.api.custom_derivatives import custom_gradient as custom_gradient
 from functrans.api.custom_derivatives import linear_call as linear_call
 from functrans.api.custom_rules import custom_jvp as custom_jvp
 from functrans.api.custom_rules import custom_vjp as custom_vjp
-from functrans.control.symbolic_zeros import CustomVJPPrimal as CustomVJPPrimal
-from functrans.control.symbolic_zeros import SymbolicZero as SymbolicZero
-from functrans.control.symbolic_zeros import custom_vjp_primal_tree_values as custom_vjp_primal_tree_values
-from functrans.control.symbolic_zeros import zero_from_primal as zero_from_primal
+from functrans.api.symbolic_zeros import CustomVJPPrimal as CustomVJPPrimal
+from functrans.api.symbolic_zeros import SymbolicZero as SymbolicZero
+from functrans.api.symbolic_zeros import custom_vjp_primal_tree_values as custom_vjp_primal_tree_values
+from functrans.api.symbolic_zeros import zero_from_primal as zero_from_primal
 
 __all__ = [
     "CustomVJPPrimal", "SymbolicZero", "closure_convert", "custom_gradient", "custom_jvp", "custom_vjp",

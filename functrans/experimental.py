@@ -1,5 +1,5 @@
 """Names that JAX keeps in ``jax.experimental``, for programs written for it."""
 
-from functrans.control.callbacks import io_callback as io_callback
+from functrans.api.callbacks import io_callback as io_callback
 
 __all__ = ["io_callback"]

@@ -17,7 +17,7 @@ import jax
 import jax.export
 
 from functrans.api.ahead_of_time import Traced, checked_platforms
-from functrans.api.arguments import check_callable, function_name
+from functrans.api.arguments import check_callable
 from functrans.api.compilation import jit
 from functrans.api.custom_rules import custom_vjp
 from functrans.api.linear_maps import vjp
@@ -29,7 +29,7 @@ from functrans.jaxlib_compat import compiler, configuration, inspection
 from functrans.ops.modules import CallExported
 from functrans.optimise.key_arrays import on_words
 from functrans.trace.builder import bind_all
-from functrans.trace.frames import here
+from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.xla.modules import platform_module

@@ -23,7 +23,7 @@ from functrans.ir.types import (
 from functrans.jaxlib_compat import array_values, configuration
 from functrans.ops.structural import scalar_literal, zeros
 from functrans.trace.builder import Tracer, state
-from functrans.trace.frames import here
+from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import Name, leaf_type, named
 
 
@@ -31,11 +31,6 @@ def differentiation_order() -> int:
     """How many derivatives may still be taken of what a new differentiating trace records."""
     builder = state.builder
     return 2 if builder is None else builder.order + 1
-
-
-def function_name(fun: Any) -> str:
-    """A name for messages."""
-    return getattr(fun, "__name__", None) or type(fun).__name__
 
 
 def check_callable(fun: Any, what: str) -> None:

@@ -8,17 +8,17 @@ from typing import Any
 
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_leaves, tree_map, tree_unflatten
 
-from functrans.api.arguments import check_callable, function_name
+from functrans.api.arguments import check_callable
+from functrans.api.bodies import shared
 from functrans.api.compilation import resolve_names
 from functrans.api.staging import api_boundary, output, stage
-from functrans.control.bodies import shared
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy
 from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.builder import Builder, bind_all
-from functrans.trace.frames import describe_place, here
+from functrans.trace.frames import describe_place, function_name, here
 from functrans.trace.leaves import entering, leaf_types
 from functrans.transform.linearize import linearize_jaxpr
 

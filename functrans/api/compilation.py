@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, shape_struct
-from functrans.api.arguments import check_callable, function_name
+from functrans.api.arguments import check_callable
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
@@ -23,7 +23,7 @@ from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.jaxlib_compat import array_values, configuration, dispatcher
 from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
-from functrans.trace.frames import filter_traceback, here, interrupted, outermost_of
+from functrans.trace.frames import filter_traceback, function_name, here, interrupted, outermost_of
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.xla import execute

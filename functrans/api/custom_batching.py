@@ -9,13 +9,13 @@ from typing import Any
 
 from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 
-from functrans.api.arguments import check_callable, function_name
-from functrans.control.bodies import trace_body
+from functrans.api.arguments import check_callable
+from functrans.api.bodies import trace_body
+from functrans.api.loops import map as map_rows
 from functrans.control.custom_batching import CustomVmap, UserRule
-from functrans.control.loops import map as map_rows
 from functrans.errors import FunctransTypeError
 from functrans.trace.builder import bind_all, state
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import leaf_types
 
 

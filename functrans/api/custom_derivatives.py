@@ -7,10 +7,10 @@ from typing import Any
 
 from jax.tree_util import register_pytree_node_class, tree_flatten, tree_unflatten
 
-from functrans.api.arguments import check_callable, function_name
+from functrans.api.arguments import check_callable
+from functrans.api.bodies import Body, check_same_results, trace_body, typed_leaves
 from functrans.api.custom_rules import custom_vjp
 from functrans.api.staging import as_values
-from functrans.control.bodies import Body, check_same_results, trace_body, typed_leaves
 from functrans.control.call import Call
 from functrans.control.custom_rules import DeferredRule, Rule
 from functrans.control.linear_call import LinearCall
@@ -19,7 +19,7 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import describe, is_differentiable, type_of
 from functrans.ops.structural import convert
 from functrans.trace.builder import Tracer, bind_all, state
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 

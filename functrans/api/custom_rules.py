@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
-from functrans.api.arguments import check_callable, function_name
+from functrans.api.arguments import check_callable
 from functrans.api.staging import output
+from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
-from functrans.control.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of
 from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import Builder, bind_all, state
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import entering, leaf_types
 from functrans.trace.tracer import Computed, Result
 

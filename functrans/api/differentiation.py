@@ -16,7 +16,6 @@ from functrans.api.arguments import (
     check_tangent,
     differentiation_order,
     entering_inputs,
-    function_name,
     hold_objects,
     release_objects,
     split_aux,
@@ -40,7 +39,7 @@ from functrans.ir.types import (
     tangent_type,
 )
 from functrans.ops.structural import convert, scalar_literal, zeros
-from functrans.trace.frames import here
+from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import entering, named
 from functrans.trace.primitive import Linear
 from functrans.transform.jvp import instantiate_zero

@@ -10,7 +10,10 @@ import jax
 import numpy as np
 
 from functrans.api import compilation, staging
+from functrans.errors import FunctransValueError
 from functrans.ir.snapshots import snapshot
+from functrans.ir.types import describe
+from functrans.jaxlib_compat import configuration
 from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
 from functrans.xla import execute, host_callbacks
@@ -96,6 +99,27 @@ def log_compiles(on: bool = True) -> None:
     >>> ft.log_compiles(False)
     """
     execute.set_log_compiles(on)
+
+
+def recomputation_bound(computations: int | None) -> None:
+    """How often XLA may compute a value of a compiled program, for all that is compiled from now on; 16 at first.
+
+    XLA's fusion computes what is cheap again in each kernel that reads it, and in a loop that Python has unrolled each
+    round reads the one before: the time to compile or to run it may double with each round. What would be computed
+    more often is kept instead, by an optimization barrier; programs of ordinary length have none. CPU only.
+
+    Args:
+      computations: how often, at least 1; None for as often as XLA likes.
+
+    Raises:
+      ValueError: for another number.
+
+    >>> import functrans as ft
+    >>> ft.recomputation_bound(16)
+    """
+    if computations is not None and (type(computations) is not int or computations < 1):
+        raise FunctransValueError(f"recomputation_bound: at least 1, or None, got {describe(computations)}")
+    configuration.recomputation_bound.set(computations)
 
 
 def full_tracebacks(on: bool = True) -> None:

@@ -15,7 +15,6 @@ from functrans.api.arguments import (
     check_callable,
     differentiation_order,
     entering_inputs,
-    function_name,
     split_aux,
 )
 from functrans.api.differentiation import grad, jvp
@@ -26,12 +25,12 @@ from functrans.ir.types import ArrayType, is_differentiable, kind_of
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq
 from functrans.ops.slicing import slice_
-from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, transpose, zeros
-from functrans.trace.frames import here
+from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, spread, transpose, zeros
+from functrans.trace.frames import function_name, here
 from functrans.trace.primitive import Lanes
 from functrans.transform.linearize import LinearProgram, linearize
 from functrans.transform.transpose import transpose_jaxpr
-from functrans.transform.vmap import spread_out, vmap
+from functrans.transform.vmap import vmap
 
 
 def basis(types: Sequence[ArrayType]) -> list[Any]:
@@ -67,7 +66,7 @@ def _map_basis(program: Jaxpr, residuals: Sequence[Any], directions: Sequence[An
     """The linear program over all directions at once: ``[total, *shape]`` for each output."""
     mapped = [False] * len(residuals) + [True] * len(directions)
     outs, outs_mapped = vmap(program, Lanes(total), [*residuals, *directions], mapped)
-    return [x if m else spread_out(x, total) for x, m in zip(outs, outs_mapped, strict=True)]
+    return [x if m else spread(x, total) for x, m in zip(outs, outs_mapped, strict=True)]
 
 
 def _forward_columns(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> list[list[Any]]:

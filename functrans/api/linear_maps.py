@@ -14,7 +14,6 @@ from functrans.api.arguments import (
     check_callable,
     check_tangent,
     differentiation_order,
-    function_name,
     split_aux,
     zero_value,
 )
@@ -38,7 +37,7 @@ from functrans.ir.types import (
 )
 from functrans.ops.structural import convert
 from functrans.trace.builder import state
-from functrans.trace.frames import here
+from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import entering, leaf_types, named
 from functrans.trace.replay import replay, trace
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr

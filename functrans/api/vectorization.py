@@ -8,7 +8,7 @@ from typing import Any
 
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map
 
-from functrans.api.arguments import check_callable, function_name
+from functrans.api.arguments import check_callable
 from functrans.api.staging import (
     api_boundary,
     apply,
@@ -19,12 +19,11 @@ from functrans.api.staging import (
 )
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe
-from functrans.ops.structural import transpose
+from functrans.ops.structural import spread, transpose
 from functrans.trace.builder import state
-from functrans.trace.frames import here
+from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import entering
 from functrans.trace.primitive import Lanes
-from functrans.transform.vmap import spread_out
 from functrans.transform.vmap import vmap as vmap_replay
 
 _REMEDY = (
@@ -169,7 +168,7 @@ def place_output(x: Any, mapped: bool, axis: int | None, i: int, size: int, tree
             )
         return x
     if not mapped:
-        x = spread_out(x, size)
+        x = spread(x, size)
     ndim = len(x.shape)
     if not -ndim <= axis < ndim:
         raise FunctransValueError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.holding import Holding, chosen, is_given, present, spread, unchanged, zeros
+from functrans.control.holding import Holding, chosen, is_given, placed, present, strong_zeros, unchanged
 from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
@@ -43,7 +43,7 @@ class Branching(Holding):
         op = self.remade(branches, [*mapped, *chosen(mapped, nonzero)], [*summed, *chosen(summed, has)])
         results = bind_all(op, [*primals, *present(tangents)])
         n = len(has)
-        return results[:n], spread(results[n:], has)
+        return results[:n], placed(results[n:], has)
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         mapped, summed = self.flags()
@@ -70,7 +70,7 @@ class Branching(Holding):
         own = [mapped[i] if i < len(mapped) else True for i in shared]
         op = self.remade(linear, [*own, *chosen(mapped, wrt)], chosen(summed, has))
         slopes = bind_all(op, [primals[0], *[values[i] for i in shared], *present(tangents)])
-        return results[: len(has)], spread(slopes, has)
+        return results[: len(has)], placed(slopes, has)
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         mapped, summed = self.flags()
@@ -80,14 +80,14 @@ class Branching(Holding):
         parts = [transpose_jaxpr(branch, linear, nonzero) for branch in self.branches]
         has = union(part_has for _, part_has in parts)
         types = chosen(chosen(self.branches[0].in_types, linear), has)
-        branches = [filled(part, chosen(part_has, has), types) for part, part_has in parts]
+        branches = [with_zeros(part, chosen(part_has, has), types) for part, part_has in parts]
         fixed = [not flag for flag in linear]
         op = self.remade(
             branches,
             [*chosen(mapped, fixed), *[not s for s in chosen(summed, nonzero)]],
             [not m for m in chosen(chosen(mapped, linear), has)],
         )
-        sent = iter(spread(bind_all(op, [index, *chosen(rest, fixed), *present(cotangent)]), has))
+        sent = iter(placed(bind_all(op, [index, *chosen(rest, fixed), *present(cotangent)]), has))
         return [None, *[next(sent) if flag else None for flag in linear]]
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
@@ -201,21 +201,21 @@ def linear_branch(
 
     def function(*inputs: Any) -> list[Any]:
         residuals, tangents = inputs[: len(shared)], inputs[len(shared) :]
-        slopes = spread(replay(part.linear, [*[residuals[i] for i in mine], *tangents]), part.nonzero)
-        return [zeros(t) if x is None else x for x, flag, t in zip(slopes, has, out_types, strict=True) if flag]
+        slopes = placed(replay(part.linear, [*[residuals[i] for i in mine], *tangents]), part.nonzero)
+        return [strong_zeros(t) if x is None else x for x, flag, t in zip(slopes, has, out_types, strict=True) if flag]
 
     tangent_types = part.linear.in_types[len(part.sources) :]
     return trace(function, [*[t for _, t in shared], *tangent_types], "linearize of a branch")[0]
 
 
-def filled(program: Jaxpr, given: Sequence[bool], types: Sequence[ArrayType]) -> Jaxpr:
+def with_zeros(program: Jaxpr, given: Sequence[bool], types: Sequence[ArrayType]) -> Jaxpr:
     """The program with zeros for the results that it does not give."""
     if all(given):
         return program
 
     def function(*inputs: Any) -> list[Any]:
-        outs = spread(replay(program, inputs), given)
-        return [zeros(t) if x is None else x for x, t in zip(outs, types, strict=True)]
+        outs = placed(replay(program, inputs), given)
+        return [strong_zeros(t) if x is None else x for x, t in zip(outs, types, strict=True)]
 
     return trace(function, program.in_types, "transpose of a branch")[0]
 

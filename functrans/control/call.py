@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.holding import Holding, chosen
-from functrans.control.masking import masked
+from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
@@ -69,6 +69,9 @@ class Call(Holding):
         program, outs_mapped = vmap_jaxpr(self.jaxpr, lanes, mapped, False)
         return bind_all(Call(program, self.name_), operands), outs_mapped
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, operands
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.call(self.jaxpr, self.name_, operands)
 
@@ -81,7 +84,7 @@ class Call(Holding):
         return Call(programs[0], self.name_), [*operands, *extra[0]]
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
-        return replay(masked(self.jaxpr, (None,) * len(self.jaxpr.outputs)), [mask, *operands])
+        return replay(under_mask(self.jaxpr), [mask, *operands])
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         jaxpr = self.jaxpr

@@ -20,8 +20,8 @@ from functrans.control.holding import (
     chosen,
     count,
     is_given,
+    placed,
     present,
-    spread,
     unchanged,
     without_effects,
 )
@@ -84,7 +84,7 @@ class Checkpoint(Holding):
         op = self.remade(program, [*self.barred, *chosen(self.barred, nonzero)])
         results = bind_all(op, [*primals, *present(tangents)])
         n = len(has)
-        return results[:n], spread(results[n:], has)
+        return results[:n], placed(results[n:], has)
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         wrt = tuple(is_given(tangents))
@@ -97,7 +97,7 @@ class Checkpoint(Holding):
         barred = [*[True] * len(stored), *chosen(self.barred, parts.needed), *[True] * count(wrt)]
         linear = self.remade(parts.linear, barred, True)
         slopes = bind_all(linear, [*stored, *chosen(primals, parts.needed), *present(tangents)])
-        return outs, spread(slopes, parts.nonzero)
+        return outs, placed(slopes, parts.nonzero)
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         linear = [is_linear(x) for x in operands]
@@ -105,7 +105,7 @@ class Checkpoint(Holding):
         fixed = [not flag for flag in linear]
         sent = present(cotangent)
         op = self.remade(program, [*chosen(self.barred, fixed), *[True] * len(sent)], True)
-        return spread(spread(bind_all(op, [*chosen(operands, fixed), *sent]), has), linear)
+        return placed(placed(bind_all(op, [*chosen(operands, fixed), *sent]), has), linear)
 
     # -- vmap, lowering and clean-up ----------------------------------------------------------------------------------
 
@@ -117,13 +117,14 @@ class Checkpoint(Holding):
         program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
         return bind_all(self.remade(program, (True, *self.barred)), [mask, *operands])
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
+        return None if self.differentiated and any(self.barred) else (self.jaxpr, operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        barred = self.barred
-        if not (self.differentiated and any(barred)):
+        if self.in_place(operands) is not None:
             return emitter.inline(self.jaxpr, operands)
-        held = chosen(operands, barred)
-        types = ", ".join([emitter.text(t) for t in chosen(self.jaxpr.in_types, barred)])
-        passed = iter(emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(held)} : {types}", len(held)))
+        barred = self.barred
+        passed = iter(emitter.barrier(chosen(operands, barred), chosen(self.jaxpr.in_types, barred)))
         return emitter.inline(self.jaxpr, [next(passed) if b else x for x, b in zip(operands, barred, strict=True)])
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from functrans.control.custom_rules import linearize_rule
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr
+from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, type_of
+from functrans.ops.structural import spread
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Linear, Primitive, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import differentiate, jvp
 from functrans.transform.transpose import transpose
-from functrans.transform.vmap import spread_out, vmap
+from functrans.transform.vmap import vmap
 
 
 class Composite(Primitive):
@@ -93,6 +94,11 @@ class Composite(Primitive):
         outs, outs_mapped = vmap(self.program(types), lanes, operands, mapped)
         return outs[0], outs_mapped[0]
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
+        if type(self).lower is not Composite.lower or any(type(x) is Literal for x in operands):
+            return None
+        return self.program([x.type for x in operands]), operands
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.inline(self.program(in_types), operands)[0]
 
@@ -147,7 +153,7 @@ class Mapped(Composite):
 
     def _lanes(self, program: Jaxpr, operands: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
         outs = zip(*vmap(program, Lanes(self.size), operands, mapped), strict=True)
-        return [x if m else spread_out(x, self.size) for x, m in outs]
+        return [x if m else spread(x, self.size) for x, m in outs]
 
 
 def type_of_array(x: Any) -> ArrayType:

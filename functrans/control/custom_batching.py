@@ -17,12 +17,12 @@ from typing import Any, Protocol
 
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from functrans.control.holding import Holding, chosen, spread
+from functrans.control.holding import Holding, chosen, placed
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.records import Record
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
-from functrans.ops.structural import convert, zeros
+from functrans.ops.structural import convert, spread, zeros
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import Dependence
@@ -33,7 +33,7 @@ from functrans.trace.primitive import Lanes, Linear, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.linearize import linearize
 from functrans.transform.transpose import transpose
-from functrans.transform.vmap import spread_out, vmap, vmap_jaxpr
+from functrans.transform.vmap import vmap, vmap_jaxpr
 
 
 class Batched(Record):
@@ -114,8 +114,11 @@ class CustomVmap(Holding):
         found = self.rule.batched(lanes.size, self.jaxpr.in_types, mapped)
         return replay(found.jaxpr, [*found.captured, *operands]), found.outs_mapped
 
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, operands
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, operands)
+        return emitter.inline(*self.in_place(operands))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
@@ -228,19 +231,19 @@ class TangentRule(Record):
                 f"argument of {self.name}."
             )
         count = len(self.wrt)
-        slopes_m = spread(mapped[count:], self.wrt)
+        slopes_m = placed(mapped[count:], self.wrt)
         each_m = [bool(m or s) for m, s in zip(mapped[:count], slopes_m, strict=True)]  # an operand with its tangent
         found = self.base.batched(size, types[:count], each_m)
         program = found.jaxpr
         mask = [*[False] * len(found.captured), *self.wrt]
 
         def run(*inputs: Any) -> list[Any]:
-            primals = _spread(inputs[:count], mapped[:count], each_m, size)
-            slopes = _spread(inputs[count:], mapped[count:], chosen(each_m, self.wrt), size)
+            primals = _as_mapped(inputs[:count], mapped[:count], each_m, size)
+            slopes = _as_mapped(inputs[count:], mapped[count:], chosen(each_m, self.wrt), size)
             _, linear = linearize(program, [*found.captured, *primals], mask)
             outs = iter(replay(linear.jaxpr, [*linear.residuals, *slopes]))
             all_outs = [next(outs) if nz else None for nz in linear.nonzero]
-            return _filled(chosen(all_outs, self.kept), chosen(program.out_types, self.kept))
+            return _with_zeros(chosen(all_outs, self.kept), chosen(program.out_types, self.kept))
 
         jaxpr, captured = trace(run, _batched_types(size, types, mapped), f"the tangents of {self.name}")
         return Batched(jaxpr, tuple(captured), tuple(chosen(found.outs_mapped, self.kept)))
@@ -280,9 +283,9 @@ class TransposeRule(Record):
         def run(*inputs: Any) -> list[Any]:
             values, wanted = iter(inputs[:fixed]), iter(linear_types)
             operands = [Linear(next(wanted)) if flag else next(values) for flag in self.transposed]
-            cts = iter(_spread(inputs[fixed:], mapped[fixed:], [True] * sum(self.given), size))
+            cts = iter(_as_mapped(inputs[fixed:], mapped[fixed:], [True] * sum(self.given), size))
             cotangents = [next(cts) if flag else None for flag in self.given]
-            return _filled(transpose(program, [*found.captured, *operands], cotangents), linear_types)
+            return _with_zeros(transpose(program, [*found.captured, *operands], cotangents), linear_types)
 
         jaxpr, captured = trace(run, _batched_types(size, types, mapped), f"the cotangents of {self.name}")
         return Batched(jaxpr, tuple(captured), (True,) * len(linear_types))
@@ -318,7 +321,7 @@ class MappedRule(Record):
             operands = [_swapped(x) if b else x for x, b in zip(inputs, both, strict=True)]
             which = [*[False] * len(found.captured), *self.mapped]
             outs, outs_mapped = vmap(found.jaxpr, Lanes(self.size), [*found.captured, *operands], which)
-            outs = _spread(outs, outs_mapped, [True] * len(outs), self.size)
+            outs = _as_mapped(outs, outs_mapped, [True] * len(outs), self.size)
             return [_swapped(x) if m else x for x, m in zip(outs, found.outs_mapped, strict=True)]
 
         jaxpr, captured = trace(run, _batched_types(size, types, mapped), f"several tangents of {self.name}")
@@ -332,9 +335,9 @@ def _batched_types(size: int, types: Sequence[ArrayType], mapped: Sequence[bool]
     return [t.update(shape=(size, *t.shape)) if m else t for t, m in zip(types, mapped, strict=True)]
 
 
-def _spread(values: Sequence[Any], mapped: Sequence[bool], wanted: Sequence[bool], size: int) -> list[Any]:
+def _as_mapped(values: Sequence[Any], mapped: Sequence[bool], wanted: Sequence[bool], size: int) -> list[Any]:
     """Each value mapped where it is wanted so."""
-    return [spread_out(x, size) if w and not m else x for x, m, w in zip(values, mapped, wanted, strict=True)]
+    return [spread(x, size) if w and not m else x for x, m, w in zip(values, mapped, wanted, strict=True)]
 
 
 def _swapped(x: Any) -> Any:
@@ -342,7 +345,7 @@ def _swapped(x: Any) -> Any:
     return transpose_axes(x, (1, 0, *range(2, x.ndim)))
 
 
-def _filled(values: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
+def _with_zeros(values: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
     return [zeros(t.shape, t) if x is None else x for x, t in zip(values, types, strict=True)]
 
 
@@ -353,7 +356,7 @@ def _all_mapped(found: Batched, size: int) -> Jaxpr:
 
     def run(*inputs: Any) -> list[Any]:
         outs = replay(found.jaxpr, inputs)
-        return _spread(outs, found.outs_mapped, [True] * len(outs), size)
+        return _as_mapped(outs, found.outs_mapped, [True] * len(outs), size)
 
     return trace(run, found.jaxpr.in_types, "vmap by a rule")[0]
 
@@ -366,7 +369,7 @@ def _tangent_program(jaxpr: Jaxpr, wrt: tuple[bool, ...], kept: tuple[bool, ...]
         _, linear = linearize(jaxpr, inputs[:count], wrt)
         outs = iter(replay(linear.jaxpr, [*linear.residuals, *inputs[count:]]))
         all_outs = [next(outs) if nz else None for nz in linear.nonzero]
-        return _filled(chosen(all_outs, kept), chosen(jaxpr.out_types, kept))
+        return _with_zeros(chosen(all_outs, kept), chosen(jaxpr.out_types, kept))
 
     def make() -> Jaxpr:
         return trace(run, [*jaxpr.in_types, *chosen(jaxpr.in_types, wrt)], "the tangents of a custom_vmap function")[0]
@@ -383,7 +386,7 @@ def _transposed_program(jaxpr: Jaxpr, linear: tuple[bool, ...], given: tuple[boo
         values, wanted, cts = iter(inputs[: len(fixed)]), iter(linear_types), iter(inputs[len(fixed) :])
         operands = [Linear(next(wanted)) if flag else next(values) for flag in linear]
         sent = transpose(jaxpr, operands, [next(cts) if flag else None for flag in given])
-        return _filled(sent, linear_types)
+        return _with_zeros(sent, linear_types)
 
     def make() -> Jaxpr:
         return trace(run, [*fixed, *chosen(jaxpr.out_types, given)], "the cotangents of a custom_vmap function")[0]

@@ -9,27 +9,22 @@ The solver is never differentiated: it may hold a ``while_loop``. The linear sys
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from jax.tree_util import tree_leaves
-
-from functrans.control.bodies import Body, function_name, rebuild
 from functrans.control.custom_rules import linearize_rule
 from functrans.control.holding import Holding, check_operand
-from functrans.control.linear_solve import System, check_functions, on_trees, system_of
+from functrans.control.masking import under_mask
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg
-from functrans.ops.structural import zeros
+from functrans.ops.structural import spread, zeros
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.frames import api_boundary
 from functrans.trace.primitive import Lanes, Tangent, Value
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import differentiate, jvp_rule
-from functrans.transform.linearize import linearize
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
 
 
 class CustomRoot(Holding):
@@ -111,75 +106,20 @@ class CustomRoot(Holding):
         solve = vmap_jaxpr(self.solve, lanes, [*solve_m, *n], True)[0]
         tangent_solve = vmap_jaxpr(self.tangent_solve, lanes, [*tangent_m, *n, *n], True)[0]
         *consts, guess = self.split(operands)
-        guess = [x if m else spread_out(x, lanes.size) for x, m in zip(guess, guess_m, strict=True)]
+        guess = [x if m else spread(x, lanes.size) for x, m in zip(guess, guess_m, strict=True)]
         outs = bind_all(CustomRoot(f, solve, tangent_solve, self.counts), [*[c for p in consts for c in p], *guess])
         return outs, [True] * len(outs)
 
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        *consts, guess = self.split(operands)
+        f, solve, tangent_solve = map(under_mask, (self.f, self.solve, self.tangent_solve))
+        a, b, c = self.counts
+        op = CustomRoot(f, solve, tangent_solve, (a + 1, b + 1, c + 1))
+        return bind_all(op, [*[x for part in consts for x in (mask, *part)], *guess])
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         _, consts, _, guess = self.split(operands)
-        return emitter.inline(self.solve, [*consts, *guess])
+        return self.solve, [*consts, *guess]
 
-
-@api_boundary
-def custom_root(
-    f: Callable[[Any], Any],
-    initial_guess: Any,
-    solve: Callable[[Callable[[Any], Any], Any], Any],
-    tangent_solve: Callable[[Callable[[Any], Any], Any], Any],
-    has_aux: bool = False,
-) -> Any:
-    """Find x with ``f(x) == 0`` by a solver of yours; derivatives follow from the equation, not from the solver.
-
-    The root is differentiated by the values that ``f`` closes over. Every transform works, to any order, and neither
-    ``solve`` nor the guess is differentiated: ``solve`` may hold a ``while_loop``.
-
-    Args:
-      f: a function of a tree like ``initial_guess``, with a result like it; differentiable.
-      initial_guess: where ``solve`` starts, a pytree of floating arrays.
-      solve: ``solve(f, initial_guess)`` returns the root.
-      tangent_solve: ``tangent_solve(g, y)`` returns the x with ``g(x) == y``, where g is ``f`` linearized at the root:
-        ``lambda g, y: y / g(1.0)`` for scalars, a linear solve with ``jacobian(g)(y)`` for vectors.
-      has_aux: ``solve`` returns ``(root, aux)``; aux is returned and has no derivative.
-
-    Returns:
-      What ``solve`` returns.
-
-    Raises:
-      TypeError: an argument is no function, or a function returns another tree, shape or dtype than the guess has.
-
-    >>> import functrans as ft
-    >>> def newton(f, x):
-    ...     return ft.lax.fori_loop(0, 10, lambda _, x: x - f(x) / ft.grad(f)(x), x)
-    >>> def square_root(a):
-    ...     return ft.lax.custom_root(lambda x: x * x - a, 1.0, newton, lambda g, y: y / g(1.0))
-    >>> float(square_root(4.0)), float(ft.grad(square_root)(4.0))
-    (2.0, 0.25)
-    """
-    what = "custom_root"
-    check_functions(what, {"f": f, "solve": solve, "tangent_solve": tangent_solve})
-    system = system_of(what, "initial_guess", initial_guess)
-    equation = system.traced(f, f"f ({function_name(f)})")
-    solver = system.traced(lambda x: solve(f, x), f"solve ({function_name(solve)})", has_aux)
-
-    def solve_tangent(root: Any, y: Any) -> Any:
-        return tangent_solve(_linearized(system, equation, tree_leaves(root)), y)
-
-    tangent = system.traced(solve_tangent, f"tangent_solve ({function_name(tangent_solve)})", count=2)
-    counts = (len(equation.captured), len(solver.captured), len(tangent.captured))
-    op = CustomRoot(equation.jaxpr, solver.jaxpr, tangent.jaxpr, counts)
-    outs = bind_all(op, [*equation.captured, *solver.captured, *tangent.captured, *system.leaves])
-    size = len(system.leaves)
-    root = rebuild(system.tree, outs[:size])
-    return (root, rebuild(solver.tree.children()[1], outs[size:])) if has_aux else root
-
-
-def _linearized(system: System, equation: Body, root: Sequence[Any]) -> Callable[[Any], Any]:
-    """f linearized at the root: a function of trees like the root."""
-    wrt = [False] * len(equation.captured) + [True] * len(root)
-    _, program = linearize(equation.jaxpr, [*equation.captured, *root], wrt)
-
-    def apply(tangents: Sequence[Any]) -> list[Any]:
-        slopes = iter(replay(program.jaxpr, [*program.residuals, *tangents]))
-        return [next(slopes) if nz else zeros(t.shape, t) for nz, t in zip(program.nonzero, system.types, strict=True)]
-
-    return on_trees(system, apply, "the linearized f")
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.inline(*self.in_place(operands))

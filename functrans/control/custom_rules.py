@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from functrans.control.holding import Holding
+from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
-from functrans.ops.structural import full, reduce_sum
+from functrans.ops.structural import full, reduce_sum, spread
 from functrans.trace.builder import bind_all, state
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
@@ -32,7 +33,7 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linea
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
 from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
-from functrans.transform.vmap import spread_out, vmap
+from functrans.transform.vmap import vmap
 
 
 class DeferredRule:
@@ -94,7 +95,15 @@ def resolve(rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = ()) -> 
     if not isinstance(rule, DeferredRule):
         return rule, list(consts)
     with _rules(0):  # what the user's function differentiates is no part of the rule
-        return rule.at(tuple([t is not None for t in tangents]))
+        program, captured = rule.at(tuple([t is not None for t in tangents]))
+    return program, [*consts, *captured]
+
+
+def rule_under_mask(rule: Rule) -> Rule:
+    """The rule with a mask before its constants: where it is false, its results are unspecified and no loop runs."""
+    if isinstance(rule, DeferredRule):
+        return rule.then("under a mask", lambda program, captured: (under_mask(program), captured))
+    return under_mask(rule)
 
 
 @contextmanager
@@ -122,7 +131,7 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequ
             if i in summed:
                 results.append(reduce_sum(x, (0,)) if m else elementwise.mul(x, float(lanes.size)))
             else:
-                results.append(x if m else spread_out(x, lanes.size))
+                results.append(x if m else spread(x, lanes.size))
         return results
 
     types = [
@@ -139,11 +148,10 @@ def mapped_rule(
         return batched_rule(rule, consts, lanes, mapped, len(rule.inputs) - len(consts))
 
     def derive(program: Jaxpr, values: list[Any]) -> tuple[Jaxpr, list[Any]]:
-        return batched_rule(
-            program, values, lanes, [False] * len(values), len(program.inputs) - len(values)
-        )
+        flags = [*mapped, *[False] * len(values)]
+        return batched_rule(program, values, lanes, flags, len(program.inputs) - len(flags))
 
-    return rule.then(("vmap", lanes), derive), []
+    return rule.then(("vmap", lanes, tuple(mapped)), derive), list(consts)
 
 
 _MOST_RULES = 2  # nested rules that are linearized by themselves
@@ -289,8 +297,8 @@ class CustomJvp(Holding):
         rule: Rule
         if isinstance(self.rule, DeferredRule):
             rule = self.rule.then(
-                ("vmap", lanes, tuple(inputs_m)),
-                lambda p, v: batched_rule(p, v, lanes, [*[False] * len(v), *inputs_m], 0),
+                ("vmap", lanes, tuple(rule_m), tuple(inputs_m)),
+                lambda p, v: batched_rule(p, v, lanes, [*rule_m, *[False] * len(v), *inputs_m], 0),
             )
         else:
             rule, rule_consts = batched_rule(self.rule, rule_consts, lanes, [*rule_m, *inputs_m], 0)
@@ -302,8 +310,19 @@ class CustomJvp(Holding):
         """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
         return op
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        consts, rule_consts, args = self.split(operands)
+        changed = {
+            "jaxpr": under_mask(self.jaxpr), "rule": rule_under_mask(self.rule),
+            "num_consts": len(consts) + 1, "num_rule_consts": len(rule_consts) + 1,
+        }  # fmt: skip
+        return bind_all(type(self)(**self.parameters() | changed), [mask, *consts, mask, *rule_consts, *args])
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.primal_operands(operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+        return emitter.inline(*self.in_place(operands))
 
 
 def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
@@ -342,7 +361,8 @@ class CustomVjp(Holding):
     """Apply ``jaxpr``; ``forward``: (consts, arguments) -> (results, residuals); ``backward``: (consts, residuals,
     cotangents of the differentiable results) -> cotangents of the differentiable arguments.
 
-    Operands: consts of the function, of forward, of backward, then the arguments.
+    Operands: consts of the function, of forward, of backward, then the arguments. ``backward`` need not be linear, so
+    of two applications to the same values each pulls back its own cotangent, and not one of them the sum.
     """
 
     jaxpr: Jaxpr
@@ -350,6 +370,7 @@ class CustomVjp(Holding):
     backward: Rule
     num_consts: tuple[int, int, int]
     name_: str
+    shared = False
 
     @property
     def effects(self) -> Effects:  # type: ignore[override]
@@ -424,7 +445,7 @@ class CustomVjp(Holding):
         """vmap of the function, of forward and of backward; every argument and result mapped."""
         consts, forward_consts, backward_consts, args = self.split(operands)
         consts_m, forward_m, backward_m, args_m = self.split(mapped)
-        args = [x if m else spread_out(x, lanes.size) for x, m in zip(args, args_m, strict=True)]
+        args = [x if m else spread(x, lanes.size) for x, m in zip(args, args_m, strict=True)]
         program, values = batched_rule(self.jaxpr, consts, lanes, consts_m, len(args))
         forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m)
         backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m)
@@ -433,8 +454,18 @@ class CustomVjp(Holding):
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        consts, forward_consts, backward_consts, args = self.split(operands)
+        forward, backward = rule_under_mask(self.forward), rule_under_mask(self.backward)
+        a, b, c = self.num_consts
+        op = CustomVjp(under_mask(self.jaxpr), forward, backward, (a + 1, b + 1, c + 1), self.name_)
+        return bind_all(op, [mask, *consts, mask, *forward_consts, mask, *backward_consts, *args])
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.primal_operands(operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, self.primal_operands(operands))
+        return emitter.inline(*self.in_place(operands))
 
 
 class CustomPullback(Holding):
@@ -447,6 +478,7 @@ class CustomPullback(Holding):
     backward: Jaxpr
     num_residuals: int
     name_: str
+    shared = False
 
     def infer(self, *types: ArrayType) -> Any:
         return list(self.backward.in_types[self.num_residuals :])
@@ -509,7 +541,14 @@ class CustomPullback(Holding):
         outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
         return outs, [True] * len(outs)
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        op = CustomPullback(under_mask(self.backward), self.num_residuals + 1, self.name_)
+        return bind_all(op, [mask, *operands])
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.pushforward(), operands
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.pushforward(), operands)
+        return emitter.inline(*self.in_place(operands))
 
 

@@ -111,7 +111,7 @@ def chosen(values: Sequence[Any], flags: Iterable[bool]) -> list[Any]:
     return [x for x, flag in zip(values, flags, strict=True) if flag]
 
 
-def spread(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
+def placed(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
     """The values at the places whose flag is set, None at the others: the inverse of ``chosen``."""
     rest = iter(values)
     return [next(rest) if flag else None for flag in flags]
@@ -147,8 +147,8 @@ def initial_lanes(x: Any, type: ArrayType, size: int, mapped: bool) -> Any:
     return broadcast_in_dim(x, shape, tuple(range(1, len(shape))) if x.shape == type.shape else ())
 
 
-def zeros(type: ArrayType) -> Any:
-    """An array of zeros inside the program being traced."""
+def strong_zeros(type: ArrayType) -> Any:
+    """An array of zeros, strongly typed, inside the program being traced."""
     return full(type.shape, 0, type.dtype)
 
 

@@ -17,6 +17,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
 from functrans.ir.types import NARROW, ArrayType, array_type, canonical_dtype, describe, float0, type_of, x64_enabled
+from functrans.trace.frames import function_name
 from functrans.trace.leaves import Places
 
 
@@ -37,7 +38,7 @@ class HostFunction:
         fixed: tuple[tuple[int, Any], ...] = (),
     ) -> None:
         self.function, self.in_tree, self.out_tree, self.fixed, self.where = function, in_tree, out_tree, fixed, where
-        self.name = getattr(function, "__name__", None) or type(function).__name__
+        self.name = function_name(function)
         self.narrow = not x64_enabled()  # results of 64 bits are narrowed, as NumPy arrays are everywhere
         fixed_key = tuple([(i, _identity(x)) for i, x in fixed])
         self._key = (_identity(function), where, self.narrow, in_tree, out_tree, fixed_key)

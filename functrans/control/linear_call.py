@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.custom_rules import Rule, batched_rule, linearize_rule, mapped_rule, resolve
+from functrans.control.custom_rules import Rule, batched_rule, linearize_rule, mapped_rule, resolve, rule_under_mask
 from functrans.control.holding import Holding
+from functrans.control.masking import under_mask
 from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import add
-from functrans.ops.structural import zeros
+from functrans.ops.structural import spread, zeros
 from functrans.trace.builder import bind_all, state
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.transform.jvp import differentiate, jvp_rule
-from functrans.transform.vmap import spread_out
 
 
 class LinearCall(Holding):
@@ -94,7 +94,7 @@ class LinearCall(Holding):
         consts, other, residuals, linear = self.split(operands)
         consts_m, other_m, residuals_m, linear_m = self.split(mapped)
         behind = [
-            x if m else spread_out(x, lanes.size)
+            x if m else spread(x, lanes.size)
             for x, m in zip([*residuals, *linear], [*residuals_m, *linear_m], strict=True)
         ]
         program, consts = batched_rule(self.jaxpr, consts, lanes, consts_m, len(behind))
@@ -103,5 +103,14 @@ class LinearCall(Holding):
         outs = bind_all(op, [*consts, *other, *behind])
         return outs, [True] * len(outs)
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        consts, other, residuals, linear = self.split(operands)
+        a, b, c = self.counts
+        op = LinearCall(under_mask(self.jaxpr), rule_under_mask(self.transposed), (a + 1, b + 1, c), self.name_)
+        return bind_all(op, [mask, *consts, mask, *other, *residuals, *linear])
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        return self.jaxpr, self.program_operands(operands)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(self.jaxpr, self.program_operands(operands))
+        return emitter.inline(*self.in_place(operands))

@@ -56,6 +56,11 @@ def masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
     return jaxpr.remember(("masked", keep), lambda: _masked(jaxpr, keep))
 
 
+def under_mask(jaxpr: Jaxpr) -> Jaxpr:
+    """The program under a mask, its outputs unspecified where the mask, its first input, is false."""
+    return masked(jaxpr, (None,) * len(jaxpr.outputs))
+
+
 def _masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
     chains = [None if root is None else updates_of(jaxpr, k, root) for k, root in enumerate(keep)]
     inside = {id(eqn) for chain in chains for eqn in chain or ()}

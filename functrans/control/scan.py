@@ -27,11 +27,11 @@ from functrans.control.holding import (
     initial_lanes,
     is_given,
     permuted,
+    placed,
     present,
-    spread,
     strong_zero,
+    strong_zeros,
     unchanged,
-    zeros,
 )
 from functrans.control.masking import masked
 from functrans.control.residuals import fewer_residuals
@@ -117,8 +117,8 @@ class Scan(Holding):
         )
         scan = self.remade(moved, first + count(same), count(kept))
         results = bind_all(scan, [*consts, *chosen(init, same), *chosen(init, kept), *xs])
-        outs = spread(results[: count(kept)], kept)
-        ys = spread(results[count(kept) :], [not f for f in forwarded])
+        outs = placed(results[: count(kept)], kept)
+        ys = placed(results[count(kept) :], [not f for f in forwarded])
         return [
             *[x if s else out for x, s, out in zip(init, same, outs, strict=True)],
             *[handed[a] if f else y for a, f, y in zip(y_outs, forwarded, ys, strict=True)],
@@ -208,7 +208,7 @@ class Scan(Holding):
                 *present(xs_t),
             ],
         )
-        return outs, spread(slopes, [*carried, *plan.ys])
+        return outs, placed(slopes, [*carried, *plan.ys])
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         jaxpr, n = self.jaxpr, self.num_carry
@@ -223,12 +223,12 @@ class Scan(Holding):
 
         def sent_back(carry: tuple[bool, ...]) -> list[bool]:
             has = transpose_jaxpr(jaxpr, linear, [*carry, *ys_given])[1]
-            return [bool(h) for h in self.split(spread(has, linear))[1]]
+            return [bool(h) for h in self.split(placed(has, linear))[1]]
 
         given = [ct is not None and flag for ct, flag in zip(cotangent[:n], carry_l, strict=True)]
         carried = fixpoint(given, sent_back)
         program, has = transpose_jaxpr(jaxpr, linear, [*carried, *ys_given])
-        consts_h, _, xs_h = self.split([bool(h) for h in spread(has, linear)])
+        consts_h, _, xs_h = self.split([bool(h) for h in placed(has, linear)])
         body, _ = jaxpr.remember(
             ("scan transpose", self.num_consts, n, linear, carried, tuple(ys_given)),
             lambda: _transposed_body(self, program, has, linear, carried, ys_given),
@@ -248,11 +248,11 @@ class Scan(Holding):
                 *present(cotangent[n:]),
             ],
         )
-        init_ct = spread(results[count(consts_h) : count(consts_h) + count(carried)], carried)
+        init_ct = placed(results[count(consts_h) : count(consts_h) + count(carried)], carried)
         return [
-            *spread(results[: count(consts_h)], consts_h),
+            *placed(results[: count(consts_h)], consts_h),
             *[_as_given(ct, x) if flag else None for ct, x, flag in zip(init_ct, init, init_l, strict=True)],
-            *spread(results[count(consts_h) + count(carried) :], xs_h),
+            *placed(results[count(consts_h) + count(carried) :], xs_h),
         ]
 
     def _nonlinear_carry(self, operands: Sequence[Any], linear: Sequence[bool]) -> list[Any]:
@@ -435,8 +435,10 @@ def _carrying(
 
     def function(*inputs: Any) -> list[Any]:
         by_place = dict(zip(order, inputs, strict=True))
-        slopes = spread(replay(linear, [by_place[i] for i in range(len(inputs))]), part.nonzero)
-        carry = [zeros(t) if x is None else x for x, flag, t in zip(slopes[:n], carried, types, strict=True) if flag]
+        slopes = placed(replay(linear, [by_place[i] for i in range(len(inputs))]), part.nonzero)
+        carry = [
+            strong_zeros(t) if x is None else x for x, flag, t in zip(slopes[:n], carried, types, strict=True) if flag
+        ]
         return [*carry, *present(slopes[n:])]
 
     return trace(function, [linear.in_types[i] for i in order], "linearize of a loop body")[0]
@@ -452,7 +454,7 @@ def _transposed_body(
     fixed_types = [
         chosen(t, [not flag for flag in which]) for t, which in zip(scan.split(types), scan.split(linear), strict=True)
     ]
-    consts_h, _, xs_h = scan.split([bool(h) for h in spread(has, linear)])
+    consts_h, _, xs_h = scan.split([bool(h) for h in placed(has, linear)])
     sum_types = [t.strong() for t in chosen(scan.split(types)[0], consts_h)]
     carry_types = chosen(jaxpr.out_types[:n], carried)
     layout = [
@@ -466,9 +468,9 @@ def _transposed_body(
     def function(*inputs: Any) -> list[Any]:
         rest = iter(inputs)
         fixed, sums, carry, fixed_xs, y_cts = ([next(rest) for _ in group] for group in layout)
-        sent = spread(spread(replay(program, [*fixed, *fixed_xs, *carry, *y_cts]), has), linear)
+        sent = placed(placed(replay(program, [*fixed, *fixed_xs, *carry, *y_cts]), has), linear)
         consts_ct, carry_ct, xs_ct = scan.split(sent)
-        all_carry = [zeros(t) if x is None else x for x, t in zip(carry_ct, scan.split(types)[1], strict=True)]
+        all_carry = [strong_zeros(t) if x is None else x for x, t in zip(carry_ct, scan.split(types)[1], strict=True)]
         return [
             *[add(total, x) for total, x in zip(sums, chosen(consts_ct, consts_h), strict=True)],
             *chosen(all_carry, carried),

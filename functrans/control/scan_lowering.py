@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _COUNTER = array_type((), np.dtype(np.int32))
 
 
-def filled(emitter: EmitterProtocol, name: str, given: ArrayType, wanted: ArrayType) -> str:
+def as_whole(emitter: EmitterProtocol, name: str, given: ArrayType, wanted: ArrayType) -> str:
     """An initial carry; a scalar given for an array is repeated."""
     if given.shape == wanted.shape:
         return name
@@ -106,7 +106,7 @@ def lower_scan(
     _, carry_types, x_types = scan.split(jaxpr.in_types)
     xs_types = scan.split(in_types)[2]
     y_types, ys_types = jaxpr.out_types[n:], out_types[n:]
-    carry = [filled(emitter, x, t, w) for x, t, w in zip(init, scan.split(in_types)[1], carry_types, strict=True)]
+    carry = [as_whole(emitter, x, t, w) for x, t, w in zip(init, scan.split(in_types)[1], carry_types, strict=True)]
     ys = [emitter.constant(0, t) for t in ys_types]
     if length == 0:
         return [*carry, *ys]

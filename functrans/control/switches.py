@@ -25,12 +25,12 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.effects import is_ordered
 from functrans.ir.program import Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, array_type
-from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
+from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, spread, transpose
 from functrans.trace.builder import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Value, one_run, program_cost
 from functrans.trace.replay import evaluate, replay, trace
-from functrans.transform.vmap import spread_out, vmap_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
 
 _INT32 = np.dtype(np.int32)
 
@@ -182,7 +182,7 @@ class SwitchLanes(Branching):
         if not mapped and not own:
             return x
         if not mapped:
-            x = spread_out(x, size)
+            x = spread(x, size)
         elif not own:
             x = broadcast_in_dim(x, (size, self.lanes, *x.shape[1:]), (0, *range(2, x.ndim + 1)))
         return reshape(x, (size * self.lanes, *x.shape[2:]))
@@ -195,13 +195,16 @@ class SwitchLanes(Branching):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return self.lanes * max(map(program_cost, self.branches))
 
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         lead = self.branches[0]
         program = lead.remember(
             ("running", self.branches[1:], self.mapped, self.summed, self.lanes),
             lambda: running(self.branches, self.lanes, self.mapped, self.summed, _guarded),
         )
-        return emitter.inline(program, operands)
+        return program, operands
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.inline(*self.in_place(operands))
 
 
 def _swap(x: Any) -> Any:

@@ -21,8 +21,8 @@ from functrans.control.holding import (
     initial_lanes,
     is_given,
     permuted,
+    placed,
     present,
-    spread,
     strong_zero,
     unchanged,
     without_effects,
@@ -30,7 +30,7 @@ from functrans.control.holding import (
 from functrans.control.lanes import lane_by_lane
 from functrans.control.masking import masked
 from functrans.control.progress import Bar
-from functrans.control.scan_lowering import filled, lower_with_bar
+from functrans.control.scan_lowering import as_whole, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
 from functrans.errors import MissingRuleError, NotLinearError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
@@ -98,7 +98,7 @@ class While(Holding):
         new_body = permuted(body, [*range(consts), *count_in[2], *count_in[3]], chosen(range(len(init)), kept))
         fixed = chosen(init, same)
         op = While(new_condition, new_body, tests + len(fixed), consts + len(fixed), self.progress)
-        results = spread(bind_all(op, [*condition_consts, *fixed, *body_consts, *fixed, *chosen(init, kept)]), kept)
+        results = placed(bind_all(op, [*condition_consts, *fixed, *body_consts, *fixed, *chosen(init, kept)]), kept)
         return [x if s else out for x, s, out in zip(init, same, results, strict=True)]
 
     def impl(self, *arrays: Any) -> Any:
@@ -123,7 +123,7 @@ class While(Holding):
             return bind_all(self, primals), [None] * n
         op, operands = self._with_tangents(primals, tangents, carried)
         results = bind_all(op, operands)
-        return results[:n], spread(results[n:], carried)
+        return results[:n], placed(results[n:], carried)
 
     def _carried(self, tangents: Sequence[Tangent]) -> tuple[bool, ...]:
         """Which carries have a tangent."""
@@ -169,7 +169,7 @@ class While(Holding):
         again = While(
             without_effects(op.condition), without_effects(op.body), op.num_condition_consts, op.num_body_consts
         )
-        return outs, spread(bind_all(again, operands)[n:], carried)
+        return outs, placed(bind_all(again, operands)[n:], carried)
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
         tests, consts, init = self.split(given)
@@ -240,7 +240,7 @@ class While(Holding):
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         condition_consts, body_consts, init = self.split(operands)
         types = list(self.body.out_types)
-        init = [filled(emitter, x, t, w) for x, t, w in zip(init, self.split(in_types)[2], types, strict=True)]
+        init = [as_whole(emitter, x, t, w) for x, t, w in zip(init, self.split(in_types)[2], types, strict=True)]
 
         def condition(names: Sequence[str]) -> str:
             return str(emitter.inline(self.condition, [*condition_consts, *names])[0])

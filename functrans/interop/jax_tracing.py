@@ -19,6 +19,7 @@ import jax.extend.core as jax_core
 import numpy as np
 from jax.tree_util import tree_flatten, tree_leaves, tree_structure, tree_unflatten
 
+from functrans.api.ahead_of_time import shape_struct
 from functrans.errors import EscapedTracerError, FunctransTypeError
 from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
@@ -39,11 +40,6 @@ class JaxProgram(NamedTuple):
 
     closed: Any
     out_tree: Any
-
-
-def shape_struct(type_: ArrayType) -> Any:
-    """A type as JAX's tracing takes it."""
-    return jax.ShapeDtypeStruct(type_.shape, type_.dtype, weak_type=type_.weak_type)  # type: ignore[no-untyped-call]
 
 
 def type_of_aval(aval: Any) -> ArrayType:

@@ -135,6 +135,14 @@ class Jaxpr:
         return self.remember("effects", lambda: NO_EFFECTS.union(*[eqn.op.effects for eqn in self.equations]))
 
     @property
+    def shared(self) -> bool:
+        """Whether two runs of the program on the same values are as good as one: in their derivatives, too."""
+        known = self.memo.get("shared")
+        if known is None:
+            known = self.memo["shared"] = all(eqn.op.shared for eqn in self.equations)
+        return known
+
+    @property
     def key(self) -> tuple[Any, ...]:
         """The structural key: equal for programs that are the same up to the names of variables."""
         key = self._key

@@ -276,10 +276,6 @@ def describe(x: Any) -> str:
     return f"{text if len(text) <= 60 else text[:57] + '...'} of type {type(x).__name__}"
 
 
-def tangent_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of tangents of values of this dtype: itself for floats and complex numbers, float0 for the rest."""
-    return dtype if is_differentiable(dtype) else float0
-
 
 def is_key_dtype(dtype: Any) -> bool:
     """Whether values of this dtype are random keys (``jax.random.key``)."""

@@ -1,4 +1,4 @@
-"""What enters JAX's jit key: the configuration that we read, and two values of our own."""
+"""What enters JAX's jit key: the configuration that we read, and three values of our own."""
 
 from __future__ import annotations
 
@@ -92,6 +92,25 @@ class TracingMarker:
 
 
 tracing_marker = TracingMarker()
+
+
+class RecomputationBound:
+    """How often a compiled program may compute a value (optimise.recomputation); None: as often as XLA likes.
+
+    A value in JAX's configuration: what was traced and compiled under another one is not taken for it.
+    """
+
+    DEFAULT = 16  # of 4, 8, 16 and 32 the least that leaves short programs alone (docs/benchmarks.md)
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_recomputation_bound", self.DEFAULT, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.value: Callable[[], int | None] = _reader(self._config)
+        self.set: Callable[[int | None], None] = self._config.set_global
+
+
+recomputation_bound = RecomputationBound()
 
 
 class ValueChecks:

@@ -4,16 +4,16 @@ Types are strict, as there: arrays must agree in dtype (and in shape where they 
 the dtype of the array it meets. ``functrans.numpy`` promotes and broadcasts.
 """
 
-from functrans.control.associative_scan import associative_scan as associative_scan
-from functrans.control.conditional import cond as cond
-from functrans.control.conditional import switch as switch
-from functrans.control.custom_root import custom_root as custom_root
-from functrans.control.linear_solve import custom_linear_solve as custom_linear_solve
-from functrans.control.loops import fori_loop as fori_loop
-from functrans.control.loops import map as map
-from functrans.control.loops import scan as scan
-from functrans.control.loops import while_loop as while_loop
-from functrans.control.reduce import reduce as reduce
+from functrans.api.associative_scan import associative_scan as associative_scan
+from functrans.api.conditional import cond as cond
+from functrans.api.conditional import switch as switch
+from functrans.api.custom_root import custom_root as custom_root
+from functrans.api.linear_solve import custom_linear_solve as custom_linear_solve
+from functrans.api.loops import fori_loop as fori_loop
+from functrans.api.loops import map as map
+from functrans.api.loops import scan as scan
+from functrans.api.loops import while_loop as while_loop
+from functrans.api.reduce import reduce as reduce
 from functrans.lax import linalg as linalg
 from functrans.lax.convolution import conv as conv
 from functrans.lax.convolution import conv_dimension_numbers as conv_dimension_numbers

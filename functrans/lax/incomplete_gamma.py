@@ -15,7 +15,7 @@ import functools
 import math
 from typing import Any
 
-from functrans.control.loops import while_loop
+from functrans.api.loops import while_loop
 from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import binary

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.loops import fori_loop, while_loop
+from functrans.api.loops import fori_loop, while_loop
 from functrans.errors import ConcretizationError, FunctransIndexError
 from functrans.ir.types import array_type, type_of
 from functrans.lax.shapes import squeeze

@@ -33,10 +33,11 @@ from functrans.ops.logic import and_, eq, gt, lt, select
 from functrans.ops.structural import convert, full, scalar_literal
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Tangent, Value
+from functrans.trace.primitive import Fusion, Tangent, Value
 
 
 class Rem(Elementwise):
+    fusion = Fusion.COSTLY
     hlo = "remainder"
     accepts = "iuf"
     reference = staticmethod(np.fmod)
@@ -78,6 +79,7 @@ class Pow(Elementwise):
     """x ** y for a floating or complex x."""
 
     effort = 10
+    fusion = Fusion.COSTLY
     hlo = "power"
     accepts = "fc"
     reference = staticmethod(np.power)

@@ -18,12 +18,13 @@ from functrans.ops.structural import Axes, broadcast_in_dim, convert, full, resh
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
 
 class DynamicSlice(Primitive):
     """The window of ``slice_sizes`` at the scalar operands behind the first; moved inside if it sticks out."""
 
+    fusion = Fusion.MOVING
     slice_sizes: Axes
 
     def infer(self, x: ArrayType, *starts: ArrayType) -> ArrayType:

@@ -19,7 +19,7 @@ from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import broadcast_in_dim, scalar_literal
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
 FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
 UNIT = object()  # a partial derivative of 1
@@ -36,6 +36,7 @@ def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 class Elementwise(Primitive):
     """An operation on corresponding elements. See the module docstring for what a subclass gives."""
 
+    fusion = Fusion.CHEAP
     broadcasts_literals: ClassVar[bool] = True
     hlo: ClassVar[str] = ""
     reference: ClassVar[Callable[..., Any]]
@@ -334,6 +335,7 @@ class Mul(Elementwise):
 
 
 class Div(Elementwise):
+    fusion = Fusion.COSTLY
     hlo = "divide"
     folds_literals = True
 

@@ -10,11 +10,12 @@ import numpy as np
 from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Tangent, Value
+from functrans.trace.primitive import Fusion, Tangent, Value
 
 
 class _Floating(Elementwise):
     effort = 10
+    fusion = Fusion.COSTLY
     accepts = "fc"
 
 
@@ -150,6 +151,7 @@ class Atan(_Chlo):
 
 class Atan2(Elementwise):
     effort = 10
+    fusion = Fusion.COSTLY
     hlo = "atan2"
     accepts = "f"
     reference = staticmethod(np.arctan2)

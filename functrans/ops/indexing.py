@@ -41,12 +41,13 @@ from functrans.ops.windows import (
 )
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
 
 class Gather(Primitive):
     """The windows of ``slice_sizes`` that start at the index vectors along the last axis of the second operand."""
 
+    fusion = Fusion.MOVING
     dimension_numbers: GatherDimensionNumbers
     slice_sizes: Axes
     mode: str

@@ -14,7 +14,7 @@ from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
 from functrans.ops.structural import broadcast_in_dim, compare_kind, scalar_literal
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
 
 class _Bitwise(Stepwise):
@@ -141,6 +141,7 @@ class Select(Primitive):
     """
 
     cheap = True
+    fusion = Fusion.CHEAP
     broadcasts_literals: ClassVar[bool] = True
 
     def infer(self, which: ArrayType, yes: ArrayType, no: ArrayType) -> ArrayType:

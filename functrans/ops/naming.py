@@ -12,13 +12,14 @@ from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import LinearUnary
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Value
+from functrans.trace.primitive import Fusion, Lanes, Value
 
 
 class Name(LinearUnary):
     """The operand as it is."""
 
     cheap = True
+    fusion = Fusion.CHEAP
     name_: str
     name = "name"
 

@@ -25,12 +25,13 @@ from functrans.ops.structural import (
 )
 from functrans.trace.builder import Tracer, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value
 
 
 class _Reduction(Primitive):
     """A reduction over ``axes`` with a StableHLO binary operation and its neutral element."""
 
+    fusion = Fusion.REDUCING
     axes: Axes
     hlo: ClassVar[str] = ""
     accepts: ClassVar[str] = "biufc"
@@ -199,6 +200,7 @@ class ReduceXor(_Reduction):
 class _ArgExtremum(Primitive):
     """The first position of the extremum along one axis; the first NaN wins over every number."""
 
+    fusion = Fusion.REDUCING
     axis: int
     index_dtype: np.dtype[Any]
     direction: ClassVar[str] = ""

@@ -14,12 +14,13 @@ from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differ
 from functrans.ops.structural import LinearUnary
 from functrans.trace.builder import bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
 
 class BitcastConvertType(Primitive):
     """The same bits read as another dtype; a dtype of another width removes or adds a last axis."""
 
+    fusion = Fusion.CHEAP
     to: np.dtype[Any]
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -58,6 +59,7 @@ class BitcastConvertType(Primitive):
 class ReducePrecision(LinearUnary):
     """Values rounded to a float with these numbers of bits; the derivative is rounded likewise."""
 
+    fusion = Fusion.CHEAP
     exponent_bits: int
     mantissa_bits: int
 
@@ -122,11 +124,21 @@ class OptimizationBarrier(Primitive):
         return bind_all(self, operands), list(mapped)
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        types = ", ".join(emitter.text(t) for t in in_types)
-        return emitter.raw_many(f"stablehlo.optimization_barrier {', '.join(operands)} : {types}", len(operands))
+        return emitter.barrier(operands, in_types)
+
+
+class Keep(OptimizationBarrier):
+    """The operands themselves, kept where XLA's fusion would compute them again for each reader.
+
+    On CPU only: how often other compilers compute a value again has not been measured.
+    """
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return super().lower(emitter, operands, in_types, out_types) if emitter.platform == "cpu" else list(operands)
 
 
 OPTIMIZATION_BARRIER = OptimizationBarrier()
+KEEP = Keep()
 
 
 def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:

@@ -24,12 +24,13 @@ from functrans.ops.structural import (
 )
 from functrans.trace.builder import Tracer, bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
 
 class Slice(LinearUnary):
     """The elements start, start + stride ... below limit along each axis."""
 
+    fusion = Fusion.MOVING
     start_indices: Axes
     limit_indices: Axes
     strides: Axes
@@ -69,6 +70,7 @@ class Slice(LinearUnary):
 class Pad(Primitive):
     """``low`` elements before, ``high`` behind (negative: removed) and ``interior`` between, all of one value."""
 
+    fusion = Fusion.MOVING
     low: Axes
     high: Axes
     interior: Axes
@@ -141,6 +143,7 @@ class Pad(Primitive):
 class Concatenate(Primitive):
     """The operands joined along the axis ``dimension``."""
 
+    fusion = Fusion.MOVING
     dimension: int
 
     def infer(self, *types: ArrayType) -> ArrayType:
@@ -191,6 +194,7 @@ class Concatenate(Primitive):
 class Split(Primitive):
     """Consecutive parts of these sizes along ``axis``."""
 
+    fusion = Fusion.MOVING
     sizes: Axes
     axis: int
     multiple = True
@@ -232,6 +236,7 @@ class Rev(LinearUnary):
     """The elements in reverse order along ``dimensions``."""
 
     cheap = True
+    fusion = Fusion.MOVING
     dimensions: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:

@@ -27,7 +27,7 @@ from functrans.ir.types import (
 )
 from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
+from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value
 
 Axes = tuple[int, ...]
 
@@ -43,6 +43,7 @@ class BroadcastInDim(LinearUnary):
     """Put operand axis i at axis ``dims[i]`` of ``shape`` and repeat along the others (and along axes of size 1)."""
 
     cheap = True
+    fusion = Fusion.MOVING
     repeats_operand = True
     shape: Shape
     dims: Axes
@@ -79,6 +80,7 @@ class Reshape(LinearUnary):
     """The same elements in row-major order under another shape."""
 
     cheap = True
+    fusion = Fusion.MOVING
     shape: Shape
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -103,6 +105,7 @@ class Transpose(LinearUnary):
     """Result axis i is operand axis ``permutation[i]``."""
 
     cheap = True
+    fusion = Fusion.MOVING
     permutation: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -127,6 +130,7 @@ class Transpose(LinearUnary):
 class ReduceSum(LinearUnary):
     """The sum over ``axes``, accumulated in the operand's dtype."""
 
+    fusion = Fusion.REDUCING
     axes: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -155,6 +159,7 @@ class ConvertElementType(Primitive):
     """The same values in another dtype (complex to real drops the imaginary part)."""
 
     cheap = True
+    fusion = Fusion.CHEAP
     to: np.dtype[Any]
     weak_type: bool = False
 
@@ -211,6 +216,7 @@ class StopGradient(Primitive):
     """The operand itself, with a zero derivative."""
 
     cheap = True
+    fusion = Fusion.CHEAP
     locally_constant = True
 
     def infer(self, x: ArrayType) -> ArrayType:
@@ -236,6 +242,7 @@ class Iota(Primitive):
     """0, 1, 2 ... along one axis."""
 
     cheap = True
+    fusion = Fusion.MOVING
     dtype: np.dtype[Any]
     shape: Shape
     dimension: int

@@ -164,7 +164,7 @@ def apart_from_padding(emitter: EmitterProtocol, operands: Names, types: Types) 
 
     That padding may be the user's, or the transpose of a slice. XLA makes a dilation of its holes, and where it pads
     an axis of size 1 to both sides it takes the windows for ones without a padding of their own: wrong numbers.
-    Written in the generic form, by which the compiler knows that the barrier need not outlive XLA's simplifier.
+    It need not outlive XLA's simplifier, so it is none of ``emitter.barrier``.
     """
     if not types[0].shape or emitter.platform != "cpu":
         return operands

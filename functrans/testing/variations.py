@@ -20,7 +20,7 @@ import numpy as np
 from functrans.errors import FunctransError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, is_differentiable, kind_of, scalar_type, type_of, x64_enabled
-from functrans.ops.structural import scalar_literal
+from functrans.ops.structural import scalar_literal, spread
 from functrans.testing.cases import LANES, Case, lanes
 from functrans.testing.closeness import epsilon, wide
 from functrans.testing.strides import LAYOUTS, settled
@@ -30,7 +30,7 @@ from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import instantiate_zero, jvp
 from functrans.transform.linearize import linearize
 from functrans.transform.transpose import transpose
-from functrans.transform.vmap import spread_out, vmap
+from functrans.transform.vmap import vmap
 
 _MOST_SUBSETS = 15  # of more operands than make so many subsets: all, none, each alone and all but each
 
@@ -185,7 +185,7 @@ def number_values(case: Case) -> list[Case]:
 
                 def batched(*xs: Any, i: int = i, fill: Any = fill) -> list[Any]:
                     outs, mapped = vmap(case.jaxpr, Lanes(LANES), fill(xs), [k != i for k in range(n)])
-                    return [x if m else spread_out(x, LANES) for x, m in zip(outs, mapped, strict=True)]
+                    return [x if m else spread(x, LANES) for x, m in zip(outs, mapped, strict=True)]
 
                 expected = [np.stack([np.asarray(x) for x in column]) for column in zip(*rows, strict=True)]
                 case.agree(f"batch (operand {i} a number)", batched, stacked, expected)
@@ -317,10 +317,10 @@ def same_value_twice(case: Case) -> list[Case]:
                 if not any(which):
                     continue
                 stacked = lanes(arrays[i])
-                spread = [p for p, m in zip((i, j), which, strict=True) if m]
+                where = [p for p, m in zip((i, j), which, strict=True) if m]
                 loop = []
                 for k in range(LANES):
-                    row = [stacked[k if p in spread else 0] if p in (i, j) else x for p, x in enumerate(arrays)]
+                    row = [stacked[k if p in where else 0] if p in (i, j) else x for p, x in enumerate(arrays)]
                     loop.append(case.reference(row))
 
                 def batched(*xs: Any, i: int = i, j: int = j, which: Any = which, fill: Any = fill) -> list[Any]:
@@ -328,7 +328,7 @@ def same_value_twice(case: Case) -> list[Case]:
                     values[i], values[j] = (xs[n - 1] if m else values[i] for m in which)
                     mapped = [(p == i and which[0]) or (p == j and which[1]) for p in range(n)]
                     outs, ms = vmap(case.jaxpr, Lanes(LANES), values, mapped)
-                    return [x if m else spread_out(x, LANES) for x, m in zip(outs, ms, strict=True)]
+                    return [x if m else spread(x, LANES) for x, m in zip(outs, ms, strict=True)]
 
                 stack = [np.stack([np.asarray(x) for x in column]) for column in zip(*loop, strict=True)]
                 first = [stacked[0] if k == i else x for k, x in zip(rest, once, strict=True)]
@@ -463,7 +463,7 @@ def captured_operands(case: Case) -> list[Case]:
                     def use(jaxpr: Any, captured: Any) -> list[Any]:
                         which = [False] * len(captured) + [True] * len(inside)
                         outs, ms = vmap(jaxpr, Lanes(LANES), [*captured, *[xs[k] for k in inside]], which)
-                        return [x if m else spread_out(x, LANES) for x, m in zip(outs, ms, strict=True)]
+                        return [x if m else spread(x, LANES) for x, m in zip(outs, ms, strict=True)]
 
                     return list(staged(xs, use))
 

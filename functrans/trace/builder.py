@@ -3,7 +3,8 @@
 Each thread has a stack of open builders; the innermost is the current one. ``bind(op, *operands)`` emits an equation
 into the current builder, unless the builder *climbs* (the linear builder of linearize does): then the equation goes to
 the innermost ancestor that owns one of the operands. A value of an outer builder, or a concrete array, that meets a
-builder is *captured*: it becomes an extra input. Equal pure operations on equal operands are emitted once.
+builder is *captured*: it becomes an extra input. Equal pure operations on equal operands are emitted once, unless
+each has a derivative of its own (``Primitive.shared``).
 """
 
 from __future__ import annotations
@@ -555,9 +556,9 @@ def bind(op: Primitive, *operands: Any) -> Any:
         builder.literals.extend(literals)
     tracer = Tracer(builder, var, out_type)
     builder.tracers.append(tracer)
-    if not op.effects:
+    if op.shared:
         builder.cons[key] = tracer
-    else:
+    elif op.effects:
         builder.effects.append((var.id, eqn))
     return tracer
 
@@ -591,9 +592,9 @@ def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     builder.equations.append(eqn)
     builder.skeleton.append(row)
     builder.literals.extend(literals)
-    if not op.effects:
+    if op.shared:
         builder.cons[key] = tuple(outs)
-    else:
+    elif op.effects:
         builder.effects.append((outs[0].variable.id if outs else len(builder.producers) - 0.5, eqn))
     return outs
 

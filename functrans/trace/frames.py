@@ -12,7 +12,6 @@ import itertools
 import linecache
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, FunctionType, TracebackType
 from typing import Any, TypeVar
@@ -284,6 +283,6 @@ def _note_line(error: BaseException) -> None:
         error.add_note(f"at {describe_place((innermost.tb_frame.f_code, innermost.tb_lasti))}")
 
 
-def format_frames(error: BaseException) -> list[str]:
-    """The file names along the error's traceback (for tests and messages)."""
-    return [f.filename for f in traceback.extract_tb(error.__traceback__)]
+def function_name(function: Any) -> str:
+    """What messages call a function: its name, or that of its class."""
+    return getattr(function, "__name__", None) or type(function).__name__

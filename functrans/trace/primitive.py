@@ -28,6 +28,7 @@ it, whatever the user passed; ``testing.variations`` draws all of it for every p
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn, TypeAlias, dataclass_transform
@@ -110,6 +111,16 @@ class Lanes(NamedTuple):
     axis_name: Any = None
 
 
+class Fusion(enum.Enum):
+    """How often a compiler that fuses operations into kernels computes a result (see optimise.recomputation)."""
+
+    APART = "once, from operands that are kept"
+    REDUCING = "once, from operands that it may compute again"
+    CHEAP = "for each kernel that reads it, element by element"
+    MOVING = "for each kernel that reads it, from operands at other places"
+    COSTLY = "once if more than one operation reads it, else with the one that does"
+
+
 class Linear:
     """Stands for an operand that a transpose rule is linear in: it has a type and no value."""
 
@@ -141,12 +152,18 @@ def _held_effects(op: Any) -> Effects:
     return NO_EFFECTS.union(*[jaxpr.effects for jaxpr in subjaxprs(op)])
 
 
+def _is_shared(op: Any) -> bool:
+    """Whether equal applications are one: not where they have effects, nor where those of a held program are not."""
+    return not op.effects and all(jaxpr.shared for jaxpr in subjaxprs(op))
+
+
 @dataclass_transform(frozen_default=True)
 class Primitive(metaclass=_PrimitiveMeta):
     """An operation on arrays. Subclass it, declare parameters as fields and write the rules as methods."""
 
     multiple: ClassVar[bool] = False  # True: infer, rules and bind speak of a list of results
     effects: ClassVar[Effects] = NO_EFFECTS  # with effects: never shared with an equal operation, never dropped as dead
+    shared: ClassVar[bool] = True  # False: equal applications stay apart, because each has a derivative of its own
     holds_jaxprs: ClassVar[bool] = False
     endless: ClassVar[bool] = False  # True: on operands that it would never be given, it may run for ever
     fold: ClassVar[Callable[..., Any] | None] = None  # identities that hold for every IEEE value, tried at bind
@@ -156,6 +173,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
+    fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
@@ -185,6 +203,8 @@ class Primitive(metaclass=_PrimitiveMeta):
             cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]
         if cls.holds_jaxprs and cls.effects is NO_EFFECTS:
             cls.effects = property(_held_effects)  # type: ignore[assignment]
+        if cls.shared is True and cls.effects is not NO_EFFECTS:
+            cls.shared = property(_is_shared)  # type: ignore[assignment]
         cls.fixes_numbers = cls.holds_jaxprs or cls.needs_number is not Primitive.needs_number
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
@@ -343,6 +363,11 @@ class Primitive(metaclass=_PrimitiveMeta):
         held = list(subjaxprs(self)) if self.holds_jaxprs else []
         if len(held) == 1 and len(held[0].inputs) == len(operands):
             return one_run(held[0], operands)
+        return None
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
+        """The held program that is compiled in place of the operation, and its operands among the operation's; None
+        where it runs in a loop, in a branch or behind a barrier."""
         return None
 
     def literal_places(self, count: int) -> Sequence[int]:

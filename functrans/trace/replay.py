@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where
+from functrans.ir.program import Equation, Jaxpr, Var, Where
 from functrans.trace.builder import Builder, Tracer, as_operand, bind, bind_all, state
 from functrans.trace.frames import describe_place
 
@@ -80,11 +80,6 @@ def at(place: Where) -> Iterator[None]:
         yield
     finally:
         state.where = saved
-
-
-def is_value(x: Any) -> bool:
-    """Whether x is a traced value or a literal of a program."""
-    return type(x) is Tracer or type(x) is Literal
 
 
 def evaluate(jaxpr: Jaxpr, arrays: Sequence[Any]) -> list[Any]:

@@ -101,7 +101,3 @@ def instantiate_zero(tangent: Any, like: Any) -> Any:
     """The tangent, or an array of zeros for None."""
     return tangent if tangent is not None else zeros(like.type.shape, like.type)
 
-
-def is_traced(x: Any) -> bool:
-    """Whether x is a tracer."""
-    return type(x) is Tracer

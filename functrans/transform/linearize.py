@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from functrans.ir.program import Jaxpr, Var
-from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import convert
 from functrans.trace.builder import Builder, Tracer, state
@@ -105,10 +104,6 @@ def _linearized(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
     program, sources, num_outputs = found[0]
     return LinearizedJaxpr(primal, program.jaxpr, sources, program.nonzero, num_outputs)
 
-
-def tangent_types(jaxpr: Jaxpr, wrt: Sequence[bool]) -> list[ArrayType]:
-    """Types of the inputs that are differentiated."""
-    return [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
 
 
 def variables(jaxpr: Jaxpr) -> set[Var]:

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.ir.program import Jaxpr, Var
-from functrans.ir.types import type_of
 from functrans.ops.constants import trace_closed
-from functrans.ops.structural import broadcast_in_dim, flagged_as
+from functrans.ops.structural import flagged_as, spread
 from functrans.trace.builder import Tracer, as_operand, state
 from functrans.trace.primitive import Lanes, Primitive
 from functrans.trace.replay import blame, emit, entering
@@ -27,13 +26,13 @@ def vmap(
 ) -> tuple[list[Any], list[bool]]:
     """Replay the program over axis 0 of the mapped inputs; the outputs, and which are mapped."""
     values: dict[Any, Any] = entering(jaxpr, inputs)
-    spread: set[Any] = {v for v, m in zip(jaxpr.inputs, mapped, strict=True) if m}
+    moving: set[Any] = {v for v, m in zip(jaxpr.inputs, mapped, strict=True) if m}
     saved = state.where
     try:
         for eqn in jaxpr.equations:
             state.where = eqn.where
             operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
-            which = [a in spread for a in eqn.inputs]
+            which = [a in moving for a in eqn.inputs]
             if not any(which) and (lanes.axis_name is None or lanes.axis_name not in eqn.op.axis_names()):
                 values.update(zip(eqn.outputs, emit(eqn, operands), strict=True))
                 continue
@@ -41,7 +40,7 @@ def vmap(
             for v, x, m in zip(eqn.outputs, outs, outs_mapped, strict=True):
                 values[v] = flagged_as(x, v.type) if type(x) is Tracer else as_operand(x, v.type)
                 if m:
-                    spread.add(v)
+                    moving.add(v)
     except Exception as error:
         blame(error, eqn)
         raise
@@ -49,7 +48,7 @@ def vmap(
         state.where = saved
     return (
         [values[a] if type(a) is Var else a for a in jaxpr.outputs],
-        [a in spread for a in jaxpr.outputs],
+        [a in moving for a in jaxpr.outputs],
     )
 
 
@@ -60,12 +59,6 @@ def _apply(
     if op.multiple:
         return outs, [mapped] * len(outs) if isinstance(mapped, bool) else mapped
     return [outs], [mapped]
-
-
-def spread_out(x: Any, size: int) -> Any:
-    """A value with a mapped axis 0: itself repeated."""
-    shape = type_of(x).shape
-    return broadcast_in_dim(x, (size, *shape), tuple(range(1, len(shape) + 1)))
 
 
 def vmap_jaxpr(
@@ -88,7 +81,7 @@ def _vmapped(
     def function(*inputs: Any) -> list[Any]:
         outs, outs_mapped = vmap(jaxpr, lanes, inputs, mapped)
         outs = [
-            spread_out(x, lanes.size) if w and not m else x for x, w, m in zip(outs, wanted, outs_mapped, strict=True)
+            spread(x, lanes.size) if w and not m else x for x, w, m in zip(outs, wanted, outs_mapped, strict=True)
         ]
         is_mapped.extend(w or m for w, m in zip(wanted, outs_mapped, strict=True))
         return outs

@@ -23,6 +23,7 @@ from functrans.jaxlib_compat.compiler import (
 from functrans.jaxlib_compat.configuration import Device
 from functrans.jaxlib_compat.versions import found_versions
 from functrans.xla import persistent_cache
+from functrans.xla.barriers import Barriers
 from functrans.xla.host_callbacks import HostCallback, for_runtime
 
 
@@ -31,7 +32,7 @@ def compile_or_load(
     device: Device,
     *,
     disable_fusion: bool = False,
-    keep_barriers: bool = False,
+    barriers: Barriers = Barriers.NONE,
     extra_options: Mapping[str, Any] | None = None,
     callbacks: Sequence[HostCallback] = (),
 ) -> tuple[Executable, bool]:
@@ -39,9 +40,10 @@ def compile_or_load(
 
     Options are those of the public JAX configuration (``jax_optimization_level``, XLA_FLAGS ...) with ``extra_options``
     on top, named as in XLA_FLAGS. ``disable_fusion`` leaves XLA's fusion pass out, on CPU only: it grows faster than
-    linearly with a scalar program, and GPU code depends on it. ``keep_barriers`` leaves out the pass that removes
-    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first; and the
-    pass that makes one kernel of a small loop, whose emitter ends the process at a barrier (jaxlib 0.10.2).
+    linearly with a scalar program, and GPU code depends on it. ``barriers`` leave out the pass that removes
+    optimization barriers, on CPU only: behind it XLA merges a checkpoint's second computation with the first and
+    fuses what is to be kept; nested ones also the pass that makes one kernel of a small loop, whose emitter ends the
+    process at a barrier (jaxlib 0.10.2).
     ``callbacks`` are the Python functions that custom calls in the text name by number. Raises
     ``jax.errors.JaxRuntimeError`` with XLA's message where the text is wrong.
     """
@@ -50,7 +52,8 @@ def compile_or_load(
     passes = [
         overrides.pop("xla_disable_hlo_passes", ""),
         "fusion" if disable_fusion and on_cpu else "",
-        "cse_barrier_expander,small-while-loop-hoisting" if keep_barriers and on_cpu else "",
+        "cse_barrier_expander" if barriers is not Barriers.NONE and on_cpu else "",
+        "small-while-loop-hoisting" if barriers is Barriers.NESTED and on_cpu else "",
     ]
     disabled_passes = ",".join([name for name in passes if name])
     options = compile_options(device, overrides)

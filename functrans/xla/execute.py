@@ -24,6 +24,7 @@ from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.jaxlib_compat import array_values, compiler, configuration, executors
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
+from functrans.optimise.recomputation import bounded
 from functrans.optimise.segments import Segment, cut
 from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
 from functrans.trace.frames import where
@@ -40,8 +41,6 @@ logger = logging.getLogger("functrans.compile")
 value_checks_on = configuration.value_checks.on
 _CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
-# A barrier that must outlive XLA's passes, such as a checkpoint's; those in the generic form, ``"..."(``, need not.
-_BARRIER = "stablehlo.optimization_barrier %"
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
 
 
@@ -222,6 +221,9 @@ class Program:
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
         jaxpr = on_words(self._kept_jaxpr())
+        bound = configuration.recomputation_bound.value()
+        if bound is not None and (self.jit or not is_small(jaxpr)):  # small ones are compiled without fusion
+            jaxpr = bounded(jaxpr, bound)
         if len(platforms) == 1:
             return lower_module(jaxpr, self.name, attributes, platforms[0], located)
         return platform_module(jaxpr, self.name, platforms, attributes, located)
@@ -269,7 +271,7 @@ class Program:
                 module.text,
                 device,
                 disable_fusion=without_fusion,
-                keep_barriers=_BARRIER in module.text,
+                barriers=module.barriers,
                 extra_options=options,
                 callbacks=module.callbacks,
             )

@@ -26,6 +26,7 @@ from functrans.ir.effects import is_ordered
 from functrans.ir.program import Atom, Jaxpr, Literal, Var, Where
 from functrans.ir.types import ArrayType, array_type, float0, short_dtype
 from functrans.trace.frames import describe_place, line_of
+from functrans.xla.barriers import Barriers
 from functrans.xla.host_callbacks import HostCallback
 
 _ELEMENTS = {
@@ -91,6 +92,8 @@ class Emitter:
         self.first_callback = first_callback
         self.platform_matters = False
         self.callbacks: list[HostCallback] = []  # a custom call names one by its number
+        self.barriers = Barriers.NONE
+        self.nested = 0  # regions and called functions around the line being written
         self.token: str | None = None
         self.where: Where = None  # of the equation being written, and
         self.place = ""  # what ends each of its lines, if they are to say it
@@ -250,6 +253,7 @@ class Emitter:
         args = [f"{n}: {type_text(t)}" for n, t in zip(names, arg_types, strict=True)]
         outer, self.lines = self.lines, []
         outer_token = self.token
+        self.nested += 1
         if token in ("argument", "both"):
             self.token = self.fresh()
             args.append(f"{self.token}: {_TOKEN}")
@@ -261,8 +265,16 @@ class Emitter:
         back = f"stablehlo.return {', '.join(results)} : {', '.join(types)}" if results else "stablehlo.return"
         self.lines.append(back)
         inner, self.lines = self.lines, outer
+        self.nested -= 1
         head = f"^bb0({', '.join(args)}):\n" if args else ""
         return "{\n" + head + "\n".join(inner) + "\n}"
+
+    def barrier(self, operands: Sequence[str], types: Sequence[ArrayType]) -> list[str]:
+        """The operands behind a barrier that XLA's passes leave where it is (see compilation.compile_text)."""
+        if self.barriers is not Barriers.NESTED:
+            self.barriers = Barriers.NESTED if self.nested else Barriers.STRAIGHT
+        texts = ", ".join([type_text(t) for t in types])
+        return self.raw_many(f"stablehlo.optimization_barrier {', '.join(operands)} : {texts}", len(operands))
 
     # -- programs ---------------------------------------------------------------------------------------------------
 
@@ -341,6 +353,7 @@ class Emitter:
     def function(self, jaxpr: Jaxpr, symbol: str, visibility: str, attributes: Sequence[str] = ()) -> str:
         """A whole function."""
         saved = self.lines, self.header, self.constants, self.token
+        self.nested += visibility != "public"
         self.lines, self.header, self.constants, self.token = [], [], {}, None
         args = [self.fresh() for _ in jaxpr.inputs]
         attributes = attributes or [""] * len(args)
@@ -360,6 +373,7 @@ class Emitter:
         body = "\n".join([*self.header, *self.lines])
         back = f"return {', '.join(results)} : {outs}" if results else "return"
         self.lines, self.header, self.constants, self.token = saved
+        self.nested -= visibility != "public"
         return f"func.func {visibility} @{symbol}({', '.join(head)}) -> ({outs}) {{\n{body}\n{back}\n}}"
 
     # -- kernels of libraries ---------------------------------------------------------------------------------------
@@ -465,10 +479,11 @@ def _constant_key(value: Any) -> Any:
 
 
 class Module(NamedTuple):
-    """The text of a program in StableHLO, and the Python functions that it calls, by number."""
+    """The text of a program in StableHLO, the Python functions that it calls, by number, and where it has barriers."""
 
     text: str
     callbacks: list[HostCallback]
+    barriers: Barriers
 
 
 def _location(where: Where, name: str) -> str:
@@ -493,7 +508,7 @@ def lower_module(
     emitter = Emitter(platform, located, first_callback)
     main = emitter.function(jaxpr, "main", "public", attributes)
     text = f"module @{clean_symbol(name)} {{\n{main}\n" + "\n".join(emitter.functions) + "\n}\n"
-    return Module(text, emitter.callbacks)
+    return Module(text, emitter.callbacks, emitter.barriers)
 
 
 def lower(jaxpr: Jaxpr, name: str = "main", attributes: Sequence[str] = (), platform: str = "cpu") -> str:

@@ -75,7 +75,9 @@ def platform_module(
     marks = "jax.uses_shape_polymorphism = false, mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32"
     functions = "\n".join(emitter.functions)
     return Module(
-        f"module @{clean_symbol(name)} attributes {{{marks}}} {{\n{main}\n{functions}\n}}\n", emitter.callbacks
+        f"module @{clean_symbol(name)} attributes {{{marks}}} {{\n{main}\n{functions}\n}}\n",
+        emitter.callbacks,
+        emitter.barriers,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -121,6 +124,36 @@ def test_a_backward_rule_need_not_be_linear() -> None:
     np.testing.assert_array_equal(ft.grad(lambda x: fnp.sum(10.0 * clipped(x)))(x0), [1.0, 1.0])
     np.testing.assert_array_equal(ft.jit(ft.grad(lambda x: fnp.sum(-10.0 * clipped(x))))(x0), [-1.0, -1.0])
     np.testing.assert_array_equal(ft.vmap(ft.grad(lambda x: 0.5 * clipped(x)))(x0), [0.5, 0.5])
+
+
+def _clipped(library: Any, np_: Any) -> Any:
+    clipped = library.custom_vjp(lambda x: x * 1.0)
+    clipped.defvjp(lambda x: (x * 1.0, None), lambda _, cotangent: (np_.clip(cotangent, -1.0, 1.0),))
+    return clipped
+
+
+TWICE: dict[str, Callable[[Any, Any, Any], Callable[[Any], Any]]] = {
+    "written out": lambda t, np_, c: c,
+    "jit": lambda t, np_, c: t.jit(c),
+    "made in jit": lambda t, np_, c: t.jit(lambda x: _clipped(t, np_)(x)),
+    "vmap": lambda t, np_, c: t.vmap(c),
+    "checkpoint": lambda t, np_, c: t.checkpoint(c),
+    "scan": lambda t, np_, c: lambda x: t.lax.scan(lambda s, _: (c(s), None), x, None, length=2)[0],
+    "cond": lambda t, np_, c: lambda x: t.lax.cond(x[0] > 0, c, lambda x: x, x),
+    "under a jvp": lambda t, np_, c: lambda x: t.jvp(lambda y: y * x * c(x), (x,), (x,))[1],
+}
+
+
+@pytest.mark.parametrize("how", TWICE)
+@pytest.mark.parametrize("jitted", [False, True], ids=["un-jitted", "jit"])
+def test_each_of_two_equal_applications_pulls_back_its_own_cotangent(how: str, jitted: bool) -> None:
+    def gradient(t: Any, np_: Any) -> Any:
+        once = TWICE[how](t, np_, _clipped(t, np_))
+        found = t.grad(lambda x: np_.sum(once(x) * 0.75 + once(x) * 0.5))
+        return (t.jit(found) if jitted else found)(np.array([2.0, -3.0], np.float32))
+
+    np.testing.assert_allclose(gradient(ft, fnp), gradient(jax, jnp), rtol=1e-6)
+
 
 
 def test_none_in_place_of_a_cotangent_is_zero() -> None:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import functrans
-from functrans.control.conditional import cond, switch
-from functrans.control.loops import fori_loop, map, scan, while_loop
+from functrans.api.conditional import cond, switch
+from functrans.api.loops import fori_loop, map, scan, while_loop
 from functrans.ops import elementwise, functions, logic
 from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.structural import convert_element_type, full, reduce_sum, reshape, stop_gradient

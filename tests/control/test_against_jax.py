@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from tests.agreement import assert_same
 from tests.control.libraries import ours, theirs
 from tests.control.programs import FORWARD_ONLY, PROGRAMS
+from tests.turns import covering_share
 
 EVERY = {**PROGRAMS, **FORWARD_ONLY}
 Function = Callable[..., Any]
@@ -115,8 +115,10 @@ def expected(name: str, transform: Any) -> Any:
     return whole(lambda: transform(theirs, make(theirs), args))
 
 
-CASES = [(n, t) for n, t in itertools.product(EVERY, FORWARD)] + [
-    (n, t) for n, t in itertools.product(PROGRAMS, REVERSE)
+CASES = [
+    (name, transform)
+    for row, name in enumerate(EVERY)
+    for transform in covering_share([*FORWARD, *(REVERSE if name in PROGRAMS else ())], 2, offset=row)
 ]
 
 
@@ -163,7 +165,8 @@ def mapped_forward_mode(o: Any, f: Function, args: Any, axes: Any) -> Function:
 def lane_cases() -> list[Any]:
     both = [(n, t) for n in PROGRAMS for t in (mapped_value, mapped_gradient, gradient_of_mapped)]
     forward = [(n, t) for n in FORWARD_ONLY for t in (mapped_value, mapped_forward_mode)]
-    return [(n, t, m) for n, t in [*both, *forward] for m in mappings(n)]
+    cases = [(n, t, m) for n, t in [*both, *forward] for m in mappings(n)]
+    return covering_share(cases, 2)
 
 
 @pytest.mark.parametrize(

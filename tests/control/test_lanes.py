@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans import lax
 from functrans.control import lane_programs
 from functrans.control.switches import SwitchLanes
 from functrans.ir.program import all_equations
@@ -296,3 +297,46 @@ def test_a_light_cond_is_a_selection() -> None:
     text = compiled(f, p, x).text
     assert " while(" not in text and " conditional(" not in text
     assert_same(f(p, x), np.where(p, x * 2.0, np.sin(x)).astype(np.float32))
+
+
+def _steps(x: Any) -> Any:
+    """x times the number of steps of x to 10, which for x <= 0 it never reaches."""
+    return lax.while_loop(lambda c: c[0] < 10.0, lambda c: (c[0] + x, c[1] + 1.0), (x, 0.0))[1] * x
+
+
+def _ruled(transposed: bool) -> Callable[[Any], Any]:
+    if transposed:
+        function = ft.custom_vjp(_steps)
+        function.defvjp(lambda x: (function(x), _steps(x)), lambda steps, ct: (ct * (steps / _steps(steps)) * 3.0,))
+        return function
+    pushed = ft.custom_jvp(_steps)
+    pushed.defjvp(lambda primals, tangents: (pushed(*primals), tangents[0] * _steps(primals[0]) / 3.0))
+    return pushed
+
+
+ENDLESS: dict[str, Callable[[Any], Any]] = {
+    "custom_jvp": _ruled(False),
+    "custom_vjp": _ruled(True),
+    "custom_root": lambda x: lax.custom_root(
+        lambda y: y - x, x, lambda f, y: y + 0.0 * _steps(x) - f(y), lambda g, y: y / g(1.0)
+    ),
+    "custom_linear_solve": lambda x: lax.custom_linear_solve(
+        lambda y: x * y, 1.0 + 0.0 * x, lambda a, b: b / a(1.0) + 0.0 * _steps(x), symmetric=True
+    ),
+    "jit": ft.jit(_steps),
+    "checkpoint": ft.checkpoint(_steps),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_loop_that_would_not_end_in_another_lane_does_not_run_there(name: str) -> None:
+    """It stands in an operation that holds it, in a branch, under vmap; what it gives in its own lanes counts."""
+    function = ENDLESS[name]
+    branching = lambda x: lax.cond(x > 0.0, function, lambda x: x, x)
+    xs = np.float32([2.0, -1.0, 3.0, -4.0])
+    alone = np.array([function(x) if x > 0 else x for x in xs])
+    np.testing.assert_allclose(ft.vmap(branching)(xs), alone, rtol=1e-6)
+    np.testing.assert_allclose(ft.jit(ft.vmap(ft.vmap(branching)))(xs.reshape(2, 2)), alone.reshape(2, 2), rtol=1e-6)
+    if name not in ("jit", "checkpoint"):  # reverse mode through a loop of unknown length
+        slopes = np.array([ft.grad(function)(x) if x > 0 else 1.0 for x in xs])
+        np.testing.assert_allclose(ft.vmap(ft.grad(branching))(xs), slopes, rtol=1e-6)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import functrans
-from functrans.control.conditional import Switch
+from functrans.api.conditional import Switch
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.ir.program import Jaxpr, Literal

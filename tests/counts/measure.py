@@ -29,7 +29,7 @@ RECORD = Path(__file__).resolve().parent / "counts.json"
 PAIR = "Python 3.11, jax 0.10"
 THIS_PAIR = f"Python {sys.version_info[0]}.{sys.version_info[1]}, jax {'.'.join(jax.__version__.split('.')[:2])}"
 LONG = ("chain_1000", "chain_10000")  # XLA takes them minutes; their kernels are those of chain
-NO_KERNEL = frozenset("parameter constant tuple get-tuple-element bitcast".split())
+NO_KERNEL = frozenset("parameter constant tuple get-tuple-element bitcast opt-barrier".split())
 
 
 def bytecode_instructions(call: Callable[[], Any]) -> int:

@@ -201,6 +201,9 @@ def _theirs(wide: bool, on_values: bool) -> Run:
                 values = numpy_reference.evaluate(jaxpr, wide)
             except jax.errors.TracerArrayConversionError:
                 return lambda: Raised("a constant of the jaxpr is a tracer that escaped", "")
+            except numpy_reference.Refused as error:
+                raised = _raised(error.__cause__ or error)
+                return lambda: raised
             result = Result(tree, [Leaf(describe(k), v) for k, v in zip(kinds, values, strict=True)])
         return lambda: result
 

@@ -215,6 +215,10 @@ def _dot_general(x: Any, y: Any, *, dimension_numbers: Any, **_: Any) -> Any:
     return np.einsum(f"{''.join(names_x)},{''.join(names_y)}->{''.join(batch + free)}", x.astype(wide), y.astype(wide))
 
 
+class Refused(Exception):
+    """JAX itself cannot run an equation of its program; the cause says why."""
+
+
 class Evaluation:
     """One run of a JAX program. ``wide``: every float and complex number in double precision, whatever its type says.
     """
@@ -287,7 +291,10 @@ class Evaluation:
             params = dict(eqn.params)
             if self.wide and params.get("preferred_element_type") is not None:
                 params["preferred_element_type"] = self.dtype(params["preferred_element_type"])
-            return eqn.primitive.bind(*[jax.numpy.asarray(x) for x in operands], **params)
+            try:
+                return eqn.primitive.bind(*[jax.numpy.asarray(x) for x in operands], **params)
+            except Exception as error:
+                raise Refused(eqn.primitive.name) from error
 
 
 def _scan(run: Evaluation, eqn: Any, operands: list[Any]) -> list[Any]:

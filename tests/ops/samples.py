@@ -444,7 +444,8 @@ def representation_rows() -> Iterator[Row]:
         yield Row(representation.ReducePrecision(8, 5), (numbers((2, 3), dtype),), {"wrt": ()})
     for dtype in (f32, bf16, c64, i32):
         yield Row(naming.Name("hidden"), (numbers((2, 3), dtype),))
-    yield Row(representation.OPTIMIZATION_BARRIER, (numbers((2, 3), f32), numbers((3,), i32), numbers((), c64)))
+    for barrier in (representation.OPTIMIZATION_BARRIER, representation.KEEP):
+        yield Row(barrier, (numbers((2, 3), f32), numbers((3,), i32), numbers((), c64)))
 
 
 def held_by(f: Any, *args: Any, **flags: Any) -> Row:

@@ -12,22 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from functrans.control.bodies import (
-    check_same_results,
-    function_name,
-    operand_types,
-    plain_python,
-    rebuild,
-    trace_body,
-    typed_leaves,
-)
+from functrans.api.bodies import check_same_results, operand_types, plain_python, rebuild, trace_body, typed_leaves
 from functrans.control.call import Call
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.ops.slicing import canonical_axis, concatenate, rev, slice_in_dim
 from functrans.ops.structural import convert, reshape
 from functrans.trace.builder import bind_all, state
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 
 
 @api_boundary

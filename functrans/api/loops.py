@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from jax.tree_util import tree_leaves, tree_structure
 
-from functrans.control.bodies import (
+from functrans.api.bodies import (
     Body,
     Leaf,
     check_same_results,
     converted,
-    function_name,
     operand_types,
     plain_python,
     promoted_carry,
@@ -32,7 +31,7 @@ from functrans.ops.logic import lt
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.builder import Tracer, bind_all
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.primitive import Lanes
 from functrans.trace.tracer import obtainable
 from functrans.transform.vmap import vmap_jaxpr

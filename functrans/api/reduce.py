@@ -14,16 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.bodies import (
-    Body,
-    check_same_results,
-    converted,
-    function_name,
-    operand_types,
-    rebuild,
-    trace_body,
-    typed_leaves,
-)
+from functrans.api.bodies import Body, check_same_results, converted, operand_types, rebuild, trace_body, typed_leaves
 from functrans.control.call import Call
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe, type_of
@@ -47,7 +38,7 @@ from functrans.ops.reductions import (
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
 from functrans.trace.builder import Tracer, bind_all, state
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import replay
 from functrans.transform.vmap import vmap

@@ -7,16 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.bodies import (
-    Body,
-    check_same_results,
-    function_name,
-    is_concrete,
-    operand_types,
-    plain_python,
-    rebuild,
-    trace_body,
-)
+from functrans.api.bodies import Body, check_same_results, is_concrete, operand_types, plain_python, rebuild, trace_body
 from functrans.control.holding import share_captured
 from functrans.control.switches import Switch
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -26,7 +17,7 @@ from functrans.ops.arithmetic import clamp
 from functrans.ops.logic import ne
 from functrans.ops.structural import convert
 from functrans.trace.builder import bind_all
-from functrans.trace.frames import api_boundary, here
+from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.replay import replay, trace
 
 _INT32 = np.dtype(np.int32)

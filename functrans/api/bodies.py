@@ -64,11 +64,6 @@ class Body(NamedTuple):
     tree: Any
 
 
-def function_name(function: Any) -> str:
-    """A name for messages."""
-    return getattr(function, "__name__", None) or type(function).__name__
-
-
 def operand_types(what: str, tree: Any) -> tuple[list[Any], Any, list[ArrayType]]:
     """The leaves of an operand, its tree, and the types; raises TypeError naming the leaf that is not numeric."""
     leaves, structure = tree_flatten(tree)

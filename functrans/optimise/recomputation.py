@@ -1,0 +1,144 @@
+"""A bound on how often XLA computes a value, over the whole program.
+
+    q = p*p + 1.0;  r = q*q + p;  s = sum(r);  t = sum(q)          q is computed in the kernel of s and in that of t
+
+XLA's fusion writes a cheap operation into every kernel that reads its result. Within a kernel a part of the code that
+is read at one place of the arrays is computed once, and one that is read at several (``roll``, ``concatenate``,
+gradients by elements) anew for each. Where a round of a loop that Python has unrolled reads the one before twice in
+such a way, the code or the time to run it doubles with each round, or grows with the square of their number.
+
+One walk backward over the program, from what is kept anyway, counts for each value how often it is computed. Where
+that is more than the bound, the value is put behind an optimization barrier: it is computed once and kept, and what it
+is computed from is counted from one again. Programs of ordinary length have no barrier. The walk sees the program as
+it is compiled, its backward pass and the programs of its calls in place; bodies of loops and branches are programs of
+their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from functrans.ir.program import Atom, Equation, Jaxpr, Var
+from functrans.ops.representation import KEEP
+from functrans.trace.primitive import Fusion, Primitive
+
+
+def bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
+    """The program with barriers where it would compute a value more than ``bound`` times. Remembered on the jaxpr."""
+    memo_key = ("bounded", bound)
+    known: Jaxpr | None = jaxpr.memo.get(memo_key)
+    if known is None:
+        known = jaxpr.memo[memo_key] = _bounded(jaxpr, bound)
+    return known
+
+
+def _bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
+    whole = _in_place(jaxpr)
+    kept: dict[Atom, Var] = {v: Var(-1, v.type) for v in _too_often(whole, bound)}
+    equations: list[Equation] = []
+    changed = bool(kept)
+    for eqn in whole.equations:
+        op = _held(eqn.op, bound) if eqn.op.holds_jaxprs else eqn.op
+        if op is not eqn.op or not kept.keys().isdisjoint(eqn.inputs):
+            changed = True
+            eqn = Equation(op, [kept.get(a, a) for a in eqn.inputs], eqn.outputs, eqn.where)
+        equations.append(eqn)
+        # One barrier a value: several values behind one would wait for each other.
+        equations += [Equation(KEEP, (v,), (kept[v],), eqn.where) for v in eqn.outputs if v in kept]
+    if not changed:
+        return jaxpr
+    return Jaxpr(whole.inputs, equations, [kept.get(a, a) for a in whole.outputs])
+
+
+def _too_often(jaxpr: Jaxpr, bound: int) -> set[Var]:
+    """The values that would be computed more often than the bound.
+
+    A place is a kernel, or a part of one that is computed as a whole; it is known by its number. A value that one place
+    reads is computed there; one that several read is a part of its own.
+    """
+    times = [1]  # for each place, how often it is computed; place 0 stands for readers that take kept values
+    readers: dict[Atom, set[int]] = {a: {0} for a in jaxpr.outputs}  # the places that read a value
+    reads = dict.fromkeys(jaxpr.outputs, 1)  # the operations that do
+    producers: dict[Atom, Equation] = {v: eqn for eqn in jaxpr.equations for v in eqn.outputs}
+    found: set[Var] = set()
+
+    def place(count: int) -> int:
+        times.append(count)
+        return len(times) - 1
+
+    for eqn in reversed(jaxpr.equations):
+        fusion = eqn.op.fusion
+        at: set[int] = set().union(*[readers.pop(v, ()) for v in eqn.outputs])
+        shared = fusion is Fusion.COSTLY and reads.get(eqn.outputs[0], 0) > 1
+        if fusion is Fusion.APART:
+            here = 0
+        elif at == {0} or shared or fusion is Fusion.REDUCING:
+            here = place(1)  # a kernel ends here
+        elif len(at) == 1:
+            (here,) = at
+        else:
+            count = sum([times[p] for p in at])
+            if count > bound and not _is_slight(eqn, producers):
+                found.update(eqn.outputs)
+                count = 1
+            here = place(count)
+        for a in set(eqn.inputs):
+            if type(a) is Var:
+                readers.setdefault(a, set()).add(place(times[here]) if fusion is Fusion.MOVING else here)
+                reads[a] = reads.get(a, 0) + 1
+    return found
+
+
+def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
+    """Whether this is one operation on one value, and the value is not such a one: it is as well computed as read."""
+    read = _only_operand(eqn)
+    return read is not None and (read not in producers or _only_operand(producers[read]) is None)
+
+
+def _only_operand(eqn: Equation) -> Atom | None:
+    """The one variable that a fusing operation reads; None where there are more or none."""
+    values = {a for a in eqn.inputs if type(a) is Var} if eqn.op.fusion is not Fusion.APART else set()
+    return values.pop() if len(values) == 1 else None
+
+
+def _in_place(jaxpr: Jaxpr) -> Jaxpr:
+    """The program with the programs of its calls written in place of them, as the compiler has it."""
+    if all(eqn.op.in_place(eqn.inputs) is None for eqn in jaxpr.equations):
+        return jaxpr
+    equations: list[Equation] = []
+    outputs = _write(jaxpr, jaxpr.inputs, equations)
+    return Jaxpr(jaxpr.inputs, equations, outputs)
+
+
+def _write(jaxpr: Jaxpr, operands: Sequence[Atom], equations: list[Equation]) -> list[Atom]:
+    """Write the equations of a program on these operands behind ``equations``; its outputs."""
+    found: dict[Atom, Atom] = dict(zip(jaxpr.inputs, operands, strict=True))
+    for eqn in jaxpr.equations:
+        inputs = [found.get(a, a) for a in eqn.inputs]
+        callee = eqn.op.in_place(inputs)
+        if callee is not None:
+            found.update(zip(eqn.outputs, _write(*callee, equations), strict=True))
+            continue
+        outputs = [Var(-1, v.type) for v in eqn.outputs]
+        found.update(zip(eqn.outputs, outputs, strict=True))
+        equations.append(Equation(eqn.op, inputs, outputs, eqn.where))
+    return [found.get(a, a) for a in jaxpr.outputs]
+
+
+def _held(op: Primitive, bound: int) -> Primitive:
+    """The operation with the programs that it holds bounded; itself where none changes."""
+    parameters = op.parameters()
+    held = {name: _held_value(value, bound) for name, value in parameters.items()}
+    if all(held[name] is value for name, value in parameters.items()):
+        return op
+    return type(op)(**held)
+
+
+def _held_value(value: Any, bound: int) -> Any:
+    if isinstance(value, Jaxpr):
+        return bounded(value, bound)
+    if isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
+        programs = tuple([_held_value(v, bound) for v in value])
+        return value if all(a is b for a, b in zip(programs, value, strict=True)) else programs
+    return value
