@@ -2,7 +2,7 @@
 
 ========================  ============================================================================================
 ``versions``              which versions are supported, and how a file declares and probes the private names it uses
-``configuration``         what enters JAX's jit key: its configuration, and the two values that we add to it
+``configuration``         what enters JAX's jit key: its configuration, and the values that we add to it
 ``compiler``              StableHLO to executables
 ``inspection``            programs and executables looked at, exported, their costs
 ``argument_checks``       what a program is called with, in words a user understands

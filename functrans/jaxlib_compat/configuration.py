@@ -1,4 +1,4 @@
-"""What enters JAX's jit key: the configuration that we read, and two values of our own."""
+"""What enters JAX's jit key: the configuration that we read, and three values of our own."""
 
 from __future__ import annotations
 
