@@ -38,8 +38,8 @@ class Expanded(Elementwise):
         return programs[key]  # type: ignore[no-any-return]
 
     def in_place(self, operands: Sequence[Value]) -> tuple[Jaxpr, Sequence[Value]] | None:
-        if any(type(x) is Literal for x in operands):  # one may stand for an array
-            return None
+        if type(self).lower is not Expanded.lower or any(type(x) is Literal for x in operands):
+            return None  # it is written in another way, or a number stands for an array
         return self.program([x.type for x in operands]), operands
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
