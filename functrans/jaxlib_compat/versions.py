@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import jax
 
-SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.x, 0.11.x and 0.12.x"
-_FIRST, _PAST_LAST = (0, 10), (0, 13)
+SUPPORTED_VERSIONS: Final = "jax and jaxlib 0.10.2 to 0.12.x"
+_FIRST, _PAST_LAST = (0, 10, 2), (0, 13)
 
 
 def found_versions() -> dict[str, str]:
@@ -20,12 +20,12 @@ def found_versions() -> dict[str, str]:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """'0.10.2' -> (0, 10)."""
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    """'0.10.2' -> (0, 10, 2)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 JAX: Final = _release(jax.__version__)
-"""The release of jax, (0, 10) or later: what differs between two of them is a comparison with it."""
+"""The release of jax, (0, 10, 2) or later: what differs between two of them is a comparison with it."""
 
 
 def check_supported(missing: Sequence[str] = ()) -> None:
@@ -49,7 +49,7 @@ def _unsupported(version: str, reason: str, may_be_tried: bool = False) -> str:
     untried = ", or set FUNCTRANS_UNTRIED_JAX=1 to run on it untested" if may_be_tried else ""
     return (
         f"functrans does not support jax {jax.__version__} with jaxlib {version}: {reason}. "
-        f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10,<0.13"{untried}'
+        f'Supported: {SUPPORTED_VERSIONS}. Install one of them: pip install "jax>=0.10.2,<0.13"{untried}'
     )
 
 

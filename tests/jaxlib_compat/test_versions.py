@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_missing_names_are_named_with_the_version():
-    with pytest.raises(ImportError, match=r"jaxlib 0\.\d+.*jaxlib\._jax\.no_such_name\.at_all is missing.*0\.10\.x"):
+    with pytest.raises(ImportError, match=r"jaxlib 0\.\d+.*jaxlib\._jax\.no_such_name\.at_all is missing.*0\.10\.2"):
         versions.private({"jaxlib._jax": ("no_such_name.at_all",)})
     with pytest.raises(ImportError, match=r'\._gone is missing; jaxlib\._jax\.not_there is missing\..*0\.13"$'):
         versions.private({"jaxlib._gone": ("x",), "jaxlib._jax": ("pjit", "not_there")})
@@ -30,13 +30,13 @@ def test_private_modules_come_in_the_order_of_the_table_and_fields_of_objects_co
         versions.private({"jax._src.random.prng": ("PRNGKeyArray._no_field",)})
 
 
-@pytest.mark.parametrize("version", ["0.4.38", "0.9.2", "0.13.0", "1.0.0.dev20270101"])
+@pytest.mark.parametrize("version", ["0.4.38", "0.9.2", "0.10.1", "0.13.0", "1.0.0.dev20270101"])
 @pytest.mark.parametrize("package", ["jax", "jaxlib"])
 def test_a_version_never_tried_is_refused_by_name(package, version, monkeypatch):
     monkeypatch.setattr(f"{package}.__version__", version)
     text = (
         rf"functrans does not support jax \S+ with jaxlib \S+: {package} {re.escape(version)} has never been tried. "
-        r'Supported: jax and jaxlib 0\.10\.x, 0\.11\.x and 0\.12\.x.*pip install "jax>=0.10,<0.13"'
+        r'Supported: jax and jaxlib 0\.10\.2 to 0\.12\.x.*pip install "jax>=0.10.2,<0.13"'
     )
     with pytest.raises(ImportError, match=text):
         versions.check_supported()
@@ -71,7 +71,7 @@ def test_the_versions_supported_are_those_that_the_package_asks_for(monkeypatch)
     requirement = f"jax>={'.'.join(map(str, versions._FIRST))},<{'.'.join(map(str, versions._PAST_LAST))}"
     assert requirement in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert requirement in versions._unsupported("", "")
-    for version in ("0.10.0", "0.11.2", "0.12.0.1", "0.12.9rc1"):
+    for version in ("0.10.2", "0.11.2", "0.12.0.1", "0.12.9rc1"):
         monkeypatch.setattr("jax.__version__", version)
         monkeypatch.setattr("jaxlib.__version__", version)
         versions.check_supported()

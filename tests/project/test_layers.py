@@ -23,10 +23,9 @@ FLOORS = (
     ("control",),  # a primitive that holds a jaxpr transforms it in its own rules
     ("optimise",),
     ("xla",),
-    ("derivatives",),
     ("api",),
     (
-        "numpy", "lax", "nn", "random", "scipy", "tree", "debug", "experimental", "custom_batching",
+        "numpy", "lax", "nn", "random", "scipy", "debug", "experimental", "custom_batching",
         "custom_derivatives", "ad_checkpoint",
     ),
     ("interop", "export"),
