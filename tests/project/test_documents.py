@@ -26,7 +26,7 @@ def test_files_that_the_documents_name_are_there():
         text = (ROOT / document).read_text(encoding="utf-8")
         for name in re.findall(r"`((?:functrans|tests|docs|benchmarks|examples)/[\w/.]+\.\w+)`", text):
             assert (ROOT / name).exists() or name.startswith("examples/figures/"), f"{document} names {name}"
-        for name in re.findall(r"\]\((?!http)([^)#]+)", text):
+        for name in re.findall(r"\]\((?!http)([\w./-]+\.\w+)\)", text):
             assert ((ROOT / document).parent / name).exists(), f"{document} links to {name}"
 
 
