@@ -21,6 +21,7 @@ from functrans.ops.representation import bitcast_convert_type
 from functrans.ops.structural import convert
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.primitive import Fusion
 
 
 def _is_complex(x: Any) -> bool:
@@ -30,6 +31,8 @@ def _is_complex(x: Any) -> bool:
 class _Inverse(Elementwise):
     """A function that StableHLO knows through its client dialect."""
 
+    effort = 10
+    fusion = Fusion.COSTLY
     accepts = "fc"
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -108,6 +111,8 @@ class Cosh(_RealExpanded):
 
 
 class Tanh(Elementwise):
+    effort = 10
+    fusion = Fusion.COSTLY
     hlo = "tanh"
     accepts = "fc"
     reference = staticmethod(np.tanh)
@@ -181,6 +186,8 @@ class Atanh(_Inverse):
 
 
 class Logistic(Elementwise):
+    effort = 10
+    fusion = Fusion.COSTLY
     hlo = "logistic"
     accepts = "fc"
 

@@ -18,12 +18,14 @@ from functrans.ops.logic import eq, le, lt, select
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.primitive import Fusion
 
 
 class _Special(Elementwise):
     """A function that StableHLO knows through its client dialect; real operands."""
 
     effort = 10
+    fusion = Fusion.COSTLY
     accepts = "f"
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
