@@ -137,14 +137,14 @@ def align(op: Primitive, *operands: Any) -> list[Any]:
     arrays = [
         t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)
     ]
-    if not arrays:  # numbers alone: a literal with a dtype of its own decides
+    if not arrays:  # numbers alone: a literal with a dtype of its own decides, else the widest kind
         arrays = [t for x, t in zip(operands, types, strict=True) if type(x) is Literal and not t.weak_type]
-    lead = arrays[0] if arrays else types[0]
+    lead = arrays[0] if arrays else max(types, key=lambda t: _RANK[kind_of(t.dtype)])
     shape = next((t.shape for t in types if t.shape), ())
     out: list[Any] = []
     for x, t in zip(operands, types, strict=True):
         if isinstance(x, bool | int | float | complex) and not isinstance(x, np.generic):
-            if arrays:
+            if arrays or t.dtype != lead.dtype:
                 x = _literal_like(op, x, lead)
         elif isinstance(x, Literal):
             x = x if x.type.dtype == lead.dtype else _literal_like(op, x.value, lead)

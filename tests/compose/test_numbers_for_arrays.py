@@ -74,6 +74,7 @@ PROGRAMS: dict[str, Callable[[Library, Any], Any]] = {
     "pullback of a number": lambda m, c: m.root.jit(lambda x: m.root.vjp(lambda y: y * y, x)[1](c))(2.0),
     "linear_transpose": lambda m, c: m.root.jit(lambda x: m.root.linear_transpose(lambda y: y * x, 2.0)(c))(3.0),
     "grad by a number": lambda m, c: m.root.jit(lambda x: m.root.grad(lambda c, x: m.numpy.sum(x * c * c))(c, x))(X),
+    "grad of its square": lambda m, c: m.root.jit(lambda x: x * m.root.grad(lambda c: m.numpy.real(c * c))(c))(X),
     "jacfwd by a number": lambda m, c: m.root.jit(lambda x: m.root.jacfwd(lambda c: m.numpy.sin(c) * x)(c))(X),
     "hessian by a number": lambda m, c: m.root.jit(lambda x: m.root.hessian(lambda c: c * c * x)(c))(X),
     "checkpoint": lambda m, c: m.root.vmap(lambda x: m.root.checkpoint(lambda c, x: x * c)(c, x))(X),
