@@ -35,7 +35,7 @@ class BesselI1e(Special):
 
 
 class BesselI0e(Expanded):
-    """exp(-abs(x)) I_0(x), by the Chebyshev series of Cephes (Moshier 1989, i0.c and i0f.c)."""
+    """exp(-abs(x)) I_0(x), by the Chebyshev series of Cephes (Moshier 1989, i0.c and i0f.c) beyond 1/2."""
 
     name = "bessel_i0e"
     reference = scipy_reference("i0e")
@@ -45,7 +45,8 @@ class BesselI0e(Expanded):
         near, far = _I0E[x.dtype.itemsize]
         small = chebyshev(sub(mul(x, 0.5), 2.0), near)
         large = div(chebyshev(sub(div(32.0, x), 2.0), far), sqrt(x))
-        return select(le(x, 8.0), small, large)
+        least = lt(x, 0.5)
+        return select(least, _falling_near_zero(0, select(least, x, 0.0)), select(le(x, 8.0), small, large))
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return neg(mul(sign(x), bessel_falling(1, abs_(x))))
@@ -70,12 +71,7 @@ class BesselFalling(Expanded):
         (x,) = operands
         near = lt(x, 0.5)
         small, far = select(near, x, 0.5), min_(select(near, 0.5, x), float(np.finfo(x.dtype).max))
-        series: Any = 0.0
-        for k in reversed(range(_TERMS)):
-            m = self.order + k
-            at_zero = math.comb(2 * m, m) / 2.0**m
-            series = add(mul(series, mul(small, -1.0 / (k + 1))), at_zero) if k < _TERMS - 1 else at_zero
-        return select(near, series, self.beyond(far))
+        return select(near, _falling_near_zero(self.order, small), self.beyond(far))
 
     def beyond(self, x: Any) -> Any:
         """For x >= 1/2: orders 2 and 3 by Chebyshev series, order 1 downward from them, others upward."""
@@ -98,7 +94,15 @@ class BesselFalling(Expanded):
         return neg(bessel_falling(self.order + 1, x))
 
 
-_TERMS = 22
+def _falling_near_zero(order: int, x: Any) -> Any:
+    """f_n(x) for x < 1/2 by its Taylor series: the derivatives of f_n at 0 are -f_(n+1), f_(n+2), ... there."""
+    out: Any = 0.0
+    for k in reversed(range(22)):
+        m = order + k
+        at_zero = math.comb(2 * m, m) / 2.0**m
+        out = add(mul(out, mul(x, -1.0 / (k + 1))), at_zero) if k < 21 else at_zero
+    return out
+
 
 # f_2(x) (x + 1/2)^(5/2) and f_3(x) (x + 3/4)^(7/2) as Chebyshev series in (x - 6) / (x + 6), computed in forty digits:
 # highest order first, the constant terms doubled.
