@@ -81,6 +81,8 @@ from functrans.ops.arithmetic import nextafter as nextafter
 from functrans.ops.arithmetic import rem as rem
 from functrans.ops.arithmetic import sign as sign
 from functrans.ops.arithmetic import square as square
+from functrans.ops.bessel import bessel_i0e as bessel_i0e
+from functrans.ops.bessel import bessel_i1e as bessel_i1e
 from functrans.ops.collectives import all_gather as all_gather
 from functrans.ops.collectives import all_to_all as all_to_all
 from functrans.ops.collectives import axis_index as axis_index
@@ -183,8 +185,6 @@ from functrans.ops.sorting import approx_min_k as approx_min_k
 from functrans.ops.sorting import sort as sort
 from functrans.ops.sorting import sort_key_val as sort_key_val
 from functrans.ops.sorting import top_k as top_k
-from functrans.ops.special import bessel_i0e as bessel_i0e
-from functrans.ops.special import bessel_i1e as bessel_i1e
 from functrans.ops.special import digamma as digamma
 from functrans.ops.special import erf as erf
 from functrans.ops.special import erf_inv as erf_inv

@@ -15,9 +15,11 @@ import functools
 import math
 from typing import Any
 
+import ml_dtypes
+
 from functrans.api.loops import while_loop
 from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere
-from functrans.ops.arithmetic import abs_
+from functrans.ops.arithmetic import abs_, pow_
 from functrans.ops.elementwise import binary
 from functrans.ops.functions import exp, log
 from functrans.ops.logic import ge, gt, lt, select
@@ -29,8 +31,14 @@ _MOST_STEPS = 2000.0  # of the continued fraction
 Taylor = list[Any]  # coefficients of the powers of a - a_0
 
 
-def _log_density(a: Any, x: Any) -> Any:
-    return (a - 1.0) * log(x) - x - lgamma(a)
+def _density(a: Any, x: Any) -> Any:
+    """p(a, x): by a power where it is in range; the logarithm of a small or large x would multiply its rounding."""
+    limit = everywhere(0.9 * math.log(float(ml_dtypes.finfo(x.dtype).max)), x)  # type: ignore[no-untyped-call]
+    in_range = ~ge((a - 1.0) * log(x), limit) & lt(x + lgamma(a), limit)  # 0 times -inf is in range: 0^0 is 1
+    near_x, near_a = (select(in_range, v, everywhere(1.0, x)) for v in (x, a))
+    far_x, far_a = (select(in_range, everywhere(1.0, x), v) for v in (x, a))
+    power = pow_(near_x, near_a - 1.0) * exp(-near_x - lgamma(near_a))
+    return select(in_range, power, exp((far_a - 1.0) * log(far_x) - far_x - lgamma(far_a)))
 
 
 def _growth(a: Any, log_x: Any, shift: float, order: int) -> list[Any]:
@@ -140,8 +148,8 @@ def _by_a(a: Any, x: Any, order: int, mode: str, log_x: Any = None) -> Any:
     """
     invalid = lt(x, 0.0) | lt(a, 0.0) | ((a == 0.0) & (x == 0.0)) | (a != a) | (x != x)
     nothing = x == 0.0 if log_x is None else log_x == -math.inf
+    factor = x * _density(a, x) if log_x is None else exp(a * log_x - x - lgamma(a))
     log_x = log(x) if log_x is None else log_x
-    factor = exp(a * log_x - x - lgamma(a))
     empty = nothing | (a == 0.0) | (x == math.inf)
     negligible = factor == 0.0 if mode in ("lower", "upper") else invalid
     enabled = ~(invalid | empty | negligible)
@@ -182,7 +190,7 @@ class Igamma(Evaluated):
         return _by_a(operands[0], operands[1], 0, "lower")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
-        return igamma_grad_a(a, x) if i == 0 else exp(_log_density(a, x))
+        return igamma_grad_a(a, x) if i == 0 else _density(a, x)
 
 
 class Igammac(Evaluated):
@@ -194,7 +202,7 @@ class Igammac(Evaluated):
         return _by_a(operands[0], operands[1], 0, "upper")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
-        return -igamma_grad_a(a, x) if i == 0 else -exp(_log_density(a, x))
+        return -igamma_grad_a(a, x) if i == 0 else -_density(a, x)
 
 
 class IgammaGradA(Evaluated):
@@ -208,7 +216,7 @@ class IgammaGradA(Evaluated):
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         if i == 0:
             return binary(IgammaGradA(self.order + 1), a, x)
-        return exp(_log_density(a, x)) * _growth(a, log(x), 0.0, self.order)[-1]
+        return _density(a, x) * _growth(a, log(x), 0.0, self.order)[-1]
 
 
 class RandomGammaGrad(Evaluated):

@@ -22,6 +22,7 @@ from functrans.lax import incomplete_beta, incomplete_gamma
 from functrans.nn import activations
 from functrans.ops import (
     arithmetic,
+    bessel,
     complex_numbers,
     constants,
     dynamic_slicing,
@@ -43,6 +44,7 @@ from functrans.ops import (
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.scipy.special import entropies, exponential_integrals, gamma_functions, normal
+from functrans.scipy.special.bessel import BesselI
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -214,7 +216,7 @@ def elementwise_rows() -> Iterator[Row]:
     yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)
     for op in (special.LGAMMA, special.DIGAMMA):
         yield from of_many_types(op, 1, "f", 0.6, 4.0, roundings=256)
-    for op in (special.BESSEL_I0E, special.BESSEL_I1E):
+    for op in (bessel.BESSEL_I0E, bessel.BESSEL_I1E, BesselI(0), BesselI(1), BesselI(2)):
         yield from of_many_types(op, 1, "f", -12.0, 12.0)
     for dtype in (f32, f64, bf16):
         fast = {"execute": dtype == f32, "roundings": 256}
@@ -248,6 +250,8 @@ def incomplete_rows() -> Iterator[Row]:
             yield Row(op, (x, a), {"roundings": 256, **flags})
         for order in (0, 1):
             yield Row(gamma_functions.PolygammaDifference(order), (x, a), {"roundings": 256, **flags})
+        for order in (1, 2, 3, 4):
+            yield Row(bessel.BesselFalling(order), (x,), {"roundings": 256, **flags})
         for shifted in (False, True):
             yield Row(entropies.Boxcox(shifted), (x, a), {"roundings": 256, **flags})
         yield Row(entropies.XLOGX, (x,), flags)

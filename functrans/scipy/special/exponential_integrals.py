@@ -77,7 +77,8 @@ class Expi(Evaluated):
         return where(large, large_value, where(positive, sum_of_series, negative))
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
-        return lax.exp(x) / x
+        part = 0.5 * where(x > 0.0, x, 0.0)  # exp(x) overflows before Ei(x) does
+        return lax.exp(x - part) / x * lax.exp(part)
 
 
 EXP1, EXPI = Exp1(), Expi()

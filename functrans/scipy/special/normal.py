@@ -13,7 +13,8 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import short_dtype
 from functrans.lax.taylor import Evaluated
 from functrans.numpy.selection import where
-from functrans.ops.special import chebyshev, scipy_reference
+from functrans.ops.bessel import chebyshev
+from functrans.ops.special import scipy_reference
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand
 from functrans.trace.builder import bind
 
