@@ -36,6 +36,7 @@ from functrans.control.holding import (
 from functrans.control.masking import masked
 from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
+from functrans.control.unrolling import written_out
 from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
@@ -304,7 +305,17 @@ class Scan(Holding):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return self.length * program_cost(self.jaxpr)
 
+    @property
+    def is_unrolled(self) -> bool:
+        """Whether its steps are written out; those with a bar are counted by the loop."""
+        return self.unroll > 1 and self.length > 0 and not self.progress
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
+        return (written_out(self, [x.type for x in operands]), operands) if self.is_unrolled else None
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        if self.is_unrolled:
+            return emitter.inline(written_out(self, in_types), operands)
         return lower_scan(self, emitter, operands, in_types, out_types)
 
     def number_shape(self, place: int, results: Sequence[ArrayType]) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import sub
 from functrans.ops.logic import select
@@ -22,7 +23,7 @@ from functrans.ops.structural import (
     spread,
     zeros_like,
 )
-from functrans.trace.builder import Tracer, bind, bind_all
+from functrans.trace.builder import Tracer, bind, bind_all, producer_of, tracer_for
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
@@ -45,6 +46,26 @@ class Slice(LinearUnary):
             )
         shape = tuple([(b - a + s - 1) // s for a, b, s in zip(start, limit, strides, strict=True)])
         return array_type(shape, x.dtype, x.weak_type)
+
+    def fold(self, x: Any) -> Any:
+        """A slice that is one of the arrays of which x has been joined is that array."""
+        producer = producer_of(x)
+        if producer is None or type(producer.op) is not Concatenate:
+            return None
+        axis, shape = producer.op.dimension, x.shape
+        whole = [a == 0 and b == n for a, b, n in zip(self.start_indices, self.limit_indices, shape, strict=True)]
+        if not all(w or i == axis for i, w in enumerate(whole)) or any(s != 1 for s in self.strides):
+            return None
+        place = 0
+        for part in producer.inputs:
+            size = part.type.shape[axis]
+            if place == self.start_indices[axis] and place + size == self.limit_indices[axis]:
+                same = part.type.weak_type == x.type.weak_type and type(part) is not Literal
+                return tracer_for(x, part) if same else None
+            place += size
+            if place > self.start_indices[axis]:
+                return None
+        return None
 
     def impl(self, x: Any) -> Any:
         return x[tuple(map(slice, self.start_indices, self.limit_indices, self.strides))]

@@ -88,6 +88,12 @@ class Reshape(LinearUnary):
             raise FunctransTypeError(f"reshape: cannot reshape {x.shape} ({x.size} elements) to {self.shape}")
         return array_type(self.shape, x.dtype, x.weak_type)
 
+    def fold(self, x: Any) -> Any:
+        producer = producer_of(x)
+        if producer is None or type(producer.op) is not Reshape or type(producer.inputs[0]) is Literal:
+            return None
+        return reshape(tracer_for(x, producer.inputs[0]), self.shape)
+
     def impl(self, x: Any) -> Any:
         return np.reshape(x, self.shape)
 
@@ -367,9 +373,6 @@ def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:
     type_ = type_of(operand)
     if type_.shape == shape and type(operand) is Tracer:
         return operand
-    producer = producer_of(operand)
-    if producer is not None and type(producer.op) is Reshape and type(producer.inputs[0]) is not Literal:
-        return reshape(tracer_for(operand, producer.inputs[0]), shape)
     return bind(Reshape(shape), operand)
 
 

@@ -19,25 +19,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from functrans.ir.program import Atom, Equation, Jaxpr, Var
+from functrans.control.scan import Scan
+from functrans.ir.program import Atom, Equation, Jaxpr, Var, all_equations
 from functrans.ops.representation import KEEP
 from functrans.trace.primitive import Fusion, Primitive
+from functrans.trace.replay import emit, replay, trace
 
 
 def bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
     """The program with barriers where it would compute a value more than ``bound`` times. Remembered on the jaxpr."""
-    memo_key = ("bounded", bound)
-    known: Jaxpr | None = jaxpr.memo.get(memo_key)
-    if known is None:
-        known = jaxpr.memo[memo_key] = _bounded(jaxpr, bound)
-    return known
+    return jaxpr.remember(("bounded", bound), lambda: _bounded(jaxpr, bound))
 
 
 def _bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
     whole = _in_place(jaxpr)
     kept: dict[Atom, Var] = {v: Var(-1, v.type) for v in _too_often(whole, bound)}
     equations: list[Equation] = []
-    changed = bool(kept)
+    # Scans side by side that are written out hand on single values; each by itself would join and take them apart.
+    changed = bool(kept) or any(type(eqn.op) is Scan and eqn.op.is_unrolled for eqn in all_equations(jaxpr))
     for eqn in whole.equations:
         op = _held(eqn.op, bound) if eqn.op.holds_jaxprs else eqn.op
         if op is not eqn.op or not kept.keys().isdisjoint(eqn.inputs):
@@ -85,7 +84,8 @@ def _too_often(jaxpr: Jaxpr, bound: int) -> set[Var]:
             here = place(count)
         for a in set(eqn.inputs):
             if type(a) is Var:
-                readers.setdefault(a, set()).add(place(times[here]) if fusion is Fusion.MOVING else here)
+                elsewhere = fusion is Fusion.MOVING and max(a.type.size, eqn.outputs[0].type.size) > 1
+                readers.setdefault(a, set()).add(place(times[here]) if elsewhere else here)
                 reads[a] = reads.get(a, 0) + 1
     return found
 
@@ -106,24 +106,12 @@ def _in_place(jaxpr: Jaxpr) -> Jaxpr:
     """The program with the programs of its calls written in place of them, as the compiler has it."""
     if all(eqn.op.in_place(eqn.inputs) is None for eqn in jaxpr.equations):
         return jaxpr
-    equations: list[Equation] = []
-    outputs = _write(jaxpr, jaxpr.inputs, equations)
-    return Jaxpr(jaxpr.inputs, equations, outputs)
 
+    def write(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+        callee = eqn.op.in_place(operands)
+        return emit(eqn, operands) if callee is None else replay(*callee, write)
 
-def _write(jaxpr: Jaxpr, operands: Sequence[Atom], equations: list[Equation]) -> list[Atom]:
-    """Write the equations of a program on these operands behind ``equations``; its outputs."""
-    found: dict[Atom, Atom] = dict(zip(jaxpr.inputs, operands, strict=True))
-    for eqn in jaxpr.equations:
-        inputs = [found.get(a, a) for a in eqn.inputs]
-        callee = eqn.op.in_place(inputs)
-        if callee is not None:
-            found.update(zip(eqn.outputs, _write(*callee, equations), strict=True))
-            continue
-        outputs = [Var(-1, v.type) for v in eqn.outputs]
-        found.update(zip(eqn.outputs, outputs, strict=True))
-        equations.append(Equation(eqn.op, inputs, outputs, eqn.where))
-    return [found.get(a, a) for a in jaxpr.outputs]
+    return trace(lambda *inputs: replay(jaxpr, inputs, write), jaxpr.in_types, "a program to be compiled")[0]
 
 
 def _held(op: Primitive, bound: int) -> Primitive:
