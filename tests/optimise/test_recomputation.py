@@ -27,7 +27,7 @@ from functrans.xla.execute import run
 from tests.agreement import assert_same
 from tests.laws.random_programs import RandomProgram, programs
 
-BOUND = 16
+BOUND = 32
 MOST_GROWTH = 2.2  # from 2n to 4n, in units of that from n to 2n: 2 where it is linear, 4 where it is quadratic
 
 
