@@ -102,7 +102,7 @@ def log_compiles(on: bool = True) -> None:
 
 
 def recomputation_bound(computations: int | None) -> None:
-    """How often XLA may compute a value of a compiled program, for all that is compiled from now on; 32 at first.
+    """How often XLA may compute a value of a compiled program, for all that is compiled from now on; 16 at first.
 
     XLA's fusion computes what is cheap again in each kernel that reads it, and in a loop that Python has unrolled each
     round reads the one before: the time to compile or to run it may double with each round. What would be computed
@@ -115,7 +115,7 @@ def recomputation_bound(computations: int | None) -> None:
       ValueError: for another number.
 
     >>> import functrans as ft
-    >>> ft.recomputation_bound(32)
+    >>> ft.recomputation_bound(16)
     """
     if computations is not None and (type(computations) is not int or computations < 1):
         raise FunctransValueError(f"recomputation_bound: at least 1, or None, got {describe(computations)}")

@@ -27,7 +27,7 @@ from functrans.xla.execute import run
 from tests.agreement import assert_same
 from tests.laws.random_programs import RandomProgram, programs
 
-BOUND = 32
+BOUND = 16
 MOST_GROWTH = 2.2  # from 2n to 4n, in units of that from n to 2n: 2 where it is linear, 4 where it is quadratic
 
 
@@ -142,7 +142,7 @@ def test_bodies_of_loops_are_bounded_and_small_ones_run() -> None:
 # -- what it leaves alone ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["chain", "mlp", "rnn", "gmm", "least_squares", "transformer", "convnet"])
+@pytest.mark.parametrize("name", ["chain", "mlp", "rnn", "gmm", "least_squares", "convnet"])
 def test_ordinary_programs_are_the_same_objects(name: str) -> None:
     function, args = FunctransSide().variant(SCENARIOS[name], SCENARIOS[name].derivative)
     program = ft.make_jaxpr(function)(*args)
