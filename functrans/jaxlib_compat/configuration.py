@@ -100,7 +100,7 @@ class RecomputationBound:
     A value in JAX's configuration: what was traced and compiled under another one is not taken for it.
     """
 
-    DEFAULT = 16  # of 4, 8, 16 and 32 the least that leaves most short programs alone (docs/benchmarks.md)
+    DEFAULT = 16  # of 4, 8, 16 and 32 the least that leaves most short programs alone (docs/unrolled.md)
 
     def __init__(self) -> None:
         self._config = _jax.config.Config(
