@@ -97,11 +97,17 @@ class Library:
         """A scalar predicate that depends on the value."""
         return self.np.sum(self.real(x)) > 0.3
 
+    def array(self, x: Any) -> Any:
+        """The same; NumPy's as the library's own.
+
+        JAX hands on NumPy values that it does not compute with: they would be added by NumPy's rules of promotion.
+        """
+        return self.np.asarray(x) if isinstance(x, np.ndarray | np.generic) else x
+
     def mix(self, tree: Any) -> Any:
         """One array that depends on every inexact leaf; the first leaf where none is, 0.5 where there is none."""
         leaves = [leaf for leaf in jax.tree.leaves(tree) if dtype_of(leaf) != float0]
-        # JAX hands on NumPy values that it does not compute with: they would be added by NumPy's rules of promotion.
-        inexact = [self.np.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in inexact_leaves(leaves)]
+        inexact = [self.array(x) for x in inexact_leaves(leaves)]
         if not inexact:
             return leaves[0] if leaves else 0.5
         result = inexact[0]
@@ -129,7 +135,7 @@ class Library:
     def total(self, tree: Any) -> Any:
         """A real scalar: every inexact leaf, each of its elements weighted differently."""
         result = 0.0
-        for leaf in inexact_leaves(tree):
+        for leaf in map(self.array, inexact_leaves(tree)):
             shape = shape_of(leaf)
             if is_complex(leaf):
                 leaf = self.np.real(leaf) + 0.5 * self.np.imag(leaf)
