@@ -74,7 +74,7 @@ def test_the_numpy_reference_computes_what_xla_computes(number: int) -> None:
         assert comparison.outcomes(given, theirs(), run)
 
 
-@pytest.mark.parametrize("number", [1_000_535, 1_000_891, 1_006_441, 2_019_723])
+@pytest.mark.parametrize("number", [1_000_535, 1_000_891, 1_006_441, 2_019_723, 2_020_988])
 def test_a_value_that_jax_hands_on_as_it_is_makes_no_difference(number: int) -> None:
     with numpy_reference.interpreted():
         assert checked(number) is None
