@@ -415,7 +415,11 @@ class CustomVjp(Primitive):
 
     def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         outs, pullback, residuals, slopes = self._forward(primals, tangents)
-        return outs, self._slopes(replay(pullback.pushforward(), [*residuals, *slopes]))
+        try:
+            program = pullback.pushforward()
+        except NotLinearError:  # may never run forward: a rule that pushes tangents through this may be pulled back
+            return outs, self._slopes(bind_all(pullback, [*residuals, *slopes]))
+        return outs, self._slopes(replay(program, [*residuals, *slopes]))
 
     def linearize(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
         outs, pullback, residuals, slopes = self._forward(primals, tangents)
