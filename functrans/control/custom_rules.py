@@ -427,7 +427,11 @@ class CustomVjp(Holding):
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, pullback, residuals, slopes = self._forward(primals, tangents)
-        return outs, self._slopes(replay(pullback.pushforward(), [*residuals, *slopes]))
+        try:
+            program = pullback.pushforward()
+        except NotLinearError:  # may never run forward: a rule that pushes tangents through this may be pulled back
+            return outs, self._slopes(bind_all(pullback, [*residuals, *slopes]))
+        return outs, self._slopes(replay(program, [*residuals, *slopes]))
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, pullback, residuals, slopes = self._forward(primals, tangents)

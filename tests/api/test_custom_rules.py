@@ -13,6 +13,7 @@ import pytest
 import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
+from functrans.errors import NotLinearError
 
 pytestmark = pytest.mark.usefixtures("x64")
 x0 = np.array([0.3, 0.7])
@@ -154,6 +155,28 @@ def test_each_of_two_equal_applications_pulls_back_its_own_cotangent(how: str, j
 
     np.testing.assert_allclose(gradient(ft, fnp), gradient(jax, jnp), rtol=1e-6)
 
+
+
+PULLED_BACK: dict[str, Callable[[Any, Any], Callable[[Any], Any]]] = {
+    "grad": lambda t, f: t.grad(f),
+    "jit": lambda t, f: t.jit(t.grad(f)),
+    "vjp": lambda t, f: lambda x: t.vjp(f, x)[1](np.float32(3.0)),
+    "scan": lambda t, f: t.grad(lambda x: t.lax.scan(lambda s, _: (2.0 * f(s), None), x, None, length=2)[0]),
+    "checkpoint": lambda t, f: t.grad(t.checkpoint(f)),
+}
+
+
+@pytest.mark.parametrize("how", PULLED_BACK)
+def test_a_rule_that_pushes_tangents_through_a_nonlinear_backward_rule_is_pulled_back(how: str) -> None:
+    def gradient(t: Any, np_: Any) -> Any:
+        clipped = _clipped(t, np_)
+        f = t.custom_jvp(lambda x: clipped(x) * 2.0)
+        f.defjvp(lambda primals, tangents: t.jvp(lambda x: clipped(x) * 2.0, primals, tangents))
+        return PULLED_BACK[how](t, f)(np.float32(0.9))
+
+    np.testing.assert_allclose(gradient(ft, fnp), gradient(jax, jnp), rtol=1e-6)
+    with pytest.raises(NotLinearError, match="forward mode through the custom_vjp function <lambda> needs"):
+        ft.jvp(_clipped(ft, fnp), (0.9,), (1.0,))
 
 
 def test_none_in_place_of_a_cotangent_is_zero() -> None:

@@ -97,11 +97,17 @@ class Library:
         """A scalar predicate that depends on the value."""
         return self.np.sum(self.real(x)) > 0.3
 
+    def array(self, x: Any) -> Any:
+        """The same; NumPy's values and integers as the library's own.
+
+        What a library hands on without computing with it would be combined by NumPy's rules of promotion, or Python's.
+        """
+        return self.np.asarray(x) if isinstance(x, np.ndarray | np.generic | int) else x
+
     def mix(self, tree: Any) -> Any:
         """One array that depends on every inexact leaf; the first leaf where none is, 0.5 where there is none."""
         leaves = [leaf for leaf in jax.tree.leaves(tree) if dtype_of(leaf) != float0]
-        # JAX hands on NumPy values that it does not compute with: they would be added by NumPy's rules of promotion.
-        inexact = [self.np.asarray(x) if isinstance(x, np.ndarray | np.generic) else x for x in inexact_leaves(leaves)]
+        inexact = [self.array(x) for x in inexact_leaves(leaves)]
         if not inexact:
             return leaves[0] if leaves else 0.5
         result = inexact[0]
@@ -129,7 +135,7 @@ class Library:
     def total(self, tree: Any) -> Any:
         """A real scalar: every inexact leaf, each of its elements weighted differently."""
         result = 0.0
-        for leaf in inexact_leaves(tree):
+        for leaf in map(self.array, inexact_leaves(tree)):
             shape = shape_of(leaf)
             if is_complex(leaf):
                 leaf = self.np.real(leaf) + 0.5 * self.np.imag(leaf)
@@ -348,10 +354,16 @@ class Library:
     def outer_vmap(self, f: Function, choice: int, spec: Any) -> Function:
         return self.t.vmap(f, in_axes=spec, out_axes=(0, -1)[choice % 2])  # type: ignore[no-any-return]
 
+    def _handed_on(self, args: Sequence[Any], which: int | Sequence[int]) -> list[Any]:
+        """The arguments, those that are not differentiated as arrays."""
+        differentiated = {i % len(args) for i in ((which,) if isinstance(which, int) else which)}
+        return [x if i in differentiated else jax.tree.map(self.array, x) for i, x in enumerate(args)]
+
     def outer_grad(self, f: Function, choice: int, spec: Any) -> Function:
         def function(*args: Any) -> Any:
             everything = tuple(range(len(args)))
             which = [everything, 0, everything[::-1], -1][choice % 4]
+            args = tuple(self._handed_on(args, which))
             if choice % 3 == 0:
                 return without_float0(self.t.grad(self.scalar(f), which, allow_int=True)(*args))
             if choice % 3 == 1:
@@ -390,7 +402,8 @@ class Library:
             real = [i for i, x in enumerate(args) if (leaves := jax.tree.leaves(x)) and all(map(is_real, leaves))]
             if not real:  # traced too: JAX's arrays and NumPy's promote by different rules
                 return self.t.jit(f)(*args)
-            return transform(f, tuple(real) if choice % 2 else real[0])(*args)
+            which = tuple(real) if choice % 2 else real[0]
+            return transform(f, which)(*self._handed_on(args, which))
 
         return function
 

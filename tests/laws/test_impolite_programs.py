@@ -74,10 +74,18 @@ def test_the_numpy_reference_computes_what_xla_computes(number: int) -> None:
         assert comparison.outcomes(given, theirs(), run)
 
 
-@pytest.mark.parametrize("number", [1_000_535, 1_000_891, 1_006_441])
-def test_an_argument_that_jax_hands_on_as_it_is_makes_no_difference(number: int) -> None:
+@pytest.mark.parametrize("number", [1_000_535, 1_000_891, 1_006_441, 2_019_723, 2_020_988])
+def test_a_value_that_jax_hands_on_as_it_is_makes_no_difference(number: int) -> None:
     with numpy_reference.interpreted():
         assert checked(number) is None
+
+
+@pytest.mark.parametrize(("number", "cause"), [(2_011_619, "(rounding)"), (2_015_274, "(derivative of abs at 0)")])
+def test_floats_of_integers_are_of_double_precision_where_all_are(number: int, cause: str) -> None:
+    with numpy_reference.interpreted():
+        found = checked(number)
+    assert found is not None
+    assert found.cause == cause
 
 
 def test_a_type_that_a_weak_derivative_decides_is_told_from_others() -> None:
