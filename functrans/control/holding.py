@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from functrans.errors import FunctransTypeError, MissingRuleError
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, all_equations, live_equations, subjaxprs
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
@@ -55,7 +55,7 @@ class Holding(Primitive):
 def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:
     """Names of mapped axes that the program speaks of and does not bind."""
     empty: frozenset[Any] = frozenset()
-    return jaxpr.remember("axis names", lambda: empty.union(*(eqn.op.axis_names() for eqn in all_equations(jaxpr))))
+    return jaxpr.remember("axis names", lambda: empty.union(*(eqn.op.axis_names() for eqn in jaxpr.equations)))
 
 
 def without_effects(jaxpr: Jaxpr) -> Jaxpr:
