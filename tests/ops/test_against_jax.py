@@ -170,8 +170,8 @@ def equations(jaxpr) -> int:
     return total
 
 
-# Right over the whole domain, which JAX's shorter forms are not: the square of a large argument is out of range, and the
-# second derivatives of x**y at y = 0 have to agree.
+# Right over the whole domain, which JAX's shorter forms are not: the square of a large argument is out of range, and
+# the second derivatives of x**y at y = 0 have to agree.
 LARGER_THAN_JAX = {"asinh": 10, "acosh": 11, "pow": 14}
 
 
