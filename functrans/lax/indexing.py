@@ -156,6 +156,7 @@ def apply_counted(operand: Any, func: Callable[[Any], Any], counts: Any, once: b
         return reshape(out if mapped[0] else broadcast_in_dim(out, (type_.size,)), type_.shape)
 
     def step(i: Any, x: Any) -> Any:
+        i = convert(i, np.dtype(np.int32))
         going = gt(counts, broadcast_in_dim(i, type_.shape, ()) if type_.shape else i)
         return select(going, apply(x), x)
 

@@ -31,6 +31,7 @@ from functrans.numpy.promotion import (
     promote_operands,
     select,
     shape_of,
+    to_dtype,
 )
 from functrans.ops.exponentials import log_add_exp
 from functrans.trace.tracer import Tracer
@@ -186,9 +187,10 @@ def power(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     dtype = operand_type("power", by if is_scalar(base) else base).dtype
     if dtype in INTEGERS:
         return _integer_power(*promote_arrays("power", x1, x2, numeric=True), dtype)  # type: ignore[call-arg]
-    if type2.dtype in INTEGERS and type1.dtype in INEXACT:
-        return _power_of_traced_integer(base, by)
-    return lax.pow(base, by)
+    result = lax.pow(base, by)
+    if type2.dtype in INTEGERS and type1.dtype in INEXACT:  # the exponent's own type counts, not the promoted one
+        return to_dtype(result, dtype, type1.weak_type and type2.weak_type)
+    return result
 
 
 pow = power
@@ -210,14 +212,9 @@ def _static_exponent(x: Any) -> int | None:
         return None
 
 
-def _power_of_traced_integer(x: Any, exponent: Any) -> Any:
-    """x ** n for a floating x and an integer n that is not static; x = 0 has the derivative of x ** n."""
-    return lax.pow(x, exponent)
-
-
 def _integer_power(x: Any, y: Any, dtype: np.dtype[Any]) -> Any:
     """Integers to integer powers, by squaring; 6 bits of the exponent suffice, for more overflows every dtype."""
-    one = filled(tuple(x.shape), 1, dtype, operand_type("power", x).weak_type)
+    one = filled(tuple(x.shape), 1, dtype)
     result = select(lax.bitwise_and(lax.eq(x, 0), lax.ne(y, 0)), 0, one)
     for bit in range(6):
         result = lax.select(lax.ne(lax.bitwise_and(y, 1), 0), lax.mul(result, x), result)

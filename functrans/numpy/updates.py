@@ -15,7 +15,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError
-from functrans.ir.types import array_type, promote, short_dtype, type_of
+from functrans.ir.types import array_type, is_differentiable, promote, short_dtype, type_of
 from functrans.lax.indexing import apply_counted
 from functrans.numpy import arithmetic
 from functrans.numpy.creation import asarray, ones_like
@@ -138,31 +138,32 @@ def _update(
     mode = mode_name(mode)
     mode = "drop" if mode in (None, "fill") else mode
     x = asarray(x)
-    weak = type_of(x).weak_type  # kept, whatever the values are
+    own = type_of(x)  # what the result is, whatever the values are
+    how: dict[str, Any] = {
+        "mode": mode,
+        "indices_are_sorted": indices_are_sorted,
+        "wrap_negative_indices": wrap_negative_indices,
+    }
+    common = own.dtype
     if operation != "apply":
-        values = _checked_values(name, x, values)
-    if (
-        operation != "set"
-        and _is_distinct(x, key, unique_indices, mode)
-        and (operation != "add" or _is_static_window(x, key))
-    ):
-        options = {"mode": "clip", "unique_indices": True, "wrap_negative_indices": wrap_negative_indices}
-        old = read(x, key, **options)  # type: ignore[arg-type]
+        common, values = _checked_values(name, x, values)
+    alone = operation != "set" and _is_distinct(x, key, unique_indices, mode)
+    if operation in ("divide", "power") and not (alone and common == own.dtype and is_differentiable(common)):
+        # The values of one place are multiplied first, in the dtype of x; integers may become floating.
+        return _COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **how))
+    if operation == "apply" and not alone:  # as often as a place is named
+        counts = _update("add", lax.full(own.shape, 0, np.int32), key, 1, **how)
+        return to_dtype(apply_counted(x, values, counts), own.dtype, own.weak_type)
+    if operation == "set":
+        common = own.dtype
+    if operation != "apply":
+        values = scalar_of_kind(values, common) if is_scalar(values) else to_dtype(values, common)
+    x = to_dtype(x, common)
+    if alone and (operation != "add" or _is_static_window(x, key)):
+        old = read(x, key, mode="clip", unique_indices=True, wrap_negative_indices=wrap_negative_indices)
         values = _COMBINE[operation](old, values)
-        values = to_dtype(broadcast_into(name, values, tuple(old.shape), x.dtype), x.dtype)
+        values = to_dtype(broadcast_into(name, values, tuple(old.shape), common), common)
         operation, unique_indices = "set", True
-    if operation in ("divide", "power"):  # the values of one place are multiplied first
-        options: dict[str, Any] = {  # type: ignore[no-redef]
-            "mode": mode,
-            "indices_are_sorted": indices_are_sorted,
-            "wrap_negative_indices": wrap_negative_indices,
-        }
-        scaled = _COMBINE[operation](x, _update("multiply", ones_like(x), key, values, **options))  # type: ignore[arg-type]
-        return to_dtype(scaled, x.dtype, weak)
-    if operation == "apply":  # as often as a place is named
-        how = {"mode": mode, "indices_are_sorted": indices_are_sorted, "wrap_negative_indices": wrap_negative_indices}
-        counts = _update("add", lax.full(tuple(x.shape), 0, np.int32), key, 1, **how)
-        return to_dtype(apply_counted(x, values, counts), x.dtype, weak)
     parsed, shape = parse(tuple(x.shape), key)
     updated = _write_window(name, x, parsed, values) if operation == "set" and shape == tuple(x.shape) else None
     if updated is None:
@@ -170,26 +171,22 @@ def _update(
         updated = _write_scatter(
             name, scatter, x, parsed, shape, values, indices_are_sorted, unique_indices, mode, wrap_negative_indices
         )
-    return to_dtype(updated, x.dtype, weak)
+    return to_dtype(updated, own.dtype, own.weak_type)
 
 
-def _checked_values(name: str, x: Any, values: Any) -> Any:
-    """Values in the dtype of x. Those that do not fit warn, as in JAX."""
+def _checked_values(name: str, x: Any, values: Any) -> tuple[np.dtype[Any], Any]:
+    """The dtype in which x meets the values, and these. Where it is not that of x, the result is cut: a warning."""
     values = asarray(values) if isinstance(values, list | tuple) else as_operand(name, values)
     found = operand_type(name, values)
-    fits = promote(
-        array_type((), found.dtype, found.weak_type), array_type((), x.dtype, operand_type(name, x).weak_type)
-    )
-    if fits[0] != x.dtype:
+    common, _ = promote(array_type((), found.dtype, found.weak_type), array_type((), x.dtype, type_of(x).weak_type))
+    if common != x.dtype:
         warnings.warn(
-            f"{name}: values of dtype {short_dtype(found.dtype)} do not fit an array of dtype {short_dtype(x.dtype)} "
-            f"and are cut to it; convert the array or the values with .astype(...)",
+            f"{name}: values of dtype {short_dtype(found.dtype)} do not fit an array of dtype {short_dtype(x.dtype)}, "
+            "and the result is cut to it; convert the array or the values with .astype(...)",
             FutureWarning,
             stacklevel=4,
         )
-    if is_scalar(values):
-        return scalar_of_kind(values, x.dtype)
-    return values if values.dtype == x.dtype else to_dtype(values, x.dtype)
+    return common, values
 
 
 def broadcast_into(name: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:

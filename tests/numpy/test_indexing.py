@@ -178,7 +178,7 @@ def test_repeated_places_add_up() -> None:
     assert ft.jit(lambda x, i: x.at[i].add(1.0))(np.zeros(3, np.float32), np.array([1, 1, 1, 2])).tolist() == [0, 3, 1]
 
 
-def test_a_function_is_applied_as_often_as_a_place_is_named() -> None:
+def test_a_function_is_applied_as_often_as_a_place_is_named(both_widths: bool) -> None:
     places = np.array([2, 0, 2])
     expected = X.copy()
     expected[0], expected[2] = X[0] ** 2, (X[2] ** 2) ** 2
@@ -295,18 +295,18 @@ def test_rows_lengths_and_membership_of_a_traced_array() -> None:
     assert ft.grad(lambda x: x.sum() * (2.0 if 3.0 in x else 1.0))(np.array([1.0, 3.0], np.float32)).tolist() == [2, 2]
 
 
-OF_ONE_TYPE = ("set", "add", "subtract", "multiply", "min", "max")
+UPDATES = ("set", "add", "subtract", "multiply", "divide", "power", "min", "max")
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of values that do not fit
 @pytest.mark.parametrize("key", [0, slice(None), [0, 2], [], [True, False, True]], ids=str)
 @pytest.mark.parametrize("wide", [False, True], ids=["x64 off", "x64 on"])
-def test_an_update_keeps_the_weak_type_of_its_array(key: Any, wide: bool) -> None:
+def test_an_update_has_the_type_that_jax_gives_it(key: Any, wide: bool) -> None:
     key = np.array(key, None if key else int) if isinstance(key, list) else key
 
     def updates(asarray: Any, x: Any, value: Any) -> list[Any]:
         weak, at = asarray(x), asarray(x).at[key]
-        return [weak, *[getattr(at, name)(value) for name in OF_ONE_TYPE], at.apply(lambda y: y * 2)]
+        return [weak, *[getattr(at, name)(value) for name in UPDATES], at.apply(lambda y: y * 2)]
 
     with jax.enable_x64(wide):
         for number in (2.0, 3, 0.5j):
@@ -316,6 +316,36 @@ def test_an_update_keeps_the_weak_type_of_its_array(key: Any, wide: bool) -> Non
                     wanted = jax.eval_shape(lambda x, v=value: updates(jnp.asarray, x, v), x)
                     found = ft.eval_shape(lambda x, v=value: updates(fnp.asarray, x, v), x)
                     assert [(y.dtype, y.weak_type) for y in found] == [(y.dtype, y.weak_type) for y in wanted]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of values that do not fit
+@pytest.mark.parametrize("name", UPDATES)
+@pytest.mark.parametrize("key", [1, slice(0, 2), [0, 0, 2]], ids=str)
+def test_an_update_by_values_of_another_dtype_is_computed_in_the_wider_one(name: str, key: Any) -> None:
+    key = np.array(key) if isinstance(key, list) else key
+    for x in (np.array([3, 4, 5], np.int32), np.array([1.5, 2.0, 3.0], np.float32)):
+        for value in (2, 2.5, np.float32(2.5), np.int32(2)):
+            wanted = getattr(jnp.asarray(x).at[key], name)(value)
+            for found in (
+                getattr(IndexUpdateHelper(x)[key], name)(value),
+                ft.jit(lambda x, v=value: getattr(x.at[key], name)(v))(x),
+            ):
+                assert found.dtype == wanted.dtype
+                np.testing.assert_allclose(found, wanted, rtol=3e-7)
+
+
+def test_a_value_that_does_not_fit_leaves_the_other_elements_exact() -> None:
+    with pytest.warns(FutureWarning, match=r"values of dtype f32 do not fit"):
+        assert ft.jit(lambda x: x.at[0].set(2.5))(np.array([1, 2**24 + 1], np.int32)).tolist() == [2, 2**24 + 1]
+
+
+@pytest.mark.parametrize("base", [2.5, 3], ids=str)
+def test_a_power_by_a_strong_exponent_is_strong(base: Any) -> None:
+    for exponent in (np.arange(3), jnp.full((3,), 3)):
+        wanted = jnp.power(base, exponent)
+        found = ft.jit(lambda n: fnp.power(base, n))(exponent)
+        assert (found.dtype, found.weak_type) == (wanted.dtype, wanted.weak_type)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
 
 
 def test_written_windows_are_strong() -> None:
