@@ -24,7 +24,6 @@ from functrans.numpy.promotion import (
     COMPLEX,
     FLOATS,
     INEXACT,
-    INTEGERS,
     SIGNED,
     UNSIGNED,
     Array,
@@ -46,6 +45,7 @@ from functrans.numpy.promotion import (
     static_value,
     to_dtype,
 )
+from functrans.ops.reductions import greatest, least
 from functrans.trace.tracer import Tracer
 
 Axis = Any  # int, sequence of ints, or None for all axes
@@ -187,20 +187,6 @@ def prod(
     )
 
 
-def lowest(dtype: _DTYPE) -> Any:
-    """The value below all others of a dtype."""
-    if dtype == BOOL:
-        return False
-    return int(np.iinfo(dtype).min) if dtype in INTEGERS else -math.inf
-
-
-def highest(dtype: _DTYPE) -> Any:
-    """The value above all others of a dtype."""
-    if dtype == BOOL:
-        return True
-    return int(np.iinfo(dtype).max) if dtype in INTEGERS else math.inf
-
-
 def _extreme(
     operation: str, primitive: Callable[..., Any], combine: Callable[..., Any], neutral: Any,
     a: ArrayLike, axis: Axis, out: Any, keepdims: bool, initial: Any, where: Any,
@@ -229,7 +215,7 @@ def max(
     >>> fnp.max(fnp.array([1., 3., 2.]))
     Array(3., dtype=float32)
     """
-    return _extreme("max", lax.reduce_max, lax.max, lowest, a, axis, out, keepdims, initial, where)
+    return _extreme("max", lax.reduce_max, lax.max, least, a, axis, out, keepdims, initial, where)
 
 
 @as_one_program
@@ -238,7 +224,7 @@ def min(
     where: ArrayLike | None = None,
 ) -> Array:  # fmt: skip
     """The smallest element over ``axis``; NaN if there is one. ValueError for no element and no ``initial``."""
-    return _extreme("min", lax.reduce_min, lax.min, highest, a, axis, out, keepdims, initial, where)
+    return _extreme("min", lax.reduce_min, lax.min, greatest, a, axis, out, keepdims, initial, where)
 
 
 amax, amin = max, min

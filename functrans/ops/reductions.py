@@ -307,16 +307,16 @@ def _float32_of_small(x: Any) -> Any:
 
 
 def least(dtype: np.dtype[Any]) -> Any:
-    """The value below all others of a dtype."""
+    """The value below all others of a dtype: complex numbers are ordered by real, then imaginary part."""
     if is_differentiable(dtype):
-        return -math.inf
+        return complex(-math.inf, -math.inf) if kind_of(dtype) == "c" else -math.inf
     return False if dtype == np.bool_ else int(np.iinfo(dtype).min)
 
 
 def greatest(dtype: np.dtype[Any]) -> Any:
     """The value above all others of a dtype."""
     if is_differentiable(dtype):
-        return math.inf
+        return complex(math.inf, math.inf) if kind_of(dtype) == "c" else math.inf
     return True if dtype == np.bool_ else int(np.iinfo(dtype).max)
 
 

@@ -11,7 +11,8 @@ import functrans as ft
 from functrans import lax
 from functrans import numpy as fnp
 
-NUMBERS = np.array([1 + 2j, 1 + 3j, complex(np.nan, 0), complex(1, np.nan), 9j, 3 + 1j, 3 - 1j, -np.inf])
+INFINITE = [complex(real, imaginary) for real in (-np.inf, np.inf) for imaginary in (-np.inf, -2, 0, 1, np.inf)]
+NUMBERS = np.array([1 + 2j, 1 + 3j, complex(np.nan, 0), complex(1, np.nan), 9j, 3 + 1j, 3 - 1j, *INFINITE])
 FIRST, SECOND = (grid.ravel().astype(np.complex64) for grid in np.meshgrid(NUMBERS, NUMBERS))
 
 
@@ -38,3 +39,6 @@ def test_complex_extrema_are_those_of_numpy(name: str) -> None:
         np.testing.assert_array_equal(np.isnan(found), np.isnan(expected), err_msg=what)
         kept = ~np.isnan(expected)
         np.testing.assert_array_equal(np.asarray(found)[kept], expected[kept], err_msg=what)
+    for number in NUMBERS[~np.isnan(NUMBERS)].astype(np.complex64):  # alone: what a reduction begins with is beyond it
+        alone = number[None]
+        assert reduce(alone, (0,)) == number == getattr(lax, f"cum{name}")(alone)[0] == getattr(fnp, name)(alone)
