@@ -1,8 +1,9 @@
 """Settings and fixtures that every test folder shares.
 
-How much a run does: all tests; with ``--quick`` a sixteenth of them, of every room; with ``--share 2/8`` the second
-eighth. What one test draws from a product too large for every run is decided in ``tests/turns.py`` (``covering_share``:
-the next part at each commit). ``FUNCTRANS_TESTS=thorough`` draws all, and compiles everything as users do.
+How much a run does: all tests, but of the products in ``IN_TURNS`` a part, the next one at each commit; with
+``--quick`` a sixteenth, of every room; with ``--share 2/8`` the second eighth. What a test draws from a product within
+it is decided in the same way (``tests/turns.py``). ``FUNCTRANS_TESTS=thorough`` draws all, and compiles everything as
+users do.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import pytest
 import functrans
 from functrans.jaxlib_compat import compiler
 from functrans.xla import compilation
-from tests.turns import THOROUGH
+from tests.turns import THOROUGH, current_turn
 
 # Derandomised by default, so that a red run can be repeated; `FUNCTRANS_TESTS=thorough` draws new programs each time.
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, max_examples=25, database=None)
@@ -31,12 +32,13 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=400
 hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 
 # These rooms ask what a program computes, in thousands of small ones, and what LLVM makes of them does not enter the
-# answer: both sides' are compiled with few optimisations, in a third of the time. All others (xla, api, control,
-# oracle, export, benchmarks, examples ...) test the machine code that users get; a thorough run tests it everywhere.
-# Of those, the ones that only ask JAX for numbers have its programs compiled with few optimisations.
+# answer: both sides' are compiled with few optimisations, in a third of the time. All others (xla, export, benchmarks,
+# examples ...) test the machine code that users get; a thorough run tests it everywhere. Of control, oracle and api a
+# quarter does, the next one at each commit, and JAX's programs, which are only asked for numbers, stay as they are.
 ROOT = Path(__file__).resolve().parent
 QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops project random scipy".split())
-ANSWERED_QUICKLY = frozenset("control oracle".split())
+OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
+OPTIMISED_PARTS = 4
 # On top of JAX's own switch. The first is not in every jaxlib; where it is, kernels need not go through MLIR, which
 # takes as long as all the rest. The second: a worker of the tests has no processors to compile parts of a program on.
 NO_EMITTERS = ("xla_cpu_use_fusion_emitters", False)
@@ -105,7 +107,11 @@ def _lot(item: pytest.Item) -> int:
 
 
 def _compiled_quickly(item: pytest.Item) -> bool:
-    return _room(item) in QUICKLY_COMPILED and not THOROUGH
+    if THOROUGH or item.get_closest_marker("machine_code") is not None:
+        return False
+    if _room(item) in OPTIMISED_IN_TURNS:
+        return _lot(item) // QUICK_PARTS % OPTIMISED_PARTS != current_turn() % OPTIMISED_PARTS
+    return _room(item) in QUICKLY_COMPILED
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -115,7 +121,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     quick = _compiled_quickly(item)
     _known_options()
     _answers_quickly = (
-        not THOROUGH and _room(item) in ANSWERED_QUICKLY and item.get_closest_marker("machine_code") is None
+        not THOROUGH and _room(item) in OPTIMISED_IN_TURNS and item.get_closest_marker("machine_code") is None
     )
     if jax.config.read("jax_disable_most_optimizations") != quick:
         functrans.clear_caches()  # it is in no key: a program of one room would be taken for that of another
@@ -127,6 +133,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 NEXT_TO_JAXLIB = frozenset("jaxlib_compat xla api errors test_export.py".split())
 
 
+# Products of functions, transforms and dtypes: in how many parts their parametrised tests take turns.
+IN_TURNS = {
+    "compose/test_compose.py": 4,
+    "control/corpus/test_loops.py": 2,
+    "control/test_against_jax.py": 4,
+    "control/test_checkpoint.py": 2,
+    "control/test_lanes.py": 2,
+    "effects/test_order.py": 2,
+    "interop/test_compositions.py": 2,
+    "interop/test_operations.py": 2,
+    "laws/test_costs_grow_linearly.py": 2,
+    "linalg/test_against_jax.py": 2,
+    "linalg/test_spectra.py": 2,
+    "numpy/test_elementwise.py": 2,
+    "ops/test_against_jax.py": 2,
+    "ops/test_segments.py": 2,
+    "oracle/test_derivatives_to_the_last_digits.py": 4,
+    "oracle/test_scenarios_against_jax.py": 4,
+    "project/test_docstrings.py": 2,
+    "random/test_against_jax.py": 2,
+    "random/test_derivatives.py": 2,
+    "scipy/test_special.py": 2,
+    "scipy/test_stats.py": 2,
+}
 QUICK_PARTS = 16
 
 
@@ -151,16 +181,23 @@ def _sample(items: list[pytest.Item]) -> set[pytest.Item]:
     return chosen
 
 
+def _has_its_turn(item: pytest.Item, turn: int, parts: int) -> bool:
+    """Whether a test is in the share, and of a product in that part of the share that this commit runs."""
+    room, lot = _room(item), _lot(item)
+    product = 1 if THOROUGH or "[" not in item.name else IN_TURNS.get(item.path.relative_to(ROOT).as_posix(), 1)
+    return (room in NEXT_TO_JAXLIB or lot % parts == turn - 1) and lot // parts % product == (
+        current_turn() // parts % product
+    )
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not of the share or sample asked for."""
     items.sort(key=_compiled_quickly)  # to change between the two empties the caches: once a process is enough
-    turn, parts = config.getoption("share")
     if config.getoption("quick"):
         chosen = _sample(items)
-    elif parts > 1:
-        chosen = {item for item in items if _room(item) in NEXT_TO_JAXLIB or _lot(item) % parts == turn - 1}
     else:
-        return
+        turn, parts = config.getoption("share")
+        chosen = {item for item in items if _has_its_turn(item, turn, parts)}
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
 

@@ -18,13 +18,12 @@ from tests.agreement import assert_same
 from tests.compose import array_programs, combinator_programs, control_programs, rule_programs  # noqa: F401
 from tests.compose.stacks import JACOBIANS, MOST_JACOBIANS, STEPS, Namespaces, chosen_stacks, stacked
 from tests.compose.table import PROGRAMS
-from tests.turns import covering_share
 
 FUNCTRANS = Namespaces(ft, fnp, lax)
 JAX = Namespaces(jax, jax.numpy, jax.lax)
 
 EVERY_CASE = [(stack, name) for name, program in PROGRAMS.items() for stack in chosen_stacks(program)]
-CASES = [((), name) for name in PROGRAMS] + covering_share(EVERY_CASE, 2)
+CASES = [((), name) for name in PROGRAMS] + EVERY_CASE
 
 
 def _case_name(case: tuple[tuple[str, ...], str]) -> str:

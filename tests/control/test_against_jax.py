@@ -13,7 +13,6 @@ import pytest
 from tests.agreement import assert_same
 from tests.control.libraries import ours, theirs
 from tests.control.programs import FORWARD_ONLY, PROGRAMS
-from tests.turns import covering_share
 
 EVERY = {**PROGRAMS, **FORWARD_ONLY}
 Function = Callable[..., Any]
@@ -117,8 +116,8 @@ def expected(name: str, transform: Any) -> Any:
 
 CASES = [
     (name, transform)
-    for row, name in enumerate(EVERY)
-    for transform in covering_share([*FORWARD, *(REVERSE if name in PROGRAMS else ())], 2, offset=row)
+    for name in EVERY
+    for transform in [*FORWARD, *(REVERSE if name in PROGRAMS else ())]
 ]
 
 
@@ -165,8 +164,7 @@ def mapped_forward_mode(o: Any, f: Function, args: Any, axes: Any) -> Function:
 def lane_cases() -> list[Any]:
     both = [(n, t) for n in PROGRAMS for t in (mapped_value, mapped_gradient, gradient_of_mapped)]
     forward = [(n, t) for n in FORWARD_ONLY for t in (mapped_value, mapped_forward_mode)]
-    cases = [(n, t, m) for n, t in [*both, *forward] for m in mappings(n)]
-    return covering_share(cases, 2)
+    return [(n, t, m) for n, t in [*both, *forward] for m in mappings(n)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import conftest
-from tests.turns import covering_share
+from tests.turns import THOROUGH, covering_share
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = (ROOT / ".ci/run").read_text(encoding="utf-8")
@@ -37,8 +37,12 @@ def test_an_option_that_it_does_not_know_is_refused():
 
 
 class _Item:
-    def __init__(self, room, name):
-        self.path, self.nodeid = conftest.ROOT / room / "test_it.py", name
+    def __init__(self, room, name, file="test_it.py"):
+        self.path, self.name = conftest.ROOT / room / file, name
+        self.nodeid = f"{room}/{file}::{name}"
+
+    def get_closest_marker(self, name):
+        return None
 
 
 class _Config:
@@ -60,9 +64,24 @@ def test_the_shares_make_up_the_suite_and_each_holds_the_rooms_next_to_jaxlib():
         conftest.pytest_collection_modifyitems(config, items)
         assert len(items) + len(config.left_out) == 600
         assert sum(item.path.parent.name == "xla" for item in items) == 300
-        found.append({item.nodeid for item in items if item.path.parent.name == "ops"})
+        found.append({item.name for item in items if item.path.parent.name == "ops"})
     assert all(60 < len(part) < 140 for part in found)
     assert len(set().union(*found)) == sum(map(len, found)) == 300
+
+
+@pytest.mark.skipif(THOROUGH, reason="runs every test")
+@pytest.mark.parametrize("parts", [1, 3])
+def test_commits_in_a_row_run_every_test_of_a_product(parts, monkeypatch):
+    file = "compose/test_compose.py"
+    tests = [f"test[{i}]" for i in range(300)] + ["test"]
+    found = []
+    for turn in range(50, 50 + parts * conftest.IN_TURNS[file]):
+        monkeypatch.setattr(conftest, "current_turn", lambda turn=turn: turn)
+        items = [_Item("compose", name, "test_compose.py") for name in tests]
+        conftest.pytest_collection_modifyitems(_Config((turn % parts + 1, parts)), items)
+        found.append({item.name for item in items})
+    assert sorted(set().union(*found)) == sorted(tests)
+    assert sum(map(len, found)) == 300 + conftest.IN_TURNS[file]  # what is no product runs whenever its share does
 
 
 def test_the_quick_sample_touches_every_room():
@@ -86,5 +105,6 @@ def test_the_turn_is_the_number_of_the_commit_or_what_the_environment_says():
 
 
 def test_the_rooms_named_for_the_tests_exist():
-    for name in conftest.NEXT_TO_JAXLIB | conftest.QUICKLY_COMPILED:
+    rooms = conftest.NEXT_TO_JAXLIB | conftest.QUICKLY_COMPILED | conftest.OPTIMISED_IN_TURNS
+    for name in (*rooms, *conftest.IN_TURNS):
         assert (conftest.ROOT / name).exists(), name
