@@ -295,9 +295,6 @@ def test_rows_lengths_and_membership_of_a_traced_array() -> None:
     assert ft.grad(lambda x: x.sum() * (2.0 if 3.0 in x else 1.0))(np.array([1.0, 3.0], np.float32)).tolist() == [2, 2]
 
 
-UPDATES = ("set", "add", "subtract", "multiply", "divide", "power", "min", "max")
-
-
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of values that do not fit
 @pytest.mark.parametrize("key", [0, slice(None), [0, 2], [], [True, False, True]], ids=str)
 @pytest.mark.parametrize("wide", [False, True], ids=["x64 off", "x64 on"])
