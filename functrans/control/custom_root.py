@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.custom_rules import linearize_rule
+from functrans.control.custom_rules import linearize_at_zero, linearize_rule
 from functrans.control.holding import Holding, check_operand
 from functrans.control.masking import under_mask
 from functrans.ir.program import Jaxpr
@@ -74,7 +74,7 @@ class CustomRoot(Holding):
         # tangent_solve is linear in its right-hand side, so its linear part is its derivative by that at zero.
         at = [zeros(t.shape, t) for t in self.f.out_types]
         none = [None] * len(operands)
-        _, slopes = differentiate(self.tangent_solve, [*operands, *at], [*none, *right], linearize_rule)
+        _, slopes = differentiate(self.tangent_solve, [*operands, *at], [*none, *right], linearize_at_zero)
         return outs, self._slopes(outs, slopes)
 
     def _right_hand_side(

@@ -19,7 +19,7 @@ from typing import Any
 from functrans.control.holding import Holding
 from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, NotLinearError
-from functrans.ir.effects import Effects
+from functrans.ir.effects import SHOWN, Effects
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops import elementwise
@@ -232,7 +232,7 @@ class CustomJvp(Holding):
         zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
         none = [None] * (len(values) + len(args))
         with _rules(state.rules + 1):
-            outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_rule)
+            outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_at_zero)
         count = len(self.jaxpr.outputs)
         return self._outputs([*outs[:count], *slopes[count:]])
 
@@ -344,6 +344,16 @@ _check_linear = functools.lru_cache(maxsize=256)(check_linear)
 
 def linearize_rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
     """What linearize does with an equation."""
+    return op.linearize(primals, tangents)
+
+
+def linearize_at_zero(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+    """What linearize does with an equation of a program linear in its tangents, ``primals`` being those at zero.
+
+    What is shown of the tangents is shown when they are known: by the linear program.
+    """
+    if op.effects and op.effects <= SHOWN and not op.holds_jaxprs:
+        return bind_all(op, [x if t is None else elementwise.add(x, t) for x, t in zip(primals, tangents)]), []
     return op.linearize(primals, tangents)
 
 

@@ -181,6 +181,37 @@ def test_forward_mode_through_a_while_loop_prints_each_step_once() -> None:
     assert (float(y), float(slope(1.0)), seen) == (8.0, 8.0, [1.0, 2.0, 4.0])
 
 
+RULES: dict[str, Any] = {
+    "jvp": lambda o, f: o.jvp(f, (1.0,), (2.0,))[1],
+    "linearize": lambda o, f: o.linearize(f, 1.0)[0],
+    "the linear map": lambda o, f: o.linearize(f, 1.0)[1](2.0),
+    "jit": lambda o, f: o.jit(lambda x: o.linearize(f, x)[1](3.0))(1.0),
+    "grad": lambda o, f: o.grad(f)(1.0),
+    "lanes": lambda o, f: o.vmap(lambda t: o.jvp(f, (1.0,), (t,))[1])(np.array([1.0, 2.0], np.float32)),
+    "scan": lambda o, f: o.linearize(lambda x: o.lax.scan(lambda c, _: (f(c), c), x, None, 2)[0], 1.0)[1](2.0),
+}
+
+
+@pytest.mark.parametrize("stack", RULES)
+def test_a_tangent_is_shown_when_it_is_known(stack: str, capfd: pytest.CaptureFixture[str]) -> None:
+    def said(o: Any, np_: Any) -> tuple[list[str], Any]:
+        f = o.custom_jvp(np_.sin)
+
+        @f.defjvp
+        def rule(primals: Any, tangents: Any) -> Any:
+            o.debug.print("{t:.4f}", t=tangents[0])
+            return f(primals[0]), np_.cos(primals[0]) * tangents[0]
+
+        result = RULES[stack](o, f)
+        jax.effects_barrier()
+        ft.effects_barrier()
+        return sorted(capfd.readouterr().out.split()), result
+
+    expected, found = said(jax, jnp), said(ft, fnp)
+    assert found[0] == expected[0]
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
 def test_effects_are_shown_in_programs() -> None:
     def f(x: Any) -> Any:
         ft.debug.print("x {}", x, ordered=True)
