@@ -76,7 +76,7 @@ try:
     from functrans.ir.program import Jaxpr as Jaxpr
     from functrans.ir.types import ArrayType as ArrayType
     from functrans.ops.naming import checkpoint_name as checkpoint_name
-    from functrans.trace.builder import bind as bind
+    from functrans.trace.binding import bind as bind
     from functrans.trace.primitive import Primitive as Primitive
     from functrans.trace.tracer import Tracer as Tracer
 finally:

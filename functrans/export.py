@@ -28,7 +28,7 @@ from functrans.ir.types import ArrayType, array_type, describe, is_key_dtype, ta
 from functrans.jaxlib_compat import compiler, configuration, inspection
 from functrans.ops.modules import CallExported
 from functrans.optimise.key_arrays import on_words
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay

@@ -19,8 +19,8 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.jaxlib_compat import array_values, compiler, dispatcher, inspection
-from functrans.trace.builder import Tracer
 from functrans.trace.frames import filter_traceback, here
+from functrans.trace.tracer import Tracer
 from functrans.xla import execute
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

@@ -22,9 +22,10 @@ from functrans.ir.types import (
 )
 from functrans.jaxlib_compat import array_values, configuration
 from functrans.ops.structural import scalar_literal, zeros
-from functrans.trace.builder import Tracer, state
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import Name, leaf_type, named
+from functrans.trace.state import state
+from functrans.trace.tracer import Tracer
 
 
 def differentiation_order() -> int:

@@ -18,8 +18,9 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.ops.slicing import canonical_axis, concatenate, rev, slice_in_dim
 from functrans.ops.structural import convert, reshape
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
+from functrans.trace.state import state
 
 
 @api_boundary

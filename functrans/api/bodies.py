@@ -25,9 +25,11 @@ from functrans.ir.types import (
     x64_enabled,
 )
 from functrans.ops.structural import broadcast_in_dim, convert
-from functrans.trace.builder import Builder, Tracer, state
+from functrans.trace.builder import Builder
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Places, entering, named
+from functrans.trace.state import state
+from functrans.trace.tracer import Tracer
 
 
 class Leaf(NamedTuple):

@@ -13,8 +13,9 @@ from functrans.control.host_functions import HostFunction, flatten_arguments, pr
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
-from functrans.trace.builder import bind_all, located, state
+from functrans.trace.binding import bind_all, located
 from functrans.trace.frames import api_boundary, here, where
+from functrans.trace.state import current_place, state
 
 
 def check_function(callback: Any, what: str) -> None:
@@ -32,7 +33,7 @@ def _call(kind: Any, what: str, callback: Any, result_shape_dtypes: Any, args: A
             f"{what} of {callback!r} got {describe(fixed[0][1])} among its arguments, which is not a number, an array "
             f"or a traced value, at {here()}\nClose over it instead: functools.partial(function, option)."
         )
-    host = HostFunction(callback, in_tree, state.where or where(3), out_tree)
+    host = HostFunction(callback, in_tree, current_place() or where(3), out_tree)
     op = kind(host, tuple(types), option)
     if state.builder is None:
         try:

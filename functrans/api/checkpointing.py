@@ -17,7 +17,8 @@ from functrans.control.checkpoint_policies import Policy
 from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, is_differentiable
-from functrans.trace.builder import Builder, bind_all
+from functrans.trace.binding import bind_all
+from functrans.trace.builder import Builder
 from functrans.trace.frames import describe_place, function_name, here
 from functrans.trace.leaves import entering, leaf_types
 from functrans.transform.linearize import linearize_jaxpr

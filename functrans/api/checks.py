@@ -10,8 +10,9 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, describe, type_of
 from functrans.ops.logic import bitwise_not, ne
 from functrans.ops.reductions import reduce_or
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, here, where
+from functrans.trace.state import current_place, state
 
 
 @api_boundary
@@ -74,7 +75,7 @@ def _check(failed: Any, message: Any, what: str, args: tuple[Any, ...], kwargs: 
     if not isinstance(message, str):
         raise FunctransTypeError(f"{what} needs a text as its second argument, got {describe(message)} at {here()}")
     arrays, fixed, tree = flatten_arguments(args, kwargs)
-    place = state.where or where(3)
+    place = current_place() or where(3)
     op = Check(HostFunction(Message(message, what, place), tree, place, None, fixed))
     if state.builder is None:
         op.impl(failed, *arrays)

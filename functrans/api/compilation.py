@@ -22,10 +22,13 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.jaxlib_compat import array_values, configuration, dispatcher
-from functrans.trace.builder import Builder, Tracer, bind_all, escaped, state
+from functrans.trace.binding import bind_all
+from functrans.trace.builder import Builder
 from functrans.trace.frames import filter_traceback, function_name, here, interrupted, outermost_of
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
+from functrans.trace.state import axis_scope, state
+from functrans.trace.tracer import Tracer, escaped
 from functrans.xla import execute
 
 _REMEDY = (
@@ -513,16 +516,11 @@ def make_jaxpr(
             new, new_kwargs = tree_unflatten(tree, inputs)
             return fun(*[args[i] if i in static else x for i, x in enumerate(new)], **new_kwargs)
 
-        previous = state.axes
-        state.axes = {**previous, **dict(axis_env or ())}
-        try:
-            with Builder(f"make_jaxpr of {function_name(fun)}", order=1) as builder:
-                builder.remedy = _REMEDY
-                result = flat_fun(*[builder.new_input(t) for t in types])
-                flat, out_tree = tree_flatten(result)
-                jaxpr, _ = builder.finish([output(builder, x, result, "make_jaxpr") for x in flat])
-        finally:
-            state.axes = previous
+        with axis_scope(dict(axis_env or ())), Builder(f"make_jaxpr of {function_name(fun)}", order=1) as builder:
+            builder.remedy = _REMEDY
+            result = flat_fun(*[builder.new_input(t) for t in types])
+            flat, out_tree = tree_flatten(result)
+            jaxpr, _ = builder.finish([output(builder, x, result, "make_jaxpr") for x in flat])
         if not return_shape:
             return jaxpr
         return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])

@@ -16,7 +16,7 @@ from functrans.ir.types import ArrayType, describe, kind_of, type_of
 from functrans.ops.arithmetic import clamp
 from functrans.ops.logic import ne
 from functrans.ops.structural import convert
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.replay import replay, trace
 

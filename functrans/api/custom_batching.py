@@ -14,9 +14,10 @@ from functrans.api.bodies import trace_body
 from functrans.api.loops import map as map_rows
 from functrans.control.custom_batching import CustomVmap, UserRule
 from functrans.errors import FunctransTypeError
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import leaf_types
+from functrans.trace.state import state
 
 
 class custom_vmap:

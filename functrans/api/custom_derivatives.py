@@ -18,10 +18,12 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import describe, is_differentiable, type_of
 from functrans.ops.structural import convert
-from functrans.trace.builder import Tracer, bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
+from functrans.trace.state import state
+from functrans.trace.tracer import Tracer
 
 
 @register_pytree_node_class

@@ -11,7 +11,7 @@ from functrans.api.bodies import Body, rebuild
 from functrans.api.linear_solve import System, check_functions, on_trees, system_of
 from functrans.control.custom_root import CustomRoot
 from functrans.ops.structural import zeros
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name
 from functrans.trace.replay import replay
 from functrans.transform.linearize import linearize

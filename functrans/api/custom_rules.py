@@ -19,10 +19,12 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of
 from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
-from functrans.trace.builder import Builder, bind_all, state
+from functrans.trace.binding import bind_all
+from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import entering, leaf_types
-from functrans.trace.tracer import Computed, Result
+from functrans.trace.state import state
+from functrans.trace.values import Computed, Result
 
 Traced = tuple[Jaxpr, list[Any]]
 
@@ -95,7 +97,7 @@ class _CustomFunction:
     ) -> Traced:
         """A flat function as a jaxpr; the arguments' own values (where they have some) can be asked for."""
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
-            builder.custom = True
+            builder.known.custom = True
             inputs = [
                 builder.new_input(t, values[i] if i < len(values) else None) for i, t in enumerate(types)
             ]

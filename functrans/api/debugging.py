@@ -14,12 +14,13 @@ from functrans.control.debugging import DebugCallback
 from functrans.control.host_functions import HostFunction, flatten_arguments
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import describe
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, here, where
+from functrans.trace.state import current_place, state
 
 
 def _emit(what: str, function: Any, arrays: list[Any], fixed: Any, tree: Any, ordered: bool) -> None:
-    op = DebugCallback(HostFunction(function, tree, state.where or where(3), None, fixed), bool(ordered), what)
+    op = DebugCallback(HostFunction(function, tree, current_place() or where(3), None, fixed), bool(ordered), what)
     if state.builder is None:
         op.impl(*arrays)
     else:

@@ -14,8 +14,8 @@ from functrans.errors import FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
 from functrans.jaxlib_compat import configuration
-from functrans.trace.builder import Tracer
 from functrans.trace.frames import set_full_tracebacks
+from functrans.trace.tracer import Tracer
 from functrans.xla import execute, host_callbacks
 
 config = jax.config

@@ -36,10 +36,10 @@ from functrans.ir.types import (
     type_of,
 )
 from functrans.ops.structural import convert
-from functrans.trace.builder import state
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import entering, leaf_types, named
 from functrans.trace.replay import replay, trace
+from functrans.trace.state import state
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose_jaxpr

@@ -12,7 +12,7 @@ from functrans.control.linear_solve import CustomLinearSolve
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.structural import convert, zeros
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import Places
 from functrans.trace.replay import replay, trace

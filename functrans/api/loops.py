@@ -30,10 +30,11 @@ from functrans.ops.elementwise import add
 from functrans.ops.logic import lt
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
-from functrans.trace.builder import Tracer, bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.primitive import Lanes
-from functrans.trace.tracer import obtainable
+from functrans.trace.tracer import Tracer
+from functrans.trace.values import obtainable
 from functrans.transform.vmap import vmap_jaxpr
 
 _SCAN_REMEDY = (

@@ -37,10 +37,12 @@ from functrans.ops.reductions import (
 )
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
-from functrans.trace.builder import Tracer, bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import replay
+from functrans.trace.state import state
+from functrans.trace.tracer import Tracer
 from functrans.transform.vmap import vmap
 
 _MONOIDS: dict[Any, tuple[Callable[..., Any], Callable[[Any], Any]]] = {

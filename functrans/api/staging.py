@@ -24,10 +24,12 @@ from functrans.ir.types import ArrayType, describe
 from functrans.jaxlib_compat import array_values, configuration
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.numbers import as_variables
-from functrans.trace.builder import Builder, Tracer, state
+from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
 from functrans.trace.replay import trace
+from functrans.trace.state import state
+from functrans.trace.tracer import Tracer
 from functrans.xla import execute
 
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
@@ -69,13 +71,13 @@ def stage(
     with Builder(purpose, order=order) as builder:
         builder.remedy = remedy
         if values:
-            builder.performs = builder.parent is None or builder.parent.performs
-            inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
-            builder.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
+            builder.known.performs = builder.parent is None or builder.parent.known.performs
+            inputs = list(map(builder.new_input, types, leaves))
+            builder.known.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
         elif shared:
             inputs = [builder.new_input(t, x if s else None) for t, x, s in zip(types, leaves, shared, strict=True)]
         else:
-            inputs = [builder.new_input(t) for t in types]
+            inputs = list(map(builder.new_input, types))
         result = fun(*inputs)
         flat, out_tree = tree_flatten(result)
         outputs = [
@@ -130,12 +132,13 @@ def _places(equations: Sequence[Equation]) -> Any:
 def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]:
     """The jaxpr of what was traced, the very object of an earlier equal trace if there was one, and its leading inputs.
     """
-    numbers = builder.literals
+    numbers = builder.structure.literals
     pattern: Any = None
     if len(numbers) > 1 and len(different := dict.fromkeys(numbers)) < len(numbers):  # equal numbers are one input
         order = {x: i for i, x in enumerate(different)}
         pattern = tuple([order[x] for x in numbers])
-    key = (builder.key(outputs), pattern, _places(builder.equations), configuration.trace_context())
+    structure = builder.structure.key(builder.inputs, outputs)
+    key = (structure, pattern, _places(builder.equations), configuration.trace_context())
     found = _traced.get(key) or _traced.find(key)
     if found is None:
         found = _traced.add(key, _resolved(builder, outputs, key[2:]))
@@ -148,7 +151,7 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
 
 def _resolved(builder: Builder, outputs: Sequence[Any], context: Any) -> _Traced:
     """The program of what was traced, with its numbers as inputs behind the captured values."""
-    found = as_variables(builder.equations, builder.performed)
+    found = as_variables(builder.equations, builder.known.performed)
     atoms = [a.variable if type(a) is Tracer else a for a in outputs]
     equations, live = live_equations(found.equations, atoms)
     variables: list[Var] = []

@@ -20,10 +20,10 @@ from functrans.api.staging import (
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe
 from functrans.ops.structural import spread, transpose
-from functrans.trace.builder import state
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import entering
 from functrans.trace.primitive import Lanes
+from functrans.trace.state import axis_scope
 from functrans.transform.vmap import vmap as vmap_replay
 
 _REMEDY = (
@@ -94,12 +94,11 @@ def vmap(
                 axis = axes[i] = axis % t.ndim
                 t = array_type(t.shape[:axis] + t.shape[axis + 1 :], t.dtype, t.weak_type)
             lanes.append(t)
-        with axis_scope(axis_name, size):
-            staged = stage(
+        with axis_scope({} if axis_name is None else {axis_name: size}):
+            jaxpr, captured, out_tree = stage(
                 lambda *inputs: call(fun, tree, inputs), leaves, lanes, f"vmap of {function_name(fun)}",
                 remedy=_REMEDY, shared=[axis is None for axis in axes],
             )  # fmt: skip
-        jaxpr, captured, out_tree = staged
         placed = out_prefix(out_axes, out_tree)
         mapped = (False,) * len(captured) + tuple(a is not None for a in axes)
         in_places = (None,) * len(captured) + tuple(axes)
@@ -123,24 +122,6 @@ def call(fun: Callable[..., Any], tree: Any, inputs: Sequence[Any]) -> Any:
     """The function on unflattened arguments."""
     args, kwargs = tree_unflatten(tree, inputs)
     return fun(*args, **kwargs)
-
-
-class axis_scope:
-    """Binds an axis name to its size while a function is traced."""
-
-    __slots__ = ("missing", "name", "previous", "size")
-
-    def __init__(self, name: Any, size: int) -> None:
-        self.name, self.size = name, size
-
-    def __enter__(self) -> None:
-        if self.name is not None:
-            self.previous = state.axes
-            state.axes = {**state.axes, self.name: self.size}
-
-    def __exit__(self, *exc: object) -> None:
-        if self.name is not None:
-            state.axes = self.previous
 
 
 def batched_types(types: Sequence[ArrayType], size: int, places: Sequence[int | None]) -> list[ArrayType]:

@@ -13,7 +13,7 @@ from functrans.control.holding import Holding, chosen, is_given, placed, present
 from functrans.ir.program import Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.primitive import Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import replay, trace

@@ -13,7 +13,7 @@ from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear

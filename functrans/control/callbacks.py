@@ -19,7 +19,7 @@ from functrans.errors import MissingRuleError
 from functrans.ir.effects import INPUT_OUTPUT, ORDERED_INPUT_OUTPUT, Effects
 from functrans.ir.types import ArrayType
 from functrans.ops.structural import broadcast_in_dim, spread
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value

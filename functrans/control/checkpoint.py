@@ -30,11 +30,12 @@ from functrans.control.saving import cut, inlined
 from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
+from functrans.trace.state import surroundings
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -89,7 +90,7 @@ class Checkpoint(Holding):
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         wrt = tuple(is_given(tangents))
         parts = self.jaxpr.remember(
-            ("checkpoint", self.policy, wrt, state.rules),
+            ("checkpoint", self.policy, wrt, surroundings().rules),
             lambda: _split(self.jaxpr, wrt, self.policy or nothing_saveable),
         )
         results = bind_all(self.remade(parts.storing, self.barred), primals)

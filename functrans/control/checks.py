@@ -20,7 +20,7 @@ from functrans.ir.types import ArrayType
 from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.reductions import argmax, reduce_or
 from functrans.ops.structural import convert, reshape
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value

@@ -15,10 +15,11 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, type_of
 from functrans.ops.structural import spread
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Linear, Primitive, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, trace
+from functrans.trace.tracer import Tracer
 from functrans.transform.jvp import differentiate, jvp
 from functrans.transform.transpose import transpose
 from functrans.transform.vmap import vmap

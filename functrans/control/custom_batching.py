@@ -24,13 +24,14 @@ from functrans.ir.records import Record
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
 from functrans.ops.structural import convert, spread, zeros
 from functrans.ops.structural import transpose as transpose_axes
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.frames import describe_place, here
+from functrans.trace.frames import here
 from functrans.trace.leaves import Places
 from functrans.trace.primitive import Lanes, Linear, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay, trace
+from functrans.trace.state import operation_place
 from functrans.transform.linearize import linearize
 from functrans.transform.transpose import transpose
 from functrans.transform.vmap import vmap, vmap_jaxpr
@@ -150,7 +151,7 @@ class UserRule(Record):
         if any(mapped[:n]):
             raise FunctransTypeError(
                 f"the custom_vmap function {self.name} closes over a value that is mapped, and its vmap rule receives "
-                f"the arguments only, at {describe_place(state.where)}\nPass that value as an argument of {self.name}."
+                f"the arguments only, at {operation_place()}\nPass that value as an argument of {self.name}."
             )
         outs_mapped: list[bool] = []
 
@@ -227,7 +228,7 @@ class TangentRule(Record):
         if any(b and w for b, w in zip(self.base.blind, self.wrt, strict=True)):
             raise FunctransTypeError(
                 f"the custom_vmap function {self.name} is differentiated with respect to a value it closes over, and "
-                f"its vmap rule receives the arguments only, at {describe_place(state.where)}\nPass that value as an "
+                f"its vmap rule receives the arguments only, at {operation_place()}\nPass that value as an "
                 f"argument of {self.name}."
             )
         count = len(self.wrt)

@@ -25,12 +25,13 @@ from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum, spread
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import here
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, replay, trace
+from functrans.trace.state import surroundings
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
 from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
 from functrans.transform.vmap import vmap
@@ -108,11 +109,12 @@ def rule_under_mask(rule: Rule) -> Rule:
 
 @contextmanager
 def _rules(count: int) -> Iterator[None]:
-    saved, state.rules = state.rules, count
+    inside = surroundings()
+    saved, inside.rules = inside.rules, count
     try:
         yield
     finally:
-        state.rules = saved
+        inside.rules = saved
 
 
 def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool], rest: int,
@@ -224,14 +226,14 @@ class CustomJvp(Holding):
         return self._outputs(replay(rule, [*values, *args, *wanted]))
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        if state.rules >= _MOST_RULES:
+        if surroundings().rules >= _MOST_RULES:
             return self.as_linear(primals, tangents)
         # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
         rule, values, args, wanted = self._tangents(primals, tangents)
         _check_rule(rule, len(wanted), self.name_)
         zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
         none = [None] * (len(values) + len(args))
-        with _rules(state.rules + 1):
+        with _rules(surroundings().rules + 1):
             outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_at_zero)
         count = len(self.jaxpr.outputs)
         return self._outputs([*outs[:count], *slopes[count:]])
@@ -275,12 +277,12 @@ class CustomJvp(Holding):
         tangents = sum(smooth)
         moving = VALUE.outputs(rule, [*[False] * len(values), *linear, *[False] * tangents])
         count = len(self.jaxpr.outputs)
-        if any(map(is_linear, consts)) or any(moving[count:]) or state.rules >= _MOST_TRANSPOSED:
+        if any(map(is_linear, consts)) or any(moving[count:]) or surroundings().rules >= _MOST_TRANSPOSED:
             raise error
         at = [full(x.shape, 0, x.dtype) if flag else x for x, flag in zip(args, linear, strict=True)]
         along = [x if flag else full(x.shape, 0, x.dtype) for x, flag, s in zip(args, linear, smooth, strict=True) if s]
         given = [ct for ct, t in zip(cotangent, self.jaxpr.out_types, strict=True) if is_differentiable(t.dtype)]
-        with _rules(state.rules + 1):  # a rule that applies the function itself says nothing more at the next turn
+        with _rules(surroundings().rules + 1):  # a rule that applies the function itself says no more at the next turn
             sent = iter(transpose(rule, [*values, *at, *along], [*[None] * count, *given]))
         return [next(sent) if s else None for flag, s in zip(linear, smooth, strict=True) if flag]
 

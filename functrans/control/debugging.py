@@ -16,7 +16,7 @@ from functrans.control.host_functions import HostFunction
 from functrans.control.lanes import lane_by_lane
 from functrans.ir.effects import DEBUG, ORDERED_DEBUG, Effects
 from functrans.ir.types import ArrayType
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 

@@ -14,7 +14,7 @@ from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equat
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
-from functrans.trace.builder import bind, bind_all
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
 

@@ -25,7 +25,7 @@ from functrans.ops.reductions import reduce_or
 from functrans.ops.slicing import pad
 from functrans.ops.structural import broadcast_in_dim, convert, full, iota, reduce_sum, reshape, zeros
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.primitive import Lanes, program_cost
 from functrans.trace.replay import replay, trace
 from functrans.transform.vmap import vmap_jaxpr

@@ -14,10 +14,10 @@ from functrans.control.scan import Scan
 from functrans.errors import FunctransValueError
 from functrans.ir.effects import is_ordered
 from functrans.ir.types import array_type
-from functrans.trace.builder import bind_all, state
-from functrans.trace.frames import describe_place
+from functrans.trace.binding import bind_all
 from functrans.trace.primitive import Lanes, Primitive
 from functrans.trace.replay import trace
+from functrans.trace.state import operation_place
 
 
 def lane_by_lane(
@@ -31,13 +31,13 @@ def lane_by_lane(
     if lanes.axis_name is not None and lanes.axis_name in op.axis_names():
         raise FunctransValueError(
             f"{op.name} has effects in what only some lanes do, so vmap runs it lane by lane, and it combines all "
-            f"lanes along the axis {lanes.axis_name!r}, at {describe_place(state.where)}\n"
+            f"lanes along the axis {lanes.axis_name!r}, at {operation_place()}\n"
             "Take the collective or the effect out of it."
         )
     if is_ordered(op.effects):
         raise FunctransValueError(
             f"{op.name} has ordered effects, and under vmap all lanes reach them at once, at "
-            f"{describe_place(state.where)}\nPass ordered=False, or go through the lanes one by one with "
+            f"{operation_place()}\nPass ordered=False, or go through the lanes one by one with "
             "functrans.lax.map instead of vmap."
         )
     types = [x.type for x in operands]

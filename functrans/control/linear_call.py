@@ -18,11 +18,11 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import add
 from functrans.ops.structural import spread, zeros
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
+from functrans.trace.state import operation_place
 from functrans.transform.jvp import differentiate, jvp_rule
 
 
@@ -79,7 +79,7 @@ class LinearCall(Holding):
         fixed = [*consts, *other, *residuals]
         if any(is_linear(x) for x in fixed):
             raise NotLinearError(
-                f"linear_call of {self.name_} at {describe_place(state.where)} stands in a program that has to be "
+                f"linear_call of {self.name_} at {operation_place()} stands in a program that has to be "
                 "linear, and a residual or a value closed over depends on the linear input"
             )
         program, other = resolve(self.transposed, other)

@@ -21,11 +21,11 @@ from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg, sub
 from functrans.ops.structural import spread, zeros
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
+from functrans.trace.state import operation_place
 from functrans.transform.jvp import differentiate, jvp_rule
 from functrans.transform.vmap import vmap_jaxpr
 
@@ -104,18 +104,18 @@ class CustomLinearSolve(Holding):
         flat = [c for part in consts for c in part]
         if any(is_linear(c) for c in flat):
             raise NotLinearError(
-                f"custom_linear_solve at {describe_place(state.where)} stands in a program that has to be linear, and "
+                f"custom_linear_solve at {operation_place()} stands in a program that has to be linear, and "
                 "its matrix depends on the linear input: the solution is linear in b alone"
             )
         if self.transpose_solve is None or self.vecmat is None:
             raise MissingRuleError(
-                f"reverse mode (grad, vjp, jacrev) through the custom_linear_solve at {describe_place(state.where)}\n"
+                f"reverse mode (grad, vjp, jacrev) through the custom_linear_solve at {operation_place()}\n"
                 "solves the transposed system, and no solver for it was given. Pass transpose_solve=, or "
                 "symmetric=True where the matrix equals its transpose. Forward mode (jvp, jacfwd) works."
             )
         if any(ct is not None for ct in cotangent[self.size :]):
             raise NotLinearError(
-                f"the auxiliary results of the custom_linear_solve at {describe_place(state.where)} have no derivative"
+                f"the auxiliary results of the custom_linear_solve at {operation_place()} have no derivative"
             )
         types = self.matvec.out_types
         given = [zeros(t.shape, t) if ct is None else ct for ct, t in zip(cotangent[: self.size], types, strict=True)]

@@ -24,7 +24,7 @@ from functrans.ops.indexing import ScatterFamily
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, convert, full
 from functrans.ops.windows import FILL
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.replay import emit, replay, trace
 
 _BOOL = array_type((), np.dtype(np.bool_))

@@ -42,11 +42,13 @@ from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
 from functrans.ops.structural import reduce_sum
 from functrans.ops.structural import transpose as transpose_axes
-from functrans.trace.builder import Tracer, bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
+from functrans.trace.state import surroundings
+from functrans.trace.tracer import Tracer
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -188,7 +190,7 @@ class Scan(Holding):
         carried = fixpoint(is_given(init_t), lambda c: linearize_jaxpr(jaxpr, [*lead, *c, *tail]).nonzero[:n])
         wrt = (*lead, *carried, *tail)
         plan = jaxpr.remember(
-            ("scan split", self.num_consts, n, wrt, state.rules),
+            ("scan split", self.num_consts, n, wrt, surroundings().rules),
             lambda: _split_body(self, linearize_jaxpr(jaxpr, wrt), carried, (count(lead), count(carried), count(tail))),
         )
         results = bind_all(self.remade(plan.primal, self.num_consts, n), primals)

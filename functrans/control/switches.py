@@ -26,7 +26,7 @@ from functrans.ir.effects import is_ordered
 from functrans.ir.program import Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, spread, transpose
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Value, one_run, program_cost
 from functrans.trace.replay import evaluate, replay, trace

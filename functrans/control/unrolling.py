@@ -15,7 +15,7 @@ from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, full, reshape
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.replay import replay, trace
 
 if TYPE_CHECKING:

@@ -38,12 +38,13 @@ from functrans.ir.types import ArrayType
 from functrans.ops.logic import and_
 from functrans.ops.reductions import reduce_or
 from functrans.ops.structural import broadcast_in_dim
-from functrans.trace.builder import Tracer, bind_all, state
+from functrans.trace.binding import bind_all
 from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
+from functrans.trace.state import operation_place
+from functrans.trace.tracer import Tracer
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -183,11 +184,11 @@ class While(Holding):
         carried = fixpoint(init, lambda c: VALUE.outputs(self.body, [*consts, *c]))
         if any(VALUE.outputs(self.condition, [*tests, *carried])):
             raise NotLinearError(
-                f"the condition of the while_loop at {describe_place(state.where)} depends on what has to be linear"
+                f"the condition of the while_loop at {operation_place()} depends on what has to be linear"
             )
         transpose_jaxpr(self.body, [*consts, *carried], carried)  # raises where the body is not linear
         raise MissingRuleError(
-            f"reverse mode (grad, vjp, jacrev) through the while_loop or fori_loop at {describe_place(state.where)}\n"
+            f"reverse mode (grad, vjp, jacrev) through the while_loop or fori_loop at {operation_place()}\n"
             "needs the values of every step, and the number of steps is not known before it runs. Use "
             "functrans.lax.scan, functrans.lax.fori_loop with plain Python integers as bounds, or a plain Python loop "
             "in un-jitted code. Forward mode (jvp, jacfwd) works."

@@ -28,7 +28,7 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import type_of
 from functrans.ops.naming import Name
 from functrans.ops.products import DotGeneral
-from functrans.trace.builder import bind, bind_all
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import replay, trace
 

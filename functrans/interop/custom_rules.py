@@ -43,9 +43,11 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import is_differentiable, type_of
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
-from functrans.trace.builder import Builder, bind, bind_all, state
+from functrans.trace.binding import bind, bind_all
+from functrans.trace.builder import Builder
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import replay, trace
+from functrans.trace.state import state
 
 Traced = tuple[Jaxpr, list[Any]]
 Given = tuple[bool, ...]  # which arguments have tangents

@@ -24,9 +24,9 @@ from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
 from functrans.ir.cache import Cache
 from functrans.ir.types import ArrayType, type_of
 from functrans.jaxlib_compat import configuration
-from functrans.trace.builder import state
 from functrans.trace.frames import api_boundary
 from functrans.trace.leaves import leaf_types
+from functrans.trace.state import state
 
 TABLE = {
     **FIRST_ORDER,

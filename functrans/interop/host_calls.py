@@ -12,13 +12,14 @@ from functrans.control.callbacks import IoCallback, PureCallback
 from functrans.control.debugging import DebugCallback
 from functrans.control.host_functions import HostFunction
 from functrans.interop.translation import Application, Emit
-from functrans.trace.builder import bind_all, state
+from functrans.trace.binding import bind_all
+from functrans.trace.state import current_place
 
 
 def _host(application: Application, function: Callable[..., Any]) -> HostFunction:
     """JAX's callback, which takes and returns flat arrays, as ours."""
     in_tree = tree_structure(((0,) * len(application.operands), {}))
-    return HostFunction(function, in_tree, state.where, tree_structure([0] * len(application.out_types)))
+    return HostFunction(function, in_tree, current_place(), tree_structure([0] * len(application.out_types)))
 
 
 class _FlatCall:
@@ -51,7 +52,7 @@ def _io(application: Application) -> Any:
 
 def _debug(application: Application, function: Callable[..., Any], ordered: bool) -> Any:
     in_tree = tree_structure(((0,) * len(application.operands), {}))
-    host = HostFunction(function, in_tree, state.where)
+    host = HostFunction(function, in_tree, current_place())
     bind_all(DebugCallback(host, ordered, application.name), application.operands)
     return []
 

@@ -30,8 +30,8 @@ from functrans.jaxlib_compat.jax_programs import (
     is_jax_file,
     is_reference,
 )
-from functrans.trace.builder import state
 from functrans.trace.frames import describe_place, here, is_internal, users_place
+from functrans.trace.state import current_place, state
 from functrans.xla.array_patch import JaxMetTracerError
 
 
@@ -51,11 +51,10 @@ def type_of_aval(aval: Any) -> ArrayType:
 def outside_of_traces() -> Iterator[None]:
     """No program of ours is under construction here: what JAX traces is no part of one."""
     saved, state.builder = state.builder, None
-    place, state.where = state.where, None
     try:
         yield
     finally:
-        state.builder, state.where = saved, place
+        state.builder = saved
 
 
 def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType], name: str) -> JaxProgram:
@@ -177,7 +176,7 @@ def _places_of(equation: Any) -> Iterator[tuple[Any, int]]:
 
 def describe_equation(equation: Any) -> str:
     """Operation and user's line, for messages."""
-    return f"{equation.primitive.name} at {describe_place(users_place(_places_of(equation)) or state.where)}"
+    return f"{equation.primitive.name} at {describe_place(users_place(_places_of(equation)) or current_place())}"
 
 
 # -- the rules of custom derivatives -----------------------------------------------------------------------------------

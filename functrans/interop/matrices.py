@@ -8,7 +8,7 @@ from functrans import lax
 from functrans.interop.translation import Application, Emit
 from functrans.ops import orthogonal
 from functrans.ops.factorisations import CHOLESKY
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 _FLAGS = ("left_side", "lower", "transpose_a", "conjugate_a", "unit_diagonal")
 

@@ -18,7 +18,7 @@ from functrans.interop.jax_tracing import describe_equation, lowered_equation, t
 from functrans.interop.translation import OTHER_WAY_OUT, WAYS_OUT, Application
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_key_dtype
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Value
 from functrans.trace.replay import trace

@@ -18,7 +18,7 @@ from functrans.ops.keys import (
 from functrans.ops.structural import convert
 from functrans.ops.threefry import UINT32, threefry2x32
 from functrans.random.gammas import RandomGamma
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 
 def _implementation(application: Application) -> str:

@@ -11,9 +11,9 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from functrans.api.arguments import check_callable
 from functrans.api.staging import stage
 from functrans.interop.jax_primitive import apply_program
-from functrans.trace.builder import Tracer
 from functrans.trace.frames import api_boundary, function_name
 from functrans.trace.leaves import leaf_types
+from functrans.trace.tracer import Tracer
 
 _ORDER = 2  # orders of differentiation foreseen for custom derivative rules; beyond it they are traced when asked for
 _REMEDY = (

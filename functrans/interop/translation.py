@@ -23,8 +23,8 @@ from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, float0, type_of
 from functrans.jaxlib_compat.jax_programs import discharged
 from functrans.ops.structural import convert, full
-from functrans.trace.builder import state
-from functrans.trace.replay import trace
+from functrans.trace.replay import at, trace
+from functrans.trace.state import state, surroundings
 
 
 class Application:
@@ -95,17 +95,16 @@ class Translator:
             jaxpr, consts = self.without_references(jaxpr, consts)
         values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
         values.update(zip(jaxpr.invars, inputs, strict=True))
-        saved = state.where
-        try:
+        inside = surroundings()
+        outer = inside.place
+        with at(outer):
             for equation in jaxpr.eqns:
-                state.where = place_of(equation) or saved
+                inside.place = place_of(equation) or outer
                 operands = [
                     literal(a) if isinstance(a, jax_core.Literal) else values[a] for a in equation.invars
                 ]
                 results = self.apply(Application(equation, operands, self))
                 values.update(zip(equation.outvars, results, strict=True))
-        finally:
-            state.where = saved
         return [
             literal(a) if isinstance(a, jax_core.Literal) else with_weak_flag(values[a], a.aval) for a in jaxpr.outvars
         ]

@@ -11,7 +11,7 @@ from functrans.api.differentiation import jvp
 from functrans.api.linear_maps import vjp
 from functrans.interop.translation import Application, Emit
 from functrans.ops.windowed_reductions import ReduceWindowMax, ReduceWindowMin, ReduceWindowSum
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 _GEOMETRY = ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation")
 

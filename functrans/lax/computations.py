@@ -18,7 +18,7 @@ from functrans.ops.reductions import greatest, least
 from functrans.ops.structural import broadcast_in_dim, convert, reshape
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import trace
-from functrans.trace.tracer import concrete, differentiators
+from functrans.trace.values import concrete, differentiators
 from functrans.transform.vmap import vmap
 
 

@@ -16,7 +16,7 @@ from functrans.ops.products import dot_general, precision_name
 from functrans.ops.slicing import rev
 from functrans.ops.structural import transpose
 from functrans.ops.windowed_reductions import dilated, window_counts
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 Padding = str | Sequence[tuple[int, int]]
 _PRECISIONS = ("DEFAULT", "HIGH", "HIGHEST")

@@ -13,7 +13,7 @@ from functrans.ir.types import short_dtype, type_of
 from functrans.ops.elementwise import kind_of
 from functrans.ops.fourier import KINDS, Fft
 from functrans.ops.structural import convert
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 
 class FftType(enum.IntEnum):

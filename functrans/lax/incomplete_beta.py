@@ -22,7 +22,7 @@ from functrans.ops.functions import exp, log, log1p
 from functrans.ops.logic import gt, lt, select
 from functrans.ops.reductions import reduce_or
 from functrans.ops.special import digamma, lgamma, polygamma, scipy_reference
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 _MOST_STEPS = {4: 100.0, 8: 300.0}  # pairs of levels of the fraction, by the size of the dtype in bytes
 _MOST_TERMS = 20000.0

@@ -12,7 +12,7 @@ from functrans.lax.computations import Computation
 from functrans.ops import slicing, windowed_reductions
 from functrans.ops.structural import broadcast_in_dim
 from functrans.ops.windowed_reductions import Pairs, dilated, window_counts
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 
 def padtype_to_pads(

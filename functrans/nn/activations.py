@@ -24,7 +24,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.numpy.selection import clip, where
 from functrans.ops.exponentials import log_add_exp
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 __all__ = ["tanh"]
 

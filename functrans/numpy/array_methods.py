@@ -37,10 +37,12 @@ from functrans.numpy.protocols import array_function, array_ufunc
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
 from functrans.ops.elementwise import ADD, DIV, MUL, SUB
 from functrans.ops.logic import EQ, GE, GT, LE, LT, NE
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
+from functrans.trace.conversions import set_counterparts
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
-from functrans.trace.tracer import Tracer, obtainable, set_counterparts
+from functrans.trace.tracer import Tracer
+from functrans.trace.values import obtainable
 from functrans.xla.array_patch import Pattern, jax_array_protocol, patch_array_indexing, refuse_in_jax
 
 _OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)

@@ -16,7 +16,7 @@ from functrans.numpy.promotion import Array, ArrayLike, as_operand, broadcast, c
 from functrans.ops.elementwise import real_dtype
 from functrans.ops.matrices import adjoint
 from functrans.ops.orthogonal import geqrf
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 __all__ = ["cholesky", "det", "inv", "qr", "slogdet", "solve", "tensorinv", "tensorsolve"]
 

@@ -24,7 +24,7 @@ from functrans.ops.permutations import inverse_permutation, permute_columns, per
 from functrans.ops.reductions import ReduceProd
 from functrans.ops.structural import convert, spread, zeros_like
 from functrans.ops.triangular import batched_columns, triangular_solve
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 
 _OTHER = {"N": "T", "T": "N"}

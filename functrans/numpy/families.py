@@ -32,8 +32,8 @@ from functrans.numpy.promotion import (
     scalar_of_kind,
 )
 from functrans.ops.structural import scalar_literal
-from functrans.trace.builder import state
 from functrans.trace.frames import filter_traceback, trims_tracebacks
+from functrans.trace.state import state
 from functrans.trace.tracer import Tracer
 
 Function = Callable[..., Any]

@@ -32,7 +32,7 @@ from functrans.numpy.promotion import (
     static_value,
     to_dtype,
 )
-from functrans.trace.builder import current_builder
+from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 
 _INDEX = np.dtype(np.int32)

@@ -31,7 +31,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.numpy.shapes import moveaxis, ravel
 from functrans.ops.products import DotGeneral, precision_name
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.tracer import Tracer
 
 _ARRAYS = frozenset([Tracer, ArrayImpl])

@@ -32,7 +32,8 @@ from functrans.ir.types import (
     x64_enabled,
 )
 from functrans.ops.structural import convert
-from functrans.trace.tracer import Tracer, concrete
+from functrans.trace.tracer import Tracer
+from functrans.trace.values import concrete
 
 Array = Any  # a Tracer or a jax.Array
 ArrayLike = Any  # an Array, a numpy.ndarray or a number

@@ -23,7 +23,7 @@ from functrans.ops.logic import select
 from functrans.ops.matrices import adjoint, flip, matmul
 from functrans.ops.spectra import check_subset
 from functrans.ops.structural import convert
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.frames import here
 from functrans.trace.primitive import Tangent, Value
 

@@ -31,9 +31,10 @@ from functrans.ops.elementwise import (
 from functrans.ops.functions import log
 from functrans.ops.logic import and_, eq, gt, lt, select
 from functrans.ops.structural import convert, full, scalar_literal
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Tangent, Value
+from functrans.trace.tracer import Tracer
 
 
 class Rem(Elementwise):

@@ -19,7 +19,7 @@ from functrans.ops.expanded import Expanded
 from functrans.ops.functions import sqrt
 from functrans.ops.logic import le, lt, select
 from functrans.ops.special import Special, scipy_reference
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 
 class BesselI1e(Special):

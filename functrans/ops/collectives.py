@@ -25,9 +25,10 @@ from functrans.ops.structural import (
     scalar_literal,
     transpose,
 )
-from functrans.trace.builder import bind, state
+from functrans.trace.binding import bind
 from functrans.trace.frames import here
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
+from functrans.trace.state import state
 
 
 class UnboundAxisError(FunctransError, NameError):

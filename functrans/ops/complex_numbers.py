@@ -11,7 +11,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.types import short_dtype, type_of
 from functrans.ops.elementwise import COMPLEX, Elementwise, binary, kind_of, neg, real_dtype, undone
 from functrans.ops.structural import full
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Tangent, Value, is_linear
 

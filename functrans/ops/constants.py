@@ -15,10 +15,10 @@ import numpy as np
 from functrans.errors import InternalError
 from functrans.ir.program import Equation, Jaxpr
 from functrans.ir.types import ArrayType, array_type
-from functrans.trace.builder import Tracer
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
+from functrans.trace.tracer import Tracer
 
 _CARRIED = {"bool": "uint8", "int2": "int8", "int4": "int8", "uint2": "uint8", "uint4": "uint8"}  # smaller than a byte
 

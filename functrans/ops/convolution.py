@@ -19,7 +19,7 @@ from functrans.ops.elementwise import add, real_dtype
 from functrans.ops.slicing import rev
 from functrans.ops.structural import Axes, convert, full, reshape, transpose, zeros_like
 from functrans.ops.windowed_reductions import Pairs, dilated, window_counts, window_views
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 

@@ -23,7 +23,7 @@ from functrans.ops.reductions import greatest, least
 from functrans.ops.slicing import canonical_axis, concatenate, pad, rev, slice_in_dim
 from functrans.ops.structural import check_axes, full
 from functrans.ops.windowed_reductions import apart_from_padding, lower_windows
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 

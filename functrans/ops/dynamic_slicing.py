@@ -16,9 +16,10 @@ from functrans.ops.logic import lt, select
 from functrans.ops.slicing import concatenate, slice_
 from functrans.ops.structural import Axes, broadcast_in_dim, convert, full, reshape, scalar_literal, spread, zeros_like
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.tracer import Tracer
 
 
 class DynamicSlice(Primitive):

@@ -17,9 +17,10 @@ from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, check_integer, short_dtype, type_of
 from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import broadcast_in_dim, scalar_literal
-from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.tracer import Tracer, producer_of, tracer_for
 
 FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
 UNIT = object()  # a partial derivative of 1

@@ -19,7 +19,7 @@ from functrans.ops.functions import exp, expm1, log1p, rsqrt
 from functrans.ops.logic import and_, eq, gt, ne, select
 from functrans.ops.representation import bitcast_convert_type
 from functrans.ops.structural import convert
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion
 

@@ -27,7 +27,7 @@ from functrans.ops.permutations import LuPivotsToPermutation, inverse_permutatio
 from functrans.ops.slicing import pad, slice_in_dim
 from functrans.ops.structural import broadcasted_iota
 from functrans.ops.triangular import triangular_solve
-from functrans.trace.builder import bind, bind_all
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.primitive import Tangent, Value
 
 

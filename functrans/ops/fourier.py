@@ -14,7 +14,7 @@ from functrans.ops.complex_numbers import conj
 from functrans.ops.elementwise import kind_of, mul, real_dtype
 from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, broadcast_in_dim, convert, full
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 

@@ -10,7 +10,7 @@ import numpy as np
 from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
 from functrans.ops.expanded import Expanded
 from functrans.ops.logic import gt, select
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Tangent, Value
 

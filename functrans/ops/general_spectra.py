@@ -17,7 +17,7 @@ from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Written, adjoin
 from functrans.ops.reductions import argmax
 from functrans.ops.spectral_tangents import DIFFERENCES, VALUES, SpectralSplit, along
 from functrans.ops.structural import broadcasted_iota, convert, reduce_sum
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.primitive import Tangent, Value
 
 

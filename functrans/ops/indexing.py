@@ -39,7 +39,7 @@ from functrans.ops.windows import (
     signed_indices,
     windows,
 )
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 

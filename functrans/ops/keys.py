@@ -26,7 +26,7 @@ from functrans.ops.random_bits import rng_bit_generator
 from functrans.ops.slicing import concatenate, slice_, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, convert, full, iota, reshape, transpose
 from functrans.ops.threefry import UINT32, threefry2x32
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 _UINT = {width: np.dtype(f"uint{width}") for width in (8, 16, 32, 64)}

@@ -12,9 +12,10 @@ from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
 from functrans.ops.structural import broadcast_in_dim, compare_kind, scalar_literal
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.tracer import Tracer
 
 
 class _Bitwise(Stepwise):

@@ -29,7 +29,7 @@ from functrans.ops.elementwise import mul, real_dtype
 from functrans.ops.logic import eq, ge, le, select
 from functrans.ops.products import dot_general
 from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, spread, transpose
-from functrans.trace.builder import bind, bind_all
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Value
 

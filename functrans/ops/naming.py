@@ -10,7 +10,7 @@ import jax
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import LinearUnary
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Value
 

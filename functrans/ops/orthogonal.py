@@ -28,7 +28,7 @@ from functrans.ops.permutations import permute_columns
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcasted_iota, full, zeros_like
 from functrans.ops.triangular import triangular_solve
-from functrans.trace.builder import bind, bind_all
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.primitive import Tangent, Value
 
 

@@ -14,7 +14,7 @@ from functrans.ops.matrices import INT32, Kernels, MatrixKernel, Written, flip
 from functrans.ops.sorting import positions, sort_key_val
 from functrans.ops.structural import spread
 from functrans.ops.windows import GatherDimensionNumbers
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 

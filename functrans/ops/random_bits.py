@@ -13,7 +13,7 @@ from functrans.ir.types import ArrayType, Shape, array_type, canonical_dtype, sh
 from functrans.ops.dynamic_slicing import dynamic_update_slice
 from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import reshape
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 

@@ -23,9 +23,10 @@ from functrans.ops.structural import (
     reshape,
     transpose,
 )
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value
+from functrans.trace.tracer import Tracer
 
 
 class _Reduction(Primitive):

@@ -12,7 +12,7 @@ import numpy as np
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
 from functrans.ops.structural import LinearUnary
-from functrans.trace.builder import bind, bind_all
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 

@@ -11,7 +11,7 @@ from functrans.ops.elementwise import add, div, mul, neg
 from functrans.ops.indexing import ScatterAdd, ScatterFamily, scatter_with
 from functrans.ops.logic import eq, select
 from functrans.ops.structural import convert, zeros_like
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.primitive import Tangent, Value, is_linear
 
 

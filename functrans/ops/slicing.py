@@ -23,9 +23,10 @@ from functrans.ops.structural import (
     spread,
     zeros_like,
 )
-from functrans.trace.builder import Tracer, bind, bind_all, producer_of, tracer_for
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.tracer import Tracer, producer_of, tracer_for
 
 
 class Slice(LinearUnary):

@@ -18,9 +18,10 @@ from functrans.ops.indexing import Gather
 from functrans.ops.slicing import canonical_axis
 from functrans.ops.structural import Iota, broadcasted_iota, compare_kind, reshape, spread
 from functrans.ops.windows import GatherDimensionNumbers
-from functrans.trace.builder import bind, bind_all, producer_of
+from functrans.trace.binding import bind, bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
+from functrans.trace.tracer import producer_of
 
 _BOOL = np.dtype(np.bool_)
 

@@ -16,7 +16,7 @@ from functrans.ops.expanded import Expanded
 from functrans.ops.functions import exp, log
 from functrans.ops.logic import eq, lt, select
 from functrans.ops.structural import convert, full
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion
 

@@ -34,7 +34,7 @@ from functrans.ops.spectral_tangents import (
     diagonal_matrix,
     diagonal_part,
 )
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.primitive import Tangent, Value
 
 

@@ -36,7 +36,7 @@ from functrans.ops.elementwise import add, div, mul, neg, real_dtype, sub
 from functrans.ops.logic import and_, bitwise_not, eq, le, select
 from functrans.ops.reductions import reduce_max
 from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, reduce_sum, spread
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import trace

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.program import Literal
+from functrans.ir.program import Literal, Var
 from functrans.ir.types import (
     ArrayType,
     Shape,
@@ -25,9 +25,10 @@ from functrans.ir.types import (
     short_dtype,
     type_of,
 )
-from functrans.trace.builder import Tracer, bind, producer_of, tracer_for
+from functrans.trace.binding import as_operand, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value
+from functrans.trace.tracer import Tracer, producer_of, tracer_for
 
 Axes = tuple[int, ...]
 
@@ -408,11 +409,16 @@ def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
     return bind(ConvertElementType(dtype, weak_type), operand)
 
 
-def flagged_as(x: Any, type: ArrayType) -> Any:
-    """A value of this dtype with the weak flag of the type too: a rule may have made it another way."""
-    if x.type.weak_type == type.weak_type:
-        return x
-    return convert(x, x.type.dtype, type.weak_type)
+def as_declared(results: Sequence[Any], variables: Sequence[Var]) -> list[Any]:
+    """Results of a rule with the weak flags of the variables that they are for: it may have made them another way."""
+    found = []
+    for x, v in zip(results, variables, strict=True):
+        if type(x) is not Tracer:
+            x = as_operand(x, v.type)
+        elif x.type.weak_type != v.type.weak_type:
+            x = convert(x, x.type.dtype, v.type.weak_type)
+        found.append(x)
+    return found
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, reshape
-from functrans.trace.builder import bind_all
+from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Value
 

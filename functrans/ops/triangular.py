@@ -14,7 +14,7 @@ from functrans.ops.elementwise import add, mul, neg, sub
 from functrans.ops.matrices import Kernels, MatrixKernel, Written, flip, matmul, scipy_linalg, tril, triu
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, reshape, spread, transpose, zeros_like
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.primitive import Lanes, Tangent, Value
 
 

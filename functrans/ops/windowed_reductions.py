@@ -20,7 +20,7 @@ from functrans.ops.reductions import compare_positions, greatest, least, with_na
 from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, reshape, zeros_like
 from functrans.ops.windows import FILL, GatherDimensionNumbers
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 

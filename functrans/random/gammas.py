@@ -32,7 +32,7 @@ from functrans.random.arguments import (
 )
 from functrans.random.continuous import _exponential, _normal, between
 from functrans.random.keys import Key, Shape, split_key, typed_key
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.frames import here
 from functrans.trace.primitive import Lanes, Tangent, Value
 

@@ -24,8 +24,9 @@ from functrans.ops.keys import (
 )
 from functrans.ops.keys import key_dtype as dtype_of_implementation
 from functrans.ops.structural import convert
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.binding import bind
 from functrans.trace.frames import here
+from functrans.trace.tracer import Tracer
 
 Key = Any  # an array of random keys, traced or not, or uint32 words
 Shape = Sequence[int]

@@ -13,7 +13,7 @@ from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, array_type, is_differentiable, type_of
 from functrans.ops.structural import scalar_literal
 from functrans.testing.closeness import assert_close, difference_step, difference_tolerance, epsilon, wide
-from functrans.trace.builder import apply_operation
+from functrans.trace.binding import apply_operation
 from functrans.trace.primitive import Lanes, Linear, Primitive
 from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import instantiate_zero, jvp_jaxpr

@@ -24,7 +24,7 @@ from functrans.ops.structural import scalar_literal, spread
 from functrans.testing.cases import LANES, Case, lanes
 from functrans.testing.closeness import epsilon, wide
 from functrans.testing.strides import LAYOUTS, settled
-from functrans.trace.builder import apply_operation
+from functrans.trace.binding import apply_operation
 from functrans.trace.primitive import Lanes, Linear, Tangent, Value
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import instantiate_zero, jvp

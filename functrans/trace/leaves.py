@@ -11,8 +11,8 @@ from jax.tree_util import keystr, tree_flatten_with_path
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, float0, type_of, warn_narrowing
-from functrans.trace.builder import Tracer
 from functrans.trace.frames import here
+from functrans.trace.tracer import Tracer
 
 
 class Places:

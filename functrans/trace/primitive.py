@@ -44,8 +44,8 @@ from functrans.ir.types import ArrayType
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 if TYPE_CHECKING:
-    from functrans.trace.builder import Tracer
     from functrans.trace.dependence import Dependence
+    from functrans.trace.tracer import Tracer
 
 Value: TypeAlias = "Tracer | Literal"  # what stands for an array in a rule
 Tangent: TypeAlias = "Tracer | Literal | None"  # and for a tangent or cotangent, where None is zero

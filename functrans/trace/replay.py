@@ -1,17 +1,21 @@
-"""Replay: run a jaxpr's equations again in the current builder, as they are or through a rule.
+"""Replay: emit a jaxpr's equations again in the current builder, as they are or through a rule.
 
-Every forward transform is ``replay`` with a rule of its own; equations keep the user's lines they came from.
+Every forward transform is ``replay`` with a rule of its own, and what it has to remember from equation to equation. The
+backward walk of transposition goes through the same ``again``, by which equations keep the user's lines they came from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from functrans.ir.program import Equation, Jaxpr, Var, Where
-from functrans.trace.builder import Builder, Tracer, as_operand, bind, bind_all, state
+from functrans.trace.binding import as_operand, bind, bind_all
+from functrans.trace.builder import Builder
 from functrans.trace.frames import describe_place
+from functrans.trace.state import surroundings
+from functrans.trace.tracer import Tracer
 
 
 def trace(
@@ -36,31 +40,64 @@ def entering(jaxpr: Jaxpr, inputs: Sequence[Any]) -> dict[Any, Any]:
     }
 
 
+class again:
+    """Equations that are emitted again, one after the other, at the places where the user wrote them.
+
+        with again(jaxpr.equations) as equations:
+            for eqn in equations:
+                ...                                     what is emitted here carries the line of eqn, and
+                                                        an error raised here names eqn
+
+    ``kind``: the class that the lines take, where they are to be told from those of the equations.
+    """
+
+    __slots__ = ("equations", "inside", "kind", "outer", "reached")
+
+    def __init__(self, equations: Iterable[Equation], kind: Callable[[Any], Where] | None = None) -> None:
+        self.equations = equations
+        self.kind = kind
+        self.inside = surroundings()
+        self.outer = self.inside.place
+        self.reached: Equation | None = None
+
+    def __enter__(self) -> Iterator[Equation]:
+        return self._each()
+
+    def _each(self) -> Iterator[Equation]:
+        inside, kind = self.inside, self.kind
+        for eqn in self.equations:
+            self.reached = eqn
+            place = eqn.where
+            inside.place = place if kind is None or place is None else kind(place)
+            yield eqn
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.inside.place = self.outer
+        eqn = self.reached
+        if isinstance(error, Exception) and eqn is not None:
+            note = f"in the rule for {eqn.op.name}, for the operation at {describe_place(eqn.where)}"
+            if note not in getattr(error, "__notes__", ()):
+                error.add_note(note)
+
+
 def replay(
     jaxpr: Jaxpr, inputs: Sequence[Any], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit
 ) -> list[Any]:
     """jaxpr, values for its inputs -> values of its outputs; ``rule`` maps an equation and its operands to results."""
-    values: dict[Any, Any] = entering(jaxpr, inputs)
-    saved = state.where
-    try:
-        for eqn in jaxpr.equations:
-            state.where = eqn.where
-            operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
-            for v, x in zip(eqn.outputs, rule(eqn, operands), strict=True):
-                values[v] = x
-    except Exception as error:
-        blame(error, eqn)
-        raise
-    finally:
-        state.where = saved
+    values = replay_into(entering(jaxpr, inputs), jaxpr.equations, rule)
     return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
 
 
-def blame(error: Exception, eqn: Equation) -> None:
-    """Note on an error raised by a rule: which equation it was about and the user's line behind it."""
-    note = f"in the rule for {eqn.op.name}, for the operation at {describe_place(eqn.where)}"
-    if note not in getattr(error, "__notes__", ()):
-        error.add_note(note)
+def replay_into(
+    values: dict[Any, Any], equations: Iterable[Equation], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit
+) -> dict[Any, Any]:
+    """The values by variable, with those of the equations' results added to them."""
+    with again(equations) as each:
+        for eqn in each:
+            results = rule(eqn, [values[a] if type(a) is Var else a for a in eqn.inputs])
+            for v, x in zip(eqn.outputs, results, strict=True):
+                values[v] = x
+    return values
 
 
 class Backward(tuple):  # type: ignore[type-arg]
@@ -75,11 +112,12 @@ class Backward(tuple):  # type: ignore[type-arg]
 @contextmanager
 def at(place: Where) -> Iterator[None]:
     """Equations emitted inside carry this user line."""
-    saved, state.where = state.where, place
+    inside = surroundings()
+    outer, inside.place = inside.place, place
     try:
         yield
     finally:
-        state.where = saved
+        inside.place = outer
 
 
 def evaluate(jaxpr: Jaxpr, arrays: Sequence[Any]) -> list[Any]:

@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.ir.program import Jaxpr, Var
+from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ops.constants import trace_closed
-from functrans.ops.structural import flagged_as, zeros
-from functrans.trace.builder import Tracer, as_operand, state
+from functrans.ops.structural import as_declared, zeros
+from functrans.trace.binding import as_operand
 from functrans.trace.primitive import Primitive, Tangent, Value
-from functrans.trace.replay import blame, emit, entering
+from functrans.trace.replay import emit, replay
+from functrans.trace.tracer import Tracer
 
 
 def jvp_rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
@@ -35,38 +36,23 @@ def differentiate(
     jaxpr: Jaxpr, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any
 ) -> tuple[list[Any], list[Any]]:
     """The replay behind jvp and linearize: ``rule(op, primals, tangents)`` where a tangent is not zero."""
-    values: dict[Any, Any] = entering(jaxpr, primals)
     slopes: dict[Any, Any] = {
-        v: t if type(t) is Tracer else as_operand(t, v.type)
-        for v, t in zip(jaxpr.inputs, tangents, strict=True)
-        if t is not None
+        v: as_operand(t, v.type) for v, t in zip(jaxpr.inputs, tangents, strict=True) if t is not None
     }
-    saved = state.where
-    try:
-        for eqn in jaxpr.equations:
-            state.where = eqn.where
-            operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
-            ts = [slopes.get(a) if type(a) is Var else None for a in eqn.inputs]
-            if slopes.keys().isdisjoint(eqn.inputs):
-                for v, x in zip(eqn.outputs, emit(eqn, operands), strict=True):
-                    values[v] = x
-                continue
-            outs, outs_t = rule(eqn.op, operands, ts)
-            if not eqn.op.multiple:
-                outs, outs_t = (outs,), (outs_t,)
-            for v, x, t in zip(eqn.outputs, outs, outs_t, strict=True):
-                values[v] = flagged_as(x, v.type) if type(x) is Tracer else as_operand(x, v.type)
-                if t is not None:
-                    slopes[v] = t if type(t) is Tracer else as_operand(t, v.type)
-    except Exception as error:
-        blame(error, eqn)
-        raise
-    finally:
-        state.where = saved
-    return (
-        [values[a] if type(a) is Var else a for a in jaxpr.outputs],
-        [slopes.get(a) if type(a) is Var else None for a in jaxpr.outputs],
-    )
+
+    def step(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+        if slopes.keys().isdisjoint(eqn.inputs):
+            return emit(eqn, operands)
+        outs, outs_t = rule(eqn.op, operands, [slopes.get(a) if type(a) is Var else None for a in eqn.inputs])
+        if not eqn.op.multiple:
+            outs, outs_t = (outs,), (outs_t,)
+        for v, t in zip(eqn.outputs, outs_t, strict=True):
+            if t is not None:
+                slopes[v] = t if type(t) is Tracer else as_operand(t, v.type)
+        return as_declared(outs, eqn.outputs)
+
+    outs = replay(jaxpr, primals, step)
+    return outs, [slopes.get(a) if type(a) is Var else None for a in jaxpr.outputs]
 
 
 def jvp_jaxpr(

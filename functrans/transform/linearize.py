@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 from functrans.ir.program import Jaxpr, Var
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import convert
-from functrans.trace.builder import Builder, Tracer, state
+from functrans.trace.builder import Builder
 from functrans.trace.primitive import Primitive, Tangent, Value
+from functrans.trace.state import state, surroundings
+from functrans.trace.tracer import Tracer
 from functrans.transform.jvp import differentiate
 
 
@@ -74,7 +76,7 @@ class LinearizedJaxpr(NamedTuple):
 def linearize_jaxpr(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:
     """The program split in two, for operations that hold programs. Remembered on the jaxpr."""
     wrt = tuple(wrt)
-    return jaxpr.remember(("linearize", wrt, state.rules), lambda: _linearized(jaxpr, wrt))
+    return jaxpr.remember(("linearize", wrt, surroundings().rules), lambda: _linearized(jaxpr, wrt))
 
 
 def _linearized(jaxpr: Jaxpr, wrt: Sequence[bool]) -> LinearizedJaxpr:

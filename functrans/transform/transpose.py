@@ -20,11 +20,11 @@ from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import is_differentiable
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import add
-from functrans.trace.builder import as_operand, state
+from functrans.trace.binding import as_operand
 from functrans.trace.dependence import VALUE
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
-from functrans.trace.replay import Backward, blame, emit
+from functrans.trace.replay import Backward, again, replay_into
 
 
 def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -39,48 +39,46 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
             linear.add(v)
         else:
             values[v] = as_operand(x, v.type)
-    saved = state.where
-    try:
-        backward: list[Equation] = []
-        for eqn in jaxpr.equations:
-            forward = eqn
-            if any(a in linear for a in eqn.inputs):
-                backward.append(eqn)
-                rest = _independent(eqn, linear) if eqn.op.holds_jaxprs else None
-                if rest is None:
-                    linear.update(eqn.outputs)
-                    continue
-                forward = rest
-                linear.update(v for v in eqn.outputs if v not in rest.outputs)
-            state.where = eqn.where
-            ins = [values[a] if type(a) is Var else a for a in forward.inputs]
-            values.update(zip(forward.outputs, emit(forward, ins), strict=True))
-        pending: dict[Any, Any] = {}
+    forward, backward = _divided(jaxpr.equations, linear)
+    replay_into(values, forward)
+    pending: dict[Any, Any] = {}
 
-        def send(a: Any, cotangent: Any) -> None:
-            if cotangent is not None:
-                known = pending.get(a)
-                pending[a] = cotangent if known is None else add(known, cotangent)
+    def send(a: Any, cotangent: Any) -> None:
+        if cotangent is not None:
+            known = pending.get(a)
+            pending[a] = cotangent if known is None else add(known, cotangent)
 
-        for a, ct in zip(jaxpr.outputs, cotangents, strict=True):
-            if ct is not None and a in linear:
-                send(a, as_operand(ct, a.type))
-        for eqn in reversed(backward):
+    for a, ct in zip(jaxpr.outputs, cotangents, strict=True):
+        if ct is not None and a in linear:
+            send(a, as_operand(ct, a.type))
+    with again(reversed(backward), Backward) as equations:
+        for eqn in equations:
             cts = [pending.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
-            state.where = None if eqn.where is None else Backward(eqn.where)
             ins = [Linear(a.type) if a in linear else values[a] if type(a) is Var else a for a in eqn.inputs]
-            sent = _sent_back(eqn, cts, ins)
-            for a, ct in zip(eqn.inputs, sent, strict=True):
+            for a, ct in zip(eqn.inputs, _sent_back(eqn, cts, ins), strict=True):
                 if ct is not None and a in linear:
                     send(a, ct)
-    except Exception as error:
-        blame(error, eqn)
-        raise
-    finally:
-        state.where = saved
     return [pending.get(v) for v in jaxpr.inputs if v in linear]
+
+
+def _divided(equations: Sequence[Equation], linear: set[Any]) -> tuple[list[Equation], list[Equation]]:
+    """What depends on no linear variable and what does, in order; the results of these join ``linear``."""
+    forward: list[Equation] = []
+    backward: list[Equation] = []
+    for eqn in equations:
+        if linear.isdisjoint(eqn.inputs):
+            forward.append(eqn)
+            continue
+        backward.append(eqn)
+        rest = _independent(eqn, linear) if eqn.op.holds_jaxprs else None
+        if rest is None:
+            linear.update(eqn.outputs)
+        else:
+            forward.append(rest)
+            linear.update([v for v in eqn.outputs if v not in rest.outputs])
+    return forward, backward
 
 
 def _independent(eqn: Equation, linear: set[Any]) -> Equation | None:

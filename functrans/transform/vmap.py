@@ -13,52 +13,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.ir.program import Jaxpr, Var
+from functrans.ir.program import Equation, Jaxpr
 from functrans.ops.constants import trace_closed
-from functrans.ops.structural import flagged_as, spread
-from functrans.trace.builder import Tracer, as_operand, state
-from functrans.trace.primitive import Lanes, Primitive
-from functrans.trace.replay import blame, emit, entering
+from functrans.ops.structural import as_declared, spread
+from functrans.trace.primitive import Lanes
+from functrans.trace.replay import emit, replay
 
 
 def vmap(
     jaxpr: Jaxpr, lanes: Lanes, inputs: Sequence[Any], mapped: Sequence[bool]
 ) -> tuple[list[Any], list[bool]]:
     """Replay the program over axis 0 of the mapped inputs; the outputs, and which are mapped."""
-    values: dict[Any, Any] = entering(jaxpr, inputs)
     moving: set[Any] = {v for v, m in zip(jaxpr.inputs, mapped, strict=True) if m}
-    saved = state.where
-    try:
-        for eqn in jaxpr.equations:
-            state.where = eqn.where
-            operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
-            which = [a in moving for a in eqn.inputs]
-            if not any(which) and (lanes.axis_name is None or lanes.axis_name not in eqn.op.axis_names()):
-                values.update(zip(eqn.outputs, emit(eqn, operands), strict=True))
-                continue
-            outs, outs_mapped = _apply(eqn.op, lanes, operands, which)
-            for v, x, m in zip(eqn.outputs, outs, outs_mapped, strict=True):
-                values[v] = flagged_as(x, v.type) if type(x) is Tracer else as_operand(x, v.type)
-                if m:
-                    moving.add(v)
-    except Exception as error:
-        blame(error, eqn)
-        raise
-    finally:
-        state.where = saved
-    return (
-        [values[a] if type(a) is Var else a for a in jaxpr.outputs],
-        [a in moving for a in jaxpr.outputs],
-    )
+    name = lanes.axis_name
 
+    def step(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+        op = eqn.op
+        which = [a in moving for a in eqn.inputs]
+        if not any(which) and (name is None or name not in op.axis_names()):
+            return emit(eqn, operands)
+        outs, outs_mapped = op.batch(lanes, operands, which)
+        if not op.multiple:
+            outs, outs_mapped = (outs,), (outs_mapped,)
+        elif isinstance(outs_mapped, bool):
+            outs_mapped = [outs_mapped] * len(outs)
+        moving.update([v for v, m in zip(eqn.outputs, outs_mapped, strict=True) if m])
+        return as_declared(outs, eqn.outputs)
 
-def _apply(
-    op: Primitive, lanes: Lanes, operands: Sequence[Any], which: Sequence[bool]
-) -> tuple[Sequence[Any], Sequence[bool]]:
-    outs, mapped = op.batch(lanes, operands, which)
-    if op.multiple:
-        return outs, [mapped] * len(outs) if isinstance(mapped, bool) else mapped
-    return [outs], [mapped]
+    outs = replay(jaxpr, inputs, step)
+    return outs, [a in moving for a in jaxpr.outputs]
 
 
 def vmap_jaxpr(

@@ -32,8 +32,8 @@ from functrans.jaxlib_compat.array_values import (
     register_canonicalize_value_handler,
 )
 from functrans.jaxlib_compat.jax_programs import is_jax_file
-from functrans.trace.builder import outside_of_traces, state
 from functrans.trace.frames import describe_place, is_internal, users_place
+from functrans.trace.state import outside_of_traces, state
 
 _UPDATE_METHODS: Final = (
     "get",

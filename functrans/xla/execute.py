@@ -26,11 +26,12 @@ from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
 from functrans.optimise.recomputation import bounded
 from functrans.optimise.segments import Segment, cut
-from functrans.trace.builder import Tracer, apply_operation, escaped, set_operation_runner, set_trace_marker
+from functrans.trace.binding import apply_operation
+from functrans.trace.engine import engine
 from functrans.trace.frames import where
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
-from functrans.trace.tracer import set_program_runner
+from functrans.trace.tracer import Tracer, escaped
 from functrans.xla import nonfinite
 from functrans.xla.compilation import compile_or_load
 from functrans.xla.host_callbacks import original_error
@@ -480,6 +481,6 @@ def clear() -> None:
         cache.clear()
 
 
-set_operation_runner(run_operation)
-set_trace_marker(configuration.tracing_marker.enter, configuration.tracing_marker.exit)
-set_program_runner(run_demanded)
+engine.run_operation = run_operation
+engine.run_program = run_demanded
+engine.trace_opens, engine.trace_closes = configuration.tracing_marker.enter, configuration.tracing_marker.exit

@@ -16,11 +16,10 @@ import numpy as np
 from functrans.control.holding import without_effects
 from functrans.errors import MissingRuleError, NonFiniteError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.types import ArrayType, is_differentiable, type_of
+from functrans.ir.types import ArrayType, array_type, is_differentiable, type_of
 from functrans.ops.arithmetic import abs_
 from functrans.ops.logic import eq, ne, or_
 from functrans.ops.reductions import reduce_or
-from functrans.trace.builder import literal
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import describe_equation
 from functrans.trace.replay import Backward, emit, replay, trace
@@ -58,7 +57,7 @@ def _flag(x: Any, kinds: Kinds) -> Any:
         found = ne(x, x)
     if kinds.infs:
         size = abs_(x)
-        infinite = eq(size, literal(np.inf, size.type.dtype))
+        infinite = eq(size, Literal(np.inf, array_type((), size.type.dtype)))
         found = infinite if found is None else or_(found, infinite)
     return reduce_or(found, tuple(range(x.type.ndim))) if x.type.ndim else found
 

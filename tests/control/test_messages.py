@@ -149,4 +149,4 @@ def test_an_error_inside_a_body_is_the_user_s_own() -> None:
 
     with pytest.raises(KeyError, match="mine"):
         o.scan(step, 0.0, X)
-    assert functrans.trace.builder.state.builder is None
+    assert functrans.trace.state.state.builder is None

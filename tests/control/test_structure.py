@@ -207,7 +207,7 @@ def test_an_unused_carry_and_what_feeds_it_are_dropped() -> None:
 def test_the_numpy_reference_agrees_with_the_lowering(name: str) -> None:
     op, operands = traced(name)
     expected = op.impl(*operands)
-    actual = functrans.trace.builder.bind_all(op, operands)
+    actual = functrans.trace.binding.bind_all(op, operands)
     assert_same([np.asarray(x) for x in actual], [np.asarray(x) for x in expected], operations=256)
     inferred = op.infer(*[functrans.ir.types.type_of(np.asarray(x)) for x in operands])
     assert [(t.shape, t.dtype) for t in inferred] == [(x.shape, x.dtype) for x in actual]

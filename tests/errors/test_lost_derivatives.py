@@ -184,8 +184,8 @@ def test_the_cost_of_asking_grows_with_the_program() -> None:
             constant = constant * 1.001
             asked += float(constant) > 0
             x = x + constant
-        looked_at = ft.trace.tracer.differentiators(x)
-        assert len(x.builder.differentiators) <= 2 * len(x.builder.producers)
+        looked_at = ft.trace.values.differentiators(x)
+        assert len(x.builder.known.differentiators) <= 2 * len(x.builder.producers)
         assert looked_at == {x.builder}
         return x
 

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from functrans.jaxlib_compat import configuration
-from functrans.trace.builder import Builder, state
+from functrans.trace.builder import Builder
+from functrans.trace.state import state
 
 
 def test_readers_follow_the_configuration():

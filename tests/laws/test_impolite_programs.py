@@ -20,7 +20,7 @@ from functrans.api import staging
 from functrans.ir.program import Literal
 from functrans.ops.elementwise import Mul, mul
 from functrans.ops.functions import Sin
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.xla import execute
 from tests.agreement import assert_values_agree
 from tests.conftest import THOROUGH

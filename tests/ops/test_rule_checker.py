@@ -17,9 +17,10 @@ from functrans.ops.structural import broadcast_in_dim, convert, reshape, stop_gr
 from functrans.testing import check_rules
 from functrans.testing.strides import LAYOUTS, oddly_laid_out
 from functrans.testing.variations import VARIATIONS
-from functrans.trace.builder import Tracer, bind
+from functrans.trace.binding import bind
 from functrans.trace.primitive import Lanes, Primitive, is_linear
-from functrans.trace.tracer import concrete
+from functrans.trace.tracer import Tracer
+from functrans.trace.values import concrete
 
 X, Y = np.float32([1.5, -0.5, 2.0]), np.float32([0.75, 1.25, -1.0])
 SCALAR = np.float32(1.5)

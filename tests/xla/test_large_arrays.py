@@ -11,7 +11,7 @@ import pytest
 import functrans as ft
 from functrans import lax
 from functrans.ops import windowed_reductions
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((64, 128)).astype(np.float32)

@@ -12,7 +12,7 @@ from functrans.lax.taylor import Evaluated
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_special
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 _TERMS = 20  # 4 ** 20 / (20! 22!) is below the precision of float64
 

@@ -13,7 +13,7 @@ from functrans.numpy.selection import where
 from functrans.ops.elementwise import binary
 from functrans.ops.special import scipy_reference
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 from functrans.trace.primitive import Tangent, Value
 
 

@@ -19,7 +19,7 @@ from functrans.lax.taylor import Evaluated
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 
 def _is_double(x: Any) -> bool:

@@ -16,7 +16,7 @@ from functrans import lax
 from functrans.lax.taylor import Evaluated, everywhere
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 _G_LESS_HALF = 6.024680040776729583740234375 - 0.5
 _NUMERATOR = (

@@ -17,7 +17,7 @@ from functrans.numpy.reductions import sum as total
 from functrans.numpy.selection import where
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
 from functrans.scipy.special.gamma_functions import BETA, BETALN, GAMMA, GAMMA_RATIO, sign_of_gamma
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 
 def gammaln(x: ArrayLike) -> Array:

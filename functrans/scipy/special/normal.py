@@ -16,7 +16,7 @@ from functrans.numpy.selection import where
 from functrans.ops.bessel import chebyshev
 from functrans.ops.special import scipy_reference
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand
-from functrans.trace.builder import bind
+from functrans.trace.binding import bind
 
 _ROOT_TAU = math.sqrt(2 * math.pi)
 

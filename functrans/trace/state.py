@@ -1,0 +1,96 @@
+"""What a thread is tracing: its innermost open builder, and the names of the mapped axes in scope.
+
+These two values are ambient because they have to be. Users write ``x + y`` and ``psum(x, 'i')``, with no argument that
+could say into which program the equation goes or how long the axis is; and names hold also where no program of ours is
+under construction: in a function of JAX that a traced function calls. What else a rule takes from its surroundings (the
+user's line of an equation that is emitted again, how many derivative rules stand around) is a field of the builder,
+which the builders opened inside of it inherit: it ends with the trace, however that ends. Where nothing is traced, and
+the operations of a rule run at once, the thread's state has the same fields.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from functrans.ir.program import Where
+from functrans.trace.engine import engine
+from functrans.trace.frames import describe_place, on_interrupt
+
+if TYPE_CHECKING:
+    from functrans.trace.builder import Builder
+
+
+class _ThreadState(threading.local):
+    """What this thread is tracing."""
+
+    def __init__(self) -> None:
+        self.builder: Builder | None = None
+        self.axes: Mapping[Any, int] = {}  # mapped axis names in scope and their sizes
+        self.place: Where = None
+        self.rules = 0
+
+
+state = _ThreadState()
+
+
+def current_builder() -> Builder | None:
+    """The innermost open builder of this thread."""
+    return state.builder
+
+
+def surroundings() -> Builder | _ThreadState:
+    """What the operations of a rule find around them: ``place`` and ``rules`` (see ``Builder``)."""
+    builder = state.builder
+    return state if builder is None else builder
+
+
+def current_place() -> Where:
+    """The user's line of the equation that a transform emits again; None while user code is traced, or runs."""
+    return surroundings().place
+
+
+def operation_place() -> str:
+    """In words, for the messages of a rule: where the user asked for the operation."""
+    return describe_place(current_place())
+
+
+class axis_scope:
+    """Binds further axis names to their sizes while a function is traced."""
+
+    __slots__ = ("axes", "outer")
+
+    def __init__(self, axes: Mapping[Any, int]) -> None:
+        self.axes = axes
+
+    def __enter__(self) -> None:
+        self.outer = state.axes
+        state.axes = {**state.axes, **self.axes}
+
+    def __exit__(self, *exc: object) -> None:
+        state.axes = self.outer
+
+
+def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function of concrete values as if this thread were tracing nothing: it is run, not staged."""
+    builder = state.builder
+    if builder is None:
+        return function(*args)
+    state.builder = None
+    engine.trace_closes(None)
+    try:
+        return function(*args)
+    finally:
+        state.builder = builder
+        engine.trace_opens()
+
+
+def _abandon() -> None:
+    """Close the traces that Ctrl-C has left open: it may come before their ``__exit__`` does anything."""
+    while state.builder is not None:
+        state.builder.__exit__()
+    state.axes, state.place, state.rules = {}, None, 0
+
+
+on_interrupt(_abandon)

@@ -1,0 +1,274 @@
+"""Values on demand: the number behind a tracer, where there is one.
+
+In an un-jitted call the inputs of a trace keep their concrete values. ``bool(x)``, ``float(x)``, ``int(x)``,
+``x.item()``, ``print(x)``, ``np.asarray(x)`` run the equations that x needs, once, and remember what the user's code
+still holds on to; the effects that stand before happen then too. Inputs traced by ``jit``, by ``vmap`` or for the body
+of a loop have no value: the error says so. Which derivatives a value would lose as a plain number is known here too.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from functrans.errors import ConcretizationError
+from functrans.ir.program import Equation, Jaxpr, Literal, Var
+from functrans.trace.dependence import DERIVATIVE
+from functrans.trace.engine import engine
+from functrans.trace.frames import describe_place, where
+from functrans.trace.state import outside_of_traces, state
+from functrans.trace.tracer import Tracer, escaped
+
+if TYPE_CHECKING:
+    from functrans.trace.builder import Builder
+
+
+class _NoValue(Exception):
+    """Raised inside the sweep when an input without a value is met."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+
+
+class Known:
+    """What is known while a function is traced: values of variables, and which effects have happened.
+
+    A value by the id of its variable is an array, a ``Result``, or a value of another trace: a captured one.
+    """
+
+    __slots__ = ("custom", "differentiated", "differentiators", "effects", "performed", "performs", "values")
+
+    def __init__(self) -> None:
+        self.values: dict[int, Any] = {}
+        self.effects: list[tuple[float, Equation]] = []  # to happen: (place in the order of variables, equation)
+        self.performs = False  # a value asked for makes the effects so far happen, and they are not staged any more
+        self.performed: set[Equation] = set()
+        self.custom = False  # what is traced here has, or is, a derivative rule of the user's
+        self.differentiated: frozenset[int] = frozenset()  # ids of the inputs that what traces here differentiates by
+        self.differentiators: dict[int, frozenset[Builder]] = {}  # what ``differentiators`` says, by id of variable
+
+    def staged(self, equations: list[Equation]) -> list[Equation]:
+        """The equations of the trace, without those whose effects have happened."""
+        if not self.performed:
+            return equations
+        return [eqn for eqn in equations if eqn not in self.performed]
+
+
+class Computed:
+    """The outputs of a program on values of open traces, computed if one of them is asked for."""
+
+    __slots__ = ("jaxpr", "operands", "values")
+
+    def __init__(self, jaxpr: Jaxpr, operands: Sequence[Any]) -> None:
+        self.jaxpr = jaxpr
+        self.operands = operands
+        self.values: dict[Any, Any] | None = None
+
+    def value(self, i: int) -> Any:
+        """Output i; raises an internal signal where an operand has no value."""
+        jaxpr = self.jaxpr
+        if self.values is None:
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, [value_of(x) for x in self.operands], strict=True))
+            made = list(dict.fromkeys([a for a in jaxpr.outputs if type(a) is Var and a not in values]))
+            if made:
+                program = Jaxpr(jaxpr.inputs, jaxpr.equations, made)
+                results = outside_of_traces(engine.run_program, program, list(values.values()))
+                values.update(zip(made, results, strict=True))
+            self.values = values
+        a = jaxpr.outputs[i]
+        return value_of(a) if type(a) is Literal else self.values[a]
+
+
+class Result(NamedTuple):
+    """One result of a program that is computed if it is asked for: the known value of an input of a trace."""
+
+    computed: Computed
+    i: int
+
+
+def value_of(x: Any) -> Any:
+    """The concrete value of x (an array); raises an internal signal where there is none."""
+    kind = type(x)
+    if kind is Result:
+        return x.computed.value(x.i)
+    if kind is Literal:
+        return np.asarray(x.value, x.type.dtype)
+    if kind is not Tracer:
+        return x
+    builder: Builder = x.builder
+    values = builder.known.values
+    if x.variable.id not in values:
+        if not builder.open:
+            raise escaped(x)
+        if builder.climbs:
+            raise _NoValue(builder)
+        _sweep(builder, x.variable)
+    return value_of(values[x.variable.id])
+
+
+def _sweep(builder: Builder, wanted: Var) -> None:
+    """Run the equations that ``wanted`` needs and that have not been run; keep what user code may use again.
+
+    Effects that stand before happen now, once, in the outer traces first: the user's Python goes on after them.
+    """
+    ancestors: list[Builder] = []
+    parent = builder.parent
+    while parent is not None:
+        ancestors.append(parent)
+        parent = parent.parent
+    for outer in reversed(ancestors):
+        if outer.known.performs and outer.known.effects:
+            _run_equations(outer, None)
+    _run_equations(builder, wanted)
+
+
+def _run_equations(builder: Builder, wanted: Var | None) -> None:
+    known, producers = builder.known, builder.producers
+    values = known.values
+    effects = known.effects if known.performs else []
+    needed: list[tuple[float, Equation]] = list(effects)
+    inputs: dict[int, Var] = {}
+    seen: set[int] = {v.id for _, eqn in effects for v in eqn.outputs}
+    stack = [a for _, eqn in effects for a in eqn.inputs if type(a) is Var]
+    if wanted is not None:
+        stack.append(wanted)
+    while stack:
+        var = stack.pop()
+        if var.id in seen:
+            continue
+        seen.add(var.id)
+        if var.id in values:
+            inputs[var.id] = var
+            continue
+        eqn = producers[var.id]
+        if eqn is None or eqn.op.effects:
+            raise _NoValue(builder)
+        seen.update(v.id for v in eqn.outputs)
+        needed.append((eqn.outputs[0].id, eqn))
+        stack.extend(a for a in eqn.inputs if type(a) is Var)
+    needed.sort(key=lambda item: item[0])
+    equations = [eqn for _, eqn in needed]
+    free = list(inputs.values())
+    arguments = [value_of(values[v.id]) for v in free]
+    kept = [v for eqn in equations for v in eqn.outputs if v is wanted or eqn.op.effects or _held(builder, eqn, v)]
+    if known.performs:
+        known.effects = []  # even if one fails: none happens twice
+    saved, state.builder = state.builder, None  # the sweep itself is not part of any trace
+    try:
+        results = engine.run_program(Jaxpr(free, equations, kept), arguments)
+    finally:
+        state.builder = saved
+    for v, result in zip(kept, results, strict=True):
+        values[v.id] = result
+    for place, eqn in effects:
+        known.performed.add(eqn)
+        builder.structure.rows.append(("performed", place))
+        for v in eqn.outputs:
+            builder.has_happened(v, values[v.id])
+
+
+_BUILDER_REFERENCES = 3  # the list of tracers, the table of shared operations, the call to getrefcount
+
+
+def _held(builder: Builder, eqn: Equation, var: Var) -> bool:
+    """Whether anything besides the builder refers to the tracer of this variable (a hint: recomputing is always right).
+    """
+    return sys.getrefcount(builder.tracers[var.id]) > _BUILDER_REFERENCES
+
+
+def concrete(x: Any) -> Any:
+    """The NumPy value of x where it is known without running anything, else None."""
+    if type(x) is Literal:
+        return np.asarray(x.value, x.type.dtype)
+    if type(x) is Result:
+        return None
+    if type(x) is not Tracer:
+        return np.asarray(x)
+    known = x.builder.known.values.get(x.variable.id)
+    return None if known is None else concrete(known)
+
+
+def obtainable(x: Any) -> Any:
+    """The NumPy value of x, computed if need be, where user code could ask for it; else None."""
+    try:
+        return np.asarray(value_of(x))
+    except _NoValue:
+        return None
+
+
+def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> np.ndarray[Any, Any]:
+    """The value of a tracer as a NumPy array, or ``error``: what was asked, where, and what to write instead."""
+    try:
+        return np.asarray(value_of(x))
+    except _NoValue as missing:
+        owner = missing.builder
+        remedy = "\n".join(dict.fromkeys(text for text in (owner.remedy, fix) if text))
+        raise error(
+            f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
+            f"{owner.purpose}, at {describe_place(where())}\n{remedy}"
+        ) from None
+
+
+# -- values that leave a derivative ----------------------------------------------------------------------------------
+
+
+def differentiators(x: Any) -> frozenset[Builder]:
+    """The traces that differentiate by something that x depends on: as a plain number it would lose these derivatives.
+
+    Each equation is looked at once in the life of its builder.
+    """
+    if type(x) is Result:
+        return frozenset().union(*map(differentiators, x.computed.operands))
+    if type(x) is not Tracer:
+        return frozenset()
+    builder: Builder = x.builder
+    known, producers = builder.known.differentiators, builder.producers
+    stack = [x.variable]
+    while stack:
+        var = stack[-1]
+        eqn = producers[var.id]
+        if var.id in known:
+            stack.pop()
+        elif eqn is None:
+            own = [builder] if var.id in builder.known.differentiated else []
+            known[var.id] = differentiators(builder.known.values.get(var.id)).union(own)
+            stack.pop()
+        else:
+            waiting = [a for a in eqn.inputs if type(a) is Var and a.id not in known]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            sources = [known[a.id] if type(a) is Var else frozenset() for a in eqn.inputs]
+            for v in eqn.outputs:
+                known[v.id] = frozenset()
+            for source in frozenset().union(*sources):
+                given = [source in s for s in sources]
+                for v, depends in zip(eqn.outputs, DERIVATIVE.results(eqn, given), strict=True):
+                    if depends:
+                        known[v.id] |= {source}
+            stack.pop()
+    return known[x.variable.id]
+
+
+def losing(x: Tracer) -> frozenset[Builder]:
+    """The traces whose derivatives x would lose as a plain number.
+
+    In a function with a derivative rule, and in the rule, one of them is spared: the innermost outside of it, whose
+    derivative it is that the rule gives.
+    """
+    lost = differentiators(x)
+    if not lost:
+        return lost
+    stack: list[Builder] = []
+    builder = state.builder
+    while builder is not None:
+        stack.append(builder)
+        builder = builder.parent
+    spared = set()
+    for i, inner in enumerate(stack):
+        if inner.known.custom:
+            spared.update([outer for outer in stack[i + 1 :] if outer in lost][:1])
+    return lost - spared
