@@ -365,6 +365,16 @@ class Primitive(metaclass=_PrimitiveMeta):
             return one_run(held[0], operands)
         return None
 
+    def updates(self, in_types: Sequence[ArrayType]) -> bool:
+        """Whether the one result is operand 0 but for elements that are written anew, and ``run_where`` can leave them
+        as they are. Asked by control.masking."""
+        return False
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        """The results where a scalar mask is true. Where it is false: operand 0, not copied, of an operation that
+        ``updates`` it; else results that are unspecified, and no loop inside runs. Asked by control.masking."""
+        self.missing("run_where", "a program that does nothing in lanes that are done")
+
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
         """The held program that is compiled in place of the operation, and its operands among the operation's; None
         where it runs in a loop, in a branch or behind a barrier."""
