@@ -105,10 +105,15 @@ class _PrimitiveMeta(type):
 
 
 class Lanes(NamedTuple):
-    """The axis that ``vmap`` adds: how many lanes it has, and its name in collectives, where it has one."""
+    """The axis that ``vmap`` adds: how many lanes it has, and its name in collectives, where it has one.
+
+    ``spmd_name``: the axis of a device mesh over which the lanes are spread, for an operation that constrains how its
+    results are laid out over devices. There is none so far, and ``vmap`` refuses ``spmd_axis_name``.
+    """
 
     size: int
     axis_name: Any = None
+    spmd_name: Any = None
 
 
 class Fusion(enum.Enum):
@@ -318,9 +323,11 @@ class Primitive(metaclass=_PrimitiveMeta):
         return None
 
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
-        """Floating-point operations of one run, roughly. Asked where lanes take different branches."""
+        """Floating-point operations of one run, roughly: of the program that is compiled in its place, where there is
+        one, and not of those that say what its derivatives are. Asked where lanes take different branches."""
         if self.holds_jaxprs:
-            return sum(map(program_cost, subjaxprs(self)))
+            placed = self.in_place(in_types)
+            return sum(map(program_cost, subjaxprs(self))) if placed is None else program_cost(placed[0])
         expanded = self.program(in_types)
         if expanded is not None:
             return program_cost(expanded)
