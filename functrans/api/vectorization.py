@@ -57,6 +57,7 @@ def vmap(
         a tree prefix of the result.
       axis_name: a name for the axis, for ``lax.psum`` and its like.
       axis_size: the size of the axis, needed when nothing is mapped.
+      spmd_axis_name: refused unless None: no operation of functrans constrains how values are laid out over devices.
 
     Returns:
       The batched function.
@@ -74,7 +75,12 @@ def vmap(
     if not (in_axes is None or isinstance(in_axes, int | tuple)) or isinstance(in_axes, bool):
         raise FunctransTypeError(f"vmap: in_axes must be an int, None or a tuple, got {describe(in_axes)} at {here()}")
     if spmd_axis_name is not None:
-        raise FunctransTypeError("vmap: spmd_axis_name is not supported")
+        raise FunctransTypeError(
+            f"vmap: spmd_axis_name={spmd_axis_name!r} says over which axis of a device mesh the lanes are spread where "
+            "the function constrains how its values are laid out over devices, and no operation of functrans does "
+            f"that, at {here()}\nLeave it out: the results are the same without it. Where the function uses the lanes' "
+            "axis by name (psum, axis_index), pass axis_name."
+        )
 
     @functools.wraps(fun)
     @api_boundary

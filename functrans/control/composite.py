@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from functrans.control.custom_rules import linearize_rule
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, type_of
@@ -78,7 +77,7 @@ class Composite(Primitive):
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         if type(self).jvp is not Composite.jvp:
             return self.jvp(primals, tangents)
-        outs, slopes = differentiate(self.program([type_of(x) for x in primals]), primals, tangents, linearize_rule)
+        outs, slopes = differentiate(self.program([type_of(x) for x in primals]), primals, tangents, "linearize")
         return outs[0], slopes[0]
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.custom_rules import linearize_at_zero, linearize_rule
 from functrans.control.holding import Holding, check_operand
 from functrans.control.masking import under_mask
 from functrans.ir.program import Jaxpr
@@ -23,7 +22,7 @@ from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Tangent, Value
 from functrans.trace.replay import evaluate, replay
-from functrans.transform.jvp import differentiate, jvp_rule
+from functrans.transform.jvp import How, differentiate
 from functrans.transform.vmap import vmap_jaxpr
 
 
@@ -62,23 +61,23 @@ class CustomRoot(Holding):
         return evaluate(self.solve, [*consts, *guess])
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        outs, operands, right = self._right_hand_side(primals, tangents, jvp_rule)
+        outs, operands, right = self._right_hand_side(primals, tangents, "jvp")
         if right is None:
             return outs, [None] * len(outs)
         return outs, self._slopes(outs, replay(self.tangent_solve, [*operands, *right]))
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        outs, operands, right = self._right_hand_side(primals, tangents, linearize_rule)
+        outs, operands, right = self._right_hand_side(primals, tangents, "linearize")
         if right is None:
             return outs, [None] * len(outs)
         # tangent_solve is linear in its right-hand side, so its linear part is its derivative by that at zero.
         at = [zeros(t.shape, t) for t in self.f.out_types]
         none = [None] * len(operands)
-        _, slopes = differentiate(self.tangent_solve, [*operands, *at], [*none, *right], linearize_at_zero)
+        _, slopes = differentiate(self.tangent_solve, [*operands, *at], [*none, *right], "linearize_at_zero")
         return outs, self._slopes(outs, slopes)
 
     def _right_hand_side(
-        self, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any
+        self, primals: Sequence[Value], tangents: Sequence[Tangent], how: How
     ) -> tuple[list[Any], list[Any], list[Any] | None]:
         """The results, the leading operands of ``tangent_solve``, and its right-hand side up to the sign."""
         outs = bind_all(self, primals)
@@ -88,7 +87,7 @@ class CustomRoot(Holding):
         operands = [*solver_consts, *root]
         if all(t is None for t in consts_t):
             return outs, operands, None
-        _, moved = differentiate(self.f, [*consts, *root], [*consts_t, *[None] * len(root)], rule)
+        _, moved = differentiate(self.f, [*consts, *root], [*consts_t, *[None] * len(root)], how)
         if all(t is None for t in moved):
             return outs, operands, None
         types = self.f.out_types

@@ -19,7 +19,7 @@ from typing import Any
 from functrans.control.holding import Holding
 from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, NotLinearError
-from functrans.ir.effects import SHOWN, Effects
+from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops import elementwise
@@ -29,7 +29,7 @@ from functrans.trace.binding import bind_all
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import here
-from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, one_run
+from functrans.trace.primitive import Lanes, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.trace.state import surroundings
 from functrans.transform.jvp import differentiate, instantiate_zero, jvp
@@ -234,7 +234,7 @@ class CustomJvp(Holding):
         zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
         none = [None] * (len(values) + len(args))
         with _rules(surroundings().rules + 1):
-            outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], linearize_at_zero)
+            outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], "linearize_at_zero")
         count = len(self.jaxpr.outputs)
         return self._outputs([*outs[:count], *slopes[count:]])
 
@@ -342,21 +342,6 @@ def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
 
 
 _check_linear = functools.lru_cache(maxsize=256)(check_linear)
-
-
-def linearize_rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-    """What linearize does with an equation."""
-    return op.linearize(primals, tangents)
-
-
-def linearize_at_zero(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-    """What linearize does with an equation of a program linear in its tangents, ``primals`` being those at zero.
-
-    What is shown of the tangents is shown when they are known: by the linear program.
-    """
-    if op.effects and op.effects <= SHOWN and not op.holds_jaxprs:
-        return bind_all(op, [x if t is None else elementwise.add(x, t) for x, t in zip(primals, tangents)]), []
-    return op.linearize(primals, tangents)
 
 
 def refuse_closed_over(tangents: Sequence[Any], name: str, what: str) -> None:
@@ -535,7 +520,7 @@ class CustomPullback(Holding):
             outs = bind_all(self, primals)
             slopes = [instantiate_zero(t, x) for t, x in zip(tangents, primals, strict=True)][self.num_residuals :]
             return outs, bind_all(self, [*primals[: self.num_residuals], *slopes])
-        return differentiate(self.pushforward(), primals, tangents, linearize_rule)
+        return differentiate(self.pushforward(), primals, tangents, "linearize")
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         types = self.infer()

@@ -34,8 +34,6 @@ class Holding(Primitive):
         return frozenset().union(*[jaxpr_axis_names(jaxpr) for jaxpr in subjaxprs(self)])
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
-        """The operation where the scalar mask is true; elsewhere its results are unspecified and its loops do not run.
-        """
         return bind_all(self, operands)
 
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.custom_rules import Rule, batched_rule, linearize_rule, mapped_rule, resolve, rule_under_mask
+from functrans.control.custom_rules import Rule, batched_rule, mapped_rule, resolve, rule_under_mask
 from functrans.control.holding import Holding
 from functrans.control.masking import under_mask
 from functrans.errors import NotLinearError
@@ -23,7 +23,7 @@ from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.trace.state import operation_place
-from functrans.transform.jvp import differentiate, jvp_rule
+from functrans.transform.jvp import How, differentiate
 
 
 class LinearCall(Holding):
@@ -55,12 +55,12 @@ class LinearCall(Holding):
         return evaluate(self.jaxpr, self.program_operands(arrays))
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        return self._differentiated(primals, tangents, jvp_rule)
+        return self._differentiated(primals, tangents, "jvp")
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        return self._differentiated(primals, tangents, linearize_rule)
+        return self._differentiated(primals, tangents, "linearize")
 
-    def _differentiated(self, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any) -> tuple[Any, Any]:
+    def _differentiated(self, primals: Sequence[Value], tangents: Sequence[Tangent], how: How) -> tuple[Any, Any]:
         outs = bind_all(self, primals)
         consts_t, _, residuals_t, linear_t = self.split(tangents)
         slopes: list[Any] = [None] * len(outs)
@@ -70,7 +70,7 @@ class LinearCall(Holding):
             slopes = bind_all(self, [*primals[: len(primals) - len(linear)], *given])
         if any(t is not None for t in [*consts_t, *residuals_t]):
             none = [None] * len(linear)
-            _, more = differentiate(self.jaxpr, self.program_operands(primals), [*consts_t, *residuals_t, *none], rule)
+            _, more = differentiate(self.jaxpr, self.program_operands(primals), [*consts_t, *residuals_t, *none], how)
             slopes = [b if a is None else a if b is None else add(a, b) for a, b in zip(slopes, more, strict=True)]
         return outs, slopes
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.custom_rules import linearize_rule
 from functrans.control.holding import Holding, check_operand
 from functrans.control.masking import under_mask
 from functrans.errors import MissingRuleError, NotLinearError
@@ -26,7 +25,7 @@ from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.trace.state import operation_place
-from functrans.transform.jvp import differentiate, jvp_rule
+from functrans.transform.jvp import How, differentiate
 from functrans.transform.vmap import vmap_jaxpr
 
 
@@ -78,19 +77,19 @@ class CustomLinearSolve(Holding):
     # -- derivatives --------------------------------------------------------------------------------------------------
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        return self._differentiated(primals, tangents, jvp_rule)
+        return self._differentiated(primals, tangents, "jvp")
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        return self._differentiated(primals, tangents, linearize_rule)
+        return self._differentiated(primals, tangents, "linearize")
 
-    def _differentiated(self, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any) -> tuple[Any, Any]:
+    def _differentiated(self, primals: Sequence[Value], tangents: Sequence[Tangent], how: How) -> tuple[Any, Any]:
         outs = bind_all(self, primals)
         x, aux = outs[: self.size], outs[self.size :]
         consts, _ = self.split(primals)
         consts_t, b_t = self.split(tangents)
         right = list(b_t)
         if any(t is not None for t in consts_t[0]):
-            _, moved = differentiate(self.matvec, [*consts[0], *x], [*consts_t[0], *[None] * len(x)], rule)
+            _, moved = differentiate(self.matvec, [*consts[0], *x], [*consts_t[0], *[None] * len(x)], how)
             right = [_difference(t, m) for t, m in zip(b_t, moved, strict=True)]
         if all(t is None for t in right):
             return outs, [None] * len(outs)

@@ -16,15 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.holding import Holding
 from functrans.ir.program import Equation, Jaxpr, all_equations, subjaxprs
 from functrans.ir.types import array_type
-from functrans.ops.dynamic_slicing import DynamicSlice, DynamicUpdateSlice
-from functrans.ops.indexing import ScatterFamily
-from functrans.ops.logic import SELECT
-from functrans.ops.structural import broadcast_in_dim, convert, full
-from functrans.ops.windows import FILL
-from functrans.trace.binding import bind
+from functrans.ops.logic import choose
 from functrans.trace.replay import emit, replay, trace
 
 _BOOL = array_type((), np.dtype(np.bool_))
@@ -36,19 +30,11 @@ def updates_of(jaxpr: Jaxpr, output: int, root: int) -> list[Equation] | None:
     a, chain = jaxpr.outputs[output], []
     while a is not jaxpr.inputs[root]:
         eqn = producers.get(a)  # type: ignore[arg-type]
-        if eqn is None or not _updates_in_place(eqn):
+        if eqn is None or not eqn.op.updates([x.type for x in eqn.inputs]):
             return None
         chain.append(eqn)
         a = eqn.inputs[0]
     return chain
-
-
-def _updates_in_place(eqn: Equation) -> bool:
-    op = eqn.op
-    if isinstance(op, ScatterFamily) and op.mode == FILL:  # the largest index must be out of bounds
-        x, indices = eqn.inputs[0].type, eqn.inputs[1].type
-        return int(np.iinfo(indices.dtype).max) >= max(x.shape, default=0)
-    return isinstance(op, DynamicUpdateSlice)
 
 
 def masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
@@ -67,9 +53,7 @@ def _masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
 
     def function(mask: Any, *inputs: Any) -> list[Any]:
         def rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
-            if id(eqn) in inside:
-                return [_update_where(mask, eqn.op, operands)]
-            if isinstance(eqn.op, Holding) and may_not_end(eqn):
+            if id(eqn) in inside or may_not_end(eqn):
                 return eqn.op.run_where(mask, operands)
             return emit(eqn, operands)
 
@@ -82,26 +66,6 @@ def _masked(jaxpr: Jaxpr, keep: tuple[int | None, ...]) -> Jaxpr:
     program, captured = trace(function, [_BOOL, *jaxpr.in_types], "a program under a mask")
     assert not captured
     return program
-
-
-def choose(mask: Any, new: Any, old: Any) -> Any:
-    """One of two values of one type by a scalar mask."""
-    if new is old:
-        return old
-    shape = old.type.shape
-    new = new if getattr(new, "shape", ()) == shape else full(shape, new)
-    return bind(SELECT, broadcast_in_dim(mask, shape) if shape else mask, new, old)
-
-
-def _update_where(mask: Any, op: Any, operands: Sequence[Any]) -> Any:
-    if isinstance(op, DynamicUpdateSlice):
-        x, update, *starts = operands
-        return bind(op, x, choose(mask, update, bind(DynamicSlice(update.shape), x, *starts)), *starts)
-    x, indices, updates = operands  # windows out of bounds are dropped
-    if indices.dtype.itemsize < 4:  # the largest index of a narrow dtype may lie inside
-        indices = convert(indices, np.dtype(np.int32))
-    outside = full(indices.shape, int(np.iinfo(indices.dtype).max), indices.dtype)
-    return bind(op, x, choose(mask, indices, outside), updates)
 
 
 def may_not_end(eqn: Equation) -> bool:

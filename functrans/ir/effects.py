@@ -28,7 +28,6 @@ INPUT_OUTPUT = Effect("input and output")  # happens exactly once
 ORDERED_INPUT_OUTPUT = Effect("ordered input and output", True)
 CHECK = Effect("check")  # raises an error after the call
 
-SHOWN: Effects = frozenset((DEBUG, ORDERED_DEBUG))
 REPEATABLE: Effects = frozenset((DEBUG, ORDERED_DEBUG, CHECK))  # nothing reads what these do
 
 

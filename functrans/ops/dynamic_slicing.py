@@ -12,7 +12,7 @@ from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import add, kind_of
 from functrans.ops.indexing import Gather, Scatter
-from functrans.ops.logic import lt, select
+from functrans.ops.logic import choose, lt, select
 from functrans.ops.slicing import concatenate, slice_
 from functrans.ops.structural import Axes, broadcast_in_dim, convert, full, reshape, scalar_literal, spread, zeros_like
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
@@ -69,6 +69,13 @@ class DynamicUpdateSlice(Primitive):
         if not fits or update.dtype != x.dtype:
             raise FunctransTypeError(f"dynamic_update_slice: an update {update} does not fit in an operand {x}")
         return array_type(x.shape, x.dtype)  # strong, whatever both are, as in JAX
+
+    def updates(self, in_types: Types) -> bool:
+        return True
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        x, update, *starts = operands
+        return [bind(self, x, choose(mask, update, bind(DynamicSlice(update.shape), x, *starts)), *starts)]
 
     def impl(self, x: Any, update: Any, *starts: Any) -> Any:
         out = np.array(x)

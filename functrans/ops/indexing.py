@@ -17,8 +17,8 @@ from functrans.errors import FunctransOverflowError, FunctransTypeError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, kind_of, short_dtype, type_of
 from functrans.ops.elementwise import add
-from functrans.ops.logic import eq, select
-from functrans.ops.structural import Axes, full, iota, reshape, spread, zeros_like
+from functrans.ops.logic import choose, eq, select
+from functrans.ops.structural import Axes, convert, full, iota, reshape, spread, zeros_like
 from functrans.ops.windows import (
     CLIP,
     FILL,
@@ -202,6 +202,17 @@ class ScatterFamily(Primitive):
     unique_indices: bool = False
     combine: ClassVar[str] = ""
     reference: ClassVar[Callable[..., Any]]
+
+    def updates(self, in_types: Types) -> bool:
+        x, indices, _ = in_types
+        return self.mode == FILL and int(np.iinfo(indices.dtype).max) >= max(x.shape, default=0)  # out of bounds
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        x, indices, updates = operands  # windows out of bounds are dropped
+        if indices.dtype.itemsize < 4:  # the largest index of a narrow dtype may lie inside
+            indices = convert(indices, np.dtype(np.int32))
+        outside = full(indices.shape, int(np.iinfo(indices.dtype).max), indices.dtype)
+        return [bind(self, x, choose(mask, indices, outside), updates)]
 
     def infer(self, x: ArrayType, indices: ArrayType, updates: ArrayType) -> ArrayType:
         d = self.dimension_numbers

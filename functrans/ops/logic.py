@@ -11,7 +11,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
-from functrans.ops.structural import broadcast_in_dim, compare_kind, scalar_literal
+from functrans.ops.structural import broadcast_in_dim, compare_kind, full, scalar_literal
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
@@ -287,6 +287,15 @@ def gt(x: Any, y: Any) -> Any:
 def ge(x: Any, y: Any) -> Any:
     """ge of corresponding elements."""
     return binary(GE, x, y)
+
+
+def choose(mask: Any, new: Any, old: Any) -> Any:
+    """One of two values of one type by a scalar mask."""
+    if new is old:
+        return old
+    shape = old.type.shape
+    new = new if getattr(new, "shape", ()) == shape else full(shape, new)
+    return bind(SELECT, broadcast_in_dim(mask, shape) if shape else mask, new, old)
 
 
 def select(which: Any, on_true: Any, on_false: Any) -> Any:

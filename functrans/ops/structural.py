@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.program import Literal, Var
+from functrans.ir.program import Literal
 from functrans.ir.types import (
     ArrayType,
     Shape,
@@ -409,16 +409,13 @@ def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
     return bind(ConvertElementType(dtype, weak_type), operand)
 
 
-def as_declared(results: Sequence[Any], variables: Sequence[Var]) -> list[Any]:
-    """Results of a rule with the weak flags of the variables that they are for: it may have made them another way."""
-    found = []
-    for x, v in zip(results, variables, strict=True):
-        if type(x) is not Tracer:
-            x = as_operand(x, v.type)
-        elif x.type.weak_type != v.type.weak_type:
-            x = convert(x, x.type.dtype, v.type.weak_type)
-        found.append(x)
-    return found
+def as_declared(x: Any, type_: ArrayType) -> Any:
+    """A result of a rule with the weak flag of the variable that it is for: the rule may have made it another way."""
+    if type(x) is not Tracer:
+        return as_operand(x, type_)
+    if x.type is type_ or x.type.weak_type == type_.weak_type:
+        return x
+    return convert(x, x.type.dtype, type_.weak_type)
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:

@@ -105,10 +105,15 @@ class _PrimitiveMeta(type):
 
 
 class Lanes(NamedTuple):
-    """The axis that ``vmap`` adds: how many lanes it has, and its name in collectives, where it has one."""
+    """The axis that ``vmap`` adds: how many lanes it has, and its name in collectives, where it has one.
+
+    ``spmd_name``: the axis of a device mesh over which the lanes are spread, for an operation that constrains how its
+    results are laid out over devices. There is none so far, and ``vmap`` refuses ``spmd_axis_name``.
+    """
 
     size: int
     axis_name: Any = None
+    spmd_name: Any = None
 
 
 class Fusion(enum.Enum):
@@ -290,6 +295,13 @@ class Primitive(metaclass=_PrimitiveMeta):
             self.missing("linearize", "reverse mode (grad, vjp, linearize)")
         return self.jvp(primals, tangents)
 
+    def linearize_at_zero(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        """As linearize, in a program that is linear in its tangents (a jvp rule), ``primals`` being those at zero.
+
+        What an operation shows of the tangents can be shown by the linear program alone.
+        """
+        return self.linearize(primals, tangents)
+
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
         self.missing("batch", "vmap")
@@ -318,9 +330,11 @@ class Primitive(metaclass=_PrimitiveMeta):
         return None
 
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
-        """Floating-point operations of one run, roughly. Asked where lanes take different branches."""
+        """Floating-point operations of one run, roughly: of the program that is compiled in its place, where there is
+        one, and not of those that say what its derivatives are. Asked where lanes take different branches."""
         if self.holds_jaxprs:
-            return sum(map(program_cost, subjaxprs(self)))
+            placed = self.in_place(in_types)
+            return sum(map(program_cost, subjaxprs(self))) if placed is None else program_cost(placed[0])
         expanded = self.program(in_types)
         if expanded is not None:
             return program_cost(expanded)
@@ -364,6 +378,16 @@ class Primitive(metaclass=_PrimitiveMeta):
         if len(held) == 1 and len(held[0].inputs) == len(operands):
             return one_run(held[0], operands)
         return None
+
+    def updates(self, in_types: Sequence[ArrayType]) -> bool:
+        """Whether the one result is operand 0 but for elements that are written anew, and ``run_where`` can leave them
+        as they are. Asked by control.masking."""
+        return False
+
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        """The results where a scalar mask is true. Where it is false: operand 0, not copied, of an operation that
+        ``updates`` it; else results that are unspecified, and no loop inside runs. Asked by control.masking."""
+        self.missing("run_where", "a program that does nothing in lanes that are done")
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
         """The held program that is compiled in place of the operation, and its operands among the operation's; None

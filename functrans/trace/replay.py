@@ -1,7 +1,7 @@
 """Replay: emit a jaxpr's equations again in the current builder, as they are or through a rule.
 
 Every forward transform is ``replay`` with a rule of its own, and what it has to remember from equation to equation. The
-backward walk of transposition goes through the same ``again``, by which equations keep the user's lines they came from.
+backward walk of transposition stands in the same ``again``, by which equations keep the user's lines they came from.
 """
 
 from __future__ import annotations
@@ -41,39 +41,26 @@ def entering(jaxpr: Jaxpr, inputs: Sequence[Any]) -> dict[Any, Any]:
 
 
 class again:
-    """Equations that are emitted again, one after the other, at the places where the user wrote them.
+    """Around a loop that emits equations again: each at the place where the user wrote it, and named by an error.
 
-        with again(jaxpr.equations) as equations:
+        with again() as now:
             for eqn in equations:
-                ...                                     what is emitted here carries the line of eqn, and
-                                                        an error raised here names eqn
-
-    ``kind``: the class that the lines take, where they are to be told from those of the equations.
+                now.equation, now.inside.place = eqn, eqn.where
     """
 
-    __slots__ = ("equations", "inside", "kind", "outer", "reached")
+    __slots__ = ("equation", "inside", "outer")
 
-    def __init__(self, equations: Iterable[Equation], kind: Callable[[Any], Where] | None = None) -> None:
-        self.equations = equations
-        self.kind = kind
+    def __init__(self) -> None:
         self.inside = surroundings()
         self.outer = self.inside.place
-        self.reached: Equation | None = None
+        self.equation: Equation | None = None
 
-    def __enter__(self) -> Iterator[Equation]:
-        return self._each()
-
-    def _each(self) -> Iterator[Equation]:
-        inside, kind = self.inside, self.kind
-        for eqn in self.equations:
-            self.reached = eqn
-            place = eqn.where
-            inside.place = place if kind is None or place is None else kind(place)
-            yield eqn
+    def __enter__(self) -> again:
+        return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.inside.place = self.outer
-        eqn = self.reached
+        eqn = self.equation
         if isinstance(error, Exception) and eqn is not None:
             note = f"in the rule for {eqn.op.name}, for the operation at {describe_place(eqn.where)}"
             if note not in getattr(error, "__notes__", ()):
@@ -92,8 +79,11 @@ def replay_into(
     values: dict[Any, Any], equations: Iterable[Equation], rule: Callable[[Equation, list[Any]], Sequence[Any]] = emit
 ) -> dict[Any, Any]:
     """The values by variable, with those of the equations' results added to them."""
-    with again(equations) as each:
-        for eqn in each:
+    with again() as now:
+        inside = now.inside
+        for eqn in equations:
+            now.equation = eqn
+            inside.place = eqn.where
             results = rule(eqn, [values[a] if type(a) is Var else a for a in eqn.inputs])
             for v, x in zip(eqn.outputs, results, strict=True):
                 values[v] = x

@@ -11,31 +11,28 @@ A tangent of ``None`` is zero; an equation with zero tangents is emitted as it i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import as_declared, zeros
 from functrans.trace.binding import as_operand
-from functrans.trace.primitive import Primitive, Tangent, Value
+from functrans.trace.primitive import Tangent, Value
 from functrans.trace.replay import emit, replay
 from functrans.trace.tracer import Tracer
 
-
-def jvp_rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-    """What forward mode does with an equation."""
-    return op.jvp(primals, tangents)
+How = Literal["jvp", "linearize", "linearize_at_zero"]  # by which rule of its operations a program is differentiated
 
 
 def jvp(jaxpr: Jaxpr, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[list[Any], list[Any]]:
     """Replay the program with tangents (None: zero); the outputs and their tangents."""
-    return differentiate(jaxpr, primals, tangents, jvp_rule)
+    return differentiate(jaxpr, primals, tangents, "jvp")
 
 
 def differentiate(
-    jaxpr: Jaxpr, primals: Sequence[Value], tangents: Sequence[Tangent], rule: Any
+    jaxpr: Jaxpr, primals: Sequence[Value], tangents: Sequence[Tangent], how: How
 ) -> tuple[list[Any], list[Any]]:
-    """The replay behind jvp and linearize: ``rule(op, primals, tangents)`` where a tangent is not zero."""
+    """The replay behind jvp and linearize: each operation by its rule of that name where a tangent is not zero."""
     slopes: dict[Any, Any] = {
         v: as_operand(t, v.type) for v, t in zip(jaxpr.inputs, tangents, strict=True) if t is not None
     }
@@ -43,13 +40,18 @@ def differentiate(
     def step(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
         if slopes.keys().isdisjoint(eqn.inputs):
             return emit(eqn, operands)
-        outs, outs_t = rule(eqn.op, operands, [slopes.get(a) if type(a) is Var else None for a in eqn.inputs])
+        op = eqn.op
+        rule = op.jvp if how == "jvp" else op.linearize if how == "linearize" else op.linearize_at_zero
+        outs, outs_t = rule(operands, [slopes.get(a) if type(a) is Var else None for a in eqn.inputs])
         if not eqn.op.multiple:
-            outs, outs_t = (outs,), (outs_t,)
+            (v,) = eqn.outputs
+            if outs_t is not None:
+                slopes[v] = outs_t if type(outs_t) is Tracer else as_operand(outs_t, v.type)
+            return (as_declared(outs, v.type),)
         for v, t in zip(eqn.outputs, outs_t, strict=True):
             if t is not None:
                 slopes[v] = t if type(t) is Tracer else as_operand(t, v.type)
-        return as_declared(outs, eqn.outputs)
+        return [as_declared(x, v.type) for v, x in zip(eqn.outputs, outs, strict=True)]
 
     outs = replay(jaxpr, primals, step)
     return outs, [slopes.get(a) if type(a) is Var else None for a in jaxpr.outputs]

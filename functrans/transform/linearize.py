@@ -18,7 +18,6 @@ from functrans.ir.program import Jaxpr, Var
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import convert
 from functrans.trace.builder import Builder
-from functrans.trace.primitive import Primitive, Tangent, Value
 from functrans.trace.state import state, surroundings
 from functrans.trace.tracer import Tracer
 from functrans.transform.jvp import differentiate
@@ -35,16 +34,12 @@ class LinearProgram(NamedTuple):
     nonzero: tuple[bool, ...]
 
 
-def _rule(op: Primitive, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-    return op.linearize(primals, tangents)
-
-
 def linearize(jaxpr: Jaxpr, primals: Sequence[Any], wrt: Sequence[bool]) -> tuple[list[Any], LinearProgram]:
     """Emit the primal program into the current builder; its outputs, and the linear program in the inputs ``wrt``."""
     linear = Builder("the linear program of linearize", climbs=True)
     with linear:
         tangents = [linear.new_input(v.type) if w else None for v, w in zip(jaxpr.inputs, wrt, strict=True)]
-        outs, slopes = differentiate(jaxpr, primals, tangents, _rule)
+        outs, slopes = differentiate(jaxpr, primals, tangents, "linearize")
         nonzero = tuple(t is not None for t in slopes)
         slopes = [
             t if t is None else convert(t, a.type.dtype, a.type.weak_type)

@@ -51,11 +51,13 @@ def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) 
     for a, ct in zip(jaxpr.outputs, cotangents, strict=True):
         if ct is not None and a in linear:
             send(a, as_operand(ct, a.type))
-    with again(reversed(backward), Backward) as equations:
-        for eqn in equations:
+    with again() as now:
+        for eqn in reversed(backward):
             cts = [pending.pop(v, None) for v in eqn.outputs]
             if all(ct is None for ct in cts):
                 continue
+            now.equation = eqn
+            now.inside.place = None if eqn.where is None else Backward(eqn.where)
             ins = [Linear(a.type) if a in linear else values[a] if type(a) is Var else a for a in eqn.inputs]
             for a, ct in zip(eqn.inputs, _sent_back(eqn, cts, ins), strict=True):
                 if ct is not None and a in linear:

@@ -34,11 +34,13 @@ def vmap(
             return emit(eqn, operands)
         outs, outs_mapped = op.batch(lanes, operands, which)
         if not op.multiple:
-            outs, outs_mapped = (outs,), (outs_mapped,)
-        elif isinstance(outs_mapped, bool):
-            outs_mapped = [outs_mapped] * len(outs)
-        moving.update([v for v, m in zip(eqn.outputs, outs_mapped, strict=True) if m])
-        return as_declared(outs, eqn.outputs)
+            (v,) = eqn.outputs
+            if outs_mapped:
+                moving.add(v)
+            return (as_declared(outs, v.type),)
+        flags = [outs_mapped] * len(outs) if isinstance(outs_mapped, bool) else outs_mapped
+        moving.update([v for v, m in zip(eqn.outputs, flags, strict=True) if m])
+        return [as_declared(x, v.type) for v, x in zip(eqn.outputs, outs, strict=True)]
 
     outs = replay(jaxpr, inputs, step)
     return outs, [a in moving for a in jaxpr.outputs]

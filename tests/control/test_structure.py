@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 import functrans
+import functrans.numpy as fnp
 from functrans.api.conditional import Switch
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import array_type
+from functrans.trace.primitive import program_cost
 from functrans.trace.replay import trace
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
@@ -316,3 +318,25 @@ def test_while_in_a_linearized_function_goes_forward() -> None:
     assert_same(o.linearize(f(o), 2.0)[1](1.0), theirs.linearize(f(theirs), 2.0)[1](1.0))
     jaxpr, _ = trace(lambda x: [f(o)(x)], [vector()], "a test")
     assert len(operations(linearize_jaxpr(jaxpr, [True]).primal, While)) == 1
+
+
+def test_an_operation_with_derivative_rules_costs_what_its_function_does() -> None:
+    def heavy(x: Any) -> Any:
+        for _ in range(50):
+            x = fnp.sin(x)
+        return x
+
+    @functrans.custom_jvp
+    def forward(x: Any) -> Any:
+        return x * x
+
+    forward.defjvp(lambda primals, tangents: (forward(*primals), heavy(primals[0]) * tangents[0]))
+
+    @functrans.custom_vjp
+    def reverse(x: Any) -> Any:
+        return x * x
+
+    reverse.defvjp(lambda x: (reverse(x), heavy(x)), lambda residual, ct: (heavy(residual) * ct,))
+    x = np.ones(8, np.float32)
+    for function in (forward, reverse):
+        assert program_cost(functrans.make_jaxpr(function)(x)) == program_cost(functrans.make_jaxpr(lambda x: x * x)(x))

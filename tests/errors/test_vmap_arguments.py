@@ -93,3 +93,9 @@ def test_a_shape_error_inside_vmap_shows_the_shapes_of_one_lane() -> None:
         return x + fnp.ones(3)  # blame
 
     refusal((TypeError, ValueError), lambda: ft.vmap(add)(matrix)).says("(4,)", "(3,)")
+
+
+def test_an_axis_of_a_device_mesh_is_refused_with_what_to_do() -> None:
+    refusal(TypeError, lambda: ft.vmap(lambda x: x, spmd_axis_name="devices")).says(
+        "spmd_axis_name='devices'", "Leave it out", "axis_name"
+    )

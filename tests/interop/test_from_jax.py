@@ -280,6 +280,13 @@ def test_collectives_over_a_named_axis_of_vmap():
     assert_same(gather(X), jax.vmap(lambda x: jax.lax.all_gather(x, "i").sum(), axis_name="i")(X))
 
 
+def test_the_name_of_an_axis_holds_in_our_functions_that_a_jax_function_calls():
+    counted = ft.from_jax(lambda x: x * ft.lax.axis_size("i"))
+    assert_same(ft.vmap(counted, axis_name="i")(X), X * 6)
+    summed = ft.from_jax(lambda x: 2.0 * ft.to_jax(lambda y: ft.lax.psum(y, "i"))(x))
+    assert_same(ft.vmap(summed, axis_name="i")(X), np.full(6, 2.0 * X.sum(), np.float32), operations=8)
+
+
 def test_keys_go_over_the_bridge():
     key = jax.random.key(3)
     bridged = ft.from_jax(lambda k, x: x * jax.random.normal(k, x.shape))
