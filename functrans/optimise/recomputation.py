@@ -91,15 +91,14 @@ def _too_often(jaxpr: Jaxpr, bound: int) -> set[Var]:
 
 
 def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
-    """Whether this is one operation on one value, and the value is not such a one: it is as well computed as read."""
-    read = _only_operand(eqn)
-    return read is not None and (read not in producers or _only_operand(producers[read]) is None)
+    """Whether this is one operation, on literals or on one value that is not such: it is as well computed as read."""
+    read = _operands(eqn)
+    return len(read) == 0 or (len(read) == 1 and len(_operands(producers.get(read.pop()))) != 1)
 
 
-def _only_operand(eqn: Equation) -> Atom | None:
-    """The one variable that a fusing operation reads; None where there are more or none."""
-    values = {a for a in eqn.inputs if type(a) is Var} if eqn.op.fusion is not Fusion.APART else set()
-    return values.pop() if len(values) == 1 else None
+def _operands(eqn: Equation | None) -> set[Var]:
+    """The variables that a fusing operation reads."""
+    return set() if eqn is None or eqn.op.fusion is Fusion.APART else {a for a in eqn.inputs if type(a) is Var}
 
 
 def _in_place(jaxpr: Jaxpr) -> Jaxpr:

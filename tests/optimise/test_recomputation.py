@@ -16,9 +16,9 @@ from hypothesis import given, settings
 
 import functrans as ft
 import functrans.numpy as fnp
+from benchmarks.rounds import UNROLLED
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.sides import FunctransSide
-from benchmarks.unrolled import UNROLLED
 from functrans import lax
 from functrans.ir.program import all_equations
 from functrans.ops.representation import KEEP
