@@ -2,9 +2,9 @@
 
 The compiler fuses what is cheap into each place that reads it, and a round reads the one before more than once: unless
 somebody bounds it, the code, the time to compile it or the time to run it grows with the square of the rounds or
-doubles with each of them. So each side compiles and runs in a process of its own that is ended after a time limit; the
-two take turns, and each figure is the least of the repetitions. The processor's time, of all threads, is measured
-beside the time that passes, which on a shared machine is the others' as well.
+doubles with each of them. So each side compiles in a process of its own that is ended after a time limit, the two in
+turns; the processor's time, of all threads, is measured beside the time that passes, which on a shared machine is the
+others' as well. The runs of both take turns in one process. Each figure is the least of the repetitions.
 
 python -m benchmarks.unrolled --write docs/unrolled.md    every program, and the page's tables: two hours
 python -m benchmarks.unrolled --only lorenz --limit 60
@@ -14,20 +14,26 @@ python -m benchmarks.unrolled --side functrans --rounds 4
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy
 
 from benchmarks.report import geometric_mean
 from benchmarks.rounds import FORWARD, HAND_PLACED, RANDOM, RANDOM_LENGTHS, UNROLLED
+from benchmarks.sides import Side, side_named
+from benchmarks.timing import now, timed
 
 LIMIT = 100.0  # seconds for a process: import, trace, compilation and runs
-REPEATS = 3
+REPEATS = 3  # processes of each side
+SAMPLES = 150  # of a run, each of a few milliseconds
 SIDES = "functrans", "jax"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 
@@ -47,70 +53,88 @@ def lengths_of(name: str) -> Sequence[int]:
     return (least, 2 * least, 4 * least)
 
 
-def measured(side: str, name: str, n: int) -> Figures:
-    """Trace, lower, compile and run the gradient in this process."""
-    import jax
-
-    from benchmarks.sides import FunctransSide, JaxSide
-
-    chosen = FunctransSide() if side == "functrans" else JaxSide()
-    f, args = BUILDS[name](chosen.namespace, chosen.transforms.lax, n)
+def lowered(side: Side, name: str, n: int) -> tuple[Any, tuple[Any, ...]]:
+    """The derivative of a program, ready to be compiled, and its arguments."""
+    f, args = BUILDS[name](side.namespace, side.transforms.lax, n)
     args = jax.device_put(args)
     if name in FORWARD:
         for _ in range(n):
-            f = chosen.transforms.jacfwd(f)
-    gradient = chosen.transforms.jit(f if name in FORWARD else chosen.transforms.grad(f))
+            f = side.transforms.jacfwd(f)
+    else:
+        f = side.transforms.grad(f)
+    return side.transforms.jit(f).lower(*args), args
+
+
+def compiling(side: str, name: str, n: int) -> Figures:
+    """Trace, lower and compile in this process."""
+    chosen = side_named(side)
     chosen.transforms.jit(lambda x: x + 1.0).lower(1.0).compile()  # what the first compilation of a process sets up
     start = time.process_time()
-    lowered = gradient.lower(*args)
+    program, _ = lowered(chosen, name, n)
     traced = time.process_time() - start
     start, cpu = time.perf_counter(), time.process_time()
-    compiled = lowered.compile()
+    compiled = program.compile()
     wall, cpu = time.perf_counter() - start, time.process_time() - cpu
     text = compiled.as_text()
-    found = {
+    return {
         "trace": traced, "compile": wall, "cpu": cpu, "hlo": text.count("\n"),
         "kernels": text[text.index("\nENTRY ") :].count("\n"),
     }  # fmt: skip
-    print(json.dumps(found), flush=True)  # in case it never ends
-    result = jax.block_until_ready(compiled(*args))
-    once = time.perf_counter()
-    jax.block_until_ready(compiled(*args))
-    once = time.perf_counter() - once
-    calls = max(1, min(200, int(0.005 / once)))
-    samples = []
-    for _ in range(100 if once < 0.1 else 1):
-        start = time.perf_counter()
-        for _ in range(calls):
-            jax.block_until_ready(compiled(*args))
-        samples.append((time.perf_counter() - start) / calls)
-    found["run"] = min(samples)
-    found["value"] = float(numpy.asarray(jax.tree_util.tree_leaves(result)[0]).ravel()[0])
+
+
+def running(sides: Sequence[str], name: str, n: int) -> dict[str, Figures]:
+    """Run in this process, the sides in turns, a few milliseconds each."""
+    calls = {}
+    for side in sides:
+        program, args = lowered(side_named(side), name, n)
+        calls[side] = functools.partial(program.compile(), *args)
+    found: dict[str, Figures] = {}
+    repeats = {}
+    for side, call in calls.items():
+        result = jax.block_until_ready(call())
+        once = timed(call)
+        repeats[side] = max(1, min(200, int(0.003 / once)))
+        found[side] = {"run": once, "value": float(numpy.asarray(jax.tree_util.tree_leaves(result)[0]).ravel()[0])}
+    order = list(sides)
+    for _ in range(SAMPLES if all(f["run"] < 0.1 for f in found.values()) else 1):
+        for side in order:
+            call, count = calls[side], repeats[side]
+            start = now()
+            for _ in range(count):
+                jax.block_until_ready(call())
+            found[side]["run"] = min(found[side]["run"], (now() - start) / count)
+        order.reverse()
     return found
 
 
-def in_a_process(side: str, name: str, n: int, limit: float) -> Figures:
-    """What a fresh process measures before the limit; the rest is left out."""
-    command = [sys.executable, "-m", "benchmarks.unrolled", "--one", side, name, str(n)]
+def in_a_process(limit: float, *arguments: object) -> Any:
+    """What a fresh process prints as JSON before the limit, else None."""
+    command = [sys.executable, "-m", "benchmarks.unrolled", "--one", *map(str, arguments)]
     try:
         text = subprocess.run(command, capture_output=True, text=True, timeout=limit).stdout
-    except subprocess.TimeoutExpired as error:
-        text = (error.stdout or b"").decode()
-    lines = text.strip().splitlines()
-    return json.loads(lines[-1]) if lines else {}
+    except subprocess.TimeoutExpired:
+        return None
+    return json.loads(text) if text.strip() else None
 
 
 def in_turns(sides: Sequence[str], name: str, n: int, limit: float, repeats: int) -> dict[str, Figures]:
     """The least of each figure by side; a side that did not end is not asked again."""
-    found: dict[str, Figures] = {}
-    order = list(sides)
+    found: dict[str, Figures] = {side: {} for side in sides}
+    able = list(sides)
     for _ in range(repeats):
-        for side in order:
-            before = found.get(side)
-            if before is None or "run" in before:
-                figures = in_a_process(side, name, n, limit)
-                found[side] = {key: min(value, (before or figures).get(key, value)) for key, value in figures.items()}
-        order.reverse()
+        for side in list(able):
+            figures = in_a_process(limit, "compile", side, name, n)
+            if figures is None:
+                able.remove(side)
+            else:
+                found[side] = {key: min(value, found[side].get(key, value)) for key, value in figures.items()}
+        able.reverse()
+    able.sort(key=SIDES.index)
+    together = in_a_process(limit, "run", ",".join(able), name, n) if able else None
+    for group in [] if together else [[side] for side in able if len(able) > 1]:  # one of them does not end its run
+        together = {**(together or {}), **(in_a_process(limit, "run", *group, name, n) or {})}
+    for side, figures in (together or {}).items():
+        found[side].update(figures)
     return found
 
 
@@ -220,11 +244,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="processes of each side")
     parser.add_argument("--json", type=Path, help="where to write the results; those there are kept and not repeated")
     parser.add_argument("--write", type=Path, help="the page whose tables to write")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        side, name, n = options.one
-        print(json.dumps(measured(side, name, int(n))))
+        what, sides, name, n = options.one
+        found = compiling(sides, name, int(n)) if what == "compile" else running(sides.split(","), name, int(n))
+        print(json.dumps(found))
         return
     results: Results = {}
     if options.json and options.json.exists():
@@ -236,7 +261,7 @@ def main() -> None:
         for n in options.rounds or lengths_of(name):
             key = f"{name} {n}"
             if key not in results:
-                sides = [s for s in options.side or SIDES if ended.get((name, s), True)]
+                sides = [side for side in options.side or SIDES if ended.get((name, side), True)]
                 results[key] = in_turns(sides, name, n, options.limit, options.repeats)
             ended.update({(name, side): "run" in figures for side, figures in results[key].items()})
             print("  ".join(cell.rjust(9) for cell in line(key, results[key])), flush=True)
