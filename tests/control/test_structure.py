@@ -316,3 +316,19 @@ def test_while_in_a_linearized_function_goes_forward() -> None:
     assert_same(o.linearize(f(o), 2.0)[1](1.0), theirs.linearize(f(theirs), 2.0)[1](1.0))
     jaxpr, _ = trace(lambda x: [f(o)(x)], [vector()], "a test")
     assert len(operations(linearize_jaxpr(jaxpr, [True]).primal, While)) == 1
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_jacobians_in_forward_mode_run_a_loop_once_for_value_and_tangents(order: int) -> None:
+    def root(lax: Any) -> Any:
+        def f(a: Any) -> Any:
+            return lax.while_loop(lambda x: x * x < a, lambda x: 0.9 * x + 0.5 * a / x + 0.1 * a, 0.01 * a)
+
+        return f
+
+    found, expected = root(functrans.lax), root(jax.lax)
+    for _ in range(order):
+        found, expected = functrans.jacfwd(found), jax.jacfwd(expected)
+    a = np.float32(3.0)
+    assert len(operations(functrans.make_jaxpr(found)(a), While)) == 1
+    assert_same(found(a), expected(a), weak=False)
