@@ -1,9 +1,9 @@
-"""jacfwd, jacrev, hessian, hvp: whole derivatives from the linear program and its transpose, mapped over a basis."""
+"""jacfwd, jacrev, hessian, hvp: whole derivatives, by tangents or the transpose of the linear program, over a basis."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -28,6 +28,8 @@ from functrans.ops.slicing import slice_
 from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, spread, transpose, zeros
 from functrans.trace.frames import function_name, here
 from functrans.trace.primitive import Lanes
+from functrans.trace.replay import trace
+from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import LinearProgram, linearize
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap
@@ -62,20 +64,40 @@ def split_rows(x: Any, types: Sequence[ArrayType]) -> list[Any]:
     return parts
 
 
-def _map_basis(program: Jaxpr, residuals: Sequence[Any], directions: Sequence[Any], total: int) -> list[Any]:
-    """The linear program over all directions at once: ``[total, *shape]`` for each output."""
-    mapped = [False] * len(residuals) + [True] * len(directions)
-    outs, outs_mapped = vmap(program, Lanes(total), [*residuals, *directions], mapped)
-    return [x if m else spread(x, total) for x, m in zip(outs, outs_mapped, strict=True)]
+def _map_basis(
+    program: Jaxpr, values: Sequence[Any], directions: Sequence[Any], total: int
+) -> tuple[list[Any], list[bool]]:
+    """The program, linear in its last inputs, over all directions at once; its outputs, and which have an axis of them.
+    """
+    mapped = [False] * len(values) + [True] * len(directions)
+    return vmap(program, Lanes(total), [*values, *directions], mapped)
 
 
-def _forward_columns(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> list[list[Any]]:
-    """blocks[output][input]: ``[*output shape, *input shape]``."""
+def _forward_columns(
+    jaxpr: Jaxpr, inputs: Sequence[Any], wrt: Sequence[bool], first: int
+) -> tuple[list[Any], list[list[Any]]]:
+    """The outputs, and blocks[output][input] for the ``first`` of them: ``[*output shape, *input shape]``.
+
+    Value and tangents are one program: a loop runs once for both.
+    """
+    ins = [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
     total = sum(t.size for t in ins)
-    columns = iter(_map_basis(linear.jaxpr, linear.residuals, basis(ins), total))
+    nonzero: list[bool] = []
+
+    def with_tangents(*operands: Any) -> list[Any]:
+        rest = iter(operands[len(wrt) :])
+        outs, slopes = jvp_replay(jaxpr, operands[: len(wrt)], [next(rest) if w else None for w in wrt])
+        nonzero.extend(t is not None for t in slopes[:first])
+        return [*outs, *[t for t in slopes[:first] if t is not None]]
+
+    program, captured = trace(with_tangents, [*jaxpr.in_types, *ins], "the derivative of jacfwd")
+    results, mapped = _map_basis(program, [*captured, *inputs], basis(ins), total)
+    count = len(jaxpr.outputs)
+    outs = [_first_lane(x) if m else x for x, m in zip(results[:count], mapped[:count], strict=True)]
+    columns = iter([x if m else spread(x, total) for x, m in zip(results[count:], mapped[count:], strict=True)])
     blocks = []
-    for nonzero, t in zip(linear.nonzero, outs, strict=True):
-        if not nonzero:
+    for has, t in zip(nonzero, jaxpr.out_types[:first], strict=True):
+        if not has:
             blocks.append([zeros((*t.shape, *s.shape), t) for s in ins])
             continue
         row = []
@@ -83,7 +105,13 @@ def _forward_columns(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequ
             n, m = s.ndim, t.ndim
             row.append(convert(transpose(part, (*range(n, n + m), *range(n))), t.dtype, t.weak_type))
         blocks.append(row)
-    return blocks
+    return outs, blocks
+
+
+def _first_lane(x: Any) -> Any:
+    """A value that a rule has computed once for each direction."""
+    start = (0,) * x.ndim
+    return reshape(slice_(x, start, (1, *x.shape[1:])), x.shape[1:])
 
 
 def _backward_rows(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> list[list[Any]]:
@@ -93,7 +121,10 @@ def _backward_rows(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequen
     count = len(linear.residuals)
     mask = [False] * count + [True] * len(ins)
     program, has = transpose_jaxpr(linear.jaxpr, mask, [True] * len(used))
-    rows = iter(_map_basis(program, linear.residuals, basis(used), total)) if used else iter(())
+    rows: Iterator[Any] = iter(())
+    if used:
+        results, mapped = _map_basis(program, linear.residuals, basis(used), total)
+        rows = iter([x if m else spread(x, total) for x, m in zip(results, mapped, strict=True)])
     by_input = [split_rows(next(rows), used) if h else None for h in has]
     blocks = []
     place = 0
@@ -154,6 +185,9 @@ def _jacobian(
         ins_t = [t for t in types if is_differentiable(t.dtype)]
 
         def transformed(inputs: list[Any]) -> list[Any]:
+            if forward:
+                outs, blocks = _forward_columns(jaxpr, inputs, wrt, first)
+                return [*outs, *[block for row in blocks for block in row]]
             outs, linear = linearize(jaxpr, inputs, wrt)
             if any(linear.nonzero[first:]):
                 keep = [i for i, nz in enumerate(linear.nonzero) if nz]
@@ -165,7 +199,7 @@ def _jacobian(
                 )
                 linear = LinearProgram(program, linear.residuals, linear.nonzero)
             linear = LinearProgram(linear.jaxpr, linear.residuals, linear.nonzero[:first])
-            blocks = (_forward_columns if forward else _backward_rows)(linear, ins_t, outs_t)
+            blocks = _backward_rows(linear, ins_t, outs_t)
             return [*outs, *[block for row in blocks for block in row]]
 
         results = apply((what, wrt, first), jaxpr, [*captured, *leaves], transformed, what)

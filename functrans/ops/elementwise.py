@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
+import ml_dtypes
 import numpy as np
 
 from functrans.errors import FunctransTypeError, NotLinearError
@@ -360,11 +361,24 @@ class Div(Elementwise):
         out = bind(self, x, y)
         if kind_of(out.dtype) in "iu":
             return out, None
+        inverse = _inverse(x, out.dtype)
+        if inverse is not None:  # out / x is 1 / y: no second division
+            return out, neg(mul(mul(t, out), mul(out, inverse)))
         total = s if t is None else neg(mul(t, out)) if s is None else sub(s, mul(t, out))
         return out, div(total, y)
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
         return [div(cotangent, y), None]
+
+
+def _inverse(x: Any, dtype: np.dtype[Any]) -> float | None:
+    """1 / x where x is a number and both are normal numbers of a real dtype."""
+    value = literal_value(x)
+    if value is None or dtype.kind == "c" or not value:
+        return None
+    limits = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    found = 1.0 / float(value)
+    return found if all(limits.tiny <= abs(number) <= limits.max for number in (value, found)) else None
 
 
 NEG, ADD, SUB, MUL, DIV = Neg(), Add(), Sub(), Mul(), Div()

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from functrans.control.scan import Scan
+from functrans.control.while_loop import While
 from functrans.ir.program import Atom, Equation, Jaxpr, Var, all_equations
 from functrans.ops.representation import KEEP
 from functrans.trace.primitive import Fusion, Primitive
@@ -91,15 +92,14 @@ def _too_often(jaxpr: Jaxpr, bound: int) -> set[Var]:
 
 
 def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
-    """Whether this is one operation on one value, and the value is not such a one: it is as well computed as read."""
-    read = _only_operand(eqn)
-    return read is not None and (read not in producers or _only_operand(producers[read]) is None)
+    """Whether this is one operation, on literals or on one value that is not such: it is as well computed as read."""
+    read = _operands(eqn)
+    return len(read) == 0 or (len(read) == 1 and len(_operands(producers.get(read.pop()))) != 1)
 
 
-def _only_operand(eqn: Equation) -> Atom | None:
-    """The one variable that a fusing operation reads; None where there are more or none."""
-    values = {a for a in eqn.inputs if type(a) is Var} if eqn.op.fusion is not Fusion.APART else set()
-    return values.pop() if len(values) == 1 else None
+def _operands(eqn: Equation | None) -> set[Var]:
+    """The variables that a fusing operation reads."""
+    return set() if eqn is None or eqn.op.fusion is Fusion.APART else {a for a in eqn.inputs if type(a) is Var}
 
 
 def _in_place(jaxpr: Jaxpr) -> Jaxpr:
@@ -114,13 +114,24 @@ def _in_place(jaxpr: Jaxpr) -> Jaxpr:
     return trace(lambda *inputs: replay(jaxpr, inputs, write), jaxpr.in_types, "a program to be compiled")[0]
 
 
+_SMALL_LOOP = 1024  # bytes: XLA makes one kernel of a loop that touches fewer at each step, if no barrier is in it
+_MORE_IN_SMALL_LOOPS = 8  # otherwise it launches a kernel for each operation, which takes a hundred times as long
+
+
 def _held(op: Primitive, bound: int) -> Primitive:
     """The operation with the programs that it holds bounded; itself where none changes."""
+    if isinstance(op, While | Scan) and _is_small(op):
+        bound *= _MORE_IN_SMALL_LOOPS
     parameters = op.parameters()
     held = {name: _held_value(value, bound) for name, value in parameters.items()}
     if all(held[name] is value for name, value in parameters.items()):
         return op
     return type(op)(**held)
+
+
+def _is_small(loop: While | Scan) -> bool:
+    body = loop.body if isinstance(loop, While) else loop.jaxpr
+    return sum(t.size * t.dtype.itemsize for t in (*body.in_types, *body.out_types)) < _SMALL_LOOP
 
 
 def _held_value(value: Any, bound: int) -> Any:

@@ -340,3 +340,19 @@ def test_an_operation_with_derivative_rules_costs_what_its_function_does() -> No
     x = np.ones(8, np.float32)
     for function in (forward, reverse):
         assert program_cost(functrans.make_jaxpr(function)(x)) == program_cost(functrans.make_jaxpr(lambda x: x * x)(x))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_jacobians_in_forward_mode_run_a_loop_once_for_value_and_tangents(order: int) -> None:
+    def root(lax: Any) -> Any:
+        def f(a: Any) -> Any:
+            return lax.while_loop(lambda x: x * x < a, lambda x: 0.9 * x + 0.5 * a / x + 0.1 * a, 0.01 * a)
+
+        return f
+
+    found, expected = root(functrans.lax), root(jax.lax)
+    for _ in range(order):
+        found, expected = functrans.jacfwd(found), jax.jacfwd(expected)
+    a = np.float32(3.0)
+    assert len(operations(functrans.make_jaxpr(found)(a), While)) == 1
+    assert_same(found(a), expected(a), weak=False)

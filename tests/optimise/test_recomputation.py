@@ -16,9 +16,9 @@ from hypothesis import given, settings
 
 import functrans as ft
 import functrans.numpy as fnp
+from benchmarks.rounds import FORWARD, UNROLLED
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.sides import FunctransSide
-from benchmarks.unrolled import UNROLLED
 from functrans import lax
 from functrans.ir.program import all_equations
 from functrans.ops.representation import KEEP
@@ -153,6 +153,18 @@ def test_ordinary_programs_are_the_same_objects(name: str) -> None:
 def test_a_long_program_that_is_one_kernel_stays_one(name: str) -> None:
     gradient, args = gradient_of(name, 12)
     assert "optimization_barrier" not in gradient.lower(*args).as_text()
+
+
+def test_a_small_loop_has_no_barrier_that_would_keep_it_from_being_one_kernel() -> None:
+    f, args = FORWARD["particle_path"](fnp, lax, 2)
+    assert kept(ft.jacfwd(ft.jacfwd(f)), *args) == 0
+    longer = lambda x: lax.while_loop(lambda x: x[0] < 2.0, lambda x: x + lorenz(fnp, 12)(x), x)
+    assert kept(ft.jacfwd(longer), START) > 0
+
+
+def test_what_is_made_of_numbers_alone_is_not_kept() -> None:
+    f, args = UNROLLED["unrolled_scan"][0](fnp, lax, 40)
+    assert kept(ft.grad(f), *args) == 0
 
 
 # -- that nothing else changes -----------------------------------------------------------------------------------------

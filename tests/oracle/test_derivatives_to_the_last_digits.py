@@ -144,3 +144,14 @@ def test_powers_by_a_range_have_the_derivatives_of_a_polynomial(x: float, expone
     for order in range(5):
         np.testing.assert_allclose(derivative(x), polynomial.deriv(order)(x) if order else polynomial(x), rtol=1e-14)
         derivative = ft.grad(derivative)
+
+
+@pytest.mark.parametrize("numerator", [1.0, -3.0, 0.1, 1e30, 1e-37, 0.0])
+def test_the_slope_of_a_number_over_y_is_right_wherever_it_is_a_normal_number(numerator: float) -> None:
+    limits = np.finfo(np.float32)
+    y = (10.0 ** np.linspace(-37, 37, 149)).astype(np.float32)
+    found = np.asarray(ft.jit(ft.vmap(ft.grad(lambda y: numerator / y)))(y))
+    exact = -np.float64(np.float32(numerator)) / y.astype(np.float64) ** 2
+    value = np.abs(np.float64(np.float32(numerator)) / y)
+    normal = (np.abs(exact) > limits.tiny) & (np.abs(exact) < limits.max) & (value > limits.tiny) & (value < limits.max)
+    np.testing.assert_allclose(found[normal], exact[normal], rtol=4 * limits.eps)
