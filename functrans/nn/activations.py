@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransValueError
@@ -32,6 +36,14 @@ __all__ = ["tanh"]
 def _floating(operation: str, x: ArrayLike) -> Any:
     x = promote_one(operation, x, inexact=True)
     return asarray(x) if isinstance(x, int | float | complex) else x
+
+
+def _in_single(function: Callable[[Any], Any], x: Any) -> Any:
+    """The function, of a half-precision array computed in single precision, with all its derivatives."""
+    dtype = operand_type("an activation", x).dtype
+    if dtype.itemsize >= 4:
+        return function(x)
+    return lax.convert_element_type(function(lax.convert_element_type(x, np.float32)), dtype)
 
 
 def identity(x: ArrayLike) -> Array:
@@ -99,8 +111,7 @@ SOFT_SIGN = SoftSign()
 
 def silu(x: ArrayLike) -> Array:
     """x * sigmoid(x)."""
-    x = _floating("silu", x)
-    return lax.mul(x, lax.logistic(x))
+    return _in_single(lambda x: lax.mul(x, lax.logistic(x)), _floating("silu", x))
 
 
 swish = silu
@@ -108,8 +119,7 @@ swish = silu
 
 def mish(x: ArrayLike) -> Array:
     """x * tanh(softplus(x))."""
-    x = _floating("mish", x)
-    return lax.mul(x, lax.tanh(softplus(x)))
+    return _in_single(lambda x: lax.mul(x, lax.tanh(log_add_exp(x, 0.0))), _floating("mish", x))
 
 
 def gelu(x: ArrayLike, approximate: bool = True) -> Array:
@@ -122,11 +132,35 @@ def gelu(x: ArrayLike, approximate: bool = True) -> Array:
     Array(0., dtype=float32, weak_type=True)
     """
     x = _floating("gelu", x)
-    if approximate:
-        # (1 + tanh(z)) / 2 = logistic(2 z), which keeps its precision far to the left
-        inner = lax.mul(lax.add(x, lax.mul(lax.integer_pow(x, 3), 0.044715)), math.sqrt(8 / math.pi))
-        return lax.mul(x, lax.logistic(inner))
-    return lax.mul(lax.mul(x, 0.5), lax.erfc(lax.mul(x, -math.sqrt(0.5))))
+    return _in_single(_gelu_by_tanh if approximate else functools.partial(bind, Gelu(0)), x)
+
+
+def _gelu_by_tanh(x: Any) -> Any:
+    # (1 + tanh(z)) / 2 = logistic(2 z), which keeps its precision far to the left
+    inner = lax.mul(lax.add(x, lax.mul(lax.integer_pow(x, 3), 0.044715)), math.sqrt(8 / math.pi))
+    return lax.mul(x, lax.logistic(inner))
+
+
+class Gelu(Evaluated):
+    """x P(Z <= x), or its derivative (``order`` 1), P(Z <= x) + x p(x) for the density p of a standard normal Z."""
+
+    order: int
+
+    def define(self, *operands: Any) -> Any:
+        (x,) = operands
+        below = lax.mul(0.5, lax.erfc(lax.mul(x, -math.sqrt(0.5))))
+        if self.order == 0:
+            return lax.mul(x, below)
+        density = lax.mul(lax.exp(lax.mul(lax.square(x), -0.5)), 1 / math.sqrt(2 * math.pi))
+        return lax.add(below, lax.mul(x, density))
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        if self.order == 0:
+            return bind(Gelu(1), x)
+        # (2 - x^2) p(x), which is in range where p(x) is not
+        root = lax.exp(lax.mul(lax.square(x), -0.25))
+        scaled = lax.mul(lax.sub(2.0, lax.square(x)), 1 / math.sqrt(2 * math.pi))
+        return lax.mul(lax.mul(scaled, root), root)
 
 
 def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:

@@ -333,13 +333,3 @@ ROWS: dict[str, Row] = {
         True,
     ),
 }
-
-# Units that a row may have instead of those allowed: what exceeds them is worse than it is known to be.
-STILL_EXCEEDING: dict[tuple[str, str, int], float] = {
-    ("gelu, exact", "float32", 2): 1e5,  # where the density is subnormal
-    ("factorial", "float32", 0): 8,
-    ("factorial", "float32", 1): 20,
-    ("factorial", "float64", 1): 20,
-    ("i1", "float32", 2): float("inf"),  # in the last 3 % before overflow
-    ("i1e", "float64", 1): 10,  # near its root, as the compiler groups the sums
-}
