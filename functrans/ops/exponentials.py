@@ -73,6 +73,7 @@ class Exp2(Expanded):
 
 
 def _power_of_two(n: Any, dtype: np.dtype[Any]) -> Any:
+    """2^n; bits of n above the width of the exponent do not matter."""
     limits = np.finfo(dtype)
     return bitcast_convert_type(mul(add(n, limits.maxexp - 1), 1 << limits.nmant), dtype)
 
@@ -97,15 +98,18 @@ def _fading(size: Any, doublings: int = 0) -> Any:
     """
     dtype = size.dtype
     limits = np.finfo(dtype)
-    power = max_(mul(size, -1 / math.log(2.0)), float(limits.minexp - 1 - doublings))
+    lowest = float(limits.minexp - 1 - doublings)
+    power = mul(size, -1 / math.log(2.0))
+    power = select(lt(power, lowest), lowest, power)
     whole = round_(power, to_even=True)
     fraction = sub(power, whole)
     first, *others = _NEAR_ONE[dtype.itemsize]
     series: Any = first
     for c in others:
         series = add(mul(fraction, series), c)
-    n = add(convert(whole, np.dtype(f"int{limits.bits}")), doublings)
-    return mul(add(mul(fraction, series), 1.0), _power_of_two(n, dtype))
+    # The last bits of a number so large are those of an integer, and a conversion would look for overflow.
+    n = bitcast_convert_type(add(whole, 1.5 * 2.0**limits.nmant), np.dtype(f"int{limits.bits}"))
+    return mul(add(mul(fraction, series), 1.0), _power_of_two(add(n, doublings), dtype))
 
 
 # -- hyperbolic functions --------------------------------------------------------------------------------------------
@@ -277,7 +281,7 @@ class LogisticSlope(Expanded):
         product = mul(value, other)  # a rounding of one is made up for by the other where they are nearly equal
         if _is_complex(x):
             return product
-        size, larger = abs_(x), max_(value, other)
+        size, larger = abs_(x), select(lt(value, other), other, value)
         return select(lt(size, 1.0), product, mul(mul(_fading(size), larger), larger))
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
