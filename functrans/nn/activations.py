@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransValueError
+from functrans.lax.elementwise import in_single
 from functrans.lax.taylor import Evaluated
 from functrans.numpy.arithmetic import add, hypot, maximum, minimum, multiply, true_divide
 from functrans.numpy.comparison import greater, greater_equal, less_equal
@@ -36,14 +34,6 @@ __all__ = ["tanh"]
 def _floating(operation: str, x: ArrayLike) -> Any:
     x = promote_one(operation, x, inexact=True)
     return asarray(x) if isinstance(x, int | float | complex) else x
-
-
-def _in_single(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function, of a half-precision array computed in single precision, with all its derivatives."""
-    dtype = operand_type("an activation", x).dtype
-    if dtype.itemsize >= 4:
-        return function(x)
-    return lax.convert_element_type(function(lax.convert_element_type(x, np.float32)), dtype)
 
 
 def identity(x: ArrayLike) -> Array:
@@ -111,7 +101,7 @@ SOFT_SIGN = SoftSign()
 
 def silu(x: ArrayLike) -> Array:
     """x * sigmoid(x)."""
-    return _in_single(lambda x: lax.mul(x, lax.logistic(x)), _floating("silu", x))
+    return in_single(lambda x: lax.mul(x, lax.logistic(x)), _floating("silu", x))
 
 
 swish = silu
@@ -119,7 +109,7 @@ swish = silu
 
 def mish(x: ArrayLike) -> Array:
     """x * tanh(softplus(x))."""
-    return _in_single(lambda x: lax.mul(x, lax.tanh(log_add_exp(x, 0.0))), _floating("mish", x))
+    return in_single(lambda x: lax.mul(x, lax.tanh(log_add_exp(x, 0.0))), _floating("mish", x))
 
 
 def gelu(x: ArrayLike, approximate: bool = True) -> Array:
@@ -132,7 +122,7 @@ def gelu(x: ArrayLike, approximate: bool = True) -> Array:
     Array(0., dtype=float32, weak_type=True)
     """
     x = _floating("gelu", x)
-    return _in_single(_gelu_by_tanh if approximate else functools.partial(bind, Gelu(0)), x)
+    return in_single(_gelu_by_tanh if approximate else functools.partial(bind, Gelu(0)), x)
 
 
 def _gelu_by_tanh(x: Any) -> Any:
