@@ -19,6 +19,7 @@ from functrans import lax
 from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
+from functrans.lax.bessel import BesselI
 from functrans.nn import activations
 from functrans.ops import (
     arithmetic,
@@ -44,7 +45,6 @@ from functrans.ops import (
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.scipy.special import entropies, exponential_integrals, gamma_functions, normal
-from functrans.scipy.special.bessel import BesselI
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
