@@ -160,6 +160,7 @@ IN_TURNS = {
     "ops/test_segments.py": 4,
     "oracle/test_derivatives_against_mpmath.py": 2,
     "oracle/test_derivatives_to_the_last_digits.py": 4,
+    "oracle/test_mixed_derivatives_to_the_last_digits.py": 8,
     "oracle/test_scenarios_against_jax.py": 4,
     "project/test_docstrings.py": 2,
     "random/test_against_jax.py": 2,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import is_differentiable, type_of
@@ -95,6 +97,14 @@ def stop_gradient(x: Any) -> Any:
     3.0
     """
     return jax.tree_util.tree_map(structural.stop_gradient, x)
+
+
+def in_single(function: Callable[[Any], Any], x: Any) -> Any:
+    """The function of an array; of one in half precision computed in single, with all its derivatives."""
+    dtype = type_of(x).dtype
+    if dtype.itemsize >= 4:
+        return function(x)
+    return structural.convert(function(structural.convert(x, np.dtype(np.float32))), dtype)
 
 
 def reciprocal(x: Any) -> Any:

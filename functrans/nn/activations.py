@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
 from functrans import lax
 from functrans.errors import FunctransValueError
+from functrans.lax.elementwise import in_single
 from functrans.lax.taylor import Evaluated
 from functrans.numpy.arithmetic import add, hypot, maximum, minimum, multiply, true_divide
 from functrans.numpy.comparison import greater, greater_equal, less_equal
@@ -99,8 +101,7 @@ SOFT_SIGN = SoftSign()
 
 def silu(x: ArrayLike) -> Array:
     """x * sigmoid(x)."""
-    x = _floating("silu", x)
-    return lax.mul(x, lax.logistic(x))
+    return in_single(lambda x: lax.mul(x, lax.logistic(x)), _floating("silu", x))
 
 
 swish = silu
@@ -108,8 +109,7 @@ swish = silu
 
 def mish(x: ArrayLike) -> Array:
     """x * tanh(softplus(x))."""
-    x = _floating("mish", x)
-    return lax.mul(x, lax.tanh(softplus(x)))
+    return in_single(lambda x: lax.mul(x, lax.tanh(log_add_exp(x, 0.0))), _floating("mish", x))
 
 
 def gelu(x: ArrayLike, approximate: bool = True) -> Array:
@@ -122,11 +122,35 @@ def gelu(x: ArrayLike, approximate: bool = True) -> Array:
     Array(0., dtype=float32, weak_type=True)
     """
     x = _floating("gelu", x)
-    if approximate:
-        # (1 + tanh(z)) / 2 = logistic(2 z), which keeps its precision far to the left
-        inner = lax.mul(lax.add(x, lax.mul(lax.integer_pow(x, 3), 0.044715)), math.sqrt(8 / math.pi))
-        return lax.mul(x, lax.logistic(inner))
-    return lax.mul(lax.mul(x, 0.5), lax.erfc(lax.mul(x, -math.sqrt(0.5))))
+    return in_single(_gelu_by_tanh if approximate else functools.partial(bind, Gelu(0)), x)
+
+
+def _gelu_by_tanh(x: Any) -> Any:
+    # (1 + tanh(z)) / 2 = logistic(2 z), which keeps its precision far to the left
+    inner = lax.mul(lax.add(x, lax.mul(lax.integer_pow(x, 3), 0.044715)), math.sqrt(8 / math.pi))
+    return lax.mul(x, lax.logistic(inner))
+
+
+class Gelu(Evaluated):
+    """x P(Z <= x), or its derivative (``order`` 1), P(Z <= x) + x p(x) for the density p of a standard normal Z."""
+
+    order: int
+
+    def define(self, *operands: Any) -> Any:
+        (x,) = operands
+        below = lax.mul(0.5, lax.erfc(lax.mul(x, -math.sqrt(0.5))))
+        if self.order == 0:
+            return lax.mul(x, below)
+        density = lax.mul(lax.exp(lax.mul(lax.square(x), -0.5)), 1 / math.sqrt(2 * math.pi))
+        return lax.add(below, lax.mul(x, density))
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        if self.order == 0:
+            return bind(Gelu(1), x)
+        # (2 - x^2) p(x), which is in range where p(x) is not
+        root = lax.exp(lax.mul(lax.square(x), -0.25))
+        scaled = lax.mul(lax.sub(2.0, lax.square(x)), 1 / math.sqrt(2 * math.pi))
+        return lax.mul(lax.mul(scaled, root), root)
 
 
 def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrans import lax
+from functrans.lax.elementwise import in_single
 from functrans.numpy.families import inexact_unary
 from functrans.numpy.promotion import (
     COMPLEX,
@@ -104,6 +105,10 @@ def sinc(x: ArrayLike, /) -> Array:
     x = promote_one("sinc", x, inexact=True)
     if is_scalar(x):
         x = as_array("sinc", x)
+    return in_single(_sinc, x)
+
+
+def _sinc(x: Any) -> Any:
     angle = lax.mul(x, np.pi)
     near = lax.lt(lax.abs(angle), 1.0)
     square = lax.square(select(near, angle, 0.0))

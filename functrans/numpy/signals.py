@@ -11,6 +11,7 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.ir.types import canonical_dtype
+from functrans.lax.bessel import bessel_i
 from functrans.numpy.arithmetic import (
     absolute,
     add,
@@ -152,8 +153,7 @@ def i0(x: ArrayLike, /) -> Array:
     values = as_array("i0", x)
     if values.dtype in COMPLEX:
         raise FunctransValueError(f"i0: real numbers are needed, got dtype {values.dtype.name}")
-    values = lax.abs(asarray(to_dtype(values, inexact_dtype(values.dtype))))
-    return lax.mul(lax.exp(values), lax.bessel_i0e(values))
+    return bessel_i(0, asarray(to_dtype(values, inexact_dtype(values.dtype))))
 
 
 def kaiser(M: int, beta: ArrayLike) -> Array:

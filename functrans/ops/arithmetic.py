@@ -17,6 +17,7 @@ from functrans.ops.elementwise import (
     UNSIGNED,
     Elementwise,
     Stepwise,
+    add,
     align,
     binary,
     div,
@@ -28,6 +29,7 @@ from functrans.ops.elementwise import (
     same_type,
     sub,
 )
+from functrans.ops.expanded import Expanded
 from functrans.ops.functions import log
 from functrans.ops.logic import and_, eq, gt, lt, select
 from functrans.ops.structural import convert, full, scalar_literal
@@ -100,11 +102,36 @@ class Pow(Elementwise):
             exponent = literal_value(y)
             if exponent is not None:
                 return None if exponent == 0 else mul(exponent, pow_(x, exponent - 1))
-            undefined = and_(eq(x, 0.0), eq(y, 0.0))  # 0 times infinity; x^0 is 1 everywhere, and its slope 0
-            return select(undefined, 0.0, mul(y, pow_(select(undefined, 1.0, x), sub(y, 1.0))))
+            return binary(POW_SLOPE, x, y)
         if literal_value(x) is not None:
             x = full(out.shape, literal_value(x), out.dtype)
-        return mul(log(select(eq(x, 0.0), 1.0, x)), out)
+        return mul(_log_of_base(x), out)
+
+
+def _log_of_base(x: Any) -> Any:
+    return log(select(eq(x, 0.0), 1.0, x))
+
+
+class PowSlope(Expanded):
+    """y x^(y - 1), the derivative of x^y by x; 0 for y = 0, as are its derivatives where x is 0 too."""
+
+    accepts = "fc"
+
+    @staticmethod
+    def reference(x: Any, y: Any) -> Any:
+        y = np.asarray(y)
+        return y * np.power(x, np.where(y == 0, 0, y - 1).astype(y.dtype))
+
+    def define(self, *operands: Any) -> Any:
+        x, y = operands
+        return mul(y, pow_(x, select(eq(y, 0.0), 0.0, sub(y, 1.0))))
+
+    def partial(self, i: int, out: Any, x: Any, y: Any) -> Any:
+        undefined = and_(eq(x, 0.0), eq(y, 0.0))
+        base, exponent = select(undefined, 1.0, x), sub(y, 1.0)
+        if i == 0:
+            return mul(y, bind(POW_SLOPE, base, exponent))
+        return select(undefined, 0.0, add(pow_(base, exponent), mul(_log_of_base(x), out)))
 
 
 class IntegerPow(Elementwise):
@@ -269,7 +296,8 @@ class NextAfter(Stepwise):
         return emitter.raw(f"chlo.broadcast_next_after {', '.join(operands)} : ({type_}, {type_}) -> {type_}")
 
 
-REM, MAX, MIN, POW, SQUARE, ABS, SIGN, CLAMP = Rem(), Max(), Min(), Pow(), Square(), Abs(), Sign(), Clamp()
+REM, MAX, MIN, POW, POW_SLOPE = Rem(), Max(), Min(), Pow(), PowSlope()
+SQUARE, ABS, SIGN, CLAMP = Square(), Abs(), Sign(), Clamp()
 FLOOR, CEIL, NEXTAFTER = Floor(), Ceil(), NextAfter()
 
 

@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from functrans.ops.arithmetic import abs_, clamp, max_, min_, round_, sign
 from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
 from functrans.ops.expanded import Expanded
 from functrans.ops.functions import exp, expm1, log1p, rsqrt
-from functrans.ops.logic import and_, eq, gt, ne, select
+from functrans.ops.logic import and_, eq, gt, lt, ne, select
 from functrans.ops.representation import bitcast_convert_type
 from functrans.ops.structural import convert
 from functrans.trace.binding import bind
@@ -74,8 +73,43 @@ class Exp2(Expanded):
 
 
 def _power_of_two(n: Any, dtype: np.dtype[Any]) -> Any:
+    """2^n; bits of n above the width of the exponent do not matter."""
     limits = np.finfo(dtype)
     return bitcast_convert_type(mul(add(n, limits.maxexp - 1), 1 << limits.nmant), dtype)
+
+
+# (2^r - 1) / r for abs(r) <= 1/2, by interpolation at the roots of a Chebyshev polynomial: highest power first; by the
+# size of the dtype in bytes.
+_NEAR_ONE = {
+    4: (0.0001545316295, 0.001339086336, 0.009618082557, 0.05550357114, 0.2402265076, 0.693147188),
+    8: (
+        4.4549605981865183938e-10, 7.0725859492692236999e-9, 1.0178062445845773521e-7, 1.3215442587921689653e-6,
+        0.000015252733829836118394, 0.00015403530441736050155, 0.001333355814641693531, 0.0096181291076068885273,
+        0.055504108664821594339, 0.2402265069591009822, 0.69314718055994530942,
+    ),
+}  # fmt: skip
+
+
+def _fading(size: Any, doublings: int = 0) -> Any:
+    """2^doublings exp(-size) for size >= 0, 0 below the range; its error is that of a rounding of the size.
+
+    Of cheap operations, which XLA fuses into the kernels that read the result: its own exponential, read by two, would
+    be a kernel of its own, as long as that of the value whose derivative this is a factor of.
+    """
+    dtype = size.dtype
+    limits = np.finfo(dtype)
+    lowest = float(limits.minexp - 1 - doublings)
+    power = mul(size, -1 / math.log(2.0))
+    power = select(lt(power, lowest), lowest, power)
+    whole = round_(power, to_even=True)
+    fraction = sub(power, whole)
+    first, *others = _NEAR_ONE[dtype.itemsize]
+    series: Any = first
+    for c in others:
+        series = add(mul(fraction, series), c)
+    # The last bits of a number so large are those of an integer, and a conversion would look for overflow.
+    n = bitcast_convert_type(add(whole, 1.5 * 2.0**limits.nmant), np.dtype(f"int{limits.bits}"))
+    return mul(add(mul(fraction, series), 1.0), _power_of_two(add(n, doublings), dtype))
 
 
 # -- hyperbolic functions --------------------------------------------------------------------------------------------
@@ -131,12 +165,13 @@ class SechSquared(Expanded):
         return (1 / np.square(np.cosh(x))).astype(np.asarray(x).dtype)
 
     def define(self, *operands: Any) -> Any:
+        """4 exp(-2 abs(x)) ((1 + abs(tanh(x))) / 2)^2; XLA shares tanh(x) with what is being differentiated."""
         (x,) = operands
+        value = tanh(x)
         if _is_complex(x):
-            return sub(1.0, mul(tanh(x), tanh(x)))
-        small = exp(mul(abs_(x), -2.0))
-        twice = div(2.0, add(small, 1.0))
-        return mul(mul(small, twice), twice)
+            return sub(1.0, mul(value, value))
+        half = add(mul(abs_(value), 0.5), 0.5)
+        return mul(mul(_fading(mul(abs_(x), 2.0), 2), half), half)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return mul(mul(tanh(x), out), -2.0)
@@ -147,10 +182,7 @@ class Asinh(_Inverse):
     reference = staticmethod(np.arcsinh)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
-        if _is_complex(x):
-            return rsqrt(add(mul(x, x), 1.0))
-        large, inside, far = _split(x)
-        return select(large, far, rsqrt(add(mul(inside, inside), 1.0)))
+        return bind(ASINH_SLOPE, x)
 
 
 class Acosh(_Inverse):
@@ -158,20 +190,53 @@ class Acosh(_Inverse):
     reference = staticmethod(np.arccosh)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
+        return bind(ACOSH_SLOPE, x)
+
+
+class _InverseRoot(Expanded):
+    """1 / sqrt(x^2 + c), where the square of x would overflow too."""
+
+    accepts = "fc"
+
+    def near(self, x: Any) -> Any:
+        """Where x^2 is in range."""
+        self.missing("near", "execution on a device")
+
+    def define(self, *operands: Any) -> Any:
+        (x,) = operands
+        if _is_complex(x):
+            return self.near(x)
+        size = abs_(x)
+        large = gt(size, 2.0 ** (np.finfo(x.dtype).maxexp // 2 - 1))
+        return select(large, div(1.0, size), self.near(x))
+
+    def partial(self, i: int, out: Any, x: Any) -> Any:
+        return neg(mul(mul(mul(x, out), out), out))  # in this order nothing overflows
+
+
+class AsinhSlope(_InverseRoot):
+    """1 / sqrt(x^2 + 1), the derivative of asinh(x)."""
+
+    @staticmethod
+    def reference(x: Any) -> Any:
+        return (1 / np.sqrt(1 + np.square(x))).astype(np.asarray(x).dtype)
+
+    def near(self, x: Any) -> Any:
+        return rsqrt(add(mul(x, x), 1.0))
+
+
+class AcoshSlope(_InverseRoot):
+    """1 / sqrt(x^2 - 1), the derivative of acosh(x)."""
+
+    @staticmethod
+    def reference(x: Any) -> Any:
+        return (1 / (np.sqrt(x - 1) * np.sqrt(x + 1))).astype(np.asarray(x).dtype)
+
+    def near(self, x: Any) -> Any:
+        below, above = sub(x, 1.0), add(x, 1.0)
         if _is_complex(x):  # a root of the product would lie on another branch
-            return mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))
-        large, inside, far = _split(x)
-        return select(large, far, rsqrt(mul(sub(inside, 1.0), add(inside, 1.0))))
-
-
-def _split(x: Any) -> tuple[Any, Any, Any]:
-    """Whether x^2 + 1 is x^2 in this dtype; x, or 2 where it is so; 1 / abs(x), or 1 where it is not.
-
-    The square of a larger number may overflow, and its inverse root, which is 1 / abs(x), does not.
-    """
-    size = abs_(x)
-    large = gt(size, 2.0 ** (ml_dtypes.finfo(x.dtype).nmant // 2 + 2))  # type: ignore[no-untyped-call]
-    return large, select(large, 2.0, x), div(1.0, select(large, size, 1.0))
+            return mul(rsqrt(below), rsqrt(above))
+        return rsqrt(mul(below, above))
 
 
 class Atanh(_Inverse):
@@ -209,12 +274,15 @@ class LogisticSlope(Expanded):
         return (0.25 / np.square(np.cosh(np.asarray(x) / 2))).astype(np.asarray(x).dtype)
 
     def define(self, *operands: Any) -> Any:
+        """Beyond 1 exp(-abs(x)) logistic(abs(x))^2; XLA shares logistic(x) with what is being differentiated."""
         (x,) = operands
-        value = logistic(x)  # XLA shares it, and the exponential in it, with what is being differentiated
-        small = mul(value, sub(1.0, value))
+        value = logistic(x)
+        other = sub(1.0, value)
+        product = mul(value, other)  # a rounding of one is made up for by the other where they are nearly equal
         if _is_complex(x):
-            return small
-        return select(gt(x, 0.0), mul(mul(exp(neg(x)), value), value), small)
+            return product
+        size, larger = abs_(x), select(lt(value, other), other, value)
+        return select(lt(size, 1.0), product, mul(mul(_fading(size), larger), larger))
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return neg(mul(out, tanh(mul(x, 0.5))))
@@ -244,6 +312,7 @@ class LogAddExp(Expanded):
 
 EXP2, SINH, COSH, TANH, SECH_SQUARED = Exp2(), Sinh(), Cosh(), Tanh(), SechSquared()
 ASINH, ACOSH, ATANH, LOGISTIC = Asinh(), Acosh(), Atanh(), Logistic()
+ASINH_SLOPE, ACOSH_SLOPE = AsinhSlope(), AcoshSlope()
 LOGISTIC_SLOPE, LOG_ADD_EXP = LogisticSlope(), LogAddExp()
 
 

@@ -19,6 +19,7 @@ from functrans import lax
 from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import incomplete_beta, incomplete_gamma
+from functrans.lax.bessel import BesselI
 from functrans.nn import activations
 from functrans.ops import (
     arithmetic,
@@ -44,7 +45,6 @@ from functrans.ops import (
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.scipy.special import entropies, exponential_integrals, gamma_functions, normal
-from functrans.scipy.special.bessel import BesselI
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -151,11 +151,19 @@ def elementwise_rows() -> Iterator[Row]:
     ):
         yield from of_many_types(op, 1, "fc")
     yield from of_many_types(functions.TAN, 1, "fc", -1.2, 1.2)
-    for op in (exponentials.SINH, exponentials.COSH, exponentials.ASINH, functions.ATAN, functions.ATAN_SLOPE):
+    for op in (
+        exponentials.SINH,
+        exponentials.COSH,
+        exponentials.ASINH,
+        exponentials.ASINH_SLOPE,
+        functions.ATAN,
+        functions.ATAN_SLOPE,
+    ):
         yield from of_many_types(op, 1, "fc")
     for op in (functions.ASIN, functions.ACOS, exponentials.ATANH):
         yield from of_many_types(op, 1, "fc", -0.9, 0.9)
-    yield from of_many_types(exponentials.ACOSH, 1, "fc", 1.3, 3.0)
+    for op in (exponentials.ACOSH, exponentials.ACOSH_SLOPE):
+        yield from of_many_types(op, 1, "fc", 1.3, 3.0)
     for op in (functions.LOG, functions.SQRT, functions.RSQRT):
         yield from of_many_types(op, 1, "fc", 0.3, 3.0)
     yield from of_many_types(functions.LOG1P, 1, "fc", -0.6, 2.0)
@@ -180,7 +188,8 @@ def elementwise_rows() -> Iterator[Row]:
     for op in (arithmetic.MAX, arithmetic.MIN):
         yield from of_many_types(op, 2, "iufb")
         yield Row(op, (np.float32([1.0, np.nan, 2.0]), np.float32([np.nan, 1.0, 3.0])), rough)
-    yield from of_many_types(arithmetic.POW, 2, "fc", 0.5, 2.0)
+    for op in (arithmetic.POW, arithmetic.POW_SLOPE):
+        yield from of_many_types(op, 2, "fc", 0.5, 2.0)
     yield Row(arithmetic.POW, (np.float32([0.0, 2.0]), np.float32([2.0, 0.0])), rough)
     for op in (functions.ATAN2, functions.ATAN2_SLOPE, exponentials.LOG_ADD_EXP):
         yield from of_many_types(op, 2, "f", 0.3, 2.0)
@@ -216,7 +225,7 @@ def elementwise_rows() -> Iterator[Row]:
     yield from of_many_types(special.ERF_INV, 1, "f", -0.8, 0.8, roundings=256)
     for op in (special.LGAMMA, special.DIGAMMA):
         yield from of_many_types(op, 1, "f", 0.6, 4.0, roundings=256)
-    for op in (bessel.BESSEL_I0E, bessel.BESSEL_I1E, BesselI(0), BesselI(1), BesselI(2)):
+    for op in (bessel.BESSEL_I0E, bessel.BESSEL_I1E, bessel.BESSEL_I1E_SLOPE, *map(BesselI, range(4))):
         yield from of_many_types(op, 1, "f", -12.0, 12.0)
     for dtype in (f32, f64, bf16):
         fast = {"execute": dtype == f32, "roundings": 256}
@@ -245,7 +254,11 @@ def incomplete_rows() -> Iterator[Row]:
         for op in (activations.SQUARE_PLUS, activations.SQUARE_PLUS_SLOPE):
             yield Row(op, (x, x + 1), flags)
         yield Row(activations.SOFT_SIGN, (x,), flags)
+        for order in (0, 1):
+            yield Row(activations.Gelu(order), (x - 1,), flags)
         yield Row(gamma_functions.GAMMA, (x,), {"roundings": 256, **flags})
+        for order in (0, 1):
+            yield Row(gamma_functions.Factorial(order), (x,), {"roundings": 256, **flags})
         for op in (gamma_functions.BETALN, gamma_functions.BETA, gamma_functions.GAMMA_RATIO):
             yield Row(op, (x, a), {"roundings": 256, **flags})
         for order in (0, 1):

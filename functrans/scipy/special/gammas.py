@@ -16,7 +16,7 @@ from functrans.numpy.promotion import static_value
 from functrans.numpy.reductions import sum as total
 from functrans.numpy.selection import where
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
-from functrans.scipy.special.gamma_functions import BETA, BETALN, GAMMA, GAMMA_RATIO, sign_of_gamma
+from functrans.scipy.special.gamma_functions import BETA, BETALN, GAMMA, GAMMA_RATIO, Factorial, sign_of_gamma
 from functrans.trace.binding import bind
 
 
@@ -53,7 +53,7 @@ def gamma(x: ArrayLike) -> Array:
 @jit
 def _factorial(n: Any) -> Any:
     negative = n < 0.0
-    return where(negative, 0.0, bind(GAMMA, where(negative, 0.0, n) + 1.0))
+    return where(negative, 0.0, bind(Factorial(0), where(negative, 0.0, n)))
 
 
 def factorial(n: ArrayLike, exact: bool = False) -> Array:
