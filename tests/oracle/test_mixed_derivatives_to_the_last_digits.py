@@ -23,7 +23,7 @@ from functrans import lax, nn
 from functrans.scipy import special
 from tests.oracle.test_derivatives_to_the_last_digits import errors
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.machine_code]
 
 
 class Pair(NamedTuple):
