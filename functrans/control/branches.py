@@ -6,11 +6,11 @@ mapped to lanes, which results are summed over lanes) goes with it, flag by flag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from functrans.control.holding import Holding, chosen, is_given, placed, present, strong_zeros, unchanged
-from functrans.ir.program import Jaxpr, Var, live_equations
+from functrans.ir.program import Equation, Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
 from functrans.trace.binding import bind_all
@@ -109,6 +109,31 @@ class Branching(Holding):
             widened.append(Jaxpr([*program.inputs[:own], *unused], program.equations, program.outputs))
         op = self.remade(widened, [*mapped, *[False] * len(types)], summed)
         return op, [*operands, *[x for more in extra for x in more]]
+
+    def cut(self, eqn: Equation, divided: Callable[[Jaxpr], Any]) -> tuple[Equation, Equation, list[Var]] | None:
+        """What one branch stores shares room with what the others do."""
+        bodies = [divided(branch) for branch in self.branches]
+        if not any(body.num_stored for body in bodies) and not self.effects:
+            return None
+        mapped, summed = self.flags()
+        num_outputs = len(summed)
+        slots, places = shared_slots([body.storing.out_types[num_outputs:] for body in bodies])
+        storing = [filling(body.storing, num_outputs, slots, place) for body, place in zip(bodies, places, strict=True)]
+        reading = []
+        for body, place in zip(bodies, places, strict=True):
+            variables = [Var(-1, t) for t in slots]
+            for slot, v in zip(place, body.recomputing.inputs, strict=False):
+                variables[slot] = v
+            own = body.recomputing.inputs[body.num_stored :]
+            reading.append(Jaxpr([*own, *variables], body.recomputing.equations, body.recomputing.outputs))
+        first = self.remade(storing, mapped, [*summed, *[False] * len(slots)])
+        second = self.remade(reading, [*mapped, *[True] * len(slots)], summed)
+        stored = [Var(-1, t) for t in first.infer(*[a.type for a in eqn.inputs])[num_outputs:]]
+        return (
+            Equation(first, eqn.inputs, (*eqn.outputs, *stored), eqn.where),
+            Equation(second, (*eqn.inputs, *stored), eqn.outputs, eqn.where),
+            stored,
+        )
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         found = without_unused(self.branches, used)

@@ -12,7 +12,7 @@ A scalar given for an initial carry stands for an array filled with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ from functrans.control.masking import masked
 from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
 from functrans.control.unrolling import written_out
-from functrans.ir.program import Jaxpr, Var, live_equations
+from functrans.ir.program import Equation, Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
 from functrans.ops.structural import reduce_sum
@@ -301,6 +301,23 @@ class Scan(Holding):
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         program = masked(self.jaxpr, (None,) * len(self.jaxpr.outputs))
         return bind_all(self.remade(program, self.num_consts + 1, self.num_carry), [mask, *operands])
+
+    def cut(self, eqn: Equation, divided: Callable[[Jaxpr], Any]) -> tuple[Equation, Equation, list[Var]] | None:
+        """What is stored is stacked, a slice for each step."""
+        body = divided(self.jaxpr)
+        label = f"{self.progress} (again)" if self.progress else ""
+        if not body.num_stored and not self.effects and not label:
+            return None
+        stored = [Var(-1, self.stacked(t)) for t in body.storing.out_types[len(self.jaxpr.outputs) :]]
+        first = self.remade(body.storing, self.num_consts, self.num_carry)
+        inputs, n = body.recomputing.inputs, body.num_stored
+        reading = Jaxpr([*inputs[n:], *inputs[:n]], body.recomputing.equations, body.recomputing.outputs)
+        second = self.remade(reading, self.num_consts, self.num_carry, label)
+        return (
+            Equation(first, eqn.inputs, (*eqn.outputs, *stored), eqn.where),
+            Equation(second, (*eqn.inputs, *stored), eqn.outputs, eqn.where),
+            stored,
+        )
 
     # -- lowering and clean-up ----------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ from functrans.errors import MissingRuleError
 from functrans.ir.cache import Cache
 from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.exact import exact_key
-from functrans.ir.program import Equation, Jaxpr, Literal, subjaxprs
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, subjaxprs
 from functrans.ir.types import ArrayType
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 
@@ -388,6 +388,12 @@ class Primitive(metaclass=_PrimitiveMeta):
         """The results where a scalar mask is true. Where it is false: operand 0, not copied, of an operation that
         ``updates`` it; else results that are unspecified, and no loop inside runs. Asked by control.masking."""
         self.missing("run_where", "a program that does nothing in lanes that are done")
+
+    def cut(self, eqn: Equation, divided: Callable[[Jaxpr], Any]) -> tuple[Equation, Equation, list[Var]] | None:
+        """For an equation of an operation whose programs a checkpoint's policy cuts in two: one that stores, one that
+        reads it and computes the rest again, and what is stored. ``divided(jaxpr)``: the two programs (``Cut``). None
+        where nothing inside is stored. Asked by control.saving."""
+        return None
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
         """The held program that is compiled in place of the operation, and its operands among the operation's; None
