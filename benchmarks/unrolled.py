@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import math
 import subprocess
 import sys
 import time
@@ -96,8 +97,10 @@ def running(sides: Sequence[str], name: str, n: int) -> dict[str, Figures]:
         repeats[side] = max(1, min(200, int(0.003 / once)))
         found[side] = {"run": once, "value": float(numpy.asarray(jax.tree_util.tree_leaves(result)[0]).ravel()[0])}
     order = list(sides)
-    for _ in range(SAMPLES if all(f["run"] < 0.1 for f in found.values()) else 1):
+    for sample in range(SAMPLES):
         for side in order:
+            if sample and found[side]["run"] > 0.1:
+                continue  # one is enough
             call, count = calls[side], repeats[side]
             start = now()
             for _ in range(count):
@@ -117,6 +120,11 @@ def in_a_process(limit: float, *arguments: object) -> Any:
     return json.loads(text) if text.strip() else None
 
 
+def least(some: Figures, others: Figures) -> Figures:
+    """The less of each figure; what one lacks is the other's."""
+    return {key: min(figures.get(key, math.inf) for figures in (some, others)) for key in {**some, **others}}
+
+
 def in_turns(sides: Sequence[str], name: str, n: int, limit: float, repeats: int) -> dict[str, Figures]:
     """The least of each figure by side; a side that did not end is not asked again."""
     found: dict[str, Figures] = {side: {} for side in sides}
@@ -127,7 +135,7 @@ def in_turns(sides: Sequence[str], name: str, n: int, limit: float, repeats: int
             if figures is None:
                 able.remove(side)
             else:
-                found[side] = {key: min(value, found[side].get(key, value)) for key, value in figures.items()}
+                found[side] = least(found[side], figures)
         able.reverse()
     able.sort(key=SIDES.index)
     together = in_a_process(limit, "run", ",".join(able), name, n) if able else None
@@ -243,6 +251,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, action="append", help="rounds instead of once, twice and four times")
     parser.add_argument("--repeats", type=int, default=REPEATS, help="processes of each side")
     parser.add_argument("--json", type=Path, help="where to write the results; those there are kept and not repeated")
+    parser.add_argument("--again", action="store_true", help="repeat those there too, and keep the less of each figure")
     parser.add_argument("--write", type=Path, help="the page whose tables to write")
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -260,9 +269,10 @@ def main() -> None:
             continue
         for n in options.rounds or lengths_of(name):
             key = f"{name} {n}"
-            if key not in results:
+            if key not in results or options.again:
                 sides = [side for side in options.side or SIDES if ended.get((name, side), True)]
-                results[key] = in_turns(sides, name, n, options.limit, options.repeats)
+                found, known = in_turns(sides, name, n, options.limit, options.repeats), results.get(key, {})
+                results[key] = {**known, **{side: least(known.get(side, {}), found[side]) for side in sides}}
             ended.update({(name, side): "run" in figures for side, figures in results[key].items()})
             print("  ".join(cell.rjust(9) for cell in line(key, results[key])), flush=True)
             if options.json:
