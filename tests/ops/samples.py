@@ -263,6 +263,8 @@ def incomplete_rows() -> Iterator[Row]:
             yield Row(op, (x, a), {"roundings": 256, **flags})
         for order in (0, 1):
             yield Row(gamma_functions.PolygammaDifference(order), (x, a), {"roundings": 256, **flags})
+            yield Row(gamma_functions.BetaSlope(order), (x, a), {"roundings": 256, **flags, "execute": False})
+        yield Row(gamma_functions.BETA_MIXED, (x, a), {"roundings": 256, **flags, "execute": False})
         for order in (1, 2, 3, 4):
             yield Row(bessel.BesselFalling(order), (x,), {"roundings": 256, **flags})
         for shifted in (False, True):

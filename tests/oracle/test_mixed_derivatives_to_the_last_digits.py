@@ -74,8 +74,7 @@ PAIRS = {
         special.boxcox1p, lambda x, p: mp.expm1(p * mp.log1p(x)) / p, (-0.9, -0.2, *POSITIVE),
         (-2.5, -0.3, 1e-6, 0.2, 1.5), digits=120,
     ),
-    # not both near 0, where 1/a + 1/b, whose mixed derivative is 0, has all but the last digits of the beta function
-    "beta": Pair(special.beta, _beta, MODERATE[1:], MODERATE[3:]),
+    "beta": Pair(special.beta, _beta, MODERATE, MODERATE),
     "betaln": Pair(
         special.betaln, lambda a, b: mp.log(_beta(a, b)), MODERATE, MODERATE, made_of=("gammaln",)
     ),

@@ -230,7 +230,74 @@ class Beta(Evaluated):
         return where(positive, product, sign * lax.exp(BETALN.define(x, y)))
 
     def partial(self, i: int, out: Any, *operands: Any) -> Any:
-        return lax.neg(lax.mul(out, bind(DIGAMMA_DIFFERENCE, operands[i], operands[1 - i])))
+        return bind(BetaSlope(i), *operands)
+
+
+class BetaSlope(Evaluated):
+    """The derivative of B(a, b) by the argument ``by``."""
+
+    by: int
+
+    def define(self, *operands: Any) -> Any:
+        x, y = operands[self.by], operands[1 - self.by]
+        return -(BETA.define(*operands) * DIGAMMA_DIFFERENCE.define(x, y))
+
+    def partial(self, i: int, out: Any, *operands: Any) -> Any:
+        if i != self.by:
+            return bind(BETA_MIXED, *operands)
+        x, y = operands[i], operands[1 - i]
+        curved = lax.mul(bind(BETA, *operands), bind(PolygammaDifference(1), x, y))
+        return lax.neg(lax.add(lax.mul(out, bind(DIGAMMA_DIFFERENCE, x, y)), curved))
+
+
+class BetaMixed(Evaluated):
+    """The derivative of B(a, b) by a and b; near 0, where 1/a + 1/b of B(a, b) has none, it is what the rest has.
+
+    With s = a + b and psi' the trigamma function it is B(a, b) times
+
+        (psi(s) - psi(a)) (psi(s) - psi(b)) - psi'(s)  =  P Q + a b / s (S(a, b) + S(b, a)),
+
+    P = psi(1 + s) - psi(1 + a), Q = psi(1 + s) - psi(1 + b), S as in ``_curvature``: all of one sign.
+    """
+
+    def define(self, *operands: Any) -> Any:
+        x, y = operands
+        positive = (x > 0.0) & (y > 0.0)
+        a, b = where(positive, x, 1.0), where(positive, y, 1.0)
+        slopes = DIGAMMA_DIFFERENCE.define(1.0 + a, b) * DIGAMMA_DIFFERENCE.define(1.0 + b, a)
+        curved = a * (b / (a + b)) * (_curvature(1.0 + a, b) + _curvature(1.0 + b, a))
+        plain = DIGAMMA_DIFFERENCE.define(x, y) * DIGAMMA_DIFFERENCE.define(y, x) - _polygamma(1, x + y)
+        return BETA.define(x, y) * where(positive, slopes + curved, plain)
+
+    def partial(self, i: int, out: Any, *operands: Any) -> Any:
+        x, y = operands[i], operands[1 - i]
+        total = lax.add(x, y)
+        by_x, by_y = bind(DIGAMMA_DIFFERENCE, x, y), bind(DIGAMMA_DIFFERENCE, y, x)
+        curved = lax.add(lax.mul(bind(PolygammaDifference(1), x, y), by_y), lax.mul(by_x, _polygamma(1, total)))
+        curved = lax.sub(curved, _polygamma(2, total))
+        return lax.sub(lax.mul(bind(BETA, *operands), curved), lax.mul(out, by_x))
+
+
+def _curvature(x: Any, step: Any) -> Any:
+    """S: minus the divided difference of digamma at x, y, y, where y = x + step; a sum of positive terms."""
+    y = x + step
+    total: Any = 0.0
+    for j in range(_SUMMED):
+        total = total + 1.0 / ((x + float(j)) * lax.square(y + float(j)))
+    u, v = 1.0 / (x + float(_SUMMED)), 1.0 / (y + float(_SUMMED))
+    ratio, square = step * v, v * v  # the logarithm's is -v^2 (1/2 + r/3 + r^2/4 + ...)
+    small = ratio < 0.3
+    near, far, series = where(small, ratio, 0.0), where(small, 0.5, ratio), 0.0
+    for k in reversed(range(2, 32)):
+        series = series * near + 1.0 / k
+    total = total + square * where(small, series, -(lax.log1p(-far) + far) / lax.square(far))
+    first, second, power = 0.0, 0.0, 1.0  # of z^-m: the divided differences at x, y and at x, y, y
+    for m in range(1, 2 * len(_BERNOULLI) + 1):
+        power = power * u
+        first, second = power * v + first * v, (power + first) * square + second * v
+        weight = 0.5 if m == 1 else 0.0 if m % 2 else _BERNOULLI[m // 2 - 1] / m
+        total = total + weight * second
+    return total
 
 
 class GammaRatio(Evaluated):
@@ -252,3 +319,4 @@ class GammaRatio(Evaluated):
 
 
 GAMMA, BETALN, BETA, GAMMA_RATIO = Gamma(), Betaln(), Beta(), GammaRatio()
+BETA_MIXED = BetaMixed()
