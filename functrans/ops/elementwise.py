@@ -363,7 +363,10 @@ class Div(Elementwise):
             return out, None
         inverse = _inverse(x, out.dtype)
         if inverse is not None:  # out / x is 1 / y: no second division
-            return out, neg(mul(mul(t, out), mul(out, inverse)))
+            reciprocal = mul(out, inverse)
+            if out.dtype == np.float16:  # 1 / y^2 is soon out of its range
+                return out, neg(mul(mul(t, out), reciprocal))
+            return out, neg(mul(t, mul(out, reciprocal)))
         total = s if t is None else neg(mul(t, out)) if s is None else sub(s, mul(t, out))
         return out, div(total, y)
 

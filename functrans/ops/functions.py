@@ -59,7 +59,7 @@ class Sqrt(_Floating):
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         out = sqrt(primals[0])
-        return out, mul(tangents[0], mul(0.5, div(1.0, out)))
+        return out, mul(tangents[0], div(0.5, out))
 
 
 class Rsqrt(_Floating):
