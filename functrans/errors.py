@@ -23,7 +23,13 @@ Each subclasses the built-in that a Python user would expect to catch.
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
+from types import FrameType
 from typing import Any
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 class FunctransError(Exception):
@@ -99,3 +105,12 @@ class MissingRuleError(FunctransError, NotImplementedError):
 
 class InternalError(FunctransError, AssertionError):
     """A jaxpr is not well formed: a rule, or functrans itself, is at fault."""
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """A warning that names the line of the user's code, the innermost outside functrans, which led here."""
+    frame: FrameType | None = sys._getframe(1)
+    level = 2
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, category, stacklevel=level)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from jax import dtypes as jax_dtypes
 
-from functrans.errors import FunctransOverflowError, FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransOverflowError, FunctransTypeError, FunctransValueError, warn
 
 Shape = tuple[int, ...]
 issubdtype: Any = jax_dtypes.issubdtype  # type: ignore[attr-defined]
@@ -142,12 +141,10 @@ def warn_narrowing(dtype: np.dtype[Any], name: Callable[[], str]) -> None:
     global _narrowing_warned
     if not _narrowing_warned and dtype in NARROW and dtype.kind in "fc":
         _narrowing_warned = True
-        warnings.warn(
+        warn(
             f"{name()} has dtype {dtype.name} and is narrowed to {NARROW[dtype].name}, because 64-bit types are off. "
             "Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, or convert "
-            "the data yourself to silence this. (This warning is shown once.)",
-            UserWarning,
-            stacklevel=3,
+            "the data yourself to silence this. (This warning is shown once.)"
         )
 
 

@@ -9,7 +9,6 @@ dtype is left as it is.
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,13 @@ import numpy as np
 from jax import dtypes as jax_dtypes
 
 from functrans import lax
-from functrans.errors import ConcretizationError, DifferentiatedValueError, FunctransTypeError, FunctransValueError
+from functrans.errors import (
+    ConcretizationError,
+    DifferentiatedValueError,
+    FunctransTypeError,
+    FunctransValueError,
+    warn,
+)
 from functrans.ir.types import (
     ArrayType,
     as_its_type,
@@ -310,12 +315,10 @@ def requested_dtype(operation: str, dtype: Any) -> DType:
     if not x64_enabled() and not any(dtype is kind for kind in (int, float, complex)):
         asked = _named_dtype(dtype)
         if asked is not None and asked != canonical:
-            warnings.warn(
+            warn(
                 f"{operation}: dtype {asked.name} was asked for and {canonical.name} is used, because 64-bit types are "
                 "off. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, "
-                f"or ask for {canonical.name}.",
-                UserWarning,
-                stacklevel=3,
+                f"or ask for {canonical.name}."
             )
     return canonical
 

@@ -6,7 +6,6 @@ says otherwise.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import jax
 import numpy as np
 
 from functrans import lax
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, warn
 from functrans.ir.types import array_type, is_differentiable, promote, short_dtype, type_of
 from functrans.lax.indexing import apply_counted
 from functrans.numpy import arithmetic
@@ -180,11 +179,10 @@ def _checked_values(name: str, x: Any, values: Any) -> tuple[np.dtype[Any], Any]
     found = operand_type(name, values)
     common, _ = promote(array_type((), found.dtype, found.weak_type), array_type((), x.dtype, type_of(x).weak_type))
     if common != x.dtype:
-        warnings.warn(
+        warn(
             f"{name}: values of dtype {short_dtype(found.dtype)} do not fit an array of dtype {short_dtype(x.dtype)}, "
             "and the result is cut to it; convert the array or the values with .astype(...)",
             FutureWarning,
-            stacklevel=4,
         )
     return common, values
 

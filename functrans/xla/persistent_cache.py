@@ -26,12 +26,13 @@ import os
 import secrets
 import stat
 import time
-import warnings
 import zlib
 from collections.abc import Iterator
 from typing import Final
 
 import jax
+
+from functrans.errors import warn
 
 _MAGIC: Final = b"functrans executable 1\n"
 _DIGEST: Final = 32
@@ -250,4 +251,4 @@ def _refuse(path: str, error: Exception) -> None:
     kind = error.kind if isinstance(error, CacheError) else str(getattr(error, "errno", ""))
     if (path, kind) not in _warned:
         _warned.add((path, kind))
-        warnings.warn(text, UserWarning, stacklevel=2)
+        warn(text)

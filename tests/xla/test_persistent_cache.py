@@ -90,7 +90,8 @@ def recompiles(number: float = 2.0, *, warns: str) -> None:
     with pytest.warns(UserWarning, match=warns) as caught:
         assert result(number) == ([number] * 3, False)
     about = [w for w in caught if "compilation cache" in str(w.message)]
-    assert len(about) == 1 and "Programs are compiled instead" in str(about[0].message)
+    assert [w.filename for w in about] == [__file__]
+    assert "Programs are compiled instead" in str(about[0].message)
 
 
 # -- stored and read back ---------------------------------------------------------------------------------------------
