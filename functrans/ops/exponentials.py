@@ -78,40 +78,6 @@ def _power_of_two(n: Any, dtype: np.dtype[Any]) -> Any:
     return bitcast_convert_type(mul(add(n, limits.maxexp - 1), 1 << limits.nmant), dtype)
 
 
-# (2^r - 1) / r for abs(r) <= 1/2, by interpolation at the roots of a Chebyshev polynomial: highest power first; by the
-# size of the dtype in bytes.
-_NEAR_ONE = {
-    4: (0.0001545316295, 0.001339086336, 0.009618082557, 0.05550357114, 0.2402265076, 0.693147188),
-    8: (
-        4.4549605981865183938e-10, 7.0725859492692236999e-9, 1.0178062445845773521e-7, 1.3215442587921689653e-6,
-        0.000015252733829836118394, 0.00015403530441736050155, 0.001333355814641693531, 0.0096181291076068885273,
-        0.055504108664821594339, 0.2402265069591009822, 0.69314718055994530942,
-    ),
-}  # fmt: skip
-
-
-def _fading(size: Any, doublings: int = 0) -> Any:
-    """2^doublings exp(-size) for size >= 0, 0 below the range; its error is that of a rounding of the size.
-
-    Of cheap operations, which XLA fuses into the kernels that read the result: its own exponential, read by two, would
-    be a kernel of its own, as long as that of the value whose derivative this is a factor of.
-    """
-    dtype = size.dtype
-    limits = np.finfo(dtype)
-    lowest = float(limits.minexp - 1 - doublings)
-    power = mul(size, -1 / math.log(2.0))
-    power = select(lt(power, lowest), lowest, power)
-    whole = round_(power, to_even=True)
-    fraction = sub(power, whole)
-    first, *others = _NEAR_ONE[dtype.itemsize]
-    series: Any = first
-    for c in others:
-        series = add(mul(fraction, series), c)
-    # The last bits of a number so large are those of an integer, and a conversion would look for overflow.
-    n = bitcast_convert_type(add(whole, 1.5 * 2.0**limits.nmant), np.dtype(f"int{limits.bits}"))
-    return mul(add(mul(fraction, series), 1.0), _power_of_two(add(n, doublings), dtype))
-
-
 # -- hyperbolic functions --------------------------------------------------------------------------------------------
 
 
@@ -165,13 +131,13 @@ class SechSquared(Expanded):
         return (1 / np.square(np.cosh(x))).astype(np.asarray(x).dtype)
 
     def define(self, *operands: Any) -> Any:
-        """4 exp(-2 abs(x)) ((1 + abs(tanh(x))) / 2)^2; XLA shares tanh(x) with what is being differentiated."""
+        """(exp(-abs(x)) (1 + abs(tanh(x))))^2; XLA shares tanh(x) with what is being differentiated."""
         (x,) = operands
         value = tanh(x)
         if _is_complex(x):
             return sub(1.0, mul(value, value))
-        half = add(mul(abs_(value), 0.5), 0.5)
-        return mul(mul(_fading(mul(abs_(x), 2.0), 2), half), half)
+        root = mul(exp(neg(abs_(x))), add(abs_(value), 1.0))
+        return mul(root, root)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return mul(mul(tanh(x), out), -2.0)
@@ -282,7 +248,7 @@ class LogisticSlope(Expanded):
         if _is_complex(x):
             return product
         size, larger = abs_(x), select(lt(value, other), other, value)
-        return select(lt(size, 1.0), product, mul(mul(_fading(size), larger), larger))
+        return select(lt(size, 1.0), product, mul(mul(exp(neg(size)), larger), larger))
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return neg(mul(out, tanh(mul(x, 0.5))))
