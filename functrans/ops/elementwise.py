@@ -361,7 +361,7 @@ class Div(Elementwise):
         out = bind(self, x, y)
         if kind_of(out.dtype) in "iu":
             return out, None
-        inverse = _inverse(x, out.dtype)
+        inverse = None if s is not None else _inverse(x, out.dtype)
         if inverse is not None:  # out / x is 1 / y: no second division
             reciprocal = mul(out, inverse)
             if out.dtype == np.float16:  # 1 / y^2 is soon out of its range

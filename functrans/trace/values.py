@@ -9,13 +9,14 @@ of a loop have no value: the error says so. Which derivatives a value would lose
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from functrans.errors import ConcretizationError
-from functrans.ir.program import Equation, Jaxpr, Literal, Var
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var
 from functrans.trace.dependence import DERIVATIVE
 from functrans.trace.engine import engine
 from functrans.trace.frames import describe_place, where
@@ -126,32 +127,11 @@ def _sweep(builder: Builder, wanted: Var) -> None:
 
 
 def _run_equations(builder: Builder, wanted: Var | None) -> None:
-    known, producers = builder.known, builder.producers
+    known = builder.known
     values = known.values
     effects = known.effects if known.performs else []
-    needed: list[tuple[float, Equation]] = list(effects)
-    inputs: dict[int, Var] = {}
-    seen: set[int] = {v.id for _, eqn in effects for v in eqn.outputs}
-    stack = [a for _, eqn in effects for a in eqn.inputs if type(a) is Var]
-    if wanted is not None:
-        stack.append(wanted)
-    while stack:
-        var = stack.pop()
-        if var.id in seen:
-            continue
-        seen.add(var.id)
-        if var.id in values:
-            inputs[var.id] = var
-            continue
-        eqn = producers[var.id]
-        if eqn is None or eqn.op.effects:
-            raise _NoValue(builder)
-        seen.update(v.id for v in eqn.outputs)
-        needed.append((eqn.outputs[0].id, eqn))
-        stack.extend(a for a in eqn.inputs if type(a) is Var)
-    needed.sort(key=lambda item: item[0])
-    equations = [eqn for _, eqn in needed]
-    free = list(inputs.values())
+    equations, inputs = _needed(builder, wanted, effects)
+    free = list(inputs)
     arguments = [value_of(values[v.id]) for v in free]
     kept = [v for eqn in equations for v in eqn.outputs if v is wanted or eqn.op.effects or _held(builder, eqn, v)]
     if known.performs:
@@ -168,6 +148,51 @@ def _run_equations(builder: Builder, wanted: Var | None) -> None:
         builder.structure.rows.append(("performed", place))
         for v in eqn.outputs:
             builder.has_happened(v, values[v.id])
+
+
+def _needed(
+    builder: Builder, wanted: Var | None, effects: Sequence[tuple[float, Equation]]
+) -> tuple[list[Equation], list[Var]]:
+    """The equations to be run for a value, the effects among them, in order; and the variables with values they read.
+
+    From the last one back, so that all readers of an equation are known when it is met: of a held program only what
+    its wanted results need is run, and an operand without a value that only others need does no harm.
+    """
+    values, producers = builder.known.values, builder.producers
+    found: list[Equation] = []
+    inputs: list[Var] = []
+    asked = {v.id for _, eqn in effects for v in eqn.outputs}
+    waiting: list[tuple[float, int, Equation]] = [(-place, -i, eqn) for i, (place, eqn) in enumerate(effects)]
+    heapify(waiting)
+    met: set[Equation] = {eqn for _, eqn in effects}
+
+    def ask(variables: Iterable[Atom]) -> None:
+        for v in variables:
+            if type(v) is Var and v.id not in asked:
+                asked.add(v.id)
+                if v.id in values:
+                    inputs.append(v)
+                    continue
+                eqn = producers[v.id]
+                if eqn is None or eqn.op.effects:
+                    raise _NoValue(builder)
+                if eqn not in met:
+                    met.add(eqn)
+                    heappush(waiting, (-eqn.outputs[0].id, 0, eqn))
+
+    if wanted is not None:
+        ask([wanted])
+    while waiting:
+        *_, eqn = heappop(waiting)
+        if eqn.op.holds_jaxprs and not eqn.op.effects:
+            smaller = eqn.op.narrowed(tuple([v.id in asked for v in eqn.outputs]))
+            if smaller is not None:
+                op, ins, outs = smaller
+                eqn = Equation(op, [eqn.inputs[i] for i in ins], [eqn.outputs[i] for i in outs], eqn.where)
+        found.append(eqn)
+        ask(eqn.inputs)
+    found.reverse()
+    return found, inputs
 
 
 _BUILDER_REFERENCES = 3  # the list of tracers, the table of shared operations, the call to getrefcount

@@ -177,6 +177,36 @@ def test_a_value_inside_jit_inside_grad_is_refused_but_beside_it_is_not() -> Non
     assert float(ft.grad(function)(3.0)) == 12.0
 
 
+def counted(x: Any) -> tuple[Any, Any]:
+    return fnp.sin(x), fnp.int32(2) + 1
+
+
+def looped(x: Any) -> tuple[Any, Any]:
+    (y, n), _ = lax.scan(lambda c, a: ((c[0] * x + a, c[1] + 1), None), (x, 0), fnp.arange(3.0))
+    return y, n
+
+
+def chosen(x: Any) -> tuple[Any, Any]:
+    return lax.cond(True, lambda x: (fnp.sin(x), 3), lambda x: (x * 2, 3), x)
+
+
+@pytest.mark.parametrize("function", [ft.jit(counted), looped, chosen, ft.checkpoint(counted)])
+def test_a_result_that_no_lane_decides_has_a_value_under_vmap(function: Any) -> None:
+    """Of an operation that holds a program, what is asked for depends on some of the operands only."""
+
+    def f(x: Any) -> Any:
+        y, n = function(x)
+        return y * int(n) if int(n) == 3 else None
+
+    points = np.array([0.5, 1.0, 2.0])
+    values = [3 * float(function(x)[0]) for x in points]
+    np.testing.assert_allclose(ft.vmap(f)(points), values, rtol=1e-12)
+    slopes = [float(ft.grad(lambda x: 3 * function(x)[0])(x)) for x in points]
+    np.testing.assert_allclose(ft.vmap(ft.grad(f))(points), slopes, rtol=1e-12)
+    with pytest.raises(ft.errors.TracerIntegerConversionError, match="traced by vmap"):
+        ft.vmap(lambda x: int(function(x)[0]))(points)
+
+
 def test_demanding_values_costs_time_linear_in_the_program() -> None:
     def seconds(steps: int) -> float:
         def function(x: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.constants import Constant
 from functrans.ops.elementwise import Elementwise, Mul, add, batched_alike, mul, sub
@@ -38,6 +39,12 @@ class TakesArraysForGranted(_Product):
         return reshape(operands[1 - i], out.shape)
 
     jvp = Elementwise.jvp
+
+
+class LeavesTheTangentsOfNumbersOut(_Product):
+    def jvp(self, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+        kept = [None if type(x) is Literal else t for x, t in zip(primals, tangents, strict=True)]
+        return super().jvp(primals, kept)
 
 
 class TakesNumbersForConstants(Elementwise):
@@ -236,6 +243,7 @@ class SendsBackConstants(_Product):
 CUT = {"short axes": "the index would be out of bounds"}
 BROKEN = [
     ("literal operands", TakesArraysForGranted(), (X, Y), {}),
+    ("literal operands", LeavesTheTangentsOfNumbersOut(), (X, Y), {}),
     ("number values", TakesNumbersForConstants(), (SCALAR,), {}),
     ("weak types", WidensWeakOperands(), (X, Y), {}),
     ("same value twice", TakesEqualOperandsForEqualTangents(), (X, Y), {}),

@@ -62,7 +62,28 @@ def literal_operands(case: Case) -> list[Case]:
             expected = case.jvp(polite, theirs, slopes)[1]
             for a, b in zip(changed.jvp(changed.arrays, wrt, slopes)[1], expected, strict=True):
                 changed.close(a, b, "jvp")
+        if i in case.differentiable and case.types[i].shape:  # else it is among the number values
+            _moving_literal(case, i, number, polite)
     return found
+
+
+def _moving_literal(case: Case, i: int, number: Literal, arrays: Sequence[Any]) -> None:
+    """Derivatives by the operand that is a number, alone and with the others: ``grad(lambda a, b: a / b)(2.0, y)``."""
+    n = len(case.types)
+    for wrt in dict.fromkeys([(i,), tuple(case.differentiable)]):
+        slopes = tangents_of(case, wrt)
+        values, tangents = case.jvp(arrays, wrt, slopes)
+        for rule, how in (("jvp", jvp), ("linearize", linearized)):
+            if rule == "linearize" and not case.reverse:
+                continue
+
+            def forward(*xs: Any, how: Any = how, wrt: Any = wrt) -> list[Any]:
+                primals = [*xs[:i], number, *xs[i : n - 1]]
+                outs, out_ts = how(case.jaxpr, primals, placed(xs[n - 1 :], wrt, n))
+                return [*outs, *slopes_of(case, out_ts)]
+
+            given = [*arrays[:i], *arrays[i + 1 :], *slopes]
+            case.agree(f"{rule} (by operand {i}, a literal)", forward, given, [*values, *tangents])
 
 
 def number_values(case: Case) -> list[Case]:
