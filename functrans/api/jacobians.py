@@ -28,7 +28,7 @@ from functrans.ops.slicing import slice_
 from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, spread, transpose, zeros
 from functrans.trace.frames import function_name, here
 from functrans.trace.primitive import Lanes
-from functrans.trace.replay import trace
+from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import LinearProgram, linearize
 from functrans.transform.transpose import transpose_jaxpr
@@ -82,6 +82,8 @@ def _forward_columns(
     """
     ins = [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
     total = sum(t.size for t in ins)
+    if not total:  # the value would be computed in no direction
+        return replay(jaxpr, inputs), [[zeros((*t.shape, *s.shape), t) for s in ins] for t in jaxpr.out_types[:first]]
     nonzero: list[bool] = []
 
     def with_tangents(*operands: Any) -> list[Any]:

@@ -126,6 +126,23 @@ def test_jacobians_of_trees_nest_results_outside_arguments() -> None:
     assert_same(actual, jax.hessian(lambda t: jax.numpy.sum(t["a"] ** 2) * t["b"])(tree))
 
 
+@pytest.mark.parametrize("transform", ["jacfwd", "jacrev", "hessian"])
+def test_jacobians_by_an_argument_without_elements(transform: str) -> None:
+    """No direction is left in which a value that a rule computes for all of them would come out."""
+
+    def value(m: Any, lax: Any, transforms: Any) -> Any:
+        either = lambda z, y: lax.cond(m.sum(z) > 0, lambda z: z, lambda z: m.sin(y), z)
+        f = lambda y: m.sum(transforms.vmap(either, (0, None))(m.stack([y, y]), y)) + 2.0
+        aux = lambda y: (f(y), m.cos(f(y)))
+        return getattr(transforms, transform)(aux, has_aux=True)
+
+    empty = np.zeros((0,), np.float32)
+    for mapped in (lambda g, m: g, lambda g, m: m.jit(g), lambda g, m: lambda x: m.vmap(g)(np.stack([x, x]))):
+        assert_same(
+            mapped(value(fnp, lax, ft), ft)(empty), mapped(value(jax.numpy, jax.lax, jax), jax)(empty)
+        )
+
+
 def test_hvp_is_the_hessian_applied_to_a_direction() -> None:
     def energy(x: Any, y: Any) -> Any:
         return fnp.sum(fnp.sin(x * y) * x)
