@@ -130,7 +130,7 @@ class OptimizationBarrier(Primitive):
 class Keep(OptimizationBarrier):
     """The operands themselves, kept where XLA's fusion would compute them again for each reader.
 
-    On CPU only: how often other compilers compute a value again has not been measured.
+    On CPU only: the compiler for GPUs weighs what it computes again against another launch (docs/unrolled.md).
     """
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
