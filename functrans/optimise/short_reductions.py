@@ -60,15 +60,14 @@ def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
         return emit(Equation(type(op)(**held), eqn.inputs, eqn.outputs, eqn.where), operands)
     if not _is_short(eqn):
         return emit(eqn, operands)
-    x, out, axis = operands[0], eqn.outputs[0].type, _axis(eqn)
-    parts = [reshape(slice_in_dim(x, i, i + 1, axis=axis), out.shape) for i in range(x.shape[axis])]
-    result = parts[0]
-    for part in parts[1:]:
+    x, axis = operands[0], _axis(eqn)
+    result, *parts = [slice_in_dim(x, i, i + 1, axis=axis) for i in range(x.shape[axis])]
+    for part in parts:
         result = _STEPS[type(op)](result, part)
     if type(op) is ReduceSum:  # a sum begins at 0, which makes that of negative zeros positive; XLA drops a zero added
-        zero = zeros(out.shape, out)
+        zero = zeros(result.shape, result.type)
         result = select(eq(result, zero), zero, result)
-    return [result]
+    return [reshape(result, eqn.outputs[0].type.shape)]
 
 
 def _held(value: Any) -> Any:
