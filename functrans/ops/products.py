@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -13,10 +14,11 @@ import numpy as np
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, type_of
 from functrans.ops.elementwise import add, kind_of, real_dtype
-from functrans.ops.structural import Axes, convert, transpose
+from functrans.ops.structural import Axes, Transpose, convert, transpose
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.tracer import producer_of, tracer_for
 
 DotDimensionNumbers: TypeAlias = "tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]"
 
@@ -113,21 +115,35 @@ class DotGeneral(Primitive):
         return convert(out, x.dtype, x.type.weak_type) if out.dtype != x.dtype else out
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
+        """The mapped axis moves to the front by a transpose of the result.
+
+        Where the next product reads that, it takes the axes as they lie in memory: with the mapped axis moved back and
+        forth, XLA would copy what lies between. Of the two orders of a product, the one whose last axes lie as wanted.
+        """
         x, y = operands
         x_contracting, x_batch = (_shifted(a) if mapped[0] else a for a in (self.lhs_contracting, self.lhs_batch))
         y_contracting, y_batch = (_shifted(a) if mapped[1] else a for a in (self.rhs_contracting, self.rhs_batch))
         if all(mapped):
-            op = self.with_axes((x_contracting, y_contracting), ((0, *x_batch), (0, *y_batch)))
-            return bind(op, x, y), True
-        x_free, y_free = free_axes(x.ndim, x_contracting, x_batch), free_axes(y.ndim, y_contracting, y_batch)
-        count = len(x_batch)
-        if mapped[1] and len(y_free) == 1 and x_free:  # a matrix times many vectors: the vectors first
+            x_batch, y_batch = (0, *x_batch), (0, *y_batch)
+        shared = [("both", i) for i in range(len(x_batch))]
+        x_free = [("x", a) for a in free_axes(x.ndim, x_contracting, x_batch)]
+        y_free = [("y", a) for a in free_axes(y.ndim, y_contracting, y_batch)]
+        wanted = [*shared, *x_free, *y_free]
+        if not all(mapped):
+            wanted.sort(key=lambda axis: axis != ("x" if mapped[0] else "y", 0))
+        (x, x_places), (y, y_places) = _as_stored(x), _as_stored(y)
+        x_free.sort(key=lambda axis: x_places[axis[1]])
+        y_free.sort(key=lambda axis: y_places[axis[1]])
+        x_contracting, x_batch = (tuple([x_places[a] for a in axes]) for axes in (x_contracting, x_batch))
+        y_contracting, y_batch = (tuple([y_places[a] for a in axes]) for axes in (y_contracting, y_batch))
+        found = [*shared, *x_free, *y_free]
+        swapped = [*shared, *y_free, *x_free]
+        if _equal_at_end(swapped, wanted) > _equal_at_end(found, wanted):
             op = self.with_axes((y_contracting, x_contracting), (y_batch, x_batch), swap=True)
-            out, place = bind(op, y, x), count
+            out, found = bind(op, y, x), swapped
         else:
-            op = self.with_axes((x_contracting, y_contracting), (x_batch, y_batch))
-            out, place = bind(op, x, y), count if mapped[0] else count + len(x_free)
-        return transpose(out, (place, *[d for d in range(out.ndim) if d != place])), True
+            out = bind(self.with_axes((x_contracting, y_contracting), (x_batch, y_batch)), x, y)
+        return transpose(out, [found.index(axis) for axis in wanted]), True
 
     def cost(self, in_types: Types, out_types: Types) -> int:
         return 2 * int(out_types[0].size) * math.prod([in_types[0].shape[axis] for axis in self.lhs_contracting])
@@ -174,6 +190,19 @@ def free_axes(ndim: int, contracting: Axes, batch: Axes) -> Axes:
 
 def _shifted(axes: Axes) -> Axes:
     return tuple([a + 1 for a in axes])
+
+
+def _as_stored(x: Any) -> tuple[Any, Axes]:
+    """What a transpose was applied to, and the axis of it that each axis is."""
+    producer = producer_of(x)
+    if producer is None or type(producer.op) is not Transpose:
+        return x, tuple(range(x.ndim))
+    return tracer_for(x, producer.inputs[0]), producer.op.permutation
+
+
+def _equal_at_end(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
+    pairs = zip(reversed(ours), reversed(theirs), strict=True)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 # -- precision -------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
 from functrans.optimise.recomputation import bounded
 from functrans.optimise.segments import Segment, cut
+from functrans.optimise.short_reductions import written_out
 from functrans.trace.binding import apply_operation
 from functrans.trace.engine import engine
 from functrans.trace.frames import where
@@ -222,9 +223,12 @@ class Program:
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
         jaxpr = on_words(self._kept_jaxpr())
-        bound = configuration.recomputation_bound.value()
-        if bound is not None and (self.jit or not is_small(jaxpr)):  # small ones are compiled without fusion
-            jaxpr = bounded(jaxpr, bound)
+        if self.jit or not is_small(jaxpr):  # small ones are compiled without fusion
+            if tuple(platforms) == ("cpu",):
+                jaxpr = written_out(jaxpr)
+            bound = configuration.recomputation_bound.value()
+            if bound is not None:
+                jaxpr = bounded(jaxpr, bound)
         if len(platforms) == 1:
             return lower_module(jaxpr, self.name, attributes, platforms[0], located)
         return platform_module(jaxpr, self.name, platforms, attributes, located)
