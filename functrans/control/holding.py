@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from functrans.errors import FunctransTypeError, MissingRuleError
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs, with_programs
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full
@@ -71,7 +71,7 @@ def _pure(jaxpr: Jaxpr) -> Jaxpr:
     for eqn in jaxpr.equations:
         op = eqn.op
         if op.effects and op.holds_jaxprs:
-            op = type(op)(**{name: _without_effects(value) for name, value in op.parameters().items()})
+            op = with_programs(op, without_effects)
         elif op.effects and eqn.outputs:
             raise MissingRuleError(
                 f"this derivative would have to run {op.name} at {describe_place(eqn.where)} a second time, and its "
@@ -81,12 +81,6 @@ def _pure(jaxpr: Jaxpr) -> Jaxpr:
         if op.holds_jaxprs or not op.effects:
             equations.append(Equation(op, eqn.inputs, eqn.outputs, eqn.where))
     return Jaxpr(jaxpr.inputs, live_equations(equations, jaxpr.outputs)[0], jaxpr.outputs)
-
-
-def _without_effects(value: Any) -> Any:
-    if isinstance(value, Jaxpr):
-        return without_effects(value)
-    return tuple([_without_effects(v) for v in value]) if isinstance(value, tuple) else value
 
 
 def fixpoint(start: Iterable[bool], step: Callable[[tuple[bool, ...]], Iterable[bool]]) -> tuple[bool, ...]:

@@ -180,6 +180,22 @@ def subjaxprs(op: Any) -> Iterator[Jaxpr]:
             yield from (v for v in value if isinstance(v, Jaxpr))
 
 
+def with_programs(op: Any, rewrite: Callable[[Jaxpr], Jaxpr]) -> Any:
+    """The operation with each jaxpr that it holds rewritten; itself where none changes."""
+
+    def rewritten(value: Any) -> Any:
+        if isinstance(value, Jaxpr):
+            return rewrite(value)
+        if isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
+            programs = tuple(map(rewritten, value))
+            return value if all(a is b for a, b in zip(programs, value, strict=True)) else programs
+        return value
+
+    parameters = op.parameters()
+    held = {name: rewritten(value) for name, value in parameters.items()}
+    return op if all(held[name] is value for name, value in parameters.items()) else type(op)(**held)
+
+
 def all_equations(jaxpr: Jaxpr) -> Iterator[Equation]:
     """Every equation of the program and of the programs that its operations hold, outermost first."""
     stack = [jaxpr]

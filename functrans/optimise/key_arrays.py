@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ir.program import Equation, Jaxpr, all_equations
+from functrans.ir.program import Equation, Jaxpr, all_equations, with_programs
 from functrans.ir.types import ArrayType, array_type, is_key_dtype
 from functrans.ops.keys import partitionable, words_of
 from functrans.ops.structural import transpose
@@ -63,8 +63,7 @@ def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
     if words is not None:
         return [words]
     if op.holds_jaxprs:
-        held = {name: _held(value) for name, value in op.parameters().items()}
-        return emit(Equation(type(op)(**held), eqn.inputs, eqn.outputs, eqn.where), operands)
+        return emit(Equation(with_programs(op, on_words), eqn.inputs, eqn.outputs, eqn.where), operands)
     keys = [t.dtype for t in types if is_key_dtype(t.dtype)]
     if not keys:
         return emit(eqn, operands)
@@ -78,14 +77,6 @@ def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
         return [_back(outs)] if outs_mapped else [outs]
     flags = [outs_mapped] * len(outs) if isinstance(outs_mapped, bool) else outs_mapped
     return [_back(x) if m else x for x, m in zip(outs, flags, strict=True)]
-
-
-def _held(value: Any) -> Any:
-    if isinstance(value, Jaxpr):
-        return on_words(value)
-    if isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
-        return tuple([_held(v) for v in value])
-    return value
 
 
 def _front(x: Any) -> Any:

@@ -21,7 +21,7 @@ from typing import Any
 
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
-from functrans.ir.program import Atom, Equation, Jaxpr, Var, all_equations
+from functrans.ir.program import Atom, Equation, Jaxpr, Var, all_equations, with_programs
 from functrans.ops.representation import KEEP
 from functrans.trace.primitive import Fusion, Primitive
 from functrans.trace.replay import emit, replay, trace
@@ -122,22 +122,9 @@ def _held(op: Primitive, bound: int) -> Primitive:
     """The operation with the programs that it holds bounded; itself where none changes."""
     if isinstance(op, While | Scan) and _is_small(op):
         bound *= _MORE_IN_SMALL_LOOPS
-    parameters = op.parameters()
-    held = {name: _held_value(value, bound) for name, value in parameters.items()}
-    if all(held[name] is value for name, value in parameters.items()):
-        return op
-    return type(op)(**held)
+    return with_programs(op, lambda jaxpr: bounded(jaxpr, bound))  # type: ignore[no-any-return]
 
 
 def _is_small(loop: While | Scan) -> bool:
     body = loop.body if isinstance(loop, While) else loop.jaxpr
     return sum(t.size * t.dtype.itemsize for t in (*body.in_types, *body.out_types)) < _SMALL_LOOP
-
-
-def _held_value(value: Any, bound: int) -> Any:
-    if isinstance(value, Jaxpr):
-        return bounded(value, bound)
-    if isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
-        programs = tuple([_held_value(v, bound) for v in value])
-        return value if all(a is b for a, b in zip(programs, value, strict=True)) else programs
-    return value

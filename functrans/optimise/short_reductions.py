@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ir.program import Equation, Jaxpr, all_equations
+from functrans.ir.program import Equation, Jaxpr, all_equations, with_programs
 from functrans.ops.arithmetic import max_, min_
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq, select
@@ -56,8 +56,7 @@ def _axis(eqn: Equation) -> int:
 def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
     op = eqn.op
     if op.holds_jaxprs:
-        held = {name: _held(value) for name, value in op.parameters().items()}
-        return emit(Equation(type(op)(**held), eqn.inputs, eqn.outputs, eqn.where), operands)
+        return emit(Equation(with_programs(op, written_out), eqn.inputs, eqn.outputs, eqn.where), operands)
     if not _is_short(eqn):
         return emit(eqn, operands)
     x, axis = operands[0], _axis(eqn)
@@ -68,11 +67,3 @@ def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
         zero = zeros(result.shape, result.type)
         result = select(eq(result, zero), zero, result)
     return [reshape(result, eqn.outputs[0].type.shape)]
-
-
-def _held(value: Any) -> Any:
-    if isinstance(value, Jaxpr):
-        return written_out(value)
-    if isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
-        return tuple([_held(v) for v in value])
-    return value
