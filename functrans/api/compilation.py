@@ -220,7 +220,7 @@ class JitSettings:
         if self.dispatcher is not None and any(map(_is_numpy, leaves)):
             # C++ would read them where they lie, after the call has returned; copies and device arrays it may take.
             donates = self.donate_argnums or self.donate_argnames
-            if not donates and all([_is_plain(x) for x in leaves if isinstance(x, np.ndarray)]):
+            if not donates and all(_is_plain(x) for x in leaves if isinstance(x, np.ndarray)):
                 call = self.of_snapshots
                 if call is None:
                     call = self.of_snapshots = dispatcher_of(self, self.miss_of_snapshots, "snapshots")

@@ -194,7 +194,7 @@ class _Part:
 
 
 def _outline(program: Jaxpr) -> Jaxpr:
-    """The program; or, where but for the first operations on its inputs it is computed as a whole, those and little more.
+    """The program; or, where it is computed as a whole but for its first operations, those and a few others.
 
     The caller may have the first ones as well, and then the compiler shares them: tanh(x), in the slope of tanh at x,
     and abs(tanh(x)).
