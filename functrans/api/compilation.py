@@ -19,7 +19,7 @@ from functrans.errors import FunctransRuntimeError, FunctransTypeError, Functran
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
-from functrans.ir.snapshots import snapshot
+from functrans.ir.snapshots import for_one_reader
 from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.jaxlib_compat import array_values, configuration, dispatcher
 from functrans.trace.binding import bind_all
@@ -218,13 +218,13 @@ class JitSettings:
             return self.stage_call(args, kwargs), None, False
         leaves, tree = tree_flatten((args, kwargs))
         if self.dispatcher is not None and any(map(_is_numpy, leaves)):
-            # C++ would read them where they lie, after the call has returned; snapshots and device arrays it may take.
+            # C++ would read them where they lie, after the call has returned; copies and device arrays it may take.
             donates = self.donate_argnums or self.donate_argnames
-            if not donates and all(_is_plain(x) for x in leaves if _is_numpy(x)):
+            if not donates and all(_is_plain(x) for x in leaves if isinstance(x, np.ndarray)):
                 call = self.of_snapshots
                 if call is None:
                     call = self.of_snapshots = dispatcher_of(self, self.miss_of_snapshots, "snapshots")
-                leaves = [snapshot(x) if _is_numpy(x) else x for x in leaves]
+                leaves = [for_one_reader(x) if isinstance(x, np.ndarray) else x for x in leaves]
             else:  # a donated buffer has to be the device's own
                 call = self.dispatcher
                 leaves = [self._on_device(x) if _is_numpy(x) else x for x in leaves]

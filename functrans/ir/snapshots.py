@@ -60,6 +60,11 @@ def snapshot(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return copy.view(np.ndarray)
 
 
+def for_one_reader(x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """What a NumPy array holds now, for a program that is started at once: nobody else is given the result."""
+    return x.copy() if x.nbytes < _SMALL else snapshot(x)
+
+
 def same_contents(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
     """Whether two arrays of one shape and dtype hold the same bits."""
     if x.dtype.kind in "biu":

@@ -26,6 +26,8 @@ from functrans.ops.representation import KEEP
 from functrans.trace.primitive import Fusion, Primitive
 from functrans.trace.replay import emit, replay, trace
 
+APART, REDUCING, CHEAP, MOVING, COSTLY = Fusion.APART, Fusion.REDUCING, Fusion.CHEAP, Fusion.MOVING, Fusion.COSTLY
+
 
 def bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
     """The program with barriers where it would compute a value more than ``bound`` times. Remembered on the jaxpr."""
@@ -33,22 +35,37 @@ def bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
 
 
 def _bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
-    whole = _in_place(jaxpr)
-    kept: dict[Atom, Var] = {v: Var(-1, v.type) for v in _too_often(whole, bound)}
+    whole = jaxpr
+    scans = False
+    if _has_calls(jaxpr):
+        # Scans side by side that are written out hand on single values; each by itself would join and take them apart.
+        scans = any(type(eqn.op) is Scan and eqn.op.is_unrolled for eqn in all_equations(jaxpr))
+        sketch = _sketch(jaxpr)
+        if not scans and not _too_often(sketch, bound) and not _holds_more(sketch, bound):
+            return jaxpr  # as nearly always: to write a program anew takes longer than all the rest
+        whole = _in_place(jaxpr)
+    found = _too_often(whole, bound)
+    if not scans and not found and not _holds_more(whole, bound):
+        return jaxpr
+    kept: dict[Atom, Var] = {v: Var(-1, v.type) for v in found}
     equations: list[Equation] = []
-    # Scans side by side that are written out hand on single values; each by itself would join and take them apart.
-    changed = bool(kept) or any(type(eqn.op) is Scan and eqn.op.is_unrolled for eqn in all_equations(jaxpr))
     for eqn in whole.equations:
         op = _held(eqn.op, bound) if eqn.op.holds_jaxprs else eqn.op
         if op is not eqn.op or not kept.keys().isdisjoint(eqn.inputs):
-            changed = True
             eqn = Equation(op, [kept.get(a, a) for a in eqn.inputs], eqn.outputs, eqn.where)
         equations.append(eqn)
         # One barrier a value: several values behind one would wait for each other.
         equations += [Equation(KEEP, (v,), (kept[v],), eqn.where) for v in eqn.outputs if v in kept]
-    if not changed:
-        return jaxpr
     return Jaxpr(whole.inputs, equations, [kept.get(a, a) for a in whole.outputs])
+
+
+def _has_calls(jaxpr: Jaxpr) -> bool:
+    return any(eqn.op.gives_place and eqn.op.in_place(eqn.inputs) is not None for eqn in jaxpr.equations)
+
+
+def _holds_more(jaxpr: Jaxpr, bound: int) -> bool:
+    """Whether a program that an operation of this one holds computes a value too often."""
+    return any(_held(op, bound) is not op for op in [eqn.op for eqn in jaxpr.equations if eqn.op.holds_jaxprs])
 
 
 def _too_often(jaxpr: Jaxpr, bound: int) -> set[Var]:
@@ -58,37 +75,60 @@ def _too_often(jaxpr: Jaxpr, bound: int) -> set[Var]:
     reads is computed there; one that several read is a part of its own.
     """
     times = [1]  # for each place, how often it is computed; place 0 stands for readers that take kept values
-    readers: dict[Atom, set[int]] = {a: {0} for a in jaxpr.outputs}  # the places that read a value
-    reads = dict.fromkeys(jaxpr.outputs, 1)  # the operations that do
-    producers: dict[Atom, Equation] = {v: eqn for eqn in jaxpr.equations for v in eqn.outputs}
+    readers: dict[Atom, int | set[int]] = dict.fromkeys(jaxpr.outputs, 0)  # the place that reads a value, or several
+    several: set[Atom] = set()  # values that more than one operation reads
+    producers: dict[Atom, Equation] = {}  # filled when first asked for
     found: set[Var] = set()
-
-    def place(count: int) -> int:
-        times.append(count)
-        return len(times) - 1
-
     for eqn in reversed(jaxpr.equations):
-        fusion = eqn.op.fusion
-        at: set[int] = set().union(*[readers.pop(v, ()) for v in eqn.outputs])
-        shared = fusion is Fusion.COSTLY and reads.get(eqn.outputs[0], 0) > 1
-        if fusion is Fusion.APART:
+        op, inputs, outputs = eqn.op, eqn.inputs, eqn.outputs
+        at = readers.get(outputs[0]) if len(outputs) == 1 else _of_any(outputs, readers)
+        if at is None and not op.effects:
+            continue  # nobody reads it
+        fusion = op.fusion
+        if fusion is APART:
             here = 0
-        elif at == {0} or shared or fusion is Fusion.REDUCING:
-            here = place(1)  # a kernel ends here
-        elif len(at) == 1:
-            (here,) = at
+        elif at == 0 or fusion is REDUCING or (fusion is COSTLY and outputs[0] in several):
+            here = len(times)  # a kernel ends here
+            times.append(1)
+        elif type(at) is not set:
+            here = at  # type: ignore[assignment]
         else:
             count = sum([times[p] for p in at])
-            if count > bound and not _is_slight(eqn, producers):
-                found.update(eqn.outputs)
-                count = 1
-            here = place(count)
-        for a in set(eqn.inputs):
-            if type(a) is Var:
-                elsewhere = fusion is Fusion.MOVING and max(a.type.size, eqn.outputs[0].type.size) > 1
-                readers.setdefault(a, set()).add(place(times[here]) if elsewhere else here)
-                reads[a] = reads.get(a, 0) + 1
+            if count > bound:
+                producers = producers or {v: eqn for eqn in jaxpr.equations for v in eqn.outputs}
+                if not _is_slight(eqn, producers):
+                    found.update(outputs)
+                    count = 1
+            here = len(times)
+            times.append(count)
+        if len(inputs) > 1 and (len(inputs) > 2 or inputs[0] is inputs[1]):
+            inputs = set(inputs)  # type: ignore[assignment]
+        moving = fusion is MOVING
+        for a in inputs:
+            if type(a) is not Var:
+                continue
+            place = here
+            if moving and max(a.type.size, outputs[0].type.size) > 1:
+                place = len(times)
+                times.append(times[here])
+            known = readers.get(a)
+            if known is None:
+                readers[a] = place
+                continue
+            several.add(a)
+            if type(known) is set:
+                known.add(place)
+            elif known != place:
+                readers[a] = {known, place}  # type: ignore[arg-type]
     return found
+
+
+def _of_any(values: Sequence[Var], readers: Mapping[Atom, int | set[int]]) -> int | set[int] | None:
+    """The places that read one of several values."""
+    at: set[int] = set()
+    for places in [readers[v] for v in values if v in readers]:
+        at |= places if isinstance(places, set) else {places}
+    return at if len(at) > 1 else at.pop() if at else None
 
 
 def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
@@ -99,19 +139,46 @@ def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
 
 def _operands(eqn: Equation | None) -> set[Var]:
     """The variables that a fusing operation reads."""
-    return set() if eqn is None or eqn.op.fusion is Fusion.APART else {a for a in eqn.inputs if type(a) is Var}
+    return set() if eqn is None or eqn.op.fusion is APART else {a for a in eqn.inputs if type(a) is Var}
 
 
 def _in_place(jaxpr: Jaxpr) -> Jaxpr:
     """The program with the programs of its calls written in place of them, as the compiler has it."""
-    if all(eqn.op.in_place(eqn.inputs) is None for eqn in jaxpr.equations):
-        return jaxpr
 
     def write(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
         callee = eqn.op.in_place(operands)
         return emit(eqn, operands) if callee is None else replay(*callee, write)
 
     return trace(lambda *inputs: replay(jaxpr, inputs, write), jaxpr.in_types, "a program to be compiled")[0]
+
+
+def _sketch(jaxpr: Jaxpr) -> Jaxpr:
+    """As ``_in_place``, for counting alone: no operation is folded."""
+    equations: list[Equation] = []
+    results: dict[tuple[Any, ...], Sequence[Atom]] = {}  # by operation and operands: the compiler shares equal ones
+
+    def write(program: Jaxpr, values: dict[Atom, Atom], own: bool) -> list[Atom]:
+        """Write a program's equations on ``values`` in place of its variables; the values of its outputs."""
+        for eqn in program.equations:
+            op, outputs = eqn.op, eqn.outputs
+            inputs = [values.get(a, a) if type(a) is Var else a for a in eqn.inputs]
+            callee = op.in_place(inputs) if op.gives_place else None
+            found: Sequence[Atom] | None
+            if callee is not None:
+                found = write(callee[0], dict(zip(callee[0].inputs, callee[1], strict=True)), False)
+            else:
+                key = (op, *inputs)
+                found = results.get(key) if op.shared else None
+                if found is None:
+                    found = outputs if own else [Var(-1, v.type) for v in outputs]
+                    equations.append(eqn if own and inputs == eqn.inputs else Equation(op, inputs, found, eqn.where))
+                    results[key] = found
+            if found is not outputs:
+                values.update(zip(outputs, found, strict=True))
+        return [values.get(a, a) if type(a) is Var else a for a in program.outputs]
+
+    outputs = write(jaxpr, {}, True)
+    return Jaxpr(jaxpr.inputs, equations, outputs)
 
 
 _SMALL_LOOP = 1024  # bytes: XLA makes one kernel of a loop that touches fewer at each step, if no barrier is in it

@@ -180,6 +180,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
     fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
+    gives_place: ClassVar[bool] = False  # whether in_place may name a program
     name: ClassVar[str] = ""
     _interned: ClassVar[bool] = True
     parameter_names: ClassVar[tuple[str, ...]] = ()
@@ -211,6 +212,7 @@ class Primitive(metaclass=_PrimitiveMeta):
         if cls.shared is True and cls.effects is not NO_EFFECTS:
             cls.shared = property(_is_shared)  # type: ignore[assignment]
         cls.fixes_numbers = cls.holds_jaxprs or cls.needs_number is not Primitive.needs_number
+        cls.gives_place = cls.in_place is not Primitive.in_place
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 

@@ -5,12 +5,14 @@ Arrays are inputs of a program, so new values never compile anything. A program 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -222,16 +224,17 @@ class Program:
         """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        jaxpr = on_words(self._kept_jaxpr())
-        if self.jit or not is_small(jaxpr):  # small ones are compiled without fusion
-            if tuple(platforms) == ("cpu",):
-                jaxpr = written_out(jaxpr)
-            bound = configuration.recomputation_bound.value()
-            if bound is not None:
-                jaxpr = bounded(jaxpr, bound)
-        if len(platforms) == 1:
-            return lower_module(jaxpr, self.name, attributes, platforms[0], located)
-        return platform_module(jaxpr, self.name, platforms, attributes, located)
+        with _no_collection():
+            jaxpr = on_words(self._kept_jaxpr())
+            if self.jit or not is_small(jaxpr):  # small ones are compiled without fusion
+                if tuple(platforms) == ("cpu",):
+                    jaxpr = written_out(jaxpr)
+                bound = configuration.recomputation_bound.value()
+                if bound is not None:
+                    jaxpr = bounded(jaxpr, bound)
+            if len(platforms) == 1:
+                return lower_module(jaxpr, self.name, attributes, platforms[0], located)
+            return platform_module(jaxpr, self.name, platforms, attributes, located)
 
     def uncompiled(self, jaxpr: Jaxpr | None = None, name: str = "") -> Program:
         """The same program without its executable; of an equal jaxpr, with the lines and the name of its function."""
@@ -349,6 +352,19 @@ class Program:
             ]
 
         return call
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """As while tracing (trace.builder): many objects are made and no garbage, which collecting would walk again and
+    again."""
+    restarts = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if restarts:
+            gc.enable()
 
 
 def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:
