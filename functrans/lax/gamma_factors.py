@@ -90,11 +90,21 @@ def tilted_power(z: Any, ratio: Any, excess: Any, lowered: int) -> Any:
     below = lt(ratio, 0.4) & (lt(z, 0.75 * largest) | (ratio == 0.0))
     steep = below | (gt(ratio, 2.5) & lt(z * excess, 1.5 * largest))
     one = everywhere(1.0, z)
-    root = pow_(select(steep, ratio, one), 0.5 * (z - float(lowered))) * exp(select(steep, -0.5 * (z * excess), one))
-    flat = exp(-z * excess_over_log(select(steep, one, excess))[0])
+    whole = (ratio == 0.0) | ~lt(z, 1.0)  # z - lowered would round a small z
+    exponent = select(whole, z - float(lowered), z)
+    root = pow_(select(steep, ratio, one), 0.5 * exponent) * exp(select(steep, -0.5 * (z * excess), one))
+    result = select(steep, root * root, exp(-z * excess_over_log(select(steep, one, excess))[0]))
     for _ in range(lowered):
-        flat = flat / select(steep, one, ratio)
-    return select(steep, root * root, flat)
+        result = result / select(steep & whole, one, ratio)
+    return result
+
+
+def tempered(z: Any) -> Any:
+    """z^z e^-z / Gamma(z+1) for z >= 0."""
+    small = lt(z, 1.0)
+    near, far = select(small, z, everywhere(1.0, z)), select(small, everywhere(1.0, z), z)
+    near_zero = pow_(near, near) * exp(-near) * (1.0 + near * reciprocal_excess(near))
+    return select(small, near_zero, exp(-correction(far)) / sqrt(far * (2 * math.pi)))
 
 
 def prefactor(a: Any, x: Any, lowered: int = 0) -> Any:
@@ -122,8 +132,12 @@ def log_less_digamma(a: Any, x: Any, log_x: Any = None) -> Any:
     quotient = select(near, everywhere(1.0, x), x)
     far = log(quotient / b) if log_x is None else log_x - log(b)
     near_log = excess_over_log(select(near, w, everywhere(0.0, x)))[1]
-    slope = chebyshev(2.0 - 8.0 / (b + 1.0), _CORRECTION_SLOPE)
-    return select(near, near_log, far) + (0.5 + slope / b) / b
+    return select(near, near_log, far) + digamma_below_log(b)
+
+
+def digamma_below_log(z: Any) -> Any:
+    """log(z) - digamma(z) for z >= 1."""
+    return (0.5 + chebyshev(2.0 - 8.0 / (z + 1.0), _CORRECTION_SLOPE) / z) / z
 
 
 class GammaDensity(Evaluated):
