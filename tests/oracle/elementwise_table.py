@@ -370,4 +370,5 @@ ROWS: dict[str, Row] = {
 }
 
 # Units that a row may have instead of those allowed: what exceeds them is worse than it is known to be.
-STILL_EXCEEDING: dict[tuple[str, str, int], float] = {}
+# That of betainc by a small a: the series and its factor are a dozen roundings.
+STILL_EXCEEDING: dict[tuple[str, str, int], float] = {("betainc by a", "float32", 1): 5}
