@@ -15,17 +15,20 @@ import math
 from typing import Any
 
 from functrans.api.loops import while_loop
+from functrans.lax.gamma_factors import digamma_below_log, excess_over_log, reciprocal_excess, tempered, tilted_power
+from functrans.lax.polygamma_difference import DIGAMMA_DIFFERENCE, PolygammaDifference, log_gamma_difference
 from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere
 from functrans.ops.arithmetic import abs_
-from functrans.ops.elementwise import align
-from functrans.ops.functions import exp, log, log1p
+from functrans.ops.elementwise import align, binary
+from functrans.ops.functions import exp, expm1, log, log1p
 from functrans.ops.logic import gt, lt, select
 from functrans.ops.reductions import reduce_or
-from functrans.ops.special import digamma, lgamma, polygamma, scipy_reference
+from functrans.ops.special import polygamma, scipy_reference
 from functrans.trace.binding import bind
 
 _MOST_STEPS = {4: 100.0, 8: 300.0}  # pairs of levels of the fraction, by the size of the dtype in bytes
 _MOST_TERMS = 20000.0
+_SMALL = 0.25
 
 Grid = dict[tuple[int, int], Any]  # coefficients of the powers of (a - a_0, b - b_0)
 
@@ -59,8 +62,12 @@ def _fraction(a: Any, b: Any, x: Any) -> Any:
     return while_loop(lambda carry: _any(carry[0]) & lt(carry[1], limit), body, first)[-1]
 
 
-def _series(a: Any, b: Any, x: Any, order: int, enabled: Any) -> Grid:
-    """2F1(a + b, 1; a + 1; x) as a Taylor polynomial in a and b."""
+def _series(a: Any, b: Any, x: Any, first_term: Grid, order: int, enabled: Any) -> Grid:
+    """2F1(a + b, 1; a + 1; x), its first term this Taylor polynomial in a and b, as another.
+
+    With that of the factor before the series, the terms of its derivatives hardly cancel: those by b have one sign, and
+    those by a too, unless a is small.
+    """
     eps = epsilon(x)
     places = [(i, j) for i in range(order + 1) for j in range(order + 1)]
 
@@ -88,55 +95,148 @@ def _series(a: Any, b: Any, x: Any, order: int, enabled: Any) -> Grid:
         totals = [select(running, s, t) for s, t in zip(grown, totals, strict=True)]
         return running & unfinished, n + 1.0, terms, totals
 
-    start = [everywhere(1.0 if k == (0, 0) else 0.0, x) for k in places]
+    start = [first_term[k] + everywhere(0.0, x) for k in places]
     first = (enabled, constant(0.0, x), start, start)
     limit = constant(_MOST_TERMS, x)
     totals = while_loop(lambda carry: _any(carry[0]) & lt(carry[1], limit), body, first)[3]
     return dict(zip(places, totals, strict=True))
 
 
-def _growth(a: Any, b: Any, x: Any, shift: float, order: int) -> Grid:
-    """x^a (1-x)^b Gamma(a+b) / (Gamma(a+shift) Gamma(b)), divided by its value, as a Taylor polynomial in a and b."""
+def _growth(a: Any, b: Any, slopes: tuple[Any, Any], order: int, whole: bool) -> Grid:
+    """The weight x^a (1-x)^b Gamma(n) / (Gamma(a+1) Gamma(b)), n = a + b, as a Taylor polynomial, over its value.
 
-    def psi(m: int, z: Any) -> Any:
-        return digamma(z) if m == 0 else polygamma(float(m), z)
-
-    logarithm: Grid = {}
-    for i in range(order + 1):
-        for j in range(order + 1):
-            if i + j == 0:
-                continue
-            slope = psi(i + j - 1, a + b)
-            if j == 0:
-                slope = slope - psi(i - 1, a + shift)
-            if i == 0:
-                slope = slope - psi(j - 1, b)
-            if (i, j) == (1, 0):
-                slope = slope + log(x)
-            if (i, j) == (0, 1):
-                slope = slope + log1p(-x)
-            logarithm[i, j] = slope / float(math.factorial(i) * math.factorial(j))
-    out: Grid = {(0, 0): 1.0}
-    for i in range(order + 1):
-        for j in range(order + 1):
-            if i:  # i e_ij = sum of p l_pq e_(i-p)(j-q)
-                terms = [
-                    p * logarithm[p, q] * out[i - p, j - q] for p in range(1, i + 1) for q in range(j + 1)
-                ]
-            elif j:
-                terms = [q * logarithm[0, q] * out[0, j - q] for q in range(1, j + 1)]
+    Of x^a (1-x)^b Gamma(n+1) / (Gamma(a+1) Gamma(b+1)), whose logarithm has the derivatives ``slopes``, times b / n;
+    where ``whole``, times a, too. Near 0 the derivatives of the gamma functions of a, b and n would cancel.
+    """
+    places = [(i, j) for i in range(order + 1) for j in range(order + 1)]
+    logarithm: Grid = {(1, 0): slopes[0], (0, 1): slopes[1]}
+    for i, j in places:
+        if i + j > 1:
+            if i and j:
+                slope = polygamma(float(i + j - 1), a + b + 1.0)
             else:
-                continue
-            out[i, j] = functools.reduce(lambda s, t: s + t, terms) / float(i or j)
-    return out
+                slope = binary(PolygammaDifference(i + j - 1), (a if i else b) + 1.0, b if i else a)
+            logarithm[i, j] = slope / float(math.factorial(i) * math.factorial(j))
+    grown: Grid = {(0, 0): 1.0}
+    for i, j in places:
+        if i:  # i e_ij = sum of p l_pq e_(i-p)(j-q)
+            terms = [
+                float(p) * logarithm[p, q] * grown[i - p, j - q]
+                for p in range(1, i + 1) for q in range(j + 1)
+            ]  # fmt: skip
+        elif j:
+            terms = [float(q) * logarithm[0, q] * grown[0, j - q] for q in range(1, j + 1)]
+        else:
+            continue
+        grown[i, j] = functools.reduce(lambda s, t: s + t, terms) / float(i or j)
+    share: Grid = {(0, 0): 1.0}  # of b / n
+    inverse = -1.0 / (a + b)
+    for i, j in places[1:]:
+        m, power = i + j, inverse
+        for _ in range(m - 1):
+            power = power * inverse
+        share[i, j] = power * (float(math.comb(m - 1, i - 1) if i else 0) - float(math.comb(m - 1, i)) * (a / b))
+    out = _product(grown, share, places)
+    return _product(out, {(0, 0): 1.0, (1, 0): 1.0 / a}, places) if whole else out
 
 
-def _log_beta(a: Any, b: Any) -> Any:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
+def _product(first: Grid, second: Grid, places: list[tuple[int, int]]) -> Grid:
+    return {
+        (i, j): functools.reduce(
+            lambda s, t: s + t, [first[i - p, j - q] * c for (p, q), c in second.items() if p <= i and q <= j]
+        )
+        for i, j in places
+    }
 
 
-def _density(a: Any, b: Any, x: Any) -> Any:
-    return exp((b - 1.0) * log1p(-x) + (a - 1.0) * log(x) - _log_beta(a, b))
+def _slope(a: Any, b: Any, x: Any, y: Any) -> Any:
+    """log(x) + digamma(a+b+1) - digamma(a+1), where y = 1 - x: small where x is near a / (a + b)."""
+    n, below = a + b + 1.0, a + 1.0
+    w = (b * x - a * y - y) / below
+    near = gt(w, -0.3) & lt(w, 0.4)
+    far = log(select(near, 1.0, n * x / below))
+    large = select(near, excess_over_log(select(near, w, everywhere(0.0, x)))[1], far)
+    large = large + (digamma_below_log(below) - digamma_below_log(n))
+    wide = lt(x, 0.55)
+    small = select(wide, log(select(wide, x, 1.0)), excess_over_log(-select(wide, everywhere(0.0, x), y))[1])
+    small = small + DIGAMMA_DIFFERENCE.define(below, b)
+    return select(lt(b, 1.0), small, large)
+
+
+def _prefactor(a: Any, b: Any, x: Any, y: Any, lowered: tuple[int, int] = (0, 0)) -> Any:
+    """x^(a-i) y^(b-j) Gamma(a+b+1) / (Gamma(a+1) Gamma(b+1)), where y = 1 - x and i, j are ``lowered``.
+
+    As Loader has the binomial distribution: see functrans.lax.gamma_factors.
+    """
+    n, moved = a + b, b * x - a * y
+    scale = tempered(a) * tempered(b) / tempered(n)
+    for z, times in zip((a, b), lowered, strict=True):
+        for _ in range(times):
+            scale = scale * (n / z)
+    left = tilted_power(a, n * (x / a), moved / a, lowered[0])
+    return scale * left * tilted_power(b, n * (y / b), -moved / b, lowered[1])
+
+
+class BetaDensity(Evaluated):
+    """x^(a-1-i) (1-x)^(b-1-j) / B(a, b), i and j of ``lowered``: of the beta distribution, and of its derivatives."""
+
+    lowered: tuple[int, int]
+
+    def define(self, *operands: Any) -> Any:
+        a, b, x = operands
+        outside = lt(x, 0.0) | gt(x, 1.0) | ~gt(a, 0.0) | ~gt(b, 0.0) | (x != x)
+        a, b, x = [select(outside, everywhere(0.5, x), v) for v in operands]
+        i, j = self.lowered
+        result = a * (b / (a + b)) * _prefactor(a, b, x, 1.0 - x, (1 + i, 1 + j))
+        return select(outside, everywhere(math.nan, x), result)
+
+    def partial(self, i: int, out: Any, a: Any, b: Any, x: Any) -> Any:
+        if i < 2:
+            this, other = (a, b) if i == 0 else (b, a)
+            return out * (bind(BetaWeightSlope(i), a, b, x) + other / (this * (a + b)))
+        total: Any = None
+        for k, (z, sign) in enumerate(((a, 1.0), (b, -1.0))):
+            lowered = (self.lowered[0] + (k == 0), self.lowered[1] + (k == 1))
+            power = z - float(1 + self.lowered[k])
+            inside = select(power == 0.0, 0.5, x)  # 0 times the infinity at an end
+            term = sign * power * bind(BetaDensity(lowered), a, b, inside)
+            total = term if total is None else total + term
+        return total
+
+
+class BetaWeightSlope(Evaluated):
+    """The derivative of log(x^a (1-x)^b Gamma(a+b+1) / (Gamma(a+1) Gamma(b+1))) by a or b, the operand ``by``."""
+
+    by: int
+
+    def define(self, *operands: Any) -> Any:
+        a, b, x = operands
+        return _slope(a, b, x, 1.0 - x) if self.by == 0 else _slope(b, a, 1.0 - x, x)
+
+    def partial(self, i: int, out: Any, a: Any, b: Any, x: Any) -> Any:
+        if i == 2:
+            return 1.0 / x if self.by == 0 else -1.0 / (1.0 - x)
+        if i != self.by:
+            return polygamma(1.0, a + b + 1.0)
+        return binary(PolygammaDifference(1), (a if i == 0 else b) + 1.0, b if i == 0 else a)
+
+
+def _below_one(a: Any, b: Any, x: Any, enabled: Any) -> Any:
+    """1 - I_x(a, b) where a is small, a multiple of it: by the series of (1-t)^(b-1) in the integral (DLMF 8.17.7)."""
+    eps = epsilon(x)
+    a, b, x = [select(enabled, z, 0.25) for z in (a, b, x)]
+
+    def body(carry: Any) -> Any:
+        running, n, term, total = carry
+        new = term * ((n - b) * (x / n))
+        grown = total + new / (n + a)
+        kept = [select(running, p, q) for p, q in ((new, term), (grown, total))]
+        return running & gt(abs_(new), abs_(grown) * eps), n + 1.0, *kept
+
+    first = (enabled, constant(1.0, x), everywhere(1.0, x), everywhere(0.0, x))
+    total = while_loop(lambda carry: _any(carry[0]) & lt(carry[1], constant(_MOST_TERMS, x)), body, first)[-1]
+    exponent = a * log(x) + log_gamma_difference(b, a) + log1p(a * reciprocal_excess(a))
+    return -expm1(exponent) - exp(exponent) * a * total
 
 
 def _edges(a: Any, b: Any, x: Any) -> tuple[Any, Any, Any]:
@@ -160,15 +260,17 @@ class RegularizedIncompleteBeta(Evaluated):
         direct = lt(x, (a + 1.0) / (a + b + 2.0))
         u, v = select(direct, a, b), select(direct, b, a)
         y = select(direct, x, 1.0 - x)
-        logarithm = select(direct, log(x), log1p(-x)) * u + select(direct, log1p(-x), log(x)) * v
-        part = _fraction(u, v, y) * exp(logarithm - (lgamma(u + 1.0) + lgamma(v) - lgamma(u + v)))
-        result = select(direct, part, 1.0 - part)
+        part = _fraction(u, v, y) * (v / (u + v) * _prefactor(u, v, y, select(direct, 1.0 - x, x)))
+        near_one = gt(part, 0.5) & lt(u, 1.0) & ~(invalid | zero | one)
+        other = 1.0 - part
+        other = select(near_one, _below_one(u, v, y, near_one), other)
+        result = select(direct, select(near_one, 1.0 - other, part), other)
         result = select(zero, everywhere(0.0, x), select(one, everywhere(1.0, x), result))
         return select(invalid, everywhere(math.nan, x), result)
 
     def partial(self, i: int, out: Any, a: Any, b: Any, x: Any) -> Any:
         if i == 2:
-            return _density(a, b, x)
+            return bind(BETA_DENSITY, a, b, x)
         return bind(RegularizedIncompleteBetaGrad(1 - i, i), a, b, x)
 
 
@@ -183,30 +285,31 @@ class RegularizedIncompleteBetaGrad(Evaluated):
         i, j, order = self.by_a, self.by_b, max(self.by_a, self.by_b)
         invalid, zero, one = _edges(a, b, x)
         direct = lt(x, (a + 1.0) / (a + b + 2.0))
+        # The derivative by a of I is a small multiple of b, that by b of 1 - I one of a: by their series, if not long.
+        if not j:
+            direct = direct | (lt(b, _SMALL) & lt(x, 0.9))
+        if not i:
+            direct = direct & ~(lt(a, _SMALL) & gt(x, 0.1))
         u, v = select(direct, a, b), select(direct, b, a)
         y = select(direct, x, 1.0 - x)
-        series = _series(u, v, y, order, ~(invalid | zero | one))
-        growth = _growth(u, v, y, 1.0, order)
-
-        def coefficient(k: int, l: int) -> Any:
-            terms = [growth[k - p, l - q] * series[p, q] for p in range(k + 1) for q in range(l + 1)]
-            return functools.reduce(lambda s, t: s + t, terms)
-
-        factor = exp(u * log(y) + v * log1p(-y) - (lgamma(u + 1.0) + lgamma(v) - lgamma(u + v)))
-        factor = factor * float(math.factorial(i) * math.factorial(j))
-        result = factor * select(direct, coefficient(i, j), -coefficient(j, i))
+        z = select(direct, 1.0 - x, x)
+        growth = _growth(u, v, (_slope(u, v, y, z), _slope(v, u, z, y)), order, False)
+        coefficients = _series(u, v, y, growth, order, ~(invalid | zero | one))
+        factor = v / (u + v) * _prefactor(u, v, y, z) * float(math.factorial(i) * math.factorial(j))
+        result = factor * select(direct, coefficients[i, j], -coefficients[j, i])
         result = select(zero | one, everywhere(0.0, x), result)
         return select(invalid, everywhere(math.nan, x), result)
 
     def partial(self, i: int, out: Any, a: Any, b: Any, x: Any) -> Any:
         if i == 2:
-            growth = _growth(a, b, x, 0.0, max(self.by_a, self.by_b))[self.by_a, self.by_b]
+            slopes = bind(BetaWeightSlope(0), a, b, x), bind(BetaWeightSlope(1), a, b, x)
+            growth = _growth(a, b, slopes, max(self.by_a, self.by_b), True)[self.by_a, self.by_b]
             scale = float(math.factorial(self.by_a) * math.factorial(self.by_b))
-            return _density(a, b, x) * growth * scale
+            return bind(BETA_DENSITY, a, b, x) * growth * scale
         return bind(RegularizedIncompleteBetaGrad(self.by_a + (i == 0), self.by_b + (i == 1)), a, b, x)
 
 
-REGULARIZED_INCOMPLETE_BETA = RegularizedIncompleteBeta()
+REGULARIZED_INCOMPLETE_BETA, BETA_DENSITY = RegularizedIncompleteBeta(), BetaDensity((0, 0))
 
 
 def betainc(a: Any, b: Any, x: Any) -> Any:

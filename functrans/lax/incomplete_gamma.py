@@ -1,12 +1,18 @@
 """The regularized incomplete gamma functions, and their derivatives of every order by both arguments.
 
-With p(a, x) = x^(a-1) e^-x / Gamma(a): P(a, x) is the integral of p from 0 to x, and Q = 1 - P.
+With p(a, x) = x^(a-1) e^-x / Gamma(a): P(a, x) is the integral of p from 0 to x, and Q = 1 - P. Where neither is near
+1 for the loss of digits,
 
     P = x^a e^-x / Gamma(a+1) * S,   S = 1 + x/(a+1) + x^2/((a+1)(a+2)) + ...            (DLMF 8.11.4)
-    Q = x^a e^-x / Gamma(a) * C,     C = 1/(x+1-a - 1(1-a)/(x+3-a - 2(2-a)/(x+5-a - ...  (DLMF 8.9.2)
+    Q = x^a e^-x / Gamma(a) * C,     C = integral of (1 + t)^(a-1) e^(-x t) over t > 0    (DLMF 8.6.5)
 
-The derivative by x is p. Derivatives by a are exact too: the sum and the fraction are computed on Taylor polynomials in
-a, and the factor before them satisfies F' = F * L with L = log(x) - digamma, whose derivatives are polygamma functions.
+and P, for large a, is such an integral too, of (1 - w)^(a-1) e^(x w) from 0 to 1. The derivative by x is p. Derivatives
+by a are exact, too: those of the integral have powers of log(1 + t), which have one sign, in the integrand; the sum is
+computed on Taylor polynomials in a. The exponents of the integrands are written about x = a, where they are small:
+
+    -(x - a) t - a (t - log(1 + t)),   -(a - x) w - a (-w - log(1 - w)),  w = t / (1 + t).
+
+The integrals are sums over t = r e^(k h - e^(-k h)) (Takahasi and Mori 1974, for integrands that fall exponentially).
 """
 
 from __future__ import annotations
@@ -15,130 +21,103 @@ import functools
 import math
 from typing import Any
 
-import ml_dtypes
-
 from functrans.api.loops import while_loop
-from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere
-from functrans.ops.arithmetic import abs_, pow_
+from functrans.lax.gamma_factors import (
+    GAMMA_DENSITY,
+    LOG_LESS_DIGAMMA,
+    excess_over_log,
+    growth,
+    growth_of_density,
+    log_less_digamma,
+    prefactor,
+    reciprocal_excess,
+    times_growth,
+)
+from functrans.lax.taylor import Evaluated, epsilon, everywhere
+from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import binary
-from functrans.ops.functions import exp, log
-from functrans.ops.logic import ge, gt, lt, select
+from functrans.ops.functions import exp, expm1, log, sqrt
+from functrans.ops.logic import gt, lt, select
 from functrans.ops.reductions import reduce_or
-from functrans.ops.special import digamma, lgamma, polygamma, scipy_reference
+from functrans.ops.special import digamma, polygamma, scipy_reference
+from functrans.ops.structural import broadcast_in_dim, iota, reduce_sum
 
-_MOST_STEPS = 2000.0  # of the continued fraction
-
-Taylor = list[Any]  # coefficients of the powers of a - a_0
-
-
-def _density(a: Any, x: Any) -> Any:
-    """p(a, x): by a power where it is in range; the logarithm of a small or large x would multiply its rounding."""
-    limit = everywhere(0.9 * math.log(float(ml_dtypes.finfo(x.dtype).max)), x)  # type: ignore[no-untyped-call]
-    in_range = ~ge((a - 1.0) * log(x), limit) & lt(x + lgamma(a), limit)  # 0 times -inf is in range: 0^0 is 1
-    near_x, near_a = (select(in_range, v, everywhere(1.0, x)) for v in (x, a))
-    far_x, far_a = (select(in_range, everywhere(1.0, x), v) for v in (x, a))
-    power = pow_(near_x, near_a - 1.0) * exp(-near_x - lgamma(near_a))
-    return select(in_range, power, exp((far_a - 1.0) * log(far_x) - far_x - lgamma(far_a)))
+_MANY = 16.0  # from here on, P, too, is the integral
+_TERMS_NEAR_ZERO = 14
 
 
-def _growth(a: Any, log_x: Any, shift: float, order: int) -> list[Any]:
-    """F^(n) / F for n = 0 ... order, where F' / F = L = log(x) - digamma(a + shift)."""
-    slopes = [log_x - digamma(a + shift), *[-polygamma(float(m), a + shift) for m in range(1, order)]][:order]
-    ratios: list[Any] = [1.0]
-    for n in range(1, order + 1):
-        terms = [math.comb(n - 1, j) * ratios[j] * slopes[n - 1 - j] for j in range(n)]
-        ratios.append(functools.reduce(lambda s, t: s + t, terms))
-    return ratios
+def _series(a: Any, x: Any, log_x: Any, enabled: Any, order: int) -> list[Any]:
+    """(F S)^(n) / F for n = 0 ... order, the derivatives by a, where F = x^a e^-x / Gamma(a + 1).
 
-
-def _series(a: Any, x: Any, enabled: Any, order: int) -> Taylor:
-    """S as a Taylor polynomial in a."""
+    The first term has F's Taylor polynomial: those of F S are t_n (log(x) - digamma(a + n + 1)), n = 0, 1, ..., of one
+    sign where x <= a, so that their sum does not cancel; that of F' S and F S' would.
+    """
     eps = epsilon(x)
 
     def body(carry: Any) -> Any:
         running, n, term, total = carry
         r = n + 1.0
-        new: Taylor = []
+        new: list[Any] = []
         for t in term:  # term * x / (r + da)
             new.append((t * x - new[-1]) / r if new else t * (x / r))
         grown = [s + t for s, t in zip(total, new, strict=True)]
         unfinished = functools.reduce(
             lambda p, q: p | q, [gt(abs_(t), abs_(s) * eps) for t, s in zip(new, grown, strict=True)]
         )
-        kept = _keep(running, [r, *new, *grown], [n, *term, *total])
+        kept = [select(running, p, q) for p, q in zip([r, *new, *grown], [n, *term, *total], strict=True)]
         return running & unfinished, kept[0], kept[1 : order + 2], kept[order + 2 :]
 
-    start = [everywhere(1.0, x), *[everywhere(0.0, x) for _ in range(order)]]
-    return while_loop(lambda carry: _any(carry[0]), body, (enabled, a, start, start))[3]  # type: ignore[no-any-return]
-
-
-def _fraction(a: Any, x: Any, enabled: Any, order: int) -> Taylor:
-    """C as a Taylor polynomial in a: convergents p / q by their recurrence, scaled down before they overflow."""
-    eps = epsilon(x)
-    size = order + 1
-
-    def body(carry: Any) -> Any:
-        running, n, y, z, p, q, p_before, q_before, ratio = carry
-        n, y, z = n + 1.0, y + 1.0, z + 2.0
-        new_p, new_q = _recur(p, p_before, n, y, z), _recur(q, q_before, n, y, z)
-        singular = new_q[0] == 0.0
-        new_ratio = _divide(new_p, [select(singular, everywhere(1.0, x), new_q[0]), *new_q[1:]])
-        new_ratio = [select(singular, old, new) for old, new in zip(ratio, new_ratio, strict=True)]
-        moved = [abs_(new - old) for old, new in zip(ratio, new_ratio, strict=True)]
-        least = abs_(new_ratio[0])
-        unfinished = functools.reduce(
-            lambda s, t: s | t,
-            [
-                gt(m, eps * (abs_(r) if j == 0 else abs_(r) + least))
-                for j, (m, r) in enumerate(zip(moved, new_ratio, strict=True))
-            ],
-        )
-        scale = select(gt(abs_(new_p[0]), everywhere(1.0 / eps, x)), everywhere(eps, x), everywhere(1.0, x))
-        new = [y, z, *[c * scale for c in (*new_p, *new_q, *p, *q)], *new_ratio]
-        old = [carry[2], carry[3], *p, *q, *p_before, *q_before, *ratio]
-        y, z, *rest = _keep(running, new, old)
-        parts = [rest[i : i + size] for i in range(0, 5 * size, size)]
-        return running & (unfinished | singular), n, y, z, *parts
-
-    def zeros(count: int) -> Taylor:
-        return [everywhere(0.0, x) for _ in range(count)]
-
-    y = 1.0 - a
-    z = x + y + 1.0
-    p_before, q_before = [everywhere(1.0, x), *zeros(order)], [x, *zeros(order)]
-    p = [x + 1.0, *zeros(order)]
-    q = [z * x, -x, *zeros(order - 1)][:size]
-    first = (enabled, constant(0.0, x), y, z, p, q, p_before, q_before, _divide(p, q))
-    return while_loop(  # type: ignore[no-any-return]
-        lambda carry: _any(carry[0]) & lt(carry[1], constant(_MOST_STEPS, x)), body, first
-    )[-1]
-
-
-def _recur(last: Taylor, before: Taylor, n: Any, y: Any, z: Any) -> Taylor:
-    """(z - da) last - n (y - da) before"""
-    out: Taylor = []
-    for j, (u, v) in enumerate(zip(last, before, strict=True)):
-        term = u * z - v * (y * n)
-        out.append(term if j == 0 else term - last[j - 1] + before[j - 1] * n)
-    return out
-
-
-def _divide(p: Taylor, q: Taylor) -> Taylor:
-    out: Taylor = []
-    for j, c in enumerate(p):
-        for i in range(j):
-            c = c - out[i] * q[j - i]
-        out.append(c / q[0])
-    return out
-
-
-def _keep(running: Any, new: list[Any], old: list[Any]) -> list[Any]:
-    """The new values in lanes that still run."""
-    return [select(running, n, o) for n, o in zip(new, old, strict=True)]
+    first = [g / float(math.factorial(j)) + everywhere(0.0, x) for j, g in enumerate(_growth(a, x, log_x, order))]
+    total = while_loop(lambda carry: _any(carry[0]), body, (enabled, a, first, first))[3]
+    return [t * float(math.factorial(j)) for j, t in enumerate(total)]
 
 
 def _any(flags: Any) -> Any:
     return reduce_or(flags, tuple(range(flags.ndim)))
+
+
+def _growth(a: Any, x: Any, log_x: Any, order: int) -> list[Any]:
+    """F^(n) / F for n = 0 ... order, where F = x^a e^-x / Gamma(a + 1)."""
+    slopes = [log_less_digamma(a, x, log_x)] if order else []
+    return growth([*slopes, *[-polygamma(float(m), a + 1.0) for m in range(1, order)]])
+
+
+def _moments(a: Any, x: Any, above: Any, order: int) -> list[Any]:
+    """C and its derivatives by a, for Q where ``above`` holds, and for P."""
+    steps = 16 if x.dtype.itemsize == 8 else 8
+    enough = 42.0 if x.dtype.itemsize == 8 else 19.0  # e^-enough is below the precision
+    low, high = (-60, 12) if x.dtype.itemsize == 8 else (-26, 7)
+    t = (iota(x.dtype, high - low + 1) + float(low)) * (1.0 / steps)
+    node = exp(t - exp(-t))
+    weight = (1.0 + exp(-t)) * node * (1.0 / steps)
+
+    distance = abs_(x - a)
+    sign = select(above, everywhere(1.0, x), everywhere(-1.0, x))
+    # where the exponent is about -enough: phi(w) is w^2 / (2 + 4 w / 3) there
+    square, linear = a + sign * distance * (4 / 3), 2.0 * distance - sign * (4 / 3 * enough)
+    reach = 4.0 * enough / (linear + sqrt(linear * linear + 8.0 * enough * square))
+    inverted = select(above, everywhere(0.5, x), reach)
+    inverted = select(gt(inverted, 0.97), everywhere(0.97, x), inverted)
+    reach = select(above, reach, inverted / (1.0 - inverted))
+
+    axes = tuple(range(x.ndim))
+
+    def spread(v: Any) -> Any:
+        return broadcast_in_dim(v, (*x.shape, high - low + 1), axes)
+
+    def along(v: Any) -> Any:
+        return broadcast_in_dim(v, (*x.shape, high - low + 1), (x.ndim,))
+
+    tau = spread(reach) * along(node)
+    upper, sign = spread(above), spread(sign)
+    w = select(upper, tau, tau / (1.0 + tau))
+    phi, logarithm = excess_over_log(sign * w)
+    value = exp(-spread(distance) * w - spread(a) * phi) * along(weight) / (1.0 + tau)
+    out = []
+    for _ in range(order + 1):
+        out.append(reduce_sum(value, (x.ndim,)) * reach)
+        value = value * logarithm
+    return out
 
 
 def _by_a(a: Any, x: Any, order: int, mode: str, log_x: Any = None) -> Any:
@@ -148,31 +127,44 @@ def _by_a(a: Any, x: Any, order: int, mode: str, log_x: Any = None) -> Any:
     """
     invalid = lt(x, 0.0) | lt(a, 0.0) | ((a == 0.0) & (x == 0.0)) | (a != a) | (x != x)
     nothing = x == 0.0 if log_x is None else log_x == -math.inf
-    factor = x * _density(a, x) if log_x is None else exp(a * log_x - x - lgamma(a))
-    log_x = log(x) if log_x is None else log_x
     empty = nothing | (a == 0.0) | (x == math.inf)
-    negligible = factor == 0.0 if mode in ("lower", "upper") else invalid
-    enabled = ~(invalid | empty | negligible)
-    by_fraction = ge(x, 1.0) & gt(x, a)
-    total = _series(a, x, enabled & ~by_fraction, order)
-    fraction = _fraction(a, x, enabled & by_fraction, order)
-
-    def combined(taylor: Taylor, shift: float) -> Any:
-        growth = _growth(a, log_x, shift, order)
-        terms = [math.comb(order, j) * growth[order - j] * (math.factorial(j) * taylor[j]) for j in range(order + 1)]
-        return functools.reduce(lambda s, t: s + t, terms)
-
-    unit = {"scaled": x, "logarithmic": everywhere(1.0, x)}.get(mode, factor)
-    lower = combined(total, 1.0) * (unit / a)
-    upper = combined(fraction, 0.0) * unit
+    one = everywhere(1.0, x)
+    a = select(invalid | empty, one, a)
+    x = select(invalid | empty, one, x)
+    if mode in ("lower", "upper"):
+        unit = prefactor(a, x)  # F
+    else:
+        unit = (x if mode == "scaled" else one) / a
+    above = gt(x, a) & ~lt(x, 0.5)
+    by_series = ~above & lt(a, _MANY)
+    negligible = unit == 0.0
+    growths = _growth(a, x, log_x, order)
+    terms = _series(select(by_series, a, one), select(by_series, x, one), log_x, by_series & ~negligible, order)
+    # a C and its derivatives
+    moments = _moments(select(by_series, one, a), select(by_series, one + one, x), above | by_series, order)
+    scaled = [a * m + float(j) * moments[j - 1] if j else a * m for j, m in enumerate(moments)]
+    integral = [math.comb(order, j) * growths[order - j] * scaled[j] for j in range(order + 1)]
+    part = select(by_series, terms[order], functools.reduce(lambda s, t: s + t, integral)) * unit
     if order:
-        result = select(by_fraction, -upper, lower) if mode != "upper" else select(by_fraction, upper, -lower)
+        result = select(above, -part, part) if mode != "upper" else select(above, part, -part)
         return _at_edges(result, invalid, empty, empty, 0.0, 0.0)
+    other = 1.0 - part
     if mode == "lower":
-        result = select(by_fraction, 1.0 - upper, lower)
-        return _at_edges(result, invalid, x == 0.0, (a == 0.0) | (x == math.inf), 0.0, 1.0)
-    result = select(by_fraction, upper, 1.0 - lower)
-    return _at_edges(result, invalid, x == 0.0, (a == 0.0) | (x == math.inf), 1.0, 0.0)
+        result = select(above, other, part)
+        return _at_edges(result, invalid, nothing, empty & ~nothing, 0.0, 1.0)
+    near_zero = lt(a, 1.0) & lt(x, 0.5)
+    other = select(near_zero, _upper_near_zero(select(near_zero, a, one), select(near_zero, x, 0.25 * one)), other)
+    return _at_edges(select(above, part, other), invalid, nothing, empty & ~nothing, 1.0, 0.0)
+
+
+def _upper_near_zero(a: Any, x: Any) -> Any:
+    """Q for small a and x: with G = 1 / Gamma(1 + a), 1 - x^a G, and x^a G times the series of x^n in P from n = 1."""
+    excess = reciprocal_excess(a)
+    total = everywhere(0.0, x)
+    for n in range(_TERMS_NEAR_ZERO, 0, -1):
+        total = (1.0 / (a + float(n)) + total) * (x * (-1.0 / n))
+    exponent = a * log(x)
+    return -expm1(exponent) - exp(exponent) * a * (excess + (1.0 + a * excess) * total)
 
 
 def _at_edges(result: Any, invalid: Any, low: Any, high: Any, at_low: float, at_high: float) -> Any:
@@ -190,7 +182,7 @@ class Igamma(Evaluated):
         return _by_a(operands[0], operands[1], 0, "lower")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
-        return igamma_grad_a(a, x) if i == 0 else _density(a, x)
+        return igamma_grad_a(a, x) if i == 0 else binary(GAMMA_DENSITY, a, x)
 
 
 class Igammac(Evaluated):
@@ -202,7 +194,7 @@ class Igammac(Evaluated):
         return _by_a(operands[0], operands[1], 0, "upper")
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
-        return -igamma_grad_a(a, x) if i == 0 else -_density(a, x)
+        return -igamma_grad_a(a, x) if i == 0 else -binary(GAMMA_DENSITY, a, x)
 
 
 class IgammaGradA(Evaluated):
@@ -216,7 +208,7 @@ class IgammaGradA(Evaluated):
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         if i == 0:
             return binary(IgammaGradA(self.order + 1), a, x)
-        return _density(a, x) * _growth(a, log(x), 0.0, self.order)[-1]
+        return times_growth(binary(GAMMA_DENSITY, a, x), a, x, self.order)
 
 
 class RandomGammaGrad(Evaluated):
@@ -232,8 +224,9 @@ class RandomGammaGrad(Evaluated):
 
     def partial(self, i: int, out: Any, a: Any, x: Any) -> Any:
         if i == 0:
-            return binary(RandomGammaGrad(self.order + 1), a, x) - out * (log(x) - digamma(a))
-        return -_growth(a, log(x), 0.0, self.order)[-1] - out * ((a - 1.0) / x - 1.0)
+            return binary(RandomGammaGrad(self.order + 1), a, x) - out * (binary(LOG_LESS_DIGAMMA, a, x) + 1.0 / a)
+        grown = growth_of_density(a, binary(LOG_LESS_DIGAMMA, a, x), self.order)
+        return -grown - out * ((a - 1.0) / x - 1.0)
 
 
 class RandomLoggammaGrad(Evaluated):
@@ -251,7 +244,7 @@ class RandomLoggammaGrad(Evaluated):
     def partial(self, i: int, out: Any, a: Any, y: Any) -> Any:
         if i == 0:
             return binary(RandomLoggammaGrad(self.order + 1), a, y) - out * (y - digamma(a))
-        return -_growth(a, y, 0.0, self.order)[-1] - out * (a - exp(y))
+        return -growth_of_density(a, y - digamma(a + 1.0), self.order) - out * (a - exp(y))
 
 
 IGAMMA, IGAMMAC = Igamma(), Igammac()

@@ -18,7 +18,7 @@ import functrans as ft
 from functrans import lax
 from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
-from functrans.lax import incomplete_beta, incomplete_gamma
+from functrans.lax import gamma_factors, incomplete_beta, incomplete_gamma, polygamma_difference
 from functrans.lax.bessel import BesselI
 from functrans.nn import activations
 from functrans.ops import (
@@ -261,8 +261,15 @@ def incomplete_rows() -> Iterator[Row]:
             yield Row(gamma_functions.Factorial(order), (x,), {"roundings": 256, **flags})
         for op in (gamma_functions.BETALN, gamma_functions.BETA, gamma_functions.GAMMA_RATIO):
             yield Row(op, (x, a), {"roundings": 256, **flags})
+        for lowered in (0, 1):
+            yield Row(gamma_factors.GammaDensity(lowered), (a, x), {"roundings": 256, **flags, "execute": False})
+        for beyond in ((0, 0), (1, 2)):
+            yield Row(incomplete_beta.BetaDensity(beyond), (a, b, x / 3), {"roundings": 256, **flags, "execute": False})
+        for by in (0, 1):
+            yield Row(incomplete_beta.BetaWeightSlope(by), (a, b, x / 3), {"roundings": 256, **flags, "execute": False})
+        yield Row(gamma_factors.LOG_LESS_DIGAMMA, (a, x), {"roundings": 256, **flags})
         for order in (0, 1):
-            yield Row(gamma_functions.PolygammaDifference(order), (x, a), {"roundings": 256, **flags})
+            yield Row(polygamma_difference.PolygammaDifference(order), (x, a), {"roundings": 256, **flags})
             yield Row(gamma_functions.BetaSlope(order), (x, a), {"roundings": 256, **flags, "execute": False})
         yield Row(gamma_functions.BETA_MIXED, (x, a), {"roundings": 256, **flags, "execute": False})
         for order in (1, 2, 3, 4):

@@ -67,7 +67,7 @@ def near(x: float, reach: float = 0.3, count: int = 8) -> tuple[Interval, ...]:
 
 
 UNIT = (*signed(1e-3, 0.9999), *both((0.99, 0.999999, 8)))
-PARAMETER = ((0.05, 20, 8),)
+PARAMETER = ((0.01, 40, 10),)
 PROBABILITY = (*positive(1e-3, 0.9999), (0.99, 0.999999, 8))
 
 
@@ -369,28 +369,6 @@ ROWS: dict[str, Row] = {
     ),
 }
 
-# Units that a row may have instead of those allowed: what exceeds them is worse than it is known to be. The derivatives
-# by the parameters of the incomplete integrals are sums whose terms cancel, above all where a parameter is small.
-STILL_EXCEEDING: dict[tuple[str, str, int], float] = {
-    ("igamma by a", "float32", 1): 6,
-    ("igamma by a", "float32", 2): 90,
-    ("igamma by a", "float64", 1): 18,
-    ("igamma by a", "float64", 2): 85,
-    ("igammac by a", "float32", 1): 6,
-    ("igammac by a", "float32", 2): 90,
-    ("igammac by a", "float64", 0): 9,
-    ("igammac by a", "float64", 1): 18,
-    ("igammac by a", "float64", 2): 85,
-    ("betainc by a", "float32", 0): 11,
-    ("betainc by a", "float32", 1): 8,
-    ("betainc by a", "float32", 2): 33,
-    ("betainc by a", "float64", 0): 16,
-    ("betainc by a", "float64", 1): 12,
-    ("betainc by a", "float64", 2): 31,
-    ("betainc by b", "float32", 0): 19,
-    ("betainc by b", "float32", 1): 31,
-    ("betainc by b", "float32", 2): 125,
-    ("betainc by b", "float64", 0): 15,
-    ("betainc by b", "float64", 1): 23,
-    ("betainc by b", "float64", 2): 56,
-}
+# Units that a row may have instead of those allowed: what exceeds them is worse than it is known to be.
+# That of betainc by a small a: the series and its factor are a dozen roundings.
+STILL_EXCEEDING: dict[tuple[str, str, int], float] = {("betainc by a", "float32", 1): 5}

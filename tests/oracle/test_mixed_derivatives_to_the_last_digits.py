@@ -81,6 +81,10 @@ PAIRS = {
     "poch": Pair(special.poch, lambda z, m: mp.gamma(z + m) / mp.gamma(z), MODERATE[:-1], (0.2, 1.5, 4.0)),
     "comb": Pair(special.comb, _binomial, (5.3, 12.0, 33.0), (0.2, 1.5, 4.0)),
     "zeta": Pair(lax.zeta, mp.zeta, (1.2, 7.0), (0.7, 40.0), False, 30),
+    "gammainc": Pair(
+        special.gammainc, lambda a, x: mp.gammainc(a, 0, x, regularized=True),
+        (0.01, 1.5, 60.0), (0.03, 1.7, 54.0, 59.0, 70.0), digits=50,
+    ),
 }  # fmt: skip
 DTYPES = {"float32": np.float32, "float64": np.float64}
 CASES = [(name, dtype) for name in PAIRS for dtype in DTYPES]

@@ -3,8 +3,7 @@
     Gamma(x) = L(x) ((x + g - 1/2) / e)^(x - 1/2)
 
 with the rational function L of Lanczos' approximation (1964; g and the coefficients are those of Boost, lanczos13m53).
-A quotient of such powers is taken before its factors overflow, and a difference of two digamma functions term by term,
-each of which is a multiple of the distance of their arguments: neither cancels.
+A quotient of such powers is taken before its factors overflow.
 """
 
 from __future__ import annotations
@@ -14,6 +13,13 @@ import math
 from typing import Any
 
 from functrans import lax
+from functrans.lax.polygamma_difference import (
+    BERNOULLI,
+    DIGAMMA_DIFFERENCE,
+    SUMMED,
+    PolygammaDifference,
+    polygamma_of_order,
+)
 from functrans.lax.taylor import Evaluated, everywhere
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
@@ -99,7 +105,7 @@ class Factorial(Evaluated):
         for k in reversed(range(n, len(_AROUND_THREE_HALVES))):
             series = series * step + math.perm(k, n) * _AROUND_THREE_HALVES[k]
         far = where(small, 2.0, x + 1.0)
-        slopes, ratios = [_polygamma(k, far) for k in range(n)], [everywhere(1.0, x)]  # f^(k) / f
+        slopes, ratios = [polygamma_of_order(k, far) for k in range(n)], [everywhere(1.0, x)]  # f^(k) / f
         for k in range(n):
             terms = [math.comb(k, j) * ratios[j] * slopes[k - j] for j in range(k + 1)]
             ratios.append(functools.reduce(lambda s, t: s + t, terms))
@@ -123,61 +129,6 @@ _AROUND_THREE_HALVES = (
     3.0522732618986831037e-7, -2.034848846302965548e-7, 1.3565658995501827019e-7, -9.0437726717273786308e-8,
     6.0291817843753846502e-8,
 )
-
-
-class PolygammaDifference(Evaluated):
-    """psi_n(x + d) - psi_n(x) for the polygamma function of this order, digamma for order 0.
-
-    For positive x and x + d from its recurrence and its asymptotic series (DLMF 5.15.5, 5.15.8), power by power.
-    """
-
-    order: int
-
-    def define(self, *operands: Any) -> Any:
-        x, d = operands
-        n, positive = self.order, (x > 0.0) & (x + d > 0.0)
-        start, step = where(positive, x, 1.0), where(positive, d, 1.0)
-        end = start + step
-        total: Any = 0.0
-        for j in range(_SUMMED):
-            total = total + _power_differences(start + float(j), end + float(j), step, n + 1)[n + 1]
-        total = total * float(math.factorial(n))
-        far = start + float(_SUMMED)
-        powers = _power_differences(far, end + float(_SUMMED), step, 2 * len(_BERNOULLI) + n)
-        total = total + (powers[n] * float(math.factorial(n - 1)) if n else -lax.log1p(step / far))
-        series = powers[n + 1] * (math.factorial(n) / 2)
-        for k, b in enumerate(_BERNOULLI, 1):
-            series = series + powers[2 * k + n] * (b * math.factorial(2 * k + n - 1) / math.factorial(2 * k))
-        total = total + series
-        plain = _polygamma(n, x + d) - _polygamma(n, x)
-        return where(positive, total if n % 2 else -total, plain)
-
-    def partial(self, i: int, out: Any, x: Any, d: Any) -> Any:
-        if i == 0:
-            return bind(PolygammaDifference(self.order + 1), x, d)
-        return _polygamma(self.order + 1, lax.add(x, d))
-
-
-_SUMMED = 12
-_BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
-
-
-def _power_differences(x: Any, y: Any, step: Any, most: int) -> list[Any]:
-    """y^-m - x^-m for m = 0 ... most, where y = x + step: all of one sign."""
-    u, v = 1.0 / x, 1.0 / y
-    first = -(step * v) * u
-    out, power = [0.0, first], u
-    for _ in range(2, most + 1):
-        out.append(out[-1] * v + first * power)
-        power = power * u
-    return out
-
-
-def _polygamma(order: int, x: Any) -> Any:
-    return lax.digamma(x) if order == 0 else lax.polygamma(everywhere(float(order), x), x)
-
-
-DIGAMMA_DIFFERENCE = PolygammaDifference(0)
 
 
 # B_2k / (2k (2k - 1)): the coefficients of Stirling's series (DLMF 5.11.1).
@@ -266,15 +217,15 @@ class BetaMixed(Evaluated):
         a, b = where(positive, x, 1.0), where(positive, y, 1.0)
         slopes = DIGAMMA_DIFFERENCE.define(1.0 + a, b) * DIGAMMA_DIFFERENCE.define(1.0 + b, a)
         curved = a * (b / (a + b)) * (_curvature(1.0 + a, b) + _curvature(1.0 + b, a))
-        plain = DIGAMMA_DIFFERENCE.define(x, y) * DIGAMMA_DIFFERENCE.define(y, x) - _polygamma(1, x + y)
+        plain = DIGAMMA_DIFFERENCE.define(x, y) * DIGAMMA_DIFFERENCE.define(y, x) - polygamma_of_order(1, x + y)
         return BETA.define(x, y) * where(positive, slopes + curved, plain)
 
     def partial(self, i: int, out: Any, *operands: Any) -> Any:
         x, y = operands[i], operands[1 - i]
         total = lax.add(x, y)
         by_x, by_y = bind(DIGAMMA_DIFFERENCE, x, y), bind(DIGAMMA_DIFFERENCE, y, x)
-        curved = lax.add(lax.mul(bind(PolygammaDifference(1), x, y), by_y), lax.mul(by_x, _polygamma(1, total)))
-        curved = lax.sub(curved, _polygamma(2, total))
+        curved = lax.add(lax.mul(bind(PolygammaDifference(1), x, y), by_y), lax.mul(by_x, polygamma_of_order(1, total)))
+        curved = lax.sub(curved, polygamma_of_order(2, total))
         return lax.sub(lax.mul(bind(BETA, *operands), curved), lax.mul(out, by_x))
 
 
@@ -282,9 +233,9 @@ def _curvature(x: Any, step: Any) -> Any:
     """S: minus the divided difference of digamma at x, y, y, where y = x + step; a sum of positive terms."""
     y = x + step
     total: Any = 0.0
-    for j in range(_SUMMED):
+    for j in range(SUMMED):
         total = total + 1.0 / ((x + float(j)) * lax.square(y + float(j)))
-    u, v = 1.0 / (x + float(_SUMMED)), 1.0 / (y + float(_SUMMED))
+    u, v = 1.0 / (x + float(SUMMED)), 1.0 / (y + float(SUMMED))
     ratio, square = step * v, v * v  # the logarithm's is -v^2 (1/2 + r/3 + r^2/4 + ...)
     small = ratio < 0.3
     near, far, series = where(small, ratio, 0.0), where(small, 0.5, ratio), 0.0
@@ -292,10 +243,10 @@ def _curvature(x: Any, step: Any) -> Any:
         series = series * near + 1.0 / k
     total = total + square * where(small, series, -(lax.log1p(-far) + far) / lax.square(far))
     first, second, power = 0.0, 0.0, 1.0  # of z^-m: the divided differences at x, y and at x, y, y
-    for m in range(1, 2 * len(_BERNOULLI) + 1):
+    for m in range(1, 2 * len(BERNOULLI) + 1):
         power = power * u
         first, second = power * v + first * v, (power + first) * square + second * v
-        weight = 0.5 if m == 1 else 0.0 if m % 2 else _BERNOULLI[m // 2 - 1] / m
+        weight = 0.5 if m == 1 else 0.0 if m % 2 else BERNOULLI[m // 2 - 1] / m
         total = total + weight * second
     return total
 

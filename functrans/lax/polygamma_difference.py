@@ -1,0 +1,82 @@
+"""Differences of digamma functions, and of their derivatives, at two points: they do not cancel.
+
+Each is a sum of terms that are multiples of the distance of the points.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from functrans.lax.taylor import Evaluated, everywhere
+from functrans.ops.elementwise import binary
+from functrans.ops.functions import log, log1p
+from functrans.ops.logic import gt, select
+from functrans.ops.special import digamma, polygamma
+
+
+class PolygammaDifference(Evaluated):
+    """psi_n(x + d) - psi_n(x) for the polygamma function of this order, digamma for order 0.
+
+    For positive x and x + d from its recurrence and its asymptotic series (DLMF 5.15.5, 5.15.8), power by power.
+    """
+
+    order: int
+
+    def define(self, *operands: Any) -> Any:
+        x, d = operands
+        n, positive = self.order, gt(x, 0.0) & gt(x + d, 0.0)
+        start, step = select(positive, x, 1.0), select(positive, d, 1.0)
+        end = start + step
+        total: Any = 0.0
+        for j in range(SUMMED):
+            total = total + power_differences(start + float(j), end + float(j), step, n + 1)[n + 1]
+        total = total * float(math.factorial(n))
+        far = start + float(SUMMED)
+        powers = power_differences(far, end + float(SUMMED), step, 2 * len(BERNOULLI) + n)
+        total = total + (powers[n] * float(math.factorial(n - 1)) if n else -log1p(step / far))
+        series = powers[n + 1] * (math.factorial(n) / 2)
+        for k, b in enumerate(BERNOULLI, 1):
+            series = series + powers[2 * k + n] * (b * math.factorial(2 * k + n - 1) / math.factorial(2 * k))
+        total = total + series
+        plain = polygamma_of_order(n, x + d) - polygamma_of_order(n, x)
+        return select(positive, total if n % 2 else -total, plain)
+
+    def partial(self, i: int, out: Any, x: Any, d: Any) -> Any:
+        if i == 0:
+            return binary(PolygammaDifference(self.order + 1), x, d)
+        return polygamma_of_order(self.order + 1, x + d)
+
+
+def log_gamma_difference(x: Any, d: Any) -> Any:
+    """log(Gamma(x + d) / Gamma(x)) for positive x and d: what has their difference 0 is a multiple of d."""
+    total = -log1p(d / x)
+    for j in range(1, SUMMED + 1):
+        total = total - log1p(d / (x + float(j)))
+    far = x + float(SUMMED + 1)
+    powers = power_differences(far, far + d, d, 2 * len(BERNOULLI))
+    for k, b in enumerate(BERNOULLI, 1):
+        total = total + powers[2 * k - 1] * (b / (2 * k * (2 * k - 1)))
+    return total + ((far - 0.5) * log1p(d / far) + d * (log(far + d) - 1.0))
+
+
+SUMMED = 12
+BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6)
+
+
+def power_differences(x: Any, y: Any, step: Any, most: int) -> list[Any]:
+    """y^-m - x^-m for m = 0 ... most, where y = x + step: all of one sign."""
+    u, v = 1.0 / x, 1.0 / y
+    first = -(step * v) * u
+    out, power = [0.0, first], u
+    for _ in range(2, most + 1):
+        out.append(out[-1] * v + first * power)
+        power = power * u
+    return out
+
+
+def polygamma_of_order(order: int, x: Any) -> Any:
+    return digamma(x) if order == 0 else polygamma(everywhere(float(order), x), x)
+
+
+DIGAMMA_DIFFERENCE = PolygammaDifference(0)
