@@ -400,8 +400,8 @@ class Library:
     def _outer_jacobian(self, transform: Function, f: Function, choice: int) -> Function:
         def function(*args: Any) -> Any:
             real = [i for i, x in enumerate(args) if (leaves := jax.tree.leaves(x)) and all(map(is_real, leaves))]
-            if not real:  # traced too: JAX's arrays and NumPy's promote by different rules
-                return self.t.jit(f)(*args)
+            if not real:  # traced too: JAX's arrays and NumPy's promote by different rules; a function of its own, as
+                return self.t.jit(lambda *xs: f(*xs))(*args)  # jax.jit does not look again at what one captures
             which = tuple(real) if choice % 2 else real[0]
             return transform(f, which)(*self._handed_on(args, which))
 
