@@ -147,7 +147,7 @@ IN_TURNS = {
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 4,
     "interop/test_operations.py": 4,
-    "laws/test_costs_grow_linearly.py": 2,
+    "laws/test_costs_grow_linearly.py": 4,
     "linalg/test_against_jax.py": 4,
     "linalg/test_spectra.py": 4,
     "nn/test_functions.py": 4,

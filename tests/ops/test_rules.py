@@ -104,7 +104,7 @@ def name_of(row: Row) -> str:
     return re.sub(r"at0x[0-9a-f]+", "", row.name)
 
 
-@pytest.mark.parametrize("row", covering_share(ROWS, 4), ids=name_of)
+@pytest.mark.parametrize("row", covering_share(ROWS, 8), ids=name_of)
 def test_rules_agree(row: Row) -> None:
     with jax.enable_x64(needs_x64(row)):
         check_rules(row.op, *row.operands, **row.flags, variations=())
