@@ -12,11 +12,17 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 from functrans.api.loops import while_loop
 from functrans.lax.gamma_factors import digamma_below_log, excess_over_log, reciprocal_excess, tempered, tilted_power
-from functrans.lax.polygamma_difference import DIGAMMA_DIFFERENCE, PolygammaDifference, log_gamma_difference
+from functrans.lax.polygamma_difference import (
+    PolygammaDifference,
+    log_gamma_difference,
+    positive_difference,
+    positive_polygamma,
+)
 from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import align, binary
@@ -62,14 +68,15 @@ def _fraction(a: Any, b: Any, x: Any) -> Any:
     return while_loop(lambda carry: _any(carry[0]) & lt(carry[1], limit), body, first)[-1]
 
 
-def _series(a: Any, b: Any, x: Any, first_term: Grid, order: int, enabled: Any) -> Grid:
-    """2F1(a + b, 1; a + 1; x), its first term this Taylor polynomial in a and b, as another.
+def _series(a: Any, b: Any, x: Any, by_a: Any, first_term: Grid, enabled: Any) -> Grid:
+    """2F1(a + b, 1; a + 1; x), its first term this Taylor polynomial, as another: where ``by_a``, the variable of the
+    first powers is a and that of the second ones b; elsewhere they have changed places.
 
     With that of the factor before the series, the terms of its derivatives hardly cancel: those by b have one sign, and
     those by a too, unless a is small.
     """
     eps = epsilon(x)
-    places = [(i, j) for i in range(order + 1) for j in range(order + 1)]
+    places = list(first_term)
 
     def body(carry: Any) -> Any:
         running, n, terms, totals = carry
@@ -83,14 +90,16 @@ def _series(a: Any, b: Any, x: Any, first_term: Grid, order: int, enabled: Any) 
             if j:
                 product = product + term[i, j - 1]
             product = product * x
-            new[i, j] = (product - new[i - 1, j] if i else product) / below
+            if i or j:
+                product = product - select(by_a, new[i - 1, j] if i else 0.0, new[i, j - 1] if j else 0.0)
+            new[i, j] = product / below
         grown = [s + new[k] for s, k in zip(totals, places, strict=True)]
         # below + n times the change is left out when terms fall no faster than a geometric series in x
         unfinished = functools.reduce(
             lambda p, q: p | q,
             [gt(abs_(new[k]), (1.0 - x) * abs_(s) * eps) & (s != 0.0) for s, k in zip(grown, places, strict=True)],
         )
-        unfinished = unfinished | lt(n, float(2 * order))  # coefficients of high order start at zero
+        unfinished = unfinished | lt(n, float(sum(places[-1])))  # coefficients of high order start at zero
         terms = [select(running, new[k], t) for k, t in zip(places, terms, strict=True)]
         totals = [select(running, s, t) for s, t in zip(grown, totals, strict=True)]
         return running & unfinished, n + 1.0, terms, totals
@@ -102,42 +111,38 @@ def _series(a: Any, b: Any, x: Any, first_term: Grid, order: int, enabled: Any) 
     return dict(zip(places, totals, strict=True))
 
 
-def _growth(a: Any, b: Any, slopes: tuple[Any, Any], order: int, whole: bool) -> Grid:
+def _growth(a: Any, b: Any, most: tuple[int, int], logarithm: Callable[[int, int], Any], by_b: Any = None) -> Grid:
     """The weight x^a (1-x)^b Gamma(n) / (Gamma(a+1) Gamma(b)), n = a + b, as a Taylor polynomial, over its value.
 
-    Of x^a (1-x)^b Gamma(n+1) / (Gamma(a+1) Gamma(b+1)), whose logarithm has the derivatives ``slopes``, times b / n;
-    where ``whole``, times a, too. Near 0 the derivatives of the gamma functions of a, b and n would cancel.
+    The powers of a and b go up to ``most``. Of x^a (1-x)^b Gamma(n+1) / (Gamma(a+1) Gamma(b+1)), whose logarithm has
+    the derivatives ``logarithm``, times b / n; where ``by_b`` is given and false, times a / n; where it is not given,
+    times a b / n. Near 0 the derivatives of the gamma functions of a, b and n would cancel.
     """
-    places = [(i, j) for i in range(order + 1) for j in range(order + 1)]
-    logarithm: Grid = {(1, 0): slopes[0], (0, 1): slopes[1]}
-    for i, j in places:
-        if i + j > 1:
-            if i and j:
-                slope = polygamma(float(i + j - 1), a + b + 1.0)
-            else:
-                slope = binary(PolygammaDifference(i + j - 1), (a if i else b) + 1.0, b if i else a)
-            logarithm[i, j] = slope / float(math.factorial(i) * math.factorial(j))
+    places = [(i, j) for i in range(most[0] + 1) for j in range(most[1] + 1)]
+    slopes: Grid = {(i, j): logarithm(i, j) / float(math.factorial(i) * math.factorial(j)) for i, j in places[1:]}
     grown: Grid = {(0, 0): 1.0}
     for i, j in places:
         if i:  # i e_ij = sum of p l_pq e_(i-p)(j-q)
             terms = [
-                float(p) * logarithm[p, q] * grown[i - p, j - q]
+                float(p) * slopes[p, q] * grown[i - p, j - q]
                 for p in range(1, i + 1) for q in range(j + 1)
             ]  # fmt: skip
         elif j:
-            terms = [float(q) * logarithm[0, q] * grown[0, j - q] for q in range(1, j + 1)]
+            terms = [float(q) * slopes[0, q] * grown[0, j - q] for q in range(1, j + 1)]
         else:
             continue
         grown[i, j] = functools.reduce(lambda s, t: s + t, terms) / float(i or j)
-    share: Grid = {(0, 0): 1.0}  # of b / n
+    share: Grid = {(0, 0): 1.0}  # of b / n or a / n
     inverse = -1.0 / (a + b)
     for i, j in places[1:]:
         m, power = i + j, inverse
         for _ in range(m - 1):
             power = power * inverse
-        share[i, j] = power * (float(math.comb(m - 1, i - 1) if i else 0) - float(math.comb(m - 1, i)) * (a / b))
+        p, q = float(math.comb(m - 1, i - 1) if i else 0), float(math.comb(m - 1, i))
+        of_b, of_a = power * (p - q * (a / b)), power * (q - p * (b / a))
+        share[i, j] = of_b if by_b is None else select(by_b, of_b, of_a)
     out = _product(grown, share, places)
-    return _product(out, {(0, 0): 1.0, (1, 0): 1.0 / a}, places) if whole else out
+    return _product(out, {(0, 0): 1.0, (1, 0): 1.0 / a}, places) if by_b is None else out
 
 
 def _product(first: Grid, second: Grid, places: list[tuple[int, int]]) -> Grid:
@@ -159,7 +164,7 @@ def _slope(a: Any, b: Any, x: Any, y: Any) -> Any:
     large = large + (digamma_below_log(below) - digamma_below_log(n))
     wide = lt(x, 0.55)
     small = select(wide, log(select(wide, x, 1.0)), excess_over_log(-select(wide, everywhere(0.0, x), y))[1])
-    small = small + DIGAMMA_DIFFERENCE.define(below, b)
+    small = small + positive_difference(0, below, b)
     return select(lt(b, 1.0), small, large)
 
 
@@ -282,7 +287,7 @@ class RegularizedIncompleteBetaGrad(Evaluated):
 
     def define(self, *operands: Any) -> Any:
         a, b, x = operands
-        i, j, order = self.by_a, self.by_b, max(self.by_a, self.by_b)
+        i, j = self.by_a, self.by_b
         invalid, zero, one = _edges(a, b, x)
         direct = lt(x, (a + 1.0) / (a + b + 2.0))
         # The derivative by a of I is a small multiple of b, that by b of 1 - I one of a: by their series, if not long.
@@ -293,17 +298,32 @@ class RegularizedIncompleteBetaGrad(Evaluated):
         u, v = select(direct, a, b), select(direct, b, a)
         y = select(direct, x, 1.0 - x)
         z = select(direct, 1.0 - x, x)
-        growth = _growth(u, v, (_slope(u, v, y, z), _slope(v, u, z, y)), order, False)
-        coefficients = _series(u, v, y, growth, order, ~(invalid | zero | one))
+
+        def logarithm(m: int, n: int) -> Any:
+            if m + n == 1:
+                return _slope(a, b, x, 1.0 - x) if m else _slope(b, a, 1.0 - x, x)
+            if m and n:
+                return positive_polygamma(m + n - 1, a + b + 1.0)
+            return positive_difference(m + n - 1, (a if m else b) + 1.0, b if m else a)
+
+        growth = _growth(a, b, (i, j), logarithm, direct)
+        coefficient = _series(u, v, y, direct, growth, ~(invalid | zero | one))[i, j]
         factor = v / (u + v) * _prefactor(u, v, y, z) * float(math.factorial(i) * math.factorial(j))
-        result = factor * select(direct, coefficients[i, j], -coefficients[j, i])
+        result = factor * select(direct, coefficient, -coefficient)
         result = select(zero | one, everywhere(0.0, x), result)
         return select(invalid, everywhere(math.nan, x), result)
 
     def partial(self, i: int, out: Any, a: Any, b: Any, x: Any) -> Any:
         if i == 2:
-            slopes = bind(BetaWeightSlope(0), a, b, x), bind(BetaWeightSlope(1), a, b, x)
-            growth = _growth(a, b, slopes, max(self.by_a, self.by_b), True)[self.by_a, self.by_b]
+
+            def logarithm(m: int, n: int) -> Any:
+                if m + n == 1:
+                    return bind(BetaWeightSlope(n), a, b, x)
+                if m and n:
+                    return polygamma(float(m + n - 1), a + b + 1.0)
+                return binary(PolygammaDifference(m + n - 1), (a if m else b) + 1.0, b if m else a)
+
+            growth = _growth(a, b, (self.by_a, self.by_b), logarithm)[self.by_a, self.by_b]
             scale = float(math.factorial(self.by_a) * math.factorial(self.by_b))
             return bind(BETA_DENSITY, a, b, x) * growth * scale
         return bind(RegularizedIncompleteBetaGrad(self.by_a + (i == 0), self.by_b + (i == 1)), a, b, x)

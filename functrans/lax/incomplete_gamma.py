@@ -33,13 +33,14 @@ from functrans.lax.gamma_factors import (
     reciprocal_excess,
     times_growth,
 )
+from functrans.lax.polygamma_difference import positive_polygamma
 from functrans.lax.taylor import Evaluated, epsilon, everywhere
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import binary
 from functrans.ops.functions import exp, expm1, log, sqrt
 from functrans.ops.logic import gt, lt, select
 from functrans.ops.reductions import reduce_or
-from functrans.ops.special import digamma, polygamma, scipy_reference
+from functrans.ops.special import digamma, scipy_reference
 from functrans.ops.structural import broadcast_in_dim, iota, reduce_sum
 
 _MANY = 16.0  # from here on, P, too, is the integral
@@ -79,7 +80,7 @@ def _any(flags: Any) -> Any:
 def _growth(a: Any, x: Any, log_x: Any, order: int) -> list[Any]:
     """F^(n) / F for n = 0 ... order, where F = x^a e^-x / Gamma(a + 1)."""
     slopes = [log_less_digamma(a, x, log_x)] if order else []
-    return growth([*slopes, *[-polygamma(float(m), a + 1.0) for m in range(1, order)]])
+    return growth([*slopes, *[-positive_polygamma(m, a + 1.0) for m in range(1, order)]])
 
 
 def _moments(a: Any, x: Any, above: Any, order: int) -> list[Any]:
