@@ -1,4 +1,4 @@
-"""Every exception that functrans raises on purpose.
+"""Every exception that functrans raises on purpose, and its one way to warn.
 
     FunctransError
      ├─ FunctransTypeError (TypeError)            wrong kind of argument, dtype, tree

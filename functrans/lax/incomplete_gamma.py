@@ -33,7 +33,7 @@ from functrans.lax.gamma_factors import (
     reciprocal_excess,
     times_growth,
 )
-from functrans.lax.polygamma_difference import positive_polygamma
+from functrans.lax.polygamma_difference import over_new_axis, positive_polygamma
 from functrans.lax.taylor import Evaluated, epsilon, everywhere
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import binary
@@ -101,19 +101,14 @@ def _moments(a: Any, x: Any, above: Any, order: int) -> list[Any]:
     inverted = select(gt(inverted, 0.97), everywhere(0.97, x), inverted)
     reach = select(above, reach, inverted / (1.0 - inverted))
 
-    axes = tuple(range(x.ndim))
-
-    def spread(v: Any) -> Any:
-        return broadcast_in_dim(v, (*x.shape, high - low + 1), axes)
-
     def along(v: Any) -> Any:
         return broadcast_in_dim(v, (*x.shape, high - low + 1), (x.ndim,))
 
-    tau = spread(reach) * along(node)
-    upper, sign = spread(above), spread(sign)
+    far, upper, sign, moved, shape = [over_new_axis(v, high - low + 1) for v in (reach, above, sign, distance, a)]
+    tau = far * along(node)
     w = select(upper, tau, tau / (1.0 + tau))
     phi, logarithm = excess_over_log(sign * w)
-    value = exp(-spread(distance) * w - spread(a) * phi) * along(weight) / (1.0 + tau)
+    value = exp(-moved * w - shape * phi) * along(weight) / (1.0 + tau)
     out = []
     for _ in range(order + 1):
         out.append(reduce_sum(value, (x.ndim,)) * reach)

@@ -39,7 +39,7 @@ def positive_difference(n: int, x: Any, d: Any) -> Any:
 
     From the recurrence and the asymptotic series (DLMF 5.15.5, 5.15.8), power by power.
     """
-    shifted, step = lattice(x, SUMMED), spread(d, SUMMED)
+    shifted, step = lattice(x, SUMMED), over_new_axis(d, SUMMED)
     total = reduce_sum(power_differences(shifted, shifted + step, step, n + 1)[n + 1], (x.ndim,))
     total = total * float(math.factorial(n))
     far = x + float(SUMMED)
@@ -54,7 +54,7 @@ def positive_difference(n: int, x: Any, d: Any) -> Any:
 
 def log_gamma_difference(x: Any, d: Any) -> Any:
     """log(Gamma(x + d) / Gamma(x)) for positive x and d: what has their difference 0 is a multiple of d."""
-    total = -reduce_sum(log1p(spread(d, SUMMED + 1) / lattice(x, SUMMED + 1)), (x.ndim,))
+    total = -reduce_sum(log1p(over_new_axis(d, SUMMED + 1) / lattice(x, SUMMED + 1)), (x.ndim,))
     far = x + float(SUMMED + 1)
     powers = power_differences(far, far + d, d, 2 * len(BERNOULLI))
     for k, b in enumerate(BERNOULLI, 1):
@@ -62,14 +62,14 @@ def log_gamma_difference(x: Any, d: Any) -> Any:
     return total + ((far - 0.5) * log1p(d / far) + d * (log(far + d) - 1.0))
 
 
-def spread(x: Any, size: int) -> Any:
+def over_new_axis(x: Any, size: int) -> Any:
     """x along a new last axis: what is summed over it is one small program, however many its terms."""
     return broadcast_in_dim(x, (*x.shape, size), tuple(range(x.ndim)))
 
 
 def lattice(x: Any, size: int) -> Any:
     """x, x + 1, x + 2, ... along a new last axis."""
-    return spread(x, size) + broadcast_in_dim(iota(x.dtype, size), (*x.shape, size), (x.ndim,))
+    return over_new_axis(x, size) + broadcast_in_dim(iota(x.dtype, size), (*x.shape, size), (x.ndim,))
 
 
 SUMMED = 12
