@@ -18,7 +18,8 @@
      ├─ MissingRuleError (NotImplementedError)    a primitive lacks the rule that a transform asked for
      └─ InternalError (AssertionError)            a malformed jaxpr: a fault of a rule or of functrans
 
-Each subclasses the built-in that a Python user would expect to catch.
+Each subclasses the built-in that a Python user would expect to catch, and those that JAX has too (``jax.errors``)
+subclass JAX's: code written for JAX catches them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ import warnings
 from types import FrameType
 from typing import Any
 
+import jax
+
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -36,6 +39,9 @@ class FunctransError(Exception):
     """Base class of every exception raised on purpose by functrans."""
 
     names_line = False  # whether the message names the user's line, so that no note is needed
+
+    def __init__(self, *args: Any) -> None:
+        Exception.__init__(self, *args)  # and not those of JAX's classes, which make their text of a tracer
 
 
 class FunctransTypeError(FunctransError, TypeError):
@@ -54,19 +60,19 @@ class FunctransIndexError(FunctransError, IndexError):
     """An index is out of range or of a kind that cannot index."""
 
 
-class ConcretizationError(FunctransTypeError):
+class ConcretizationError(FunctransTypeError, jax.errors.ConcretizationTypeError):
     """Python asked a traced value for the number behind it and there is none."""
 
 
-class TracerBoolConversionError(ConcretizationError):
+class TracerBoolConversionError(ConcretizationError, jax.errors.TracerBoolConversionError):
     """``if x``, ``while x``, ``x and y``, ``bool(x)`` on a value that has no number yet."""
 
 
-class TracerIntegerConversionError(ConcretizationError):
+class TracerIntegerConversionError(ConcretizationError, jax.errors.TracerIntegerConversionError):
     """``int(x)``, ``range(x)`` or a list index on a value that has no number yet."""
 
 
-class TracerArrayConversionError(ConcretizationError):
+class TracerArrayConversionError(ConcretizationError, jax.errors.TracerArrayConversionError):
     """``np.asarray(x)``, ``float(x)``, ``x.item()`` on a value that has no number yet."""
 
 
@@ -95,7 +101,7 @@ class NonFiniteError(FunctransError, FloatingPointError):
     """A NaN or an infinity was computed while ``debug_nans`` or ``debug_infs`` is on."""
 
 
-class EscapedTracerError(FunctransError, RuntimeError):
+class EscapedTracerError(FunctransError, RuntimeError, jax.errors.UnexpectedTracerError):
     """A tracer was used after its trace ended or in a thread other than its own."""
 
 

@@ -24,13 +24,13 @@ from functrans.jaxlib_compat import array_values, configuration
 from functrans.ops.structural import scalar_literal, zeros
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import Name, leaf_type, named
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 
 
 def differentiation_order() -> int:
     """How many derivatives may still be taken of what a new differentiating trace records."""
-    builder = state.builder
+    builder = current_builder()
     return 2 if builder is None else builder.order + 1
 
 
@@ -165,7 +165,7 @@ def as_type(t: Any, wanted: ArrayType) -> Any:
     While something is traced a number stays a number: as an array it would be captured, and nothing would fold.
     """
     if isinstance(t, bool | int | float | complex):
-        if state.builder is not None:
+        if current_builder() is not None:
             return scalar_literal(t, wanted.dtype, wanted.weak_type)
         return np.asarray(t, wanted.dtype)
     return as_its_type(t, wanted)

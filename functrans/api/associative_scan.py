@@ -20,7 +20,7 @@ from functrans.ops.slicing import canonical_axis, concatenate, rev, slice_in_dim
 from functrans.ops.structural import convert, reshape
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 
 
 @api_boundary
@@ -60,7 +60,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
         results = scanned(flipped)
         return [rev(x, (axis,)) for x in results] if reverse else results
 
-    if state.builder is not None or plain_python():
+    if current_builder() is not None or plain_python():
         return rebuild(tree, whole(*leaves))
     # At top level: one program instead of one for each slice.
     purpose = f"associative_scan ({function_name(fn)})"

@@ -28,7 +28,7 @@ from functrans.ops.structural import broadcast_in_dim, convert
 from functrans.trace.builder import Builder
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Places, entering, named
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 
 
@@ -135,7 +135,7 @@ def converted(x: Any, given: ArrayType, wanted: ArrayType) -> Any:
         return x
     if type(x) in (bool, int, float, complex):
         kind = {"b": bool, "i": int, "u": int, "c": complex}.get(kind_of(wanted.dtype), float)
-        return Literal(kind(x), wanted) if state.builder is not None else np.asarray(x, wanted.dtype)
+        return Literal(kind(x), wanted) if current_builder() is not None else np.asarray(x, wanted.dtype)
     return convert(x, wanted.dtype, wanted.weak_type)
 
 

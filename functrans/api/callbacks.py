@@ -13,9 +13,10 @@ from functrans.control.host_functions import HostFunction, flatten_arguments, pr
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
+from functrans.jaxlib_compat.tracing import evaluates
 from functrans.trace.binding import bind_all, located
 from functrans.trace.frames import api_boundary, here, where
-from functrans.trace.state import current_place, state
+from functrans.trace.state import current_place
 
 
 def check_function(callback: Any, what: str) -> None:
@@ -35,7 +36,7 @@ def _call(kind: Any, what: str, callback: Any, result_shape_dtypes: Any, args: A
         )
     host = HostFunction(callback, in_tree, current_place() or where(3), out_tree)
     op = kind(host, tuple(types), option)
-    if state.builder is None:
+    if evaluates():
         try:
             results = op.impl(*arrays)
         except FunctransTypeError as error:

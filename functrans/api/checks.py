@@ -8,11 +8,12 @@ from functrans.control.checks import BOOLEAN, Check, Message
 from functrans.control.host_functions import HostFunction, flatten_arguments
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, describe, type_of
+from functrans.jaxlib_compat.tracing import evaluates
 from functrans.ops.logic import bitwise_not, ne
 from functrans.ops.reductions import reduce_or
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, here, where
-from functrans.trace.state import current_place, state
+from functrans.trace.state import current_place
 
 
 @api_boundary
@@ -77,7 +78,7 @@ def _check(failed: Any, message: Any, what: str, args: tuple[Any, ...], kwargs: 
     arrays, fixed, tree = flatten_arguments(args, kwargs)
     place = current_place() or where(3)
     op = Check(HostFunction(Message(message, what, place), tree, place, None, fixed))
-    if state.builder is None:
+    if evaluates():
         op.impl(failed, *arrays)
     else:
         bind_all(op, [failed, *arrays])

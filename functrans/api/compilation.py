@@ -22,12 +22,13 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.snapshots import for_one_reader
 from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.jaxlib_compat import array_values, configuration, dispatcher
+from functrans.jaxlib_compat.tracing import JaxTracer, evaluates
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
 from functrans.trace.frames import filter_traceback, function_name, here, interrupted, outermost_of
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
-from functrans.trace.state import axis_scope, state
+from functrans.trace.state import axis_scope, current_builder, foreseen_order, state
 from functrans.trace.tracer import Tracer, escaped
 from functrans.xla import execute
 
@@ -174,8 +175,8 @@ class JitSettings:
 
     def callee(self, types: Sequence[ArrayType], tree: Any, static: Any) -> Callee:
         """The function traced for this signature."""
-        builder = state.builder
-        order = builder.order if builder is not None else 0
+        builder = current_builder()
+        order = foreseen_order()
         key = (tuple(types), tree, static, order, tuple(state.axes.items()), configuration.trace_context())
         known = self.traces.find(key)
         if known is not None:
@@ -192,8 +193,9 @@ class JitSettings:
             outputs = [output(inner, x, result, f"jit of {self.name}") for x in flat]
             jaxpr, captured = inner.finish(outputs)
         callee = Callee(jaxpr, captured, out_tree)
-        if any(type(x) is Tracer for x in captured):
-            builder.callees[local] = (self, callee)  # type: ignore[union-attr]
+        if any(isinstance(x, JaxTracer) for x in captured):
+            if builder is not None:
+                builder.callees[local] = (self, callee)
         else:
             callee = self.traces.add(key, callee)
         return callee
@@ -214,8 +216,10 @@ class JitSettings:
 
     def miss(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
-        if state.builder is not None:
-            return self.stage_call(args, kwargs), None, False
+        if not evaluates():
+            if current_builder() is not None:
+                return self.stage_call(args, kwargs), None, False
+            return self.run(args, kwargs)
         leaves, tree = tree_flatten((args, kwargs))
         if self.dispatcher is not None and any(map(_is_numpy, leaves)):
             # C++ would read them where they lie, after the call has returned; copies and device arrays it may take.
@@ -248,12 +252,12 @@ class JitSettings:
         try:
             leaves, tree, static = self.split(args, kwargs)
             for x in leaves:
-                if type(x) is Tracer:
+                if type(x) is Tracer and (evaluates() or not x.reachable()):
                     raise escaped(x)
             callee = self.callee(self.types(leaves), tree, static)
             program = self.program(callee, args, kwargs)
             flat = program(*callee.captured, *leaves)
-            record = program.record(callee.out_tree, callee.captured, leaves, snapshots)
+            record = program.record(callee.out_tree, callee.captured, leaves, snapshots) if evaluates() else None
             return tree_unflatten(callee.out_tree, flat), record, False
         except (KeyboardInterrupt, SystemExit):
             interrupted()
@@ -283,7 +287,7 @@ class JitSettings:
         """The function traced for a call that is not made: the trace, its program, what is donated, the leaves."""
         leaves, tree, static = self.split(args, kwargs)
         callee = self.callee(self.types(leaves), tree, static)
-        if any(type(x) is Tracer for x in callee.captured):
+        if any(isinstance(x, JaxTracer) for x in callee.captured):
             raise FunctransTypeError(
                 f"{self.name} closes over a traced value and cannot be traced ahead of time, at {here()}\nPass the "
                 "value as an argument, or trace outside of the transform."

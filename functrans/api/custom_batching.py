@@ -14,10 +14,10 @@ from functrans.api.bodies import trace_body
 from functrans.api.loops import map as map_rows
 from functrans.control.custom_batching import CustomVmap, UserRule
 from functrans.errors import FunctransTypeError
+from functrans.jaxlib_compat.tracing import evaluates
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import leaf_types
-from functrans.trace.state import state
 
 
 class custom_vmap:
@@ -66,7 +66,7 @@ class custom_vmap:
                 "before calling it."
             )
         args = self._by_position(name, args, kwargs)
-        if state.builder is None:
+        if evaluates():
             return self.fun(*args)
         leaves, tree = tree_flatten(args)
         types = leaf_types(leaves, lambda i: f"an argument of {name}")

@@ -17,12 +17,13 @@ from functrans.control.linear_call import LinearCall
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import describe, is_differentiable, type_of
+from functrans.jaxlib_compat.tracing import evaluates
 from functrans.ops.structural import convert
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 
 
@@ -138,7 +139,7 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callab
             convert(x, t.dtype, t.weak_type) if type_of(x).dtype != t.dtype else x
             for x, t in zip([*captured, *given], body.jaxpr.in_types, strict=True)
         ]
-        outs = replay(body.jaxpr, operands) if state.builder is not None else bind_all(Call(body.jaxpr, name), operands)
+        outs = replay(body.jaxpr, operands) if current_builder() is not None else bind_all(Call(body.jaxpr, name), operands)
         return tree_unflatten(body.tree, as_values(outs))
 
     return converted, values
@@ -170,7 +171,7 @@ def linear_call(
     """
     check_callable(fun, "linear_call")
     check_callable(fun_transpose, "linear_call")
-    if state.builder is None:
+    if evaluates():
         return fun(residual_args, linear_args)
     residuals, residual_tree = tree_flatten(residual_args)
     linear, linear_tree = tree_flatten(linear_args)
@@ -200,13 +201,14 @@ def linear_call(
         return found.jaxpr, found.captured
 
     rule: Rule
-    if state.builder is not None and state.builder.order > 0:
+    builder = current_builder()
+    if builder is not None and builder.order > 0:
         # It may call linear_call in its turn, with this function as its transpose: one order less for that.
-        state.builder.order -= 1
+        builder.order -= 1
         try:
             rule, other = transposed()
         finally:
-            state.builder.order += 1
+            builder.order += 1
     else:
         rule, other = DeferredRule(lambda _: transposed()), []
     op = LinearCall(body.jaxpr, rule, (len(body.captured), len(other), len(residuals)), name)

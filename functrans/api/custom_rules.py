@@ -17,13 +17,14 @@ from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, R
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of
+from functrans.jaxlib_compat.tracing import evaluates
 from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import entering, leaf_types
-from functrans.trace.state import state
+from functrans.trace.state import foreseen_order
 from functrans.trace.values import Computed, Result
 
 Traced = tuple[Jaxpr, list[Any]]
@@ -199,11 +200,11 @@ class custom_jvp(_CustomFunction):
                 f"Give it one with @{function_name(self.fun)}.defjvp before calling it."
             )
         args, static, dynamic = self._arguments(args, kwargs)
-        if state.builder is None:
+        if evaluates():
             return self._call_with(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
         leaves, types = entering(leaves, lambda i: f"an argument of {function_name(self.fun)}")
-        order = state.builder.order
+        order = foreseen_order()
         name = function_name(self.fun)
         trees: list[Any] = []
 
@@ -311,11 +312,11 @@ class custom_vjp(_CustomFunction):
                 "bwd) before calling it."
             )
         args, static, dynamic = self._arguments(args, kwargs)
-        if state.builder is None:
+        if evaluates():
             return self._call_with(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
         leaves, types = entering(leaves, lambda i: f"an argument of {name}")
-        order = state.builder.order
+        order = foreseen_order()
         trees: list[Any] = []
 
         def primal(*inputs: Any) -> list[Any]:

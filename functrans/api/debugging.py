@@ -14,14 +14,15 @@ from functrans.control.debugging import DebugCallback
 from functrans.control.host_functions import HostFunction, flatten_arguments
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import describe
+from functrans.jaxlib_compat.tracing import evaluates
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, here, where
-from functrans.trace.state import current_place, state
+from functrans.trace.state import current_place
 
 
 def _emit(what: str, function: Any, arrays: list[Any], fixed: Any, tree: Any, ordered: bool) -> None:
     op = DebugCallback(HostFunction(function, tree, current_place() or where(3), None, fixed), bool(ordered), what)
-    if state.builder is None:
+    if evaluates():
         op.impl(*arrays)
     else:
         bind_all(op, arrays)

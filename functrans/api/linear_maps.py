@@ -39,7 +39,7 @@ from functrans.ops.structural import convert
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import entering, leaf_types, named
 from functrans.trace.replay import replay, trace
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose_jaxpr
@@ -147,7 +147,7 @@ class LinearMap:
         program = retyped(program, (*kept, *given_types), tuple(results))
         values = [*self.residuals, *given]
         types = tuple(type_of(x) for x in values)
-        if state.builder is None and all(
+        if current_builder() is None and all(
             t is v.type or (t.shape == v.type.shape and t.dtype == v.type.dtype)
             for t, v in zip(types, program.inputs, strict=True)
         ):
@@ -210,7 +210,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     jaxpr, captured, out_tree = staged
     wrt = (False,) * len(captured) + smooth
     values = [*captured, *leaves]
-    if state.builder is not None:
+    if current_builder() is not None:
         outs, program = linearize_replay(jaxpr, values, wrt)
         outs = as_values(outs)
         linear, residuals, nonzero = program.jaxpr, list(program.residuals), program.nonzero

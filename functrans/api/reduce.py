@@ -41,7 +41,7 @@ from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import replay
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 from functrans.transform.vmap import vmap
 
@@ -126,7 +126,7 @@ def reduce(
         size = math.prod(total.shape)
         return _combined(body, [broadcast_in_dim(inputs[1], total.shape)], [total], size, total.shape, scalars)
 
-    if state.builder is not None:
+    if current_builder() is not None:
         return rebuild(tree, whole(*leaves, *starts))
     # At top level: one program instead of one for each step.
     program = trace_body(whole, [*types, *scalars], lambda inputs: inputs, f"reduce ({name})")

@@ -22,13 +22,14 @@ from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, describe
 from functrans.jaxlib_compat import array_values, configuration
+from functrans.jaxlib_compat.tracing import EVALUATION
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.numbers import as_variables
 from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
 from functrans.trace.replay import trace
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 from functrans.xla import execute
 
@@ -71,7 +72,8 @@ def stage(
     with Builder(purpose, order=order) as builder:
         builder.remedy = remedy
         if values:
-            builder.known.performs = builder.parent is None or builder.parent.known.performs
+            outer = builder.parent
+            builder.known.performs = builder.before is EVALUATION if outer is None else outer.known.performs
             inputs = list(map(builder.new_input, types, leaves))
             builder.known.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
         elif shared:
@@ -182,7 +184,7 @@ def apply(
     """Run ``transformed(values)``: inline where a trace is open, else as one program, remembered on ``jaxpr``, from
     which it is derived, under ``key``. ``in_types()``: the types of the values, by default those of its inputs.
     """
-    if state.builder is not None:
+    if current_builder() is not None:
         return as_values(transformed(list(values)))
     memo_key = (key, configuration.trace_context())
     program = jaxpr.memo.get(memo_key)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import jax
 from jax.tree_util import tree_leaves
 
 from functrans.control.custom_rules import (
@@ -41,13 +40,15 @@ from functrans.interop.jax_tracing import (
 from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import is_differentiable, type_of
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
 from functrans.trace.binding import bind, bind_all
 from functrans.trace.builder import Builder
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import replay, trace
-from functrans.trace.state import state
+from functrans.trace.state import foreseen_order
+from functrans.trace.tracer import Tracer
 
 Traced = tuple[Jaxpr, list[Any]]
 Given = tuple[bool, ...]  # which arguments have tangents
@@ -55,7 +56,7 @@ Given = tuple[bool, ...]  # which arguments have tangents
 
 def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
     """The rule as a program now where a derivative may be taken, else later if it is asked for after all."""
-    order = state.builder.order if state.builder is not None else 0
+    order = foreseen_order()
     if order > 0:
         try:
             return make(order - 1)
@@ -66,7 +67,7 @@ def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
 
 def _traced(application: Application, closed: Any, order: int) -> Traced:
     """A JAX program as one of ours, in which ``order`` more differentiations are foreseen."""
-    if any(isinstance(x, jax.core.Tracer) for x in closed.consts):
+    if any(isinstance(x, JaxTracer) and type(x) is not Tracer for x in closed.consts):
         raise application.refuse(
             "a derivative rule closes over a value that JAX traced, which is gone when the rule is asked for. Pass it "
             "as an argument of the function with the rule"

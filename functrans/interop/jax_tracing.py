@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
@@ -20,7 +19,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_leaves, tree_structure, tree_unflatten
 
 from functrans.api.ahead_of_time import shape_struct
-from functrans.errors import EscapedTracerError, FunctransTypeError
+from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
 from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
 from functrans.jaxlib_compat.jax_programs import (
@@ -31,8 +30,7 @@ from functrans.jaxlib_compat.jax_programs import (
     is_reference,
 )
 from functrans.trace.frames import describe_place, here, is_internal, users_place
-from functrans.trace.state import current_place, state
-from functrans.xla.array_patch import JaxMetTracerError
+from functrans.trace.state import current_place
 
 
 class JaxProgram(NamedTuple):
@@ -47,31 +45,9 @@ def type_of_aval(aval: Any) -> ArrayType:
     return array_type(tuple(aval.shape), aval.dtype, bool(getattr(aval, "weak_type", False)))
 
 
-@contextmanager
-def outside_of_traces() -> Iterator[None]:
-    """No program of ours is under construction here: what JAX traces is no part of one."""
-    saved, state.builder = state.builder, None
-    try:
-        yield
-    finally:
-        state.builder = saved
-
-
 def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType], name: str) -> JaxProgram:
-    """Trace ``function(*leaves) -> pytree`` by JAX.
-
-    Raises TypeError naming the bridge where the function closes over a traced value of functrans.
-    """
-    axes = list(state.axes.items())
-    try:
-        with outside_of_traces():
-            traced = jax.make_jaxpr(function, axis_env=axes, return_shape=True)(*map(shape_struct, types))
-    except (JaxMetTracerError, EscapedTracerError) as error:
-        kind = f", of type {error.tracer.type}," if isinstance(error, JaxMetTracerError) else ""
-        raise FunctransTypeError(
-            f"from_jax: the JAX function {name} closes over a traced value of functrans{kind} and JAX cannot read it, "
-            f"at {here()}\nPass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)."
-        ) from error
+    """Trace ``function(*leaves) -> pytree`` by JAX."""
+    traced = jax.make_jaxpr(function, return_shape=True)(*map(shape_struct, types))
     closed, shapes = traced
     if any(is_reference(x) for x in closed.consts):
         raise FunctransTypeError(
@@ -86,8 +62,7 @@ def trace_implementation(equation: Any, types: Sequence[ArrayType]) -> Any:
     """What an operation of another library does, as a closed jaxpr; None where it cannot be traced."""
     function, params = implementation_of(equation.primitive), equation.params
     try:
-        with outside_of_traces():
-            return jax.make_jaxpr(lambda *xs: function(*xs, **params))(*map(shape_struct, types))
+        return jax.make_jaxpr(lambda *xs: function(*xs, **params))(*map(shape_struct, types))
     except Exception:  # an implementation that needs numbers, or none at all
         return None
 
@@ -104,8 +79,7 @@ def trace_expansion(operation: Any, types: Sequence[ArrayType]) -> Any:
     def expanded(*leaves: Any) -> Any:
         return operation.expand(*tree_unflatten(operation.in_tree, leaves))
 
-    with outside_of_traces():
-        return jax.make_jaxpr(expanded)(*map(shape_struct, types))
+    return jax.make_jaxpr(expanded)(*map(shape_struct, types))
 
 
 def has_rule(operation: Any, name: str) -> bool:
@@ -139,19 +113,17 @@ def trace_batched(equation: Any, size: int, mapped: Sequence[bool]) -> Any:
     given = [t.update(shape=(size, *t.shape)) if m else t for t, m in zip(types, mapped, strict=True)]
     axes = tuple([0 if m else None for m in mapped])
     function = jax.vmap(lambda *xs: apply_equation(equation, xs), in_axes=axes, axis_size=size)
-    with outside_of_traces():
-        try:
-            return jax.make_jaxpr(function)(*map(shape_struct, given))
-        except NotImplementedError:
-            return None
+    try:
+        return jax.make_jaxpr(function)(*map(shape_struct, given))
+    except NotImplementedError:
+        return None
 
 
 def lowered_equation(equation: Any, platform: str) -> str:
     """The StableHLO module that JAX makes of an equation; its ``main`` takes every operand."""
     types = [type_of_aval(a.aval) for a in equation.invars]
     function = jax.jit(lambda *xs: apply_equation(equation, xs), keep_unused=True)
-    with outside_of_traces():
-        text: str = function.trace(*map(shape_struct, types)).lower(lowering_platforms=(platform,)).as_text()
+    text: str = function.trace(*map(shape_struct, types)).lower(lowering_platforms=(platform,)).as_text()
     if re.search(r"custom_call @\w*python\w*callback", text):  # JAX would have to keep the function alive
         raise NotImplementedError("it calls Python functions")
     return text
@@ -229,8 +201,7 @@ class JvpRule(_Rule):
                 slopes = linear(*tangents)
             return [*outs, *self.smooth_results(slopes)]
 
-        with outside_of_traces():
-            return jax.make_jaxpr(rule)(*map(shape_struct, [*self.types, *self.chosen(self.types)]))
+        return jax.make_jaxpr(rule)(*map(shape_struct, [*self.types, *self.chosen(self.types)]))
 
 
 class VjpRule(_Rule):
@@ -251,8 +222,7 @@ class VjpRule(_Rule):
             residuals, self.pullback_tree = tree_flatten(pullback)
             return [*outs, *residuals]
 
-        with outside_of_traces():
-            closed = jax.make_jaxpr(run)(*map(shape_struct, self.types))
+        closed = jax.make_jaxpr(run)(*map(shape_struct, self.types))
         self.residual_types = [type_of_aval(v.aval) for v in closed.jaxpr.outvars[len(self.out_types) :]]
         return closed
 
@@ -267,9 +237,8 @@ class VjpRule(_Rule):
             ]
             return list(tree_unflatten(self.pullback_tree, flat[:count])(cotangents))
 
-        with outside_of_traces():
-            inputs = [*self.residual_types, *self.smooth_results(self.out_types)]
-            return jax.make_jaxpr(run)(*map(shape_struct, inputs))
+        inputs = [*self.residual_types, *self.smooth_results(self.out_types)]
+        return jax.make_jaxpr(run)(*map(shape_struct, inputs))
 
 
 def trace_transpose(equation: Any, linear: Sequence[bool]) -> Any:
@@ -289,8 +258,7 @@ def trace_transpose(equation: Any, linear: Sequence[bool]) -> Any:
         cotangents = list(flat[len(rest) :])
         return list(jax.linear_transpose(function, *map(shape_struct, rule.chosen(rule.types)))(cotangents))
 
-    with outside_of_traces():
-        return jax.make_jaxpr(run)(*map(shape_struct, [*rest, *rule.smooth_results(rule.out_types)]))
+    return jax.make_jaxpr(run)(*map(shape_struct, [*rest, *rule.smooth_results(rule.out_types)]))
 
 
 def apply_equation(equation: Any, operands: Sequence[Any]) -> list[Any]:

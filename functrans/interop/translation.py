@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax.extend.core as jax_core
 import numpy as np
@@ -22,9 +23,10 @@ from functrans.interop.jax_tracing import describe_equation, place_of, type_of_a
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, float0, type_of
 from functrans.jaxlib_compat.jax_programs import discharged
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.structural import convert, full
 from functrans.trace.replay import at, trace
-from functrans.trace.state import state, surroundings
+from functrans.trace.state import foreseen_order, state, surroundings
 
 
 class Application:
@@ -86,13 +88,13 @@ class Translator:
         self.table = table
         self.otherwise = otherwise  # for an operation that is not in the table: its results, or None
         self.name = name
-        self.programs: dict[Any, tuple[Any, Jaxpr, list[Any]]] = {}
-        self.discharged: dict[int, tuple[Any, Any]] = {}
+        self.programs: Any = WeakKeyDictionary()  # JAX's program -> ours, by what is foreseen for them
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
         """Emit the equations of a JAX program; the values of its outputs, with the weak flags they have in JAX."""
         if any(e.primitive.name in REFERENCES for e in jaxpr.eqns):
-            jaxpr, consts = self.without_references(jaxpr, consts)
+            closed = discharged(jaxpr, consts)  # they become values that pass from line to line
+            jaxpr, consts = closed.jaxpr, closed.consts
         values: dict[Any, Any] = dict(zip(jaxpr.constvars, consts, strict=True))
         values.update(zip(jaxpr.invars, inputs, strict=True))
         inside = surroundings()
@@ -108,13 +110,6 @@ class Translator:
         return [
             literal(a) if isinstance(a, jax_core.Literal) else with_weak_flag(values[a], a.aval) for a in jaxpr.outvars
         ]
-
-    def without_references(self, jaxpr: Any, consts: Sequence[Any]) -> tuple[Any, Sequence[Any]]:
-        """The program of JAX in which the references made in it have become values that pass from line to line."""
-        known = self.discharged.get(id(jaxpr))
-        if known is None:
-            known = self.discharged[id(jaxpr)] = (jaxpr, discharged(jaxpr, consts))
-        return known[1].jaxpr, known[1].consts
 
     def apply(self, application: Application) -> list[Any]:
         """Emit one equation; raises NotImplementedError naming an operation that the table does not have."""
@@ -135,17 +130,24 @@ class Translator:
         return results
 
     def program(self, jaxpr: Any, consts: Sequence[Any] = (), purpose: str = "") -> tuple[Jaxpr, list[Any]]:
-        """A JAX program as one of ours, and the values for its leading inputs. Remembered."""
-        order = state.builder.order if state.builder is not None else 0
-        key = (id(jaxpr), order)
-        known = self.programs.get(key)
-        if known is None:
-            types = [type_of_aval(v.aval) for v in jaxpr.invars]
-            program, captured = trace(
-                lambda *inputs: self.run(jaxpr, consts, inputs), types, purpose or f"from_jax of {self.name}"
+        """A JAX program as one of ours, and the values for its leading inputs: what it captures, then the constants.
+
+        Remembered, whatever the constants are.
+        """
+        known = self.programs.setdefault(jaxpr, {})
+        key = (foreseen_order(), tuple(state.axes.items()))
+        found = known.get(key)
+        if found is None:
+            types = [type_of_aval(v.aval) for v in (*jaxpr.constvars, *jaxpr.invars)]
+            count = len(jaxpr.constvars)
+            found = trace(
+                lambda *inputs: self.run(jaxpr, inputs[:count], inputs[count:]),
+                types,
+                purpose or f"from_jax of {self.name}",
             )
-            known = self.programs[key] = (jaxpr, program, captured)
-        return known[1], list(known[2])
+            if not any(isinstance(x, JaxTracer) for x in found[1]):  # by a derivative rule
+                found = known.setdefault(key, found)
+        return found[0], [*found[1], *consts]
 
     def held(self, closed: Any, purpose: str = "") -> tuple[Jaxpr, list[Any]]:
         """``program`` of a closed jaxpr (or a jaxpr without constants)."""
@@ -161,7 +163,11 @@ def literal(atom: Any) -> Any:
         return full(type_.shape, False, float0)
     if type_.shape:
         return np.asarray(atom.val)
-    value = np.asarray(atom.val)[()]
+    return number_literal(np.asarray(atom.val)[()], type_)
+
+
+def number_literal(value: Any, type_: ArrayType) -> Literal:
+    """A NumPy scalar as a literal of this type."""
     return Literal(value.item() if type_.weak_type else np.asarray(value, type_.dtype)[()], type_)
 
 

@@ -14,7 +14,7 @@ from functrans.jaxlib_compat.argument_checks import TypedArray, argument_name, d
 from functrans.jaxlib_compat.configuration import Device, default_device
 from functrans.jaxlib_compat.versions import private
 
-_jax, _core, _dtypes, _array_methods, _prng = private(
+_jax, _array_methods, _prng = private(
     {
         "jaxlib._jax": (
             "ArrayImpl._committed",
@@ -23,8 +23,6 @@ _jax, _core, _dtypes, _array_methods, _prng = private(
             "array_result_handler",
             "batched_device_put",
         ),
-        "jax._src.core": ("pytype_aval_mappings",),
-        "jax._src.dtypes": ("register_canonicalize_value_handler",),
         "jax._src.numpy.array_methods": ("_IndexUpdateHelper", "_IndexUpdateRef", "_array_operators"),
         "jax._src.random.prng": ("PRNGKeyArray._base_array",),
     }
@@ -37,8 +35,6 @@ KeyArray: Any = _prng.PRNGKeyArray
 IndexUpdateHelper: Any = _array_methods._IndexUpdateHelper
 IndexUpdateRef: Any = _array_methods._IndexUpdateRef
 array_operators: Mapping[str, Callable[..., Any]] = _array_methods._array_operators
-pytype_aval_mappings: dict[type, Callable[[Any], Any]] = _core.pytype_aval_mappings
-register_canonicalize_value_handler: Any = _dtypes.register_canonicalize_value_handler
 
 
 # ------------------------------------------------------------------------------------------------- values and types

@@ -1,4 +1,4 @@
-"""What enters JAX's jit key: the configuration that we read, and three values of our own."""
+"""What enters JAX's jit key: the configuration that we read, and two values of our own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _jax, _api, _config, _pxla = private(
 Device = Any
 
 
-def _reader(state: Any) -> Callable[[], Any]:
+def reader(state: Any) -> Callable[[], Any]:
     """() -> the present value of a configuration state; bound to the C++ getter it costs 28 ns, as a def 53."""
     for cls in type(state).__mro__:
         getter = cls.__dict__.get("value")
@@ -56,42 +56,14 @@ def _reader(state: Any) -> Callable[[], Any]:
 trace_context: Callable[[], Hashable] = _jax.config.trace_context
 """() -> a tuple of every configuration value that JAX keys its own traces on (x64, precision, default device ...)."""
 
-x64_enabled: Callable[[], bool] = _reader(_config.enable_x64)
+x64_enabled: Callable[[], bool] = reader(_config.enable_x64)
 """() -> whether 64-bit types are enabled in this thread."""
 
-matmul_precision: Callable[[], str | None] = _reader(_config.default_matmul_precision)
+matmul_precision: Callable[[], str | None] = reader(_config.default_matmul_precision)
 """() -> ``jax_default_matmul_precision`` of this thread."""
 
 default_device: Callable[[], Device] = _pxla.get_default_device
 """() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""
-
-
-class TracingMarker:
-    """A value in the key of the C++ dispatcher, set while a trace is open in this thread.
-
-    Calls of jitted functions on concrete arguments then miss the C++ fast path and reach our ``cache_miss``, which
-    stages them. It enters JAX's C++ key only, not JAX's trace context: JAX functions called meanwhile look their
-    program up once more and do not trace or compile again (a public ``jax.make_user_context`` would recompile them).
-    """
-
-    __slots__ = ("_config", "enter", "exit")
-
-    _OPEN: Final = "functrans: a trace is open"
-
-    def __init__(self) -> None:
-        self._config = _jax.config.Config(
-            "functrans_tracing", None, include_in_jit_key=True, include_in_trace_context=False
-        )
-        # Bound C++ methods: a pair of calls is on the path of every un-jitted transform.
-        self.enter: Callable[[], object] = functools.partial(self._config.swap_local, self._OPEN)
-        self.exit: Callable[[object], None] = self._config.set_local
-
-    def active(self) -> bool:
-        """Whether a trace is open in this thread."""
-        return self._config.value is not None
-
-
-tracing_marker = TracingMarker()
 
 
 class RecomputationBound:
@@ -106,7 +78,7 @@ class RecomputationBound:
         self._config = _jax.config.Config(
             "functrans_recomputation_bound", self.DEFAULT, include_in_jit_key=True, include_in_trace_context=True
         )
-        self.value: Callable[[], int | None] = _reader(self._config)
+        self.value: Callable[[], int | None] = reader(self._config)
         self.set: Callable[[int | None], None] = self._config.set_global
 
 
@@ -125,7 +97,7 @@ class ValueChecks:
         self._config = _jax.config.Config(
             "functrans_value_checks", False, include_in_jit_key=True, include_in_trace_context=True
         )
-        self.on: Callable[[], bool] = _reader(self._config)
+        self.on: Callable[[], bool] = reader(self._config)
         self._jax_looks = _api._post_hook_state
         for state in (_config.debug_nans, _config.debug_infs):
             state._add_hooks(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from functrans.jaxlib_compat.configuration import tracing_marker
 from functrans.jaxlib_compat.executors import FastPathRecord, executor_signatures, shard_argument
+from functrans.jaxlib_compat.tracing import evaluates
 from functrans.jaxlib_compat.versions import private
 
 _jax, _tree_util = private(
@@ -47,7 +47,7 @@ def jit_function(
         except BaseException:
             call._clear_cache()
             raise
-        return outputs, None if record is not None and tracing_marker.active() else record, remove
+        return outputs, record if record is None or evaluates() else None, remove
 
     call = _jax.pjit(
         name,

@@ -14,7 +14,7 @@ from functrans.jaxlib_compat.versions import JAX, private
 _callback, _core, _debugging, _hijax, _ad, _lax, _linalg, _discharge = private(
     {
         "jax._src.callback": ("_IOEffect",),
-        "jax._src.core": ("Ref",),
+        "jax._src.core": ("Ref", "new_jaxpr_eqn", "typeof"),
         "jax._src.debugging": ("debug_effect",),
         "jax._src.hijax": ("HiPrim" if JAX >= (0, 11) else "VJPHiPrimitive",),
         "jax._src.interpreters.ad": ("fancy_transposes", "primitive_jvps", "primitive_transposes"),
@@ -28,6 +28,12 @@ OPERATION_OBJECT: Final[Any] = _hijax.HiPrim if JAX >= (0, 11) else _hijax.VJPHi
 """The class of JAX's operations that are objects with their own rules; renamed by jax 0.11."""
 
 _reference: Any = _core.Ref
+
+value_type: Callable[[Any], Any] = _core.typeof
+"""(a value of JAX) -> its type (a ``jax.core.AbstractValue``)."""
+
+make_equation: Callable[..., Any] = _core.new_jaxpr_eqn
+"""(invars, outvars, primitive, params, effects) -> an equation of a program of JAX."""
 
 _JAX_DIRECTORIES: Final = tuple(
     os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")

@@ -43,7 +43,7 @@ from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import obtainable
-from functrans.xla.array_patch import Pattern, jax_array_protocol, patch_array_indexing, refuse_in_jax
+from functrans.xla.array_patch import Pattern, jax_array_protocol, patch_array_indexing
 
 _OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)
 Function = Callable[..., Any]
@@ -314,7 +314,7 @@ _PROPERTIES: dict[str, Function] = {
     "itemsize": lambda self: self.type.dtype.itemsize,
     "nbytes": lambda self: self.type.dtype.itemsize * self.type.size,
     "at": IndexUpdateHelper,
-    "__jax_array__": lambda self: jax_array_protocol(self),
+    "__jax_array__": lambda self: jax_array_protocol(),
 }
 
 
@@ -393,13 +393,12 @@ def _counterparts(namespace: Mapping[str, Any]) -> Callable[[str], str | None]:
 
 def install_everywhere(namespace: Mapping[str, Any]) -> None:
     """Operators for tracers; ``array[tracer]`` and ``array.at[...]`` of concrete arrays; NumPy's protocols, whose
-    functions are looked up in ``namespace``; JAX's refusal of tracers.
+    functions are looked up in ``namespace``.
     """
     install(Tracer)
     Tracer.__array_ufunc__ = array_ufunc(namespace)  # type: ignore[attr-defined]
     Tracer.__array_function__ = array_function(namespace)  # type: ignore[attr-defined]
     patch_array_indexing(_is_tracer, get_item, _update, _read)
-    refuse_in_jax(Tracer)
     set_counterparts(_counterparts(namespace))
 
 

@@ -22,10 +22,11 @@ from functrans.errors import FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
-from functrans.trace.engine import engine
+from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
 from functrans.trace.frames import describe_place, where
+from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.primitive import Linear
-from functrans.trace.state import current_place, state
+from functrans.trace.state import current_place, foreseen_order, state
 from functrans.trace.structure import Structure
 from functrans.trace.tracer import Tracer, escaped
 from functrans.trace.values import Known
@@ -46,19 +47,25 @@ class Builder:
     """
 
     __slots__ = (
-        "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known", "marker",
+        "before", "below", "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known",
         "open", "order", "parent", "place", "producers", "purpose", "remedy", "restarts_gc", "rules", "snapshots",
-        "structure", "thread", "tracers",
+        "structure", "thread", "trace", "tracers",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
-        parent = self.parent = state.builder
-        self.order: int = order if order is not None else 0 if parent is None else parent.order
+        parent = self.below = state.builder
+        if parent is not None and parent.trace is not current_trace():  # JAX traces something of its own in between
+            parent = None
+        self.parent: Builder | None = parent
         if parent is None:
+            self.trace: BuilderTrace | None = None
             self.place: Where = None
             self.rules = 0
+            self.order: int = foreseen_order() if order is None else order
         else:
-            self.place, self.rules = parent.place, parent.rules
+            self.trace, self.place, self.rules = parent.trace, parent.place, parent.rules
+            self.order = parent.order if order is None else order
+        self.before: Any = None  # JAX's trace around an outermost builder
         self.climbs = climbs
         self.purpose = purpose
         self.remedy = ""
@@ -79,16 +86,17 @@ class Builder:
     # -- opening and closing --------------------------------------------------------------------------------------
 
     def __enter__(self) -> Builder:
-        if state.builder is not self.parent:
+        if state.builder is not self.below:
             raise InternalError("builders must be opened innermost last")
         if self.parent is None:
             # Kept here, not in the thread's state: the sweep behind a value may open a trace of its own.
             self.restarts_gc = gc.isenabled()
-            self.marker = None
+            before = self.before = current_trace()
+            self.trace = state.trace if before is EVALUATION and self.below is None else BuilderTrace(before)
             state.builder = self  # first, so that what follows is undone whenever Ctrl-C comes (see trace.state)
             if self.restarts_gc:
                 gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
-            self.marker = engine.trace_opens()
+            set_trace(self.trace)
         self.thread = threading.get_ident()
         self.open = True
         state.builder = self
@@ -106,10 +114,10 @@ class Builder:
         self.structure.results = {}
         self.known.effects = []
         if self.parent is None:
-            engine.trace_closes(self.marker)
+            set_trace(self.before)
             if self.restarts_gc:
                 gc.enable()
-        state.builder = self.parent
+        state.builder = self.below
 
     # -- inputs ---------------------------------------------------------------------------------------------------
 
@@ -150,6 +158,11 @@ class Builder:
                 return self._repeated(x, producer)
             type_ = x.type
         else:
+            if isinstance(x, JaxTracer) and not x._trace.is_valid():
+                raise FunctransTypeError(
+                    f"{describe(x)} was made in a trace of JAX that has ended, and was used at "
+                    f"{describe_place(where())}\nReturn it from the function that JAX traces."
+                )
             type_ = type_of(x)
             converted = as_its_type(x, type_)
             if converted is not x:
@@ -187,11 +200,11 @@ class Builder:
         return copy
 
     def _check_reaches(self, x: Tracer) -> None:
-        owner = self.parent
+        owner = self.below
         while owner is not None:
             if x.builder is owner:
                 return
-            owner = owner.parent
+            owner = owner.below
         raise escaped(x)
 
     def has_happened(self, var: Var, result: Any) -> None:

@@ -15,24 +15,16 @@ def _missing(*_: Any) -> Any:
     raise InternalError("no execution engine is installed")
 
 
-def _nothing(*_: object) -> None:
-    """Before an execution engine is installed."""
-
-
 class Engine:
-    """The four entries by which tracing reaches an execution engine."""
+    """The two entries by which tracing reaches an execution engine."""
 
-    __slots__ = ("run_operation", "run_program", "trace_closes", "trace_opens")
+    __slots__ = ("run_operation", "run_program")
 
     def __init__(self) -> None:
         # runs a primitive on concrete values, where nothing is being traced
         self.run_operation: Callable[[Primitive, Sequence[Any]], Any] = _missing
         # runs the program behind a value that is asked for while it is traced
         self.run_program: Callable[[Jaxpr, Sequence[Any]], list[Any]] = _missing
-        # called when a thread's outermost builder opens, and with its answer when that builder closes: it tells the
-        # dispatcher that calls of jitted functions are to be staged
-        self.trace_opens: Callable[[], object] = _nothing
-        self.trace_closes: Callable[[object], object] = _nothing
 
 
 engine = Engine()

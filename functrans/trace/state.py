@@ -15,8 +15,16 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from functrans.ir.program import Where
-from functrans.trace.engine import engine
+from functrans.jaxlib_compat.tracing import (
+    EVALUATION,
+    current_trace,
+    evaluates,
+    extend_axes,
+    restore_axes,
+    set_trace,
+)
 from functrans.trace.frames import describe_place, on_interrupt
+from functrans.trace.jax_trace import BuilderTrace
 
 if TYPE_CHECKING:
     from functrans.trace.builder import Builder
@@ -30,14 +38,27 @@ class _ThreadState(threading.local):
         self.axes: Mapping[Any, int] = {}  # mapped axis names in scope and their sizes
         self.place: Where = None
         self.rules = 0
+        self.trace = BuilderTrace(EVALUATION)  # of every outermost builder that stands in no trace of JAX
 
 
 state = _ThreadState()
 
 
 def current_builder() -> Builder | None:
-    """The innermost open builder of this thread."""
-    return state.builder
+    """The innermost open builder of this thread, unless JAX traces something of its own inside of it."""
+    builder = state.builder
+    return builder if builder is not None and builder.trace is current_trace() else None
+
+
+_ORDERS_IN_JAX = 2  # beyond it derivative rules are traced when they are asked for
+
+
+def foreseen_order() -> int:
+    """How many differentiations may still be applied to what is traced here (see ``Builder``)."""
+    builder = current_builder()
+    if builder is not None:
+        return builder.order
+    return 0 if evaluates() else _ORDERS_IN_JAX
 
 
 def surroundings() -> Builder | _ThreadState:
@@ -57,9 +78,9 @@ def operation_place() -> str:
 
 
 class axis_scope:
-    """Binds further axis names to their sizes while a function is traced."""
+    """Binds further axis names to their sizes while a function is traced, for JAX's operations as for ours."""
 
-    __slots__ = ("axes", "outer")
+    __slots__ = ("axes", "jax_outer", "outer")
 
     def __init__(self, axes: Mapping[Any, int]) -> None:
         self.axes = axes
@@ -67,23 +88,27 @@ class axis_scope:
     def __enter__(self) -> None:
         self.outer = state.axes
         state.axes = {**state.axes, **self.axes}
+        if self.axes:
+            self.jax_outer = extend_axes(self.axes.items())
 
     def __exit__(self, *exc: object) -> None:
         state.axes = self.outer
+        if self.axes:
+            restore_axes(self.jax_outer)
 
 
 def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of concrete values as if this thread were tracing nothing: it is run, not staged."""
-    builder = state.builder
-    if builder is None:
+    builder, trace = state.builder, current_trace()
+    if builder is None and trace is EVALUATION:
         return function(*args)
     state.builder = None
-    engine.trace_closes(None)
+    set_trace(EVALUATION)
     try:
         return function(*args)
     finally:
         state.builder = builder
-        engine.trace_opens()
+        set_trace(trace)
 
 
 def _abandon() -> None:

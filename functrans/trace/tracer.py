@@ -10,22 +10,24 @@ import numpy as np
 from functrans.errors import EscapedTracerError
 from functrans.ir.program import Equation, Var
 from functrans.ir.types import ArrayType
+from functrans.jaxlib_compat.array_values import abstract_value
+from functrans.jaxlib_compat.tracing import JaxTracer, register_tracer
 from functrans.trace.frames import describe_place, where
+from functrans.trace.jax_trace import Unreachable
 
 if TYPE_CHECKING:
     from functrans.trace.builder import Builder
 
 
-class Tracer:
+class Tracer(JaxTracer):  # type: ignore[misc]
     """The one value that user code sees while it is traced: a variable of an open builder.
 
     What Python itself asks of a number is installed by ``trace.conversions``, the operators and methods of an array by
-    ``numpy.array_methods``. ``isinstance(x, jax.Array)`` is False for a tracer, on purpose: JAX's own functions take
-    what is an instance for an array that they can read, and would fail obscurely instead of deferring to the tracer or
-    refusing it by name.
+    ``numpy.array_methods``. It is a tracer of JAX as well: ``isinstance(x, jax.Array)`` holds, and JAX's functions and
+    transforms take it (trace.jax_trace). What JAX's arrays have and ours do not name is JAX's.
     """
 
-    __slots__ = ("__weakref__", "builder", "type", "variable")
+    __slots__ = ("builder", "type", "variable")
 
     builder: Builder
     type: ArrayType
@@ -35,6 +37,32 @@ class Tracer:
         self.builder = builder
         self.variable = var
         self.type = type
+
+    @property
+    def aval(self) -> Any:
+        """The type, as JAX has it."""
+        return abstract_value(self.type)
+
+    @property
+    def _trace(self) -> Any:
+        """The trace that JAX takes it for a value of."""
+        return self.builder.trace if self.reachable() else Unreachable(self)
+
+    _line_info = None
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError as error:
+            raise AttributeError(*error.args, name=name, obj=self) from None
+
+    def reachable(self) -> bool:
+        """Whether its trace is open, in this thread."""
+        return self.builder.open and self.builder.thread == threading.get_ident()
+
+    def escaped(self) -> EscapedTracerError:
+        """The error for a tracer met outside its trace."""
+        return escaped(self)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,6 +83,9 @@ class Tracer:
     @property
     def weak_type(self) -> bool:
         return self.type.weak_type
+
+
+register_tracer(Tracer)
 
 
 def producer_of(x: Any) -> Equation | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from functrans.errors import ConcretizationError
 from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.trace.dependence import DERIVATIVE
 from functrans.trace.engine import engine
 from functrans.trace.frames import describe_place, where
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 
 class _NoValue(Exception):
-    """Raised inside the sweep when an input without a value is met."""
+    """Raised inside the sweep when an input without a value is met; ``builder`` is None where JAX traces it."""
 
-    def __init__(self, builder: Builder) -> None:
+    def __init__(self, builder: Builder | None) -> None:
         self.builder = builder
 
 
@@ -98,6 +99,8 @@ def value_of(x: Any) -> Any:
     if kind is Literal:
         return np.asarray(x.value, x.type.dtype)
     if kind is not Tracer:
+        if isinstance(x, JaxTracer):
+            raise _NoValue(None)
         return x
     builder: Builder = x.builder
     values = builder.known.values
@@ -136,11 +139,7 @@ def _run_equations(builder: Builder, wanted: Var | None) -> None:
     kept = [v for eqn in equations for v in eqn.outputs if v is wanted or eqn.op.effects or _held(builder, eqn, v)]
     if known.performs:
         known.effects = []  # even if one fails: none happens twice
-    saved, state.builder = state.builder, None  # the sweep itself is not part of any trace
-    try:
-        results = engine.run_program(Jaxpr(free, equations, kept), arguments)
-    finally:
-        state.builder = saved
+    results = outside_of_traces(engine.run_program, Jaxpr(free, equations, kept), arguments)
     for v, result in zip(kept, results, strict=True):
         values[v.id] = result
     for place, eqn in effects:
@@ -211,7 +210,7 @@ def concrete(x: Any) -> Any:
     if type(x) is Result:
         return None
     if type(x) is not Tracer:
-        return np.asarray(x)
+        return None if isinstance(x, JaxTracer) else np.asarray(x)
     known = x.builder.known.values.get(x.variable.id)
     return None if known is None else concrete(known)
 
@@ -230,10 +229,11 @@ def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) ->
         return np.asarray(value_of(x))
     except _NoValue as missing:
         owner = missing.builder
-        remedy = "\n".join(dict.fromkeys(text for text in (owner.remedy, fix) if text))
+        tracing, own_remedy = ("JAX", "") if owner is None else (owner.purpose, owner.remedy)
+        remedy = "\n".join(dict.fromkeys(text for text in (own_remedy, fix) if text))
         raise error(
             f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
-            f"{owner.purpose}, at {describe_place(where())}\n{remedy}"
+            f"{tracing}, at {describe_place(where())}\n{remedy}"
         ) from None
 
 
@@ -291,7 +291,7 @@ def losing(x: Tracer) -> frozenset[Builder]:
     builder = state.builder
     while builder is not None:
         stack.append(builder)
-        builder = builder.parent
+        builder = builder.below
     spared = set()
     for i, inner in enumerate(stack):
         if inner.known.custom:

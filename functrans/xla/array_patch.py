@@ -1,7 +1,7 @@
-"""Where the concrete array class meets our tracers: indexing by a tracer, and ``jax.numpy`` called on one.
+"""Where the concrete array class meets our tracers: operators, and indexing by a tracer.
 
-Binary operators of ``jax.Array`` defer to unknown classes by themselves. Indexing does not: ``array[tracer]`` and
-``array.at[2].set(tracer)`` raise. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
+Binary operators of ``jax.Array`` defer to what is no array, and are told that our tracers are none. Indexing does not:
+``array[tracer]`` and ``array.at[2].set(tracer)`` would be JAX's. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
 ``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same
 arguments. JAX's own tracers are not touched.
 
@@ -14,25 +14,18 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from types import FrameType
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 from jax.sharding import SingleDeviceSharding
 
-from functrans.errors import FunctransTypeError
-from functrans.ir.program import Where
 from functrans.jaxlib_compat.array_values import (
     ArrayImpl,
     IndexUpdateHelper,
     IndexUpdateRef,
     array_operators,
-    pytype_aval_mappings,
-    register_canonicalize_value_handler,
 )
-from functrans.jaxlib_compat.jax_programs import is_jax_file
-from functrans.trace.frames import describe_place, is_internal, users_place
 from functrans.trace.state import outside_of_traces, state
 
 _UPDATE_METHODS: Final = (
@@ -170,80 +163,15 @@ _DEFERRING: Final = frozenset(
 )
 
 
-def jax_array_protocol(tracer: Any) -> Callable[[], Any] | None:
+def jax_array_protocol() -> Callable[[], None] | None:
     """The body of ``__jax_array__`` of a tracer, to be called by the getter of that property and by nothing else.
 
-    An operator of the concrete array class gets None, which it takes for "no array", so that ``array + tracer`` defers
-    to the tracer (an AttributeError says the same and takes 0.4 us longer). The rest of JAX, which is about to read an
-    array, gets a TypeError that says what to write instead. Anybody else (a library that looks whether the attribute
-    is there) gets a function that raises that TypeError.
+    An operator of the concrete array class gets a function that gives None, which it takes for "no array", so that
+    ``array + tracer`` defers to the tracer. Everybody else gets None: a tracer is an array as it is.
     """
     caller = sys._getframe(2)  # above this function and the getter
-    if id(caller.f_code) in _DEFERRING:
-        return None
-    module = caller.f_globals.get("__name__", "")
-    if module == "jax" or module.startswith("jax."):
-        raise JaxMetTracerError(tracer)
-    return functools.partial(_raise_jax_called_on, tracer)
+    return _no_array if id(caller.f_code) in _DEFERRING else None
 
 
-def refuse_in_jax(tracer_class: type) -> None:
-    """Make JAX functions that do not ask for ``__jax_array__`` (lax, jit, device_put) raise the same TypeError.
-
-    They catch a TypeError raised while they look up the type of an argument and replace it by a vague one. So the
-    lookup succeeds, and the type it yields raises at its first use.
-    """
-    pytype_aval_mappings[tracer_class] = _TypeOfTracer
-    register_canonicalize_value_handler(tracer_class, None)  # None: leave the value as it is
-
-
-class _TypeOfTracer:
-    """What JAX gets for the type of our tracer: raises whatever it is used for."""
-
-    __slots__ = ("_tracer",)
-
-    def __init__(self, tracer: Any) -> None:
-        self._tracer = tracer
-
-    def __getattr__(self, name: str) -> Any:
-        raise JaxMetTracerError(self._tracer)
-
-    def __eq__(self, other: object) -> bool:
-        raise JaxMetTracerError(self._tracer)
-
-    def __hash__(self) -> int:
-        raise JaxMetTracerError(self._tracer)
-
-
-def _raise_jax_called_on(tracer: Any) -> Any:
-    raise JaxMetTracerError(tracer)
-
-
-class JaxMetTracerError(FunctransTypeError):
-    """A function of JAX was called on a tracer of ours, or closed over it."""
-
-    names_line = True
-
-    def __init__(self, tracer: Any) -> None:
-        super().__init__(
-            f"a function of JAX (jax.numpy, jax.lax, jax.grad, jax.jit, the apply of a Flax module, ...) was called on "
-            f"a functrans tracer ({type(tracer).__name__} of {tracer.dtype}[{','.join(map(str, tracer.shape))}]) or "
-            "closes over it, and JAX cannot read it. Call the function of the same name in functrans.numpy or "
-            "functrans.lax, or bring the JAX function over the bridge: functrans.from_jax(f)(x) with the traced values "
-            f"as its arguments.\nAt {describe_place(_line_of_the_call())}"
-        )
-        self.tracer = tracer
-
-
-def _line_of_the_call() -> Where:
-    """The user's line from which JAX was reached, past JAX's own code and that of packages on top of it."""
-
-    def outside() -> Iterator[tuple[Any, int]]:
-        frame: FrameType | None = sys._getframe(2)
-        while frame is not None:
-            filename = frame.f_code.co_filename
-            if not is_internal(filename) and not is_jax_file(filename):
-                yield frame.f_code, frame.f_lasti
-            frame = frame.f_back
-
-    return users_place(outside())
+def _no_array() -> None:
+    return None

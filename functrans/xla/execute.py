@@ -24,6 +24,7 @@ from functrans.ir.program import Equation, Jaxpr, Literal, all_equations
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.jaxlib_compat import array_values, compiler, configuration, executors
+from functrans.jaxlib_compat.tracing import EVALUATION, current_trace, evaluates
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
 from functrans.optimise.recomputation import bounded
@@ -32,6 +33,7 @@ from functrans.optimise.short_reductions import written_out
 from functrans.trace.binding import apply_operation
 from functrans.trace.engine import engine
 from functrans.trace.frames import where
+from functrans.trace.jax_trace import crossing
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
 from functrans.trace.tracer import Tracer, escaped
@@ -169,6 +171,8 @@ class Program:
         self.kept: list[int] | None = None if len(kept) == len(jaxpr.inputs) else kept
 
     def __call__(self, *args: Any) -> list[Any]:
+        if current_trace() is not EVALUATION and not evaluates():
+            return crossing.program(self.jaxpr, args, self.name)  # type: ignore[no-any-return]
         return self._looked_at(self.unchecked, args) if value_checks_on() else self.unchecked(*args)
 
     def _looked_at(self, call: Callable[..., list[Any]], args: Sequence[Any]) -> list[Any]:
@@ -448,7 +452,7 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
     """Run one primitive on concrete operands: what an operation outside of any trace does."""
     types = []
     for x in operands:
-        if type(x) is Tracer:
+        if type(x) is Tracer and (evaluates() or not x.reachable()):
             raise escaped(x)
         types.append(x.type if type(x) is Literal else type_of(x))
     args = [x for x in operands if type(x) is not Literal]
@@ -503,4 +507,3 @@ def clear() -> None:
 
 engine.run_operation = run_operation
 engine.run_program = run_demanded
-engine.trace_opens, engine.trace_closes = configuration.tracing_marker.enter, configuration.tracing_marker.exit

@@ -1,0 +1,90 @@
+"""What JAX is tracing in this thread: the current trace, read and replaced; the classes of its traces and tracers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+from functrans.jaxlib_compat.configuration import reader
+from functrans.jaxlib_compat.versions import private
+
+_core, _dtypes = private(
+    {
+        "jax._src.core": (
+            "AxisEnv.extend_pure",
+            "Trace",
+            "Trace.is_valid",
+            "Trace.process_custom_jvp_call",
+            "Trace.process_custom_vjp_call",
+            "Trace.process_primitive",
+            "Trace.stage_value",
+            "Tracer",
+            "Tracer._is_traced_array",
+            "Tracer.to_concrete_value",
+            "axis_env_state.set_local",
+            "axis_env_state.value",
+            "eval_trace",
+            "pytype_aval_mappings",
+            "trace_state.set_local",
+            "trace_state_strong_ref.set_local",
+            "trace_state_strong_ref.value",
+        ),
+        "jax._src.dtypes": ("register_canonicalize_value_handler",),
+    }
+)
+
+Trace: Any = _core.Trace
+"""The class of JAX's traces; it processes every operation of JAX while it is the current one."""
+
+JaxTracer: Any = _core.Tracer
+"""The class of what stands for an array in a trace of JAX."""
+
+EVALUATION: Final[Any] = _core.eval_trace
+"""JAX's trace while it traces nothing: operations run at once."""
+
+current_trace: Callable[[], Any] = reader(_core.trace_state_strong_ref)
+"""() -> JAX's trace in this thread; None while JAX processes an operation (from jax 0.11 on)."""
+
+_set_strong: Callable[[Any], object] = _core.trace_state_strong_ref.set_local
+_set_weak: Callable[[Any], object] = _core.trace_state.set_local
+
+
+def set_trace(trace: Any) -> None:
+    """Make a trace JAX's current one. It is in the key of the C++ dispatcher: calls of jitted functions on concrete
+    arguments miss its fast path while another trace than ``EVALUATION`` is current.
+    """
+    _set_strong(trace)
+    _set_weak(None if trace is None else trace._weakref)
+
+
+def evaluates() -> bool:
+    """Whether operations run at once: JAX traces nothing in this thread, nor do we."""
+    trace = current_trace()
+    return trace is EVALUATION or trace is None
+
+
+def register_tracer(tracer_class: type) -> None:
+    """Let JAX take the objects of a subclass of ``JaxTracer`` for values of the type that their ``aval`` is."""
+    _core.pytype_aval_mappings[tracer_class] = lambda x: x.aval
+    _dtypes.register_canonicalize_value_handler(tracer_class, None)  # None: leave the value as it is
+
+
+_axis_environment: Callable[[], Any] = reader(_core.axis_env_state)
+_set_axis_environment: Callable[[Any], object] = _core.axis_env_state.set_local
+
+
+def extend_axes(axes: Iterable[tuple[Any, int]]) -> Any:
+    """Bind further axis names to their sizes for JAX's operations; what ``restore_axes`` takes to unbind them."""
+    before = _axis_environment()
+    _set_axis_environment(before.extend_pure(axes))
+    return before
+
+
+def restore_axes(before: Any) -> None:
+    """Unbind the names that ``extend_axes`` bound."""
+    _set_axis_environment(before)
+
+
+def jax_axes() -> dict[Any, int]:
+    """The axis names that JAX's transforms have bound in this thread, and their sizes."""
+    return dict(_axis_environment().axis_sizes)
