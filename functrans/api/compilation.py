@@ -28,7 +28,7 @@ from functrans.trace.builder import Builder
 from functrans.trace.frames import filter_traceback, function_name, here, interrupted, outermost_of
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
-from functrans.trace.state import axis_scope, current_builder, foreseen_order, state
+from functrans.trace.state import axis_scope, current_builder, foreseen_order
 from functrans.trace.tracer import Tracer, escaped
 from functrans.xla import execute
 
@@ -177,7 +177,7 @@ class JitSettings:
         """The function traced for this signature."""
         builder = current_builder()
         order = foreseen_order()
-        key = (tuple(types), tree, static, order, tuple(state.axes.items()), configuration.trace_context())
+        key = (tuple(types), tree, static, order, configuration.trace_context())
         known = self.traces.find(key)
         if known is not None:
             return known  # type: ignore[no-any-return]

@@ -9,7 +9,6 @@ staged like the rest elsewhere: under ``jit`` its effects belong to each run.
 
 from __future__ import annotations
 
-import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
@@ -32,7 +31,7 @@ from functrans.ir.program import Where
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
-from functrans.jaxlib_compat.jax_programs import is_jax_file, make_equation, value_type
+from functrans.jaxlib_compat.jax_programs import make_equation, value_type
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
 from functrans.trace.builder import Builder
 from functrans.trace.frames import is_internal, users_place
@@ -68,18 +67,13 @@ class _inside:
         set_trace(self.before)
 
 
-@functools.cache
-def _is_users(filename: str) -> bool:
-    return not is_internal(filename) and not is_jax_file(filename)
-
-
 def _users_line() -> Where:
     """The user's line from which JAX was reached, past JAX's own code and that of packages on top of it."""
 
     def outside() -> Iterator[tuple[Any, int]]:
         frame: FrameType | None = sys._getframe(3)
         while frame is not None:
-            if _is_users(frame.f_code.co_filename):
+            if not is_internal(frame.f_code.co_filename):
                 yield frame.f_code, frame.f_lasti
             frame = frame.f_back
 

@@ -26,7 +26,6 @@ from functrans.ir.types import ArrayType, type_of
 from functrans.jaxlib_compat import configuration
 from functrans.trace.frames import api_boundary
 from functrans.trace.leaves import leaf_types
-from functrans.trace.state import state
 
 TABLE = {
     **FIRST_ORDER,
@@ -60,7 +59,7 @@ class BridgedFunction(JitSettings):
     def call(self, tree: Any, static: Any, inputs: Sequence[Any]) -> Any:
         """Write the JAX program of this signature into the program that is being traced."""
         types = [type_of(x) for x in inputs]
-        key = (tuple(types), tree, static, tuple(state.axes.items()), configuration.trace_context())
+        key = (tuple(types), tree, static, configuration.trace_context())
         program = self.programs.find(key)
         if program is None:
             original = super().call

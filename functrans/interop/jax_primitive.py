@@ -18,6 +18,7 @@ import numpy as np
 from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
 
+from functrans.control.holding import jaxpr_axis_names
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.effects import REPEATABLE, is_ordered
 from functrans.ir.program import Jaxpr, all_equations
@@ -75,7 +76,7 @@ def _zero(type_: ArrayType) -> Any:
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Jaxpr, name: str) -> tuple[Any, Any]:
-    wrt = [type(t) is not ad.Zero and t.dtype != float0 for t in tangents]
+    wrt = [type(t) is not ad.Zero and getattr(t, "dtype", None) != float0 for t in tangents]
     split = linearize_jaxpr(program, wrt)
     results = functrans_p.bind(*primals, program=split.primal, name=name)
     slopes: list[Any] = []
@@ -104,21 +105,26 @@ def _transpose(cotangents: Sequence[Any], *operands: Any, program: Jaxpr, name: 
     ]
 
 
-def _batch(operands: Sequence[Any], dims: Sequence[int | None], *, program: Jaxpr, name: str) -> tuple[Any, Any]:
-    size = next(x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None)
-    batched, mapped = batched_program(program, size, tuple(dims))
+def _batch(
+    axis: Any, operands: Sequence[Any], dims: Sequence[int | None], *, program: Jaxpr, name: str
+) -> tuple[Any, Any]:
+    """``axis`` is JAX's description of the mapped axis: its name, which the program may speak of, and its size."""
+    speaks = axis.name in jaxpr_axis_names(program)
+    if not speaks and all(d is None for d in dims):
+        return functrans_p.bind(*operands, program=program, name=name), [None] * len(program.outputs)
+    batched, mapped = batched_program(program, Lanes(axis.size, axis.name if speaks else None), tuple(dims))
     outs = functrans_p.bind(*operands, program=batched, name=name)
     return outs, [0 if m else None for m in mapped]
 
 
-def batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> tuple[Jaxpr, list[bool]]:
+def batched_program(program: Jaxpr, lanes: Lanes, dims: tuple[int | None, ...]) -> tuple[Jaxpr, list[bool]]:
     """The program over operands mapped along these axes, and which of its results are mapped (along axis 0)."""
-    return program.remember(("mapped along", size, dims), lambda: _batched_program(program, size, dims))
+    return program.remember(("mapped along", lanes, dims), lambda: _batched_program(program, lanes, dims))
 
 
-def _batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) -> tuple[Jaxpr, list[bool]]:
+def _batched_program(program: Jaxpr, lanes: Lanes, dims: tuple[int | None, ...]) -> tuple[Jaxpr, list[bool]]:
     types = [
-        t if d is None else t.update(shape=(*t.shape[:d], size, *t.shape[d:]))
+        t if d is None else t.update(shape=(*t.shape[:d], lanes.size, *t.shape[d:]))
         for t, d in zip(program.in_types, dims, strict=True)
     ]
     found: list[bool] = []
@@ -128,7 +134,7 @@ def _batched_program(program: Jaxpr, size: int, dims: tuple[int | None, ...]) ->
             x if not d else transpose_axes(x, (d, *[i for i in range(x.ndim) if i != d]))
             for x, d in zip(inputs, dims, strict=True)
         ]
-        outs, mapped = vmap(program, Lanes(size), fronted, [d is not None for d in dims])
+        outs, mapped = vmap(program, lanes, fronted, [d is not None for d in dims])
         found[:] = mapped
         return outs
 
@@ -166,6 +172,6 @@ functrans_p.def_impl(_run)
 functrans_p.def_effectful_abstract_eval(_abstract)
 ad.primitive_jvps[functrans_p] = _jvp
 ad.primitive_transposes[functrans_p] = _transpose
-batching.primitive_batchers[functrans_p] = _batch
+batching.fancy_primitive_batchers[functrans_p] = _batch
 mlir.register_lowering(functrans_p, _lower)
 

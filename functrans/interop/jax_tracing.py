@@ -26,7 +26,6 @@ from functrans.jaxlib_compat.jax_programs import (
     OPERATION_OBJECT,
     has_transpose,
     implementation_of,
-    is_jax_file,
     is_reference,
 )
 from functrans.trace.frames import describe_place, here, is_internal, users_place
@@ -142,7 +141,7 @@ def _places_of(equation: Any) -> Iterator[tuple[Any, int]]:
     found = getattr(equation.source_info, "traceback", None)
     if found is not None:
         for code, offset in zip(*found.raw_frames(), strict=True):
-            if not is_internal(code.co_filename) and not is_jax_file(code.co_filename):
+            if not is_internal(code.co_filename):
                 yield code, offset
 
 

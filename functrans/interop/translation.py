@@ -22,11 +22,12 @@ from functrans.errors import InternalError, MissingRuleError
 from functrans.interop.jax_tracing import describe_equation, place_of, type_of_aval
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, float0, type_of
+from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.jax_programs import discharged
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.structural import convert, full
 from functrans.trace.replay import at, trace
-from functrans.trace.state import foreseen_order, state, surroundings
+from functrans.trace.state import foreseen_order, surroundings
 
 
 class Application:
@@ -135,7 +136,7 @@ class Translator:
         Remembered, whatever the constants are.
         """
         known = self.programs.setdefault(jaxpr, {})
-        key = (foreseen_order(), tuple(state.axes.items()))
+        key = (foreseen_order(), configuration.trace_context())
         found = known.get(key)
         if found is None:
             types = [type_of_aval(v.aval) for v in (*jaxpr.constvars, *jaxpr.invars)]

@@ -75,9 +75,9 @@ def host_argument(value: Any, expected: TypedArray, position: int, name: str) ->
     if type(value) not in PYTHON_NUMBERS:
         if isinstance(value, jax.core.Tracer):
             raise FunctransTypeError(
-                f"argument {position} of {name} is being traced by JAX ({type(value).__name__}), and a functrans "
-                "program runs on concrete arrays. Inside jax.jit, jax.grad or jax.vmap call functrans.to_jax(f)(x), "
-                "where f does the work with functrans, or use functrans' transformations in the place of JAX's."
+                f"argument {position} of {name} is a value that JAX traced ({type(value).__name__}) and that is used "
+                "outside of its trace, where nothing is traced. Return it from the function that JAX transforms, "
+                "instead of storing it in a global, an attribute or a list."
             )
         dtype = getattr(value, "dtype", None)  # key arrays of jax.random have one
         found = f"of class {type(value).__name__}" + (f" and dtype {dtype}" if dtype else "")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -34,16 +33,6 @@ value_type: Callable[[Any], Any] = _core.typeof
 
 make_equation: Callable[..., Any] = _core.new_jaxpr_eqn
 """(invars, outvars, primitive, params, effects) -> an equation of a program of JAX."""
-
-_JAX_DIRECTORIES: Final = tuple(
-    os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
-)
-
-
-def is_jax_file(filename: str) -> bool:
-    """Whether code from this file is JAX's own."""
-    return filename.startswith(_JAX_DIRECTORIES)
-
 
 def is_reference(x: Any) -> bool:
     """Whether x is a mutable array (``jax.new_ref``)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from functrans.jaxlib_compat.configuration import reader
@@ -11,6 +11,7 @@ from functrans.jaxlib_compat.versions import private
 _core, _dtypes = private(
     {
         "jax._src.core": (
+            "AxisEnv.axis_sizes",
             "AxisEnv.extend_pure",
             "Trace",
             "Trace.is_valid",
@@ -24,6 +25,7 @@ _core, _dtypes = private(
             "axis_env_state.set_local",
             "axis_env_state.value",
             "eval_trace",
+            "top_axis_env",
             "pytype_aval_mappings",
             "trace_state.set_local",
             "trace_state_strong_ref.set_local",
@@ -69,7 +71,7 @@ def register_tracer(tracer_class: type) -> None:
     _dtypes.register_canonicalize_value_handler(tracer_class, None)  # None: leave the value as it is
 
 
-_axis_environment: Callable[[], Any] = reader(_core.axis_env_state)
+_axis_environment: Callable[[], Any] = reader(_core.axis_env_state)  # in JAX's trace context, and so in our keys
 _set_axis_environment: Callable[[Any], object] = _core.axis_env_state.set_local
 
 
@@ -81,10 +83,10 @@ def extend_axes(axes: Iterable[tuple[Any, int]]) -> Any:
 
 
 def restore_axes(before: Any) -> None:
-    """Unbind the names that ``extend_axes`` bound."""
-    _set_axis_environment(before)
+    """Unbind the names that ``extend_axes`` bound; all names, if ``before`` is None."""
+    _set_axis_environment(_core.top_axis_env if before is None else before)
 
 
-def jax_axes() -> dict[Any, int]:
-    """The axis names that JAX's transforms have bound in this thread, and their sizes."""
-    return dict(_axis_environment().axis_sizes)
+def mapped_axes() -> Mapping[Any, int]:
+    """The names of mapped axes in scope in this thread, and their sizes."""
+    return _axis_environment().axis_sizes  # type: ignore[no-any-return]

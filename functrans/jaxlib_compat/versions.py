@@ -28,6 +28,16 @@ JAX: Final = _release(jax.__version__)
 """The release of jax, (0, 10, 2) or later: what differs between two of them is a comparison with it."""
 
 
+_DIRECTORIES: Final = tuple(
+    os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")
+)
+
+
+def is_jax_file(filename: str) -> bool:
+    """Whether code from this file is JAX's own."""
+    return filename.startswith(_DIRECTORIES)
+
+
 def check_supported(missing: Sequence[str] = ()) -> None:
     """Raises ImportError with the versions found, those supported, and the private names that are missing.
 

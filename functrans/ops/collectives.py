@@ -13,6 +13,7 @@ import numpy as np
 
 from functrans.errors import FunctransError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe
+from functrans.jaxlib_compat.tracing import mapped_axes
 from functrans.ops import elementwise, logic
 from functrans.ops.reductions import reduce_max, reduce_min
 from functrans.ops.slicing import concatenate, slice_in_dim
@@ -28,7 +29,6 @@ from functrans.ops.structural import (
 from functrans.trace.binding import bind
 from functrans.trace.frames import here
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
-from functrans.trace.state import state
 
 
 class UnboundAxisError(FunctransError, NameError):
@@ -43,9 +43,9 @@ def axis_size(axis_name: Any) -> int:
             size *= axis_size(name)
         return size
     try:
-        return state.axes[axis_name]
+        return mapped_axes()[axis_name]
     except (KeyError, TypeError):
-        bound = ", ".join(map(repr, state.axes)) or "none"
+        bound = ", ".join(map(repr, mapped_axes())) or "none"
         raise UnboundAxisError(
             f"the axis name {axis_name!r} is not bound (bound here: {bound}), at {here()}\n"
             "Name the axis in the vmap around this call: vmap(f, axis_name=...)."

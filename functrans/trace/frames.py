@@ -1,6 +1,7 @@
 """The user's frames: where an operation was asked for, and tracebacks that show the user's code.
 
-A frame belongs to functrans when its file lies in the package. ``where()`` stops at the first frame outside.
+A frame belongs to functrans when its file lies in the package, and to JAX when it lies in that one, whose functions
+work on our tracers: neither is the user's. ``where()`` stops at the first frame outside.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 from functrans.errors import DifferentiatedValueError, FunctransError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Where
+from functrans.jaxlib_compat.versions import is_jax_file
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -27,12 +29,17 @@ _internal = Cache(40_000)  # by file name: notebooks make one for every cell
 
 
 def _learn(filename: str) -> bool:
-    answer = filename.startswith(_PACKAGE) or filename == "<frozen functools>" or filename.endswith("/functools.py")
+    answer = (
+        filename.startswith(_PACKAGE)
+        or filename == "<frozen functools>"
+        or filename.endswith("/functools.py")
+        or is_jax_file(filename)
+    )
     return bool(_internal.add(filename, answer))
 
 
 def is_internal(filename: str) -> bool:
-    """Whether code from this file is functrans' own."""
+    """Whether code from this file is functrans' own, or JAX's."""
     known = _internal.get(filename)
     return _learn(filename) if known is None else known
 

@@ -1,8 +1,8 @@
-"""What a thread is tracing: its innermost open builder, and the names of the mapped axes in scope.
+"""What a thread is tracing: its innermost open builder.
 
-These two values are ambient because they have to be. Users write ``x + y`` and ``psum(x, 'i')``, with no argument that
-could say into which program the equation goes or how long the axis is; and names hold also where no program of ours is
-under construction: in a function of JAX that a traced function calls. What else a rule takes from its surroundings (the
+It is ambient because it has to be: users write ``x + y``, with no argument that could say into which program the
+equation goes. So are the names of mapped axes, ``psum(x, 'i')``: they stand in JAX's environment of them, for its
+operations and ours. What else a rule takes from its surroundings (the
 user's line of an equation that is emitted again, how many derivative rules stand around) is a field of the builder,
 which the builders opened inside of it inherit: it ends with the trace, however that ends. Where nothing is traced, and
 the operations of a rule run at once, the thread's state has the same fields.
@@ -35,7 +35,6 @@ class _ThreadState(threading.local):
 
     def __init__(self) -> None:
         self.builder: Builder | None = None
-        self.axes: Mapping[Any, int] = {}  # mapped axis names in scope and their sizes
         self.place: Where = None
         self.rules = 0
         self.trace = BuilderTrace(EVALUATION)  # of every outermost builder that stands in no trace of JAX
@@ -78,23 +77,20 @@ def operation_place() -> str:
 
 
 class axis_scope:
-    """Binds further axis names to their sizes while a function is traced, for JAX's operations as for ours."""
+    """Binds further axis names to their sizes while a function is traced."""
 
-    __slots__ = ("axes", "jax_outer", "outer")
+    __slots__ = ("axes", "outer")
 
     def __init__(self, axes: Mapping[Any, int]) -> None:
         self.axes = axes
 
     def __enter__(self) -> None:
-        self.outer = state.axes
-        state.axes = {**state.axes, **self.axes}
         if self.axes:
-            self.jax_outer = extend_axes(self.axes.items())
+            self.outer = extend_axes(self.axes.items())
 
     def __exit__(self, *exc: object) -> None:
-        state.axes = self.outer
         if self.axes:
-            restore_axes(self.jax_outer)
+            restore_axes(self.outer)
 
 
 def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
@@ -115,7 +111,9 @@ def _abandon() -> None:
     """Close the traces that Ctrl-C has left open: it may come before their ``__exit__`` does anything."""
     while state.builder is not None:
         state.builder.__exit__()
-    state.axes, state.place, state.rules = {}, None, 0
+    state.place, state.rules = None, 0
+    if current_trace() is EVALUATION:
+        restore_axes(None)
 
 
 on_interrupt(_abandon)

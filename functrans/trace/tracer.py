@@ -48,7 +48,11 @@ class Tracer(JaxTracer):  # type: ignore[misc]
         """The trace that JAX takes it for a value of."""
         return self.builder.trace if self.reachable() else Unreachable(self)
 
-    _line_info = None
+    @property
+    def _line_info(self) -> None:
+        """What JAX's error about an escaped tracer says of it: that error is ours."""
+        if not self.reachable():
+            raise escaped(self)
 
     def __getattr__(self, name: str) -> Any:
         try:
