@@ -26,11 +26,12 @@ from functrans.interop.jax_tracing import trace_jax_function
 from functrans.interop.translation import Application, Emit, size_of
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import type_of
+from functrans.jaxlib_compat.versions import is_jax_file
 from functrans.ops.naming import Name
 from functrans.ops.products import DotGeneral
 from functrans.trace.binding import bind, bind_all
 from functrans.trace.primitive import Primitive
-from functrans.trace.replay import replay, trace
+from functrans.trace.replay import replay, replay_here, trace
 
 _SMALL = 16  # equations: a shorter callee is written in place, a call of it would cost more than it shares
 
@@ -44,7 +45,9 @@ def _call(application: Application) -> Any:
     inner = getattr(closed, "jaxpr", closed)
     inline = params.get("inline")  # a bool; from jax 0.11 on an enumeration
     if inline is True or getattr(inline, "name", "") in _INLINED or size_of(inner) <= _SMALL:
-        return application.translator.run(inner, getattr(closed, "consts", ()), application.operands)
+        program, captured = application.translator.held(closed)
+        again = replay_here if is_jax_file(inner.debug_info.func_filename or "") else replay
+        return again(program, [*captured, *application.operands])
     program, captured = application.translator.held(closed)
     return bind_all(Call(program, str(params.get("name", "f"))), [*captured, *application.operands])
 

@@ -9,8 +9,9 @@ staged like the rest elsewhere: under ``jit`` its effects belong to each run.
 
 from __future__ import annotations
 
+import functools
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -27,17 +28,19 @@ from functrans.interop.jax_tracing import type_of_aval
 from functrans.interop.other_libraries import implementation
 from functrans.interop.translation import Application, Translator, number_literal, with_weak_flag
 from functrans.ir.cache import Cache
-from functrans.ir.program import Where
+from functrans.ir.exact import exact_key
+from functrans.ir.program import Jaxpr, Where
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
 from functrans.jaxlib_compat.jax_programs import make_equation, value_type
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
+from functrans.jaxlib_compat.versions import is_jax_file
 from functrans.trace.builder import Builder
 from functrans.trace.frames import is_internal, users_place
 from functrans.trace.jax_trace import BuilderTrace
-from functrans.trace.replay import at
-from functrans.trace.state import current_place, state
+from functrans.trace.replay import at, replay_here, trace
+from functrans.trace.state import current_place, foreseen_order, state
 from functrans.trace.tracer import Tracer
 
 _translator = Translator(TABLE, implementation, "code that functrans traces")
@@ -98,7 +101,7 @@ class _Equation:
     __slots__ = ("effects", "invars", "outvars", "params", "primitive", "source_info")
 
     def __init__(self, primitive: Any, avals: Sequence[Any], params: Mapping[str, Any]) -> None:
-        found, self.effects = _result_types(primitive, avals, params)
+        found, self.effects = primitive.abstract_eval(*avals, **params)
         self.primitive, self.params, self.source_info = primitive, params, None
         self.invars = list(map(_Operand, avals))
         self.outvars = list(map(_Operand, found if primitive.multiple_results else [found]))
@@ -109,21 +112,49 @@ class _Equation:
         return make_equation(invars, outvars, self.primitive, self.params, self.effects)
 
 
-_known_types = Cache(4096)
+def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params: Any) -> Any:
+    """An operation that JAX processes in our trace."""
+    traced = False
+    for x in tracers:
+        if type(x) is Tracer:
+            traced = True
+        elif type(x) is Reference:
+            return _with_references(own, primitive, tracers, params)
+    if not traced and _runs_now():
+        return _left_to(own.parent_trace, primitive, tracers, params)
+    with _inside(own):
+        avals = list(map(value_type, tracers))
+        operands = [_operand(x, a) for x, a in zip(tracers, avals, strict=True)]
+        key = _key(primitive, avals, params)
+        known = None if key is None else _translations.find(key)
+        if known is None:
+            equation = _Equation(primitive, avals, params)
+            if primitive.ref_allocating:
+                return Reference(own, equation.outvars[0].aval, tracers[0])
+            if key is None or equation.effects:
+                values = _results(_translated(equation, operands))
+            else:
+                known = _remembered(key, avals, functools.partial(_translated, equation))
+        if known is not None:
+            values = _results(replay_here(known, operands))
+    return values if primitive.multiple_results else values[0]
 
 
-def _result_types(primitive: Any, avals: Sequence[Any], params: Mapping[str, Any]) -> Any:
-    """The types of the results, and the effects; remembered where no parameter holds a function or a program, which may
-    hold arrays.
+_translations = Cache(4096)  # our programs for operations of JAX on values of given types
+
+
+def _key(primitive: Any, avals: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """What tells a translation from others; None where a parameter holds functions or programs, which may hold arrays.
     """
-    if any(map(_holds_more, params.values())):
-        return primitive.abstract_eval(*avals, **params)
-    key = (primitive, *avals, *params.items(), configuration.trace_context())
+    values = params.values()
+    if any(map(_holds_more, values)):
+        return None
+    key = (primitive, *avals, *params, *map(exact_key, values), foreseen_order(), configuration.trace_context())
     try:
-        found = _known_types.find(key)
-    except TypeError:  # a parameter without a hash
-        return primitive.abstract_eval(*avals, **params)
-    return found or _known_types.add(key, primitive.abstract_eval(*avals, **params))
+        hash(key)
+    except TypeError:
+        return None
+    return key
 
 
 def _holds_more(parameter: Any) -> bool:
@@ -132,25 +163,15 @@ def _holds_more(parameter: Any) -> bool:
     return callable(parameter) or hasattr(parameter, "eqns") or hasattr(parameter, "jaxpr")
 
 
-def operation(trace: BuilderTrace, primitive: Any, tracers: Sequence[Any], params: Any) -> Any:
-    """An operation that JAX processes in our trace."""
-    traced = False
-    for x in tracers:
-        if type(x) is Tracer:
-            traced = True
-        elif type(x) is Reference:
-            return _with_references(trace, primitive, tracers, params)
-    if not traced and _runs_now():
-        return _left_to(trace.parent_trace, primitive, tracers, params)
-    with _inside(trace):
-        avals = list(map(value_type, tracers))
-        equation = _Equation(primitive, avals, params)
-        if primitive.ref_allocating:
-            return Reference(trace, equation.outvars[0].aval, tracers[0])
-        operands = [_operand(x, a) for x, a in zip(tracers, avals, strict=True)]
-        results = _translator.apply(Application(equation, operands, _translator))
-        values = _results([with_weak_flag(x, v.aval) for x, v in zip(results, equation.outvars, strict=True)])
-    return values if primitive.multiple_results else values[0]
+def _translated(equation: _Equation, operands: Sequence[Any]) -> list[Any]:
+    results = _translator.apply(Application(equation, list(operands), _translator))
+    return [with_weak_flag(x, v.aval) for x, v in zip(results, equation.outvars, strict=True)]
+
+
+def _remembered(key: Any, avals: Sequence[Any], function: Callable[[Sequence[Any]], list[Any]]) -> Jaxpr:
+    """The program of a function of values of these types, which captures nothing."""
+    made, _ = trace(lambda *xs: function(xs), [type_of_aval(a) for a in avals], "an operation of JAX")
+    return _translations.add(key, made)  # type: ignore[no-any-return]
 
 
 def _runs_now() -> bool:
@@ -210,16 +231,70 @@ def call(
         if len(functions) > 1 and not any(type(x) is Tracer for x in tracers):
             return functions[0].call_wrapped(*tracers)
         avals = list(map(value_type, tracers))
+        operands = [_operand(x, a) for x, a in zip(tracers, avals, strict=True)]
+        key = _key_of_call(method, functions, avals, params)
+        known = None if key is None else _calls.find(key)
+        if known is not None:
+            program, stored = known
+            for store, value in zip(functions[0].stores, stored, strict=True):
+                if store is not None:
+                    store.store(value)
+            return _results(replay_here(program, operands))
         try:
             closed = jax.make_jaxpr(run)(*[shape_struct(type_of_aval(a)) for a in avals])
-            operands = [_operand(x, a) for x, a in zip(tracers, avals, strict=True)]
-            outs = _results(_translator.run(closed.jaxpr, closed.consts, operands))
+            if key is None:
+                outs = _translator.run(closed.jaxpr, closed.consts, operands)
+            else:
+                program, captured = _translator.held(closed)
+                if not captured:
+                    stored = [None if store is None else store.val for store in functions[0].stores]
+                    _calls.add(key, (program, stored))
+                outs = replay_here(program, [*captured, *operands])
+            outs = _results(outs)
         finally:
             for rule in functions[1:]:  # they have run, which whoever called JAX does not expect yet
                 for store in getattr(rule, "stores", ()):
                     if store:
                         store.reset()
     return made[0].update(outs) if hasattr(made[0], "update") else outs
+
+
+_calls = Cache(1024)  # our programs for JAX's own functions with rules, and what their calls leave in JAX's stores
+
+
+def _key_of_call(method: str, functions: Sequence[Any], avals: Sequence[Any], params: Mapping[str, Any]) -> Any:
+    """What tells a call from others; None where a function is not JAX's own: a user's may change with what it reads."""
+    if len(functions) < 2 or not all(_is_jax(f.f, ()) for f in functions):
+        return None
+    options = [(name, x) for name, x in params.items() if not callable(x)]
+    key = (
+        method, functions[0], *[f.f for f in functions[1:]], *avals, *options, foreseen_order(),
+        configuration.trace_context(),
+    )  # fmt: skip
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _is_jax(function: Any, seen: tuple[Any, ...]) -> bool:
+    """Whether a function, and all that it closes over, is code of JAX."""
+    if any(function is x for x in seen):
+        return True
+    seen = (*seen, function)
+    if isinstance(function, tuple | list):
+        return all(_is_jax(x, seen) for x in function)
+    if isinstance(function, jax.custom_jvp | jax.custom_vjp):
+        return _is_jax([getattr(function, name, None) for name in ("fun", "jvp", "fwd", "bwd")], seen)
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    if function is None or isinstance(function, str | int | type):
+        return True
+    code = getattr(function, "__code__", None)
+    if code is None or not is_jax_file(code.co_filename):
+        return False
+    return all(_is_jax(cell.cell_contents, seen) for cell in function.__closure__ or ())
 
 
 # -- references --------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ _core, _dtypes = private(
             "Trace.process_custom_vjp_call",
             "Trace.process_primitive",
             "Trace.stage_value",
+            "eval_trace._weakref",
             "Tracer",
             "Tracer._is_traced_array",
             "Tracer.to_concrete_value",
@@ -47,16 +48,19 @@ EVALUATION: Final[Any] = _core.eval_trace
 current_trace: Callable[[], Any] = reader(_core.trace_state_strong_ref)
 """() -> JAX's trace in this thread; None while JAX processes an operation (from jax 0.11 on)."""
 
-_set_strong: Callable[[Any], object] = _core.trace_state_strong_ref.set_local
-_set_weak: Callable[[Any], object] = _core.trace_state.set_local
+# Bound C++ methods: a pair of calls is on the path of every un-jitted transform.
+keep_trace: Callable[[Any], object] = _core.trace_state_strong_ref.set_local
+key_trace: Callable[[Any], object] = _core.trace_state.set_local
 
 
 def set_trace(trace: Any) -> None:
-    """Make a trace JAX's current one. It is in the key of the C++ dispatcher: calls of jitted functions on concrete
-    arguments miss its fast path while another trace than ``EVALUATION`` is current.
+    """Make a trace JAX's current one: ``keep_trace(trace)`` and ``key_trace(trace._weakref)``.
+
+    The second is in the key of the C++ dispatcher: calls of jitted functions on concrete arguments miss its fast path
+    while another trace than ``EVALUATION`` is current.
     """
-    _set_strong(trace)
-    _set_weak(None if trace is None else trace._weakref)
+    keep_trace(trace)
+    key_trace(None if trace is None else trace._weakref)
 
 
 def evaluates() -> bool:

@@ -22,7 +22,7 @@ from functrans.errors import FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
-from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
+from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, keep_trace, key_trace
 from functrans.trace.frames import describe_place, where
 from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.primitive import Linear
@@ -96,7 +96,8 @@ class Builder:
             state.builder = self  # first, so that what follows is undone whenever Ctrl-C comes (see trace.state)
             if self.restarts_gc:
                 gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
-            set_trace(self.trace)
+            keep_trace(self.trace)
+            key_trace(self.trace._weakref)
         self.thread = threading.get_ident()
         self.open = True
         state.builder = self
@@ -114,7 +115,9 @@ class Builder:
         self.structure.results = {}
         self.known.effects = []
         if self.parent is None:
-            set_trace(self.before)
+            before = self.before
+            keep_trace(before)
+            key_trace(None if before is None else before._weakref)
             if self.restarts_gc:
                 gc.enable()
         state.builder = self.below

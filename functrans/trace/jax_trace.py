@@ -31,7 +31,8 @@ class _Crossing:
             module = import_module("functrans.interop.crossing")
         finally:
             set_trace(before)
-        return getattr(module, name)
+        self.__dict__[name] = found = getattr(module, name)
+        return found
 
 
 crossing: Any = _Crossing()

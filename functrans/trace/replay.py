@@ -90,6 +90,15 @@ def replay_into(
     return values
 
 
+def replay_here(jaxpr: Jaxpr, inputs: Sequence[Any]) -> list[Any]:
+    """As ``replay``; the equations belong to the user's present line, not to those where they were first emitted."""
+    values = entering(jaxpr, inputs)
+    for eqn in jaxpr.equations:
+        results = emit(eqn, [values[a] if type(a) is Var else a for a in eqn.inputs])
+        values.update(zip(eqn.outputs, results, strict=True))
+    return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
+
+
 class Backward(tuple):  # type: ignore[type-arg]
     """The place of an operation of the backward pass: that of the forward operation it belongs to.
 
