@@ -139,7 +139,8 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callab
             convert(x, t.dtype, t.weak_type) if type_of(x).dtype != t.dtype else x
             for x, t in zip([*captured, *given], body.jaxpr.in_types, strict=True)
         ]
-        outs = replay(body.jaxpr, operands) if current_builder() is not None else bind_all(Call(body.jaxpr, name), operands)
+        traced = current_builder() is not None
+        outs = replay(body.jaxpr, operands) if traced else bind_all(Call(body.jaxpr, name), operands)
         return tree_unflatten(body.tree, as_values(outs))
 
     return converted, values

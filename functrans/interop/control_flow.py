@@ -5,7 +5,7 @@ What a held program closes over becomes leading operands of our operation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from functrans.control.scan import Scan
 from functrans.control.switches import Switch
 from functrans.control.while_loop import While
 from functrans.interop.jax_tracing import trace_jax_function
-from functrans.interop.translation import Application, Emit, size_of
+from functrans.interop.translation import Application, Emit, Translator, is_short
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import type_of
 from functrans.jaxlib_compat.versions import is_jax_file
@@ -38,18 +38,22 @@ _SMALL = 16  # equations: a shorter callee is written in place, a call of it wou
 _INLINED = ("JAX_EARLY", "JAX_LATE")
 
 
-def _call(application: Application) -> Any:
-    """A nested jit: a call, unless it is short."""
-    params = application.params
+def nested_jit(params: Mapping[str, Any], operands: Sequence[Any], translator: Translator) -> list[Any]:
+    """A nested jit with these parameters: a call, unless it is short."""
     closed = params["jaxpr"] if "jaxpr" in params else params["call_jaxpr"]
     inner = getattr(closed, "jaxpr", closed)
+    program, captured = translator.held(closed)
+    values = [*captured, *operands]
     inline = params.get("inline")  # a bool; from jax 0.11 on an enumeration
-    if inline is True or getattr(inline, "name", "") in _INLINED or size_of(inner) <= _SMALL:
-        program, captured = application.translator.held(closed)
-        again = replay_here if is_jax_file(inner.debug_info.func_filename or "") else replay
-        return again(program, [*captured, *application.operands])
-    program, captured = application.translator.held(closed)
-    return bind_all(Call(program, str(params.get("name", "f"))), [*captured, *application.operands])
+    if not (inline is True or getattr(inline, "name", "") in _INLINED or is_short(inner, _SMALL)):
+        return bind_all(Call(program, str(params.get("name", "f"))), values)
+    # What JAX jits of its own was traced for another line of the user's, perhaps.
+    again = replay_here if is_jax_file(inner.debug_info.func_filename or "") else replay
+    return again(program, values)
+
+
+def _call(application: Application) -> Any:
+    return nested_jit(application.params, application.operands, application.translator)
 
 
 def _inline(name: str) -> Emit:

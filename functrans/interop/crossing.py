@@ -19,12 +19,12 @@ import jax
 import jax.extend.core as jax_core
 import numpy as np
 
-from functrans.api.ahead_of_time import shape_struct
 from functrans.api.staging import as_values
 from functrans.errors import InternalError
+from functrans.interop.control_flow import nested_jit
 from functrans.interop.from_jax import TABLE
 from functrans.interop.jax_primitive import apply_program
-from functrans.interop.jax_tracing import type_of_aval
+from functrans.interop.jax_tracing import traced_by_jax, type_of_aval
 from functrans.interop.other_libraries import implementation
 from functrans.interop.translation import Application, Translator, number_literal, with_weak_flag
 from functrans.ir.cache import Cache
@@ -33,9 +33,8 @@ from functrans.ir.program import Jaxpr, Where
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
-from functrans.jaxlib_compat.jax_programs import make_equation, value_type
+from functrans.jaxlib_compat.jax_programs import is_jax_function, make_equation, value_type
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
-from functrans.jaxlib_compat.versions import is_jax_file
 from functrans.trace.builder import Builder
 from functrans.trace.frames import is_internal, users_place
 from functrans.trace.jax_trace import BuilderTrace
@@ -125,6 +124,8 @@ def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params:
     with _inside(own):
         avals = list(map(value_type, tracers))
         operands = [_operand(x, a) for x, a in zip(tracers, avals, strict=True)]
+        if primitive.name == "jit":
+            return _results(nested_jit(params, operands, _translator))
         key = _key(primitive, avals, params)
         known = None if key is None else _translations.find(key)
         if known is None:
@@ -203,7 +204,10 @@ def _operand(x: Any, aval: Any) -> Any:
 
 def _results(values: Sequence[Any]) -> list[Any]:
     """Results as JAX takes them: traced values or arrays, no literals and no NumPy arrays."""
-    return [x if isinstance(x, jax.Array) else state.builder.lift(np.asarray(x)) for x in as_values(values)]  # type: ignore[union-attr]
+    return [
+        x if type(x) is Tracer or isinstance(x, jax.Array) else state.builder.lift(np.asarray(x))  # type: ignore[union-attr]
+        for x in as_values(values)
+    ]
 
 
 def array(value: Any) -> Any:
@@ -211,7 +215,7 @@ def array(value: Any) -> Any:
     return value if isinstance(value, jax.Array) else EVALUATION.stage_value(value)
 
 
-# -- functions with rules, and others that JAX calls in the middle of its work ------------------------------------------
+# -- functions with rules, and others that JAX calls in the middle of its work -----------------------------------------
 
 
 def call(
@@ -241,7 +245,7 @@ def call(
                     store.store(value)
             return _results(replay_here(program, operands))
         try:
-            closed = jax.make_jaxpr(run)(*[shape_struct(type_of_aval(a)) for a in avals])
+            closed = traced_by_jax(run, list(map(type_of_aval, avals)))
             if key is None:
                 outs = _translator.run(closed.jaxpr, closed.consts, operands)
             else:
@@ -264,7 +268,7 @@ _calls = Cache(1024)  # our programs for JAX's own functions with rules, and wha
 
 def _key_of_call(method: str, functions: Sequence[Any], avals: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """What tells a call from others; None where a function is not JAX's own: a user's may change with what it reads."""
-    if len(functions) < 2 or not all(_is_jax(f.f, ()) for f in functions):
+    if len(functions) < 2 or not all(is_jax_function(f.f) for f in functions):
         return None
     options = [(name, x) for name, x in params.items() if not callable(x)]
     key = (
@@ -276,25 +280,6 @@ def _key_of_call(method: str, functions: Sequence[Any], avals: Sequence[Any], pa
     except TypeError:
         return None
     return key
-
-
-def _is_jax(function: Any, seen: tuple[Any, ...]) -> bool:
-    """Whether a function, and all that it closes over, is code of JAX."""
-    if any(function is x for x in seen):
-        return True
-    seen = (*seen, function)
-    if isinstance(function, tuple | list):
-        return all(_is_jax(x, seen) for x in function)
-    if isinstance(function, jax.custom_jvp | jax.custom_vjp):
-        return _is_jax([getattr(function, name, None) for name in ("fun", "jvp", "fwd", "bwd")], seen)
-    while hasattr(function, "__wrapped__"):
-        function = function.__wrapped__
-    if function is None or isinstance(function, str | int | type):
-        return True
-    code = getattr(function, "__code__", None)
-    if code is None or not is_jax_file(code.co_filename):
-        return False
-    return all(_is_jax(cell.cell_contents, seen) for cell in function.__closure__ or ())
 
 
 # -- references --------------------------------------------------------------------------------------------------------
@@ -324,8 +309,7 @@ def _with_references(trace: BuilderTrace, primitive: Any, tracers: Sequence[Any]
         return list(out) if primitive.multiple_results else [out], [jax.freeze(ref) for ref in refs]
 
     with _inside(trace):
-        types = [shape_struct(type_of_aval(value_type(x))) for x in given]
-        closed = jax.make_jaxpr(run)(*types)
+        closed = traced_by_jax(run, [type_of_aval(value_type(x)) for x in given])
         outs = _results(_translator.run(closed.jaxpr, closed.consts, given))
     count = len(outs) - len(changed)
     for ref, value in zip(changed, outs[count:], strict=True):

@@ -44,6 +44,11 @@ def type_of_aval(aval: Any) -> ArrayType:
     return array_type(tuple(aval.shape), aval.dtype, bool(getattr(aval, "weak_type", False)))
 
 
+def traced_by_jax(function: Callable[..., Any], types: Sequence[ArrayType]) -> Any:
+    """A function on values of JAX of these types as a closed jaxpr."""
+    return jax.make_jaxpr(function)(*map(shape_struct, types))
+
+
 def trace_jax_function(function: Callable[..., Any], types: Sequence[ArrayType], name: str) -> JaxProgram:
     """Trace ``function(*leaves) -> pytree`` by JAX."""
     traced = jax.make_jaxpr(function, return_shape=True)(*map(shape_struct, types))
@@ -61,7 +66,7 @@ def trace_implementation(equation: Any, types: Sequence[ArrayType]) -> Any:
     """What an operation of another library does, as a closed jaxpr; None where it cannot be traced."""
     function, params = implementation_of(equation.primitive), equation.params
     try:
-        return jax.make_jaxpr(lambda *xs: function(*xs, **params))(*map(shape_struct, types))
+        return traced_by_jax(lambda *xs: function(*xs, **params), types)
     except Exception:  # an implementation that needs numbers, or none at all
         return None
 
@@ -78,7 +83,7 @@ def trace_expansion(operation: Any, types: Sequence[ArrayType]) -> Any:
     def expanded(*leaves: Any) -> Any:
         return operation.expand(*tree_unflatten(operation.in_tree, leaves))
 
-    return jax.make_jaxpr(expanded)(*map(shape_struct, types))
+    return traced_by_jax(expanded, types)
 
 
 def has_rule(operation: Any, name: str) -> bool:
@@ -113,7 +118,7 @@ def trace_batched(equation: Any, size: int, mapped: Sequence[bool]) -> Any:
     axes = tuple([0 if m else None for m in mapped])
     function = jax.vmap(lambda *xs: apply_equation(equation, xs), in_axes=axes, axis_size=size)
     try:
-        return jax.make_jaxpr(function)(*map(shape_struct, given))
+        return traced_by_jax(function, given)
     except NotImplementedError:
         return None
 
@@ -200,7 +205,7 @@ class JvpRule(_Rule):
                 slopes = linear(*tangents)
             return [*outs, *self.smooth_results(slopes)]
 
-        return jax.make_jaxpr(rule)(*map(shape_struct, [*self.types, *self.chosen(self.types)]))
+        return traced_by_jax(rule, [*self.types, *self.chosen(self.types)])
 
 
 class VjpRule(_Rule):
@@ -221,7 +226,7 @@ class VjpRule(_Rule):
             residuals, self.pullback_tree = tree_flatten(pullback)
             return [*outs, *residuals]
 
-        closed = jax.make_jaxpr(run)(*map(shape_struct, self.types))
+        closed = traced_by_jax(run, self.types)
         self.residual_types = [type_of_aval(v.aval) for v in closed.jaxpr.outvars[len(self.out_types) :]]
         return closed
 
@@ -237,7 +242,7 @@ class VjpRule(_Rule):
             return list(tree_unflatten(self.pullback_tree, flat[:count])(cotangents))
 
         inputs = [*self.residual_types, *self.smooth_results(self.out_types)]
-        return jax.make_jaxpr(run)(*map(shape_struct, inputs))
+        return traced_by_jax(run, inputs)
 
 
 def trace_transpose(equation: Any, linear: Sequence[bool]) -> Any:
@@ -257,7 +262,7 @@ def trace_transpose(equation: Any, linear: Sequence[bool]) -> Any:
         cotangents = list(flat[len(rest) :])
         return list(jax.linear_transpose(function, *map(shape_struct, rule.chosen(rule.types)))(cotangents))
 
-    return jax.make_jaxpr(run)(*map(shape_struct, [*rest, *rule.smooth_results(rule.out_types)]))
+    return traced_by_jax(run, [*rest, *rule.smooth_results(rule.out_types)])
 
 
 def apply_equation(equation: Any, operands: Sequence[Any]) -> list[Any]:

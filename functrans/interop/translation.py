@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -180,9 +181,9 @@ def with_weak_flag(x: Any, aval: Any) -> Any:
     return convert(x, wanted.dtype, wanted.weak_type)
 
 
-def size_of(jaxpr: Any) -> int:
-    """How many equations a JAX program has, those of the programs it holds included."""
-    return sum(1 for _ in equations_of(jaxpr))
+def is_short(jaxpr: Any, most: int) -> bool:
+    """Whether a JAX program has at most so many equations, those of the programs it holds included."""
+    return next(islice(equations_of(jaxpr), most, None), None) is None
 
 
 def equations_of(jaxpr: Any) -> Iterator[Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import types
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 from functrans.jaxlib_compat.versions import private
 

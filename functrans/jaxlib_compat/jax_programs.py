@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
 
-from functrans.jaxlib_compat.versions import JAX, private
+from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
 
 _callback, _core, _debugging, _hijax, _ad, _lax, _linalg, _discharge = private(
     {
@@ -33,6 +33,24 @@ value_type: Callable[[Any], Any] = _core.typeof
 
 make_equation: Callable[..., Any] = _core.new_jaxpr_eqn
 """(invars, outvars, primitive, params, effects) -> an equation of a program of JAX."""
+
+def is_jax_function(function: Any, seen: tuple[Any, ...] = ()) -> bool:
+    """Whether a function, and all that it closes over, is code of JAX's own: what it does never changes."""
+    if any(function is x for x in seen) or function is None or isinstance(function, str | int | type):
+        return True
+    seen = (*seen, function)
+    if isinstance(function, tuple | list):
+        return all(is_jax_function(x, seen) for x in function)
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        cells = function.__closure__ or ()
+        return is_jax_file(code.co_filename) and all(is_jax_function(cell.cell_contents, seen) for cell in cells)
+    if type(function).__name__ not in ("custom_jvp", "custom_vjp"):
+        return False
+    return all(is_jax_function(getattr(function, name, None), seen) for name in ("fun", "jvp", "fwd", "bwd"))
+
 
 def is_reference(x: Any) -> bool:
     """Whether x is a mutable array (``jax.new_ref``)."""

@@ -18,19 +18,18 @@ _core, _dtypes = private(
             "Trace.process_custom_jvp_call",
             "Trace.process_custom_vjp_call",
             "Trace.process_primitive",
+            "Trace._weakref",
             "Trace.stage_value",
-            "eval_trace._weakref",
             "Tracer",
             "Tracer._is_traced_array",
+            "Tracer.aval",
             "Tracer.to_concrete_value",
             "axis_env_state.set_local",
-            "axis_env_state.value",
             "eval_trace",
             "top_axis_env",
             "pytype_aval_mappings",
             "trace_state.set_local",
             "trace_state_strong_ref.set_local",
-            "trace_state_strong_ref.value",
         ),
         "jax._src.dtypes": ("register_canonicalize_value_handler",),
     }
@@ -41,6 +40,17 @@ Trace: Any = _core.Trace
 
 JaxTracer: Any = _core.Tracer
 """The class of what stands for an array in a trace of JAX."""
+
+OVERRIDDEN: Final = (
+    _core.Trace.is_valid,
+    _core.Trace.process_custom_jvp_call,
+    _core.Trace.process_custom_vjp_call,
+    _core.Trace.process_primitive,
+    _core.Trace.stage_value,
+    _core.Tracer._is_traced_array,
+    _core.Tracer.to_concrete_value,
+)
+"""The methods by which JAX reaches our traces and tracers: renamed, they would never be called."""
 
 EVALUATION: Final[Any] = _core.eval_trace
 """JAX's trace while it traces nothing: operations run at once."""

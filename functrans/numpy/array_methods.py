@@ -396,8 +396,8 @@ def install_everywhere(namespace: Mapping[str, Any]) -> None:
     functions are looked up in ``namespace``.
     """
     install(Tracer)
-    Tracer.__array_ufunc__ = array_ufunc(namespace)  # type: ignore[attr-defined]
-    Tracer.__array_function__ = array_function(namespace)  # type: ignore[attr-defined]
+    Tracer.__array_ufunc__ = array_ufunc(namespace)
+    Tracer.__array_function__ = array_function(namespace)
     patch_array_indexing(_is_tracer, get_item, _update, _read)
     set_counterparts(_counterparts(namespace))
 

@@ -154,7 +154,7 @@ def _no_pickle(self: Tracer, protocol: int) -> NoReturn:
 
 
 def _for_jax(self: Tracer) -> np.ndarray[Any, Any] | None:
-    """The value for a function of JAX that has to know it, a count or a shape; None where a derivative would be lost."""
+    """The value for a function of JAX that has to know it, a count or a shape; None if it would lose a derivative."""
     value = obtainable(self) if self.reachable() else None
     return value if value is None or kind_of(self.type.dtype) in "biu" or not losing(self) else None
 
@@ -166,6 +166,7 @@ def _block_until_ready(self: Tracer) -> Tracer:
 for _name, _method in {
     "__bool__": _bool, "__float__": _float, "__int__": _int, "__complex__": _complex, "__index__": _index,
     "__array__": _array, "item": _item, "tolist": _tolist, "__format__": _format, "__repr__": _repr,
-    "to_concrete_value": _for_jax, "__hash__": _no_hash, "__reduce_ex__": _no_pickle, "block_until_ready": _block_until_ready,
+    "__hash__": _no_hash, "__reduce_ex__": _no_pickle, "block_until_ready": _block_until_ready,
+    "to_concrete_value": _for_jax,
 }.items():  # fmt: skip
     setattr(Tracer, _name, _method)

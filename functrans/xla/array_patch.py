@@ -1,9 +1,9 @@
 """Where the concrete array class meets our tracers: operators, and indexing by a tracer.
 
 Binary operators of ``jax.Array`` defer to what is no array, and are told that our tracers are none. Indexing does not:
-``array[tracer]`` and ``array.at[2].set(tracer)`` would be JAX's. :func:`patch_array_indexing` replaces two attributes of the concrete array class,
-``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's original with the same
-arguments. JAX's own tracers are not touched.
+``array[tracer]`` and ``array.at[2].set(tracer)`` would be JAX's. :func:`patch_array_indexing` replaces two attributes
+of the concrete array class, ``__getitem__`` and ``at``, by wrappers that look for a tracer and otherwise call JAX's
+original with the same arguments. JAX's own tracers are not touched.
 
 One case is taken from JAX for speed: ``array[3]``, ``array[:, 0]`` or ``array[numbers]`` of a concrete array while a
 trace is open, the rows that an unrolled loop reads. JAX dispatches several operations for it, each time; here it is one
