@@ -11,11 +11,13 @@
      ├─ FunctransValueError (ValueError)          right kind, wrong value, shape or size
      │   └─ CheckError                            a value is not as ``error_if`` or ``check`` want it
      ├─ FunctransIndexError (IndexError)          wrong index
+     │   └─ NonConcreteBooleanIndexError          ``x[mask]`` for a traced mask
      ├─ FunctransOverflowError (OverflowError)    a Python integer that no integer dtype in use holds
      ├─ FunctransRuntimeError (RuntimeError)      an array that is gone, a device that failed
      ├─ NonFiniteError (FloatingPointError)       a NaN or infinity was born, and debug_nans or debug_infs is on
      ├─ EscapedTracerError (RuntimeError)         a tracer outlived its trace or changed thread
      ├─ MissingRuleError (NotImplementedError)    a primitive lacks the rule that a transform asked for
+     │   └─ ReverseLoopError (ValueError)         reverse mode through a loop whose length is not known
      └─ InternalError (AssertionError)            a malformed jaxpr: a fault of a rule or of functrans
 
 Each subclasses the built-in that a Python user would expect to catch, and those that JAX has too (``jax.errors``)
@@ -58,6 +60,10 @@ class CheckError(FunctransValueError):
 
 class FunctransIndexError(FunctransError, IndexError):
     """An index is out of range or of a kind that cannot index."""
+
+
+class NonConcreteBooleanIndexError(FunctransIndexError, jax.errors.NonConcreteBooleanIndexError):
+    """``x[mask]`` where the mask has no value yet: how many elements it chooses is not known."""
 
 
 class ConcretizationError(FunctransTypeError, jax.errors.ConcretizationTypeError):
@@ -107,6 +113,13 @@ class EscapedTracerError(FunctransError, RuntimeError, jax.errors.UnexpectedTrac
 
 class MissingRuleError(FunctransError, NotImplementedError):
     """A primitive does not define the rule that a transform needs."""
+
+
+class ReverseLoopError(MissingRuleError, ValueError):
+    """Reverse mode through a ``while_loop``: the number of steps, whose values it needs, is not known before it runs.
+
+    A ValueError as well, as from JAX.
+    """
 
 
 class InternalError(FunctransError, AssertionError):

@@ -32,7 +32,7 @@ from functrans.control.masking import masked
 from functrans.control.progress import Bar
 from functrans.control.scan_lowering import as_whole, lower_with_bar
 from functrans.control.scan_lowering import while_loop as emit_while
-from functrans.errors import MissingRuleError, NotLinearError
+from functrans.errors import NotLinearError, ReverseLoopError
 from functrans.ir.program import Jaxpr, Literal, Var, live_equations
 from functrans.ir.types import ArrayType
 from functrans.ops.logic import and_
@@ -187,7 +187,7 @@ class While(Holding):
                 f"the condition of the while_loop at {operation_place()} depends on what has to be linear"
             )
         transpose_jaxpr(self.body, [*consts, *carried], carried)  # raises where the body is not linear
-        raise MissingRuleError(
+        raise ReverseLoopError(
             f"reverse mode (grad, vjp, jacrev) through the while_loop or fori_loop at {operation_place()}\n"
             "needs the values of every step, and the number of steps is not known before it runs. Use "
             "functrans.lax.scan, functrans.lax.fori_loop with plain Python integers as bounds, or a plain Python loop "

@@ -32,6 +32,7 @@ from functrans.interop.jax_tracing import (
     VjpRule,
     has_rule,
     is_transposable,
+    trace_batched,
     operation_object,
     trace_expansion,
     trace_transpose,
@@ -40,6 +41,7 @@ from functrans.interop.jax_tracing import (
 from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import is_differentiable, type_of
+from functrans.jaxlib_compat.jax_programs import has_batching
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
@@ -96,18 +98,35 @@ def _custom_jvp(application: Application) -> Any:
     return bind_all(op, values)
 
 
-def with_jvp(application: Application, traced: Traced, name: str) -> Any:
+def with_own_rules(application: Application, traced: Traced, name: str) -> Any:
     """An equation of JAX that computes ``traced``, under the rules that JAX has for it.
 
     The rules of other libraries' operations are told which tangents are zero; many refuse some that are not.
     """
     op, values = _with_rule(application, traced, _jvp_rule(application), [], name)
-    if is_transposable(application.equation):
+    transposable = is_transposable(application.equation)
+    mappable = has_batching(application.equation.primitive)
+    if transposable or mappable:
         op = JaxOperation(
             **op.parameters(),
-            transposed=DeferredRule(lambda linear: _transposed(application, linear)),
+            transposed=DeferredRule(lambda linear: _transposed(application, linear)) if transposable else None,
+            mapped=_Mapped(application) if mappable else None,
         )
     return bind_all(op, values)
+
+
+class _Mapped:
+    """JAX's rule for an operation under vmap; equal to itself alone."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+
+    def __call__(self, size: int, mapped: Sequence[bool], operands: Sequence[Any]) -> list[Any] | None:
+        """The results, mapped all; None where JAX has no rule after all."""
+        application = self.application
+        with _named(application, "map"):
+            closed = trace_batched(application.equation, size, mapped)
+        return None if closed is None else application.translator.run(closed.jaxpr, closed.consts, operands)
 
 
 def _transposed(application: Application, linear: Given) -> Traced:
@@ -124,9 +143,13 @@ def _named(application: Application, what: str) -> Iterator[None]:
     except FunctransError:
         raise
     except Exception as error:
-        raise application.refuse(
+        refusal = application.refuse(
             f"JAX does not {what} it ({type(error).__name__}: {error}). A jax.custom_vjp around it says how"
-        ) from error
+        )
+        if isinstance(error, NotImplementedError):
+            raise refusal from error
+        error.add_note(str(refusal))  # a library's own error: its users expect that
+        raise
 
 
 def _jvp_rule(application: Application) -> Rule:
@@ -143,17 +166,18 @@ def _with_rule(
 
 
 class JaxOperation(CustomJvp):
-    """An operation of JAX with a rule for its transpose, too: that of a linear solver is a solve, and not the solver's
-    steps backwards; that of one that moves bits could not be had from what it does. Where its derivative applies it to
-    tangents, it becomes a ``LinearCall`` with that transpose.
+    """An operation of JAX with a rule for its transpose or for vmap, too: the transpose of a linear solver is a solve,
+    and not the solver's steps backwards; that of one that moves bits could not be had from what it does; some refuse
+    to be mapped. Where its derivative applies it to tangents, it becomes a ``LinearCall`` with that transpose.
     """
 
-    transposed: DeferredRule  # by which are linear: (other arguments, cotangents) -> cotangents of those
+    transposed: DeferredRule | None  # by which are linear: (other arguments, cotangents) -> cotangents of those
+    mapped: _Mapped | None
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         consts, rule_consts, args = self.split(operands)
         linear = tuple([is_linear(x) for x in args])
-        if any(map(is_linear, [*consts, *rule_consts])):
+        if self.transposed is None or any(map(is_linear, [*consts, *rule_consts])):
             return super().transpose(cotangent, *operands)
         program, values = self.transposed.at(linear)
         others = [x for x, flag in zip(args, linear, strict=True) if not flag]
@@ -165,7 +189,18 @@ class JaxOperation(CustomJvp):
         sent = iter(replay(program, [*values, *others, *given]))
         return [*[None] * (len(consts) + len(rule_consts)), *[next(sent) if flag else None for flag in linear]]
 
+    def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
+        consts_m, rule_m, args_m = self.split(mapped)
+        if self.mapped is not None and not any([*consts_m, *rule_m]):
+            outs = self.mapped(lanes.size, args_m, self.split(operands)[2])
+            if outs is not None:
+                return outs, [True] * len(outs)
+        return super().batch(lanes, operands, mapped)
+
     def as_linear(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        if self.transposed is None:
+            return super().as_linear(primals, tangents)
+        given_rule = self.transposed
         consts, rule_consts, args = self.split(primals)
         arg_ts = self.split(tangents)[2]
         linear = tuple([t is not None for t in arg_ts])
@@ -181,7 +216,7 @@ class JaxOperation(CustomJvp):
             return [x for x, s in zip(outs, smooth, strict=True) if s]
 
         def transposed(_: Given) -> Traced:
-            program, values = self.transposed.at(linear)
+            program, values = given_rule.at(linear)
             count, skipped = len(values), len(values) + len(outer)
             types = [*program.in_types[:count], *map(type_of, outer), *program.in_types[count:]]
             return trace(
@@ -189,22 +224,26 @@ class JaxOperation(CustomJvp):
             )[0], values
 
         program, _ = trace(apply, [type_of(x) for x in [*residuals, *given]], f"the linear part of {self.name_}")
-        rule = DeferredRule(transposed, (self.transposed.token, linear, program))
+        rule = DeferredRule(transposed, (given_rule.token, linear, program))
         call = LinearCall(program, rule, (0, 0, len(residuals)), self.name_)
         slopes = iter(bind_all(call, [*residuals, *given]))
         return bind_all(self, primals), [next(slopes) if s else None for s in smooth]
 
     def batched(self, op: CustomJvp, lanes: Lanes, mapped: Sequence[bool]) -> CustomJvp:
+        own = self.transposed
+        if own is None:
+            return op
+
         def transposed(linear: Given) -> Traced:
-            program, values = self.transposed.at(linear)
+            program, values = own.at(linear)
             others = [m for m, flag in zip(mapped, linear, strict=True) if not flag]
             shared = [i for i, m in enumerate(m for m, flag in zip(mapped, linear, strict=True) if flag) if not m]
             flags = [*[False] * len(values), *others]
             rest = len(program.inputs) - len(flags)
             return batched_rule(program, values, lanes, flags, rest, summed=shared)
 
-        rule = DeferredRule(transposed, (self.transposed.token, "vmap", lanes, tuple(mapped)))
-        return JaxOperation(**op.parameters(), transposed=rule)
+        rule = DeferredRule(transposed, (own.token, "vmap", lanes, tuple(mapped)))
+        return JaxOperation(**op.parameters(), transposed=rule, mapped=None)
 
 
 def _jvp_rule_for(application: Application, given: Given) -> Traced:
@@ -287,7 +326,7 @@ def _operation_object(application: Application) -> Any:
         return _OBJECTS[name](application, operation)
     closed = trace_expansion(operation, application.in_types)
     if has_rule(operation, "jvp") or has_rule(operation, "lin"):
-        return with_jvp(application, application.translator.held(closed), name)
+        return with_own_rules(application, application.translator.held(closed), name)
     if has_rule(operation, "vjp_fwd"):
         return _with_vjp(application, closed, name, 0)
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)

@@ -16,12 +16,14 @@ import jax
 import jax.extend.core as jax_core
 import numpy as np
 from jax.interpreters import ad as jax_ad
+from jax.experimental import io_callback
 from jax.interpreters import batching, mlir
 
+from functrans.api.ahead_of_time import shape_struct
 from functrans.control.holding import jaxpr_axis_names
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.effects import REPEATABLE, is_ordered
-from functrans.ir.program import Jaxpr, all_equations
+from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import ArrayType, float0, tangent_type
 from functrans.jaxlib_compat.array_values import abstract_value
 from functrans.jaxlib_compat.jax_programs import jax_effects
@@ -44,16 +46,35 @@ functrans_p.multiple_results = True
 
 def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """The program on values of JAX: arrays, or what JAX traces."""
-    ordered = next(
-        (eqn for eqn in all_equations(program) if is_ordered(eqn.op.effects) and not eqn.op.holds_jaxprs), None
-    )
-    if ordered is not None:
-        raise FunctransTypeError(
-            f"to_jax: {name} calls Python functions in the order of the program ({ordered.op.name} at "
-            f"{describe_place(ordered.where)})\nand among the effects of a JAX program theirs would have no place. "
-            "Leave out ordered=True, or use jax.debug.print or jax.experimental.io_callback around the function."
-        )
+    if is_ordered(program.effects):
+        return _in_order(program, operands, name)
     return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
+
+
+def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
+    """A program that calls Python functions in its order: those calls are JAX's, among the effects of its program."""
+    values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
+    for eqn in program.equations:
+        given = [values[a] if type(a) is Var else np.asarray(a.value, a.type.dtype) for a in eqn.inputs]
+        if not is_ordered(eqn.op.effects):
+            variables = [Var(i, a.type) for i, a in enumerate(eqn.inputs)]
+            outs = [Var(len(variables) + i, v.type) for i, v in enumerate(eqn.outputs)]
+            one = Jaxpr(variables, [Equation(eqn.op, variables, outs, eqn.where)], outs)
+            results = functrans_p.bind(*given, program=one, name=eqn.op.name)
+        elif eqn.op.holds_jaxprs:
+            raise FunctransTypeError(
+                f"{name} calls Python functions in the order of the program inside of a {eqn.op.name} at "
+                f"{describe_place(eqn.where)}\nand JAX, which traces it, keeps an order of calls outside of our loops "
+                "and branches only. Leave out ordered=True there, or use jax.lax for the loop or branch."
+            )
+        elif eqn.outputs:
+            types = [shape_struct(v.type) for v in eqn.outputs]
+            results = io_callback(eqn.op.impl, types, *given, ordered=True)
+        else:
+            results = ()
+            jax.debug.callback(eqn.op.impl, *given, ordered=True)
+        values.update(zip(eqn.outputs, results, strict=True))
+    return [values[a] if type(a) is Var else np.asarray(a.value, a.type.dtype) for a in program.outputs]
 
 
 def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:

@@ -12,12 +12,12 @@ from typing import Any
 
 from functrans import lax
 from functrans.custom_batching import custom_vmap
-from functrans.interop.custom_rules import with_jvp
+from functrans.interop.custom_rules import with_own_rules
 from functrans.interop.jax_tracing import is_same_operation, trace_implementation
 from functrans.interop.opaque import opaque
 from functrans.interop.translation import Application, Emit, equations_of
 from functrans.ir.types import type_of
-from functrans.jaxlib_compat.jax_programs import has_jvp
+from functrans.jaxlib_compat.jax_programs import has_batching, has_jvp
 from functrans.trace.replay import replay
 
 
@@ -33,8 +33,8 @@ def implementation(application: Application) -> list[Any] | None:
         traced = application.translator.held(closed)
     if traced is None:
         return None
-    if has_jvp(equation.primitive):
-        return with_jvp(application, traced, application.name)  # type: ignore[no-any-return]
+    if has_jvp(equation.primitive) or has_batching(equation.primitive):
+        return with_own_rules(application, traced, application.name)  # type: ignore[no-any-return]
     program, consts = traced
     return replay(program, [*consts, *application.operands])
 
@@ -55,15 +55,10 @@ def _over_all(reduce: Callable[..., Any]) -> Emit:
     return lambda application: reduced(application.operands[0])
 
 
-def _same(application: Application) -> Any:
-    return application.operands
-
-
 OTHER_LIBRARIES: dict[str, Emit] = {
     "unvmap_any": _over_all(lax.reduce_or),
     "unvmap_all": _over_all(lax.reduce_and),
     "unvmap_max": _over_all(lax.reduce_max),
     # Without vmap Equinox takes the predicate for true; the choice is right in both cases.
     "select_if_vmap": lambda a: lax.select(*a.operands),
-    **dict.fromkeys(("nonbatchable", "nontraceable", "nondifferentiable_backward"), _same),
 }

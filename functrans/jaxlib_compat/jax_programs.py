@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
 
-_callback, _core, _debugging, _hijax, _ad, _lax, _linalg, _discharge = private(
+_callback, _core, _debugging, _hijax, _ad, _batching, _lax, _linalg, _discharge = private(
     {
         "jax._src.callback": ("_IOEffect",),
         "jax._src.core": ("Ref", "new_jaxpr_eqn", "typeof"),
         "jax._src.debugging": ("debug_effect",),
         "jax._src.hijax": ("HiPrim" if JAX >= (0, 11) else "VJPHiPrimitive",),
         "jax._src.interpreters.ad": ("fancy_transposes", "primitive_jvps", "primitive_transposes"),
+        "jax._src.interpreters.batching": ("fancy_primitive_batchers",),
         "jax._src.lax.lax": ("_ragged_dot_general_impl",),
         "jax._src.lax.linalg": ("_symmetric_product_jax_fn",),
         "jax._src.state.discharge": ("discharge_state",),
@@ -99,6 +100,11 @@ def implementation_of(primitive: Any) -> Callable[..., Any]:
 def has_jvp(primitive: Any) -> bool:
     """Whether an operation of JAX has a rule for forward mode."""
     return primitive in _ad.primitive_jvps
+
+
+def has_batching(primitive: Any) -> bool:
+    """Whether an operation of JAX has a rule for vmap."""
+    return primitive in _batching.fancy_primitive_batchers
 
 
 def has_transpose(primitive: Any) -> bool:

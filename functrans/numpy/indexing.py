@@ -16,7 +16,12 @@ import jax
 import numpy as np
 
 from functrans import lax
-from functrans.errors import ConcretizationError, FunctransIndexError, FunctransTypeError
+from functrans.errors import (
+    ConcretizationError,
+    FunctransIndexError,
+    FunctransTypeError,
+    NonConcreteBooleanIndexError,
+)
 from functrans.ir.types import describe
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import BOOL, INTEGERS, UNSIGNED, Array, common_shape, to_dtype
@@ -170,7 +175,7 @@ def _parse_mask(mask: Any) -> list[Any]:
     try:
         values = np.asarray(mask)
     except ConcretizationError:
-        raise FunctransIndexError(
+        raise NonConcreteBooleanIndexError(
             "x[mask] needs the values of the boolean mask, because their number decides the shape of the result, and "
             f"this mask of shape {tuple(mask.shape)} is traced. Use functrans.numpy.where(mask, x, 0) to keep the "
             "shape, x.at[...] with where for updates, or functrans.numpy.nonzero(mask, size=n) outside."
