@@ -42,7 +42,7 @@ from functrans.trace.replay import at, replay_here, trace
 from functrans.trace.state import current_place, foreseen_order, state
 from functrans.trace.tracer import Tracer
 
-_translator = Translator(TABLE, implementation, "code that functrans traces")
+_translator = Translator(TABLE, implementation)
 program = apply_program
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import jax.extend.core as jax_core
 import numpy as np
-from jax.interpreters import ad as jax_ad
 from jax.experimental import io_callback
+from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
 
 from functrans.api.ahead_of_time import shape_struct
@@ -51,11 +51,15 @@ def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[An
     return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
 
 
+def _constant(literal: Any) -> Any:
+    return np.asarray(literal.value, literal.type.dtype)
+
+
 def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """A program that calls Python functions in its order: those calls are JAX's, among the effects of its program."""
     values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
     for eqn in program.equations:
-        given = [values[a] if type(a) is Var else np.asarray(a.value, a.type.dtype) for a in eqn.inputs]
+        given = [values[a] if type(a) is Var else _constant(a) for a in eqn.inputs]
         if not is_ordered(eqn.op.effects):
             variables = [Var(i, a.type) for i, a in enumerate(eqn.inputs)]
             outs = [Var(len(variables) + i, v.type) for i, v in enumerate(eqn.outputs)]
@@ -74,7 +78,7 @@ def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
             results = ()
             jax.debug.callback(eqn.op.impl, *given, ordered=True)
         values.update(zip(eqn.outputs, results, strict=True))
-    return [values[a] if type(a) is Var else np.asarray(a.value, a.type.dtype) for a in program.outputs]
+    return [values[a] if type(a) is Var else _constant(a) for a in program.outputs]
 
 
 def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:

@@ -51,7 +51,7 @@ class Source:
     def refused(self, why: str) -> MissingRuleError:
         """The error for what JAX does not do with the operation."""
         return MissingRuleError(
-            f"from_jax: the JAX function {self.translator.name} uses the operation {describe_equation(self.equation)}\n"
+            f"{self.translator.subject} uses the operation {describe_equation(self.equation)}\n"
             f"of which {why}. {OTHER_WAY_OUT}"
         )
 

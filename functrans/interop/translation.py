@@ -61,7 +61,7 @@ class Application:
 
     def refuse(self, why: str) -> MissingRuleError:
         """The error for an operation used in a way that has no counterpart."""
-        return MissingRuleError(f"from_jax: {why}, in the operation {describe_equation(self.equation)}")
+        return MissingRuleError(f"{self.translator.door}: {why}, in the operation {describe_equation(self.equation)}")
 
 
 REFERENCES = frozenset(("new_ref", "empty_ref", "freeze", "get", "swap", "addupdate"))
@@ -86,10 +86,12 @@ Emit = Callable[[Application], Any]
 class Translator:
     """Writes JAX programs again with our operations. It remembers the programs that operations hold."""
 
-    def __init__(self, table: Mapping[str, Emit], otherwise: Callable[[Application], Any], name: str) -> None:
+    def __init__(self, table: Mapping[str, Emit], otherwise: Callable[[Application], Any], name: str = "") -> None:
         self.table = table
         self.otherwise = otherwise  # for an operation that is not in the table: its results, or None
-        self.name = name
+        self.name = name or "code of JAX"
+        self.door = "from_jax" if name else "JAX in a function that functrans traces"  # what messages begin with
+        self.subject = f"from_jax: the JAX function {name}" if name else self.door
         self.programs: Any = WeakKeyDictionary()  # JAX's program -> ours, by what is foreseen for them
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
@@ -118,7 +120,7 @@ class Translator:
         results = self.table.get(application.name, self.otherwise)(application)
         if results is None:
             raise MissingRuleError(
-                f"from_jax: the JAX function {self.name} uses the operation "
+                f"{self.subject} uses the operation "
                 f"{describe_equation(application.equation)}\nwhich has no counterpart in functrans yet. "
                 f"{WAYS_OUT.get(application.name, OTHER_WAY_OUT)}"
             )
@@ -127,7 +129,7 @@ class Translator:
             found = type_of(x)
             if found.shape != wanted.shape or found.dtype != wanted.dtype:
                 raise InternalError(
-                    f"from_jax: {describe_equation(application.equation)} has the type {wanted} in JAX and {found} here"
+                    f"{self.door}: {describe_equation(application.equation)} has the type {wanted} in JAX and {found} here"
                 )
         return results
 
@@ -145,7 +147,7 @@ class Translator:
             found = trace(
                 lambda *inputs: self.run(jaxpr, inputs[:count], inputs[count:]),
                 types,
-                purpose or f"from_jax of {self.name}",
+                purpose or f"{self.door}, {self.name}",
             )
             if not any(isinstance(x, JaxTracer) for x in found[1]):  # by a derivative rule
                 found = known.setdefault(key, found)
