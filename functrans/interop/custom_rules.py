@@ -93,7 +93,8 @@ def _custom_jvp(application: Application) -> Any:
     if application.params.get("symbolic_zeros"):
         rule = _jvp_rule(application)
     else:
-        rule, consts = _rule(lambda order: _traced(application, JvpRule(application.equation).program(), order))
+        bare = application.bare()
+        rule, consts = _rule(lambda order: _traced(bare, JvpRule(bare.equation).program(), order))
     op, values = _with_rule(application, application.translator.held(closed), rule, consts, _name(closed, "jvp"))
     return bind_all(op, values)
 
@@ -106,11 +107,12 @@ def with_own_rules(application: Application, traced: Traced, name: str) -> Any:
     op, values = _with_rule(application, traced, _jvp_rule(application), [], name)
     transposable = is_transposable(application.equation)
     mappable = has_batching(application.equation.primitive)
+    bare = application.bare()
     if transposable or mappable:
         op = JaxOperation(
             **op.parameters(),
-            transposed=DeferredRule(lambda linear: _transposed(application, linear)) if transposable else None,
-            mapped=_Mapped(application) if mappable else None,
+            transposed=DeferredRule(lambda linear: _transposed(bare, linear)) if transposable else None,
+            mapped=_Mapped(bare) if mappable else None,
         )
     return bind_all(op, values)
 
@@ -153,7 +155,8 @@ def _named(application: Application, what: str) -> Iterator[None]:
 
 
 def _jvp_rule(application: Application) -> Rule:
-    return DeferredRule(lambda given: _jvp_rule_for(application, given))
+    bare = application.bare()
+    return DeferredRule(lambda given: _jvp_rule_for(bare, given))
 
 
 def _with_rule(
@@ -275,22 +278,22 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int) -> A
     first_captured: list[Any] = []
     second_captured: list[Any] = []
     consts: list[Any] = []
-    args = application.operands
+    args, bare = application.operands, application.bare()
     if application.params.get("symbolic_zeros"):
-        first, second = rules_together(lambda given: _vjp_rules_for(application, name, count, given))
+        first, second = rules_together(lambda given: _vjp_rules_for(bare, name, count, given))
     else:
         consts, args = args[:count], args[count:]
-        rule = VjpRule(application.equation, [False] * count + [True] * len(args))
+        rule = VjpRule(bare.equation, [False] * count + [True] * len(args))
 
         def forward(order: int) -> Traced:
-            traced, values = _traced(application, rule.forward(), order)
+            traced, values = _traced(bare, rule.forward(), order)
             return traced, [*values, *consts]
 
         first, first_captured = _rule(forward)
         if isinstance(first, Jaxpr):
-            second, second_captured = _rule(lambda order: _traced(application, rule.backward(), order))
+            second, second_captured = _rule(lambda order: _traced(bare, rule.backward(), order))
         else:
-            second = DeferredRule(lambda _: _traced(application, rule.backward(), 0))
+            second = DeferredRule(lambda _: _traced(bare, rule.backward(), 0))
     counts = (len(captured) + len(consts), len(first_captured), len(second_captured))
     op = CustomVjp(program, first, second, counts, name)
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])

@@ -59,6 +59,10 @@ class Application:
         """The types of the results in JAX's program."""
         return [type_of_aval(v.aval) for v in self.equation.outvars]
 
+    def bare(self) -> Application:
+        """The equation without values: what rules keep, which may be asked for long after."""
+        return Application(self.equation, [], self.translator)
+
     def refuse(self, why: str) -> MissingRuleError:
         """The error for an operation used in a way that has no counterpart."""
         return MissingRuleError(f"{self.translator.door}: {why}, in the operation {describe_equation(self.equation)}")
@@ -129,7 +133,8 @@ class Translator:
             found = type_of(x)
             if found.shape != wanted.shape or found.dtype != wanted.dtype:
                 raise InternalError(
-                    f"{self.door}: {describe_equation(application.equation)} has the type {wanted} in JAX and {found} here"
+                    f"{self.door}: {describe_equation(application.equation)} has the type {wanted} in JAX and "
+                    f"{found} here"
                 )
         return results
 
