@@ -225,11 +225,13 @@ def call(
 
     ``functions``: what is called, and its rules.
     """
-    made: list[Any] = []
+    tree: list[Any] = []  # of the results, where JAX wants it back
 
     def run(*xs: Any) -> list[Any]:
-        made.append(getattr(current_trace(), method)(primitive, *functions, xs, **params))
-        return list(made[0])
+        results = getattr(current_trace(), method)(primitive, *functions, xs, **params)
+        if hasattr(results, "update"):
+            tree.append(results.update([None] * len(results)))
+        return list(results)
 
     with _inside(trace):
         if len(functions) > 1 and not any(type(x) is Tracer for x in tracers):
@@ -260,7 +262,7 @@ def call(
                 for store in getattr(rule, "stores", ()):
                     if store:
                         store.reset()
-    return made[0].update(outs) if hasattr(made[0], "update") else outs
+    return tree[0].update(outs) if tree else outs
 
 
 _calls = Cache(1024)  # our programs for JAX's own functions with rules, and what their calls leave in JAX's stores

@@ -40,8 +40,9 @@ from functrans.interop.jax_tracing import (
 )
 from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Jaxpr
+from functrans.ir.records import Record
 from functrans.ir.types import is_differentiable, type_of
-from functrans.jaxlib_compat.jax_programs import has_batching
+from functrans.jaxlib_compat.jax_programs import has_batching, is_jax_operation
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
@@ -106,29 +107,52 @@ def with_own_rules(application: Application, traced: Traced, name: str) -> Any:
     """
     op, values = _with_rule(application, traced, _jvp_rule(application), [], name)
     transposable = is_transposable(application.equation)
-    mappable = has_batching(application.equation.primitive)
+    primitive = application.equation.primitive
+    mappable = has_batching(primitive) and not is_jax_operation(primitive)
     bare = application.bare()
     if transposable or mappable:
         op = JaxOperation(
             **op.parameters(),
-            transposed=DeferredRule(lambda linear: _transposed(bare, linear)) if transposable else None,
-            mapped=_Mapped(bare) if mappable else None,
+            transposed=DeferredRule(lambda linear: _transposed(bare, linear), ("transpose", _Same(bare.equation)))
+            if transposable
+            else None,
+            mapped=_Mapped(_Same(bare.equation), _Same(bare.translator)) if mappable else None,
         )
     return bind_all(op, values)
 
 
-class _Mapped:
-    """JAX's rule for an operation under vmap; equal to itself alone."""
+class _Same:
+    """Equal for one and the same object."""
 
-    def __init__(self, application: Application) -> None:
-        self.application = application
+    __slots__ = ("x",)
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is _Same and self.x is other.x
+
+    def __hash__(self) -> int:
+        return id(self.x)
+
+
+class _Mapped(Record):
+    """A library's rule for an operation under vmap."""
+
+    equation: _Same
+    translator: _Same
 
     def __call__(self, size: int, mapped: Sequence[bool], operands: Sequence[Any]) -> list[Any] | None:
         """The results, mapped all; None where JAX has no rule after all."""
-        application = self.application
-        with _named(application, "map"):
-            closed = trace_batched(application.equation, size, mapped)
+        application = Application(self.equation.x, [], self.translator.x)
+        closed = application.translator.remember(
+            ("mapped", size, tuple(mapped)), application.equation, lambda: self._traced(application, size, mapped)
+        )
         return None if closed is None else application.translator.run(closed.jaxpr, closed.consts, operands)
+
+    def _traced(self, application: Application, size: int, mapped: Sequence[bool]) -> Any:
+        with _named(application, "map"):
+            return trace_batched(application.equation, size, mapped)
 
 
 def _transposed(application: Application, linear: Given) -> Traced:
@@ -148,7 +172,7 @@ def _named(application: Application, what: str) -> Iterator[None]:
         refusal = application.refuse(
             f"JAX does not {what} it ({type(error).__name__}: {error}). A jax.custom_vjp around it says how"
         )
-        if isinstance(error, NotImplementedError):
+        if is_jax_operation(application.equation.primitive):
             raise refusal from error
         error.add_note(str(refusal))  # a library's own error: its users expect that
         raise
@@ -156,7 +180,7 @@ def _named(application: Application, what: str) -> Iterator[None]:
 
 def _jvp_rule(application: Application) -> Rule:
     bare = application.bare()
-    return DeferredRule(lambda given: _jvp_rule_for(bare, given))
+    return DeferredRule(lambda given: _jvp_rule_for(bare, given), ("jvp", _Same(bare.equation)))
 
 
 def _with_rule(

@@ -24,6 +24,7 @@ from functrans.interop.windows_and_order import WINDOWS_AND_ORDER
 from functrans.ir.cache import Cache
 from functrans.ir.types import ArrayType, type_of
 from functrans.jaxlib_compat import configuration
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.trace.frames import api_boundary
 from functrans.trace.leaves import leaf_types
 
@@ -64,10 +65,11 @@ class BridgedFunction(JitSettings):
         if program is None:
             original = super().call
             made = trace_jax_function(lambda *leaves: original(tree, static, leaves), types, self.name)
-            program = self.programs.add(key, made)
-        closed, out_tree = program
-        outs = Translator(TABLE, implementation, self.name).run(closed.jaxpr, closed.consts, inputs)
-        return tree_unflatten(out_tree, outs)
+            program = made, Translator(TABLE, implementation, self.name)
+            if not any(isinstance(x, JaxTracer) for x in made.closed.consts):
+                program = self.programs.add(key, program)
+        (closed, out_tree), translator = program
+        return tree_unflatten(out_tree, translator.run(closed.jaxpr, closed.consts, inputs))
 
 
 @api_boundary

@@ -167,6 +167,12 @@ def _batched_program(program: Jaxpr, lanes: Lanes, dims: tuple[int | None, ...])
 
 
 def _lower(context: Any, *operands: Any, program: Jaxpr, name: str) -> Any:
+    names = jaxpr_axis_names(program)
+    if names:
+        raise FunctransTypeError(
+            f"{name} speaks of the axes {', '.join(map(repr, sorted(names, key=str)))}, over which devices of JAX work "
+            "(jax.shard_map). Use the collectives of jax.lax there: they work on values of functrans too."
+        )
     module = context.module_context
     ir: Any = mlir.ir
     modules = [

@@ -17,7 +17,7 @@ from functrans.interop.jax_tracing import is_same_operation, trace_implementatio
 from functrans.interop.opaque import opaque
 from functrans.interop.translation import Application, Emit, equations_of
 from functrans.ir.types import type_of
-from functrans.jaxlib_compat.jax_programs import has_batching, has_jvp
+from functrans.jaxlib_compat.jax_programs import has_batching, has_jvp, is_jax_operation
 from functrans.trace.replay import replay
 
 
@@ -33,7 +33,8 @@ def implementation(application: Application) -> list[Any] | None:
         traced = application.translator.held(closed)
     if traced is None:
         return None
-    if has_jvp(equation.primitive) or has_batching(equation.primitive):
+    primitive = equation.primitive
+    if has_jvp(primitive) or (has_batching(primitive) and not is_jax_operation(primitive)):
         return with_own_rules(application, traced, application.name)  # type: ignore[no-any-return]
     program, consts = traced
     return replay(program, [*consts, *application.operands])

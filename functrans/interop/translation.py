@@ -10,7 +10,7 @@ its results). An operation that is not in the table is named in the error, with 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import Any
@@ -91,11 +91,13 @@ class Translator:
     """Writes JAX programs again with our operations. It remembers the programs that operations hold."""
 
     def __init__(self, table: Mapping[str, Emit], otherwise: Callable[[Application], Any], name: str = "") -> None:
+        """``name``: of the one function whose programs are translated, which are kept; none for passing code."""
         self.table = table
         self.otherwise = otherwise  # for an operation that is not in the table: its results, or None
         self.name = name or "code of JAX"
         self.door = "from_jax" if name else "JAX in a function that functrans traces"  # what messages begin with
         self.subject = f"from_jax: the JAX function {name}" if name else self.door
+        self.equations: dict[Any, tuple[Any, Any]] | None = {} if name else None
         self.programs: Any = WeakKeyDictionary()  # JAX's program -> ours, by what is foreseen for them
 
     def run(self, jaxpr: Any, consts: Sequence[Any], inputs: Sequence[Any]) -> list[Any]:
@@ -157,6 +159,16 @@ class Translator:
             if not any(isinstance(x, JaxTracer) for x in found[1]):  # by a derivative rule
                 found = known.setdefault(key, found)
         return found[0], [*found[1], *consts]
+
+    def remember(self, key: Hashable, equation: Any, make: Callable[[], Any]) -> Any:
+        """What is made of an equation, remembered with the program it stands in, if that is kept."""
+        if self.equations is None:
+            return make()
+        key = (id(equation), key)
+        found = self.equations.get(key)
+        if found is None:
+            found = self.equations.setdefault(key, (equation, make()))
+        return found[1]
 
     def held(self, closed: Any, purpose: str = "") -> tuple[Jaxpr, list[Any]]:
         """``program`` of a closed jaxpr (or a jaxpr without constants)."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -100,6 +101,12 @@ def implementation_of(primitive: Any) -> Callable[..., Any]:
 def has_jvp(primitive: Any) -> bool:
     """Whether an operation of JAX has a rule for forward mode."""
     return primitive in _ad.primitive_jvps
+
+
+def is_jax_operation(primitive: Any) -> bool:
+    """Whether an operation is one of JAX's own, and not another library's."""
+    code = getattr(inspect.unwrap(primitive.impl), "__code__", None)
+    return code is None or is_jax_file(code.co_filename)
 
 
 def has_batching(primitive: Any) -> bool:

@@ -468,7 +468,7 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
     known, numbers = found
     if numbers:
         args += map(number, numbers)
-    if value_checks_on():
+    if value_checks_on() and evaluates():
         with configuration.value_checks.suspended():
             results = known(*args)
         kinds = nonfinite.present_kinds()
