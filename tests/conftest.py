@@ -34,11 +34,14 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 # These rooms ask what a program computes, in thousands of small ones, and what LLVM makes of them does not enter the
 # answer: both sides' are compiled with few optimisations, in a third of the time. All others (xla, export, benchmarks,
 # examples ...) test the machine code that users get; a thorough run tests it everywhere. Of control, oracle and api a
-# quarter does, the next one at each commit, and JAX's programs, which are only asked for numbers, stay as they are.
+# quarter does, the next one at each commit. JAX's programs, which are only asked for numbers, are compiled so in these
+# three and in benchmarks too.
 ROOT = Path(__file__).resolve().parent
+gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and little garbage
 QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops project random scipy".split())
 OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
 OPTIMISED_PARTS = 4
+ANSWERED_QUICKLY = OPTIMISED_IN_TURNS | {"benchmarks"}
 # On top of JAX's own switch. The first is not in every jaxlib; where it is, kernels need not go through MLIR, which
 # takes as long as all the rest. The second: a worker of the tests has no processors to compile parts of a program on.
 NO_EMITTERS = ("xla_cpu_use_fusion_emitters", False)
@@ -121,7 +124,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     quick = _compiled_quickly(item)
     _known_options()
     _answers_quickly = (
-        not THOROUGH and _room(item) in OPTIMISED_IN_TURNS and item.get_closest_marker("machine_code") is None
+        not THOROUGH and _room(item) in ANSWERED_QUICKLY and item.get_closest_marker("machine_code") is None
     )
     if jax.config.read("jax_disable_most_optimizations") != quick:
         functrans.clear_caches()  # it is in no key: a program of one room would be taken for that of another
@@ -215,6 +218,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = {item for item in items if _has_its_turn(item, turn, parts)}
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays: garbage collection need not walk thousands of tests and modules again."""
+    gc.freeze()
 
 
 @pytest.fixture

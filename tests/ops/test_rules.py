@@ -119,7 +119,8 @@ BY_WIDTH = ("literal operands", "number values", "integer dtypes")  # also with 
 def drawn(row: Row, wide: bool) -> list[str]:
     """The variations of a row that this run checks."""
     names = VARIATIONS if wide == needs_x64(row) else BY_WIDTH
-    marks = {name: zlib.crc32(f"{name_of(row)} {name} {wide}".encode()) for name in names}
+    row_name = name_of(row)
+    marks = {name: zlib.crc32(f"{row_name} {name} {wide}".encode()) for name in names}
     left_out = row.flags.get("without", {})
     return [
         name for name, mark in marks.items() if name not in left_out and (THOROUGH or mark % SHARES == TURN % SHARES)
