@@ -220,8 +220,11 @@ def _chosen_stacks(name: str, defined: frozenset[str]) -> list[tuple[str, ...]]:
     def checksum(stack: tuple[str, ...]) -> int:
         return zlib.crc32("-".join((name, *stack)).encode())
 
-    found = [sorted(_admissible_stacks(defined, depth), key=checksum)[:most] for depth, most in STACKS_OF_DEPTH.items()]
-    return sum(found, [])
+    return [
+        stack
+        for depth, most in STACKS_OF_DEPTH.items()
+        for stack in sorted(_admissible_stacks(defined, depth), key=checksum)[:most]
+    ]
 
 
 def chosen_stacks(program: Program) -> list[tuple[str, ...]]:
