@@ -157,8 +157,8 @@ def test_the_shares_make_up_the_whole() -> None:
         assert 0.9 / SHARES < share < 1.1 / SHARES
 
 
-# Rows that test_rules_agree only evaluates, a hundred in one program: compiling is what takes the time. Every other one,
-# the rest at the next commit.
+# Rows that test_rules_agree only evaluates, a hundred in one program: compiling is what takes the time. Every other one
+# at a commit, the rest at the next.
 UNEXECUTED = covering_share([row for row in ROWS if not row.flags.get("execute", True)], 2)
 CHUNKS = [
     (wide, chosen[i : i + 100])
