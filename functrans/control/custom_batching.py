@@ -17,7 +17,8 @@ from typing import Any, Protocol
 
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from functrans.control.holding import Holding, chosen, placed
+from functrans.control.call import InPlace
+from functrans.control.holding import chosen, placed
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.records import Record
@@ -26,7 +27,6 @@ from functrans.ops.structural import convert, spread, zeros
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
-from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import here
 from functrans.trace.leaves import Places
 from functrans.trace.primitive import Lanes, Linear, Tangent, Value, is_linear
@@ -62,7 +62,7 @@ class VmapRule(Protocol):
         """``types``: of the operands of one lane."""
 
 
-class CustomVmap(Holding):
+class CustomVmap(InPlace):
     """Apply ``jaxpr``; under vmap, what ``rule`` says instead."""
 
     jaxpr: Jaxpr
@@ -117,9 +117,6 @@ class CustomVmap(Holding):
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, operands
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------

@@ -36,6 +36,9 @@ class Holding(Primitive):
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         return bind_all(self, operands)
 
+    def as_run(self, operands: Sequence[Any]) -> tuple[Primitive, Sequence[Any]]:
+        return with_programs(self, program_as_run), operands
+
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """What ``drop_unused`` says, remembered on a held program."""
         if type(self).drop_unused is Holding.drop_unused:
@@ -48,6 +51,19 @@ class Holding(Primitive):
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """As ``narrowed``: each operation says it for itself."""
         return None
+
+
+def program_as_run(jaxpr: Jaxpr) -> Jaxpr:
+    """The program of operations as they run (``Primitive.as_run``). Remembered on it."""
+    return jaxpr.remember("as run", lambda: _as_run(jaxpr))
+
+
+def _as_run(jaxpr: Jaxpr) -> Jaxpr:
+    equations = []
+    for eqn in jaxpr.equations:
+        op, operands = eqn.op.as_run(eqn.inputs)
+        equations.append(eqn if op is eqn.op else Equation(op, operands, eqn.outputs, eqn.where))
+    return jaxpr if unchanged(equations, jaxpr) else Jaxpr(jaxpr.inputs, equations, jaxpr.outputs)
 
 
 def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:

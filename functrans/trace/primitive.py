@@ -373,6 +373,10 @@ class Primitive(metaclass=_PrimitiveMeta):
         and the places of its results among this one's; None where nothing can be dropped."""
         return None
 
+    def as_run(self, operands: Sequence[Any]) -> tuple[Primitive, Sequence[Any]]:
+        """The operation without what it holds for transforms alone (rules), and its operands. Asked for a value."""
+        return self, operands
+
     def runs(self, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None] | None:
         """The runs of held programs for these values, in order: (program, values of its inputs), each answered with the
         results. None where no programs are held, or it is not known how they run."""
