@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from functrans.control.at_zero import linearize_at_zero
 from functrans.control.call import InPlace
 from functrans.control.holding import check_operand
 from functrans.control.masking import under_mask
@@ -70,10 +71,7 @@ class CustomRoot(InPlace):
         outs, operands, right = self._right_hand_side(primals, tangents, "linearize")
         if right is None:
             return outs, [None] * len(outs)
-        # tangent_solve is linear in its right-hand side, so its linear part is its derivative by that at zero.
-        at = [zeros(t.shape, t) for t in self.f.out_types]
-        none = [None] * len(operands)
-        _, slopes = differentiate(self.tangent_solve, [*operands, *at], [*none, *right], "linearize_at_zero")
+        _, slopes = linearize_at_zero(self.tangent_solve, operands, right)
         return outs, self._slopes(outs, slopes)
 
     def _right_hand_side(

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from functrans.control.at_zero import linearize_at_zero
 from functrans.control.call import InPlace
 from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, NotLinearError
@@ -227,13 +228,10 @@ class CustomJvp(InPlace):
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         if surroundings().rules >= _MOST_RULES:
             return self.as_linear(primals, tangents)
-        # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
         rule, values, args, wanted = self._tangents(primals, tangents)
         _check_rule(rule, len(wanted), self.name_)
-        zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
-        none = [None] * (len(values) + len(args))
         with _rules(surroundings().rules + 1):
-            outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], "linearize_at_zero")
+            outs, slopes = linearize_at_zero(rule, [*values, *args], wanted)
         count = len(self.jaxpr.outputs)
         return self._outputs([*outs[:count], *slopes[count:]])
 

@@ -297,13 +297,6 @@ class Primitive(metaclass=_PrimitiveMeta):
             self.missing("linearize", "reverse mode (grad, vjp, linearize)")
         return self.jvp(primals, tangents)
 
-    def linearize_at_zero(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        """As linearize, in a program that is linear in its tangents (a jvp rule), ``primals`` being those at zero.
-
-        What an operation shows of the tangents can be shown by the linear program alone.
-        """
-        return self.linearize(primals, tangents)
-
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
         self.missing("batch", "vmap")
