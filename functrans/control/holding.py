@@ -12,8 +12,9 @@ from typing import Any
 from functrans.errors import FunctransTypeError, MissingRuleError
 from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs, with_programs
 from functrans.ir.types import ArrayType, array_type
+from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.logic import SELECT
-from functrans.ops.structural import broadcast_in_dim, full
+from functrans.ops.structural import broadcast_in_dim, full, reshape
 from functrans.trace.binding import bind, bind_all
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
@@ -209,3 +210,9 @@ def choose_lanes(which: Any, on_true: Any, on_false: Any) -> Any:
     if on_true.ndim > 1:
         which = broadcast_in_dim(which, on_true.shape, (0,))
     return bind(SELECT, which, on_true, on_false)
+
+
+def row(x: Any, i: Any) -> Any:
+    """``x[i]`` for an index that is a value of the program."""
+    rest = x.type.shape[1:]
+    return reshape(dynamic_slice(x, [i, *[0] * len(rest)], (1, *rest)), rest)
