@@ -51,8 +51,9 @@ def vmap(
 
     Args:
       fun: a function of arrays or pytrees of them.
-      in_axes: which axis of each positional argument to map: an int (negative from the end), None (not mapped), or a
-        tuple with an entry for each argument, each a tree prefix of it. Keyword arguments are mapped along axis 0.
+      in_axes: which axis of each positional argument to map: an int (negative from the end), None (not mapped: handed
+        on as it is, a number as a number), or a tuple with an entry for each argument, each a tree prefix of it.
+        Keyword arguments are mapped along axis 0.
       out_axes: where the mapped axis goes in each result: an int, None for a result that is the same for all lanes, or
         a tree prefix of the result.
       axis_name: a name for the axis, for ``lax.psum`` and its like.

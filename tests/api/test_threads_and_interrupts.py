@@ -416,12 +416,12 @@ with warnings.catch_warnings(record=True) as seen:
     child = os.fork()
     if child == 0:
         os._exit(0 if sys.argv[1] == "used" or float(gradient(3.0)) == 6.0 else 1)
-print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), float(gradient(3.0)), *{str(w.message)[:21] for w in seen})
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), float(gradient(3.0)), any("JAX is multithreaded" in str(w.message) for w in seen))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.parametrize(("state", "expected"), [("unused", "0 6.0"), ("used", "0 6.0 os.fork() was called.")])
+@pytest.mark.parametrize(("state", "expected"), [("unused", "0 6.0 False"), ("used", "0 6.0 True")])
 def test_a_process_that_forks_after_it_has_computed_is_warned_as_by_jax(state: str, expected: str) -> None:
     """XLA's threads do not live in the child, which waits for them for ever; where there are none yet, all is well."""
     command = [sys.executable, "-c", FORKING, state]
