@@ -153,3 +153,56 @@ def test_a_program_with_a_rule_prints_the_same_when_traced_again() -> None:
 
     assert trace() == trace()
     assert "custom_vmap_call" in trace() and "vmap rule of product" in trace() and "0x" not in trace()
+
+
+def factorial(x: Any, step: Any) -> Any:
+    """x (x - step) (x - 2 step) ...: a loop that ends where x is 1 plus a multiple of the step, and nowhere else."""
+    return lax.while_loop(lambda c: c[0] != 1.0, lambda c: (c[0] - step, c[1] * c[0]), (x, 1.0 + 0.0 * x))[1]
+
+
+looped = ft.custom_batching.custom_vmap(factorial)
+
+
+@looped.def_vmap
+def looped_rule(size: int, in_batched: Any, x: Any, step: Any) -> Any:
+    assert in_batched[0]
+    return ft.vmap(factorial, (0, 0 if in_batched[1] else None))(x, step), True
+
+
+LOOPING = {"rule": looped, "sequential": ft.custom_batching.sequential_vmap(factorial), "jit": ft.jit(looped)}
+
+
+def in_a_branch(f: Any, x: Any, step: Any) -> Any:
+    return lax.cond(x >= 1.0, f, lambda x, step: -x * step, x, step)
+
+
+WHERE_LANES_ARE_DONE: dict[str, Any] = {
+    "cond": in_a_branch,
+    "switch": lambda f, x, step: lax.switch((x >= 1.0).astype(int), [lambda x, _: x, f], x, step),
+    "while": lambda f, x, step: lax.while_loop(
+        lambda c: c[0] >= 1.0, lambda c: (c[0] - step, c[1] + f(c[0], step)), (x, 0.0 * x)
+    )[1],
+    "jvp of cond": lambda f, x, step: ft.jvp(lambda x: in_a_branch(f, x, step), (x,), (1.0 + 0.0 * x,)),
+    "cond of jvp": lambda f, x, step: lax.cond(
+        x >= 1.0, lambda x: ft.jvp(lambda x: f(x, step), (x,), (2.0 + 0.0 * x,)), lambda x: (x, x), x
+    ),
+    "jacfwd of cond": lambda f, x, step: ft.jacfwd(lambda v: in_a_branch(f, v[0] * v[1], step))(
+        fnp.stack([x, 1.0 + 0.0 * x])
+    ),
+}
+
+
+@pytest.mark.parametrize("axes", [(0, None), (0, 0)], ids=str)
+@pytest.mark.parametrize("place", WHERE_LANES_ARE_DONE)
+@pytest.mark.parametrize("name", LOOPING)
+def test_a_loop_of_the_rule_that_would_not_end_in_lanes_that_are_done_does_not_run_there(
+    name: str, place: str, axes: Any
+) -> None:
+    program, f = WHERE_LANES_ARE_DONE[place], LOOPING[name]
+    for x in (np.array([3.0, -1.5, 5.0, 0.25]), np.array([-1.5, 0.25])):
+        step = np.array([1.0, 2.0, 2.0, 0.5][: len(x)]) if axes[1] == 0 else 1.0
+        lanes = [program(factorial, v, np.broadcast_to(step, len(x))[i]) for i, v in enumerate(x)]
+        expected = jax.tree.map(lambda *rows: jnp.stack(rows), *lanes)
+        mapped = ft.vmap(lambda x, step: program(f, x, step), axes)
+        assert_same(mapped(x, step), expected, weak=False)
+        assert_same(ft.jit(mapped)(x, step), expected, weak=False)
