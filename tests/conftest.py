@@ -34,11 +34,14 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 # These rooms ask what a program computes, in thousands of small ones, and what LLVM makes of them does not enter the
 # answer: both sides' are compiled with few optimisations, in a third of the time. All others (xla, export, benchmarks,
 # examples ...) test the machine code that users get; a thorough run tests it everywhere. Of control, oracle and api a
-# quarter does, the next one at each commit, and JAX's programs, which are only asked for numbers, stay as they are.
+# quarter does, the next one at each commit. JAX's programs, which are only asked for numbers, are compiled so in these
+# three and in benchmarks too.
 ROOT = Path(__file__).resolve().parent
+gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and little garbage
 QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops project random scipy".split())
 OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
 OPTIMISED_PARTS = 4
+ANSWERED_QUICKLY = OPTIMISED_IN_TURNS | {"benchmarks"}
 # On top of JAX's own switch. The first is not in every jaxlib; where it is, kernels need not go through MLIR, which
 # takes as long as all the rest. The second: a worker of the tests has no processors to compile parts of a program on.
 NO_EMITTERS = ("xla_cpu_use_fusion_emitters", False)
@@ -106,11 +109,16 @@ def _lot(item: pytest.Item) -> int:
     return zlib.crc32(item.nodeid.encode())
 
 
+def _parts(item: pytest.Item) -> int:
+    """In how many parts the tests of the item's product take turns; 1 where it is of none."""
+    return 1 if THOROUGH or "[" not in item.name else IN_TURNS.get(item.path.relative_to(ROOT).as_posix(), 1)
+
+
 def _compiled_quickly(item: pytest.Item) -> bool:
     if THOROUGH or item.get_closest_marker("machine_code") is not None:
         return False
-    if _room(item) in OPTIMISED_IN_TURNS:
-        return _lot(item) // QUICK_PARTS % OPTIMISED_PARTS != current_turn() % OPTIMISED_PARTS
+    if _room(item) in OPTIMISED_IN_TURNS:  # counted by the commits that run the test
+        return _lot(item) // QUICK_PARTS % OPTIMISED_PARTS != current_turn() // _parts(item) % OPTIMISED_PARTS
     return _room(item) in QUICKLY_COMPILED
 
 
@@ -121,7 +129,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     quick = _compiled_quickly(item)
     _known_options()
     _answers_quickly = (
-        not THOROUGH and _room(item) in OPTIMISED_IN_TURNS and item.get_closest_marker("machine_code") is None
+        not THOROUGH and _room(item) in ANSWERED_QUICKLY and item.get_closest_marker("machine_code") is None
     )
     if jax.config.read("jax_disable_most_optimizations") != quick:
         functrans.clear_caches()  # it is in no key: a program of one room would be taken for that of another
@@ -135,42 +143,47 @@ NEXT_TO_JAXLIB = frozenset("jaxlib_compat xla api errors test_export.py".split()
 
 # Products of functions, transforms and dtypes: in how many parts their parametrised tests take turns.
 IN_TURNS = {
-    "compose/test_compose.py": 4,
-    "control/corpus/test_loops.py": 4,
-    "control/test_against_jax.py": 4,
-    "control/test_checkpoint.py": 2,
-    "control/test_corners.py": 2,
-    "control/test_custom_batching.py": 2,
-    "control/test_fori_loop.py": 2,
-    "control/test_lanes.py": 2,
+    "compose/test_compose.py": 6,
+    "compose/test_numbers_for_arrays.py": 2,
+    "control/corpus/test_loops.py": 8,
+    "control/test_against_jax.py": 6,
+    "control/test_checkpoint.py": 4,
+    "control/test_corners.py": 4,
+    "control/test_custom_batching.py": 4,
+    "control/test_fori_loop.py": 4,
+    "control/test_lanes.py": 4,
     "effects/test_order.py": 4,
     "interop/test_census.py": 4,
-    "interop/test_compositions.py": 4,
-    "interop/test_operations.py": 4,
+    "interop/test_compositions.py": 6,
+    "interop/test_operations.py": 6,
+    "interop/test_solvers.py": 2,
     "laws/test_costs_grow_linearly.py": 4,
+    "laws/test_impolite_programs.py": 2,
     "linalg/test_against_jax.py": 4,
     "linalg/test_spectra.py": 4,
     "nn/test_functions.py": 4,
-    "numpy/test_elementwise.py": 2,
+    "numpy/test_elementwise.py": 4,
     "numpy/test_fitting.py": 4,
     "numpy/test_reductions.py": 4,
     "numpy/test_shapes_and_joining.py": 4,
     "numpy/test_signals_and_statistics.py": 4,
     "numpy/test_sorting_and_sets.py": 4,
-    "numpy/test_wide_numbers.py": 2,
-    "ops/test_against_jax.py": 4,
-    "ops/test_collectives.py": 2,
+    "numpy/test_wide_numbers.py": 4,
+    "ops/test_against_jax.py": 6,
+    "ops/test_collectives.py": 4,
     "ops/test_segments.py": 4,
-    "oracle/test_derivatives_against_mpmath.py": 2,
-    "oracle/test_derivatives_to_the_last_digits.py": 4,
+    "optimise/test_short_reductions.py": 2,
+    "oracle/test_derivatives_against_mpmath.py": 4,
+    "oracle/test_derivatives_to_the_last_digits.py": 8,
     "oracle/test_mixed_derivatives_to_the_last_digits.py": 8,
-    "oracle/test_scenarios_against_jax.py": 4,
+    "oracle/test_scenarios_against_jax.py": 8,
     "project/test_docstrings.py": 2,
     "random/test_against_jax.py": 4,
     "random/test_derivatives.py": 4,
+    "scipy/test_multivariate_normal.py": 2,
     "scipy/test_signal.py": 4,
-    "scipy/test_special.py": 4,
-    "scipy/test_stats.py": 4,
+    "scipy/test_special.py": 8,
+    "scipy/test_stats.py": 8,
 }
 QUICK_PARTS = 16
 
@@ -198,8 +211,7 @@ def _sample(items: list[pytest.Item]) -> set[pytest.Item]:
 
 def _has_its_turn(item: pytest.Item, turn: int, parts: int) -> bool:
     """Whether a test is in the share, and of a product in that part of the share that this commit runs."""
-    room, lot = _room(item), _lot(item)
-    product = 1 if THOROUGH or "[" not in item.name else IN_TURNS.get(item.path.relative_to(ROOT).as_posix(), 1)
+    room, lot, product = _room(item), _lot(item), _parts(item)
     return (room in NEXT_TO_JAXLIB or lot % parts == turn - 1) and lot // parts % product == (
         current_turn() // parts % product
     )
@@ -215,6 +227,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = {item for item in items if _has_its_turn(item, turn, parts)}
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = [item for item in items if item in chosen]
+
+
+def pytest_collection_finish() -> None:
+    """What has been collected stays: garbage collection need not walk thousands of tests and modules again."""
+    gc.freeze()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 from functrans.api.arguments import check_callable
 from functrans.api.bodies import trace_body
 from functrans.api.loops import map as map_rows
+from functrans.api.staging import as_arrays
 from functrans.control.custom_batching import CustomVmap, UserRule
 from functrans.errors import FunctransTypeError
 from functrans.jaxlib_compat.tracing import evaluates
@@ -67,7 +68,7 @@ class custom_vmap:
             )
         args = self._by_position(name, args, kwargs)
         if evaluates():
-            return self.fun(*args)
+            return self.fun(*as_arrays(args, lambda i: f"an argument of {name}"))
         leaves, tree = tree_flatten(args)
         types = leaf_types(leaves, lambda i: f"an argument of {name}")
         body = trace_body(self.fun, types, lambda inputs: tree_unflatten(tree, inputs), f"custom_vmap of {name}")

@@ -10,7 +10,7 @@ from jax.tree_util import register_pytree_node_class, tree_flatten, tree_unflatt
 from functrans.api.arguments import check_callable
 from functrans.api.bodies import Body, check_same_results, trace_body, typed_leaves
 from functrans.api.custom_rules import custom_vjp
-from functrans.api.staging import as_values
+from functrans.api.staging import as_arrays, as_values
 from functrans.control.call import Call
 from functrans.control.custom_rules import DeferredRule, Rule
 from functrans.control.linear_call import LinearCall
@@ -172,11 +172,11 @@ def linear_call(
     """
     check_callable(fun, "linear_call")
     check_callable(fun_transpose, "linear_call")
+    name = function_name(fun)
     if evaluates():
-        return fun(residual_args, linear_args)
+        return fun(*as_arrays((residual_args, linear_args), lambda i: f"an argument of linear_call of {name}"))
     residuals, residual_tree = tree_flatten(residual_args)
     linear, linear_tree = tree_flatten(linear_args)
-    name = function_name(fun)
     residual_types = leaf_types(residuals, lambda i: f"a residual argument of linear_call of {name}")
     linear_types = leaf_types(linear, lambda i: f"a linear argument of linear_call of {name}")
 

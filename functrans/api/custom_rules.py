@@ -11,7 +11,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable
-from functrans.api.staging import output
+from functrans.api.staging import as_arrays, output
 from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -201,7 +201,7 @@ class custom_jvp(_CustomFunction):
             )
         args, static, dynamic = self._arguments(args, kwargs)
         if evaluates():
-            return self._call_with(args, dynamic)
+            return self._call_with(args, as_arrays(dynamic, lambda i: f"an argument of {function_name(self.fun)}"))
         leaves, tree = tree_flatten(tuple(dynamic))
         leaves, types = entering(leaves, lambda i: f"an argument of {function_name(self.fun)}")
         order = foreseen_order()
@@ -313,7 +313,7 @@ class custom_vjp(_CustomFunction):
             )
         args, static, dynamic = self._arguments(args, kwargs)
         if evaluates():
-            return self._call_with(args, dynamic)
+            return self._call_with(args, as_arrays(dynamic, lambda i: f"an argument of {function_name(self.fun)}"))
         leaves, tree = tree_flatten(tuple(dynamic))
         leaves, types = entering(leaves, lambda i: f"an argument of {name}")
         order = foreseen_order()

@@ -20,7 +20,7 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.snapshots import snapshot
-from functrans.ir.types import ArrayType, describe
+from functrans.ir.types import ArrayType, describe, float0
 from functrans.jaxlib_compat import array_values, configuration
 from functrans.jaxlib_compat.tracing import EVALUATION
 from functrans.ops.structural import broadcast_in_dim
@@ -28,6 +28,7 @@ from functrans.optimise.numbers import as_variables
 from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
+from functrans.trace.leaves import Name, entering
 from functrans.trace.replay import trace
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
@@ -38,6 +39,7 @@ tree_unflatten: Callable[..., Any] = jax.tree_util.tree_unflatten
 tree_structure: Callable[..., Any] = jax.tree_util.tree_structure
 
 
+_ARRAYS = frozenset((array_values.ArrayImpl, array_values.KeyArray))
 _UNWRITTEN = frozenset((float, int, bool, complex, Tracer, array_values.ArrayImpl))
 
 
@@ -59,11 +61,9 @@ def stage(
     order: int | None = None,
     remedy: str = "",
     differentiated: Sequence[bool] = (),
-    shared: Sequence[bool] = (),
 ) -> Staged:
     """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing;
-    ``differentiated``: which leaves the caller differentiates by, if it does; ``shared``: where the function is traced
-    for many lanes at once, which leaves are the same for all of them and have a value that can be asked for.
+    ``differentiated``: which leaves the caller differentiates by, if it does.
 
     NumPy arrays in the list ``leaves`` are exchanged for what they hold now: the function may write to them.
     """
@@ -76,8 +76,6 @@ def stage(
             builder.known.performs = builder.before is EVALUATION if outer is None else outer.known.performs
             inputs = list(map(builder.new_input, types, leaves))
             builder.known.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
-        elif shared:
-            inputs = [builder.new_input(t, x if s else None) for t, x, s in zip(types, leaves, shared, strict=True)]
         else:
             inputs = list(map(builder.new_input, types))
         result = fun(*inputs)
@@ -170,6 +168,19 @@ def _resolved(builder: Builder, outputs: Sequence[Any], context: Any) -> _Traced
             sources.append(value if place < 0 else place)
     jaxpr = Jaxpr([*variables, *[t.variable for t in builder.inputs]], equations, atoms)
     return _Traced(_programs.add((jaxpr, context), jaxpr), tuple(kept), tuple(sources))
+
+
+def as_arrays(tree: Any, name: Name) -> Any:
+    """An argument of a function that is called where no trace is open, with its numbers and NumPy's data as arrays: the
+    function computes with them as it does where it is traced.
+    """
+    leaves, structure = tree_flatten(tree)
+    if _ARRAYS.issuperset(map(type, leaves)):
+        return tree
+    leaves, types = entering(leaves, name)
+    device = configuration.default_device()
+    arrays = [x if t.dtype == float0 else execute.as_result(x, t, device) for x, t in zip(leaves, types, strict=True)]
+    return tree_unflatten(structure, arrays)
 
 
 def as_values(results: Sequence[Any]) -> list[Any]:

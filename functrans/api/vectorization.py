@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map
@@ -51,8 +51,9 @@ def vmap(
 
     Args:
       fun: a function of arrays or pytrees of them.
-      in_axes: which axis of each positional argument to map: an int (negative from the end), None (not mapped), or a
-        tuple with an entry for each argument, each a tree prefix of it. Keyword arguments are mapped along axis 0.
+      in_axes: which axis of each positional argument to map: an int (negative from the end), None (not mapped: handed
+        on as it is, a number as a number), or a tuple with an entry for each argument, each a tree prefix of it.
+        Keyword arguments are mapped along axis 0.
       out_axes: where the mapped axis goes in each result: an int, None for a result that is the same for all lanes, or
         a tree prefix of the result.
       axis_name: a name for the axis, for ``lax.psum`` and its like.
@@ -91,23 +92,26 @@ def vmap(
                 f"{here()}\n  in_axes: {in_axes}"
             )
         leaves, tree = tree_flatten((args, kwargs))
-        axes = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
-        leaves, types = entering(leaves, lambda i: "an argument of vmap")
-        size = mapped_size(axes, types, (args, kwargs), axis_size)
+        axes: list[Any] = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
+        places = [i for i, axis in enumerate(axes) if axis is not None]
+        arrays, types = entering([leaves[i] for i in places], lambda i: "an argument of vmap")
+        size = mapped_size(axes, dict(zip(places, types, strict=True)), (args, kwargs), axis_size)
         lanes: list[ArrayType] = []
-        for i, (axis, t) in enumerate(zip(axes, types, strict=True)):
-            if axis is not None:
-                axis = axes[i] = axis % t.ndim
-                t = array_type(t.shape[:axis] + t.shape[axis + 1 :], t.dtype, t.weak_type)
-            lanes.append(t)
+        for i, t in zip(places, types, strict=True):
+            axis = axes[i] = axes[i] % t.ndim
+            lanes.append(array_type(t.shape[:axis] + t.shape[axis + 1 :], t.dtype, t.weak_type))
+
+        def of_a_lane(*inputs: Any) -> Any:
+            for i, x in zip(places, inputs, strict=True):
+                leaves[i] = x
+            return call(fun, tree, leaves)  # what is not mapped is handed on as it is
+
         with axis_scope({} if axis_name is None else {axis_name: size}):
-            jaxpr, captured, out_tree = stage(
-                lambda *inputs: call(fun, tree, inputs), leaves, lanes, f"vmap of {function_name(fun)}",
-                remedy=_REMEDY, shared=[axis is None for axis in axes],
-            )  # fmt: skip
+            purpose = f"vmap of {function_name(fun)}"
+            jaxpr, captured, out_tree = stage(of_a_lane, arrays, lanes, purpose, remedy=_REMEDY)
         placed = out_prefix(out_axes, out_tree)
-        mapped = (False,) * len(captured) + tuple(a is not None for a in axes)
-        in_places = (None,) * len(captured) + tuple(axes)
+        in_places = (*[None] * len(captured), *[axes[i] for i in places])
+        mapped = [axis is not None for axis in in_places]
 
         def transformed(inputs: list[Any]) -> list[Any]:
             inputs = [x if a in (None, 0) else to_front(x, a) for x, a in zip(inputs, in_places, strict=True)]
@@ -118,7 +122,7 @@ def vmap(
 
         key = ("vmap", size, in_places, tuple(placed), axis_name)
         in_types = lambda: batched_types(jaxpr.in_types, size, in_places)
-        results = apply(key, jaxpr, [*captured, *leaves], transformed, "vmap", in_types)
+        results = apply(key, jaxpr, [*captured, *arrays], transformed, "vmap", in_types)
         return tree_unflatten(out_tree, results)
 
     return batched
@@ -203,27 +207,21 @@ def out_prefix(out_axes: Any, out_tree: Any) -> list[int | None]:
     return prefix_axes("out_axes", out_axes, marks)
 
 
-def mapped_size(axes: Sequence[int | None], types: Sequence[ArrayType], tree: Any, axis_size: int | None) -> int:
-    """The common size of the mapped axes; raises ValueError naming the arguments that disagree."""
-    sizes: dict[int, list[str]] = {}
-    paths = None
-    for i, (axis, t) in enumerate(zip(axes, types, strict=True)):
-        if axis is None:
-            continue
+def mapped_size(axes: Sequence[Any], types: Mapping[int, ArrayType], tree: Any, axis_size: int | None) -> int:
+    """The common size of the mapped axes, ``types`` being those of the mapped arguments by their place; raises
+    ValueError naming the arguments that disagree."""
+    sizes: set[int] = set()
+    for i, t in types.items():
+        axis = axes[i]
         if not -t.ndim <= axis < t.ndim:
             name = argument_name(tree, i)
             raise FunctransValueError(
                 f"vmap was asked to map axis {axis} of {name}, which has shape {t.shape} ({t.ndim} axes), at {here()}\n"
                 f"Pass it unmapped with in_axes=None in its place, or give it that axis."
             )
-        n = t.shape[axis]
-        if n not in sizes:
-            sizes[n] = []
-        sizes[n].append("")
-        if len(sizes) > 1 and paths is None:
-            paths = True
+        sizes.add(t.shape[axis])
     if axis_size is not None:
-        sizes.setdefault(axis_size, [])
+        sizes.add(axis_size)
     if len(sizes) == 1:
         return next(iter(sizes))
     if not sizes:
@@ -231,9 +229,8 @@ def mapped_size(axes: Sequence[int | None], types: Sequence[ArrayType], tree: An
             f"vmap needs at least one mapped argument (or axis_size), and in_axes maps none, at {here()}"
         )
     lines = [
-        f"  {argument_name(tree, i)} has size {t.shape[a]} along axis {a} (shape {t.shape})"
-        for i, (a, t) in enumerate(zip(axes, types, strict=True))
-        if a is not None
+        f"  {argument_name(tree, i)} has size {t.shape[axes[i]]} along axis {axes[i]} (shape {t.shape})"
+        for i, t in types.items()
     ]
     if axis_size is not None:
         lines.append(f"  axis_size is {axis_size}")

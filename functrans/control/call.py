@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.holding import Holding, chosen
+from functrans.control.holding import Holding, chosen, program_as_run
 from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, live_equations
@@ -95,3 +95,17 @@ class Call(Holding):
             return None
         smaller = Jaxpr([jaxpr.inputs[i] for i in places], equations, outputs)
         return Call(smaller, self.name_), places, [i for i, u in enumerate(used) if u]
+
+
+class InPlace(Holding):
+    """An operation that runs as one program it holds (``in_place``); what else it holds says how it is transformed."""
+
+    def as_run(self, operands: Sequence[Any]) -> tuple[Primitive, Sequence[Any]]:
+        jaxpr, given = self.in_place(operands)
+        return Call(program_as_run(jaxpr), self.name), given
+
+    def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
+        self.missing("in_place", "execution on a device")
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        return emitter.inline(*self.in_place(operands))

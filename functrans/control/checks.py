@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from functrans.control.holding import row
 from functrans.control.host_functions import HostFunction
 from functrans.errors import CheckError, FunctransTypeError
 from functrans.ir.effects import CHECK
 from functrans.ir.program import Where
 from functrans.ir.types import ArrayType
-from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.reductions import argmax, reduce_or
-from functrans.ops.structural import convert, reshape
+from functrans.ops.structural import convert
 from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import describe_place
@@ -68,7 +68,7 @@ class Check(Primitive):
         """Any lane; the message shows the values of the first that fails."""
         failed, *values = operands
         lane = convert(argmax(failed, 0), np.dtype(np.int32)) if mapped[0] else 0
-        shown = [_row(x, lane) if m else x for x, m in zip(values, mapped[1:], strict=True)]
+        shown = [row(x, lane) if m else x for x, m in zip(values, mapped[1:], strict=True)]
         return bind_all(self, [reduce_or(failed, (0,)) if mapped[0] else failed, *shown]), []
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
@@ -84,8 +84,3 @@ class Check(Primitive):
 
         fails, passes = emitter.region([], raising, []), emitter.region([], lambda _: [], [])
         return emitter.raw_many(f'"stablehlo.if"({operands[0]}) ({fails}, {passes}) : (tensor<i1>) -> ()', 0)
-
-
-def _row(x: Any, i: Any) -> Any:
-    rest = x.type.shape[1:]
-    return reshape(dynamic_slice(x, [i, *[0] * len(rest)], (1, *rest)), rest)

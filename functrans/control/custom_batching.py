@@ -15,18 +15,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from functrans.control.holding import Holding, chosen, placed
+from functrans.control.call import InPlace
+from functrans.control.holding import choose_lanes, chosen, placed, row
+from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.records import Record
 from functrans.ir.types import ArrayType, describe, is_differentiable, type_of
+from functrans.ops.reductions import argmax, reduce_or
 from functrans.ops.structural import convert, spread, zeros
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
-from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import here
 from functrans.trace.leaves import Places
 from functrans.trace.primitive import Lanes, Linear, Tangent, Value, is_linear
@@ -62,7 +65,7 @@ class VmapRule(Protocol):
         """``types``: of the operands of one lane."""
 
 
-class CustomVmap(Holding):
+class CustomVmap(InPlace):
     """Apply ``jaxpr``; under vmap, what ``rule`` says instead."""
 
     jaxpr: Jaxpr
@@ -115,11 +118,12 @@ class CustomVmap(Holding):
         found = self.rule.batched(lanes.size, self.jaxpr.in_types, mapped)
         return replay(found.jaxpr, [*found.captured, *operands]), found.outs_mapped
 
+    def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
+        op = CustomVmap(under_mask(self.jaxpr), MaskedRule(self.rule, self.name_), self.name_)
+        return bind_all(op, [mask, *operands])
+
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, operands
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
@@ -326,6 +330,42 @@ class MappedRule(Record):
             return [_swapped(x) if m else x for x, m in zip(outs, found.outs_mapped, strict=True)]
 
         jaxpr, captured = trace(run, _batched_types(size, types, mapped), f"several tangents of {self.name}")
+        return Batched(jaxpr, tuple(captured), found.outs_mapped)
+
+
+class MaskedRule(Record):
+    """Of ``(mask, operands)``: ``base``, with unspecified results in lanes where the mask is false.
+
+    Those are given the operands of the first lane where it is true, so that the rule's loops end as they do there.
+    """
+
+    base: Any
+    name: str
+
+    def __repr__(self) -> str:
+        return f"{self.base} under a mask"
+
+    @property
+    def blind(self) -> tuple[bool, ...]:
+        return (False, *self.base.blind)
+
+    @property
+    def linear(self) -> tuple[bool, ...]:
+        return (True, *self.base.linear)  # a mask makes no lanes of the function
+
+    def batched(self, size: int, types: Sequence[ArrayType], mapped: Sequence[bool]) -> Batched:
+        found = self.base.batched(size, types[1:], mapped[1:])
+
+        def run(mask: Any, *operands: Any) -> list[Any]:
+            given: Sequence[Any] = operands
+            if mapped[0]:
+                first = convert(argmax(mask, 0), np.dtype(np.int32))
+                rows = [spread(row(x, first), size) if m else x for x, m in zip(operands, mapped[1:], strict=True)]
+                given = [choose_lanes(mask, x, other) for x, other in zip(operands, rows, strict=True)]
+                mask = reduce_or(mask, (0,))
+            return replay(under_mask(found.jaxpr), [mask, *found.captured, *given])
+
+        jaxpr, captured = trace(run, _batched_types(size, types, mapped), f"{self.name} under a mask")
         return Batched(jaxpr, tuple(captured), found.outs_mapped)
 
 

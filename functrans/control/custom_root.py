@@ -12,21 +12,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.holding import Holding, check_operand
+from functrans.control.at_zero import linearize_at_zero
+from functrans.control.call import InPlace
+from functrans.control.holding import check_operand
 from functrans.control.masking import under_mask
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg
 from functrans.ops.structural import spread, zeros
 from functrans.trace.binding import bind_all
-from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Tangent, Value
 from functrans.trace.replay import evaluate, replay
 from functrans.transform.jvp import How, differentiate
 from functrans.transform.vmap import vmap_jaxpr
 
 
-class CustomRoot(Holding):
+class CustomRoot(InPlace):
     """Operands ``(*consts of f, *of solve, *of tangent_solve, *initial guess)`` -> ``(*root, *aux)``.
 
     ``f``: (consts, x) -> residuals; ``solve``: (consts, guess) -> (root, aux); ``tangent_solve``: (consts, root, y) ->
@@ -70,10 +71,7 @@ class CustomRoot(Holding):
         outs, operands, right = self._right_hand_side(primals, tangents, "linearize")
         if right is None:
             return outs, [None] * len(outs)
-        # tangent_solve is linear in its right-hand side, so its linear part is its derivative by that at zero.
-        at = [zeros(t.shape, t) for t in self.f.out_types]
-        none = [None] * len(operands)
-        _, slopes = differentiate(self.tangent_solve, [*operands, *at], [*none, *right], "linearize_at_zero")
+        _, slopes = linearize_at_zero(self.tangent_solve, operands, right)
         return outs, self._slopes(outs, slopes)
 
     def _right_hand_side(
@@ -119,6 +117,3 @@ class CustomRoot(Holding):
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         _, consts, _, guess = self.split(operands)
         return self.solve, [*consts, *guess]
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))

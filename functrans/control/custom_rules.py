@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from functrans.control.holding import Holding
+from functrans.control.at_zero import linearize_at_zero
+from functrans.control.call import InPlace
 from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
@@ -27,7 +28,6 @@ from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum, spread
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import DERIVATIVE, VALUE, Dependence
-from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.frames import here
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, replay, trace
@@ -160,7 +160,7 @@ _MOST_RULES = 2  # nested rules that are linearized by themselves
 _MOST_TRANSPOSED = 12  # nested rules that are transposed in place of their functions
 
 
-class CustomJvp(Holding):
+class CustomJvp(InPlace):
     """Apply ``jaxpr``; ``rule``: (rule consts, arguments, tangents) -> (results, tangents of the results).
 
     Operands: consts of the function, consts of the rule, arguments. Only differentiable arguments and results have
@@ -228,13 +228,10 @@ class CustomJvp(Holding):
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         if surroundings().rules >= _MOST_RULES:
             return self.as_linear(primals, tangents)
-        # The rule is linear in its tangents, so its linear part is its derivative by them at zero.
         rule, values, args, wanted = self._tangents(primals, tangents)
         _check_rule(rule, len(wanted), self.name_)
-        zeros = [full(t.type.shape, 0, t.type.dtype) for t in wanted]
-        none = [None] * (len(values) + len(args))
         with _rules(surroundings().rules + 1):
-            outs, slopes = differentiate(rule, [*values, *args, *zeros], [*none, *wanted], "linearize_at_zero")
+            outs, slopes = linearize_at_zero(rule, [*values, *args], wanted)
         count = len(self.jaxpr.outputs)
         return self._outputs([*outs[:count], *slopes[count:]])
 
@@ -323,9 +320,6 @@ class CustomJvp(Holding):
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, self.primal_operands(operands)
 
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))
-
 
 def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
     """Raise NotLinearError unless a jvp rule is linear in its last ``count`` inputs.
@@ -354,7 +348,7 @@ def refuse_closed_over(tangents: Sequence[Any], name: str, what: str) -> None:
         )
 
 
-class CustomVjp(Holding):
+class CustomVjp(InPlace):
     """Apply ``jaxpr``; ``forward``: (consts, arguments) -> (results, residuals); ``backward``: (consts, residuals,
     cotangents of the differentiable results) -> cotangents of the differentiable arguments.
 
@@ -465,11 +459,8 @@ class CustomVjp(Holding):
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, self.primal_operands(operands)
 
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))
 
-
-class CustomPullback(Holding):
+class CustomPullback(InPlace):
     """The linear map whose transpose is ``backward``: (residuals, tangents) -> tangents of the results.
 
     Its transpose runs ``backward`` as the user wrote it, linear or not (gradient clipping is not); only running it
@@ -548,8 +539,5 @@ class CustomPullback(Holding):
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.pushforward(), operands
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))
 
 

@@ -3,7 +3,7 @@
     debug_callback[callback=print ordered=False what=debug.print] x
 
 A derivative keeps them in the primal program; what is printed of tangents, in a rule, is printed by the linear program
-and dropped in the backward pass.
+(control.at_zero) and dropped in the backward pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from functrans.control.host_functions import HostFunction
 from functrans.control.lanes import lane_by_lane
 from functrans.ir.effects import DEBUG, ORDERED_DEBUG, Effects
 from functrans.ir.types import ArrayType
-from functrans.ops.elementwise import add
 from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
@@ -44,9 +43,6 @@ class DebugCallback(Primitive):
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind_all(self, primals), []
-
-    def linearize_at_zero(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        return bind_all(self, [x if t is None else add(x, t) for x, t in zip(primals, tangents, strict=True)]), []
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         return [None] * len(operands)

@@ -12,8 +12,9 @@ from typing import Any
 from functrans.errors import FunctransTypeError, MissingRuleError
 from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs, with_programs
 from functrans.ir.types import ArrayType, array_type
+from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.logic import SELECT
-from functrans.ops.structural import broadcast_in_dim, full
+from functrans.ops.structural import broadcast_in_dim, full, reshape
 from functrans.trace.binding import bind, bind_all
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive
@@ -36,6 +37,9 @@ class Holding(Primitive):
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         return bind_all(self, operands)
 
+    def as_run(self, operands: Sequence[Any]) -> tuple[Primitive, Sequence[Any]]:
+        return with_programs(self, program_as_run), operands
+
     def narrowed(self, used: tuple[bool, ...]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """What ``drop_unused`` says, remembered on a held program."""
         if type(self).drop_unused is Holding.drop_unused:
@@ -48,6 +52,19 @@ class Holding(Primitive):
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, Sequence[int], Sequence[int]] | None:
         """As ``narrowed``: each operation says it for itself."""
         return None
+
+
+def program_as_run(jaxpr: Jaxpr) -> Jaxpr:
+    """The program of operations as they run (``Primitive.as_run``). Remembered on it."""
+    return jaxpr.remember("as run", lambda: _as_run(jaxpr))
+
+
+def _as_run(jaxpr: Jaxpr) -> Jaxpr:
+    equations = []
+    for eqn in jaxpr.equations:
+        op, operands = eqn.op.as_run(eqn.inputs)
+        equations.append(eqn if op is eqn.op else Equation(op, operands, eqn.outputs, eqn.where))
+    return jaxpr if unchanged(equations, jaxpr) else Jaxpr(jaxpr.inputs, equations, jaxpr.outputs)
 
 
 def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:
@@ -193,3 +210,9 @@ def choose_lanes(which: Any, on_true: Any, on_false: Any) -> Any:
     if on_true.ndim > 1:
         which = broadcast_in_dim(which, on_true.shape, (0,))
     return bind(SELECT, which, on_true, on_false)
+
+
+def row(x: Any, i: Any) -> Any:
+    """``x[i]`` for an index that is a value of the program."""
+    rest = x.type.shape[1:]
+    return reshape(dynamic_slice(x, [i, *[0] * len(rest)], (1, *rest)), rest)

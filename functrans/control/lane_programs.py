@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.control.holding import choose_lanes
+from functrans.control.holding import choose_lanes, row
 from functrans.control.masking import masked, updates_of
 from functrans.control.while_loop import While
 from functrans.ir.program import Jaxpr
@@ -160,7 +160,7 @@ class _State:
             which = dynamic_slice(order, [begin], [size])
             if size == 1:
                 lane = reshape(which, ())
-                rows = [_row(x, lane) if m else x for x, m in zip(self.inputs, self.mapped, strict=True)]
+                rows = [row(x, lane) if m else x for x, m in zip(self.inputs, self.mapped, strict=True)]
                 new = replay(branch, rows)
                 written = [
                     add(old, x) if s else _with_row(old, x, lane)
@@ -221,14 +221,9 @@ def _lanes_first(mask: Any, lanes: int, size: int) -> tuple[Any, Any]:
     return order, reduce_sum(ones, (0,))
 
 
-def _row(x: Any, lane: Any) -> Any:
+def _with_row(x: Any, new: Any, lane: Any) -> Any:
     starts = [lane, *[full((), 0, _INT)] * (x.ndim - 1)]
-    return reshape(dynamic_slice(x, starts, (1, *x.shape[1:])), x.shape[1:])
-
-
-def _with_row(x: Any, row: Any, lane: Any) -> Any:
-    starts = [lane, *[full((), 0, _INT)] * (x.ndim - 1)]
-    return dynamic_update_slice(x, broadcast_in_dim(row, (1, *x.shape[1:]), tuple(range(1, x.ndim))), starts)
+    return dynamic_update_slice(x, broadcast_in_dim(new, (1, *x.shape[1:]), tuple(range(1, x.ndim))), starts)
 
 
 def _rows(x: Any, lanes: Any) -> Any:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from functrans.control.call import InPlace
 from functrans.control.custom_rules import Rule, batched_rule, mapped_rule, resolve, rule_under_mask
-from functrans.control.holding import Holding
 from functrans.control.masking import under_mask
 from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
@@ -19,14 +19,13 @@ from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import add
 from functrans.ops.structural import spread, zeros
 from functrans.trace.binding import bind_all
-from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.trace.state import operation_place
 from functrans.transform.jvp import How, differentiate
 
 
-class LinearCall(Holding):
+class LinearCall(InPlace):
     """Operands: consts of ``jaxpr``, consts of ``transposed``, residuals, linear operands.
 
     ``jaxpr``: (consts, residuals, a) -> b, linear in a; ``transposed``: (consts, residuals, b) -> a.
@@ -111,6 +110,3 @@ class LinearCall(Holding):
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         return self.jaxpr, self.program_operands(operands)
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.holding import Holding, check_operand
+from functrans.control.call import InPlace
+from functrans.control.holding import check_operand
 from functrans.control.masking import under_mask
 from functrans.errors import MissingRuleError, NotLinearError
 from functrans.ir.program import Jaxpr, live_equations
@@ -21,7 +22,6 @@ from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import neg, sub
 from functrans.ops.structural import spread, zeros
 from functrans.trace.binding import bind_all
-from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate
 from functrans.trace.state import operation_place
@@ -29,7 +29,7 @@ from functrans.transform.jvp import How, differentiate
 from functrans.transform.vmap import vmap_jaxpr
 
 
-class CustomLinearSolve(Holding):
+class CustomLinearSolve(InPlace):
     """Operands ``(*consts of matvec, *of vecmat, *of solve, *of transpose_solve, *b)`` -> ``(*x, *aux)``.
 
     ``matvec``: (consts, x) -> A x; ``vecmat``: (consts, y) -> A^T y; ``solve``: (consts, b) -> (x, aux);
@@ -159,9 +159,6 @@ class CustomLinearSolve(Holding):
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         consts, b = self.split(operands)
         return self.solve, [*consts[2], *b]
-
-    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        return emitter.inline(*self.in_place(operands))
 
     def drop_unused(self, used: Sequence[bool]) -> tuple[Primitive, list[int], list[int]] | None:
         if all(used) or any(used[self.size :]):

@@ -297,13 +297,6 @@ class Primitive(metaclass=_PrimitiveMeta):
             self.missing("linearize", "reverse mode (grad, vjp, linearize)")
         return self.jvp(primals, tangents)
 
-    def linearize_at_zero(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        """As linearize, in a program that is linear in its tangents (a jvp rule), ``primals`` being those at zero.
-
-        What an operation shows of the tangents can be shown by the linear program alone.
-        """
-        return self.linearize(primals, tangents)
-
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         """Operands whose axis 0 is mapped where ``mapped`` says so -> (results, whether each is mapped)."""
         self.missing("batch", "vmap")
@@ -372,6 +365,10 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Given which results anybody reads: an operation with less work, the places of its operands among this one's,
         and the places of its results among this one's; None where nothing can be dropped."""
         return None
+
+    def as_run(self, operands: Sequence[Any]) -> tuple[Primitive, Sequence[Any]]:
+        """The operation without what it holds for transforms alone (rules), and its operands. Asked for a value."""
+        return self, operands
 
     def runs(self, operands: Sequence[Any]) -> Generator[tuple[Jaxpr, Sequence[Any]], Any, None] | None:
         """The runs of held programs for these values, in order: (program, values of its inputs), each answered with the

@@ -184,10 +184,13 @@ def _needed(
     while waiting:
         *_, eqn = heappop(waiting)
         if eqn.op.holds_jaxprs and not eqn.op.effects:
-            smaller = eqn.op.narrowed(tuple([v.id in asked for v in eqn.outputs]))
+            op, operands = eqn.op.as_run(eqn.inputs)
+            results = eqn.outputs
+            smaller = op.narrowed(tuple([v.id in asked for v in results]))
             if smaller is not None:
                 op, ins, outs = smaller
-                eqn = Equation(op, [eqn.inputs[i] for i in ins], [eqn.outputs[i] for i in outs], eqn.where)
+                operands, results = [operands[i] for i in ins], [results[i] for i in outs]
+            eqn = Equation(op, operands, results, eqn.where)
         found.append(eqn)
         ask(eqn.inputs)
     found.reverse()

@@ -21,7 +21,7 @@ from functrans.trace.primitive import Tangent, Value
 from functrans.trace.replay import emit, replay
 from functrans.trace.tracer import Tracer
 
-How = Literal["jvp", "linearize", "linearize_at_zero"]  # by which rule of its operations a program is differentiated
+How = Literal["jvp", "linearize"]  # by which rule of its operations a program is differentiated
 
 
 def jvp(jaxpr: Jaxpr, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[list[Any], list[Any]]:
@@ -41,7 +41,7 @@ def differentiate(
         if slopes.keys().isdisjoint(eqn.inputs):
             return emit(eqn, operands)
         op = eqn.op
-        rule = op.jvp if how == "jvp" else op.linearize if how == "linearize" else op.linearize_at_zero
+        rule = op.jvp if how == "jvp" else op.linearize
         outs, outs_t = rule(operands, [slopes.get(a) if type(a) is Var else None for a in eqn.inputs])
         if not eqn.op.multiple:
             (v,) = eqn.outputs

@@ -14,6 +14,7 @@ import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
 from functrans.errors import NotLinearError
+from tests.agreement import assert_same
 
 pytestmark = pytest.mark.usefixtures("x64")
 x0 = np.array([0.3, 0.7])
@@ -229,3 +230,51 @@ def test_a_custom_function_inside_a_custom_rule() -> None:
     assert float(ft.grad(outer)(2.0)) == 4.0
     assert float(ft.grad(ft.grad(outer))(2.0)) == 10.0
     assert float(ft.grad(ft.grad(ft.grad(outer)))(2.0)) == 5.0
+
+
+def applied_by_linear_call(function: Any) -> Any:
+    return lambda x: ft.custom_derivatives.linear_call(lambda _, x: function(x), lambda _, ct: ct, (), x)
+
+
+def batched_by_a_rule(function: Any) -> Any:
+    mapped = ft.custom_batching.custom_vmap(function)
+    mapped.def_vmap(lambda size, batched, x: (function(x), True))
+    return mapped
+
+
+def with_a_vjp_rule(function: Any) -> Any:
+    wrapped = ft.custom_vjp(function)
+    wrapped.defvjp(lambda x: (function(x), None), lambda _, ct: (ct,))
+    return wrapped
+
+
+def with_a_jvp_rule(function: Any) -> Any:
+    wrapped = ft.custom_jvp(function)
+    wrapped.defjvp(lambda primals, tangents: (function(*primals), *tangents))
+    return wrapped
+
+
+WRAPPED = {
+    "custom_jvp": with_a_jvp_rule, "custom_vjp": with_a_vjp_rule, "custom_vmap": batched_by_a_rule,
+    "linear_call": applied_by_linear_call, "checkpoint": ft.checkpoint,
+    "custom_gradient": lambda f: ft.custom_gradient(lambda x: (f(x), lambda ct: ct)),
+}  # fmt: skip
+OF_ONE_NUMBER: dict[str, Callable[[Any], Any]] = {
+    "quotient": lambda x: x / x,
+    "reciprocal": lambda x: x**-1.0,
+    "remainder": lambda x: x % x,
+    "large": lambda x: (x + 1e30) * 1e30,
+    "methods": lambda x: x.sum() + x.astype("int32"),
+    "dtype": lambda x: np.ones(2, x.dtype) * x,
+}
+
+
+@pytest.mark.parametrize("number", [0.0, -0.0, 0, 2, np.float32(0.0), np.zeros(2), [0.0, 0.0]], ids=repr)
+@pytest.mark.parametrize("name", OF_ONE_NUMBER)
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_called_by_itself_it_computes_with_arrays_as_it_does_in_a_program(wrap: Any, name: str, number: Any) -> None:
+    function = OF_ONE_NUMBER[name]
+    if isinstance(number, list):  # of a pytree each leaf
+        assert_same(wrap(lambda xs: [*map(function, xs)])(number), jax.jit(lambda xs: [*map(function, xs)])(number))
+    else:
+        assert_same(wrap(function)(number), jax.jit(function)(number))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -400,3 +401,29 @@ def test_garbage_collection_is_on_again_after_a_trace() -> None:
     with pytest.raises(ZeroDivisionError):
         ft.jit(lambda x: 1 / 0)(2.0)
     assert gc.isenabled()
+
+
+FORKING = """
+import os, sys, warnings
+import numpy as np
+import functrans as ft
+
+gradient = ft.grad(lambda x: x * x)
+if sys.argv[1] == "used":
+    gradient(3.0)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if sys.argv[1] == "used" or float(gradient(3.0)) == 6.0 else 1)
+warned = any("JAX is multithreaded" in str(w.message) for w in seen)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), float(gradient(3.0)), warned)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize(("state", "expected"), [("unused", "0 6.0 False"), ("used", "0 6.0 True")])
+def test_a_process_that_forks_after_it_has_computed_is_warned_as_by_jax(state: str, expected: str) -> None:
+    """XLA's threads do not live in the child, which waits for them for ever; where there are none yet, all is well."""
+    command = [sys.executable, "-c", FORKING, state]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=300).stdout.strip() == expected

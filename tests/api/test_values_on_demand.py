@@ -190,7 +190,36 @@ def chosen(x: Any) -> tuple[Any, Any]:
     return lax.cond(True, lambda x: (fnp.sin(x), 3), lambda x: (x * 2, 3), x)
 
 
-@pytest.mark.parametrize("function", [ft.jit(counted), looped, chosen, ft.checkpoint(counted)])
+def ruled(kind: Any) -> Any:
+    """``counted`` with a derivative rule of its own."""
+    function = kind(counted)
+    if kind is ft.custom_jvp:
+        function.defjvp(lambda xs, ts: (function(*xs), (fnp.cos(*xs) * ts[0], np.zeros((), jax.dtypes.float0))))
+    else:
+        function.defvjp(lambda x: (function(x), x), lambda x, ct: (fnp.cos(x) * ct[0],))
+    return function
+
+
+def repeated(x: Any) -> tuple[Any, Any]:
+    function = ruled(ft.custom_jvp)
+    y, n = lax.fori_loop(0, 3, lambda i, c: (function(c[0])[0], c[1] + function(c[0])[1] - 2), (x, 0))
+    return y, n
+
+
+def solved(x: Any) -> tuple[Any, Any]:
+    solve = lambda matvec, b: (b / 2.0, fnp.int32(2) + 1)
+    return lax.custom_linear_solve(lambda v: 2.0 * v, fnp.sin(x), solve, symmetric=True, has_aux=True)
+
+
+RULED = {"custom_jvp": ruled(ft.custom_jvp), "custom_vjp": ruled(ft.custom_vjp)}
+HOLDING = {
+    "jit": ft.jit(counted), "scan": looped, "cond": chosen, "checkpoint": ft.checkpoint(counted), **RULED,
+    "jit_of_custom_jvp": ft.jit(RULED["custom_jvp"]), "checkpoint_of_custom_vjp": ft.checkpoint(RULED["custom_vjp"]),
+    "loop_of_custom_jvp": repeated, "linear_solve": solved,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("function", HOLDING.values(), ids=HOLDING)
 def test_a_result_that_no_lane_decides_has_a_value_under_vmap(function: Any) -> None:
     """Of an operation that holds a program, what is asked for depends on some of the operands only."""
 

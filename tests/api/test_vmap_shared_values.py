@@ -1,4 +1,4 @@
-"""An argument that vmap does not map is one value for all lanes: Python may ask for it, as in JAX."""
+"""An argument that vmap does not map is one value for all lanes, handed on as it is: Python reads it, as in JAX."""
 
 from __future__ import annotations
 
@@ -34,6 +34,33 @@ def test_python_reads_an_unmapped_argument(name: str, number: Any) -> None:
     actual = ft.vmap(lambda x, n: program(fnp, x, n), (0, None))(lanes, number)
     expected = jax.vmap(lambda x, n: program(jnp, x, n), (0, None))(lanes, number)
     assert_same(actual, expected, weak=False)
+
+
+@pytest.mark.parametrize(
+    "argument", [2, 1.5, True, "sum", max, None, np.int64(3), np.array([0.1, 0.2]), {"a": 1, "b": object()}], ids=repr
+)
+def test_it_is_handed_on_as_it_is(argument: Any) -> None:
+    seen: list[Any] = []
+    for library in (jax, ft):
+        library.vmap(lambda x, given: [x, seen.append(given)], (0, None))(lanes, argument)
+    theirs, ours = seen
+    assert type(ours) is type(theirs) and jax.tree.structure(ours) == jax.tree.structure(theirs)
+    assert all(map(lambda a, b: a is b, jax.tree.leaves(ours), jax.tree.leaves(theirs)))
+
+
+def test_a_number_is_a_number_under_jit_too() -> None:
+    def program(library: Any, np_: Any) -> Any:
+        mapped = library.vmap(lambda x, flag, n: np_.full((n,), x) if flag else x, (0, None, None))
+        return library.jit(lambda x: mapped(x, True, 3))(lanes)
+
+    assert_same(program(ft, fnp), program(jax, jnp), weak=True)
+
+
+@pytest.mark.parametrize("number", [-1.25, 2, np.float64(0.5), np.int64(2)], ids=repr)
+@pytest.mark.parametrize("other", [np.int64(3), np.float64(3.0), 3, 0.5], ids=repr)
+def test_what_it_is_combined_with_has_the_type_that_python_or_numpy_gives_it(number: Any, other: Any) -> None:
+    program = lambda library: library.vmap(lambda x, n: (n * other, x * n - other), (0, None))(lanes, number)
+    assert_same(program(ft), program(jax), weak=True)
 
 
 def test_it_is_read_at_each_call() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -184,14 +185,9 @@ STACKS_OF_DEPTH = {1: 4, 2: 3, 3: 2}
 """How many stacks of each depth a program goes through."""
 
 
-def admissible(program: Program, stack: tuple[str, ...]) -> bool:
-    """True where the stack is defined for the program and tells something a smaller one does not."""
-    names = set(stack)
-    if not program.forward and (names & NEEDS_FORWARD or "hessian" in names):
-        return False
-    if (not program.reverse and names & NEEDS_REVERSE) or (not program.jacobians and names & NEEDS_REAL):
-        return False
-    if not program.vectorised and names & NEEDS_BATCH:
+def admissible(defined: frozenset[str], stack: tuple[str, ...]) -> bool:
+    """True where all its steps are among those defined, and it tells something that a smaller stack does not."""
+    if not defined.issuperset(stack):
         return False
     if any(outer == inner == "jit" for outer, inner in itertools.pairwise(stack)):
         return False
@@ -200,15 +196,40 @@ def admissible(program: Program, stack: tuple[str, ...]) -> bool:
     return sum(ORDER.get(name, 1) for name in stack) <= HIGHEST_ORDER
 
 
-def chosen_stacks(program: Program) -> Iterator[tuple[str, ...]]:
-    """Of each depth the stacks that a checksum of the names puts first: a fixed choice, another for every program."""
+def defined_steps(program: Program) -> frozenset[str]:
+    """The steps that are defined for the program."""
+    steps = set(STEPS)
+    if not program.forward:
+        steps -= NEEDS_FORWARD | {"hessian"}
+    if not program.reverse:
+        steps -= NEEDS_REVERSE
+    if not program.jacobians:
+        steps -= NEEDS_REAL
+    if not program.vectorised:
+        steps -= NEEDS_BATCH
+    return frozenset(steps)
 
+
+@functools.cache
+def _admissible_stacks(defined: frozenset[str], depth: int) -> list[tuple[str, ...]]:
+    return [stack for stack in itertools.product(STEPS, repeat=depth) if admissible(defined, stack)]
+
+
+@functools.cache
+def _chosen_stacks(name: str, defined: frozenset[str]) -> list[tuple[str, ...]]:
     def checksum(stack: tuple[str, ...]) -> int:
-        return zlib.crc32("-".join((program.name, *stack)).encode())
+        return zlib.crc32("-".join((name, *stack)).encode())
 
-    for depth, count in STACKS_OF_DEPTH.items():
-        stacks = [stack for stack in itertools.product(STEPS, repeat=depth) if admissible(program, stack)]
-        yield from sorted(stacks, key=checksum)[:count]
+    return [
+        stack
+        for depth, most in STACKS_OF_DEPTH.items()
+        for stack in sorted(_admissible_stacks(defined, depth), key=checksum)[:most]
+    ]
+
+
+def chosen_stacks(program: Program) -> list[tuple[str, ...]]:
+    """Of each depth the stacks that a checksum of the names puts first: a fixed choice, another for every program."""
+    return _chosen_stacks(program.name, defined_steps(program))
 
 
 def stacked(namespaces: Namespaces, program: Program, stack: tuple[str, ...]) -> Staged:

@@ -52,7 +52,7 @@ DERIVATIVES = {
 def test_lanes_of_derivatives_are_derivatives_of_the_rule(name: str, axes: Any) -> None:
     arguments = [v if axis == 0 else v[0] for v, axis in zip((xs, ys), axes, strict=True)]
     derivative = DERIVATIVES[name]
-    expected = jax.vmap(derivative(jax, tripled), axes)(*arguments)
+    expected = jax.jit(jax.vmap(derivative(jax, tripled), axes))(*arguments)
     assert_same(ft.vmap(derivative(ft, product), axes)(*arguments), expected, weak=False)
     assert_same(ft.jit(ft.vmap(derivative(ft, product), axes))(*arguments), expected, weak=False)
 
@@ -61,7 +61,7 @@ def test_lanes_of_derivatives_are_derivatives_of_the_rule(name: str, axes: Any) 
 def test_derivatives_of_lanes_are_derivatives_of_the_rule(axes: Any) -> None:
     arguments = [v if axis == 0 else v[0] for v, axis in zip((xs, ys), axes, strict=True)]
     total = lambda o, np_, f: lambda *args: np_.sum(np_.cos(o.vmap(f, axes)(*args)))
-    expected = jax.hessian(total(jax, jnp, tripled), (0, 1))(*arguments)
+    expected = jax.jit(jax.hessian(total(jax, jnp, tripled), (0, 1)))(*arguments)
     assert_same(ft.hessian(total(ft, fnp, product), (0, 1))(*arguments), expected, weak=False)
 
 
@@ -74,12 +74,12 @@ def test_without_vmap_the_function_speaks() -> None:
 def test_several_tangents_or_cotangents_at_one_point_are_no_lanes_of_the_function() -> None:
     plain = lambda x, y: jnp.sin(x) * y
     for jacobian in ("jacfwd", "jacrev", "hessian"):
-        expected = getattr(jax, jacobian)(plain, (0, 1))(xs, ys)
+        expected = jax.jit(getattr(jax, jacobian)(plain, (0, 1)))(xs, ys)
         assert_same(getattr(ft, jacobian)(product, (0, 1))(xs, ys), expected, weak=False)
     pull = ft.vjp(product, 0.3, 2.0)[1]
     assert_same(ft.vmap(pull)(xs), jax.vmap(jax.vjp(plain, 0.3, 2.0)[1])(xs), weak=False)
     # Lanes of Jacobians are lanes of the function again.
-    assert_same(ft.vmap(ft.jacfwd(product))(xs, ys), jax.vmap(jax.jacfwd(tripled))(xs, ys), weak=False)
+    assert_same(ft.vmap(ft.jacfwd(product))(xs, ys), jax.jit(jax.vmap(jax.jacfwd(tripled)))(xs, ys), weak=False)
 
 
 def test_each_of_two_axes_is_mapped_in_turn() -> None:
@@ -153,3 +153,56 @@ def test_a_program_with_a_rule_prints_the_same_when_traced_again() -> None:
 
     assert trace() == trace()
     assert "custom_vmap_call" in trace() and "vmap rule of product" in trace() and "0x" not in trace()
+
+
+def factorial(x: Any, step: Any) -> Any:
+    """x (x - step) (x - 2 step) ...: a loop that ends where x is 1 plus a multiple of the step, and nowhere else."""
+    return lax.while_loop(lambda c: c[0] != 1.0, lambda c: (c[0] - step, c[1] * c[0]), (x, 1.0 + 0.0 * x))[1]
+
+
+looped = ft.custom_batching.custom_vmap(factorial)
+
+
+@looped.def_vmap
+def looped_rule(size: int, in_batched: Any, x: Any, step: Any) -> Any:
+    assert in_batched[0]
+    return ft.vmap(factorial, (0, 0 if in_batched[1] else None))(x, step), True
+
+
+LOOPING = {"rule": looped, "sequential": ft.custom_batching.sequential_vmap(factorial), "jit": ft.jit(looped)}
+
+
+def in_a_branch(f: Any, x: Any, step: Any) -> Any:
+    return lax.cond(x >= 1.0, f, lambda x, step: -x * step, x, step)
+
+
+WHERE_LANES_ARE_DONE: dict[str, Any] = {
+    "cond": in_a_branch,
+    "switch": lambda f, x, step: lax.switch((x >= 1.0).astype(int), [lambda x, _: x, f], x, step),
+    "while": lambda f, x, step: lax.while_loop(
+        lambda c: c[0] >= 1.0, lambda c: (c[0] - step, c[1] + f(c[0], step)), (x, 0.0 * x)
+    )[1],
+    "jvp of cond": lambda f, x, step: ft.jvp(lambda x: in_a_branch(f, x, step), (x,), (1.0 + 0.0 * x,)),
+    "cond of jvp": lambda f, x, step: lax.cond(
+        x >= 1.0, lambda x: ft.jvp(lambda x: f(x, step), (x,), (2.0 + 0.0 * x,)), lambda x: (x, x), x
+    ),
+    "jacfwd of cond": lambda f, x, step: ft.jacfwd(lambda v: in_a_branch(f, v[0] * v[1], step))(
+        fnp.stack([x, 1.0 + 0.0 * x])
+    ),
+}
+
+
+@pytest.mark.parametrize("axes", [(0, None), (0, 0)], ids=str)
+@pytest.mark.parametrize("place", WHERE_LANES_ARE_DONE)
+@pytest.mark.parametrize("name", LOOPING)
+def test_a_loop_of_the_rule_that_would_not_end_in_lanes_that_are_done_does_not_run_there(
+    name: str, place: str, axes: Any
+) -> None:
+    program, f = WHERE_LANES_ARE_DONE[place], LOOPING[name]
+    for x in (np.array([3.0, -1.5, 5.0, 0.25]), np.array([-1.5, 0.25])):
+        step = np.array([1.0, 2.0, 2.0, 0.5][: len(x)]) if axes[1] == 0 else 1.0
+        lanes = [program(factorial, v, np.broadcast_to(step, len(x))[i]) for i, v in enumerate(x)]
+        expected = jax.tree.map(lambda *rows: jnp.stack(rows), *lanes)
+        mapped = ft.vmap(lambda x, step: program(f, x, step), axes)
+        assert_same(mapped(x, step), expected, weak=False)
+        assert_same(ft.jit(mapped)(x, step), expected, weak=False)

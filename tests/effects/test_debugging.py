@@ -192,17 +192,41 @@ RULES: dict[str, Any] = {
 }
 
 
+OF_A_TANGENT: dict[str, Any] = {
+    "itself": lambda np_, x, t: t,
+    "square": lambda np_, x, t: t * t + x,
+    "whether_it_is_large": lambda np_, x, t: np_.abs(t * x) > 2.5,
+    "whether_it_is_zero": lambda np_, x, t: t == 0,
+}
+
+
+def nothing(x: Any, t: Any) -> None:
+    """What JAX shows where it has no backward pass for what is computed of a tangent: it drops what it can print."""
+
+
+def sine_that_shows(o: Any, np_: Any, show: Any, jitted: bool) -> Any:
+    """sin with a rule in which ``show(x, t)`` has an effect."""
+    f = o.custom_jvp(np_.sin)
+    shown = o.jit(show) if jitted else show
+
+    @f.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        shown(primals[0], tangents[0])
+        return f(primals[0]), np_.cos(primals[0]) * tangents[0]
+
+    return f
+
+
+@pytest.mark.parametrize("jitted", [False, True], ids=["directly", "in_jit"])
+@pytest.mark.parametrize("name", OF_A_TANGENT)
 @pytest.mark.parametrize("stack", RULES)
-def test_a_tangent_is_shown_when_it_is_known(stack: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_tangent_is_shown_when_it_is_known(
+    stack: str, name: str, jitted: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
     def said(o: Any, np_: Any) -> tuple[list[str], Any]:
-        f = o.custom_jvp(np_.sin)
-
-        @f.defjvp
-        def rule(primals: Any, tangents: Any) -> Any:
-            o.debug.print("{t:.4f}", t=tangents[0])
-            return f(primals[0]), np_.cos(primals[0]) * tangents[0]
-
-        result = RULES[stack](o, f)
+        show = lambda x, t: o.debug.print("{t:.4f}", t=OF_A_TANGENT[name](np_, x, t) * 1.0)
+        refused = o is jax and stack == "grad" and name != "itself"
+        result = RULES[stack](o, sine_that_shows(o, np_, nothing if refused else show, jitted))
         jax.effects_barrier()
         ft.effects_barrier()
         return sorted(capfd.readouterr().out.split()), result
@@ -210,6 +234,23 @@ def test_a_tangent_is_shown_when_it_is_known(stack: str, capfd: pytest.CaptureFi
     expected, found = said(jax, jnp), said(ft, fnp)
     assert found[0] == expected[0]
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("jitted", [False, True], ids=["directly", "in_jit"])
+@pytest.mark.parametrize("name", ["whether_it_is_large", "whether_it_is_zero"])
+@pytest.mark.parametrize("stack", RULES)
+def test_a_check_of_a_tangent_fails_where_the_tangent_does(stack: str, name: str, jitted: bool) -> None:
+    seen: list[bool] = []
+    fails = OF_A_TANGENT[name]
+    show = lambda x, t: jax.debug.callback(lambda failed: seen.append(bool(failed)), fails(jnp, x, t))
+    expected = RULES[stack](jax, sine_that_shows(jax, jnp, nothing if stack == "grad" else show, jitted))
+    jax.effects_barrier()
+    f = sine_that_shows(ft, fnp, lambda x, t: ft.error_if(fails(fnp, x, t), "a bad tangent"), jitted)
+    if any(seen):
+        with pytest.raises(ft.errors.CheckError, match="a bad tangent"):
+            jax.block_until_ready(RULES[stack](ft, f))
+    else:
+        np.testing.assert_allclose(RULES[stack](ft, f), expected, rtol=1e-6)
 
 
 def test_effects_are_shown_in_programs() -> None:

@@ -199,7 +199,8 @@ def test_a_diffrax_step():
     assert_same(ft.from_jax(step)(y, rate), step(y, rate))
     assert_same(ft.jacrev(ft.from_jax(step), (0, 1))(y, rate), jax.jit(jax.jacrev(step, (0, 1)))(y, rate))
     assert_same(
-        ft.hessian(lambda y: ft.from_jax(step)(y, rate).sum())(y), jax.hessian(lambda y: step(y, rate).sum())(y)
+        ft.hessian(lambda y: ft.from_jax(step)(y, rate).sum())(y),
+        jax.jit(jax.hessian(lambda y: step(y, rate).sum()))(y),
     )
 
 

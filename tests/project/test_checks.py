@@ -84,6 +84,20 @@ def test_commits_in_a_row_run_every_test_of_a_product(parts, monkeypatch):
     assert sum(map(len, found)) == 300 + conftest.IN_TURNS[file]  # what is no product runs whenever its share does
 
 
+@pytest.mark.skipif(THOROUGH, reason="compiles everything as for users")
+@pytest.mark.parametrize("file", ["test_against_jax.py", "test_messages.py"], ids=["a product", "no product"])
+def test_commits_in_a_row_compile_every_test_as_for_users(file, monkeypatch):
+    """As many times the parts of the product: at each of the commits that run a test one in so many is compiled so."""
+    tests = [f"test[{i}]" for i in range(300)]
+    found = []
+    for turn in range(50, 50 + conftest.IN_TURNS.get(f"control/{file}", 1) * conftest.OPTIMISED_PARTS):
+        monkeypatch.setattr(conftest, "current_turn", lambda turn=turn: turn)
+        items = [_Item("control", name, file) for name in tests]
+        conftest.pytest_collection_modifyitems(_Config(), items)
+        found += [item.name for item in items if not conftest._compiled_quickly(item)]
+    assert sorted(found) == sorted(tests)
+
+
 def test_the_quick_sample_touches_every_room():
     items = [_Item(room, f"{room}[{i}]") for room, size in (("xla", 300), ("ops", 900), ("nn", 1)) for i in range(size)]
     conftest.pytest_collection_modifyitems(_Config(quick=True), items)

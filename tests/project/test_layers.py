@@ -79,6 +79,7 @@ def room(file):
     return Path(file).parts[0].removesuffix(".py")
 
 
+@cache
 def imports_of(source, file):
     """Every import of one source text, relative ones made absolute, those for type checkers only left out."""
     package = ["functrans", *Path(file).parts[:-1]]
@@ -123,10 +124,11 @@ def goes_up(found):
     return not (FLOOR[there] < FLOOR[here] or there in SAME_FLOOR.get(here, ()))
 
 
+@cache
 def jax_names(source):
     """(line, dotted name) of every use of a jax or jaxlib name: imports, attribute chains, private modules' names."""
-    aliases, uses = {}, []
-    for node in ast.walk(ast.parse(source)):
+    aliases, uses, nodes = {}, [], list(ast.walk(ast.parse(source)))
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.split(".")[0]
@@ -139,7 +141,7 @@ def jax_names(source):
                 uses.append((node.lineno, f"{node.module}.{alias.name}"))
         elif isinstance(node, ast.Constant) and is_private_module(node.value):  # for import_module
             uses.append((node.lineno, node.value))
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes:
         if isinstance(node, ast.Attribute):
             chain, base = [node.attr], node.value
             while isinstance(base, ast.Attribute):
