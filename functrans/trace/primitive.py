@@ -188,6 +188,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
     fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     is_unrolled: ClassVar[bool] = False  # True: a loop compiled step after step; asked by optimise.recomputation
+    transparent: ClassVar[bool] = False  # True: policies of checkpoint see what in_place names; asked by control.saving
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     gives_place: ClassVar[bool] = False  # whether in_place may name a program
     name: ClassVar[str] = ""
