@@ -258,6 +258,12 @@ ROWS: dict[str, Row] = {
         made_of=("trigamma",),
     ),
     "trigamma": Row(lambda x: special.polygamma(1, x), lambda u: s.polygamma(1, u), positive(1e-2, 20, 1e-70, 1e70)),
+    "polygamma, order 2": Row(
+        lambda x: special.polygamma(2, x), lambda u: s.polygamma(2, u), positive(1e-2, 20, 1e-40, 1e40)
+    ),
+    "polygamma, order 7": Row(
+        lambda x: special.polygamma(7, x), lambda u: s.polygamma(7, u), positive(1e-1, 20, 1e-15, 1e15)
+    ),
     "gamma": Row(special.gamma, s.gamma, (*positive(1e-2, 20, 1e-100, 170), (-5.7, -0.3, 12)), True),
     "factorial": Row(special.factorial, lambda u: s.gamma(u + 1), positive(1e-2, 20, 1e-100, 169), True),
     "beta": Row(
