@@ -10,7 +10,6 @@ while they are traced (``Known``).
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +21,7 @@ from functrans.errors import FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
+from functrans.trace.collection import CollectionPause
 from functrans.trace.engine import engine
 from functrans.trace.frames import describe_place, where
 from functrans.trace.primitive import Linear
@@ -47,7 +47,7 @@ class Builder:
 
     __slots__ = (
         "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known", "marker",
-        "open", "order", "parent", "place", "producers", "purpose", "remedy", "restarts_gc", "rules", "snapshots",
+        "open", "order", "parent", "pause", "place", "producers", "purpose", "remedy", "rules", "snapshots",
         "structure", "thread", "tracers",
     )  # fmt: skip
 
@@ -83,11 +83,10 @@ class Builder:
             raise InternalError("builders must be opened innermost last")
         if self.parent is None:
             # Kept here, not in the thread's state: the sweep behind a value may open a trace of its own.
-            self.restarts_gc = gc.isenabled()
+            self.pause = CollectionPause()
             self.marker = None
             state.builder = self  # first, so that what follows is undone whenever Ctrl-C comes (see trace.state)
-            if self.restarts_gc:
-                gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
+            self.pause.__enter__()
             self.marker = engine.trace_opens()
         self.thread = threading.get_ident()
         self.open = True
@@ -107,8 +106,7 @@ class Builder:
         self.known.effects = []
         if self.parent is None:
             engine.trace_closes(self.marker)
-            if self.restarts_gc:
-                gc.enable()
+            self.pause.__exit__()
         state.builder = self.parent
 
     # -- inputs ---------------------------------------------------------------------------------------------------
