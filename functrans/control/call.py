@@ -30,6 +30,7 @@ class Call(Holding):
     jaxpr: Jaxpr
     name_: str = "f"
     name = "jit"
+    transparent = True
 
     def infer(self, *types: ArrayType) -> Any:
         for i, (given, wanted) in enumerate(zip(types, self.jaxpr.in_types, strict=True)):

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from functrans.control.call import Call
 from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.trace.replay import emit, replay, trace
 
@@ -39,12 +38,13 @@ def cut(jaxpr: Jaxpr, policy: Policy) -> Cut:
 
 
 def inlined(jaxpr: Jaxpr) -> Jaxpr:
-    """The program with the programs that its calls hold written in place."""
-    if not any(type(eqn.op) is Call for eqn in jaxpr.equations):
+    """The program with the programs that its transparent operations (calls) hold written in place."""
+    if not any(eqn.op.transparent for eqn in jaxpr.equations):
         return jaxpr
 
     def write(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
-        return replay(eqn.op.jaxpr, operands, write) if type(eqn.op) is Call else emit(eqn, operands)
+        callee = eqn.op.in_place(operands) if eqn.op.transparent else None
+        return emit(eqn, operands) if callee is None else replay(*callee, write)
 
     return trace(lambda *inputs: replay(jaxpr, inputs, write), jaxpr.in_types, "a checkpointed program")[0]
 

@@ -324,8 +324,11 @@ class Scan(Holding):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return self.length * program_cost(self.jaxpr)
 
+    def repeated(self) -> Jaxpr:
+        return self.jaxpr
+
     @property
-    def is_unrolled(self) -> bool:
+    def is_unrolled(self) -> bool:  # type: ignore[override]
         """Whether its steps are written out; those with a bar are counted by the loop."""
         return self.unroll > 1 and self.length > 0 and not self.progress
 

@@ -238,6 +238,9 @@ class While(Holding):
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return _STEPS * (program_cost(self.condition) + program_cost(self.body))
 
+    def repeated(self) -> Jaxpr:
+        return self.body
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         condition_consts, body_consts, init = self.split(operands)
         types = list(self.body.out_types)

@@ -99,12 +99,12 @@ def stop_gradient(x: Any) -> Any:
     return jax.tree_util.tree_map(structural.stop_gradient, x)
 
 
-def in_single(function: Callable[[Any], Any], x: Any) -> Any:
-    """The function of an array; of one in half precision computed in single, with all its derivatives."""
-    dtype = type_of(x).dtype
+def in_single(function: Callable[..., Any], *xs: Any) -> Any:
+    """The function of arrays of one dtype; of half precision computed in single, with all its derivatives."""
+    dtype = type_of(xs[0]).dtype
     if dtype.itemsize >= 4:
-        return function(x)
-    return structural.convert(function(structural.convert(x, np.dtype(np.float32))), dtype)
+        return function(*xs)
+    return structural.convert(function(*[structural.convert(x, np.dtype(np.float32)) for x in xs]), dtype)
 
 
 def reciprocal(x: Any) -> Any:

@@ -73,38 +73,33 @@ def reciprocal_excess(z: Any) -> Any:
 def excess_over_log(w: Any) -> tuple[Any, Any]:
     """phi(w) = w - log(1 + w), and log(1 + w), for w > -1: near 0 by the series of atanh(w / (2 + w))."""
     near = gt(w, -0.45) & lt(w, 0.8)
-    small = select(near, w, everywhere(0.0, w))
-    v = small / (2.0 + small)
+    v = w / (2.0 + w)
     square = v * v
     cubic = v * square * (2.0 * horner(square, tuple([1.0 / (2 * k + 3) for k in range(16)])))
-    far = log(1.0 + select(near, everywhere(0.0, w), w))
-    return select(near, small * v - cubic, w - far), select(near, 2.0 * v + cubic, far)
+    far = log(1.0 + w)
+    return select(near, w * v - cubic, w - far), select(near, 2.0 * v + cubic, far)
 
 
-def tilted_power(z: Any, ratio: Any, excess: Any, lowered: int) -> Any:
-    """(r e^(1 - r))^z / r^lowered, at most 1 for lowered = 0, where r = ``ratio`` = 1 + ``excess``.
+def tilted_power(z: Any, ratio: Any, excess: Any, lowered: Any) -> tuple[Any, Any]:
+    """(r e^(1 - r))^z, at most 1, with r = ``ratio`` = 1 + ``excess``; and a divisor: divided by it as many times as
+    ``lowered`` says, it is divided by r^lowered.
 
     A power where r is far from 1 and the power in range: its logarithm would have the rounding of a large number.
     """
     largest = math.log(float(np.finfo(z.dtype).max))
     below = lt(ratio, 0.4) & (lt(z, 0.75 * largest) | (ratio == 0.0))
     steep = below | (gt(ratio, 2.5) & lt(z * excess, 1.5 * largest))
-    one = everywhere(1.0, z)
     whole = (ratio == 0.0) | ~lt(z, 1.0)  # z - lowered would round a small z
-    exponent = select(whole, z - float(lowered), z)
-    root = pow_(select(steep, ratio, one), 0.5 * exponent) * exp(select(steep, -0.5 * (z * excess), one))
-    result = select(steep, root * root, exp(-z * excess_over_log(select(steep, one, excess))[0]))
-    for _ in range(lowered):
-        result = result / select(steep & whole, one, ratio)
-    return result
+    exponent = select(whole, z - lowered, z)
+    root = pow_(ratio, 0.5 * exponent) * exp(-0.5 * (z * excess))
+    result = select(steep, root * root, exp(-z * excess_over_log(excess)[0]))
+    return result, select(steep & whole, everywhere(1.0, z), ratio)
 
 
 def tempered(z: Any) -> Any:
     """z^z e^-z / Gamma(z+1) for z >= 0."""
-    small = lt(z, 1.0)
-    near, far = select(small, z, everywhere(1.0, z)), select(small, everywhere(1.0, z), z)
-    near_zero = pow_(near, near) * exp(-near) * (1.0 + near * reciprocal_excess(near))
-    return select(small, near_zero, exp(-correction(far)) / sqrt(far * (2 * math.pi)))
+    near_zero = pow_(z, z) * exp(-z) * (1.0 + z * reciprocal_excess(z))
+    return select(lt(z, 1.0), near_zero, exp(-correction(z)) / sqrt(z * (2 * math.pi)))
 
 
 def prefactor(a: Any, x: Any, lowered: int = 0) -> Any:
@@ -117,9 +112,10 @@ def prefactor(a: Any, x: Any, lowered: int = 0) -> Any:
     safe, z = select(small & ~outside, a, one), select(small | outside, one, a)
     half = exp(-0.5 * x)
     near_zero = pow_(x, safe) * half * (1.0 + safe * reciprocal_excess(safe)) * half
-    power = tilted_power(z, x / z, (x - z) / z, lowered) * exp(-correction(z)) / sqrt(z * (2 * math.pi))
+    power, divisor = tilted_power(z, x / z, (x - z) / z, float(lowered))
+    power = power * exp(-correction(z)) / sqrt(z * (2 * math.pi))
     for _ in range(lowered):
-        near_zero, power = select(x == 0.0, everywhere(math.inf, x), near_zero / x), power / z
+        near_zero, power = select(x == 0.0, everywhere(math.inf, x), near_zero / x), power / divisor / z
     result = select(small, near_zero, power)
     return select(outside, everywhere(math.nan, x), select(beyond, everywhere(0.0, x), result))
 

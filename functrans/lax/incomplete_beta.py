@@ -3,7 +3,8 @@
     I = x^a (1-x)^b / (a B(a, b)) * 1/(1 + d_1/(1 + d_2/(1 + ...              (DLMF 8.17.22)
       = x^a (1-x)^b / (a B(a, b)) * (1 + (a+b)/(a+1) x + ...)                 (DLMF 8.17.8)
 
-The fraction, by the modified algorithm of Lentz (Thompson and Barnett 1986), gives the value. Derivatives by a and b
+The fraction, by the modified algorithm of Lentz (Thompson and Barnett 1986), gives the value. Compiled, each kernel of
+its loop and before it costs more than its operations, so that what is alike is stacked. Derivatives by a and b
 are those of the series, computed on Taylor polynomials in both. I_x(a, b) = 1 - I_{1-x}(b, a) keeps x where both
 converge.
 """
@@ -19,21 +20,23 @@ from functrans.api.loops import while_loop
 from functrans.lax.gamma_factors import digamma_below_log, excess_over_log, reciprocal_excess, tempered, tilted_power
 from functrans.lax.polygamma_difference import (
     PolygammaDifference,
-    log_gamma_difference,
+    log_gamma_quotient,
     positive_difference,
     positive_polygamma,
 )
-from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere
+from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere, rows, stacked
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import align, binary
 from functrans.ops.functions import exp, expm1, log, log1p
 from functrans.ops.logic import gt, lt, select
 from functrans.ops.reductions import reduce_or
+from functrans.ops.slicing import slice_in_dim
 from functrans.ops.special import polygamma, scipy_reference
 from functrans.trace.binding import bind
 
 _MOST_STEPS = {4: 100.0, 8: 300.0}  # pairs of levels of the fraction, by the size of the dtype in bytes
 _MOST_TERMS = 20000.0
+_TERMS_BELOW_ONE = {4: 16, 8: 25}
 _SMALL = 0.25
 
 Grid = dict[tuple[int, int], Any]  # coefficients of the powers of (a - a_0, b - b_0)
@@ -43,28 +46,28 @@ def _any(flags: Any) -> Any:
     return reduce_or(flags, tuple(range(flags.ndim)))
 
 
-def _nonzero(x: Any, eps: float) -> Any:
-    return select(lt(abs_(x), eps / 2), everywhere(eps / 2, x), x)
+def _fraction(a: Any, b: Any, x: Any, moved: Any) -> Any:
+    """1 + d_1/(1 + d_2/(1 + ..., contracted: of its levels every second one is left (Didonato and Morris 1992).
 
-
-def _fraction(a: Any, b: Any, x: Any) -> Any:
+    The digits of an x near 1 are in ``moved``, which is b x - a (1 - x). What Lentz's algorithm divides, quotients of
+    successive numerators and of successive denominators, has one recurrence: they are the rows of one array.
+    """
     eps = epsilon(x)
 
-    def level(c: Any, d: Any, numerator: Any) -> tuple[Any, Any]:
-        return _nonzero(1.0 + numerator / c, eps), 1.0 / _nonzero(1.0 + numerator * d, eps)
-
     def body(carry: Any) -> Any:
-        running, m, c, d, value = carry
-        new_c, new_d = level(c, d, m * (b - m) * x / ((a + 2.0 * m - 1.0) * (a + 2.0 * m)))
-        new = value * new_c * new_d
-        new_c, new_d = level(new_c, new_d, -(a + m) * (a + b + m) * x / ((a + 2.0 * m) * (a + 2.0 * m + 1.0)))
-        change = new_c * new_d
-        kept = [select(running, n, o) for n, o in ((new_c, c), (new_d, d), (new * change, value))]
-        return running & ~lt(abs_(change - 1.0), eps), m + 1.0, *kept
+        running, n, terms, value = carry
+        share = n * (b - n) * x / (a + 2.0 * n - 1.0)
+        numerator = share * x * ((a + n - 1.0) * (a + b + n - 1.0) / (a + 2.0 * n - 1.0))
+        denominator = n + share + (a + n) * (2.0 * n + 1.0 - n * x - moved) / (a + 2.0 * n + 1.0)
+        terms = stacked(denominator, denominator) + stacked(numerator, numerator) / terms
+        terms = select(terms == 0.0, everywhere(eps / 2, terms), terms)
+        above, below = rows(terms)
+        change = above / below
+        return running & gt(abs_(change - 1.0), eps), n + 1.0, terms, select(running, value * change, value)
 
-    d = 1.0 / _nonzero(1.0 - (a + b) * x / (a + 1.0), eps)
+    start = (1.0 - moved) / (a + 1.0)
     limit = constant(_MOST_STEPS[x.dtype.itemsize], x)
-    first = ((a == a) & (b == b) & (x == x), constant(1.0, x), everywhere(1.0, x), d, d)
+    first = (x == x, constant(1.0, x), stacked(a * start, everywhere(math.inf, x)), start)
     return while_loop(lambda carry: _any(carry[0]) & lt(carry[1], limit), body, first)[-1]
 
 
@@ -174,12 +177,18 @@ def _prefactor(a: Any, b: Any, x: Any, y: Any, lowered: tuple[int, int] = (0, 0)
     As Loader has the binomial distribution: see functrans.lax.gamma_factors.
     """
     n, moved = a + b, b * x - a * y
-    scale = tempered(a) * tempered(b) / tempered(n)
-    for z, times in zip((a, b), lowered, strict=True):
+    parameters = stacked(a, b, n)
+    both = slice_in_dim(parameters, 0, 2)
+    of_a, of_b, of_n = rows(tempered(parameters))
+    ratio, excess = stacked(n * x, n * y) / both, stacked(moved, -moved) / both
+    by = stacked(*[everywhere(float(i), x) for i in lowered]) if any(lowered) else 0.0
+    powers, divisors = tilted_power(both, ratio, excess, by)
+    result = of_a * of_b / of_n
+    for z, power, divisor, times in zip((a, b), rows(powers), rows(divisors), lowered, strict=True):
+        result = result * power
         for _ in range(times):
-            scale = scale * (n / z)
-    left = tilted_power(a, n * (x / a), moved / a, lowered[0])
-    return scale * left * tilted_power(b, n * (y / b), -moved / b, lowered[1])
+            result = result * (n / z) / divisor
+    return result
 
 
 class BetaDensity(Evaluated):
@@ -226,21 +235,12 @@ class BetaWeightSlope(Evaluated):
         return binary(PolygammaDifference(1), (a if i == 0 else b) + 1.0, b if i == 0 else a)
 
 
-def _below_one(a: Any, b: Any, x: Any, enabled: Any) -> Any:
-    """1 - I_x(a, b) where a is small, a multiple of it: by the series of (1-t)^(b-1) in the integral (DLMF 8.17.7)."""
-    eps = epsilon(x)
-    a, b, x = [select(enabled, z, 0.25) for z in (a, b, x)]
-
-    def body(carry: Any) -> Any:
-        running, n, term, total = carry
-        new = term * ((n - b) * (x / n))
-        grown = total + new / (n + a)
-        kept = [select(running, p, q) for p, q in ((new, term), (grown, total))]
-        return running & gt(abs_(new), abs_(grown) * eps), n + 1.0, *kept
-
-    first = (enabled, constant(1.0, x), everywhere(1.0, x), everywhere(0.0, x))
-    total = while_loop(lambda carry: _any(carry[0]) & lt(carry[1], constant(_MOST_TERMS, x)), body, first)[-1]
-    exponent = a * log(x) + log_gamma_difference(b, a) + log1p(a * reciprocal_excess(a))
+def _below_one(a: Any, b: Any, x: Any) -> Any:
+    """1 - I_x(a, b) for a < 1, x < 0.1 and b x < 2: by the series of (1-t)^(b-1) in the integral (DLMF 8.17.7)."""
+    total = everywhere(0.0, x)
+    for n in range(_TERMS_BELOW_ONE[x.dtype.itemsize], 0, -1):
+        total = (1.0 / (a + float(n)) + total) * ((1.0 - b / float(n)) * x)
+    exponent = log_gamma_quotient(b, a, x) + log1p(a * reciprocal_excess(a))
     return -expm1(exponent) - exp(exponent) * a * total
 
 
@@ -262,14 +262,21 @@ class RegularizedIncompleteBeta(Evaluated):
     def define(self, *operands: Any) -> Any:
         a, b, x = operands
         invalid, zero, one = _edges(a, b, x)
-        direct = lt(x, (a + 1.0) / (a + b + 2.0))
-        u, v = select(direct, a, b), select(direct, b, a)
-        y = select(direct, x, 1.0 - x)
-        part = _fraction(u, v, y) * (v / (u + v) * _prefactor(u, v, y, select(direct, 1.0 - x, x)))
-        near_one = gt(part, 0.5) & lt(u, 1.0) & ~(invalid | zero | one)
-        other = 1.0 - part
-        other = select(near_one, _below_one(u, v, y, near_one), other)
-        result = select(direct, select(near_one, 1.0 - other, part), other)
+        weight, moved = _prefactor(a, b, x, 1.0 - x) / (a + b), b * x - a * (1.0 - x)
+        direct = lt(x * (a + b + 2.0), a + 1.0)
+
+        def sided(direct: Any) -> tuple[Any, Any, Any, Any]:
+            u, v = select(direct, a, b), select(direct, b, a)
+            return u, v, select(direct, x, 1.0 - x), weight * v
+
+        u, _, y, first = sided(direct)
+        near_one = lt(u, 1.0) & gt(first * (1.0 + (a + b) / (u + 1.0) * y), 0.3)  # of the value at least a half
+        turned = near_one & gt(y, 0.1)  # the fraction of what is left of 1 converges there
+        direct = direct ^ turned
+        u, v, y, first = sided(direct)
+        part = first / _fraction(u, v, y, select(direct, moved, -moved))
+        other = select(near_one & ~turned, _below_one(u, v, y), 1.0 - part)
+        result = select(direct, select(gt(part, 0.5), 1.0 - other, part), other)
         result = select(zero, everywhere(0.0, x), select(one, everywhere(1.0, x), result))
         return select(invalid, everywhere(math.nan, x), result)
 

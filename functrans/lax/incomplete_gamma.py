@@ -131,7 +131,7 @@ def _by_a(a: Any, x: Any, order: int, mode: str, log_x: Any = None) -> Any:
         unit = prefactor(a, x)  # F
     else:
         unit = (x if mode == "scaled" else one) / a
-    above = gt(x, a) & ~lt(x, 0.5)
+    above = gt(x, a) & ~lt(x, 0.1 if order else 0.5)  # derivatives of the series cancel sooner
     by_series = ~above & lt(a, _MANY)
     negligible = unit == 0.0
     growths = _growth(a, x, log_x, order)

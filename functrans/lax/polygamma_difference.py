@@ -52,14 +52,17 @@ def positive_difference(n: int, x: Any, d: Any) -> Any:
     return total if n % 2 else -total
 
 
-def log_gamma_difference(x: Any, d: Any) -> Any:
-    """log(Gamma(x + d) / Gamma(x)) for positive x and d: what has their difference 0 is a multiple of d."""
-    total = -reduce_sum(log1p(over_new_axis(d, SUMMED + 1) / lattice(x, SUMMED + 1)), (x.ndim,))
+def log_gamma_quotient(x: Any, d: Any, base: Any) -> Any:
+    """log(base^d Gamma(x + d) / Gamma(x)) for positive x and d: a multiple of d, small where base x is near 1."""
+    excess = d / x  # of Gamma(x + n + d) Gamma(x) / (Gamma(x + n) Gamma(x + d)) over 1
+    for n in range(1, SUMMED + 1):
+        excess = excess + (1.0 + excess) * (d / (x + float(n)))
+    total = -log1p(excess)
     far = x + float(SUMMED + 1)
     powers = power_differences(far, far + d, d, 2 * len(BERNOULLI))
     for k, b in enumerate(BERNOULLI, 1):
         total = total + powers[2 * k - 1] * (b / (2 * k * (2 * k - 1)))
-    return total + ((far - 0.5) * log1p(d / far) + d * (log(far + d) - 1.0))
+    return total + ((far - 0.5) * log1p(d / far) + d * (log(base * (far + d)) - 1.0))
 
 
 def over_new_axis(x: Any, size: int) -> Any:

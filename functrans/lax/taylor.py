@@ -10,7 +10,8 @@ import numpy as np
 from functrans.ir.types import type_of
 from functrans.ops.elementwise import literal_value
 from functrans.ops.expanded import Expanded
-from functrans.ops.structural import full
+from functrans.ops.slicing import concatenate, slice_in_dim
+from functrans.ops.structural import full, reshape
 from functrans.trace.primitive import Tangent, Value
 from functrans.trace.replay import evaluate
 
@@ -42,6 +43,16 @@ def constant(value: float, like: Any) -> Any:
 def everywhere(value: float, like: Any) -> Any:
     """An array of one number, of the shape and dtype of another."""
     return full(like.shape, value, like.dtype)
+
+
+def stacked(*xs: Any) -> Any:
+    """Arrays of one shape along a new first axis: what is done to all of them is one small program."""
+    return concatenate([reshape(x, (1, *x.shape)) for x in xs], 0)
+
+
+def rows(x: Any) -> list[Any]:
+    """The arrays that ``stacked`` has put together."""
+    return [reshape(slice_in_dim(x, i, i + 1), x.shape[1:]) for i in range(x.shape[0])]
 
 
 def epsilon(x: Any) -> float:

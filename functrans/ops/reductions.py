@@ -25,7 +25,7 @@ from functrans.ops.structural import (
 )
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value
+from functrans.trace.primitive import Combination, Fusion, Lanes, Primitive, Tangent, Value
 from functrans.trace.tracer import Tracer
 
 FEWEST_OF_LIBRARY = 4096  # elements: of arrays with fewer XLA's own code finds sums and extrema on CPU; it keeps NaNs
@@ -186,6 +186,9 @@ class ReduceMax(_Extremum):
     hlo = "maximum"
     reference = staticmethod(np.max)
 
+    def reduction(self) -> tuple[Combination, Sequence[int]]:
+        return Combination.LARGER, self.axes
+
     def neutral(self, dtype: np.dtype[Any]) -> Any:
         return least(dtype)
 
@@ -195,6 +198,9 @@ class ReduceMin(_Extremum):
 
     hlo = "minimum"
     reference = staticmethod(np.min)
+
+    def reduction(self) -> tuple[Combination, Sequence[int]]:
+        return Combination.SMALLER, self.axes
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
         return greatest(dtype)

@@ -15,10 +15,11 @@ from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, s
 from functrans.ops.expanded import Expanded
 from functrans.ops.functions import exp, log
 from functrans.ops.logic import eq, lt, select
-from functrans.ops.structural import convert, full
+from functrans.ops.structural import full
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion
+from functrans.trace.replay import evaluate
 
 
 class Special(Elementwise):
@@ -171,7 +172,7 @@ class Zeta(_LatticeSum):
         return select(eq(odd, 0.0), 1.0, select(eq(odd, 1.0), full(order.shape, -1.0, order.dtype), math.nan))
 
     def partial(self, i: int, out: Any, x: Any, q: Any) -> Any:
-        return _zeta_by_exponent(x, q) if i == 0 else mul(neg(x), zeta(add(x, 1.0), q))
+        return binary(ZetaByExponent(1), x, q) if i == 0 else mul(neg(x), zeta(add(x, 1.0), q))
 
 
 # B_2j / (2j)! for j = 1, 2, ...: the coefficients of the Euler-Maclaurin formula.
@@ -182,34 +183,55 @@ _EULER_MACLAURIN = (
 _SUMMED = 12  # terms that are summed before the formula takes over
 
 
-def _zeta_by_exponent(x: Any, q: Any) -> Any:
-    """The derivative of zeta(x, q) by x: of its Euler-Maclaurin expansion (DLMF 25.11.28), term by term."""
-    dtype, single = type_of(x).dtype, np.dtype(np.float32)
-    if dtype.itemsize < 4:  # the products below leave the range of float16
-        return convert(_zeta_by_exponent(convert(x, single), convert(q, single)), dtype)
-    total: Any = None
-    for k in range(_SUMMED):
-        base = log(add(q, float(k)))
-        term = mul(base, exp(mul(neg(x), base)))
-        total = term if total is None else add(total, term)
-    far = add(q, float(_SUMMED))
-    base = log(far)
-    power = exp(mul(neg(x), base))
-    above = sub(x, 1.0)
-    integral = div(mul(power, far), above)
-    # each term is power * c; its derivative is power * (c' - c * log(far))
-    slope = neg(mul(integral, add(base, div(1.0, above))))
-    slope = sub(slope, mul(mul(power, base), 0.5))
-    rising: Any = x  # x (x + 1) ... (x + 2j - 2) and the sum of the reciprocals of its factors
-    reciprocals = div(1.0, x)
-    scale: Any = div(power, far)
-    for j, coefficient in enumerate(_EULER_MACLAURIN):
-        slope = add(slope, mul(mul(mul(rising, scale), sub(reciprocals, base)), coefficient))
-        for step in (2 * j + 1, 2 * j + 2):
-            factor = add(x, float(step))
-            rising, reciprocals = mul(rising, factor), add(reciprocals, div(1.0, factor))
-        scale = div(div(scale, far), far)
-    return sub(slope, total)
+class ZetaByExponent(Expanded):
+    """The derivative of this order (at least 1) of zeta(x, q) by x: of the Euler-Maclaurin formula (DLMF 25.11.28)."""
+
+    order: int
+
+    def cost(self, in_types: Types, out_types: Types) -> int:
+        return 100 * out_types[0].size  # a series
+
+    def impl(self, *arrays: Any) -> Any:
+        arrays = tuple(np.broadcast_arrays(*[np.asarray(x) for x in arrays]))
+        return evaluate(self.program([type_of(x) for x in arrays]), arrays)[0]
+
+    def define(self, *operands: Any) -> Any:
+        x, q = operands
+        n = self.order
+        total: Any = None
+        for k in range(_SUMMED):
+            minus_log = neg(log(add(q, float(k))))
+            term = exp(mul(x, minus_log))
+            for _ in range(n):
+                term = mul(term, minus_log)
+            total = term if total is None else add(total, term)
+        far, above = add(q, float(_SUMMED)), sub(x, 1.0)
+        minus_log, scale = neg(log(far)), div(1.0, far)
+        # The rest of the sum over far^-x, as a polynomial in the change of x: far / (x - 1), a half, and products of
+        # x / far, (x + 1) / far, ...
+        rest = [div(far, above)]
+        for _ in range(n):
+            rest.append(neg(div(rest[-1], above)))
+        rest[0] = add(rest[0], 0.5)
+        rising = [mul(x, scale), scale]
+        for j, coefficient in enumerate(_EULER_MACLAURIN):
+            for i, r in enumerate(rising):
+                rest[i] = add(rest[i], mul(r, coefficient))
+            for step in (2 * j + 1, 2 * j + 2):
+                factor, moved = mul(add(x, float(step)), scale), [mul(r, scale) for r in rising]
+                kept = [mul(r, factor) for r in rising]
+                rising = [kept[0], *[add(r, m) for r, m in zip(kept[1:], moved, strict=False)], moved[-1]][: n + 1]
+        out = rest[0]  # with the derivatives of far^-x, by the rule of products
+        for i in range(1, n + 1):
+            out = add(mul(out, minus_log), mul(rest[i], float(math.perm(n, i))))
+        return add(total, mul(out, exp(mul(x, minus_log))))
+
+    def partial(self, i: int, out: Any, x: Any, q: Any) -> Any:
+        if i == 0:
+            return binary(ZetaByExponent(self.order + 1), x, q)
+        further = add(x, 1.0)  # of -x zeta(x + 1, q), the derivative by q
+        lower = zeta(further, q) if self.order == 1 else binary(ZetaByExponent(self.order - 1), further, q)
+        return neg(add(mul(lower, float(self.order)), mul(x, binary(self, further, q))))
 
 
 ERF, ERFC, ERF_INV, LGAMMA, DIGAMMA = Erf(), Erfc(), ErfInv(), Lgamma(), Digamma()

@@ -27,7 +27,7 @@ from functrans.ir.types import (
 )
 from functrans.trace.binding import as_operand, bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
-from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value
+from functrans.trace.primitive import Combination, Fusion, Lanes, Primitive, Tangent, Value
 from functrans.trace.tracer import Tracer, producer_of, tracer_for
 
 Axes = tuple[int, ...]
@@ -157,6 +157,9 @@ class ReduceSum(LinearUnary):
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return reduce_sum(operands[0], tuple(a + 1 for a in self.axes)), True
+
+    def reduction(self) -> tuple[Combination, Sequence[int]]:
+        return Combination.SUM, self.axes
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.reduce("add", operands[0], emitter.scalar(0, in_types[0]), self.axes, in_types[0], out_types[0])

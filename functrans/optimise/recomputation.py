@@ -19,8 +19,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from functrans.control.scan import Scan
-from functrans.control.while_loop import While
 from functrans.ir.program import Atom, Equation, Jaxpr, Var, all_equations, with_programs
 from functrans.ops.representation import KEEP
 from functrans.trace.primitive import Fusion, Primitive
@@ -39,7 +37,7 @@ def _bounded(jaxpr: Jaxpr, bound: int) -> Jaxpr:
     scans = False
     if _has_calls(jaxpr):
         # Scans side by side that are written out hand on single values; each by itself would join and take them apart.
-        scans = any(type(eqn.op) is Scan and eqn.op.is_unrolled for eqn in all_equations(jaxpr))
+        scans = any(eqn.op.is_unrolled for eqn in all_equations(jaxpr))
         sketch = _sketch(jaxpr)
         if not scans and not _too_often(sketch, bound) and not _holds_more(sketch, bound):
             return jaxpr  # as nearly always: to write a program anew takes longer than all the rest
@@ -187,11 +185,11 @@ _MORE_IN_SMALL_LOOPS = 8  # otherwise it launches a kernel for each operation, w
 
 def _held(op: Primitive, bound: int) -> Primitive:
     """The operation with the programs that it holds bounded; itself where none changes."""
-    if isinstance(op, While | Scan) and _is_small(op):
+    body = op.repeated()
+    if body is not None and _is_small(body):
         bound *= _MORE_IN_SMALL_LOOPS
     return with_programs(op, lambda jaxpr: bounded(jaxpr, bound))  # type: ignore[no-any-return]
 
 
-def _is_small(loop: While | Scan) -> bool:
-    body = loop.body if isinstance(loop, While) else loop.jaxpr
+def _is_small(body: Jaxpr) -> bool:
     return sum(t.size * t.dtype.itemsize for t in (*body.in_types, *body.out_types)) < _SMALL_LOOP

@@ -10,7 +10,6 @@ while they are traced (``Known``).
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equa
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, keep_trace, key_trace
+from functrans.trace.collection import CollectionPause
 from functrans.trace.frames import describe_place, where
 from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.primitive import Linear
@@ -48,7 +48,7 @@ class Builder:
 
     __slots__ = (
         "before", "below", "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known",
-        "open", "order", "parent", "place", "producers", "purpose", "remedy", "restarts_gc", "rules", "snapshots",
+        "open", "order", "parent", "pause", "place", "producers", "purpose", "remedy", "rules", "snapshots",
         "structure", "thread", "trace", "tracers",
     )  # fmt: skip
 
@@ -90,12 +90,11 @@ class Builder:
             raise InternalError("builders must be opened innermost last")
         if self.parent is None:
             # Kept here, not in the thread's state: the sweep behind a value may open a trace of its own.
-            self.restarts_gc = gc.isenabled()
+            self.pause = CollectionPause()
             before = self.before = current_trace()
             self.trace = state.trace if before is EVALUATION and self.below is None else BuilderTrace(before)
             state.builder = self  # first, so that what follows is undone whenever Ctrl-C comes (see trace.state)
-            if self.restarts_gc:
-                gc.disable()  # a trace makes many objects and no garbage: collecting would walk them again and again
+            self.pause.__enter__()
             keep_trace(self.trace)
             key_trace(self.trace._weakref)
         self.thread = threading.get_ident()
@@ -118,8 +117,7 @@ class Builder:
             before = self.before
             keep_trace(before)
             key_trace(None if before is None else before._weakref)
-            if self.restarts_gc:
-                gc.enable()
+            self.pause.__exit__()
         state.builder = self.below
 
     # -- inputs ---------------------------------------------------------------------------------------------------

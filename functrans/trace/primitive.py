@@ -126,6 +126,14 @@ class Fusion(enum.Enum):
     COSTLY = "once if more than one operation reads it, else with the one that does"
 
 
+class Combination(enum.Enum):
+    """How a reduction makes one element of two."""
+
+    SUM = "their sum, beginning at zero"
+    LARGER = "the larger one, NaN if either is"
+    SMALLER = "the smaller one, NaN if either is"
+
+
 class Linear:
     """Stands for an operand that a transpose rule is linear in: it has a type and no value."""
 
@@ -179,6 +187,8 @@ class Primitive(metaclass=_PrimitiveMeta):
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
     fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
+    is_unrolled: ClassVar[bool] = False  # True: a loop compiled step after step; asked by optimise.recomputation
+    transparent: ClassVar[bool] = False  # True: policies of checkpoint see what in_place names; asked by control.saving
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     gives_place: ClassVar[bool] = False  # whether in_place may name a program
     name: ClassVar[str] = ""
@@ -397,6 +407,15 @@ class Primitive(metaclass=_PrimitiveMeta):
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]] | None:
         """The held program that is compiled in place of the operation, and its operands among the operation's; None
         where it runs in a loop, in a branch or behind a barrier."""
+        return None
+
+    def reduction(self) -> tuple[Combination, Sequence[int]] | None:
+        """Of a reduction: how it combines elements, and the axes along which; None where it is none, or one whose steps
+        are never written out. Asked by optimise.short_reductions."""
+        return None
+
+    def repeated(self) -> Jaxpr | None:
+        """The held program of a loop that each step runs; None where it is no loop. Asked by optimise.recomputation."""
         return None
 
     def literal_places(self, count: int) -> Sequence[int]:

@@ -5,14 +5,12 @@ Arrays are inputs of a program, so new values never compile anything. A program 
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +29,7 @@ from functrans.optimise.recomputation import bounded
 from functrans.optimise.segments import Segment, cut
 from functrans.optimise.short_reductions import written_out
 from functrans.trace.binding import apply_operation
+from functrans.trace.collection import CollectionPause
 from functrans.trace.engine import engine
 from functrans.trace.frames import where
 from functrans.trace.jax_trace import crossing
@@ -228,7 +227,7 @@ class Program:
         """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
         attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
-        with _no_collection():
+        with CollectionPause():
             jaxpr = on_words(self._kept_jaxpr())
             if self.jit or not is_small(jaxpr):  # small ones are compiled without fusion
                 if tuple(platforms) == ("cpu",):
@@ -356,19 +355,6 @@ class Program:
             ]
 
         return call
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """As while tracing (trace.builder): many objects are made and no garbage, which collecting would walk again and
-    again."""
-    restarts = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if restarts:
-            gc.enable()
 
 
 def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:

@@ -16,7 +16,8 @@ import jax
 import ml_dtypes
 import numpy as np
 
-from tests.laws.libraries import Library, wave
+from tests.laws.libraries import Library
+from tests.laws.values import wave
 
 # -- what statements say -------------------------------------------------------------------------------------------
 

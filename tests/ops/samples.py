@@ -234,6 +234,10 @@ def elementwise_rows() -> Iterator[Row]:
         yield Row(special.ZETA, (numbers((2, 3), dtype, 1.6, 5.0, seed=1), q), fast)
     half = (numbers((3,), f16, 1.6, 5.0, seed=1), numbers((3,), f16, 0.6, 4.0))
     yield Row(special.ZETA, half, {"roundings": 256})
+    for order, dtype in ((1, f32), (2, f64)):  # large programs: none executed, no second derivatives
+        operands = numbers((2,), dtype, 1.6, 5.0, seed=1), numbers((2,), dtype, 0.6, 4.0)
+        flags = {"execute": False, "second_order": False, "roundings": 256}
+        yield Row(special.ZetaByExponent(order), operands, flags)
     for dtype in (f32, f64):
         one, left = numbers((3,), dtype) * 0 + 1, numbers((3,), dtype, -9.55, -9.45)  # between poles
         for op, order in ((special.POLYGAMMA, one), (special.ZETA, one + 1)):

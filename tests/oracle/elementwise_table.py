@@ -242,11 +242,11 @@ ROWS: dict[str, Row] = {
     "erf": Row(lax.erf, s.erf, signed(1e-3, 6, largest=26)),
     "erfc": Row(lax.erfc, s.erfc, signed(1e-3, 6, largest=26)),
     "erfinv": Row(lax.erf_inv, s.erfinv, UNIT),
-    "ndtr": Row(special.ndtr, s.ndtr, signed(1e-3, 8, largest=37), True, half=False),
+    "ndtr": Row(special.ndtr, s.ndtr, signed(1e-3, 8, largest=37), True),
     "log_ndtr": Row(
-        special.log_ndtr, s.log_ndtr, (*both((1e-3, 9, 28), (9, 37, 12)), (-1e5, -37, 8)), True, half=False
+        special.log_ndtr, s.log_ndtr, (*both((1e-3, 9, 28), (9, 37, 12)), (-1e5, -37, 8)), True
     ),
-    "ndtri": Row(special.ndtri, s.ndtri, (*PROBABILITY, *near(0.5, 0.01, 4)), True, half=False),
+    "ndtri": Row(special.ndtri, s.ndtri, (*PROBABILITY, *near(0.5, 0.01, 4)), True),
     # the gamma function and its relatives
     "gammaln": Row(
         special.gammaln, s.lgamma, (*positive(1e-2, 20, 1e-100, 1e100), (-5.7, -0.3, 12)), made_of=("trigamma",)
@@ -258,6 +258,12 @@ ROWS: dict[str, Row] = {
         made_of=("trigamma",),
     ),
     "trigamma": Row(lambda x: special.polygamma(1, x), lambda u: s.polygamma(1, u), positive(1e-2, 20, 1e-70, 1e70)),
+    "polygamma, order 2": Row(
+        lambda x: special.polygamma(2, x), lambda u: s.polygamma(2, u), positive(1e-2, 20, 1e-40, 1e40)
+    ),
+    "polygamma, order 7": Row(
+        lambda x: special.polygamma(7, x), lambda u: s.polygamma(7, u), positive(1e-1, 20, 1e-15, 1e15)
+    ),
     "gamma": Row(special.gamma, s.gamma, (*positive(1e-2, 20, 1e-100, 170), (-5.7, -0.3, 12)), True),
     "factorial": Row(special.factorial, lambda u: s.gamma(u + 1), positive(1e-2, 20, 1e-100, 169), True),
     "beta": Row(

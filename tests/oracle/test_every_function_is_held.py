@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -124,6 +125,27 @@ def unary() -> list[tuple[str, int]]:
     return [(name, k) for name in chosen for k in range(len(public_functions()[name]))]
 
 
+
+
+def elementwise() -> list[tuple[str, int, int]]:
+    """The functions with a row: name, which of that name, and how many operands."""
+    found = [(name, k, 1) for name, k in unary()]
+    pairs = [name for name in public_functions() if ROW_OF.get(name, name) in PAIRS and name not in PARAMETERS]
+    return found + [(name, k, 2) for name in pairs for k in range(len(public_functions()[name]))]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
+@pytest.mark.parametrize(("name", "k", "count"), elementwise())
+def test_half_precision_is_single_rounded(name: str, k: int, count: int, dtype: Any) -> None:
+    function, eps = public_functions()[name][k], float(ml_dtypes.finfo(dtype).eps)
+    if name == "squareplus":
+        count = 1  # the other one is a parameter
+    points = [np.float64([1.3, 1.62, 1.91] if name in ("acosh", "arccosh") else [0.3, 0.62, 0.91])]
+    points.append(points[0] + 0.11)
+    x = [p.astype(dtype) for p in points[:count]]
+    half, single = np.asarray(function(*x)), np.asarray(function(*[p.astype(np.float32) for p in x]))
+    assert half.dtype == dtype
+    np.testing.assert_allclose(half.astype(np.float32), single, rtol=eps)
 
 
 @pytest.mark.parametrize(("name", "k"), unary())

@@ -8,6 +8,7 @@ from typing import Any
 
 from functrans import lax
 from functrans.api.compilation import jit
+from functrans.lax.elementwise import in_single
 from functrans.lax.taylor import Evaluated, arrays_of
 from functrans.numpy.selection import where
 from functrans.ops.elementwise import binary
@@ -190,7 +191,7 @@ def rel_entr(p: ArrayLike, q: ArrayLike) -> Array:
     >>> float(special.rel_entr(2.0, 2.0))
     0.0
     """
-    return _rel_entr(*real_operands("rel_entr", p, q))
+    return in_single(_rel_entr, *real_operands("rel_entr", p, q))
 
 
 def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
@@ -200,8 +201,7 @@ def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
     >>> float(special.kl_div(2.0, 2.0))
     0.0
     """
-    p, q = real_operands("kl_div", p, q)
-    return _rel_entr(p, q) - p + q
+    return in_single(lambda p, q: _rel_entr(p, q) - p + q, *real_operands("kl_div", p, q))
 
 
 _BOXCOX_TERMS = 20  # 1 / 21! is below the precision of float64, in its derivatives too
