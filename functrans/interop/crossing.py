@@ -18,7 +18,9 @@ from typing import Any
 import jax
 import jax.extend.core as jax_core
 import numpy as np
+from jax.interpreters import ad as jax_ad
 
+from functrans.api.custom_rules import custom_jvp, custom_vjp
 from functrans.api.staging import as_values
 from functrans.errors import InternalError
 from functrans.interop.control_flow import nested_jit
@@ -247,7 +249,12 @@ def call(
                     store.store(value)
             return _results(replay_here(program, operands))
         try:
-            closed = traced_by_jax(run, list(map(type_of_aval, avals)))
+            try:
+                closed = traced_by_jax(run, list(map(type_of_aval, avals)))
+            except _ASKED_FOR_NUMBERS:
+                if method not in _DIRECT:
+                    raise
+                return _results(_DIRECT[method](functions, params, operands))
             if key is None:
                 outs = _translator.run(closed.jaxpr, closed.consts, operands)
             else:
@@ -264,6 +271,63 @@ def call(
                         store.reset()
     return tree[0].update(outs) if tree else outs
 
+
+# Where JAX runs operations at once a function with a rule has the numbers of its arguments: NumPy works in it. It does
+# here too, when the function and its rules run on our tracers, and are not traced by JAX before.
+
+_ASKED_FOR_NUMBERS = (
+    jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)  # fmt: skip
+
+
+def _again(function: Any, *args: Any) -> list[Any]:
+    """Run a function of JAX that may have run before."""
+    for store in getattr(function, "stores", ()):
+        if store is not None:
+            store.reset()
+    return list(function.call_wrapped(*args))
+
+
+def _with_jvp(functions: Sequence[Any], params: Mapping[str, Any], operands: Sequence[Any]) -> Any:
+    fun, jvp = functions
+    direct = custom_jvp(lambda *xs: _again(fun, *xs))
+
+    def rule(primals: Any, tangents: Any) -> tuple[list[Any], list[Any]]:
+        outs = _again(jvp, *primals, *tangents)
+        return outs[: len(outs) // 2], outs[len(outs) // 2 :]
+
+    direct.defjvp(rule)
+    return direct(*operands)
+
+
+def _with_vjp(functions: Sequence[Any], params: Mapping[str, Any], operands: Sequence[Any]) -> Any:
+    fun, fwd, bwd = functions
+    direct = custom_vjp(lambda *xs: _again(fun, *xs))
+    trees: list[Any] = []
+
+    def forward(*xs: Any) -> tuple[list[Any], list[Any]]:
+        outs = _again(fwd, *[x for value in xs for x in (value, True)])  # each with whether it is differentiated
+        trees[:] = [store.val for store in fwd.stores if store is not None]
+        _, residual_tree, forwarded = params["out_trees"]()  # a residual may be the argument of this number
+        count = residual_tree.num_leaves - sum(i is not None for i in forwarded)
+        own = iter(outs[:count])
+        return outs[count:], [next(own) if i is None else xs[i] for i in forwarded]
+
+    def backward(residuals: Any, cotangents: Any) -> tuple[Any, ...]:
+        for store, tree in zip([store for store in fwd.stores if store is not None], trees, strict=True):
+            store.reset()
+            store.store(tree)  # which the rule reads
+        sent = bwd.call_wrapped(*residuals, *cotangents)
+        if type(sent) is tuple:  # from jax 0.12 on with what it logs beside
+            sent, _ = sent
+        return tuple([None if type(x) is jax_ad.Zero else x for x in sent])
+
+    direct.defvjp(forward, backward)
+    return direct(*operands)
+
+
+_DIRECT = {"process_custom_jvp_call": _with_jvp, "process_custom_vjp_call": _with_vjp}
 
 _calls = Cache(1024)  # our programs for JAX's own functions with rules, and what their calls leave in JAX's stores
 
