@@ -14,7 +14,7 @@ from functrans.errors import FunctransError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Literal, Var, Where
 from functrans.ir.types import ArrayType
-from functrans.jaxlib_compat.tracing import JaxTracer, current_trace
+from functrans.jaxlib_compat.tracing import current_trace
 from functrans.trace.builder import Builder
 from functrans.trace.engine import engine
 from functrans.trace.frames import describe_place, where
@@ -39,7 +39,7 @@ def bind(op: Primitive, *operands: Any) -> Any:
     3.0
     """
     current = state.builder
-    if current is None:
+    if current is None or current_trace() is not current.trace:  # or JAX traces something of its own inside of it
         return engine.run_operation(op, operands)
     builder: Builder = current
     if builder.climbs:
@@ -56,8 +56,6 @@ def bind(op: Primitive, *operands: Any) -> Any:
     plain = type(x) is Tracer and x.builder is builder
     scaled = plain and type(y) is Literal
     plain = plain and type(y) is Tracer and y.builder is builder
-    if not (plain or scaled) and current_trace() is not builder.trace and _is_for_jax(operands):
-        return engine.run_operation(op, operands)
     if op.fold is not None and not (plain and op.folds_literals):
         if not (plain or scaled):
             operands = tuple([as_operand(x) for x in operands])
@@ -110,11 +108,9 @@ def bind(op: Primitive, *operands: Any) -> Any:
 def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     """Apply a primitive with a list of results."""
     current = state.builder
-    if current is None:
+    if current is None or current_trace() is not current.trace:
         return engine.run_operation(op, operands)  # type: ignore[no-any-return]
     builder: Builder = current
-    if current_trace() is not builder.trace and _is_for_jax(operands):
-        return engine.run_operation(op, operands)  # type: ignore[no-any-return]
     if op.fold is not None:
         operands = [as_operand(x) for x in operands]
         folded = op.fold(*operands)
@@ -186,14 +182,6 @@ def _owner(builder: Builder, operands: Sequence[Any]) -> Builder:
                 return builder
         builder = builder.parent  # type: ignore[assignment]
     return builder
-
-
-def _is_for_jax(operands: Sequence[Any]) -> bool:
-    """Whether an operation asked for in a trace that JAX opened inside of ours belongs to that one: an operand does, or
-    none is ours.
-    """
-    foreign = [x for x in operands if isinstance(x, JaxTracer)]
-    return not foreign or any(type(x) is not Tracer for x in foreign)
 
 
 def _own(builder: Builder, operands: Sequence[Any]) -> list[Any]:
