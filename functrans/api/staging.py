@@ -83,7 +83,7 @@ def stage(
         outputs = [
             a if type(a) is Tracer and a.builder is builder else output(builder, a, result, purpose) for a in flat
         ]
-        if builder.parent is not None:
+        if builder.parent is not None or builder.before is not EVALUATION:  # it becomes a part of another program
             jaxpr, captured = builder.finish(outputs)
         else:
             jaxpr, captured = resolve(builder, outputs)

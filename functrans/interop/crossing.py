@@ -22,7 +22,7 @@ from jax.interpreters import ad as jax_ad
 
 from functrans.api.custom_rules import custom_jvp, custom_vjp
 from functrans.api.staging import as_values
-from functrans.errors import InternalError
+from functrans.errors import FunctransTypeError, InternalError
 from functrans.interop.control_flow import nested_jit
 from functrans.interop.from_jax import TABLE
 from functrans.interop.jax_primitive import apply_program
@@ -35,10 +35,10 @@ from functrans.ir.program import Jaxpr, Where
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
-from functrans.jaxlib_compat.jax_programs import is_jax_function, make_equation, value_type
+from functrans.jaxlib_compat.jax_programs import is_jax_function, is_reference, make_equation, value_type
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
 from functrans.trace.builder import Builder
-from functrans.trace.frames import is_internal, users_place
+from functrans.trace.frames import here, is_internal, users_place
 from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.replay import at, replay_here, trace
 from functrans.trace.state import current_place, foreseen_order, state
@@ -115,13 +115,22 @@ class _Equation:
 
 def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params: Any) -> Any:
     """An operation that JAX processes in our trace."""
-    traced = False
+    traced = outside = False
     for x in tracers:
         if type(x) is Tracer:
             traced = True
         elif type(x) is Reference:
             return _with_references(own, primitive, tracers, params)
-    if not traced and _runs_now():
+        elif is_reference(x):
+            outside = True
+    if traced and outside:
+        raise FunctransTypeError(
+            f"{primitive.name} writes or reads a reference of JAX (jax.new_ref) that was made outside of the function "
+            f"that functrans traces, at {here()}\nA program of functrans changes nothing outside of itself. Make the "
+            "reference inside the function: pass the value as an argument, and return what it is at the end "
+            "(jax.freeze)."
+        )
+    if not traced and _runs_now() and not primitive.ref_allocating:
         return _left_to(own.parent_trace, primitive, tracers, params)
     with _inside(own):
         avals = list(map(value_type, tracers))

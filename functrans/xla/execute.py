@@ -431,6 +431,7 @@ def number(literal: Literal) -> Any:
     return known[1]
 
 
+_in_jax = Cache(2 * _CAPACITY)  # programs of single operations in traces of JAX, with their numbers
 _operations = Cache(2 * _CAPACITY)  # (program, its numbers) of single operations, by what they are applied to
 
 
@@ -447,6 +448,10 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
         *[x if type(x) is Literal else t for x, t in zip(operands, types, strict=True)],
         configuration.trace_context(),
     )
+    if not evaluates():
+        jaxpr = _in_jax.find(key) or _in_jax.add(key, _operation_jaxpr(op, operands, types))
+        results = crossing.program(jaxpr, args, op.name)
+        return results if op.multiple else results[0]
     found = _operations.get(key) or _operations.find(key)
     if found is None:
         general, numbers = as_inputs(_operation_jaxpr(op, operands, types))
@@ -454,7 +459,7 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
     known, numbers = found
     if numbers:
         args += map(number, numbers)
-    if value_checks_on() and evaluates():
+    if value_checks_on():
         with configuration.value_checks.suspended():
             results = known(*args)
         kinds = nonfinite.present_kinds()
@@ -487,7 +492,7 @@ def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
 
 def clear() -> None:
     """Forget every executable."""
-    for cache in (_programs, _operations, _executables):
+    for cache in (_programs, _operations, _in_jax, _executables):
         cache.clear()
 
 
