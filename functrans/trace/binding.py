@@ -18,8 +18,9 @@ from functrans.jaxlib_compat.tracing import current_trace
 from functrans.trace.builder import Builder
 from functrans.trace.engine import engine
 from functrans.trace.frames import describe_place, where
+from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.primitive import Linear, Primitive
-from functrans.trace.state import state
+from functrans.trace.state import current_builder
 from functrans.trace.structure import described
 from functrans.trace.tracer import Tracer
 
@@ -38,24 +39,34 @@ def bind(op: Primitive, *operands: Any) -> Any:
     >>> float(ft.bind(Add(), 1.0, 2.0))
     3.0
     """
-    current = state.builder
-    if current is None or current_trace() is not current.trace:  # or JAX traces something of its own inside of it
+    trace = current_trace()
+    if type(trace) is not BuilderTrace:  # nothing is traced, or JAX traces something of its own
         return engine.run_operation(op, operands)
-    builder: Builder = current
+    builder: Builder = trace.builder
+    current = builder
     if builder.climbs:
         builder = _owner(builder, operands)
     # Most equations have one or two operands, values of this builder or a number: what _own and described do, written
-    # out.
+    # out. Each attribute of a tracer is read once: the class that it has from JAX makes that slow.
     count = len(operands)
     x: Any = None
     y: Any = None
+    v: Any = None  # the variables of x and y, where these are values of this builder
+    w: Any = None
+    plain = scaled = False
     if count == 2:
         x, y = operands
+        if type(x) is Tracer and x.builder is builder:
+            v = x.variable
+            if type(y) is Tracer:
+                if y.builder is builder:
+                    plain, w = True, y.variable
+            else:
+                scaled = type(y) is Literal
     elif count == 1:
-        x = y = operands[0]
-    plain = type(x) is Tracer and x.builder is builder
-    scaled = plain and type(y) is Literal
-    plain = plain and type(y) is Tracer and y.builder is builder
+        x = operands[0]
+        if type(x) is Tracer and x.builder is builder:
+            plain, v = True, x.variable
     if op.fold is not None and not (plain and op.folds_literals):
         if not (plain or scaled):
             operands = tuple([as_operand(x) for x in operands])
@@ -68,17 +79,15 @@ def bind(op: Primitive, *operands: Any) -> Any:
     row: tuple[Any, ...]
     signature: tuple[Any, ...]
     if plain:
-        v, w = x.variable, y.variable
-        if count == 1:
+        if w is None:
             key = row = (op, v.id)
-            atoms, signature = (v,), (op, x.type)
+            atoms, signature = (v,), (op, v.type)
         else:
             key = row = (op, v.id, w.id)
-            atoms, signature = (v, w), (op, x.type, y.type)
+            atoms, signature = (v, w), (op, v.type, w.type)
     elif scaled:
-        v = x.variable
         key, row = (op, v.id, y.key), (op, v.id, y.type)
-        atoms, signature, literals = (v, y), (op, x.type, y.type), (y,)
+        atoms, signature, literals = (v, y), (op, v.type, y.type), (y,)
         if op.fixes_numbers and op.needs_number(1, y.value):
             row, literals = (op, v.id, y), ()
     else:
@@ -107,8 +116,8 @@ def bind(op: Primitive, *operands: Any) -> Any:
 
 def bind_all(op: Primitive, operands: Sequence[Any]) -> list[Any]:
     """Apply a primitive with a list of results."""
-    current = state.builder
-    if current is None or current_trace() is not current.trace:
+    current = current_builder()
+    if current is None:
         return engine.run_operation(op, operands)  # type: ignore[no-any-return]
     builder: Builder = current
     if op.fold is not None:
@@ -155,8 +164,8 @@ def as_operand(x: Any, wanted: ArrayType | None = None) -> Any:
     if kind is Tracer or kind is Linear:
         return x
     if kind is not Literal:
-        current = state.builder
-        if current is None or current.trace is not current_trace():
+        current = current_builder()
+        if current is None:
             return x
         builder: Builder = current
         while builder.climbs:

@@ -26,7 +26,7 @@ from functrans.trace.collection import CollectionPause
 from functrans.trace.frames import describe_place, where
 from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.primitive import Linear
-from functrans.trace.state import current_place, foreseen_order, state
+from functrans.trace.state import current_builder, current_place, foreseen_order, state
 from functrans.trace.structure import Structure
 from functrans.trace.tracer import Tracer, escaped
 from functrans.trace.values import Known
@@ -53,10 +53,8 @@ class Builder:
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
-        parent = self.below = state.builder
-        if parent is not None and parent.trace is not current_trace():  # JAX traces something of its own in between
-            parent = None
-        self.parent: Builder | None = parent
+        self.below: Builder | None = state.builder
+        parent = self.parent = current_builder()  # None as well where JAX traces something of its own in between
         if parent is None:
             self.trace: BuilderTrace | None = None
             self.place: Where = None
@@ -99,7 +97,7 @@ class Builder:
             key_trace(self.trace._weakref)
         self.thread = threading.get_ident()
         self.open = True
-        state.builder = self
+        state.builder = self.trace.builder = self  # type: ignore[union-attr]
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -118,6 +116,8 @@ class Builder:
             keep_trace(before)
             key_trace(None if before is None else before._weakref)
             self.pause.__exit__()
+        if self.trace is not None:
+            self.trace.builder = self.parent
         state.builder = self.below
 
     # -- inputs ---------------------------------------------------------------------------------------------------

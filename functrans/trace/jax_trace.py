@@ -39,12 +39,15 @@ crossing: Any = _Crossing()
 
 
 class BuilderTrace(Trace):  # type: ignore[misc]
-    """The trace of an outermost builder, for JAX. ``parent_trace``: what JAX was tracing, or evaluating, around it."""
+    """The trace of an outermost builder, for JAX. ``parent_trace``: what JAX was tracing, or evaluating, around it;
+    ``builder``: the innermost builder opened inside of it.
+    """
 
-    __slots__ = ("parent_trace",)
+    __slots__ = ("builder", "parent_trace")
 
     def __init__(self, parent: Any) -> None:
         super().__init__()
+        self.builder: Any = None  # a Builder while one is open
         self.parent_trace = EVALUATION if parent is None else parent
 
     def process_primitive(self, primitive: Any, tracers: Any, params: Any, /) -> Any:

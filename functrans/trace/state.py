@@ -45,8 +45,8 @@ state = _ThreadState()
 
 def current_builder() -> Builder | None:
     """The innermost open builder of this thread, unless JAX traces something of its own inside of it."""
-    builder = state.builder
-    return builder if builder is not None and builder.trace is current_trace() else None
+    trace = current_trace()
+    return trace.builder if type(trace) is BuilderTrace else None
 
 
 _ORDERS_IN_JAX = 2  # beyond it derivative rules are traced when they are asked for
