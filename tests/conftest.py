@@ -38,7 +38,9 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 # three and in benchmarks too.
 ROOT = Path(__file__).resolve().parent
 gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and little garbage
-QUICKLY_COMPILED = frozenset("compose effects errors interop laws linalg nn numpy ops project random scipy".split())
+QUICKLY_COMPILED = frozenset(
+    "compose crossing_libraries effects errors interop laws linalg nn numpy ops project random scipy".split()
+)
 OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
 OPTIMISED_PARTS = 4
 ANSWERED_QUICKLY = OPTIMISED_IN_TURNS | {"benchmarks"}

@@ -17,7 +17,10 @@ def blocks(document, language):
     return [(text.count("\n", 0, found.start(1)), found[1]) for found in pattern.finditer(text)]
 
 
-@pytest.mark.parametrize(("document", "least"), [("README.md", 40), ("docs/walkthrough.md", 12)])
+DOCUMENTS = {"README.md": 40, "docs/walkthrough.md": 12, "docs/with_jax_libraries.md": 20}
+
+
+@pytest.mark.parametrize(("document", "least"), DOCUMENTS.items())
 def test_the_snippets_print_what_they_say(document, least):
     """The python blocks are one session: a later one may use the names of an earlier one."""
     parser = doctest.DocTestParser()

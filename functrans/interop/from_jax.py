@@ -79,13 +79,15 @@ def from_jax(
     static_argnums: int | Sequence[int] | None = None,
     static_argnames: str | Iterable[str] | None = None,
 ) -> Callable[..., Any]:
-    """A JAX function as a function of functrans, to which every transform of functrans applies.
+    """A JAX function, translated once and kept, as a function of functrans.
 
-    JAX traces the function once for each signature of its arguments; its program is written again with the operations
-    of functrans, so that ``functrans.grad``, ``vmap``, ``hessian``, ``jit`` work by functrans' rules. Rules that the
-    function or an operation of another library was given in JAX (``jax.custom_jvp``, ``jax.custom_vjp``, a linear
-    solver's) stay its rules. What only JAX can compile (a Pallas kernel, a foreign or exported function) stays one
-    operation. Arrays that the function closes over are inputs of the program.
+    The transforms of functrans take functions of JAX as they are; this saves tracing one again at each call, in a loop
+    of un-jitted calls say. JAX traces the function once for each signature of its arguments; its program is written
+    again with the operations of functrans, so that ``functrans.grad``, ``vmap``, ``hessian``, ``jit`` work by its
+    rules. Rules that the function or an operation of another library was given in JAX (``jax.custom_jvp``,
+    ``jax.custom_vjp``, a linear solver's) stay its rules. What only JAX can compile (a Pallas kernel, a foreign or
+    exported function) stays one operation. Arrays that the function closes over are inputs of the program. There are no
+    values on demand in it: JAX traces it once for all values.
 
     Args:
       fun: a function of arrays or pytrees of them that JAX can trace: made of ``jax.numpy`` and ``jax.lax``, the

@@ -24,11 +24,12 @@ _REMEDY = (
 
 @api_boundary
 def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of functrans as a function that JAX's transforms take: ``jax.jit``, ``jax.grad``, ``jax.vmap``.
+    """A function of functrans as one operation of JAX's programs.
 
-    Called on values that JAX traces (or on arrays), it traces ``fun`` and puts its program into JAX's as one operation,
-    whose derivatives and batching, of any order, are those that functrans' rules give. ``fun`` may close over values
-    that JAX traces.
+    JAX's transforms (``jax.jit``, ``jax.grad``, ``jax.vmap``) take functions of functrans as they are, and each
+    operation or transform in them becomes an operation of JAX's program. With this the whole function is one. Called on
+    values that JAX traces (or on arrays), it traces ``fun`` and puts its program into JAX's; derivatives and batching,
+    of any order, are those that functrans' rules give. ``fun`` may close over values that JAX traces.
 
     Args:
       fun: a function of arrays or pytrees of them, made of functrans' functions. Bind arguments that are no arrays

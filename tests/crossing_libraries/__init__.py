@@ -1,0 +1,1 @@
+"""JAX's libraries inside functrans' transforms, and functrans inside theirs, with no bridge written."""
