@@ -80,7 +80,7 @@ def main(arguments=None) -> None:
     options = parser.parse_args(arguments)
     points, labels = spirals(512)
     model = Network()
-    parameters = model.init(jax.random.key(0), points)
+    parameters = jax.jit(model.init)(jax.random.key(0), points)
     optimiser = optax.adam(1e-2)
 
     def example_loss(parameters, point, label):
@@ -128,11 +128,16 @@ def main(arguments=None) -> None:
     def after(rate):
         return loss(moved(parameters, gradient, -rate))
 
-    print(f"slope of the loss by the learning rate   {float(ft.grad(after)(0.0)):.3e}")
+    def derivative(f):
+        return lambda rate: ft.jvp(f, (rate,), (1.0,))[1]
+
+    slope = derivative(after)
+    second = derivative(slope)
+    fourth = derivative(derivative(second))
+    print(f"slope of the loss by the learning rate   {float(slope(0.0)):.3e}")
     print(f"minus the squared length of the gradient {-squared:.3e}")
-    print(f"second derivative along the step         {float(ft.grad(ft.grad(after))(0.0)):.3e}")
+    print(f"second derivative along the step         {float(second(0.0)):.3e}")
     print(f"curvature times the squared length       {along * squared:.3e}")
-    fourth = ft.grad(ft.grad(ft.grad(ft.grad(after))))
     print(f"fourth derivative along the step         {float(fourth(0.0)):.3e}")
     draw(options.figure, model, parameters, points, labels, lengths, losses)
 
