@@ -154,6 +154,8 @@ IN_TURNS = {
     "control/test_custom_batching.py": 4,
     "control/test_fori_loop.py": 4,
     "control/test_lanes.py": 4,
+    "crossing_libraries/test_probability.py": 2,
+    "crossing_libraries/test_solvers.py": 2,
     "effects/test_order.py": 4,
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 6,
