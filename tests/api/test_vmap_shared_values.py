@@ -37,8 +37,9 @@ def test_python_reads_an_unmapped_argument(name: str, number: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", [2, 1.5, True, "sum", max, None, np.int64(3), np.array([0.1, 0.2]), {"a": 1, "b": object()}], ids=repr
-)
+    "argument", [2, 1.5, True, "sum", max, None, np.int64(3), np.array([0.1, 0.2]), {"a": 1, "b": object()}],
+    ids=["int", "float", "bool", "str", "function", "None", "NumPy scalar", "NumPy array", "dict"],
+)  # fmt: skip
 def test_it_is_handed_on_as_it_is(argument: Any) -> None:
     seen: list[Any] = []
     for library in (jax, ft):
