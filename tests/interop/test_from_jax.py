@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import subprocess
 import sys
 import weakref
@@ -130,20 +129,16 @@ def test_arrays_closed_over_inside_loops_and_rules():
 
 
 @pytest.mark.parametrize(
-    ("function", "kind"),
-    [(lambda x, w: jnp.sin(x) * w, ""), (lambda x, w: jnp.multiply(x, w), r", of type f32\[\]\*,")],
-    ids=["by an operator", "by a function"],
+    "function", [lambda x, w: jnp.sin(x) * w, lambda x, w: jnp.multiply(x, w)], ids=["by an operator", "by a function"]
 )
-def test_a_jax_function_that_closes_over_a_traced_value_is_told_to_take_it_as_an_argument(function, kind):
+def test_a_bridged_function_that_closes_over_a_traced_value_is_differentiated_by_it(function):
     def outer(w):
         return ft.from_jax(lambda x: function(x, w))(X).sum()
 
-    message = f"the JAX function <lambda> closes over a traced value of functrans{kind} and JAX cannot read it"
-    with pytest.raises(TypeError, match=message) as refusal:
-        ft.grad(outer)(2.0)
-    assert "Pass it as an argument: functrans.from_jax(lambda x, w: ...)(x, w)" in str(refusal.value)
-    as_told = ft.grad(lambda w: ft.from_jax(function)(X, w).sum())(2.0)
-    assert_same(as_told, jax.grad(lambda w: function(X, w).sum())(2.0))
+    expected = jax.grad(lambda w: function(X, w).sum())(2.0)
+    assert_same(ft.grad(outer)(2.0), expected)
+    assert_same(ft.jit(ft.grad(outer))(2.0), expected)
+    assert_same(ft.grad(lambda w: ft.from_jax(function)(X, w).sum())(2.0), expected)
 
 
 def test_a_bridged_function_works_between_functions_of_functrans():
@@ -364,17 +359,17 @@ def test_an_error_of_jax_reaches_the_user():
     [
         lambda x: jnp.sin(x),
         lambda x: jax.lax.sin(x),
-        lambda x: jax.jit(lambda t: t)(x),
-        lambda x: jax.grad(lambda y: (y * x).sum())(jnp.ones(6)),
-        lambda x: jax.vmap(lambda t: t)(x),
+        lambda x: jax.jit(lambda t: t * t)(x),
+        lambda x: jax.grad(lambda y: (y * y * x).sum())(jnp.ones(6)),
+        lambda x: jax.vmap(lambda t: t * x[0])(x),
         lambda x: jax.nn.relu(x),
     ],
     ids=["jax.numpy", "jax.lax", "jax.jit", "closure of jax.grad", "jax.vmap", "jax.nn"],
 )
-def test_jax_functions_that_meet_a_tracer_name_the_bridge(function):
-    with pytest.raises(TypeError, match=r"over the bridge: functrans\.from_jax\(f\)\(x\)") as met:
-        ft.grad(lambda x: fnp.sum(function(x)))(X)
-    assert re.search(r"At .*test_from_jax\.py:\d+ \(in .*lambda", str(met.value))
+def test_jax_functions_that_meet_a_tracer_need_no_bridge(function):
+    expected = jax.grad(lambda x: jnp.sum(function(x)))(X)
+    assert_same(ft.grad(lambda x: fnp.sum(function(x)))(X), expected)
+    assert_same(ft.grad(lambda x: fnp.sum(ft.from_jax(function)(x)))(X), expected)
 
 
 COLLECTIVES = {

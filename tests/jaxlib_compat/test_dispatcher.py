@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from functrans.jaxlib_compat import array_values, configuration, dispatcher, executors
+from functrans.trace.builder import Builder
 from functrans.xla.compilation import compile_text
 from tests.jaxlib_compat.doubling import F32, F32X3, text
 
@@ -74,16 +75,13 @@ def test_tracers_reach_cache_miss_each_time():
     assert call.misses[0][0][0] is tracer
 
 
-def test_calls_under_the_marker_miss_and_leave_no_entry():
+def test_calls_in_a_trace_miss_and_leave_no_entry():
     call = jitted()
     call(1.0)
     call(1.0)
-    previous = configuration.tracing_marker.enter()
-    try:
+    with Builder():
         for _ in range(3):
             call(1.0)
-    finally:
-        configuration.tracing_marker.exit(previous)
     assert len(call.misses) == 4
     call(1.0)
     assert len(call.misses) == 4
