@@ -79,6 +79,17 @@ def evaluates() -> bool:
     return trace is EVALUATION or trace is None
 
 
+def is_around(trace: Any, other: Any) -> bool:
+    """Whether values of the trace ``other`` may be used in ``trace``: it is open around that one, as far as JAX's
+    traces tell (a ``jax.jit`` does not say what it stands in).
+    """
+    while trace is not None and trace is not EVALUATION:
+        if trace is other:
+            return True
+        trace = getattr(trace, "parent_trace", None)
+    return trace is None and other.is_valid()  # type: ignore[no-any-return]
+
+
 def register_tracer(tracer_class: type) -> None:
     """Let JAX take the objects of a subclass of ``JaxTracer`` for values of the type that their ``aval`` is."""
     _core.pytype_aval_mappings[tracer_class] = lambda x: x.aval

@@ -21,8 +21,12 @@ from functrans.errors import FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
+<<<<<<< HEAD
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, keep_trace, key_trace
 from functrans.trace.collection import CollectionPause
+=======
+from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, is_around, keep_trace, key_trace
+>>>>>>> 71b7390 (A tracer of JAX that has left its trace is named where it is captured; ours where a program is given it)
 from functrans.trace.frames import describe_place, where
 from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.primitive import Linear
@@ -159,10 +163,11 @@ class Builder:
                 return self._repeated(x, producer)
             type_ = x.type
         else:
-            if isinstance(x, JaxTracer) and not x._trace.is_valid():
+            if isinstance(x, JaxTracer) and not is_around(self.trace, x._trace):
                 raise FunctransTypeError(
-                    f"{describe(x)} was made in a trace of JAX that has ended, and was used at "
-                    f"{describe_place(where())}\nReturn it from the function that JAX traces."
+                    f"{describe(x)} was made in a trace of JAX that has ended, or that is not open around "
+                    f"{self.purpose}, and was used at {describe_place(where())}\nReturn it from the function that JAX "
+                    "traces."
                 )
             type_ = type_of(x)
             converted = as_its_type(x, type_)

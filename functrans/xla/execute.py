@@ -117,7 +117,14 @@ _UNWRITTEN = frozenset((float, int, bool, complex, array_values.ArrayImpl, array
 
 def settled(args: Sequence[Any]) -> tuple[Any, ...]:
     """The arguments with what NumPy arrays hold now: the caller may write to them as soon as the call has returned."""
-    return tuple([snapshot(x) if isinstance(x, np.ndarray) else x for x in args])
+    return tuple([snapshot(x) if isinstance(x, np.ndarray) else _concrete(x) for x in args])
+
+
+def _concrete(x: Any) -> Any:
+    """An argument of a program that runs; raises where it is a traced value that has left its trace."""
+    if type(x) is Tracer:
+        raise escaped(x)
+    return x
 
 
 class Program:
