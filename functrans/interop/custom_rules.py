@@ -43,7 +43,7 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.records import Record
 from functrans.ir.types import is_differentiable, type_of
 from functrans.jaxlib_compat.jax_programs import has_batching, is_jax_operation
-from functrans.jaxlib_compat.tracing import JaxTracer
+from functrans.jaxlib_compat.tracing import JaxTracer, is_around
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
 from functrans.trace.binding import bind, bind_all
@@ -63,20 +63,34 @@ def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
     if order > 0:
         try:
             return make(order - 1)
-        except Exception:  # a rule that refuses matters only to somebody who differentiates, who meets it then
-            return DeferredRule(lambda _: make(0)), []
+        except Exception as error:  # a rule that refuses matters only to somebody who differentiates, who meets it then
+            return DeferredRule(_again(make, error)), []
     return DeferredRule(lambda _: make(0)), []
+
+
+def _again(make: Callable[[int], Traced], error: Exception) -> Callable[[Given], Traced]:
+    """The rule made for one differentiation, or else the first error: JAX runs some rules once only."""
+    error = error.with_traceback(None)  # whose frames hold what was traced
+
+    def later(_: Given) -> Traced:
+        try:
+            return make(0)
+        except Exception:
+            raise error from None
+
+    return later
 
 
 def _traced(application: Application, closed: Any, order: int) -> Traced:
     """A JAX program as one of ours, in which ``order`` more differentiations are foreseen."""
-    if any(isinstance(x, JaxTracer) and type(x) is not Tracer for x in closed.consts):
-        raise application.refuse(
-            "a derivative rule closes over a value that JAX traced, which is gone when the rule is asked for. Pass it "
-            "as an argument of the function with the rule"
-        )
     types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
     with Builder(f"a derivative rule of {application.name}", order=order) as builder:
+        for x in closed.consts:
+            if isinstance(x, JaxTracer) and type(x) is not Tracer and not is_around(builder.trace, x._trace):
+                raise application.refuse(
+                    "a derivative rule closes over a value that JAX traced, which is gone when the rule is asked for. "
+                    "Pass it as an argument of the function with the rule"
+                )
         inputs = [builder.new_input(t) for t in types]
         outs = application.translator.run(closed.jaxpr, closed.consts, inputs)
         return builder.finish([builder.output(x) for x in outs])

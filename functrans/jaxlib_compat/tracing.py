@@ -26,7 +26,6 @@ _core, _dtypes = private(
             "Tracer.to_concrete_value",
             "axis_env_state.set_local",
             "eval_trace",
-            "top_axis_env",
             "pytype_aval_mappings",
             "trace_state.set_local",
             "trace_state_strong_ref.set_local",
@@ -96,22 +95,18 @@ def register_tracer(tracer_class: type) -> None:
     _dtypes.register_canonicalize_value_handler(tracer_class, None)  # None: leave the value as it is
 
 
-_axis_environment: Callable[[], Any] = reader(_core.axis_env_state)  # in JAX's trace context, and so in our keys
-_set_axis_environment: Callable[[Any], object] = _core.axis_env_state.set_local
+axis_environment: Callable[[], Any] = reader(_core.axis_env_state)
+"""() -> the names of mapped axes for JAX's operations; they are in JAX's trace context, and so in our keys."""
+
+restore_axes: Callable[[Any], object] = _core.axis_env_state.set_local
+"""Make what ``axis_environment`` gave the names of mapped axes again."""
 
 
-def extend_axes(axes: Iterable[tuple[Any, int]]) -> Any:
-    """Bind further axis names to their sizes for JAX's operations; what ``restore_axes`` takes to unbind them."""
-    before = _axis_environment()
-    _set_axis_environment(before.extend_pure(axes))
-    return before
-
-
-def restore_axes(before: Any) -> None:
-    """Unbind the names that ``extend_axes`` bound; all names, if ``before`` is None."""
-    _set_axis_environment(_core.top_axis_env if before is None else before)
+def extend_axes(axes: Iterable[tuple[Any, int]]) -> None:
+    """Bind further axis names to their sizes for JAX's operations."""
+    restore_axes(axis_environment().extend_pure(axes))
 
 
 def mapped_axes() -> Mapping[Any, int]:
     """The names of mapped axes in scope in this thread, and their sizes."""
-    return _axis_environment().axis_sizes  # type: ignore[no-any-return]
+    return axis_environment().axis_sizes  # type: ignore[no-any-return]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from functrans.ir.program import Where
 from functrans.jaxlib_compat.tracing import (
     EVALUATION,
+    axis_environment,
     current_trace,
     evaluates,
     extend_axes,
@@ -38,6 +39,7 @@ class _ThreadState(threading.local):
         self.place: Where = None
         self.rules = 0
         self.trace = BuilderTrace(EVALUATION)  # of every outermost builder that stands in no trace of JAX
+        self.axes: Any = None  # JAX's axis names as they were before the outermost ``axis_scope``
 
 
 state = _ThreadState()
@@ -86,11 +88,16 @@ class axis_scope:
 
     def __enter__(self) -> None:
         if self.axes:
-            self.outer = extend_axes(self.axes.items())
+            self.outer = axis_environment()
+            if state.axes is None:
+                state.axes = self.outer  # first, so that what follows is undone whenever Ctrl-C comes
+            extend_axes(self.axes.items())
 
     def __exit__(self, *exc: object) -> None:
         if self.axes:
             restore_axes(self.outer)
+            if state.axes is self.outer:
+                state.axes = None
 
 
 def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
@@ -112,8 +119,9 @@ def _abandon() -> None:
     while state.builder is not None:
         state.builder.__exit__()
     state.place, state.rules = None, 0
-    if current_trace() is EVALUATION:
-        restore_axes(None)
+    if state.axes is not None:
+        restore_axes(state.axes)
+        state.axes = None
 
 
 on_interrupt(_abandon)

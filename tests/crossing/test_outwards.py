@@ -148,3 +148,29 @@ def test_a_function_traced_once_by_jax_is_not_traced_again() -> None:
     for k in range(4):
         step(X * k)
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize("kind", ["custom_jvp", "custom_vjp"])
+@pytest.mark.parametrize("around", ["jit", "vmap", "grad", "jvp", "jit in functrans.jit", "functrans.jit in jit"])
+def test_rules_of_jax_that_close_over_values_that_jax_traces_are_kept(around: str, kind: str) -> None:
+    def slope(grad: Any) -> Callable[[Any], Any]:
+        def of(w: Any) -> Any:
+            if kind == "custom_jvp":
+                f: Any = jax.custom_jvp(lambda x: jnp.sin(x) * w)
+                f.defjvp(lambda primals, tangents: (f(primals[0]), tangents[0] * w * 3))
+            else:
+                f = jax.custom_vjp(lambda x: jnp.sin(x) * w)
+                f.defvjp(lambda x: (f(x), None), lambda _, ct: (ct * w * 3,))
+            return grad(lambda x: jnp.sum(f(x)))(X)
+
+        return of
+
+    transforms: dict[str, Callable[[Any, Any], Any]] = {
+        "jit": lambda f, _: jax.jit(f)(X),
+        "vmap": lambda f, _: jax.vmap(f)(X),
+        "grad": lambda f, _: jax.grad(lambda w: f(w).sum())(X),
+        "jvp": lambda f, _: jax.jvp(f, (X,), (X,))[1],
+        "jit in functrans.jit": lambda f, jit: jit(jax.jit(f))(X),
+        "functrans.jit in jit": lambda f, jit: jax.jit(jit(f))(X),
+    }
+    assert_same(transforms[around](slope(ft.grad), ft.jit), transforms[around](slope(jax.grad), jax.jit))
