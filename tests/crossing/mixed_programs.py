@@ -77,6 +77,8 @@ TRANSFORMS: dict[str, Callable[..., Any]] = {
 }
 RULES: dict[str, Callable[..., Function]] = {"custom_jvp": _ruled_forward, "custom_vjp": _ruled_backward}
 NOT_FORWARD = {"jvp", "linearize", "jacfwd"}  # refused by JAX over a custom_vjp
+DERIVATIVES = {"grad", "value_and_grad", "jvp", "vjp", "linearize", "jacfwd", "jacrev"}
+MOST_DERIVATIVES = 2  # beside the outermost: JAX alone takes ten times as long for each
 
 
 def draw(number: int, depth: int = 4) -> Node:
@@ -89,7 +91,7 @@ def draw(number: int, depth: int = 4) -> Node:
     def leaves(count: int) -> Node:
         return ("chain", tuple((chance.choice(list(LEAVES)), library()) for _ in range(count)))
 
-    def node(depth: int, forward: bool) -> Node:
+    def node(depth: int, forward: bool, derivatives: int) -> Node:
         if depth == 0:
             return leaves(2)
         inner: Node
@@ -97,11 +99,12 @@ def draw(number: int, depth: int = 4) -> Node:
             name = chance.choice(["custom_jvp"] if forward else list(RULES))
             inner = (name, library(), leaves(2))
         else:
-            name = chance.choice(list(TRANSFORMS))
-            inner = (name, library(), node(depth - 1, forward or name in NOT_FORWARD))
+            name = chance.choice([n for n in TRANSFORMS if derivatives < MOST_DERIVATIVES or n not in DERIVATIVES])
+            inside = node(depth - 1, forward or name in NOT_FORWARD, derivatives + (name in DERIVATIVES))
+            inner = (name, library(), inside)
         return ("chain", (leaves(1), inner, leaves(1)))
 
-    return node(depth, False)
+    return node(depth, False, 0)
 
 
 def run(program: Node, alone: bool = False) -> Function:
@@ -121,7 +124,7 @@ def run(program: Node, alone: bool = False) -> Function:
         if node[0] in LEAVES:
             return lambda x: LEAVES[node[0]](np, x, w)
         if node[0] in RULES:
-            return lambda x: RULES[node[0]](t, meaning(node[2], 0.7 * jnp.ones(3)), w)(x)
+            return lambda x: RULES[node[0]](t, meaning(node[2], CONSTANT), w)(x)
         transform = TRANSFORMS[node[0]]
         return lambda x: transform(t, np, lax, meaning(node[2], np.sin(x) + w * 0.5), x, w)
 
@@ -129,6 +132,7 @@ def run(program: Node, alone: bool = False) -> Function:
 
 
 X = np.array([0.3, -0.7, 1.1])
+CONSTANT = np.full(3, 0.7)  # what functions with rules close over: JAX refuses traced values there
 
 
 def compare(number: int, depth: int = 4) -> None:
