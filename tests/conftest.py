@@ -39,7 +39,7 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 ROOT = Path(__file__).resolve().parent
 gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and little garbage
 QUICKLY_COMPILED = frozenset(
-    "compose crossing_libraries effects errors interop laws linalg nn numpy ops project random scipy".split()
+    "compose crossing crossing_libraries effects errors interop laws linalg nn numpy ops project random scipy".split()
 )
 OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
 OPTIMISED_PARTS = 4
@@ -156,6 +156,10 @@ IN_TURNS = {
     "control/test_lanes.py": 4,
     "crossing_libraries/test_probability.py": 2,
     "crossing_libraries/test_solvers.py": 2,
+    "crossing/test_derivatives.py": 8,
+    "crossing/test_mixed_programs.py": 4,
+    "crossing/test_outwards.py": 4,
+    "crossing/test_wrong_use.py": 4,
     "effects/test_order.py": 4,
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 6,

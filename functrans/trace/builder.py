@@ -21,12 +21,8 @@ from functrans.errors import FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
-<<<<<<< HEAD
-from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, keep_trace, key_trace
-from functrans.trace.collection import CollectionPause
-=======
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, is_around, keep_trace, key_trace
->>>>>>> 71b7390 (A tracer of JAX that has left its trace is named where it is captured; ours where a program is given it)
+from functrans.trace.collection import CollectionPause
 from functrans.trace.frames import describe_place, where
 from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.primitive import Linear

@@ -1,7 +1,7 @@
 """Functions of one array written with JAX, or with both libraries, to be differentiated by either.
 
-Each takes ``x: f32[3]`` to a number and is smooth where it is asked. ``fnp`` and ``ft`` stand in some of them: JAX alone
-takes these too, for what they say is one of functrans' primitives in its program.
+Each takes ``x: f32[3]`` to a number and is smooth where it is asked. ``ft`` and ``fnp`` stand in some of them: to
+JAX alone these are operations of one kind, ``functrans``, in its program.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def called_back(x: Any) -> Any:
 def sharded(x: Any) -> Any:
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("shard",))
     spec = jax.sharding.PartitionSpec("shard")
-    body = lambda y: y * lax.psum(jnp.sin(y), "shard")  # noqa: E731
+    body = lambda y: y * lax.psum(jnp.sin(y), "shard")
     return jnp.sum(jax.shard_map(body, mesh=mesh, in_specs=spec, out_specs=spec)(x))
 
 

@@ -81,7 +81,7 @@ def test_an_inner_axis_hides_an_outer_one_of_the_same_name() -> None:
     expected = xy / xy.sum(1, keepdims=True)
     for inner, outer in ((ft, jax), (jax, ft)):
         for lax in (flax, jax.lax):
-            lane = lambda x, lax=lax: x / lax.psum(x, "i")  # noqa: E731
+            lane = lambda x, lax=lax: x / lax.psum(x, "i")
             assert_same(outer.vmap(inner.vmap(lane, axis_name="i"), axis_name="i")(xy), expected, weak=False)
 
 

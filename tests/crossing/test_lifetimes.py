@@ -141,8 +141,8 @@ def test_a_changed_global_is_read_again_where_jax_reads_it_again() -> None:
         return x * factor
 
     ruled.defjvp(lambda primals, tangents: (ruled(primals[0]), tangents[0] * 10 * factor))
-    plain = lambda x: jnp.sum(jax.nn.relu(x) * factor)  # noqa: E731
-    for factor in (1.0, 2.0, 3.0):  # noqa: B007, PLW2901
+    plain = lambda x: jnp.sum(jax.nn.relu(x) * factor)
+    for factor in (1.0, 2.0, 3.0):
         assert_same(ft.grad(plain)(X), np.full(3, factor, np.float32))
         assert_same(ft.grad(lambda x: jnp.sum(ruled(x)))(X), np.full(3, 10 * factor, np.float32))
         assert_same(jax.grad(lambda x: fnp.sum(ft.grad(plain)(x) * x))(X), np.full(3, factor, np.float32))
@@ -164,7 +164,7 @@ def test_values_captured_by_the_bodies_of_one_loop_are_those_of_each_trace() -> 
 
 
 def test_the_width_of_numbers_is_in_every_memo() -> None:
-    f = lambda x: jnp.sum(jax.nn.softplus(x) * jnp.arange(3))  # noqa: E731
+    f = lambda x: jnp.sum(jax.nn.softplus(x) * jnp.arange(3))
     for wide in (False, True, False, True):
         with jax.enable_x64(wide):
             x = jnp.asarray([0.5, 1.0, 2.0])
