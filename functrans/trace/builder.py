@@ -92,7 +92,11 @@ class Builder:
             before = self.before = current_trace()
             self.trace = state.trace if before is EVALUATION and self.below is None else BuilderTrace(before)
             state.builder = self  # first, so that what follows is undone whenever Ctrl-C comes (see trace.state)
-            self.pause.__enter__()
+            try:
+                self.pause.__enter__()
+            except Exception:  # a call too many (RecursionError)
+                state.builder = self.below
+                raise
             keep_trace(self.trace)
             key_trace(self.trace._weakref)
         self.thread = threading.get_ident()
