@@ -86,7 +86,7 @@ def is_around(trace: Any, other: Any) -> bool:
         if trace is other:
             return True
         trace = getattr(trace, "parent_trace", None)
-    return trace is None and other.is_valid()  # type: ignore[no-any-return]
+    return trace is None and other.is_valid()
 
 
 def register_tracer(tracer_class: type) -> None:
