@@ -31,7 +31,7 @@ from functrans.interop.other_libraries import implementation
 from functrans.interop.translation import Application, Translator, number_literal, with_weak_flag
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
-from functrans.ir.program import Jaxpr, Where
+from functrans.ir.program import Where
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
@@ -148,7 +148,8 @@ def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params:
             else:
                 known = _remembered(key, avals, functools.partial(_translated, equation))
         if known is not None:
-            values = _results(replay_here(known, operands))
+            program, constants = known
+            values = _results(replay_here(program, [*constants, *operands]))
     return values if primitive.multiple_results else values[0]
 
 
@@ -180,10 +181,12 @@ def _translated(equation: _Equation, operands: Sequence[Any]) -> list[Any]:
     return [with_weak_flag(x, v.aval) for x, v in zip(results, equation.outvars, strict=True)]
 
 
-def _remembered(key: Any, avals: Sequence[Any], function: Callable[[Sequence[Any]], list[Any]]) -> Jaxpr:
-    """The program of a function of values of these types, which captures nothing."""
-    made, _ = trace(lambda *xs: function(xs), [type_of_aval(a) for a in avals], "an operation of JAX")
-    return _translations.add(key, made)  # type: ignore[no-any-return]
+def _remembered(key: Any, avals: Sequence[Any], function: Callable[[Sequence[Any]], list[Any]]) -> Any:
+    """The program of a function of values of these types, and the constants for its leading inputs."""
+    made = trace(lambda *xs: function(xs), [type_of_aval(a) for a in avals], "an operation of JAX")
+    if any(isinstance(x, JaxTracer) for x in made[1]):
+        return made
+    return _translations.add(key, made)
 
 
 def _runs_now() -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from functrans.jaxlib_compat.configuration import reader
 from functrans.jaxlib_compat.versions import private
 
-_core, _dtypes = private(
+_core, _dtypes, _ad = private(
     {
         "jax._src.core": (
             "AxisEnv.axis_sizes",
@@ -21,6 +21,7 @@ _core, _dtypes = private(
             "Trace._weakref",
             "Trace.stage_value",
             "Tracer",
+            "Tracer._contents",
             "Tracer._is_traced_array",
             "Tracer.aval",
             "Tracer.to_concrete_value",
@@ -31,6 +32,7 @@ _core, _dtypes = private(
             "trace_state_strong_ref.set_local",
         ),
         "jax._src.dtypes": ("register_canonicalize_value_handler",),
+        "jax._src.interpreters.ad": ("JVPTracer", "JVPTracer.tangent"),
     }
 )
 
@@ -46,6 +48,7 @@ OVERRIDDEN: Final = (
     _core.Trace.process_custom_vjp_call,
     _core.Trace.process_primitive,
     _core.Trace.stage_value,
+    _core.Tracer._contents,
     _core.Tracer._is_traced_array,
     _core.Tracer.to_concrete_value,
 )
@@ -60,6 +63,12 @@ current_trace: Callable[[], Any] = reader(_core.trace_state_strong_ref)
 # Bound C++ methods: a pair of calls is on the path of every un-jitted transform.
 keep_trace: Callable[[Any], object] = _core.trace_state_strong_ref.set_local
 key_trace: Callable[[Any], object] = _core.trace_state.set_local
+
+
+PERTURBED: Final[Any] = object.__new__(_ad.JVPTracer)
+"""Among what a tracer says that it holds, this tells ``jax.closure_convert`` that it may be differentiated."""
+
+PERTURBED.tangent = None
 
 
 def set_trace(trace: Any) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 
 from functrans.errors import EscapedTracerError
 from functrans.ir.program import Equation, Var
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, is_differentiable
 from functrans.jaxlib_compat.array_values import abstract_value
-from functrans.jaxlib_compat.tracing import JaxTracer, register_tracer
+from functrans.jaxlib_compat.tracing import PERTURBED, JaxTracer, register_tracer
 from functrans.trace.frames import describe_place, where
 from functrans.trace.jax_trace import Unreachable
 
@@ -53,6 +53,10 @@ class Tracer(JaxTracer):  # type: ignore[misc]
         """What JAX's error about an escaped tracer says of it: that error is ours."""
         if not self.reachable():
             raise escaped(self)
+
+    def _contents(self) -> list[tuple[str, Any]]:
+        """What JAX looks into to see whether the value may be differentiated: that it may, if it has a derivative."""
+        return [("value", PERTURBED)] if is_differentiable(self.type.dtype) else []
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental import ode, sparse
 
 import functrans as ft
 import functrans.lax
@@ -79,6 +80,25 @@ def reference(x: Any) -> Any:
     return jnp.sum(jax.freeze(held))
 
 
+def reference_in_scan(x: Any) -> Any:
+    held = jax.new_ref(jnp.zeros(()))
+
+    def body(c: Any, t: Any) -> Any:
+        held[...] += c * t
+        return c * t, None
+
+    jax.lax.scan(body, jnp.float32(1), x)
+    return held[...]
+
+
+def solved_in_time(x: Any) -> Any:
+    return jnp.sum(ode.odeint(lambda y, t: -y * jnp.sum(x) * 0.1, x, jnp.array([0.0, 0.5]))[-1])
+
+
+def sparse_product(x: Any) -> Any:
+    return jnp.sum(sparse.BCOO((jnp.arange(3.0), jnp.array([[0, 1], [1, 0], [2, 2]])), shape=(3, 3)) @ x * x)
+
+
 def printed(x: Any) -> Any:
     jax.debug.print("{}", jnp.sum(x), ordered=False)
     return jnp.sum(x**2)
@@ -118,6 +138,7 @@ JAX_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "tree": lambda x: jnp.sum(jax.tree.map(lambda a: a * a, {"a": x, "b": None})["a"]),
     "clip": lambda x: jnp.sum(jnp.clip(x, 0.5, 2.5) * x),
     "stop_gradient": lambda x: jnp.sum(lax.stop_gradient(x) * x * x),
+    "sparse": sparse_product,
     "cumsum": lambda x: jnp.sum(jnp.cumsum(x) ** 2),
 }
 
@@ -147,6 +168,8 @@ JAX_TRANSFORMS: dict[str, Callable[[Any], Any]] = {
     "eval_shape": lambda x: jnp.sum(x**2) * jax.eval_shape(lambda y: y * x, x).shape[0],
     "make_jaxpr": lambda x: jnp.sum(x**2) * len(jax.make_jaxpr(lambda y: jnp.sin(y) * x)(1.0).eqns),
     "new_ref": reference,
+    "new_ref in scan": reference_in_scan,
+    "closure_convert": solved_in_time,
     "debug.print": printed,
     "pure_callback": called_back,
     "shard_map": sharded,
@@ -172,4 +195,6 @@ BOTH: dict[str, Callable[[Any], Any]] = {
 }
 
 FUNCTIONS = {**JAX_FUNCTIONS, **JAX_TRANSFORMS, **BOTH}
-WITHOUT_FORWARD_MODE = {name for name in FUNCTIONS if name.startswith("custom_vjp")}
+WITHOUT_FORWARD_MODE = {name for name in FUNCTIONS if name.startswith("custom_vjp")} | {"closure_convert"}
+# A reference inside of two JAX transforms of which one is reverse mode, and odeint twice, are refused by JAX or by us.
+ONCE = {"new_ref in scan", "closure_convert"}
