@@ -81,6 +81,7 @@ MIXES: dict[str, Callable[[], Any]] = {
 
 def _assert_at_rest() -> None:
     assert state.builder is None
+    assert state.trace.builder is None
     assert state.place is None
     assert current_trace() is EVALUATION
     assert not mapped_axes()
