@@ -61,10 +61,12 @@ def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     for eqn in program.equations:
         given = [values[a] if type(a) is Var else _constant(a) for a in eqn.inputs]
         if not is_ordered(eqn.op.effects):
-            variables = [Var(i, a.type) for i, a in enumerate(eqn.inputs)]
-            outs = [Var(len(variables) + i, v.type) for i, v in enumerate(eqn.outputs)]
-            one = Jaxpr(variables, [Equation(eqn.op, variables, outs, eqn.where)], outs)
-            results = functrans_p.bind(*given, program=one, name=eqn.op.name)
+            # Numbers stay literals: beside arrays they stand for arrays.
+            atoms = [Var(i, a.type) if type(a) is Var else a for i, a in enumerate(eqn.inputs)]
+            outs = [Var(len(atoms) + i, v.type) for i, v in enumerate(eqn.outputs)]
+            one = Jaxpr([a for a in atoms if type(a) is Var], [Equation(eqn.op, atoms, outs, eqn.where)], outs)
+            taken = [values[a] for a in eqn.inputs if type(a) is Var]
+            results = functrans_p.bind(*taken, program=one, name=eqn.op.name)
         elif eqn.op.holds_jaxprs:
             raise FunctransTypeError(
                 f"{name} calls Python functions in the order of the program inside of a {eqn.op.name} at "
