@@ -18,7 +18,6 @@ from typing import Any
 import jax
 import jax.extend.core as jax_core
 import numpy as np
-from jax.interpreters import ad as jax_ad
 
 from functrans.api.custom_rules import custom_jvp, custom_vjp
 from functrans.api.staging import as_values
@@ -35,7 +34,13 @@ from functrans.ir.program import Where
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
-from functrans.jaxlib_compat.jax_programs import is_jax_function, is_reference, make_equation, value_type
+from functrans.jaxlib_compat.jax_programs import (
+    SymbolicZero,
+    is_jax_function,
+    is_reference,
+    make_equation,
+    value_type,
+)
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
 from functrans.trace.builder import Builder
 from functrans.trace.frames import here, is_internal, users_place
@@ -333,7 +338,7 @@ def _with_vjp(functions: Sequence[Any], params: Mapping[str, Any], operands: Seq
         sent = bwd.call_wrapped(*residuals, *cotangents)
         if type(sent) is tuple:  # from jax 0.12 on with what it logs beside
             sent, _ = sent
-        return tuple([None if type(x) is jax_ad.Zero else x for x in sent])
+        return tuple([None if type(x) is SymbolicZero else x for x in sent])
 
     direct.defvjp(forward, backward)
     return direct(*operands)

@@ -17,7 +17,7 @@ _callback, _core, _debugging, _hijax, _ad, _batching, _lax, _linalg, _discharge 
         "jax._src.core": ("Ref", "new_jaxpr_eqn", "typeof"),
         "jax._src.debugging": ("debug_effect",),
         "jax._src.hijax": ("HiPrim" if JAX >= (0, 11) else "VJPHiPrimitive",),
-        "jax._src.interpreters.ad": ("fancy_transposes", "primitive_jvps", "primitive_transposes"),
+        "jax._src.interpreters.ad": ("Zero", "fancy_transposes", "primitive_jvps", "primitive_transposes"),
         "jax._src.interpreters.batching": ("fancy_primitive_batchers",),
         "jax._src.lax.lax": ("_ragged_dot_general_impl",),
         "jax._src.lax.linalg": ("_symmetric_product_jax_fn",),
@@ -96,6 +96,10 @@ def implementation_of(primitive: Any) -> Callable[..., Any]:
     if name in ("bcoo_dot_general", "bcsr_dot_general"):
         return _lowered_from_sparse()[name]
     return primitive.impl  # type: ignore[no-any-return]
+
+
+SymbolicZero: Any = _ad.Zero
+"""The class of tangents and cotangents that JAX knows to be zero."""
 
 
 def has_jvp(primitive: Any) -> bool:
