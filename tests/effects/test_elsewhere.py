@@ -54,7 +54,7 @@ def test_ahead_of_time() -> None:
         ft.jit(lambda x: fnp.log(x)).lower(1.0).compile()(-1.0)
 
 
-def test_callbacks_and_bars_go_over_to_jax_and_ordered_effects_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_effects_go_over_to_jax_and_keep_their_order_outside_of_loops(capsys: pytest.CaptureFixture[str]) -> None:
     def f(x: Any) -> Any:
         y = ft.pure_callback(np.sin, x, x, vmap_method="expand_dims")
         return lax.fori_loop(0, 3, lambda i, c: c * 2.0, y, progress="inside JAX")
@@ -74,8 +74,16 @@ def test_callbacks_and_bars_go_over_to_jax_and_ordered_effects_are_refused(capsy
     assert jax.jit(ft.to_jax(lambda x: (ft.debug.print("seen {}", x), x)[1]))(x) == x
     jax.effects_barrier()
     assert "seen 0.5" in capsys.readouterr().out
-    with pytest.raises(TypeError, match="ordered"):
-        jax.jit(ft.to_jax(lambda x: (ft.debug.print("{}", x, ordered=True), x)[1]))(x)
+    assert jax.jit(ft.to_jax(lambda x: (ft.debug.print("in order {}", x, ordered=True), x)[1]))(x) == x
+    jax.effects_barrier()
+    assert "in order 0.5" in capsys.readouterr().out
+
+    def step(c: Any, _: Any) -> Any:
+        ft.debug.print("{}", c, ordered=True)
+        return c, None
+
+    with pytest.raises(TypeError, match="ordered=True"):
+        jax.jit(ft.to_jax(lambda x: lax.scan(step, x, None, length=2)[0]))(x)
 
 
 def test_what_a_callback_raises_inside_jax_is_said() -> None:
