@@ -29,7 +29,7 @@ from functrans.trace.frames import filter_traceback, function_name, here, interr
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.trace.state import axis_scope, current_builder, foreseen_order
-from functrans.trace.tracer import Tracer, escaped
+from functrans.trace.tracer import check_reachable
 from functrans.xla import execute
 
 _REMEDY = (
@@ -252,8 +252,7 @@ class JitSettings:
         try:
             leaves, tree, static = self.split(args, kwargs)
             for x in leaves:
-                if type(x) is Tracer and (evaluates() or not x.reachable()):
-                    raise escaped(x)
+                check_reachable(x)
             callee = self.callee(self.types(leaves), tree, static)
             program = self.program(callee, args, kwargs)
             flat = program(*callee.captured, *leaves)

@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import jax
 import numpy as np
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import EscapedTracerError, FunctransTypeError
 from functrans.jaxlib_compat.versions import private
 
 private({"jaxlib._jax": ("Client.devices",)})
@@ -74,7 +74,7 @@ def host_argument(value: Any, expected: TypedArray, position: int, name: str) ->
         return np.asarray(value, expected.dtype)
     if type(value) not in PYTHON_NUMBERS:
         if isinstance(value, jax.core.Tracer):
-            raise FunctransTypeError(
+            raise EscapedTracerError(
                 f"argument {position} of {name} is a value that JAX traced ({type(value).__name__}) and that is used "
                 "outside of its trace, where nothing is traced. Return it from the function that JAX transforms, "
                 "instead of storing it in a global, an attribute or a list."

@@ -68,7 +68,7 @@ key_trace: Callable[[Any], object] = _core.trace_state.set_local
 PERTURBED: Final[Any] = object.__new__(_ad.JVPTracer)
 """Among what a tracer says that it holds, this tells ``jax.closure_convert`` that it may be differentiated."""
 
-PERTURBED.tangent = None
+PERTURBED.aval = PERTURBED.tangent = None
 
 
 def set_trace(trace: Any) -> None:

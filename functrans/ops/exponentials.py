@@ -35,8 +35,14 @@ class _Inverse(Elementwise):
     accepts = "fc"
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        type_ = emitter.text(out_types[0])
-        return emitter.raw(f"chlo.{self.hlo} {operands[0]} : {type_} -> {type_}")
+        (x,), (result,) = operands, out_types
+        type_ = emitter.text(result)
+        if result.dtype.itemsize > 2:
+            return emitter.raw(f"chlo.{self.hlo} {x} : {type_} -> {type_}")
+        single = emitter.text(result.update(dtype=np.dtype(np.float32)))  # XLA would round its steps to half precision
+        wide = emitter.raw(f"stablehlo.convert {x} : ({type_}) -> {single}")
+        out = emitter.raw(f"chlo.{self.hlo} {wide} : {single} -> {single}")
+        return emitter.raw(f"stablehlo.convert {out} : ({single}) -> {type_}")
 
 
 class _RealExpanded(_Inverse, Expanded):

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.errors import FunctransTypeError, InternalError, NotLinearError
+from functrans.errors import EscapedTracerError, FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
@@ -164,7 +164,7 @@ class Builder:
             type_ = x.type
         else:
             if isinstance(x, JaxTracer) and not is_around(self.trace, x._trace):
-                raise FunctransTypeError(
+                raise EscapedTracerError(
                     f"{describe(x)} was made in a trace of JAX that has ended, or that is not open around "
                     f"{self.purpose}, and was used at {describe_place(where())}\nReturn it from the function that JAX "
                     "traces."

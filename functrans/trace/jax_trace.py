@@ -25,6 +25,8 @@ class _Crossing:
     """What JAX's operations become; the module that knows is loaded when one is met."""
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
         before = current_trace()
         set_trace(EVALUATION)  # importing runs operations of JAX
         try:

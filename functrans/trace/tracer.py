@@ -9,9 +9,9 @@ import numpy as np
 
 from functrans.errors import EscapedTracerError
 from functrans.ir.program import Equation, Var
-from functrans.ir.types import ArrayType, is_differentiable
+from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.jaxlib_compat.array_values import abstract_value
-from functrans.jaxlib_compat.tracing import PERTURBED, JaxTracer, register_tracer
+from functrans.jaxlib_compat.tracing import PERTURBED, JaxTracer, evaluates, register_tracer
 from functrans.trace.frames import describe_place, where
 from functrans.trace.jax_trace import Unreachable
 
@@ -105,6 +105,21 @@ def tracer_for(x: Tracer, var: Any) -> Tracer:
     """The tracer of a variable of the same builder as ``x``."""
     tracer: Tracer = x.builder.tracers[var.id]
     return tracer
+
+
+def check_reachable(x: Any) -> None:
+    """Raise where a traced value, ours or JAX's, is used where it means nothing."""
+    if not isinstance(x, JaxTracer):
+        return
+    if type(x) is Tracer:
+        if evaluates() or not x.reachable():
+            raise escaped(x)
+    elif evaluates():
+        raise EscapedTracerError(
+            f"a value that JAX traced ({type(x).__name__} of {describe(x)}) was used at {describe_place(where())}\n"
+            "outside of its trace, where nothing is traced. Return it from the function that JAX transforms, instead "
+            "of storing it in a global, an attribute or a list."
+        )
 
 
 def escaped(x: Tracer) -> EscapedTracerError:

@@ -35,7 +35,7 @@ from functrans.trace.frames import where
 from functrans.trace.jax_trace import crossing
 from functrans.trace.primitive import Primitive
 from functrans.trace.replay import trace
-from functrans.trace.tracer import Tracer, escaped
+from functrans.trace.tracer import check_reachable
 from functrans.xla import nonfinite
 from functrans.xla.compilation import compile_or_load
 from functrans.xla.host_callbacks import original_error
@@ -122,8 +122,7 @@ def settled(args: Sequence[Any]) -> tuple[Any, ...]:
 
 def _concrete(x: Any) -> Any:
     """An argument of a program that runs; raises where it is a traced value that has left its trace."""
-    if type(x) is Tracer:
-        raise escaped(x)
+    check_reachable(x)
     return x
 
 
@@ -446,8 +445,8 @@ def run_operation(op: Primitive, operands: Sequence[Any]) -> Any:
     """Run one primitive on concrete operands: what an operation outside of any trace does."""
     types = []
     for x in operands:
-        if type(x) is Tracer and (evaluates() or not x.reachable()):
-            raise escaped(x)
+        if type(x) is not Literal and type(x) is not array_values.ArrayImpl:
+            check_reachable(x)
         types.append(x.type if type(x) is Literal else type_of(x))
     args = [x for x in operands if type(x) is not Literal]
     key = (

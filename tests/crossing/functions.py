@@ -197,4 +197,4 @@ BOTH: dict[str, Callable[[Any], Any]] = {
 FUNCTIONS = {**JAX_FUNCTIONS, **JAX_TRANSFORMS, **BOTH}
 WITHOUT_FORWARD_MODE = {name for name in FUNCTIONS if name.startswith("custom_vjp")} | {"closure_convert"}
 # A reference inside of two JAX transforms of which one is reverse mode, and odeint twice, are refused by JAX or by us.
-ONCE = {"new_ref in scan", "closure_convert"}
+ONCE = {"new_ref", "new_ref in scan", "closure_convert"}
