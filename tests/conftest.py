@@ -112,8 +112,9 @@ def _lot(item: pytest.Item) -> int:
 
 
 def _parts(item: pytest.Item) -> int:
-    """In how many parts the tests of the item's product take turns; 1 where it is of none."""
-    return 1 if THOROUGH or "[" not in item.name else IN_TURNS.get(item.path.relative_to(ROOT).as_posix(), 1)
+    """In how many parts the tests of the item's product take turns; 1 where it is of none. Each library is one test."""
+    product = "[" in item.name or _room(item) == "crossing_libraries"
+    return IN_TURNS.get(item.path.relative_to(ROOT).as_posix(), 1) if product and not THOROUGH else 1
 
 
 def _compiled_quickly(item: pytest.Item) -> bool:
@@ -154,19 +155,24 @@ IN_TURNS = {
     "control/test_custom_batching.py": 4,
     "control/test_fori_loop.py": 4,
     "control/test_lanes.py": 4,
-    "crossing_libraries/test_probability.py": 2,
-    "crossing_libraries/test_solvers.py": 2,
+    "crossing_libraries/test_arrays_and_types.py": 4,
+    "crossing_libraries/test_models.py": 4,
+    "crossing_libraries/test_probability.py": 4,
+    "crossing_libraries/test_solvers.py": 4,
     "crossing/test_derivatives.py": 8,
-    "crossing/test_mixed_programs.py": 4,
+    "crossing/test_mixed_programs.py": 8,
     "crossing/test_outwards.py": 4,
+    "crossing/test_state_restored.py": 2,
     "crossing/test_wrong_use.py": 4,
     "effects/test_order.py": 4,
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 6,
     "interop/test_operations.py": 6,
-    "interop/test_solvers.py": 2,
+    "interop/test_libraries.py": 2,
+    "interop/test_solvers.py": 4,
     "laws/test_costs_grow_linearly.py": 4,
-    "laws/test_impolite_programs.py": 2,
+    "laws/test_impolite_programs.py": 4,
+    "laws/test_random_programs.py": 2,
     "linalg/test_against_jax.py": 4,
     "linalg/test_spectra.py": 4,
     "nn/test_functions.py": 4,
@@ -185,7 +191,7 @@ IN_TURNS = {
     "oracle/test_derivatives_to_the_last_digits.py": 8,
     "oracle/test_mixed_derivatives_to_the_last_digits.py": 8,
     "oracle/test_scenarios_against_jax.py": 8,
-    "project/test_docstrings.py": 2,
+    "project/test_docstrings.py": 4,
     "random/test_against_jax.py": 4,
     "random/test_derivatives.py": 4,
     "scipy/test_multivariate_normal.py": 2,

@@ -48,6 +48,7 @@ from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.replay import at, replay_here, trace
 from functrans.trace.state import current_place, foreseen_order, state
 from functrans.trace.tracer import Tracer
+from functrans.xla import execute
 
 _translator = Translator(TABLE, implementation)
 program = apply_program
@@ -347,6 +348,7 @@ def _with_vjp(functions: Sequence[Any], params: Mapping[str, Any], operands: Seq
 _DIRECT = {"process_custom_jvp_call": _with_jvp, "process_custom_vjp_call": _with_vjp}
 
 _calls = Cache(1024)  # our programs for JAX's own functions with rules, and what their calls leave in JAX's stores
+execute.caches += [_translations, _calls]
 
 
 def _key_of_call(method: str, functions: Sequence[Any], avals: Sequence[Any], params: Mapping[str, Any]) -> Any:

@@ -496,9 +496,12 @@ def as_result(x: Any, type_: ArrayType, device: Any) -> Any:
     return x if isinstance(x, jax.Array) else array_values.put(x, type_, device)
 
 
+caches = [_programs, _operations, _in_jax, _executables]  # and those of rooms above
+
+
 def clear() -> None:
     """Forget every executable."""
-    for cache in (_programs, _operations, _in_jax, _executables):
+    for cache in caches:
         cache.clear()
 
 
