@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 from functrans.api.arguments import check_callable
 from functrans.api.staging import as_arrays, output
 from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
-from functrans.control.custom_rules import CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
+from functrans.control.custom_rules import ZERO, CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of
@@ -137,6 +138,15 @@ def _check_type(what: str, given: Any, wanted: ArrayType) -> None:
         )
 
 
+def _checked(what: str, given: Any, wanted: ArrayType) -> Any:
+    """A tangent or cotangent that a rule returned, as a value of this type; or ``ZERO``."""
+    if type(given) is SymbolicZero:
+        _check_type(what, full(given.shape, 0, given.dtype), wanted)
+        return ZERO
+    _check_type(what, given, wanted)
+    return convert(given, wanted.dtype, wanted.weak_type)
+
+
 class custom_jvp(_CustomFunction):
     """A function with a forward derivative rule of its own; reverse mode, Hessians and vmap use that rule too.
 
@@ -241,9 +251,7 @@ class custom_jvp(_CustomFunction):
                 _check_type(f"result {i} of the jvp rule of {name}", x, wanted)
                 outs[i] = convert(x, wanted.dtype, wanted.weak_type)
                 if is_differentiable(wanted.dtype):
-                    t = full(t.shape, 0, t.dtype) if type(t) is SymbolicZero else t
-                    _check_type(f"tangent {i} returned by the jvp rule of {name}", t, wanted)
-                    checked.append(convert(t, wanted.dtype, wanted.weak_type))
+                    checked.append(_checked(f"tangent {i} returned by the jvp rule of {name}", t, wanted))
             return [*outs, *checked]
 
         tangent_types = [t for t, d in zip(types, smooth, strict=True) if d]
@@ -299,7 +307,9 @@ class custom_vjp(_CustomFunction):
         """Set the pair of rules.
 
         ``symbolic_zeros``: each leaf of the arguments of ``fwd`` is a ``custom_derivatives.CustomVJPPrimal``, which
-        says whether it is differentiated. ``optimize_remat`` is accepted and changes nothing.
+        says whether it is differentiated; cotangents that are zero, as those of results that nothing uses, come to
+        ``bwd`` as ``custom_derivatives.SymbolicZero``, and may be returned so. ``optimize_remat`` is accepted and
+        changes nothing.
         """
         self.fwd, self.bwd, self.symbolic_zeros = fwd, bwd, symbolic_zeros
 
@@ -340,7 +350,7 @@ class custom_vjp(_CustomFunction):
             else:
                 backward = DeferredRule(lambda _: rules.trace_backward(0))
         counts = (len(consts), len(forward_consts), len(backward_consts))
-        op = CustomVjp(jaxpr, forward, backward, counts, name)
+        op = CustomVjp(jaxpr, forward, backward, counts, name, self.symbolic_zeros)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves]))
 
 
@@ -359,11 +369,12 @@ class _VjpRules:
         self.perturbed: tuple[bool, ...] | None = None  # given to fwd beside the values, with symbolic_zeros
 
     def selective(self) -> tuple[Rule, Rule]:
-        """Both rules, traced for the arguments that are differentiated."""
+        """Both rules, traced for the arguments that are differentiated and the cotangents that are given."""
 
-        def both(perturbed: tuple[bool, ...]) -> tuple[Traced, Traced]:
-            self.perturbed = perturbed
-            return self.trace_forward(0), self.trace_backward(0)
+        def both(perturbed: tuple[bool, ...]) -> tuple[Traced, Callable[[tuple[bool, ...]], Traced]]:
+            rules = copy.copy(self)
+            rules.perturbed = perturbed
+            return rules.trace_forward(0), lambda given: rules.trace_backward(0, given)
 
         return rules_together(both)
 
@@ -396,16 +407,27 @@ class _VjpRules:
         self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
         return [*outs, *residuals]
 
-    def trace_backward(self, order: int) -> Traced:
+    def trace_backward(self, order: int, given: tuple[bool, ...] | None = None) -> Traced:
+        """``given``, with symbolic_zeros: which cotangents of the differentiable results are not zero."""
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
         types = [*self.residual_types, *cotangents]
-        return self.owner._trace(self.backward, types, self.residual_values, order, "the bwd rule")
+        backward = functools.partial(self.backward, given)
+        return self.owner._trace(backward, types, self.residual_values, order, "the bwd rule")
 
-    def backward(self, *inputs: Any) -> list[Any]:
+    def cotangents(self, values: Sequence[Any], given: tuple[bool, ...] | None) -> list[Any]:
+        """Those of all results as ``bwd`` is told them."""
+        smooth = [is_differentiable(t.dtype) for t in self.out_types]
+        if given is None:
+            rest = iter(values)
+            return [next(rest) if s else np.zeros(t.shape, float0) for s, t in zip(smooth, self.out_types, strict=True)]
+        known = iter([x if g else None for x, g in zip(values, given, strict=True)])
+        found = [next(known) if s else None for s in smooth]
+        return [symbolic_zero(t) if x is None else x for x, t in zip(found, self.out_types, strict=True)]
+
+    def backward(self, given: tuple[bool, ...] | None, *inputs: Any) -> list[Any]:
         count = len(self.residual_types)
         residuals = tree_unflatten(self.residual_tree, inputs[:count])
-        rest = iter(inputs[count:])
-        cts = [next(rest) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in self.out_types]
+        cts = self.cotangents(inputs[count:], given)
         result = self.owner.bwd(*self.static, residuals, tree_unflatten(self.out_tree, cts))  # type: ignore[misc]
         if isinstance(result, list):
             result = tuple(result)
@@ -430,9 +452,8 @@ class _VjpRules:
         for i, (ct, wanted) in enumerate(zip(leaves, self.types, strict=True)):
             if not is_differentiable(wanted.dtype):
                 continue
-            if ct is None or type(ct) is SymbolicZero or (isinstance(ct, np.ndarray) and ct.dtype == float0):
-                checked.append(full(wanted.shape, 0, wanted.dtype))
-                continue
-            _check_type(f"cotangent leaf {i} returned by the bwd rule of {self.name}", ct, wanted)
-            checked.append(convert(ct, wanted.dtype, wanted.weak_type))
+            if ct is None or (isinstance(ct, np.ndarray) and ct.dtype == float0):
+                checked.append(ZERO)
+            else:
+                checked.append(_checked(f"cotangent leaf {i} returned by the bwd rule of {self.name}", ct, wanted))
         return checked

@@ -21,8 +21,8 @@ from functrans.control.call import InPlace
 from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
-from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, is_differentiable, type_of
+from functrans.ir.program import Jaxpr, Literal
+from functrans.ir.types import ArrayType, array_type, float0, is_differentiable, type_of
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum, spread
@@ -32,14 +32,25 @@ from functrans.trace.frames import here
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.trace.state import surroundings
-from functrans.transform.jvp import differentiate, instantiate_zero, jvp
+from functrans.transform.jvp import How, differentiate, instantiate_zero
 from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
 from functrans.transform.vmap import vmap
+
+ZERO = Literal(False, array_type((), float0))
+"""Among the results of a rule, in the place of a tangent or cotangent: it is zero, for every value of the arguments."""
+
+
+def _or_none(x: Any) -> Any:
+    """What a rule gave for a tangent or cotangent, as transforms know it."""
+    return None if type(x) is Literal and x == ZERO else x
 
 
 class DeferredRule:
     """A rule that has not been traced: (which arguments are differentiated) -> (jaxpr, captured values), or raises
     what tracing it raised. It is traced once for each such choice; most rules are the same for all.
+
+    A backward rule that is told of zeros is traced for (which arguments are differentiated, which cotangents are not
+    zero).
 
     Equal to itself alone: what a user's rule reads may change between two traces of the same function. ``token`` is
     for rules that are derived from another: equal where the same is derived from the same rule.
@@ -47,10 +58,10 @@ class DeferredRule:
 
     __slots__ = ("known", "make", "token")
 
-    def __init__(self, make: Callable[[tuple[bool, ...]], tuple[Any, list[Any]]], token: Any = None) -> None:
+    def __init__(self, make: Callable[[Any], tuple[Any, list[Any]]], token: Any = None) -> None:
         self.make = make
         self.token = object() if token is None else token
-        self.known: dict[tuple[bool, ...], tuple[Any, list[Any]]] = {}
+        self.known: dict[Any, tuple[Any, list[Any]]] = {}
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is DeferredRule and self.token == other.token)
@@ -61,7 +72,7 @@ class DeferredRule:
     def __repr__(self) -> str:
         return "a rule not traced yet"
 
-    def at(self, differentiated: tuple[bool, ...]) -> tuple[Jaxpr, list[Any]]:
+    def at(self, differentiated: Any) -> tuple[Jaxpr, list[Any]]:
         """The program where these arguments are differentiated."""
         found = self.known.get(differentiated)
         if found is None:  # of two threads that trace it the first to end is right for both
@@ -72,12 +83,20 @@ class DeferredRule:
         """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
         return DeferredRule(lambda differentiated: derive(*self.at(differentiated)), (self.token, how))
 
+    def told(self, differentiated: tuple[bool, ...]) -> DeferredRule:
+        """A backward rule where these arguments are differentiated: it waits for which cotangents are given."""
+        return DeferredRule(lambda given: self.at((differentiated, given)), (self.token, differentiated))
+
 
 Rule = Jaxpr | DeferredRule
 
 
 def rules_together(make: Callable[[tuple[bool, ...]], tuple[Any, Any]]) -> tuple[DeferredRule, DeferredRule]:
-    """A forward and a backward rule that are traced together, once for each choice of arguments."""
+    """A forward and a backward rule that are told of zeros.
+
+    ``make``: which arguments are differentiated -> (the forward rule traced for them, (which cotangents are given) ->
+    the backward rule traced for those).
+    """
     known: dict[tuple[bool, ...], tuple[Any, Any]] = {}
 
     def both(differentiated: tuple[bool, ...]) -> tuple[Any, Any]:
@@ -86,9 +105,8 @@ def rules_together(make: Callable[[tuple[bool, ...]], tuple[Any, Any]]) -> tuple
             found = known.setdefault(differentiated, make(differentiated))
         return found
 
-    return DeferredRule(lambda differentiated: both(differentiated)[0]), DeferredRule(
-        lambda differentiated: both(differentiated)[1]
-    )
+    forward = DeferredRule(lambda differentiated: both(differentiated)[0])
+    return forward, DeferredRule(lambda key: both(key[0])[1](key[1]))
 
 
 def resolve(rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = ()) -> tuple[Jaxpr, list[Any]]:
@@ -121,7 +139,7 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequ
                  summed: Sequence[int] = ()) -> tuple[Jaxpr, list[Any]]:  # fmt: skip
     """vmap of a rule over its consts (mapped as given) and ``rest`` mapped inputs; every output mapped.
 
-    Outputs in ``summed`` belong to inputs shared by all lanes: they are summed over the lanes.
+    Outputs in ``summed`` belong to inputs shared by all lanes: they are summed over the lanes. ``ZERO`` stays itself.
     """
     values = list(consts)
     which = [*mapped, *[True] * rest]
@@ -130,7 +148,9 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequ
         outs, outs_mapped = vmap(jaxpr, lanes, inputs, which)
         results = []
         for i, (x, m) in enumerate(zip(outs, outs_mapped, strict=True)):
-            if i in summed:
+            if _or_none(x) is None:
+                results.append(x)
+            elif i in summed:
                 results.append(reduce_sum(x, (0,)) if m else elementwise.mul(x, float(lanes.size)))
             else:
                 results.append(x if m else spread(x, lanes.size))
@@ -143,17 +163,21 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequ
 
 
 def mapped_rule(
-    rule: Rule, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool]
-) -> tuple[Rule, list[Any]]:
-    """vmap of a rule over its consts (mapped as given) and all of its other inputs; every output mapped."""
+    rule: Rule, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool], behind: Sequence[bool] = (),
+    summed: Sequence[int] = (),
+) -> tuple[Rule, list[Any]]:  # fmt: skip
+    """vmap of a rule over its consts (mapped as given), the inputs behind them (as given too) and all of its other
+    inputs; every output mapped, those in ``summed`` summed over the lanes.
+    """
     if not isinstance(rule, DeferredRule):
-        return batched_rule(rule, consts, lanes, mapped, len(rule.inputs) - len(consts))
+        flags = [*mapped, *behind]
+        return batched_rule(rule, consts, lanes, flags, len(rule.inputs) - len(flags), summed)
 
     def derive(program: Jaxpr, values: list[Any]) -> tuple[Jaxpr, list[Any]]:
-        flags = [*mapped, *[False] * len(values)]
-        return batched_rule(program, values, lanes, flags, len(program.inputs) - len(flags))
+        flags = [*mapped, *[False] * len(values), *behind]
+        return batched_rule(program, values, lanes, flags, len(program.inputs) - len(flags), summed)
 
-    return rule.then(("vmap", lanes, tuple(mapped)), derive), list(consts)
+    return rule.then(("vmap", lanes, tuple(mapped), tuple(behind), tuple(summed)), derive), list(consts)
 
 
 _MOST_RULES = 2  # nested rules that are linearized by themselves
@@ -219,7 +243,8 @@ class CustomJvp(InPlace):
     def _outputs(self, outs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         count = len(self.jaxpr.outputs)
         rest = iter(outs[count:])
-        return list(outs[:count]), [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
+        slopes = [_or_none(next(rest)) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
+        return list(outs[:count]), slopes
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         rule, values, args, wanted = self._tangents(primals, tangents)
@@ -293,14 +318,7 @@ class CustomJvp(InPlace):
         program, values = batched_rule(self.jaxpr, consts, lanes, [*consts_m, *args_m], 0)
         types = self.jaxpr.in_types[len(consts) :]
         inputs_m = [*args_m, *[m for m, t in zip(args_m, types, strict=True) if is_differentiable(t.dtype)]]
-        rule: Rule
-        if isinstance(self.rule, DeferredRule):
-            rule = self.rule.then(
-                ("vmap", lanes, tuple(rule_m), tuple(inputs_m)),
-                lambda p, v: batched_rule(p, v, lanes, [*rule_m, *[False] * len(v), *inputs_m], 0),
-            )
-        else:
-            rule, rule_consts = batched_rule(self.rule, rule_consts, lanes, [*rule_m, *inputs_m], 0)
+        rule, rule_consts = mapped_rule(self.rule, rule_consts, lanes, rule_m, inputs_m)
         op = CustomJvp(program, rule, len(values), len(rule_consts), self.name_)
         outs = bind_all(self.batched(op, lanes, args_m), [*values, *rule_consts, *args])
         return outs, [True] * len(outs)
@@ -354,6 +372,8 @@ class CustomVjp(InPlace):
 
     Operands: consts of the function, of forward, of backward, then the arguments. ``backward`` need not be linear, so
     of two applications to the same values each pulls back its own cotangent, and not one of them the sum.
+
+    ``told_of_zeros``: both are deferred, and ``backward`` is traced where it is known which cotangents are given.
     """
 
     jaxpr: Jaxpr
@@ -361,6 +381,7 @@ class CustomVjp(InPlace):
     backward: Rule
     num_consts: tuple[int, int, int]
     name_: str
+    told_of_zeros: bool = False
     shared = False
 
     @property
@@ -395,38 +416,44 @@ class CustomVjp(InPlace):
 
     def _forward(
         self, primals: Sequence[Value], tangents: Sequence[Tangent]
-    ) -> tuple[list[Any], Any, list[Any], list[Any]]:
+    ) -> tuple[list[Any], CustomPullback, list[Any]]:
+        """The results, the pullback, and its operands."""
         consts, forward_consts, backward_consts, args = self.split(primals)
         const_ts, _, _, arg_ts = self.split(tangents)
         refuse_closed_over(const_ts, self.name_, "custom_vjp")
         forward, values = resolve(self.forward, forward_consts, arg_ts)
         results = replay(forward, [*values, *args])
         count = len(self.jaxpr.outputs)
-        backward, values = resolve(self.backward, backward_consts, arg_ts)
+        backward: Rule
+        if isinstance(self.backward, DeferredRule) and self.told_of_zeros:
+            backward, values = self.backward.told(tuple([t is not None for t in arg_ts])), backward_consts
+        else:
+            backward, values = resolve(self.backward, backward_consts, arg_ts)
         types = self.jaxpr.in_types[len(consts) :]
         slopes = [
             full(t.shape, 0, t.dtype) if dt is None else dt
             for dt, t in zip(arg_ts, types, strict=True)
             if is_differentiable(t.dtype)
         ]
-        pullback = CustomPullback(backward, len(values) + len(results) - count, self.name_)
-        return results[:count], pullback, [*values, *results[count:]], slopes
+        out_types = tuple([t for t in self.jaxpr.out_types if is_differentiable(t.dtype)])
+        pullback = CustomPullback(backward, len(values), len(results) - count, out_types, self.name_)
+        return results[:count], pullback, [*values, *results[count:], *slopes]
 
     def _slopes(self, results: Sequence[Any]) -> list[Any]:
         rest = iter(results)
         return [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        outs, pullback, residuals, slopes = self._forward(primals, tangents)
+        outs, pullback, operands = self._forward(primals, tangents)
         try:
-            program = pullback.pushforward()
+            pushed = pullback.pushed(operands)
         except NotLinearError:  # may never run forward: a rule that pushes tangents through this may be pulled back
-            return outs, self._slopes(bind_all(pullback, [*residuals, *slopes]))
-        return outs, self._slopes(replay(program, [*residuals, *slopes]))
+            pushed = bind_all(pullback, operands)
+        return outs, self._slopes(pushed)
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        outs, pullback, residuals, slopes = self._forward(primals, tangents)
-        return outs, self._slopes(bind_all(pullback, [*residuals, *slopes]))
+        outs, pullback, operands = self._forward(primals, tangents)
+        return outs, self._slopes(bind_all(pullback, operands))
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         consts, forward_consts, backward_consts, args = self.split(operands)
@@ -445,7 +472,7 @@ class CustomVjp(InPlace):
         forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m)
         backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m)
         counts = (len(values), len(forward_consts), len(backward_consts))
-        op = CustomVjp(program, forward, backward, counts, self.name_)
+        op = CustomVjp(program, forward, backward, counts, self.name_, self.told_of_zeros)
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
 
@@ -453,7 +480,8 @@ class CustomVjp(InPlace):
         consts, forward_consts, backward_consts, args = self.split(operands)
         forward, backward = rule_under_mask(self.forward), rule_under_mask(self.backward)
         a, b, c = self.num_consts
-        op = CustomVjp(under_mask(self.jaxpr), forward, backward, (a + 1, b + 1, c + 1), self.name_)
+        counts = (a + 1, b + 1, c + 1)
+        op = CustomVjp(under_mask(self.jaxpr), forward, backward, counts, self.name_, self.told_of_zeros)
         return bind_all(op, [mask, *consts, mask, *forward_consts, mask, *backward_consts, *args])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
@@ -461,25 +489,50 @@ class CustomVjp(InPlace):
 
 
 class CustomPullback(InPlace):
-    """The linear map whose transpose is ``backward``: (residuals, tangents) -> tangents of the results.
+    """The linear map whose transpose is ``backward``: (consts, residuals, tangents) -> tangents of the results.
 
     Its transpose runs ``backward`` as the user wrote it, linear or not (gradient clipping is not); only running it
-    forward needs the transpose of ``backward``.
+    forward needs the transpose of ``backward``. A deferred one is traced for the cotangents that are given.
     """
 
-    backward: Jaxpr
+    backward: Rule
+    num_consts: int
     num_residuals: int
+    types: tuple[ArrayType, ...]
     name_: str
     shared = False
 
     def infer(self, *types: ArrayType) -> Any:
-        return list(self.backward.in_types[self.num_residuals :])
+        return list(self.types)
 
-    def pushforward(self) -> Jaxpr:
-        """The program of the map itself."""
-        linear = [False] * self.num_residuals + [True] * (len(self.backward.inputs) - self.num_residuals)
+    def split(self, operands: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
+        """consts, residuals, tangents."""
+        a, b = self.num_consts, self.num_consts + self.num_residuals
+        return list(operands[:a]), list(operands[a:b]), list(operands[b:])
+
+    def pushforward(self) -> tuple[Jaxpr, list[Any], list[bool]]:
+        """The program of the map itself: (consts, values captured, residuals, tangents) -> tangents of the results; the
+        values captured; which tangents it takes: those whose cotangents are not zero.
+        """
+        backward, captured = resolve(self.backward, (), self.types)
+        sent = [_or_none(a) is not None for a in backward.outputs]
+        return self._pushforward(backward, sent), captured, sent
+
+    def pushed(self, operands: Sequence[Any]) -> list[Any]:
+        """The results by the program of the map itself."""
+        program, captured, sent = self.pushforward()
+        return replay(program, self._taken(operands, captured, sent))
+
+    def _taken(self, operands: Sequence[Any], captured: Sequence[Any], sent: Sequence[bool]) -> list[Any]:
+        """What the pushforward takes, of the operands or of their tangents."""
+        consts, residuals, slopes = self.split(operands)
+        return [*consts, *captured, *residuals, *[t for t, s in zip(slopes, sent, strict=True) if s]]
+
+    def _pushforward(self, backward: Jaxpr, sent: Sequence[bool]) -> Jaxpr:
+        fixed = len(backward.inputs) - len(self.types)
+        linear = [False] * fixed + [True] * len(self.types)
         try:
-            program, has = transpose_jaxpr(self.backward, linear, [True] * len(self.backward.outputs))
+            program, has = transpose_jaxpr(backward, linear, sent)
         except NotLinearError as error:
             raise NotLinearError(
                 f"forward mode through the custom_vjp function {self.name_} needs the transpose of its bwd function, "
@@ -488,56 +541,66 @@ class CustomPullback(InPlace):
             ) from None
         if all(has):
             return program
-        return self.backward.remember(
-            "pushforward",
-            lambda: trace(
-                lambda *xs: self._fill(program, has, xs), program.in_types, "the pushforward of a pullback"
-            )[0],
+
+        def filled(*inputs: Any) -> list[Any]:
+            outs = iter(replay(program, inputs))
+            return [next(outs) if h else full(t.shape, 0, t.dtype) for h, t in zip(has, self.types, strict=True)]
+
+        return backward.remember(
+            "pushforward", lambda: trace(filled, program.in_types, "the pushforward of a pullback")[0]
         )
 
-    def _fill(self, program: Jaxpr, has: Sequence[bool], inputs: Sequence[Any]) -> list[Any]:
-        outs = iter(replay(program, inputs))
-        types = self.backward.in_types[self.num_residuals :]
-        return [next(outs) if h else full(t.shape, 0, t.dtype) for h, t in zip(has, types, strict=True)]
-
     def impl(self, *arrays: Any) -> Any:
-        return evaluate(self.pushforward(), arrays)
+        return evaluate(*self.in_place(arrays))
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        return jvp(self.pushforward(), primals, tangents)
+        return self._differentiated(primals, tangents, "jvp")
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        if all(t is None for t in tangents[: self.num_residuals]):
+        fixed = self.num_consts + self.num_residuals
+        if all(t is None for t in tangents[:fixed]):
             outs = bind_all(self, primals)
-            slopes = [instantiate_zero(t, x) for t, x in zip(tangents, primals, strict=True)][self.num_residuals :]
-            return outs, bind_all(self, [*primals[: self.num_residuals], *slopes])
-        return differentiate(self.pushforward(), primals, tangents, "linearize")
+            slopes = [instantiate_zero(t, x) for t, x in zip(tangents, primals, strict=True)][fixed:]
+            return outs, bind_all(self, [*primals[:fixed], *slopes])
+        return self._differentiated(primals, tangents, "linearize")
+
+    def _differentiated(self, primals: Sequence[Value], tangents: Sequence[Tangent], how: How) -> tuple[Any, Any]:
+        program, captured, sent = self.pushforward()
+        fixed = [None] * len(captured)
+        given, slopes = self._taken(primals, captured, sent), self._taken(tangents, fixed, sent)
+        return differentiate(program, given, slopes, how)
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
-        types = self.infer()
-        cts = [full(t.shape, 0, t.dtype) if ct is None else ct for ct, t in zip(cotangent, types, strict=True)]
-        residuals = operands[: self.num_residuals]
-        sent = replay(self.backward, [*residuals, *cts])
-        return [None] * len(residuals) + [
-            ct if is_linear(x) else None for ct, x in zip(sent, operands[self.num_residuals :], strict=True)
+        consts, residuals, slopes = self.split(operands)
+        backward, values = resolve(self.backward, consts, cotangent)
+        cts = [full(t.shape, 0, t.dtype) if ct is None else ct for ct, t in zip(cotangent, self.types, strict=True)]
+        sent = replay(backward, [*values, *residuals, *cts])
+        return [None] * (len(consts) + len(residuals)) + [
+            _or_none(ct) if is_linear(x) else None for ct, x in zip(sent, slopes, strict=True)
         ]
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
         """vmap of backward; tangents shared by all lanes have their cotangents summed."""
-        residuals, slopes = operands[: self.num_residuals], operands[self.num_residuals :]
-        shared = [i for i, m in enumerate(mapped[self.num_residuals :]) if not m]
-        rest = len(self.backward.inputs) - self.num_residuals
-        program, _ = batched_rule(
-            self.backward, residuals, lanes, mapped[: self.num_residuals], rest, summed=shared
-        )
-        outs = bind_all(CustomPullback(program, self.num_residuals, self.name_), [*residuals, *slopes])
+        consts_m, residuals_m, slopes_m = self.split(mapped)
+        shared = [i for i, m in enumerate(slopes_m) if not m]
+        rule, _ = mapped_rule(self.backward, self.split(operands)[0], lanes, consts_m, residuals_m, summed=shared)
+        types = tuple([t.update(shape=(lanes.size, *t.shape)) for t in self.types])
+        op = CustomPullback(rule, self.num_consts, self.num_residuals, types, self.name_)
+        outs = bind_all(op, operands)
         return outs, [True] * len(outs)
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
-        op = CustomPullback(under_mask(self.backward), self.num_residuals + 1, self.name_)
+        rule = rule_under_mask(self.backward)
+        op = CustomPullback(rule, self.num_consts + 1, self.num_residuals, self.types, self.name_)
         return bind_all(op, [mask, *operands])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
-        return self.pushforward(), operands
-
-
+        program, captured, sent = self.pushforward()
+        if captured:
+            count = self.num_consts
+            types = [*program.in_types[:count], *program.in_types[count + len(captured) :]]
+            given = program
+            program = given.remember("closed", lambda: trace_closed(
+                lambda *xs: replay(given, [*xs[:count], *captured, *xs[count:]]), types, "a pushforward"
+            ))  # fmt: skip
+        return program, self._taken(operands, (), sent)

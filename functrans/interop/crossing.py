@@ -19,6 +19,7 @@ import numpy as np
 
 from functrans.api.custom_rules import custom_jvp, custom_vjp
 from functrans.api.staging import as_values
+from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero
 from functrans.errors import FunctransTypeError, InternalError
 from functrans.interop.control_flow import nested_jit
 from functrans.interop.from_jax import TABLE
@@ -32,7 +33,7 @@ from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
 from functrans.jaxlib_compat.jax_programs import (
-    SymbolicZero,
+    Zero,
     is_jax_function,
     is_reference,
     make_equation,
@@ -302,15 +303,27 @@ def _again(function: Any, *args: Any) -> list[Any]:
     return list(function.call_wrapped(*args))
 
 
+def _zero_in_jax(x: Any) -> Any:
+    if type(x) is not SymbolicZero:
+        return x
+    return jax.custom_derivatives.SymbolicZero(jax.core.ShapedArray(x.shape, x.dtype))
+
+
+def _zero_here(x: Any) -> Any:
+    if type(x) is not jax.custom_derivatives.SymbolicZero:
+        return x
+    return SymbolicZero(type_of_aval(x.aval))
+
+
 def _with_jvp(functions: Sequence[Any], params: Mapping[str, Any], operands: Sequence[Any]) -> Any:
     fun, jvp = functions
     direct = custom_jvp(lambda *xs: _again(fun, *xs))
 
     def rule(primals: Any, tangents: Any) -> tuple[list[Any], list[Any]]:
-        outs = _again(jvp, *primals, *tangents)
-        return outs[: len(outs) // 2], outs[len(outs) // 2 :]
+        outs = _again(jvp, *primals, *map(_zero_in_jax, tangents))
+        return outs[: len(outs) // 2], list(map(_zero_here, outs[len(outs) // 2 :]))
 
-    direct.defjvp(rule)
+    direct.defjvp(rule, params["symbolic_zeros"])
     return direct(*operands)
 
 
@@ -319,8 +332,10 @@ def _with_vjp(functions: Sequence[Any], params: Mapping[str, Any], operands: Seq
     direct = custom_vjp(lambda *xs: _again(fun, *xs))
     trees: list[Any] = []
 
-    def forward(*xs: Any) -> tuple[list[Any], list[Any]]:
-        outs = _again(fwd, *[x for value in xs for x in (value, True)])  # each with whether it is differentiated
+    def forward(*args: Any) -> tuple[list[Any], list[Any]]:
+        given = [(x.value, x.perturbed) if type(x) is CustomVJPPrimal else (x, True) for x in args]
+        outs = _again(fwd, *[x for pair in given for x in pair])
+        xs = [x for x, _ in given]
         trees[:] = [store.val for store in fwd.stores if store is not None]
         _, residual_tree, forwarded = params["out_trees"]()  # a residual may be the argument of this number
         count = residual_tree.num_leaves - sum(i is not None for i in forwarded)
@@ -331,12 +346,12 @@ def _with_vjp(functions: Sequence[Any], params: Mapping[str, Any], operands: Seq
         for store, tree in zip([store for store in fwd.stores if store is not None], trees, strict=True):
             store.reset()
             store.store(tree)  # which the rule reads
-        sent = bwd.call_wrapped(*residuals, *cotangents)
+        sent = bwd.call_wrapped(*residuals, *map(_zero_in_jax, cotangents))
         if type(sent) is tuple:  # from jax 0.12 on with what it logs beside
             sent, _ = sent
-        return tuple([None if type(x) is SymbolicZero else x for x in sent])
+        return tuple([None if type(x) is Zero else x for x in sent])
 
-    direct.defvjp(forward, backward)
+    direct.defvjp(forward, backward, params["symbolic_zeros"])
     return direct(*operands)
 
 

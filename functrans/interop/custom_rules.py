@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from jax.tree_util import tree_leaves
 
 from functrans.control.custom_rules import (
+    ZERO,
     CustomJvp,
     CustomVjp,
     DeferredRule,
@@ -89,8 +90,11 @@ def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
     return (DeferredRule(_or_raise(error, lambda _: make(0))), []) if traced is None else traced
 
 
-def _traced(application: Application, closed: Any, order: int) -> Traced:
-    """A JAX program as one of ours, in which ``order`` more differentiations are foreseen."""
+def _traced(
+    application: Application, closed: Any, order: int, completed: Callable[[list[Any]], list[Any]] = list
+) -> Traced:
+    """A JAX program as one of ours, in which ``order`` more differentiations are foreseen; its results ``completed``.
+    """
     types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
     with Builder(f"a derivative rule of {application.name}", order=order) as builder:
         for x in closed.consts:
@@ -100,8 +104,35 @@ def _traced(application: Application, closed: Any, order: int) -> Traced:
                     "Pass it as an argument of the function with the rule"
                 )
         inputs = [builder.new_input(t) for t in types]
-        outs = application.translator.run(closed.jaxpr, closed.consts, inputs)
+        outs = completed(application.translator.run(closed.jaxpr, closed.consts, inputs))
         return builder.finish([builder.output(x) for x in outs])
+
+
+def _differentiated(application: Application, rule: JvpRule, order: int) -> Traced:
+    """A rule for forward mode, traced by JAX, as one of ours."""
+    closed = rule.program()
+    return _traced(application, closed, order, lambda outs: _with_tangents(rule, outs))
+
+
+def _with_tangents(rule: JvpRule, outs: Sequence[Any]) -> list[Any]:
+    """Results and tangents as a rule of ours gives them."""
+    count = len(rule.out_types)
+    rest = iter(outs[count:])
+    return [*outs[:count], *[next(rest) if nonzero else ZERO for nonzero in rule.nonzero]]
+
+
+def _pulled_back(application: Application, rule: VjpRule, order: int, skipped: int, given: Given | None) -> Traced:
+    """A rule for the cotangents ``given``, traced by JAX, as one of ours; the first operands have no cotangents."""
+
+    def completed(outs: Sequence[Any]) -> list[Any]:
+        rest = iter(outs)
+        sent = iter([next(rest) if nonzero else ZERO for nonzero in rule.nonzero])
+        by_operand = [next(sent) if chosen else ZERO for chosen in rule.wrt]
+        types = rule.types[skipped:]
+        return [ct for ct, t in zip(by_operand[skipped:], types, strict=True) if is_differentiable(t.dtype)]
+
+    closed = rule.backward(given)
+    return _traced(application, closed, order, completed)
 
 
 def _name(closed: Any, kind: str) -> str:
@@ -117,7 +148,7 @@ def _custom_jvp(application: Application) -> Any:
         rule = _jvp_rule(application)
     else:
         bare = application.bare()
-        rule, consts = _rule(lambda order: _traced(bare, JvpRule(bare.equation).program(), order))
+        rule, consts = _rule(lambda order: _differentiated(bare, JvpRule(bare.equation), order))
     op, values = _with_rule(application, application.translator.held(closed), rule, consts, _name(closed, "jvp"))
     return bind_all(op, values)
 
@@ -305,18 +336,20 @@ def _jvp_rule_for(application: Application, given: Given) -> Traced:
     def run(*inputs: Any) -> list[Any]:
         rest = iter(inputs[count:])
         tangents = [next(rest) if s else None for s in smooth]
-        return application.translator.run(closed.jaxpr, closed.consts, [*inputs[:count], *rule.chosen(tangents)])
+        outs = application.translator.run(closed.jaxpr, closed.consts, [*inputs[:count], *rule.chosen(tangents)])
+        return _with_tangents(rule, outs)
 
     types = [*rule.types, *[t for t, s in zip(rule.types, smooth, strict=True) if s]]
     return trace(run, types, f"a derivative rule of {application.name}")
 
 
 def _custom_vjp(application: Application) -> Any:
-    closed = application.params["call_jaxpr"]
-    return _with_vjp(application, closed, _name(closed, "vjp"), application.params.get("num_consts", 0))
+    closed, params = application.params["call_jaxpr"], application.params
+    told_of_zeros = bool(params.get("symbolic_zeros"))
+    return _with_vjp(application, closed, _name(closed, "vjp"), params.get("num_consts", 0), told_of_zeros)
 
 
-def _with_vjp(application: Application, closed: Any, name: str, count: int) -> Any:
+def _with_vjp(application: Application, closed: Any, name: str, count: int, told_of_zeros: bool = False) -> Any:
     """The first ``count`` operands are values that the function closes over."""
     program, captured = application.translator.held(closed)
     first: Rule
@@ -328,39 +361,31 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int) -> A
     rule = VjpRule(bare.equation, [False] * count + [True] * (len(args) - count))
     traced: Traced | None = None
     error: Exception | None = None
-    if not application.params.get("symbolic_zeros"):
+    if not told_of_zeros:
         traced, error = _attempt(lambda order: _traced(bare, rule.forward(), order))
     if traced is None:
         # Where all arguments at once are refused, those that are differentiated may not be: what one function of JAX
         # closes over is an argument of another that calls it.
+        told_of_zeros = True
         first, second = rules_together(_or_raise(error, lambda given: _vjp_rules_for(bare, name, count, given)))
     else:
         consts, args = args[:count], args[count:]
         first, values = traced
         first_captured = [*values, *consts]
-        second, second_captured = _rule(lambda order: _traced(bare, rule.backward(), order))
+        second, second_captured = _rule(lambda order: _pulled_back(bare, rule, order, count, None))
     counts = (len(captured) + len(consts), len(first_captured), len(second_captured))
-    op = CustomVjp(program, first, second, counts, name)
+    op = CustomVjp(program, first, second, counts, name, told_of_zeros)
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])
 
 
-def _vjp_rules_for(application: Application, name: str, count: int, given: Given) -> tuple[Traced, Traced]:
-    """The rules that were told which arguments are differentiated; the others get a cotangent of zeros."""
-    refuse_closed_over([g or None for g in given[:count]], name, "custom_vjp")
-    rule = VjpRule(application.equation, given)
+def _vjp_rules_for(
+    application: Application, name: str, count: int, differentiated: Given
+) -> tuple[Traced, Callable[[Given], Traced]]:
+    """The rules that were told which arguments are differentiated, and which cotangents are given."""
+    refuse_closed_over([d or None for d in differentiated[:count]], name, "custom_vjp")
+    rule = VjpRule(application.equation, differentiated)
     forward = _traced(application, rule.forward(), 0)
-    closed = rule.backward()
-
-    def run(*inputs: Any) -> list[Any]:
-        sent = iter(application.translator.run(closed.jaxpr, closed.consts, inputs))
-        return [
-            next(sent) if chosen else full(t.shape, 0, t.dtype)
-            for chosen, t in zip(rule.wrt, rule.types, strict=True)
-            if is_differentiable(t.dtype)
-        ]
-
-    types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
-    return forward, trace(run, types, f"a derivative rule of {application.name}")
+    return forward, lambda given: _pulled_back(application, rule, 0, 0, given)
 
 
 # -- operations that are objects ---------------------------------------------------------------------------------------
@@ -384,7 +409,7 @@ def _custom_vjp_object(application: Application, operation: Any) -> Any:
     """A ``jax.custom_vjp`` function in JAX's newer form; from jax 0.11 on the values it closes over come first."""
     closed = trace_expansion(operation, application.in_types)
     count = len(tree_leaves(operation.in_avals[:2])) if hasattr(operation, "drop_fwd_consts") else 0
-    return _with_vjp(application, closed, "a jax.custom_vjp function", count)
+    return _with_vjp(application, closed, "a jax.custom_vjp function", count, bool(operation.symbolic_zeros))
 
 
 _OBJECTS: dict[str, Callable[[Application, Any], Any]] = {

@@ -15,18 +15,18 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.extend.core as jax_core
-import numpy as np
 from jax.tree_util import tree_flatten, tree_leaves, tree_structure, tree_unflatten
 
 from functrans.api.ahead_of_time import shape_struct
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
-from functrans.ir.types import ArrayType, array_type, float0, is_differentiable
+from functrans.ir.types import ArrayType, array_type, is_differentiable
 from functrans.jaxlib_compat.jax_programs import (
     OPERATION_OBJECT,
     has_transpose,
     implementation_of,
     is_reference,
+    pulled_back,
 )
 from functrans.trace.frames import describe_place, here, is_internal, users_place
 from functrans.trace.state import current_place
@@ -161,12 +161,14 @@ def describe_equation(equation: Any) -> str:
 class _Rule:
     """The equation that carries a rule, differentiated by the operands in ``wrt``: all that have tangents, or fewer."""
 
+    nonzero: Sequence[bool]  # which tangents or cotangents that the rule gives are not zero, once it has been traced
+
     def __init__(self, equation: Any, perturbed: Sequence[bool] | None = None) -> None:
         self.types = [type_of_aval(a.aval) for a in equation.invars]
         self.out_types = [type_of_aval(v.aval) for v in equation.outvars]
         smooth = [is_differentiable(t.dtype) for t in self.types]
         self.wrt = smooth if perturbed is None else [a and b for a, b in zip(smooth, perturbed, strict=True)]
-        self.equation = equation
+        self.equation, self.told_of_zeros = equation, perturbed is not None
 
     def chosen(self, values: Sequence[Any]) -> list[Any]:
         """What belongs to the operands that are differentiated."""
@@ -191,28 +193,47 @@ class JvpRule(_Rule):
     """The rule of an equation for forward mode as a JAX program: (operands, tangents) -> (results, their tangents)."""
 
     def program(self) -> Any:
-        """The closed jaxpr; tangents of the operands differentiated and of the differentiable results only."""
+        """The closed jaxpr; tangents of the operands differentiated and of the differentiable results only. A rule that
+        is told of zeros is asked for them too: what is zero is left out.
+        """
         count = len(self.types)
 
         def rule(*flat: Any) -> list[Any]:
             operands = flat[:count]
+            moving: set[int] = set()
             function, place, tangents = self.function_at(operands), self.chosen(operands), flat[count:]
+            watched = lambda *xs: [_watched(x, i, moving) for i, x in enumerate(function(*xs))]
+            differentiated = watched if self.told_of_zeros else function
             operation = operation_object(self.equation)
             if operation is None or has_rule(operation, "jvp"):
-                outs, slopes = jax.jvp(function, tuple(place), tuple(tangents))
+                outs, slopes = jax.jvp(differentiated, tuple(place), tuple(tangents))
             else:
-                outs, linear = jax.linearize(function, *place)
+                outs, linear = jax.linearize(differentiated, *place)
                 slopes = linear(*tangents)
-            return [*outs, *self.smooth_results(slopes)]
+            smooth = self.smooth_results(range(len(outs)))
+            self.nonzero = [i in moving or not self.told_of_zeros for i in smooth]
+            return [*outs, *[slopes[i] for i, nonzero in zip(smooth, self.nonzero, strict=True) if nonzero]]
 
         return traced_by_jax(rule, [*self.types, *self.chosen(self.types)])
+
+
+def _watched(x: Any, name: int, moving: set[int]) -> Any:
+    """The value itself; where JAX gives it a tangent that is not zero, its name is added to ``moving``."""
+    same = jax.custom_jvp(lambda x: x)
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        moving.add(name)
+        return primals[0], tangents[0]
+
+    same.defjvp(rule)
+    return same(x)
 
 
 class VjpRule(_Rule):
     """The rules of an equation for reverse mode as JAX programs.
 
     forward: operands -> (results, residuals); backward: (residuals, cotangents of the differentiable results) ->
-    cotangents of the operands differentiated.
+    cotangents of the operands differentiated, without those that are zero.
     """
 
     pullback_tree: Any = None
@@ -230,18 +251,25 @@ class VjpRule(_Rule):
         self.residual_types = [type_of_aval(v.aval) for v in closed.jaxpr.outvars[len(self.out_types) :]]
         return closed
 
-    def backward(self) -> Any:
-        """The closed jaxpr of the backward rule, once that of the forward rule is known."""
+    def backward(self, given: Sequence[bool] | None = None) -> Any:
+        """The closed jaxpr of the backward rule, once that of the forward rule is known.
+
+        ``given``: which cotangents are not zero; all of them by default.
+        """
         count = len(self.residual_types)
+        inputs = [*self.residual_types, *self.smooth_results(self.out_types)]
+        flags = [True] * (len(inputs) - count) if given is None else given
 
         def run(*flat: Any) -> list[Any]:
-            rest = iter(flat[count:])
-            cotangents = [
-                next(rest) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in self.out_types
-            ]
-            return list(tree_unflatten(self.pullback_tree, flat[:count])(cotangents))
+            rest = iter([ct if g else None for ct, g in zip(flat[count:], flags, strict=True)])
+            cotangents = [next(rest) if is_differentiable(t.dtype) else None for t in self.out_types]
+            sent = pulled_back(
+                tree_unflatten(self.pullback_tree, flat[:count]), cotangents,
+                [v.aval for v in self.equation.outvars], self.chosen([a.aval for a in self.equation.invars]),
+            )  # fmt: skip
+            self.nonzero = [x is not None for x in sent]
+            return [x for x in sent if x is not None]
 
-        inputs = [*self.residual_types, *self.smooth_results(self.out_types)]
         return traced_by_jax(run, inputs)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
@@ -17,7 +17,9 @@ _callback, _core, _debugging, _hijax, _ad, _batching, _lax, _linalg, _discharge 
         "jax._src.core": ("Ref", "new_jaxpr_eqn", "typeof"),
         "jax._src.debugging": ("debug_effect",),
         "jax._src.hijax": ("HiPrim" if JAX >= (0, 11) else "VJPHiPrimitive",),
-        "jax._src.interpreters.ad": ("Zero", "fancy_transposes", "primitive_jvps", "primitive_transposes"),
+        "jax._src.interpreters.ad": (
+            "ValAccum.freeze", "Zero", "fancy_transposes", "primitive_jvps", "primitive_transposes",
+        ),
         "jax._src.interpreters.batching": ("fancy_primitive_batchers",),
         "jax._src.lax.lax": ("_ragged_dot_general_impl",),
         "jax._src.lax.linalg": ("_symmetric_product_jax_fn",),
@@ -98,8 +100,19 @@ def implementation_of(primitive: Any) -> Callable[..., Any]:
     return primitive.impl  # type: ignore[no-any-return]
 
 
-SymbolicZero: Any = _ad.Zero
-"""The class of tangents and cotangents that JAX knows to be zero."""
+Zero: Any = _ad.Zero
+"""The class of tangents and cotangents that JAX knows to be zero, inside of JAX."""
+
+
+def pulled_back(pullback: Any, cotangents: Sequence[Any], results: Sequence[Any], operands: Sequence[Any]) -> list[Any]:
+    """What ``jax.vjp`` of a function with a list of results sends back to its arguments; None is zero, here and there.
+
+    ``results``, ``operands``: the types that they have in JAX.
+    """
+    given = [Zero(t.to_ct_aval()) if ct is None else ct for ct, t in zip(cotangents, results, strict=True)]
+    sums = [_ad.ValAccum(t.to_ct_aval()) for t in operands]
+    pullback.with_refs(*sums)(given)
+    return [None if type(x) is Zero else x for x in [total.freeze() for total in sums]]
 
 
 def has_jvp(primitive: Any) -> bool:

@@ -285,7 +285,7 @@ def losing(x: Tracer) -> frozenset[Builder]:
     """The traces whose derivatives x would lose as a plain number.
 
     In a function with a derivative rule, and in the rule, one of them is spared: the innermost outside of it, whose
-    derivative it is that the rule gives.
+    derivative it is that the rule gives. It has ended already where the rule is traced late, as it is differentiated.
     """
     lost = differentiators(x)
     if not lost:
@@ -295,8 +295,9 @@ def losing(x: Tracer) -> frozenset[Builder]:
     while builder is not None:
         stack.append(builder)
         builder = builder.below
-    spared = set()
+    ended = lost.difference(stack)
+    spared: set[Builder] = set()
     for i, inner in enumerate(stack):
         if inner.known.custom:
-            spared.update([outer for outer in stack[i + 1 :] if outer in lost][:1])
+            spared.update(ended or [outer for outer in stack[i + 1 :] if outer in lost][:1])
     return lost - spared
