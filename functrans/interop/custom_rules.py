@@ -57,31 +57,36 @@ Traced = tuple[Jaxpr, list[Any]]
 Given = tuple[bool, ...]  # which arguments have tangents
 
 
-def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
-    """The rule as a program now where a derivative may be taken, else later if it is asked for after all."""
+def _rule(make: Callable[[int, Given | None], Traced]) -> tuple[Rule, list[Any]]:
+    """The rule as a program now where a derivative may be taken, else later if it is asked for after all.
+
+    ``make``: how many differentiations are foreseen, which arguments are differentiated (None: all) -> the rule.
+    """
     order = foreseen_order()
     if order > 0:
         try:
-            return make(order - 1)
+            return make(order - 1, None)
         except Exception as error:  # a rule that refuses matters only to somebody who differentiates, who meets it then
             return DeferredRule(_again(make, error)), []
-    return DeferredRule(lambda _: make(0)), []
+    return DeferredRule(lambda given: make(0, given)), []
 
 
-def _again(make: Callable[[int], Traced], error: Exception) -> Callable[[Given], Traced]:
+def _again(make: Callable[[int, Given | None], Traced], error: Exception) -> Callable[[Given], Traced]:
     """The rule made for one differentiation, or else the first error: JAX runs some rules once only."""
     error = error.with_traceback(None)  # whose frames hold what was traced
 
-    def later(_: Given) -> Traced:
+    def later(given: Given) -> Traced:
         try:
-            return make(0)
+            return make(0, given)
         except Exception:
             raise error from None
 
     return later
 
 
-def _traced(application: Application, closed: Any, order: int) -> Traced:
+def _traced(
+    application: Application, closed: Any, order: int, completed: Callable[[list[Any]], list[Any]] = list
+) -> Traced:
     """A JAX program as one of ours, in which ``order`` more differentiations are foreseen."""
     types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
     with Builder(f"a derivative rule of {application.name}", order=order) as builder:
@@ -92,7 +97,7 @@ def _traced(application: Application, closed: Any, order: int) -> Traced:
                     "Pass it as an argument of the function with the rule"
                 )
         inputs = [builder.new_input(t) for t in types]
-        outs = application.translator.run(closed.jaxpr, closed.consts, inputs)
+        outs = completed(application.translator.run(closed.jaxpr, closed.consts, inputs))
         return builder.finish([builder.output(x) for x in outs])
 
 
@@ -109,7 +114,7 @@ def _custom_jvp(application: Application) -> Any:
         rule = _jvp_rule(application)
     else:
         bare = application.bare()
-        rule, consts = _rule(lambda order: _traced(bare, JvpRule(bare.equation).program(), order))
+        rule, consts = _rule(lambda order, _: _traced(bare, JvpRule(bare.equation).program(), order))
     op, values = _with_rule(application, application.translator.held(closed), rule, consts, _name(closed, "jvp"))
     return bind_all(op, values)
 
@@ -321,17 +326,19 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int) -> A
         first, second = rules_together(lambda given: _vjp_rules_for(bare, name, count, given))
     else:
         consts, args = args[:count], args[count:]
-        rule = VjpRule(bare.equation, [False] * count + [True] * len(args))
+        rules: dict[Given | None, VjpRule] = {}  # some refuse arguments: what functions inside of theirs close over
 
-        def forward(order: int) -> Traced:
+        def forward(order: int, given: Given | None) -> Traced:
+            rule = VjpRule(bare.equation, [*[False] * count, *(given or [True] * len(args))])
             traced, values = _traced(bare, rule.forward(), order)
+            rules[given] = rule
             return traced, [*values, *consts]
 
         first, first_captured = _rule(forward)
         if isinstance(first, Jaxpr):
-            second, second_captured = _rule(lambda order: _traced(bare, rule.backward(), order))
+            second, second_captured = _rule(lambda order, _: _pulled_back(bare, rules[None], order, count))
         else:
-            second = DeferredRule(lambda _: _traced(bare, rule.backward(), 0))
+            second = DeferredRule(lambda given: _pulled_back(bare, rules[given], 0, count))
     counts = (len(captured) + len(consts), len(first_captured), len(second_captured))
     op = CustomVjp(program, first, second, counts, name)
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])
@@ -341,19 +348,24 @@ def _vjp_rules_for(application: Application, name: str, count: int, given: Given
     """The rules that were told which arguments are differentiated; the others get a cotangent of zeros."""
     refuse_closed_over([g or None for g in given[:count]], name, "custom_vjp")
     rule = VjpRule(application.equation, given)
-    forward = _traced(application, rule.forward(), 0)
+    return _traced(application, rule.forward(), 0), _pulled_back(application, rule, 0, 0)
+
+
+def _pulled_back(application: Application, rule: VjpRule, order: int, count: int) -> Traced:
+    """The backward rule, with cotangents of zeros for the arguments that are not differentiated; the first ``count``
+    operands are none.
+    """
     closed = rule.backward()
 
-    def run(*inputs: Any) -> list[Any]:
-        sent = iter(application.translator.run(closed.jaxpr, closed.consts, inputs))
+    def completed(sent: list[Any]) -> list[Any]:
+        rest = iter(sent)
         return [
-            next(sent) if chosen else full(t.shape, 0, t.dtype)
-            for chosen, t in zip(rule.wrt, rule.types, strict=True)
+            next(rest) if chosen else full(t.shape, 0, t.dtype)
+            for chosen, t in list(zip(rule.wrt, rule.types, strict=True))[count:]
             if is_differentiable(t.dtype)
         ]
 
-    types = [type_of_aval(v.aval) for v in closed.jaxpr.invars]
-    return forward, trace(run, types, f"a derivative rule of {application.name}")
+    return _traced(application, closed, order, completed)
 
 
 # -- operations that are objects ---------------------------------------------------------------------------------------
