@@ -46,6 +46,7 @@ from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.replay import replay_here, trace
 from functrans.trace.state import foreseen_order, state
 from functrans.trace.tracer import Tracer
+from functrans.trace.values import NOTHING
 from functrans.xla import execute
 
 _translator = Translator(TABLE, implementation)
@@ -191,7 +192,7 @@ def _remembered(key: Any, avals: Sequence[Any], function: Callable[[Sequence[Any
 def _runs_now() -> bool:
     """Whether operations on concrete values run at once in the trace that is open, as under un-jitted ``grad``."""
     builder = state.builder
-    return builder is None or builder.known.performs
+    return builder is None or builder.known.runs is not NOTHING
 
 
 def _left_to(trace: Any, primitive: Any, values: Sequence[Any], params: Any) -> Any:
