@@ -17,6 +17,7 @@ from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy import (
     arithmetic,
+    calculus,
     comparison,
     creation,
     cumulative,
@@ -32,7 +33,7 @@ from functrans.numpy import (
 )
 from functrans.numpy.families import direct_dtypes, number
 from functrans.numpy.indexing import get_item
-from functrans.numpy.promotion import Array, requested_dtype
+from functrans.numpy.promotion import Array, refuse_sharding, requested_dtype
 from functrans.numpy.protocols import array_function, array_ufunc
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
 from functrans.ops.elementwise import ADD, DIV, MUL, SUB
@@ -142,14 +143,15 @@ def _contains(self: Any, value: Any) -> Any:
     return bool(reductions.any(comparison.equal(self, value)))
 
 
-def _reshape(self: Any, *shape: Any, order: str = "C") -> Any:
-    return shapes.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+def _reshape(self: Any, *args: Any, order: str = "C", out_sharding: Any = None) -> Any:
+    refuse_sharding("x.reshape", out_sharding)
+    return shapes.reshape(self, args[0] if len(args) == 1 else args, order=order)
 
 
-def _transpose(self: Any, *axes: Any) -> Any:
-    if not axes:
+def _transpose(self: Any, *args: Any) -> Any:
+    if not args:
         return shapes.transpose(self)
-    return shapes.transpose(self, axes[0] if len(axes) == 1 else axes)
+    return shapes.transpose(self, args[0] if len(args) == 1 else args)
 
 
 def _astype(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
@@ -160,12 +162,24 @@ def _copy(self: Any) -> Any:
     return self
 
 
-def _flatten(self: Any, order: str = "C") -> Any:
+def _flatten(self: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
+    refuse_sharding("x.ravel", out_sharding)
     return shapes.ravel(self, order)
 
 
-def _trace(self: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None) -> Any:
-    return reductions.sum(grids.diagonal(self, offset, axis1, axis2), axis=-1, dtype=dtype)
+def _repeat(
+    self: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None,
+    out_sharding: Any = None,
+) -> Any:  # fmt: skip
+    refuse_sharding("x.repeat", out_sharding)
+    return joining.repeat(self, repeats, axis, total_repeat_length=total_repeat_length)
+
+
+def _compress(
+    self: Any, condition: Any, axis: int | None = None, *, out: None = None, size: int | None = None,
+    fill_value: Any = 0,
+) -> Any:  # fmt: skip
+    return selection.compress(condition, self, axis, out, size=size, fill_value=fill_value)
 
 
 def _view(self: Any, dtype: Any = None, type: Any = None) -> Any:
@@ -266,7 +280,7 @@ _METHODS: dict[str, Function] = {
     "clip": selection.clip,
     "argpartition": sorting.argpartition,
     "argsort": sorting.argsort,
-    "compress": lambda self, condition, axis=None: selection.compress(condition, self, axis),
+    "compress": _compress,
     "cumprod": cumulative.cumprod,
     "cumsum": cumulative.cumsum,
     "diagonal": grids.diagonal,
@@ -280,7 +294,7 @@ _METHODS: dict[str, Function] = {
     "ptp": reductions.ptp,
     "ravel": _flatten,
     "flatten": _flatten,
-    "repeat": joining.repeat,
+    "repeat": _repeat,
     "reshape": _reshape,
     "round": rounding.round,
     "searchsorted": sorting.searchsorted,
@@ -291,7 +305,7 @@ _METHODS: dict[str, Function] = {
     "swapaxes": shapes.swapaxes,
     "take": selection.take,
     "to_device": _to_device,
-    "trace": _trace,
+    "trace": calculus.trace,
     "transpose": _transpose,
     "var": reductions.var,
     "view": _view,

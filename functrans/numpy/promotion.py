@@ -404,3 +404,12 @@ def refuse_out(operation: str, out: Any) -> None:
         raise NotImplementedError(
             f"{operation}: out= is not supported, because arrays are immutable; use the returned array."
         )
+
+
+def refuse_sharding(operation: str, out_sharding: Any) -> None:
+    """Refuse JAX's ``out_sharding=``: a result is where its operands are."""
+    if out_sharding is not None:
+        raise NotImplementedError(
+            f"{operation}: out_sharding= is not supported, because a program of functrans computes on one device; "
+            "leave it out."
+        )

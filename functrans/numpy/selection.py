@@ -344,9 +344,33 @@ def _holds(condition: Any) -> Any:
     return not_equal(condition, 0) if type(condition) is Tracer else np.asarray(condition, bool)
 
 
-def compress(condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: None = None) -> Array:
-    """The slices along ``axis`` where the static vector ``condition`` holds."""
+def _compressed(condition: Any, x: Array, axis: int | None, size: int, fill_value: Any) -> Array:
+    """``compress`` to ``size`` slices."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = axis_index("compress", axis, x.ndim)
+    count = min(condition.shape[0], x.shape[axis])
+    if not 0 <= size <= count:
+        raise FunctransValueError(f"compress: size={size} is not between 0 and the {count} slices along axis {axis}")
+    holds = lax.slice_in_dim(asarray(_holds(condition)), 0, count)
+    at = flatnonzero(holds, size=size, fill_value=count)
+    return take(lax.slice_in_dim(x, 0, count, axis=axis), at, axis, mode="fill", fill_value=fill_value)
+
+
+def compress(
+    condition: ArrayLike, a: ArrayLike, axis: int | None = None, out: None = None, *, size: int | None = None,
+    fill_value: ArrayLike = 0,
+) -> Array:  # fmt: skip
+    """The slices along ``axis`` where the vector ``condition`` holds: it must be static, or ``size`` says how many
+    slices the result has, the first of them that hold and then ``fill_value``.
+
+    >>> import functrans as ft, functrans.numpy as fnp
+    >>> ft.jit(lambda x: fnp.compress(x > 1.0, x, size=3))(fnp.array([2.0, 1.0, 3.0]))
+    Array([2., 3., 0.], dtype=float32)
+    """
     refuse_out("compress", out)
+    if size is not None:
+        return _compressed(asarray(condition), asarray(a), axis, size, fill_value)
     keep = np.asarray(static_value("compress", "the condition", _holds(condition)))
     return take(a, np.flatnonzero(keep).astype(np.int32), axis)
 

@@ -27,6 +27,7 @@ from functrans.numpy.promotion import (
     common_shape,
     is_scalar,
     operand_type,
+    refuse_sharding,
     scalar_of_kind,
     to_dtype,
 )
@@ -68,9 +69,13 @@ class IndexUpdate:
 
     def get(
         self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
-        fill_value: Any = None, wrap_negative_indices: bool = True,
+        fill_value: Any = None, out_sharding: None = None, wrap_negative_indices: bool = True, strategy: str = "auto",
     ) -> Array:  # fmt: skip
-        """The elements there; mode='fill' gives NaN (or ``fill_value``) for what is out of bounds."""
+        """The elements there; mode='fill' gives NaN (or ``fill_value``) for what is out of bounds.
+
+        ``strategy`` (from jax 0.12 on) tells JAX how to index; the elements are the same.
+        """
+        refuse_sharding("x.at[...].get", out_sharding)
         return read(
             self.array, self.key, mode=mode, fill_value=fill_value, unique_indices=unique_indices,
             indices_are_sorted=indices_are_sorted, wrap_negative_indices=wrap_negative_indices,
@@ -131,9 +136,10 @@ _SCATTERS = {"add": "scatter_add", "multiply": "scatter_mul", "min": "scatter_mi
 
 def _update(
     operation: str, x: Array, key: Any, values: Any, *, indices_are_sorted: bool = False, unique_indices: bool = False,
-    mode: Any = None, wrap_negative_indices: bool = True,
+    mode: Any = None, out_sharding: None = None, wrap_negative_indices: bool = True,
 ) -> Array:  # fmt: skip
     name = f"x.at[...].{operation}"
+    refuse_sharding(name, out_sharding)
     mode = mode_name(mode)
     mode = "drop" if mode in (None, "fill") else mode
     x = asarray(x)
