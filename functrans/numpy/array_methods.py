@@ -15,6 +15,7 @@ import numpy as np
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy import (
     arithmetic,
     calculus,
@@ -42,6 +43,7 @@ from functrans.trace.binding import bind
 from functrans.trace.conversions import set_counterparts
 from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
+from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import obtainable
 from functrans.xla.array_patch import Pattern, jax_array_protocol, patch_array_indexing
@@ -50,12 +52,21 @@ _OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)
 Function = Callable[..., Any]
 
 
+def _is_operand(other: Any) -> bool:
+    """Whether an operator takes ``other``. A value of a trace of JAX inside of ours it leaves to that one's operators:
+    the result belongs there, and a trace of another library knows JAX's operations only.
+    """
+    if type(other) is not Tracer and isinstance(other, JaxTracer) and current_builder() is None:
+        return False
+    return isinstance(other, _OPERANDS)
+
+
 def _operator(function: Function, primitive: Primitive | None = None, inexact: bool = False) -> Function:
     """The method for ``self op other``. Operands that need no promotion go to the primitive at once."""
     if primitive is None:
 
         def plain(self: Any, other: Any) -> Any:
-            return function(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+            return function(self, other) if _is_operand(other) else NotImplemented
 
         return plain
     direct = direct_dtypes(inexact, ordered=False)
@@ -69,7 +80,7 @@ def _operator(function: Function, primitive: Primitive | None = None, inexact: b
             value = number(other, type_)
             if value is not None:
                 return bind(primitive, self, value)
-        return function(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+        return function(self, other) if _is_operand(other) else NotImplemented
 
     return method
 
@@ -100,7 +111,7 @@ def _comparison(function: Function, symbol: str, primitive: Primitive) -> Functi
             value = number(other, type_)
             if value is not None:
                 return bind(primitive, self, value)
-        if isinstance(other, _OPERANDS):
+        if _is_operand(other):
             return function(self, other)
         if type(other) in (list, tuple, set, dict):
             raise FunctransTypeError(
@@ -117,7 +128,7 @@ def _power(self: Any, other: Any, modulus: Any = None) -> Any:
         raise FunctransTypeError(
             f"pow(x, y, modulus) of arrays is not supported, at {here()}\nWrite (x ** y) % modulus."
         )
-    return arithmetic.power(self, other) if isinstance(other, _OPERANDS) else NotImplemented
+    return arithmetic.power(self, other) if _is_operand(other) else NotImplemented
 
 
 def _iterate(self: Any) -> Iterator[Any]:

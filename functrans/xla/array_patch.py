@@ -26,7 +26,7 @@ from functrans.jaxlib_compat.array_values import (
     IndexUpdateRef,
     array_operators,
 )
-from functrans.trace.state import outside_of_traces, state
+from functrans.trace.state import current_builder, outside_of_traces, state
 
 _UPDATE_METHODS: Final = (
     "get",
@@ -167,10 +167,11 @@ def jax_array_protocol() -> Callable[[], None] | None:
     """The body of ``__jax_array__`` of a tracer, to be called by the getter of that property and by nothing else.
 
     An operator of the concrete array class gets a function that gives None, which it takes for "no array", so that
-    ``array + tracer`` defers to the tracer. Everybody else gets None: a tracer is an array as it is.
+    ``array + tracer`` defers to the tracer. Everybody else gets None, a tracer is an array as it is; and so does an
+    operator in a trace of JAX inside of ours: what it adds belongs there.
     """
     caller = sys._getframe(2)  # above this function and the getter
-    return _no_array if id(caller.f_code) in _DEFERRING else None
+    return _no_array if id(caller.f_code) in _DEFERRING and current_builder() is not None else None
 
 
 def _no_array() -> None:

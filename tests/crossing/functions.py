@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.experimental import ode, sparse
+from jax.experimental import jet, ode, sparse
 
 import functrans as ft
 import functrans.lax
@@ -101,6 +101,11 @@ def solved_with_parameters(x: Any) -> Any:
     return jnp.sum(ode.odeint(lambda y, t, a: -y * jnp.sin(y) * jnp.sum(a), jnp.ones(2), times, x)[-1])
 
 
+def taylor_by_jax(x: Any) -> Any:
+    """A transform of JAX that knows JAX's operations only: the operators between its values and ours are JAX's."""
+    return jnp.sum(jet.jet(lambda y: x * jnp.sin(y) + y / x - x, (x,), ((x, jnp.zeros(3)),))[1][1])
+
+
 def sparse_product(x: Any) -> Any:
     return jnp.sum(sparse.BCOO((jnp.arange(3.0), jnp.array([[0, 1], [1, 0], [2, 2]])), shape=(3, 3)) @ x * x)
 
@@ -177,6 +182,7 @@ JAX_TRANSFORMS: dict[str, Callable[[Any], Any]] = {
     "new_ref in scan": reference_in_scan,
     "closure_convert": solved_in_time,
     "odeint": solved_with_parameters,
+    "jet": taylor_by_jax,
     "debug.print": printed,
     "pure_callback": called_back,
     "shard_map": sharded,
