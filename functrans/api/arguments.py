@@ -184,14 +184,14 @@ def zero_value(type_: ArrayType) -> Any:
 
 
 def split_aux(result: Any, what: str, sizes: list[int]) -> Any:
-    """Check a (result, auxiliary) pair and note how many leaves belong to the result."""
+    """Check a (result, auxiliary) pair and note how many leaves belong to the result; objects are set aside."""
     if not (isinstance(result, tuple) and len(result) == 2):
         raise FunctransTypeError(
             f"with has_aux=True the function given to {what} must return a pair (result, auxiliary), it returned "
             f"{describe(result)} at {here()}"
         )
     sizes.append(tree_structure(result[0]).num_leaves)
-    return result
+    return result[0], hold_objects(result[1])
 
 
 @jax.tree_util.register_pytree_node_class

@@ -34,6 +34,7 @@ _jax, _api, _config, _pxla = private(
             "debug_nans.get_local",
             "debug_nans.value",
             "default_matmul_precision.value",
+            "eager_constant_folding.value",
             "enable_x64.value",
         ),
         "jax._src.interpreters.pxla": ("get_default_device",),
@@ -60,6 +61,9 @@ x64_enabled: Callable[[], bool] = reader(_config.enable_x64)
 
 matmul_precision: Callable[[], str | None] = reader(_config.default_matmul_precision)
 """() -> ``jax_default_matmul_precision`` of this thread."""
+
+folds_constants: Callable[[], bool] = reader(_config.eager_constant_folding)
+"""() -> whether JAX computes what no traced value enters at once (``jax.ensure_compile_time_eval``)."""
 
 default_device: Callable[[], Device] = _pxla.get_default_device
 """() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""
