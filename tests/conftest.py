@@ -146,6 +146,8 @@ NEXT_TO_JAXLIB = frozenset("jaxlib_compat xla api errors test_export.py".split()
 
 # Products of functions, transforms and dtypes: in how many parts their parametrised tests take turns.
 IN_TURNS = {
+    "api/test_derivative_options.py": 2,
+    "api/test_same_bits.py": 2,
     "compose/test_compose.py": 6,
     "compose/test_numbers_for_arrays.py": 2,
     "control/corpus/test_loops.py": 8,
@@ -160,6 +162,7 @@ IN_TURNS = {
     "crossing_libraries/test_probability.py": 4,
     "crossing_libraries/test_solvers.py": 4,
     "crossing/test_derivatives.py": 8,
+    "crossing/test_lifetimes.py": 2,
     "crossing/test_mixed_programs.py": 8,
     "crossing/test_outwards.py": 4,
     "crossing/test_state_restored.py": 2,
@@ -176,8 +179,11 @@ IN_TURNS = {
     "linalg/test_against_jax.py": 4,
     "linalg/test_spectra.py": 4,
     "nn/test_functions.py": 4,
+    "nn/test_initializers.py": 2,
+    "nn/test_masks.py": 2,
     "numpy/test_elementwise.py": 4,
     "numpy/test_fitting.py": 4,
+    "numpy/test_indexing.py": 2,
     "numpy/test_reductions.py": 4,
     "numpy/test_shapes_and_joining.py": 4,
     "numpy/test_signals_and_statistics.py": 4,

@@ -32,6 +32,7 @@ from functrans.trace.leaves import Name, entering
 from functrans.trace.replay import trace
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
+from functrans.trace.values import EFFECTS, NOTHING, OPERATIONS
 from functrans.xla import execute
 
 tree_flatten: Callable[..., Any] = jax.tree_util.tree_flatten
@@ -58,11 +59,13 @@ def stage(
     purpose: str,
     *,
     values: bool = False,
+    compiled: bool = True,
     order: int | None = None,
     remedy: str = "",
     differentiated: Sequence[bool] = (),
 ) -> Staged:
     """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing;
+    ``compiled``: without values, all that the function does belongs to each run of the program;
     ``differentiated``: which leaves the caller differentiates by, if it does.
 
     NumPy arrays in the list ``leaves`` are exchanged for what they hold now: the function may write to them.
@@ -71,12 +74,17 @@ def stage(
         leaves[:] = [snapshot(x) if isinstance(x, np.ndarray) else x for x in leaves]
     with Builder(purpose, order=order) as builder:
         builder.remedy = remedy
+        outer = builder.parent
         if values:
-            outer = builder.parent
-            builder.known.performs = builder.before is EVALUATION if outer is None else outer.known.performs
+            if outer is not None:
+                builder.known.runs = outer.known.runs
+            elif builder.before is EVALUATION:
+                builder.known.runs = EFFECTS
             inputs = list(map(builder.new_input, types, leaves))
             builder.known.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
         else:
+            if not compiled and (builder.before is EVALUATION if outer is None else outer.known.runs is not NOTHING):
+                builder.known.runs = OPERATIONS
             inputs = list(map(builder.new_input, types))
         result = fun(*inputs)
         flat, out_tree = tree_flatten(result)

@@ -108,7 +108,8 @@ def vmap(
 
         with axis_scope({} if axis_name is None else {axis_name: size}):
             purpose = f"vmap of {function_name(fun)}"
-            jaxpr, captured, out_tree = stage(of_a_lane, arrays, lanes, purpose, remedy=_REMEDY)
+            named = axis_name is not None  # what concerns no argument may concern the lanes by their name
+            jaxpr, captured, out_tree = stage(of_a_lane, arrays, lanes, purpose, compiled=named, remedy=_REMEDY)
         placed = out_prefix(out_axes, out_tree)
         in_places = (*[None] * len(captured), *[axes[i] for i in places])
         mapped = [axis is not None for axis in in_places]

@@ -23,6 +23,7 @@ from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
 from functrans.ir.program import Jaxpr, Literal
 from functrans.ir.types import ArrayType, array_type, float0, is_differentiable, type_of
+from functrans.jaxlib_compat import configuration
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full, reduce_sum, spread
@@ -56,10 +57,11 @@ class DeferredRule:
     for rules that are derived from another: equal where the same is derived from the same rule.
     """
 
-    __slots__ = ("known", "make", "token")
+    __slots__ = ("around", "known", "make", "token")
 
     def __init__(self, make: Callable[[Any], tuple[Any, list[Any]]], token: Any = None) -> None:
         self.make = make
+        self.around = configuration.Surroundings()  # the rule runs where the function was called, but for the time
         self.token = object() if token is None else token
         self.known: dict[Any, tuple[Any, list[Any]]] = {}
 
@@ -76,7 +78,9 @@ class DeferredRule:
         """The program where these arguments are differentiated."""
         found = self.known.get(differentiated)
         if found is None:  # of two threads that trace it the first to end is right for both
-            found = self.known.setdefault(differentiated, self.make(differentiated))
+            with self.around.again():
+                made = self.make(differentiated)
+            found = self.known.setdefault(differentiated, made)
         return found
 
     def then(self, how: Any, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:

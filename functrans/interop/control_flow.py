@@ -45,11 +45,16 @@ def nested_jit(params: Mapping[str, Any], operands: Sequence[Any], translator: T
     program, captured = translator.held(closed)
     values = [*captured, *operands]
     inline = params.get("inline")  # a bool; from jax 0.11 on an enumeration
+    again = program.remember(("again", inline), lambda: _again(inner, inline))
+    return bind_all(Call(program, str(params.get("name", "f"))), values) if again is None else again(program, values)
+
+
+def _again(inner: Any, inline: Any) -> Any:
+    """How the equations of a jitted JAX program are written out where it is called; None for a call."""
     if not (inline is True or getattr(inline, "name", "") in _INLINED or is_short(inner, _SMALL)):
-        return bind_all(Call(program, str(params.get("name", "f"))), values)
+        return None
     # What JAX jits of its own was traced for another line of the user's, perhaps.
-    again = replay_here if is_jax_file(inner.debug_info.func_filename or "") else replay
-    return again(program, values)
+    return replay_here if is_jax_file(inner.debug_info.func_filename or "") else replay
 
 
 def _call(application: Application) -> Any:

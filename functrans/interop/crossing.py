@@ -10,9 +10,7 @@ staged like the rest elsewhere: under ``jit`` its effects belong to each run.
 from __future__ import annotations
 
 import functools
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -31,7 +29,6 @@ from functrans.interop.other_libraries import implementation
 from functrans.interop.translation import Application, Translator, number_literal, with_weak_flag
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
-from functrans.ir.program import Where
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
@@ -44,11 +41,12 @@ from functrans.jaxlib_compat.jax_programs import (
 )
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, set_trace
 from functrans.trace.builder import Builder
-from functrans.trace.frames import here, is_internal, users_place
+from functrans.trace.frames import here, users_line
 from functrans.trace.jax_trace import BuilderTrace
-from functrans.trace.replay import at, replay_here, trace
-from functrans.trace.state import current_place, foreseen_order, state
+from functrans.trace.replay import replay_here, trace
+from functrans.trace.state import foreseen_order, state
 from functrans.trace.tracer import Tracer
+from functrans.trace.values import NOTHING
 from functrans.xla import execute
 
 _translator = Translator(TABLE, implementation)
@@ -58,7 +56,7 @@ program = apply_program
 class _inside:
     """JAX's current trace is ours again, as it was before JAX began to process an operation; and the user's line."""
 
-    __slots__ = ("before", "place", "trace")
+    __slots__ = ("before", "builder", "place", "trace")
 
     def __init__(self, trace: BuilderTrace) -> None:
         self.trace = trace
@@ -67,28 +65,15 @@ class _inside:
         builder = state.builder
         if builder is None or builder.trace is not self.trace:
             raise InternalError("JAX processes an operation in a trace of functrans that is not the innermost one")
-        self.before = current_trace()
+        self.before, self.builder, self.place = current_trace(), builder, builder.place
         set_trace(self.trace)
-        self.place = at(current_place() or _users_line())
-        self.place.__enter__()
+        if builder.place is None:
+            builder.place = users_line(2)
         return builder
 
     def __exit__(self, *exc: Any) -> None:
-        self.place.__exit__(*exc)
+        self.builder.place = self.place
         set_trace(self.before)
-
-
-def _users_line() -> Where:
-    """The user's line from which JAX was reached, past JAX's own code and that of packages on top of it."""
-
-    def outside() -> Iterator[tuple[Any, int]]:
-        frame: FrameType | None = sys._getframe(3)
-        while frame is not None:
-            if not is_internal(frame.f_code.co_filename):
-                yield frame.f_code, frame.f_lasti
-            frame = frame.f_back
-
-    return users_place(outside())
 
 
 # -- operations --------------------------------------------------------------------------------------------------------
@@ -140,8 +125,8 @@ def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params:
     if not traced and _runs_now() and not primitive.ref_allocating:
         return _left_to(own.parent_trace, primitive, tracers, params)
     with _inside(own):
-        avals = list(map(value_type, tracers))
-        operands = [_operand(x, a) for x, a in zip(tracers, avals, strict=True)]
+        avals = [x.aval if type(x) is Tracer else value_type(x) for x in tracers]
+        operands = [x if type(x) is Tracer else _operand(x, a) for x, a in zip(tracers, avals, strict=True)]
         if primitive.name == "jit":
             return _results(nested_jit(params, operands, _translator))
         key = _key(primitive, avals, params)
@@ -166,10 +151,15 @@ _translations = Cache(4096)  # our programs for operations of JAX on values of g
 def _key(primitive: Any, avals: Sequence[Any], params: Mapping[str, Any]) -> Any:
     """What tells a translation from others; None where a parameter holds functions or programs, which may hold arrays.
     """
-    values = params.values()
-    if any(map(_holds_more, values)):
-        return None
-    key = (primitive, *avals, *params, *map(exact_key, values), foreseen_order(), configuration.trace_context())
+    parts = []
+    for value in params.values():
+        if type(value) in _PLAIN:
+            parts.append(value)
+        elif _holds_more(value):
+            return None
+        else:
+            parts.append(exact_key(value))
+    key = (primitive, *avals, *params, *parts, foreseen_order(), configuration.trace_context())
     try:
         hash(key)
     except TypeError:
@@ -177,9 +167,12 @@ def _key(primitive: Any, avals: Sequence[Any], params: Mapping[str, Any]) -> Any
     return key
 
 
+_PLAIN = frozenset((int, str, type(None)))  # a parameter of this type is its own key
+
+
 def _holds_more(parameter: Any) -> bool:
     if type(parameter) is tuple:
-        return any(map(_holds_more, parameter))
+        return not _PLAIN.issuperset(map(type, parameter)) and any(map(_holds_more, parameter))
     return callable(parameter) or hasattr(parameter, "eqns") or hasattr(parameter, "jaxpr")
 
 
@@ -199,7 +192,7 @@ def _remembered(key: Any, avals: Sequence[Any], function: Callable[[Sequence[Any
 def _runs_now() -> bool:
     """Whether operations on concrete values run at once in the trace that is open, as under un-jitted ``grad``."""
     builder = state.builder
-    return builder is None or builder.known.performs or configuration.folds_constants()
+    return builder is None or builder.known.runs is not NOTHING or configuration.folds_constants()
 
 
 def _left_to(trace: Any, primitive: Any, values: Sequence[Any], params: Any) -> Any:
@@ -211,6 +204,7 @@ def _left_to(trace: Any, primitive: Any, values: Sequence[Any], params: Any) -> 
         set_trace(before)
 
 
+_TRACED = frozenset((Tracer,))
 _NUMBERS = (bool, int, float, complex, np.generic, np.ndarray)
 
 
@@ -225,6 +219,8 @@ def _operand(x: Any, aval: Any) -> Any:
 
 def _results(values: Sequence[Any]) -> list[Any]:
     """Results as JAX takes them: traced values or arrays, no literals and no NumPy arrays."""
+    if _TRACED.issuperset(map(type, values)):
+        return list(values)
     return [
         x if type(x) is Tracer or isinstance(x, jax.Array) else state.builder.lift(np.asarray(x))  # type: ignore[union-attr]
         for x in as_values(values)

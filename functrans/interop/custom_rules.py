@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from jax.tree_util import tree_leaves
 
@@ -56,30 +56,38 @@ from functrans.trace.tracer import Tracer
 
 Traced = tuple[Jaxpr, list[Any]]
 Given = tuple[bool, ...]  # which arguments have tangents
+T = TypeVar("T")
+
+
+def _attempt(make: Callable[[int], Traced]) -> tuple[Traced | None, Exception | None]:
+    """The rule as a program where a derivative may be taken; else None, and the error with which JAX refused it."""
+    order = foreseen_order()
+    if order == 0:
+        return None, None
+    try:
+        return make(order - 1), None
+    except Exception as error:  # a rule that refuses matters only to somebody who differentiates, who meets it then
+        return None, error.with_traceback(None)  # whose frames hold what was traced
+
+
+def _or_raise(error: Exception | None, make: Callable[[Given], T]) -> Callable[[Given], T]:
+    """The function, or where that fails the first error: JAX runs some rules once only."""
+    if error is None:
+        return make
+
+    def again(given: Given) -> T:
+        try:
+            return make(given)
+        except Exception:
+            raise error from None
+
+    return again
 
 
 def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
     """The rule as a program now where a derivative may be taken, else later if it is asked for after all."""
-    order = foreseen_order()
-    if order > 0:
-        try:
-            return make(order - 1)
-        except Exception as error:  # a rule that refuses matters only to somebody who differentiates, who meets it then
-            return DeferredRule(_again(make, error)), []
-    return DeferredRule(lambda _: make(0)), []
-
-
-def _again(make: Callable[[int], Traced], error: Exception) -> Callable[[Given], Traced]:
-    """The rule made for one differentiation, or else the first error: JAX runs some rules once only."""
-    error = error.with_traceback(None)  # whose frames hold what was traced
-
-    def later(_: Given) -> Traced:
-        try:
-            return make(0)
-        except Exception:
-            raise error from None
-
-    return later
+    traced, error = _attempt(make)
+    return (DeferredRule(_or_raise(error, lambda _: make(0))), []) if traced is None else traced
 
 
 def _traced(
@@ -350,21 +358,21 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int, told
     second_captured: list[Any] = []
     consts: list[Any] = []
     args, bare = application.operands, application.bare()
-    if told_of_zeros:
-        first, second = rules_together(lambda given: _vjp_rules_for(bare, name, count, given))
+    rule = VjpRule(bare.equation, [False] * count + [True] * (len(args) - count))
+    traced: Traced | None = None
+    error: Exception | None = None
+    if not told_of_zeros:
+        traced, error = _attempt(lambda order: _traced(bare, rule.forward(), order))
+    if traced is None:
+        # Where all arguments at once are refused, those that are differentiated may not be: what one function of JAX
+        # closes over is an argument of another that calls it.
+        told_of_zeros = True
+        first, second = rules_together(_or_raise(error, lambda given: _vjp_rules_for(bare, name, count, given)))
     else:
         consts, args = args[:count], args[count:]
-        rule = VjpRule(bare.equation, [False] * count + [True] * len(args))
-
-        def forward(order: int) -> Traced:
-            traced, values = _traced(bare, rule.forward(), order)
-            return traced, [*values, *consts]
-
-        first, first_captured = _rule(forward)
-        if isinstance(first, Jaxpr):
-            second, second_captured = _rule(lambda order: _pulled_back(bare, rule, order, count, None))
-        else:
-            second = DeferredRule(lambda _: _pulled_back(bare, rule, 0, count, None))
+        first, values = traced
+        first_captured = [*values, *consts]
+        second, second_captured = _rule(lambda order: _pulled_back(bare, rule, order, count, None))
     counts = (len(captured) + len(consts), len(first_captured), len(second_captured))
     op = CustomVjp(program, first, second, counts, name, told_of_zeros)
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])

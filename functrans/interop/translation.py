@@ -145,7 +145,9 @@ class Translator:
 
         Remembered, whatever the constants are.
         """
-        known = self.programs.setdefault(jaxpr, {})
+        known = self.programs.get(jaxpr)
+        if known is None:
+            known = self.programs.setdefault(jaxpr, {})
         key = (foreseen_order(), configuration.trace_context())
         found = known.get(key)
         if found is None:

@@ -33,14 +33,16 @@ _types_lock = threading.RLock()
 class ArrayType:
     """The type of an array: ``shape`` (tuple of int), ``dtype`` (NumPy dtype) and ``weak_type`` (bool).
 
-    Immutable, and one object for equal fields: types are compared and hashed by address.
+    Immutable, and one object for equal fields: types are compared and hashed by address. ``aval`` is JAX's type of the
+    same fields, once a tracer has been asked for it.
     """
 
-    __slots__ = ("__weakref__", "dtype", "shape", "weak_type")
+    __slots__ = ("__weakref__", "aval", "dtype", "shape", "weak_type")
 
     shape: Shape
     dtype: np.dtype[Any]
     weak_type: bool
+    aval: Any
 
     def __new__(cls, shape: Shape, dtype: Any, weak_type: bool = False) -> ArrayType:
         shape = tuple(map(int, shape))

@@ -33,9 +33,21 @@ _jax, _api, _config, _pxla = private(
             "debug_nans.get_global",
             "debug_nans.get_local",
             "debug_nans.value",
+            "default_matmul_precision.get_local",
+            "default_matmul_precision.swap_local",
             "default_matmul_precision.value",
             "eager_constant_folding.value",
+            "default_prng_impl.get_local",
+            "default_prng_impl.swap_local",
+            "enable_x64.get_local",
+            "enable_x64.swap_local",
             "enable_x64.value",
+            "numpy_dtype_promotion.get_local",
+            "numpy_dtype_promotion.swap_local",
+            "numpy_rank_promotion.get_local",
+            "numpy_rank_promotion.swap_local",
+            "threefry_partitionable.get_local",
+            "threefry_partitionable.swap_local",
         ),
         "jax._src.interpreters.pxla": ("get_default_device",),
     }
@@ -67,6 +79,34 @@ folds_constants: Callable[[], bool] = reader(_config.eager_constant_folding)
 
 default_device: Callable[[], Device] = _pxla.get_default_device
 """() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""
+
+
+_MEANING = (
+    _config.enable_x64, _config.numpy_dtype_promotion, _config.numpy_rank_promotion, _config.default_matmul_precision,
+    _config.default_prng_impl, _config.threefry_partitionable,
+)  # fmt: skip
+_READERS = tuple([state.get_local for state in _MEANING])
+
+
+class Surroundings:
+    """What the ``with`` statements around (``jax.enable_x64``, ``jax.numpy_dtype_promotion``) say of what operations
+    mean, to be said again where a function runs that belongs inside of them.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values = [read() for read in _READERS]
+
+    @contextmanager
+    def again(self) -> Iterator[None]:
+        """Inside, they are as they were when this was made."""
+        before = [state.swap_local(value) for state, value in zip(_MEANING, self.values, strict=True)]
+        try:
+            yield
+        finally:
+            for state, value in zip(_MEANING, before, strict=True):
+                state.set_local(value)
 
 
 class RecomputationBound:

@@ -119,21 +119,35 @@ def here() -> str:
     return describe_place(where(2))
 
 
+def _users_frame(depth: int) -> FrameType | None:
+    """The innermost frame that is neither functrans' nor JAX's nor in an installed package; else the innermost that is
+    neither of the first two.
+    """
+    frame: FrameType | None = sys._getframe(depth)
+    innermost: FrameType | None = None
+    while frame is not None:
+        filename = frame.f_code.co_filename
+        known = _internal.get(filename)
+        if not (_learn(filename) if known is None else known):
+            if not any(folder in filename for folder in _INSTALLED):
+                return frame
+            innermost = innermost or frame
+        frame = frame.f_back
+    return innermost
+
+
+def users_line(depth: int) -> Where:
+    """The user's line from which JAX was reached, past JAX's own code and that of packages on top of it."""
+    frame = _users_frame(depth + 1)
+    return None if frame is None else (frame.f_code, frame.f_lasti)
+
+
 def users_call() -> tuple[Where, str | None]:
     """Where the user's code is now, the innermost frame outside of installed packages, and what it calls there.
 
     ``math.sin`` in ``x * math.sin(x)``; None where it cannot be read, or is functrans' own.
     """
-    frame: FrameType | None = sys._getframe(1)
-    users: FrameType | None = None
-    while frame is not None:
-        filename = frame.f_code.co_filename
-        if not is_internal(filename):
-            users = users or frame
-            if not any(folder in filename for folder in _INSTALLED):
-                users = frame
-                break
-        frame = frame.f_back
+    users = _users_frame(2)
     if users is None:
         return None, None
     return (users.f_code, users.f_lasti), _called(users)

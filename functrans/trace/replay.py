@@ -94,8 +94,11 @@ def replay_here(jaxpr: Jaxpr, inputs: Sequence[Any]) -> list[Any]:
     """As ``replay``; the equations belong to the user's present line, not to those where they were first emitted."""
     values = entering(jaxpr, inputs)
     for eqn in jaxpr.equations:
-        results = emit(eqn, [values[a] if type(a) is Var else a for a in eqn.inputs])
-        values.update(zip(eqn.outputs, results, strict=True))
+        operands = [values[a] if type(a) is Var else a for a in eqn.inputs]
+        if eqn.op.multiple:
+            values.update(zip(eqn.outputs, bind_all(eqn.op, operands), strict=True))
+        else:
+            values[eqn.outputs[0]] = bind(eqn.op, *operands)
     return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
 
 

@@ -41,7 +41,12 @@ class Tracer(JaxTracer):  # type: ignore[misc]
     @property
     def aval(self) -> Any:
         """The type, as JAX has it."""
-        return abstract_value(self.type)
+        type_ = self.type
+        try:
+            return type_.aval
+        except AttributeError:
+            type_.aval = abstract_value(type_)
+            return type_.aval
 
     @property
     def _trace(self) -> Any:

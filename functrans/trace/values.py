@@ -35,18 +35,24 @@ class _NoValue(Exception):
         self.builder = builder
 
 
+NOTHING, OPERATIONS, EFFECTS = range(3)
+"""What runs while a function is traced. ``OPERATIONS``: those of JAX on concrete values, at once, as in its transforms.
+``EFFECTS``: a value asked for makes the effects so far happen, too, and they are not staged any more.
+"""
+
+
 class Known:
     """What is known while a function is traced: values of variables, and which effects have happened.
 
     A value by the id of its variable is an array, a ``Result``, or a value of another trace: a captured one.
     """
 
-    __slots__ = ("custom", "differentiated", "differentiators", "effects", "performed", "performs", "values")
+    __slots__ = ("custom", "differentiated", "differentiators", "effects", "performed", "runs", "values")
 
     def __init__(self) -> None:
         self.values: dict[int, Any] = {}
         self.effects: list[tuple[float, Equation]] = []  # to happen: (place in the order of variables, equation)
-        self.performs = False  # a value asked for makes the effects so far happen, and they are not staged any more
+        self.runs = NOTHING
         self.performed: set[Equation] = set()
         self.custom = False  # what is traced here has, or is, a derivative rule of the user's
         self.differentiated: frozenset[int] = frozenset()  # ids of the inputs that what traces here differentiates by
@@ -124,7 +130,7 @@ def _sweep(builder: Builder, wanted: Var) -> None:
         ancestors.append(parent)
         parent = parent.parent
     for outer in reversed(ancestors):
-        if outer.known.performs and outer.known.effects:
+        if outer.known.runs is EFFECTS and outer.known.effects:
             _run_equations(outer, None)
     _run_equations(builder, wanted)
 
@@ -132,12 +138,12 @@ def _sweep(builder: Builder, wanted: Var) -> None:
 def _run_equations(builder: Builder, wanted: Var | None) -> None:
     known = builder.known
     values = known.values
-    effects = known.effects if known.performs else []
+    effects = known.effects if known.runs is EFFECTS else []
     equations, inputs = _needed(builder, wanted, effects)
     free = list(inputs)
     arguments = [value_of(values[v.id]) for v in free]
     kept = [v for eqn in equations for v in eqn.outputs if v is wanted or eqn.op.effects or _held(builder, eqn, v)]
-    if known.performs:
+    if known.runs is EFFECTS:
         known.effects = []  # even if one fails: none happens twice
     results = outside_of_traces(engine.run_program, Jaxpr(free, equations, kept), arguments)
     for v, result in zip(kept, results, strict=True):

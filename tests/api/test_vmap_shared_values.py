@@ -92,3 +92,25 @@ def test_a_mapped_argument_and_one_that_jit_traces_have_none() -> None:
         ft.vmap(mapped, (None, 0))(lanes, lanes)
     with pytest.raises(ConcretizationError, match="vmap"):
         ft.vmap(lambda x, y: x if x * y > 0 else -x, (0, None))(lanes, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["custom_jvp", "custom_vjp"])
+def test_lanes_that_share_a_value_and_not_its_derivative(kind: str) -> None:
+    """The rule scales the derivative by a mapped argument that the value does not depend on (as gradient scaling does):
+    each lane's cotangent meets its own scale. JAX takes the value for one of all lanes and sums cotangents first.
+    """
+    scale, weights = np.array([1.0, 2.0, 5.0], np.float32), np.array([1.0, 10.0, 100.0], np.float32)
+
+    def scaled(x: Any, s: Any) -> Any:
+        return x * 1.0
+
+    if kind == "custom_jvp":
+        f = ft.custom_jvp(scaled)
+        f.defjvp(lambda primals, tangents: (scaled(*primals), tangents[0] * primals[1]))
+    else:
+        f = ft.custom_vjp(scaled)
+        f.defvjp(lambda x, s: (scaled(x, s), s), lambda s, ct: (ct * s, None))
+    slope = ft.grad(lambda x: fnp.sum(weights * ft.vmap(f, (None, 0))(x, scale)))
+    assert slope(1.5) == ft.jit(slope)(1.5) == 521.0
+    with pytest.raises(ValueError, match="out_axes is None"):
+        ft.vmap(f, (None, 0), None)(1.5, scale)

@@ -60,3 +60,27 @@ def _by_jax(name: str, nesting: str) -> Any:
 def test_a_function_of_jax_in_transforms_of_both(name: str, nesting: str) -> None:
     found = NESTINGS[nesting](ft, jax, FUNCTIONS[name])(X)
     assert_same(found, _by_jax(name, nesting), 1024)
+
+
+@pytest.mark.parametrize("nesting", ["grad", "jit(jacrev)", "vmap(grad)"])
+def test_a_rule_for_reverse_mode_in_a_program_of_jax_that_closes_over_arrays(nesting):
+    """The rule refuses to be asked for derivatives by what is closed over, which nobody asks it for."""
+    matrix = jnp.array([[1.0, 2.0], [3.0, 4.0]])
+
+    @jax.custom_vjp
+    def product(x):
+        return matrix @ x + x**2
+
+    product.defvjp(lambda x: (product(x), x), lambda x, ct: (3 * ct @ matrix + 2 * x * ct,))
+    x = jnp.array([0.5, -1.0])
+    closed = jax.make_jaxpr(product)(x)
+
+    def function(x):
+        return jax.core.eval_jaxpr(closed.jaxpr, closed.consts, x)[0]
+
+    slopes = {
+        "grad": lambda of: of.grad(lambda x: function(x).sum())(x),
+        "jit(jacrev)": lambda of: of.jit(of.jacrev(function))(x),
+        "vmap(grad)": lambda of: of.vmap(of.grad(lambda x: function(x).sum()))(jnp.stack([x, -x])),
+    }[nesting]
+    assert_same(slopes(ft), slopes(jax))

@@ -18,7 +18,8 @@ import functrans.lax as flax
 import functrans.numpy as fnp
 from functrans.jaxlib_compat import compiler
 from functrans.jaxlib_compat.tracing import EVALUATION, current_trace, mapped_axes
-from functrans.trace.state import state
+from functrans.trace.builder import Builder
+from functrans.trace.state import current_builder, outside_of_traces, state
 from tests.agreement import assert_same
 
 X = np.array([0.5, 1.0, 2.0], np.float32)
@@ -175,3 +176,10 @@ def test_a_function_of_the_user_that_raises_in_the_middle_of_both() -> None:
     assert_same(ft.grad(caught_inside)(X), 2 * X)
     assert_same(jax.grad(ft.jit(caught_inside))(X), 2 * X)
     _assert_at_rest()
+
+
+def test_what_runs_outside_of_a_trace_leaves_it_open() -> None:
+    with Builder("a trace") as builder:
+        assert float(outside_of_traces(ft.jit(lambda x: x + 1.0), 2.0)) == 3.0
+        assert current_builder() is builder
+    assert current_builder() is None

@@ -111,8 +111,9 @@ def test_rules_agree(row: Row) -> None:
 
 
 # The variations of the rows, a hundred in one program. A thorough run checks every one and compiles all that its rules
-# emit; any other checks a share that moves with each commit, and compiles the operation at each sample alone.
-TURN, SHARES = current_turn(), 16
+# emit, of ten rows in one program; any other checks a share that moves with each commit, and compiles the operation at
+# each sample alone.
+TURN, SHARES, TOGETHER = current_turn(), 16, 10 if THOROUGH else 100
 BY_WIDTH = ("literal operands", "number values", "integer dtypes")  # also with 64-bit types on, which change numbers
 
 
@@ -128,10 +129,10 @@ def drawn(row: Row, wide: bool) -> list[str]:
 
 
 VARIED = [
-    (wide, chosen[i : i + 100])
+    (wide, chosen[i : i + TOGETHER])
     for wide in (False, True)
     for chosen in [[row for row in ROWS if (wide or not needs_x64(row)) and drawn(row, wide)]]
-    for i in range(0, len(chosen), 100)
+    for i in range(0, len(chosen), TOGETHER)
 ]
 
 
