@@ -212,8 +212,10 @@ class _Held:
 
 
 def hold_objects(aux: Any) -> Any:
-    """The auxiliary result with its leaves that are no arrays set aside in the tree."""
-    return jax.tree_util.tree_map(lambda x: x if _is_arraylike(x) else _Held(x), aux)
+    """The auxiliary result with its leaves that are no arrays set aside in the tree: numbers stay numbers."""
+    return jax.tree_util.tree_map(
+        lambda x: x if type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic) else _Held(x), aux
+    )
 
 
 def release_objects(result: Any) -> Any:
@@ -221,7 +223,3 @@ def release_objects(result: Any) -> Any:
     return jax.tree_util.tree_map(
         lambda x: x.value if type(x) is _Held else x, result, is_leaf=lambda x: type(x) is _Held
     )
-
-
-def _is_arraylike(x: Any) -> bool:
-    return type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic | bool | int | float | complex)

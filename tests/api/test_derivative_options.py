@@ -70,7 +70,7 @@ def test_objects_in_the_auxiliary_result_are_handed_on() -> None:
     thing = object()
 
     def with_aux(x: Any) -> Any:
-        return x * x, {"thing": thing, "cube": x**3, "none": None}
+        return x * x, {"thing": thing, "cube": x**3, "none": None, "number": 2.5}
 
     for T in (jax, ft):
         found = [
@@ -81,6 +81,7 @@ def test_objects_in_the_auxiliary_result_are_handed_on() -> None:
         ]
         for aux in found:
             assert aux["thing"] is thing and aux["none"] is None
+            assert type(aux["number"]) is float
             np.testing.assert_allclose(aux["cube"], y0**3, rtol=1e-6)
 
 
