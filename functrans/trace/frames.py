@@ -306,8 +306,7 @@ def _note_line(error: BaseException) -> None:
 
 def function_name(function: Any) -> str:
     """What messages call a function: its name, or that of its class."""
-    name = getattr(function, "__name__", None)
-    return name if name and isinstance(name, str) else type(function).__name__
+    return getattr(function, "__name__", None) or type(function).__name__
 
 
 def named_as(function: Any, wrapper: F) -> F:
