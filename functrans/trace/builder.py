@@ -90,8 +90,7 @@ class Builder:
             # Kept here, not in the thread's state: the sweep behind a value may open a trace of its own.
             self.pause = CollectionPause()
             before = self.before = current_trace()
-            free = before is EVALUATION and state.trace.builder is None  # not so inside of outside_of_traces
-            self.trace = state.trace if free else BuilderTrace(before)
+            self.trace = state.trace if before is EVALUATION and self.below is None else BuilderTrace(before)
             state.builder = self  # first, so that what follows is undone whenever Ctrl-C comes (see trace.state)
             try:
                 self.pause.__enter__()

@@ -111,6 +111,8 @@ def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     finally:
         state.builder = builder
+        if builder is not None:  # whose trace may have served another in between
+            builder.trace.builder = builder  # type: ignore[union-attr]
         set_trace(trace)
 
 
