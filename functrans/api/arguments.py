@@ -184,14 +184,14 @@ def zero_value(type_: ArrayType) -> Any:
 
 
 def split_aux(result: Any, what: str, sizes: list[int]) -> Any:
-    """Check a (result, auxiliary) pair and note how many leaves belong to the result."""
+    """Check a (result, auxiliary) pair and note how many leaves belong to the result; objects are set aside."""
     if not (isinstance(result, tuple) and len(result) == 2):
         raise FunctransTypeError(
             f"with has_aux=True the function given to {what} must return a pair (result, auxiliary), it returned "
             f"{describe(result)} at {here()}"
         )
     sizes.append(tree_structure(result[0]).num_leaves)
-    return result
+    return result[0], hold_objects(result[1])
 
 
 @jax.tree_util.register_pytree_node_class
@@ -212,8 +212,10 @@ class _Held:
 
 
 def hold_objects(aux: Any) -> Any:
-    """The auxiliary result with its leaves that are no arrays set aside in the tree."""
-    return jax.tree_util.tree_map(lambda x: x if _is_arraylike(x) else _Held(x), aux)
+    """The auxiliary result with its leaves that are no arrays set aside in the tree: numbers stay numbers."""
+    return jax.tree_util.tree_map(
+        lambda x: x if type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic) else _Held(x), aux
+    )
 
 
 def release_objects(result: Any) -> Any:
@@ -221,7 +223,3 @@ def release_objects(result: Any) -> Any:
     return jax.tree_util.tree_map(
         lambda x: x.value if type(x) is _Held else x, result, is_leaf=lambda x: type(x) is _Held
     )
-
-
-def _is_arraylike(x: Any) -> bool:
-    return type(x) is Tracer or isinstance(x, jax.Array | np.ndarray | np.generic | bool | int | float | complex)

@@ -19,7 +19,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
-from functrans.trace.frames import describe_place, function_name, here
+from functrans.trace.frames import describe_place, function_name, here, named_as
 from functrans.trace.leaves import entering, leaf_types
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -68,7 +68,7 @@ def checkpoint(
     if names:
         numbers, names = resolve_names(fun, tuple(numbers), names, "static_")
 
-    @functools.wraps(fun)
+    @functools.partial(named_as, fun)
     @api_boundary
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         static = _positions(fun, tuple(numbers), len(args))

@@ -25,7 +25,7 @@ from functrans.jaxlib_compat import array_values, configuration, dispatcher
 from functrans.jaxlib_compat.tracing import JaxTracer, evaluates
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
-from functrans.trace.frames import filter_traceback, function_name, here, interrupted, outermost_of
+from functrans.trace.frames import filter_traceback, function_name, here, interrupted, named_as, outermost_of
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.trace.state import axis_scope, current_builder, foreseen_order
@@ -508,7 +508,7 @@ def make_jaxpr(
     check_callable(fun, "make_jaxpr")
     static = {static_argnums} if isinstance(static_argnums, int) else set(static_argnums)
 
-    @functools.wraps(fun)
+    @functools.partial(named_as, fun)
     @api_boundary
     def jaxpr_of(*args: Any, **kwargs: Any) -> Any:
         dynamic = tuple(None if i in static else x for i, x in enumerate(args))

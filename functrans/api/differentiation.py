@@ -39,7 +39,7 @@ from functrans.ir.types import (
     tangent_type,
 )
 from functrans.ops.structural import convert, scalar_literal, zeros
-from functrans.trace.frames import function_name, here
+from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
 from functrans.trace.primitive import Linear
 from functrans.transform.jvp import instantiate_zero
@@ -78,7 +78,7 @@ def grad(
     """
     evaluate = _value_and_gradient(fun, argnums, has_aux, holomorphic, allow_int, "grad")
 
-    @functools.wraps(fun)
+    @functools.partial(named_as, fun)
     @api_boundary
     def gradient(*args: Any, **kwargs: Any) -> Any:
         value, gradients = evaluate(args, kwargs)
@@ -107,7 +107,7 @@ def value_and_grad(
     """
     evaluate = _value_and_gradient(fun, argnums, has_aux, holomorphic, allow_int, "value_and_grad")
 
-    @functools.wraps(fun)
+    @functools.partial(named_as, fun)
     @api_boundary
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         return evaluate(args, kwargs)
@@ -271,5 +271,5 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     value = tree_unflatten(out_tree, outs)
     if not has_aux:
         return value, tree_unflatten(out_tree, out_slopes)
-    value, aux = value
+    value, aux = release_objects(value)
     return value, tree_unflatten(tree_structure(value), out_slopes), aux

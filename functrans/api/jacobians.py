@@ -15,6 +15,7 @@ from functrans.api.arguments import (
     check_callable,
     differentiation_order,
     entering_inputs,
+    release_objects,
     split_aux,
 )
 from functrans.api.differentiation import grad, jvp
@@ -26,7 +27,7 @@ from functrans.ops.elementwise import add
 from functrans.ops.logic import eq
 from functrans.ops.slicing import slice_
 from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, spread, transpose, zeros
-from functrans.trace.frames import function_name, here
+from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp as jvp_replay
@@ -150,7 +151,7 @@ def _jacobian(
     wanted = argument_numbers(argnums, what)
     forward = what == "jacfwd"
 
-    @functools.wraps(fun)
+    @functools.partial(named_as, fun)
     @api_boundary
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         indices = check_argnums(wanted, args, what, fun)
@@ -210,7 +211,7 @@ def _jacobian(
         result_tree = tree_unflatten(out_tree, results[:count])
         aux = None
         if has_aux:
-            result_tree, aux = result_tree
+            result_tree, aux = release_objects(result_tree)
         rows = []
         for t in outs_t:
             row = [
@@ -283,9 +284,7 @@ def hessian(
     12.0
     """
     check_callable(fun, "hessian")
-    return functools.update_wrapper(
-        jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic), fun
-    )
+    return named_as(fun, jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic))
 
 
 def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:

@@ -14,6 +14,7 @@ from functrans.api.arguments import (
     check_callable,
     check_tangent,
     differentiation_order,
+    release_objects,
     split_aux,
     zero_value,
 )
@@ -224,7 +225,7 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     out_types = jaxpr.out_types
     aux = None
     if has_aux:
-        value, aux = value
+        value, aux = release_objects(value)
         first = sizes[0]
         if any(nonzero[first:]):
             keep = [a for a, nz in zip(range(len(out_types)), nonzero, strict=True) if nz]

@@ -20,7 +20,7 @@ from functrans.api.staging import (
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe
 from functrans.ops.structural import spread, transpose
-from functrans.trace.frames import function_name, here
+from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering
 from functrans.trace.primitive import Lanes
 from functrans.trace.state import axis_scope
@@ -83,7 +83,7 @@ def vmap(
             "axis by name (psum, axis_index), pass axis_name."
         )
 
-    @functools.wraps(fun)
+    @functools.partial(named_as, fun)
     @api_boundary
     def batched(*args: Any, **kwargs: Any) -> Any:
         if isinstance(in_axes, tuple) and len(in_axes) != len(args):

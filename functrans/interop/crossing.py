@@ -192,7 +192,7 @@ def _remembered(key: Any, avals: Sequence[Any], function: Callable[[Sequence[Any
 def _runs_now() -> bool:
     """Whether operations on concrete values run at once in the trace that is open, as under un-jitted ``grad``."""
     builder = state.builder
-    return builder is None or builder.known.runs is not NOTHING
+    return builder is None or builder.known.runs is not NOTHING or configuration.folds_constants()
 
 
 def _left_to(trace: Any, primitive: Any, values: Sequence[Any], params: Any) -> Any:

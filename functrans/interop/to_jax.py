@@ -11,7 +11,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from functrans.api.arguments import check_callable
 from functrans.api.staging import stage
 from functrans.interop.jax_primitive import apply_program
-from functrans.trace.frames import api_boundary, function_name
+from functrans.trace.frames import api_boundary, function_name, named_as
 from functrans.trace.leaves import leaf_types
 from functrans.trace.tracer import Tracer
 
@@ -49,7 +49,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     check_callable(fun, "to_jax")
     name = function_name(fun)
 
-    @functools.wraps(fun)
+    @functools.partial(named_as, fun)
     @api_boundary
     def bridged(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = tree_flatten((args, kwargs))

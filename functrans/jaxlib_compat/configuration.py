@@ -36,6 +36,7 @@ _jax, _api, _config, _pxla = private(
             "default_matmul_precision.get_local",
             "default_matmul_precision.swap_local",
             "default_matmul_precision.value",
+            "eager_constant_folding.value",
             "default_prng_impl.get_local",
             "default_prng_impl.swap_local",
             "enable_x64.get_local",
@@ -72,6 +73,9 @@ x64_enabled: Callable[[], bool] = reader(_config.enable_x64)
 
 matmul_precision: Callable[[], str | None] = reader(_config.default_matmul_precision)
 """() -> ``jax_default_matmul_precision`` of this thread."""
+
+folds_constants: Callable[[], bool] = reader(_config.eager_constant_folding)
+"""() -> whether JAX computes what no traced value enters at once (``jax.ensure_compile_time_eval``)."""
 
 default_device: Callable[[], Device] = _pxla.get_default_device
 """() -> the device of uncommitted values: ``jax.default_device`` (a device or a platform), else the first local one."""

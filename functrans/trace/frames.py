@@ -307,3 +307,11 @@ def _note_line(error: BaseException) -> None:
 def function_name(function: Any) -> str:
     """What messages call a function: its name, or that of its class."""
     return getattr(function, "__name__", None) or type(function).__name__
+
+
+def named_as(function: Any, wrapper: F) -> F:
+    """``wrapper`` with the name and documentation of ``function``, which may be an object: anything may be its name."""
+    try:
+        return functools.update_wrapper(wrapper, function)  # type: ignore[return-value]
+    except TypeError:
+        return functools.update_wrapper(wrapper, function, ("__module__", "__doc__"))  # type: ignore[return-value]

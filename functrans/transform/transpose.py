@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.errors import MissingRuleError, NotLinearError
+from functrans.errors import NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import is_differentiable
 from functrans.ops.constants import trace_closed
@@ -148,18 +148,19 @@ def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
     """Raise NotLinearError, naming the operation, unless the program is linear in these inputs taken together.
 
     It is if it can be transposed. Where an operation has no transpose to be run (a loop of unknown length), what it
-    says of the programs that it holds has to do.
+    says of the programs that it holds has to do. A transpose of another library's, or the user's, that refuses matters
+    only to somebody who takes it.
     """
     try:
         transpose_jaxpr(jaxpr, linear, VALUE.outputs(jaxpr, linear))
-    except MissingRuleError:
-        return
     except NotLinearError as error:
         eqn = error.equation
         raise NotLinearError(
             f"{what} must be linear in the tangents, and {eqn.op.name} at {describe_place(eqn.where)} is not: tangents "
             "may only be added, scaled by other values and rearranged"
         ) from None
+    except Exception:
+        return
 
 
 def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:

@@ -66,6 +66,39 @@ def test_has_aux_of_the_other_derivatives() -> None:
     assert_same((value, pushforward(y0), aux), (wanted_value, wanted_pushforward(y0), wanted_aux))
 
 
+def test_objects_in_the_auxiliary_result_are_handed_on() -> None:
+    thing = object()
+
+    def with_aux(x: Any) -> Any:
+        return x * x, {"thing": thing, "cube": x**3, "none": None, "number": 2.5}
+
+    for T in (jax, ft):
+        found = [
+            T.vjp(with_aux, y0, has_aux=True)[2],
+            T.jvp(with_aux, (y0,), (y0,), has_aux=True)[2],
+            T.linearize(with_aux, y0, has_aux=True)[2],
+            T.jacrev(with_aux, has_aux=True)(y0)[1],
+        ]
+        for aux in found:
+            assert aux["thing"] is thing and aux["none"] is None
+            assert type(aux["number"]) is float
+            np.testing.assert_allclose(aux["cube"], y0**3, rtol=1e-6)
+
+
+def test_the_name_of_an_object_that_is_called_may_be_anything() -> None:
+    class Square:
+        __name__ = 5
+
+        def __call__(self, x: Any) -> Any:
+            return x * x
+
+    f = Square()
+    for T in (jax, ft):
+        assert float(T.grad(f)(3.0)) == float(T.jacfwd(f)(3.0)) == float(T.grad(T.checkpoint(f))(3.0)) == 6.0
+        assert T.vmap(f)(np.float32([1.0, 2.0])).tolist() == [1.0, 4.0]
+        assert float(T.hessian(f)(3.0)) == 2.0
+
+
 def test_aux_of_an_inner_derivative_can_be_differentiated() -> None:
     def outer(x: Any) -> Any:
         gradient, aux = ft.grad(lambda y: (y**3, y * x), has_aux=True)(x)

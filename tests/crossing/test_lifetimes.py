@@ -170,3 +170,22 @@ def test_the_width_of_numbers_is_in_every_memo() -> None:
             x = jnp.asarray([0.5, 1.0, 2.0])
             assert_same(ft.grad(f)(x), jax.grad(f)(x))
             assert_same(ft.jit(ft.grad(jax.jit(f)))(x), jax.grad(f)(x))
+
+
+def test_what_jax_is_told_to_compute_at_once_is_kept_over_traces() -> None:
+    """``jax.ensure_compile_time_eval``: a library's cache of tables holds arrays, and no values of a trace."""
+    kept: list[Any] = []
+
+    def table(x: Any) -> Any:
+        with jax.ensure_compile_time_eval():
+            if not kept:
+                kept.append(jax.nn.relu(jnp.cos(jnp.arange(3.0)) / 2 ** jnp.arange(3.0)[None, :])[0])
+        return kept[0] * x
+
+    expected = np.maximum(np.cos(np.arange(3.0)), 0) / 2 ** np.arange(3.0)
+    for run in (ft.vmap(table), ft.jit(table), ft.jit(ft.vmap(table)), lambda x: ft.jit(jax.vmap(table))(x)):
+        kept.clear()
+        for factor in (1.0, 2.0):
+            found = run(np.full(3, factor, np.float32))
+            np.testing.assert_allclose(np.ravel(found)[:3] / factor, expected, rtol=1e-6)
+            assert isinstance(kept[0], jax.Array) and not isinstance(kept[0], jax.core.Tracer)

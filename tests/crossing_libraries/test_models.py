@@ -106,6 +106,24 @@ def test_equinox_transforms_and_ours_in_each_other():
     assert_same(found, eqx.filter(expected, eqx.is_array), 256)
 
 
+def test_an_operation_of_equinox_that_refuses_cotangents_meets_none():
+    """What a rule leaves out stays zero, and a rule is checked without asking what it holds to be transposed."""
+    eqx = pytest.importorskip("equinox")
+    import equinox.internal as eqxi
+
+    def f(x, y, wrong):
+        x = eqxi.nondifferentiable_backward(x)
+        x, y = eqx.error_if((x, y), wrong, "oops")
+        return y
+
+    for library in (jax, ft):
+        assert library.jit(library.grad(f))(1.0, 1.0, False) == 0.0
+        assert library.jit(library.grad(f, 1))(1.0, 1.0, False) == 1.0
+        assert library.jvp(lambda x: eqxi.nondifferentiable_backward(x) * x, (3.0,), (1.0,))[1] == 6.0
+        with pytest.raises(RuntimeError, match="Unexpected cotangent"):
+            library.grad(lambda x, y: f(x, y, False) + eqxi.nondifferentiable_backward(x))(1.0, 1.0)
+
+
 def test_equinox_state_and_the_name_of_a_mapped_axis():
     eqx = pytest.importorskip("equinox")
     norm, state = eqx.nn.make_with_state(eqx.nn.BatchNorm)(3, axis_name="batch", mode="batch")
