@@ -15,6 +15,7 @@ import numpy as np
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.jaxlib_compat.array_values import ArrayImpl
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy import (
     arithmetic,
@@ -56,9 +57,9 @@ def _is_operand(other: Any) -> bool:
     """Whether an operator takes ``other``. A value of a trace of JAX inside of ours it leaves to that one's operators:
     the result belongs there, and a trace of another library knows JAX's operations only.
     """
-    if type(other) is not Tracer and isinstance(other, JaxTracer) and current_builder() is None:
+    if not isinstance(other, _OPERANDS):
         return False
-    return isinstance(other, _OPERANDS)
+    return not isinstance(other, JaxTracer) or type(other) is Tracer or current_builder() is not None
 
 
 def _operator(function: Function, primitive: Primitive | None = None, inexact: bool = False) -> Function:
@@ -66,7 +67,7 @@ def _operator(function: Function, primitive: Primitive | None = None, inexact: b
     if primitive is None:
 
         def plain(self: Any, other: Any) -> Any:
-            return function(self, other) if _is_operand(other) else NotImplemented
+            return function(self, other) if type(other) is ArrayImpl or _is_operand(other) else NotImplemented
 
         return plain
     direct = direct_dtypes(inexact, ordered=False)
@@ -80,7 +81,7 @@ def _operator(function: Function, primitive: Primitive | None = None, inexact: b
             value = number(other, type_)
             if value is not None:
                 return bind(primitive, self, value)
-        return function(self, other) if _is_operand(other) else NotImplemented
+        return function(self, other) if type(other) is ArrayImpl or _is_operand(other) else NotImplemented
 
     return method
 
