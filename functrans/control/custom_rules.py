@@ -468,13 +468,18 @@ class CustomVjp(InPlace):
         return [*by_operand[: len(consts)], *none, *by_operand[len(consts) :]]
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
-        """vmap of the function, of forward and of backward; every argument and result mapped."""
+        """vmap of the function, of forward and of backward; every result mapped.
+
+        An argument that all lanes share stays one, as in ``CustomJvp``: its cotangent is the sum of theirs.
+        """
         consts, forward_consts, backward_consts, args = self.split(operands)
         consts_m, forward_m, backward_m, args_m = self.split(mapped)
-        args = [x if m else spread(x, lanes.size) for x, m in zip(args, args_m, strict=True)]
-        program, values = batched_rule(self.jaxpr, consts, lanes, consts_m, len(args))
-        forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m)
-        backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m)
+        program, values = batched_rule(self.jaxpr, consts, lanes, [*consts_m, *args_m], 0)
+        types = self.jaxpr.in_types[len(consts) :]
+        smooth_m = [m for m, t in zip(args_m, types, strict=True) if is_differentiable(t.dtype)]
+        shared = [i for i, m in enumerate(smooth_m) if not m]
+        forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m, args_m)
+        backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m, summed=shared)
         counts = (len(values), len(forward_consts), len(backward_consts))
         op = CustomVjp(program, forward, backward, counts, self.name_, self.told_of_zeros)
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])

@@ -33,6 +33,14 @@ class TypedArray(Protocol):
 PYTHON_NUMBERS: Final[Mapping[type, np.dtype[Any]]] = {kind: np.dtype(kind) for kind in (bool, int, float, complex)}
 
 
+def _number_kind(value: Any) -> type | None:
+    """bool, int, float or complex for a Python number, be it of a class of its own (as numbers are that JAX handed to
+    a function with derivative rules).
+    """
+    kind = type(value)
+    return kind if kind in PYTHON_NUMBERS else next((k for k in PYTHON_NUMBERS if isinstance(value, k)), None)
+
+
 def host_array(value: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     """np.asarray(value, dtype), or TypeError where the kind of number would be narrowed."""
     if type(value) in PYTHON_NUMBERS:
@@ -72,7 +80,8 @@ def host_argument(value: Any, expected: TypedArray, position: int, name: str) ->
         if value.shape != expected.shape or expected.dtype not in (value.dtype, canonical_dtype(value)):
             raise mismatch(describe(value), expected, position, name)
         return np.asarray(value, expected.dtype)
-    if type(value) not in PYTHON_NUMBERS:
+    kind = _number_kind(value)
+    if kind is None:
         if isinstance(value, jax.core.Tracer):
             raise EscapedTracerError(
                 f"argument {position} of {name} is a value that JAX traced ({type(value).__name__}) and that is used "
@@ -82,10 +91,10 @@ def host_argument(value: Any, expected: TypedArray, position: int, name: str) ->
         dtype = getattr(value, "dtype", None)  # key arrays of jax.random have one
         found = f"of class {type(value).__name__}" + (f" and dtype {dtype}" if dtype else "")
         raise mismatch(found, expected, position, name)
-    if expected.shape != () or _kind(PYTHON_NUMBERS[type(value)]) > _kind(expected.dtype):
+    if expected.shape != () or _kind(PYTHON_NUMBERS[kind]) > _kind(expected.dtype):
         raise mismatch(f"the Python number {value!r}", expected, position, name)
     try:
-        return np.asarray(value, expected.dtype)
+        return np.asarray(kind(value), expected.dtype)
     except OverflowError as error:
         raise OverflowError(
             f"argument {position} of {name}, the Python number {value!r}, does not fit into {expected.dtype}"
@@ -94,7 +103,8 @@ def host_argument(value: Any, expected: TypedArray, position: int, name: str) ->
 
 def canonical_dtype(value: Any) -> np.dtype[Any] | None:
     """The dtype that JAX gives a host value under the present x64 setting."""
-    dtype = PYTHON_NUMBERS.get(type(value)) or value.dtype
+    kind = _number_kind(value)
+    dtype = value.dtype if kind is None else PYTHON_NUMBERS[kind]
     try:
         return _dtypes.canonicalize_dtype(dtype)  # type: ignore[no-any-return]
     except TypeError:  # strings, objects: no array dtype

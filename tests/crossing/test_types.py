@@ -118,3 +118,21 @@ def test_jax_gets_whole_numbers_and_flags_and_no_number_that_is_differentiated()
     ):
         with pytest.raises((TypeError, ft.errors.FunctransError)):
             ft.grad(lost)(X)
+
+
+class _Amount(float):
+    """A number of a class of its own."""
+
+
+@pytest.mark.parametrize("numbers", [(2.0, 3), (2j, 4), (np.float32(1.5), 2), (_Amount(1.5), 2)])
+def test_numbers_that_jax_hands_to_a_function_with_rules(numbers):
+    """Where nothing is traced they are of classes of JAX's own."""
+
+    def results(of):
+        function = jax.custom_vjp(lambda a, b: (of.jit(lambda a, b: (a * b, b + 1))(a, b), of.jvp(jnp.sin, (a,), (a,))))
+        function.defvjp(lambda a, b: (function(a, b), None), lambda _, ct: (ct, ct))
+        return function(*numbers)
+
+    ours, theirs = results(ft), results(jax)
+    assert_same(ours, theirs)
+    assert [x.weak_type for x in jax.tree.leaves(ours)] == [x.weak_type for x in jax.tree.leaves(theirs)]
