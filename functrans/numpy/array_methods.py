@@ -49,6 +49,7 @@ from functrans.trace.tracer import Tracer
 from functrans.trace.values import obtainable
 from functrans.xla.array_patch import Pattern, jax_array_protocol, patch_array_indexing
 
+_TAKEN = frozenset((Tracer, ArrayImpl))
 _OPERANDS = (Tracer, jax.Array, np.ndarray, np.generic, int, float, complex)
 Function = Callable[..., Any]
 
@@ -67,7 +68,7 @@ def _operator(function: Function, primitive: Primitive | None = None, inexact: b
     if primitive is None:
 
         def plain(self: Any, other: Any) -> Any:
-            return function(self, other) if type(other) is ArrayImpl or _is_operand(other) else NotImplemented
+            return function(self, other) if type(other) in _TAKEN or _is_operand(other) else NotImplemented
 
         return plain
     direct = direct_dtypes(inexact, ordered=False)
@@ -81,7 +82,7 @@ def _operator(function: Function, primitive: Primitive | None = None, inexact: b
             value = number(other, type_)
             if value is not None:
                 return bind(primitive, self, value)
-        return function(self, other) if type(other) is ArrayImpl or _is_operand(other) else NotImplemented
+        return function(self, other) if type(other) in _TAKEN or _is_operand(other) else NotImplemented
 
     return method
 
@@ -112,7 +113,7 @@ def _comparison(function: Function, symbol: str, primitive: Primitive) -> Functi
             value = number(other, type_)
             if value is not None:
                 return bind(primitive, self, value)
-        if _is_operand(other):
+        if type(other) in _TAKEN or _is_operand(other):
             return function(self, other)
         if type(other) in (list, tuple, set, dict):
             raise FunctransTypeError(
