@@ -8,6 +8,8 @@
 ``argument_checks``       what a program is called with, in words a user understands
 ``array_values``          the classes of arrays, types, host values to arrays, the devices where arrays live
 ``executors``             executables run on arrays, and the record by which C++ runs them without Python
+``tracing``               what JAX traces in this thread, and the classes of its traces and tracers
+``apart``                 what stands in for those where a version lacks a name of them
 ``dispatcher``            the C++ function behind the public ``jit``
 ``jax_programs``          programs, operations and references of JAX itself, for the bridge
 ========================  ============================================================================================

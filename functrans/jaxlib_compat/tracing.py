@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
+from functrans.jaxlib_compat import apart
 from functrans.jaxlib_compat.configuration import reader
 from functrans.jaxlib_compat.versions import private
+
+(_axes,) = private({"jax._src.core": ("AxisEnv.axis_sizes", "AxisEnv.extend_pure", "axis_env_state.set_local")})
 
 _core, _dtypes, _ad = private(
     {
         "jax._src.core": (
-            "AxisEnv.axis_sizes",
-            "AxisEnv.extend_pure",
             "Trace",
             "Trace.is_valid",
             "Trace.process_custom_jvp_call",
@@ -25,7 +26,6 @@ _core, _dtypes, _ad = private(
             "Tracer._is_traced_array",
             "Tracer.aval",
             "Tracer.to_concrete_value",
-            "axis_env_state.set_local",
             "eval_trace",
             "pytype_aval_mappings",
             "trace_state.set_local",
@@ -33,7 +33,10 @@ _core, _dtypes, _ad = private(
         ),
         "jax._src.dtypes": ("register_canonicalize_value_handler",),
         "jax._src.interpreters.ad": ("JVPTracer", "JVPTracer.tangent"),
-    }
+    },
+    otherwise=(apart.core, apart.dtypes, apart.ad),
+    without="JAX's functions do not take values that functrans traces, nor functrans' those that JAX traces (from_jax "
+    "and to_jax translate functions)",
 )
 
 Trace: Any = _core.Trace
@@ -104,10 +107,10 @@ def register_tracer(tracer_class: type) -> None:
     _dtypes.register_canonicalize_value_handler(tracer_class, None)  # None: leave the value as it is
 
 
-axis_environment: Callable[[], Any] = reader(_core.axis_env_state)
+axis_environment: Callable[[], Any] = reader(_axes.axis_env_state)
 """() -> the names of mapped axes for JAX's operations; they are in JAX's trace context, and so in our keys."""
 
-restore_axes: Callable[[Any], object] = _core.axis_env_state.set_local
+restore_axes: Callable[[Any], object] = _axes.axis_env_state.set_local
 """Make what ``axis_environment`` gave the names of mapped axes again."""
 
 

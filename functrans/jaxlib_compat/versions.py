@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
@@ -63,9 +64,11 @@ def _unsupported(version: str, reason: str, may_be_tried: bool = False) -> str:
     )
 
 
-def private(names: Mapping[str, Sequence[str]]) -> tuple[Any, ...]:
-    """{module: dotted names in it} -> the modules, in that order; ImportError, as :func:`check_supported`, for names
-    that are missing.
+def private(
+    names: Mapping[str, Sequence[str]], otherwise: tuple[Any, ...] = (), without: str = ""
+) -> tuple[Any, ...]:
+    """{module: dotted names in it} -> the modules, in that order; for names that are missing ImportError, as
+    :func:`check_supported`, or where one can do without them, ``otherwise`` and a warning of what that means.
 
     A dotted name goes from object to attribute; the last one may be a field that a class declares for its objects.
     """
@@ -78,6 +81,11 @@ def private(names: Mapping[str, Sequence[str]]) -> tuple[Any, ...]:
             missing.append(module_name)
             continue
         missing += [f"{module_name}.{name}" for name in dotted_names if not _is_there(modules[-1], name)]
+    if missing and otherwise:
+        version = f"jax {jax.__version__} has no {', '.join(missing)}"
+        text = f"{version}, and so {without}. Supported: {SUPPORTED_VERSIONS}."
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        return otherwise
     check_supported(missing)
     return tuple(modules)
 

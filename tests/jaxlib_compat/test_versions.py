@@ -75,3 +75,51 @@ def test_the_versions_supported_are_those_that_the_package_asks_for(monkeypatch)
         monkeypatch.setattr("jax.__version__", version)
         monkeypatch.setattr("jaxlib.__version__", version)
         versions.check_supported()
+
+
+APART = """
+import warnings
+import jax, jax.numpy as jnp, numpy as np
+import jax._src.core
+del jax._src.core.Tracer._contents
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    import functrans as ft, functrans.numpy as fnp
+(seen,) = [str(w.message) for w in seen if w.category is RuntimeWarning]
+assert "has no jax._src.core.Tracer._contents, and so JAX's functions do not take" in seen, seen
+
+x = jnp.array([0.5, 1.0, 2.0])
+ours, theirs = [lambda x, np_=np_: np_.sum(np_.sin(x) * x / (1 + x**2)) for np_ in (fnp, jnp)]
+expected = np.asarray(jax.grad(theirs)(x))
+bridged = ft.grad(ft.from_jax(theirs)), jax.jit(jax.grad(ft.to_jax(ours)))
+for derivative in (ft.grad(ours), ft.jit(ft.grad(ours)), *bridged):
+    np.testing.assert_allclose(derivative(x), expected, rtol=1e-6)
+np.testing.assert_allclose(ft.vmap(ft.grad(ours))(jnp.stack([x, x])), [expected] * 2, rtol=1e-6)
+np.testing.assert_allclose(ft.jit(ft.hessian(ours))(x), jax.hessian(theirs)(x), rtol=1e-5, atol=1e-6)
+assert float(ft.vmap(lambda y: ft.lax.psum(y, "i"), axis_name="i")(x)[0]) == 3.5
+assert float(ft.grad(lambda y: y * 2 if y > 0 else y)(1.5)) == 2.0
+assert ft.grad(lambda y: fnp.sum(x.at[0].set(y[1]) * y))(x).tolist() == [1.0, 1.5, 2.0]
+
+mixtures = {
+    "JAX's function in ours": lambda: ft.grad(lambda x: jnp.sum(jnp.sin(x)))(x),
+    "JAX's transform in ours": lambda: ft.grad(lambda y: jax.jit(lambda z: z * y)(x).sum())(x),
+    **{
+        f"ours in {name}": lambda transform=transform, f=f: transform(f)(x)
+        for name, transform in {"jit": jax.jit, "grad": jax.grad, "vmap": jax.vmap}.items()
+        for f in (ours, ft.jit(ours), lambda x: ft.grad(ours)(x).sum())
+    },
+}
+for name, mixture in mixtures.items():
+    try:
+        found = mixture()
+    except TypeError:  # an escaped tracer is one, too
+        pass
+    else:
+        raise AssertionError(f"{name} gives {found}")
+"""
+
+
+def test_without_a_name_of_its_traces_jax_is_kept_apart_with_a_warning() -> None:
+    """One name of JAX's is taken away: what does not join the two works, and what does is an error."""
+    result = subprocess.run([sys.executable, "-c", APART], capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
