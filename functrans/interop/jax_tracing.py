@@ -123,14 +123,19 @@ def trace_batched(equation: Any, size: int, mapped: Sequence[bool]) -> Any:
         return None
 
 
-def lowered_equation(equation: Any, platform: str) -> str:
-    """The StableHLO module that JAX makes of an equation; its ``main`` takes every operand."""
+def function_of_equation(equation: Any) -> Any:
+    """What an equation computes, compiled by JAX."""
+    return jax.jit(lambda *xs: apply_equation(equation, xs), keep_unused=True)
+
+
+def lowered_equation(equation: Any, platform: str) -> str | None:
+    """The StableHLO module that JAX makes of an equation, whose ``main`` takes every operand; None where it calls
+    Python functions, which JAX would have to keep alive.
+    """
     types = [type_of_aval(a.aval) for a in equation.invars]
-    function = jax.jit(lambda *xs: apply_equation(equation, xs), keep_unused=True)
+    function = function_of_equation(equation)
     text: str = function.trace(*map(shape_struct, types)).lower(lowering_platforms=(platform,)).as_text()
-    if re.search(r"custom_call @\w*python\w*callback", text):  # JAX would have to keep the function alive
-        raise NotImplementedError("it calls Python functions")
-    return text
+    return None if re.search(r"custom_call @\w*python\w*callback", text) else text
 
 
 # -- places ------------------------------------------------------------------------------------------------------------

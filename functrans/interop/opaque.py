@@ -1,5 +1,6 @@
 """Operations of JAX of which nothing is known but JAX's rules: a kernel of Pallas, a call of a foreign library, an
-exported function. They stay one operation, which lowers to the module that JAX makes of it.
+exported function. They stay one operation, which lowers to the module that JAX makes of it, or where that calls Python
+functions to a call of JAX on the host.
 
     b = opaque[pallas_call] a
 
@@ -12,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import numpy as np
+
 from functrans import lax
 from functrans.errors import MissingRuleError
-from functrans.interop.jax_tracing import describe_equation, lowered_equation, trace_batched
+from functrans.interop.jax_tracing import describe_equation, function_of_equation, lowered_equation, trace_batched
 from functrans.interop.translation import OTHER_WAY_OUT, WAYS_OUT, Application
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_key_dtype
@@ -31,22 +34,26 @@ class Source:
         self.equation = application.equation
         self.translator = application.translator
         self.out_types = application.out_types
-        self.modules: dict[str, str] = {}
+        self.modules: dict[str, str | None] = {}
+        self.function = function_of_equation(application.equation)
 
     def __repr__(self) -> str:
         return str(self.equation.primitive.name)
 
-    def module(self, platform: str) -> str:
-        """The text of the module that computes the equation on a platform; raises NotImplementedError where JAX has
-        none.
+    def module(self, platform: str) -> str | None:
+        """The text of the module that computes the equation on a platform, None where it calls Python functions; raises
+        NotImplementedError where JAX has none.
         """
-        found = self.modules.get(platform)
-        if found is None:
+        if platform not in self.modules:
             try:
-                found = self.modules[platform] = lowered_equation(self.equation, platform)
+                self.modules[platform] = lowered_equation(self.equation, platform)
             except Exception as error:
                 raise self.refused(f"JAX makes no program for {platform} ({error})") from error
-        return found
+        return self.modules[platform]
+
+    def run(self, *arrays: Any) -> tuple[Any, ...]:
+        """The equation on arrays of the host, by JAX."""
+        return tuple([np.asarray(x) for x in self.function(*arrays)])
 
     def refused(self, why: str) -> MissingRuleError:
         """The error for what JAX does not do with the operation."""
@@ -88,8 +95,12 @@ class Opaque(Primitive):
         return outs, [True] * len(outs)
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        module = self.source.module(emitter.platform)
+        if module is None:
+            what = repr(self.source)
+            return emitter.host_callback(self.source.run, operands, in_types, out_types, what=what, effect=False)
         ins, outs = (", ".join(map(emitter.text, types)) for types in (in_types, out_types))
-        symbol = emitter.splice(self.source.module(emitter.platform))
+        symbol = emitter.splice(module)
         return emitter.raw_many(f"call {symbol}({', '.join(operands)}) : ({ins}) -> ({outs})", len(out_types))
 
 

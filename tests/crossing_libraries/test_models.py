@@ -168,3 +168,12 @@ def test_optax_losses():
         lambda w, x, label: optax.softmax_cross_entropy_with_integer_labels(x @ w, label),
         jnp.ones((3, 2)) * jnp.float32([0.3, -0.2]), X, labels,
     )  # fmt: skip
+
+
+def test_equinox_noinline_is_a_call_of_jax_on_the_host() -> None:
+    internal = pytest.importorskip("equinox.internal")
+    function = internal.noinline(lambda x: jnp.sum(jnp.sin(x) * x))
+    x = jnp.array([0.5, 1.0, 2.0])
+    assert_same(ft.jit(ft.grad(function))(x), jax.jit(jax.grad(function))(x))
+    assert_same(ft.vmap(ft.grad(function))(jnp.stack([x, -x])), jax.vmap(jax.grad(function))(jnp.stack([x, -x])))
+    assert_same(ft.hessian(function)(x), jax.hessian(function)(x))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -119,7 +120,7 @@ def test_what_jax_does_not_do_is_named_with_its_line(function: Any, text: str) -
     assert "test_opaque.py:" in str(refusal.value)
 
 
-def test_what_calls_python_from_inside_is_refused() -> None:
+def test_what_calls_python_from_inside_is_run_by_jax() -> None:
     """The module that JAX makes of it holds the address of a function that nobody would keep alive."""
     operation = jax.extend.core.Primitive("calls_python")
     operation.def_abstract_eval(lambda x: x)
@@ -127,5 +128,10 @@ def test_what_calls_python_from_inside_is_refused() -> None:
         lambda x: jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x), multiple_results=False
     )
     jax.interpreters.mlir.register_lowering(operation, called)
-    with pytest.raises(NotImplementedError, match="it calls Python functions"):
-        ft.from_jax(lambda x: operation.bind(x))(A)
+    function = ft.from_jax(lambda x: operation.bind(x))
+    for call in (function, ft.jit(function), lambda x: ft.vmap(function)(x)):
+        gc.collect()
+        np.testing.assert_allclose(call(A), np.sin(A), rtol=1e-6)
+    np.testing.assert_allclose(ft.jit(lambda x: operation.bind(x * 2.0) + 1.0)(A), np.sin(A * 2.0) + 1.0, rtol=1e-6)
+    with pytest.raises(NotImplementedError, match="JAX has no rule for differentiation"):
+        ft.jvp(function, (A,), (A,))
