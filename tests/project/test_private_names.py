@@ -52,11 +52,10 @@ class PrivateNames:
         tree = ast.parse(source)
         calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and dotted(n.func) == "private"]
         tables = [call.args[0] for call in calls]
-        self.declared = {
-            key.value: strings_in(names)
-            for table in tables
-            for key, names in zip(table.keys, table.values, strict=True)
-        }
+        self.declared = {}  # by module; two tables may name the same one
+        for table in tables:
+            for key, names in zip(table.keys, table.values, strict=True):
+                self.declared.setdefault(key.value, set()).update(strings_in(names))
         in_tables = {id(node) for table in tables for node in ast.walk(table)}
         self.code = [node for node in ast.walk(tree) if id(node) not in in_tables]
         self.known = {}  # text of a variable -> (module, dotted name in it)
