@@ -95,11 +95,14 @@ class _CustomFunction:
         return self.fun(*[x if i in static else next(rest) for i, x in enumerate(args)])
 
     def _trace(
-        self, function: Callable[..., Any], types: Sequence[ArrayType], values: Sequence[Any], order: int, what: str
-    ) -> Traced:
-        """A flat function as a jaxpr; the arguments' own values (where they have some) can be asked for."""
+        self, function: Callable[..., Any], types: Sequence[ArrayType], values: Sequence[Any], order: int, what: str,
+        arguments: Sequence[Any],
+    ) -> Traced:  # fmt: skip
+        """A flat function of ``values`` as a jaxpr: these (where they are known) can be asked for. ``arguments``: what
+        the function with the rule was called with.
+        """
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
-            builder.known.custom = True
+            builder.known.custom = arguments
             inputs = [
                 builder.new_input(t, values[i] if i < len(values) else None) for i, t in enumerate(types)
             ]
@@ -223,7 +226,7 @@ class custom_jvp(_CustomFunction):
             trees.append(out_tree)
             return flat
 
-        jaxpr, consts = self._trace(primal, types, leaves, order, "custom_jvp")
+        jaxpr, consts = self._trace(primal, types, leaves, order, "custom_jvp", leaves)
         out_tree, out_types = trees[0], jaxpr.out_types
         smooth = [is_differentiable(t.dtype) for t in types]
 
@@ -261,12 +264,13 @@ class custom_jvp(_CustomFunction):
         if self.symbolic_zeros:
 
             def select(given: tuple[bool, ...]) -> Traced:
-                return self._trace(functools.partial(rule, given=given), rule_types, leaves, 0, "the jvp rule")
+                told = functools.partial(rule, given=given)
+                return self._trace(told, rule_types, leaves, 0, "the jvp rule", leaves)
 
             traced = DeferredRule(select)
         else:
             traced, rule_consts = self._rule(
-                lambda remaining: self._trace(rule, rule_types, leaves, remaining, "the jvp rule"), order
+                lambda remaining: self._trace(rule, rule_types, leaves, remaining, "the jvp rule", leaves), order
             )
         op = CustomJvp(jaxpr, traced, len(consts), len(rule_consts), name)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *rule_consts, *leaves]))
@@ -334,7 +338,7 @@ class custom_vjp(_CustomFunction):
             trees.append(out_tree)
             return flat
 
-        jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp")
+        jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp", leaves)
         out_tree, out_types = trees[0], jaxpr.out_types
         rules = _VjpRules(self, name, args, static, tree, types, leaves, out_tree, out_types)
         forward: Rule
@@ -379,7 +383,9 @@ class _VjpRules:
         return rules_together(both)
 
     def trace_forward(self, order: int) -> Traced:
-        jaxpr, captured = self.owner._trace(self.forward, self.types, self.leaves, order, "the fwd rule")
+        jaxpr, captured = self.owner._trace(
+            self.forward, self.types, self.leaves, order, "the fwd rule", self.leaves
+        )
         computed = Computed(jaxpr, [*captured, *self.leaves])
         self.residual_values = [Result(computed, i) for i in range(len(self.out_types), len(jaxpr.outputs))]
         return jaxpr, captured
@@ -412,7 +418,7 @@ class _VjpRules:
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
         types = [*self.residual_types, *cotangents]
         backward = functools.partial(self.backward, given)
-        return self.owner._trace(backward, types, self.residual_values, order, "the bwd rule")
+        return self.owner._trace(backward, types, self.residual_values, order, "the bwd rule", self.leaves)
 
     def cotangents(self, values: Sequence[Any], given: tuple[bool, ...] | None) -> list[Any]:
         """Those of all results as ``bwd`` is told them."""

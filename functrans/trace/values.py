@@ -54,7 +54,7 @@ class Known:
         self.effects: list[tuple[float, Equation]] = []  # to happen: (place in the order of variables, equation)
         self.runs = NOTHING
         self.performed: set[Equation] = set()
-        self.custom = False  # what is traced here has, or is, a derivative rule of the user's
+        self.custom: Sequence[Any] = ()  # arguments of a call whose function, or derivative rule, is traced
         self.differentiated: frozenset[int] = frozenset()  # ids of the inputs that what traces here differentiates by
         self.differentiators: dict[int, frozenset[Builder]] = {}  # what ``differentiators`` says, by id of variable
 
@@ -290,20 +290,23 @@ def differentiators(x: Any) -> frozenset[Builder]:
 def losing(x: Tracer) -> frozenset[Builder]:
     """The traces whose derivatives x would lose as a plain number.
 
-    In a function with a derivative rule, and in the rule, one of them is spared: the innermost outside of it, whose
-    derivative it is that the rule gives. It has ended already where the rule is traced late, as it is differentiated.
+    In a function with a derivative rule, and in the rule, one is spared: the innermost that differentiates by something
+    that the function's arguments depend on, whose derivative it is that the rule gives. It has ended already where the
+    rule is traced late, as it is differentiated.
     """
     lost = differentiators(x)
-    if not lost:
-        return lost
-    stack: list[Builder] = []
-    builder = state.builder
+    builder = state.builder if lost else None
     while builder is not None:
-        stack.append(builder)
+        given = frozenset().union(*map(differentiators, builder.known.custom))
+        if given:
+            lost -= {max(given, key=_depth)}
         builder = builder.below
-    ended = lost.difference(stack)
-    spared: set[Builder] = set()
-    for i, inner in enumerate(stack):
-        if inner.known.custom:
-            spared.update(ended or [outer for outer in stack[i + 1 :] if outer in lost][:1])
-    return lost - spared
+    return lost
+
+
+def _depth(builder: Builder) -> int:
+    """How many traces it was opened in."""
+    depth = 0
+    while builder.below is not None:
+        builder, depth = builder.below, depth + 1
+    return depth

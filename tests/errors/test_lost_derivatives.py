@@ -13,6 +13,7 @@ import scipy.linalg
 import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
+from functrans.custom_derivatives import SymbolicZero
 from functrans.errors import DifferentiatedValueError, TracerArrayConversionError
 from tests.errors.refusal import caught, refusal
 
@@ -171,6 +172,50 @@ def test_numpy_on_the_residuals_in_bwd() -> None:
     assert float(ft.grad(f)(1.0)) == pytest.approx(math.cos(1.0), rel=1e-6)
     assert float(ft.grad(lambda x: f(x * x))(1.0)) == pytest.approx(2 * math.cos(1.0), rel=1e-6)
     refusal(DifferentiatedValueError, lambda: ft.grad(ft.grad(f))(1.0))
+
+
+def with_rule(kind: str, told_of_zeros: bool) -> Callable[[Any, Any], Any]:
+    """x * c, whose rule turns c into a plain number."""
+    if kind == "custom_jvp":
+        f = ft.custom_jvp(lambda x, c: x * c)
+
+        def rule(primals: Any, tangents: Any) -> tuple[Any, Any]:
+            (x, c), (along, other) = primals, tangents
+            parts = [(along, np.asarray(c)), (other, x)]
+            return x * c, sum([t * slope for t, slope in parts if type(t) is not SymbolicZero])
+
+        f.defjvp(rule, symbolic_zeros=told_of_zeros)
+        return f
+    g = ft.custom_vjp(lambda x, c: x * c)
+
+    def forward(x: Any, c: Any) -> tuple[Any, Any]:
+        x, c = (x.value, c.value) if told_of_zeros else (x, c)
+        return x * c, (x, c)
+
+    g.defvjp(forward, lambda kept, ct: (ct * np.asarray(kept[1]), ct * kept[0]), symbolic_zeros=told_of_zeros)
+    return g
+
+
+BY_THE_OTHER: dict[str, Callable[[Callable[[Any, Any], Any]], Any]] = {
+    "grad": lambda f: ft.grad(lambda c: ft.grad(lambda x: f(x, c))(2.0)),
+    "vjp": lambda f: ft.grad(lambda c: ft.vjp(lambda x: f(x, c), 2.0)[1](1.0)[0]),
+    "jvp": lambda f: ft.grad(lambda c: ft.jvp(lambda x: f(x, c), (2.0,), (1.0,))[1]),
+    "linearize": lambda f: ft.grad(lambda c: ft.linearize(lambda x: f(x, c), 2.0)[1](1.0)),
+    "twice by one": lambda f: ft.grad(lambda c: ft.linearize(lambda x: f(x, x), c)[1](1.0)),
+}
+
+
+@pytest.mark.parametrize("told_of_zeros", [False, True])
+@pytest.mark.parametrize("kind", ["custom_jvp", "custom_vjp"])
+@pytest.mark.parametrize("name", BY_THE_OTHER)
+def test_a_rule_may_lose_the_derivative_that_it_gives_and_no_other(name: str, kind: str, told_of_zeros: bool) -> None:
+    """The rule is traced late where it is told of zeros: when the traces that differentiate have ended."""
+    f = with_rule(kind, told_of_zeros)
+    with pytest.raises(DifferentiatedValueError):
+        BY_THE_OTHER[name](f)(3.0)
+    assert ft.grad(f)(2.0, 3.0) == 3.0
+    assert ft.grad(f, 1)(2.0, 3.0) == 2.0
+    assert ft.grad(lambda x: ft.grad(lambda y: y * f(x, 3.0))(1.0))(2.0) == 3.0  # the rule's derivative is the outer
 
 
 def test_the_cost_of_asking_grows_with_the_program() -> None:
