@@ -453,7 +453,7 @@ def dispatcher_of(settings: JitSettings, miss: Callable[..., Any], *kind: str) -
 def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
     call = settings.dispatcher = dispatcher_of(settings, settings.miss)
-    functools.update_wrapper(call, settings.fun)
+    named_as(settings.fun, call)
 
     def clear_cache() -> None:
         dispatcher.clear(call)
@@ -469,7 +469,7 @@ def compiled_function(settings: JitSettings) -> Any:
     names = frozenset(settings.static_argnames)
     numbers = settings.static_argnums
 
-    @functools.wraps(settings.fun)
+    @functools.partial(named_as, settings.fun)
     def jitted(*args: Any, **kwargs: Any) -> Any:
         given, named = args, kwargs
         if numbers:

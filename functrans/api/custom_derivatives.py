@@ -12,8 +12,8 @@ from functrans.api.bodies import Body, check_same_results, trace_body, typed_lea
 from functrans.api.custom_rules import custom_vjp
 from functrans.api.staging import as_arrays, as_values
 from functrans.control.call import Call
-from functrans.control.custom_rules import DeferredRule, Rule
 from functrans.control.linear_call import LinearCall
+from functrans.control.rules import DeferredRule, Rule
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import describe, is_differentiable, type_of

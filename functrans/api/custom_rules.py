@@ -14,7 +14,8 @@ from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 from functrans.api.arguments import check_callable
 from functrans.api.staging import as_arrays, output
 from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
-from functrans.control.custom_rules import ZERO, CustomJvp, CustomVjp, DeferredRule, Rule, rules_together
+from functrans.control.custom_rules import CustomJvp, CustomVjp
+from functrans.control.rules import ZERO, DeferredRule, Rule, rules_together
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.call import InPlace
-from functrans.control.custom_rules import Rule, batched_rule, mapped_rule, resolve, rule_under_mask
 from functrans.control.masking import under_mask
+from functrans.control.rules import Rule, batched_rule, mapped_rule, resolve, rule_under_mask
 from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType

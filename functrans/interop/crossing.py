@@ -28,7 +28,7 @@ from functrans.interop.jax_tracing import traced_by_jax, type_of_aval
 from functrans.interop.other_libraries import implementation
 from functrans.interop.translation import Application, Translator, number_literal, with_weak_flag
 from functrans.ir.cache import Cache
-from functrans.ir.exact import exact_key
+from functrans.ir.exact import PLAIN, exact_key
 from functrans.ir.types import float0
 from functrans.jaxlib_compat import configuration
 from functrans.jaxlib_compat.array_values import ArrayImpl
@@ -153,7 +153,7 @@ def _key(primitive: Any, avals: Sequence[Any], params: Mapping[str, Any]) -> Any
     """
     parts = []
     for value in params.values():
-        if type(value) in _PLAIN:
+        if type(value) in PLAIN:
             parts.append(value)
         elif _holds_more(value):
             return None
@@ -167,12 +167,9 @@ def _key(primitive: Any, avals: Sequence[Any], params: Mapping[str, Any]) -> Any
     return key
 
 
-_PLAIN = frozenset((int, str, type(None)))  # a parameter of this type is its own key
-
-
 def _holds_more(parameter: Any) -> bool:
     if type(parameter) is tuple:
-        return not _PLAIN.issuperset(map(type, parameter)) and any(map(_holds_more, parameter))
+        return not PLAIN.issuperset(map(type, parameter)) and any(map(_holds_more, parameter))
     return callable(parameter) or hasattr(parameter, "eqns") or hasattr(parameter, "jaxpr")
 
 

@@ -13,19 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from jax.tree_util import tree_leaves
-
-from functrans.control.custom_rules import (
-    ZERO,
-    CustomJvp,
-    CustomVjp,
-    DeferredRule,
-    Rule,
-    batched_rule,
-    refuse_closed_over,
-    rules_together,
-)
+from functrans.control.custom_rules import CustomJvp, CustomVjp, refuse_closed_over
 from functrans.control.linear_call import LinearCall
+from functrans.control.rules import ZERO, DeferredRule, Rule, batched_rule, rules_together
 from functrans.errors import FunctransError
 from functrans.interop.control_flow import checkpoint
 from functrans.interop.jax_tracing import (
@@ -43,7 +33,7 @@ from functrans.interop.translation import Application, Emit
 from functrans.ir.program import Jaxpr
 from functrans.ir.records import Record
 from functrans.ir.types import is_differentiable, type_of
-from functrans.jaxlib_compat.jax_programs import has_batching, is_jax_operation
+from functrans.jaxlib_compat.jax_programs import closed_over, has_batching, is_jax_operation
 from functrans.jaxlib_compat.tracing import JaxTracer, is_around
 from functrans.ops.naming import Name
 from functrans.ops.structural import full
@@ -406,9 +396,9 @@ def _operation_object(application: Application) -> Any:
 
 
 def _custom_vjp_object(application: Application, operation: Any) -> Any:
-    """A ``jax.custom_vjp`` function in JAX's newer form; from jax 0.11 on the values it closes over come first."""
+    """A ``jax.custom_vjp`` function in JAX's newer form."""
     closed = trace_expansion(operation, application.in_types)
-    count = len(tree_leaves(operation.in_avals[:2])) if hasattr(operation, "drop_fwd_consts") else 0
+    count = closed_over(operation)
     return _with_vjp(application, closed, "a jax.custom_vjp function", count, bool(operation.symbolic_zeros))
 
 

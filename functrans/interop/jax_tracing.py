@@ -128,12 +128,10 @@ def function_of_equation(equation: Any) -> Any:
     return jax.jit(lambda *xs: apply_equation(equation, xs), keep_unused=True)
 
 
-def lowered_equation(equation: Any, platform: str) -> str | None:
-    """The StableHLO module that JAX makes of an equation, whose ``main`` takes every operand; None where it calls
-    Python functions, which JAX would have to keep alive.
+def lowered(function: Any, types: Sequence[ArrayType], platform: str) -> str | None:
+    """The StableHLO module that JAX makes of a ``function_of_equation``, whose ``main`` takes every operand; None where
+    it calls Python functions, which JAX would have to keep alive.
     """
-    types = [type_of_aval(a.aval) for a in equation.invars]
-    function = function_of_equation(equation)
     text: str = function.trace(*map(shape_struct, types)).lower(lowering_platforms=(platform,)).as_text()
     return None if re.search(r"custom_call @\w*python\w*callback", text) else text
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import MissingRuleError
-from functrans.interop.jax_tracing import describe_equation, function_of_equation, lowered_equation, trace_batched
+from functrans.interop.jax_tracing import describe_equation, function_of_equation, lowered, trace_batched
 from functrans.interop.translation import OTHER_WAY_OUT, WAYS_OUT, Application
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_key_dtype
@@ -33,7 +33,7 @@ class Source:
     def __init__(self, application: Application) -> None:
         self.equation = application.equation
         self.translator = application.translator
-        self.out_types = application.out_types
+        self.in_types, self.out_types = application.in_types, application.out_types
         self.modules: dict[str, str | None] = {}
         self.function = function_of_equation(application.equation)
 
@@ -46,7 +46,7 @@ class Source:
         """
         if platform not in self.modules:
             try:
-                self.modules[platform] = lowered_equation(self.equation, platform)
+                self.modules[platform] = lowered(self.function, self.in_types, platform)
             except Exception as error:
                 raise self.refused(f"JAX makes no program for {platform} ({error})") from error
         return self.modules[platform]

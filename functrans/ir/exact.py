@@ -23,7 +23,7 @@ def scalar_bits(value: Any) -> Any:
 
 
 _EXACT = object()  # in no user's value: what stands beside it is a type and bits
-_PLAIN = frozenset((int, str, bytes, type(None)))  # equal where they are the same, among themselves
+PLAIN = frozenset((int, str, bytes, type(None)))  # types whose values are their own keys: equal where they are the same
 
 
 def exact_key(value: Any) -> Any:
@@ -35,10 +35,10 @@ def exact_key(value: Any) -> Any:
     True
     """
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in PLAIN:
         return value
     if kind is tuple:
-        return value if _PLAIN.issuperset(map(type, value)) else tuple([exact_key(x) for x in value])
+        return value if PLAIN.issuperset(map(type, value)) else tuple([exact_key(x) for x in value])
     if kind is float or kind is bool or isinstance(value, complex | np.generic):
         return _EXACT, kind, scalar_bits(value)
     if isinstance(value, np.dtype):  # float64's equals None

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
+from jax.tree_util import tree_leaves
+
 from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
 
 _callback, _core, _debugging, _hijax, _ad, _batching, _lax, _linalg, _discharge = private(
@@ -113,6 +115,13 @@ def pulled_back(pullback: Any, cotangents: Sequence[Any], results: Sequence[Any]
     sums = [_ad.ValAccum(t.to_ct_aval()) for t in operands]
     pullback.with_refs(*sums)(given)
     return [None if type(x) is Zero else x for x in [total.freeze() for total in sums]]
+
+
+def closed_over(operation: Any) -> int:
+    """How many values the ``jax.custom_vjp`` function that this operation is closes over: from jax 0.11 on they are its
+    first operands.
+    """
+    return len(tree_leaves(operation.in_avals[:2])) if JAX >= (0, 11) else 0
 
 
 def has_jvp(primitive: Any) -> bool:

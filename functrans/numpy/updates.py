@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from functrans import lax
-from functrans.errors import FunctransTypeError, warn
+from functrans.errors import FunctransTypeError, FunctransValueError, warn
 from functrans.ir.types import array_type, is_differentiable, promote, short_dtype, type_of
 from functrans.lax.indexing import apply_counted
 from functrans.numpy import arithmetic
@@ -32,6 +32,8 @@ from functrans.numpy.promotion import (
     to_dtype,
 )
 from functrans.trace.tracer import Tracer
+
+_STRATEGIES = ("auto", "gather", "static_slice", "dynamic_slice")
 
 
 class IndexUpdateHelper:
@@ -69,13 +71,15 @@ class IndexUpdate:
 
     def get(
         self, *, indices_are_sorted: bool = False, unique_indices: bool = False, mode: Any = None,
-        fill_value: Any = None, out_sharding: None = None, wrap_negative_indices: bool = True, strategy: str = "auto",
+        fill_value: Any = None, out_sharding: None = None, wrap_negative_indices: bool = True, strategy: Any = "auto",
     ) -> Array:  # fmt: skip
         """The elements there; mode='fill' gives NaN (or ``fill_value``) for what is out of bounds.
 
         ``strategy`` (from jax 0.12 on) tells JAX how to index; the elements are the same.
         """
         refuse_sharding("x.at[...].get", out_sharding)
+        if getattr(strategy, "value", strategy) not in _STRATEGIES:  # a string, or a member of JAX's enumeration
+            raise FunctransValueError(f"x.at[...].get: strategy={strategy!r} is none of {', '.join(_STRATEGIES)}")
         return read(
             self.array, self.key, mode=mode, fill_value=fill_value, unique_indices=unique_indices,
             indices_are_sorted=indices_are_sorted, wrap_negative_indices=wrap_negative_indices,

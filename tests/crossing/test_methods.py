@@ -61,6 +61,12 @@ def test_a_sharding_asked_for_is_refused(call: Any) -> None:
         ft.jit(lambda x: call(x, jax.sharding.PartitionSpec("i")))(X)
 
 
+def test_a_strategy_of_indexing_is_one_of_jax() -> None:
+    assert ft.jit(lambda x: x.at[1].get(strategy="gather"))(X) == 1.0
+    with pytest.raises(ValueError, match="strategy='scatter' is none of auto, gather, static_slice, dynamic_slice"):
+        ft.jit(lambda x: x.at[1].get(strategy="scatter"))(X)
+
+
 @pytest.mark.parametrize("axis", [None, 0, 1])
 @pytest.mark.parametrize("size", [0, 1, 2, 4])
 @pytest.mark.parametrize("length", [2, 3, 6])

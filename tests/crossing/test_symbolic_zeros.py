@@ -300,12 +300,10 @@ def test_a_tangent_that_a_rule_returns_as_a_symbolic_zero_is_one_to_others(syste
         assert ours[-1] == theirs[-1] == [True, False]
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", [name for name in SYSTEMS if name != "rules of functrans, transforms of jax"])
 def test_rules_that_use_numpy_are_told_of_zeros(system: str) -> None:
-    """Under un-jitted grad there are values."""
+    """Under un-jitted grad of functrans there are values; JAX's has none for what functrans gives it."""
     rules, T = SYSTEMS[system].rules, SYSTEMS[system].transforms
-    if rules is ft and T is jax:
-        pytest.skip("JAX traces what functrans gives it")
     seen: list[Any] = []
     f = rules.custom_vjp(lambda x, y: (np.sin(float(x)) + 0 * x, y))
 
