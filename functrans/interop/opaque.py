@@ -68,6 +68,7 @@ class Opaque(Primitive):
 
     source: Source
     multiple = True
+    unknown = True
 
     def __repr__(self) -> str:
         return f"{self.name}[{self.source}]"

@@ -189,6 +189,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     is_unrolled: ClassVar[bool] = False  # True: a loop compiled step after step; asked by optimise.recomputation
     transparent: ClassVar[bool] = False  # True: policies of checkpoint see what in_place names; asked by control.saving
+    unknown: ClassVar[bool] = False  # True: nobody can tell whether it is linear; asked by transform.transpose
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     gives_place: ClassVar[bool] = False  # whether in_place may name a program
     name: ClassVar[str] = ""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.errors import NotLinearError
-from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ir.program import Equation, Jaxpr, Var, all_equations
 from functrans.ir.types import is_differentiable
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import add
@@ -25,6 +25,7 @@ from functrans.trace.dependence import VALUE
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
 from functrans.trace.replay import Backward, again, replay_into
+from functrans.transform.jvp import jvp_jaxpr
 
 
 def transpose(jaxpr: Jaxpr, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -147,9 +148,9 @@ def dependent_part(jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[Jaxpr, tuple[bo
 def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
     """Raise NotLinearError, naming the operation, unless the program is linear in these inputs taken together.
 
-    It is if it can be transposed. Where an operation has no transpose to be run (a loop of unknown length), what it
-    says of the programs that it holds has to do. A transpose of another library's, or the user's, that refuses matters
-    only to somebody who takes it.
+    It is if it can be transposed. Where an operation refuses that (a loop of unknown length, an operation of another
+    library), which matters only to somebody who takes it, the derivative decides: that of a linear program does not
+    depend on the inputs (nor does that of an offset, which is not seen then).
     """
     try:
         transpose_jaxpr(jaxpr, linear, VALUE.outputs(jaxpr, linear))
@@ -160,7 +161,25 @@ def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
             "may only be added, scaled by other values and rearranged"
         ) from None
     except Exception:
-        return
+        if _bends(jaxpr, linear):
+            raise NotLinearError(
+                f"{what} must be linear in the tangents, and what it gives at "
+                f"{describe_place(jaxpr.equations[-1].where)} has a derivative that depends on them: tangents may only "
+                "be added, scaled by other values and rearranged"
+            ) from None
+
+
+def _bends(jaxpr: Jaxpr, linear: Sequence[bool]) -> bool:
+    """Whether the derivative by these inputs depends on them; False where there is none, or where nobody knows."""
+    try:
+        program, has = jvp_jaxpr(jaxpr, linear)
+    except Exception:  # nobody can differentiate it
+        return False
+    if any(eqn.op.unknown for eqn in all_equations(program)):
+        return False
+    slopes = VALUE.outputs(program, [*linear, *[False] * sum(linear)])[len(jaxpr.outputs) :]
+    flat = [d and not h for d, h in zip(VALUE.outputs(jaxpr, linear), has, strict=True)]  # constant in pieces
+    return any(slopes) or any(flat)
 
 
 def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax.extend.core
 import numpy as np
 import pytest
+from jax.interpreters import ad, mlir
 
 import functrans as ft
 import functrans.numpy as fnp
@@ -25,11 +27,34 @@ def _pair(u: Any) -> Any:
     return fnp.stack([u, 2.0 * u])
 
 
+def _doubled(u: Any) -> Any:
+    """8 * u by a loop whose length is not known: it has no transpose."""
+    return lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * 2.0), (0, u))[1]
+
+
+def _refuse(cotangent: Any, x: Any) -> Any:
+    raise NotImplementedError("no transpose here")
+
+
+without_transpose = jax.extend.core.Primitive("without_transpose")
+without_transpose.def_abstract_eval(lambda x: x)
+without_transpose.def_impl(lambda x: x * 2.0)
+mlir.register_lowering(without_transpose, mlir.lower_fun(lambda x: x * 2.0, multiple_results=False))
+ad.primitive_jvps[without_transpose] = lambda primals, tangents: (
+    without_transpose.bind(*primals), without_transpose.bind(ad.instantiate_zeros(tangents[0])),
+)  # fmt: skip
+ad.primitive_transposes[without_transpose] = _refuse
+
+
 NONLINEAR: dict[str, Callable[[Any], Any]] = {
     "product": lambda u: u * u,
     "jit": lambda u: ft.jit(lambda v: v * v)(u),
     "scan": lambda u: lax.scan(lambda c, _: (c * u, None), u, None, 3)[0],
     "while_loop": lambda u: lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * c[1]), (0, u))[1],
+    "while_loop_behind": lambda u: _doubled(u * u),
+    "while_loop_between": lambda u: _doubled(u) * u,
+    "while_loop_of_steps": lambda u: _doubled(fnp.floor(u)),
+    "refused_by_another_library": lambda u: without_transpose.bind(u * u),
     "while_condition": lambda u: lax.while_loop(lambda c: c < 3.0, lambda c: c + c + 1e-3, u),
     "branch": lambda u: lax.cond(True, lambda v: v * v, lambda v: v, u),
     "predicate": lambda u: lax.cond(u > 0, lambda v: v, lambda v: -v, u),
@@ -87,6 +112,17 @@ def test_a_rule_that_is_not_linear_is_refused(name: str, transform: str) -> None
     with pytest.raises(NotLinearError, match="the jvp rule of <lambda> must be linear") as refused:
         REVERSE[transform](_with_rule(NONLINEAR[name]))
     assert "test_linear_rules.py" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["while_loop", "refused_by_another_library"])
+def test_a_linear_rule_without_a_transpose_is_not_accused(name: str) -> None:
+    apply: Callable[[Any], Any] = _doubled if name == "while_loop" else without_transpose.bind
+    f = ft.custom_jvp(lambda x: x)
+    f.defjvp(lambda primals, tangents: (primals[0], apply(tangents[0])))
+    expected = 24.0 if name == "while_loop" else 6.0
+    assert ft.linearize(f, 2.0)[1](3.0) == ft.jvp(f, (2.0,), (3.0,))[1] == expected
+    with pytest.raises(NotImplementedError):
+        ft.grad(f)(2.0)
 
 
 @pytest.mark.parametrize("name", LINEAR)
