@@ -70,6 +70,7 @@ try:
     from functrans.api.linear_maps import linear_transpose as linear_transpose
     from functrans.api.linear_maps import linearize as linearize
     from functrans.api.linear_maps import vjp as vjp
+    from functrans.api.taylor import taylor as taylor
     from functrans.api.vectorization import vmap as vmap
     from functrans.control import checkpoint_policies as checkpoint_policies
     from functrans.control.composite import Composite as Composite

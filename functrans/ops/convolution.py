@@ -22,6 +22,7 @@ from functrans.ops.windowed_reductions import Pairs, dilated, window_counts, win
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.series import Line
 
 
 class ConvDimensionNumbers(NamedTuple):
@@ -125,6 +126,10 @@ class ConvGeneralDilated(Primitive):
         left = bind(self, s, y) if s is not None else None
         right = bind(self, x, t) if t is not None else None
         return bind(self, x, y), left if right is None else right if left is None else add(left, right)
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        return line.product(self, x, y)
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
         if is_linear(x):

@@ -21,6 +21,7 @@ from functrans.ops.structural import broadcast_in_dim, scalar_literal
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.series import Line
 from functrans.trace.tracer import Tracer, producer_of, tracer_for
 
 FLOAT, COMPLEX, SIGNED, UNSIGNED, BOOL, KEY = "f", "c", "i", "u", "b", "k"
@@ -335,6 +336,10 @@ class Mul(Elementwise):
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
         return [mul(cotangent, y), None] if is_linear(x) else [None, mul(cotangent, x)]
 
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        return line.product(self, x, y)
+
 
 class Div(Elementwise):
     fusion = Fusion.COSTLY
@@ -376,6 +381,10 @@ class Div(Elementwise):
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
         return [div(cotangent, y), None]
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        return line.quotient(x, y)
 
 
 def _inverse(x: Any, dtype: np.dtype[Any]) -> float | None:

@@ -18,6 +18,7 @@ from functrans.ops.structural import Axes, Transpose, convert, transpose
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
+from functrans.trace.series import Line
 from functrans.trace.tracer import producer_of, tracer_for
 
 DotDimensionNumbers: TypeAlias = "tuple[tuple[Sequence[int], Sequence[int]], tuple[Sequence[int], Sequence[int]]]"
@@ -86,6 +87,10 @@ class DotGeneral(Primitive):
         left = bind(self, s, y) if s is not None else None
         right = bind(self, x, t) if t is not None else None
         return bind(self, x, y), left if right is None else right if left is None else add(left, right)
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        return line.product(self, x, y)
 
     def transpose(self, cotangent: Any, x: Any, y: Any) -> Sequence[Any]:
         if is_linear(x):

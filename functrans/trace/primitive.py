@@ -45,6 +45,7 @@ from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 if TYPE_CHECKING:
     from functrans.trace.dependence import Dependence
+    from functrans.trace.series import Line, Series
     from functrans.trace.tracer import Tracer
 
 Value: TypeAlias = "Tracer | Literal"  # what stands for an array in a rule
@@ -316,9 +317,10 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Names of the operands in StableHLO -> name (list of names where ``multiple``) of the results."""
         self.missing("lower", "execution on a device")
 
-    def taylor(self, primals: Sequence[Any], series: Sequence[Sequence[Any]]) -> tuple[Any, Sequence[Any]]:
-        """(operands, their Taylor coefficients from the first on; None: zero) -> (result, its coefficients)."""
-        self.missing("taylor", "Taylor mode")
+    def taylor(self, line: Line, operands: Sequence[Value | Series]) -> Any:
+        """Operands along a line, of which at least one is a Series -> the result along it (a list of them where
+        ``multiple``). Derived from ``jvp`` unless a class knows better."""
+        return line.along(self, operands)
 
     def sparsity(self, patterns: Sequence[Any], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> Any:
         """For each operand the inputs of the program that each of its elements depends on -> the same of the results.

@@ -1,0 +1,175 @@
+"""taylor and jet: Taylor mode, which carries a function's derivatives of every order along a line."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.api.arguments import check_callable, check_tangent, differentiation_order
+from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import ArrayType, as_its_type, describe, float0, is_differentiable, tangent_type
+from functrans.ops.structural import convert, full, scalar_literal, zeros
+from functrans.ops.elementwise import mul
+from functrans.trace.frames import function_name, here
+from functrans.trace.leaves import entering, named
+from functrans.transform.taylor import taylor_to_order
+
+
+@api_boundary
+def taylor(
+    fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]]
+) -> tuple[Any, list[Any]]:
+    """The Taylor coefficients of ``fun`` along a line: of ``fun(x(s))`` where those of x(s) are given.
+
+    Args:
+      fun: a function of positional arguments.
+      primals: a tuple or list of its arguments: x(0).
+      series: for each argument its coefficients from the first on, as many for each: ``x(s) = primal + series[0] s +
+        series[1] s^2 + ...``; each has the tree, shapes and dtypes of the argument, or is None for zero.
+
+    Returns:
+      ``(value, coefficients)``: ``fun(x(s)) = value + coefficients[0] s + coefficients[1] s^2 + ...``, as many as were
+      given, each with the tree, shapes and dtypes of the value. The k-th derivative is ``k!`` times the k-th.
+
+    Raises:
+      TypeError: trees or dtypes differ. ValueError: shapes differ, or the series differ in length.
+
+    >>> import functrans as ft
+    >>> value, coefficients = ft.taylor(lambda x: 1 / (1 - x), (0.0,), ([1.0, None, None],))
+    >>> float(value), [float(c) for c in coefficients]
+    (1.0, [1.0, 1.0, 1.0])
+    """
+    return _taylor(fun, primals, series, "taylor", 1)
+
+
+@api_boundary
+def jet(
+    fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]], **_unused: Any
+) -> tuple[Any, list[Any]]:
+    """As ``taylor``, of derivatives and not of Taylor coefficients: the k-th is ``k!`` times the coefficient. Names and
+    meaning are those of ``jax.experimental.jet.jet``.
+
+    >>> from functrans.experimental.jet import jet
+    >>> value, derivatives = jet(lambda x: 1 / (1 - x), (0.0,), ([1.0, 0.0, 0.0],))
+    >>> float(value), [float(d) for d in derivatives]
+    (1.0, [1.0, 2.0, 6.0])
+    """
+    return _taylor(fun, primals, series, "jet", 0)
+
+
+def _taylor(
+    fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]], name: str, plain: bool
+) -> tuple[Any, list[Any]]:
+    """``plain``: coefficients are given and returned as they are, and not as derivatives."""
+    check_callable(fun, name)
+    for what, value in (("primals", primals), ("series", series)):
+        if not isinstance(value, tuple | list):
+            raise FunctransTypeError(
+                f"{name}: {what} must be a tuple or list with an item for each argument, got {describe(value)} at "
+                f"{here()}"
+            )
+    if len(primals) != len(series):
+        raise FunctransTypeError(f"{name}: {len(primals)} primals and {len(series)} series were given, at {here()}")
+    for i, own in enumerate(series):
+        if not isinstance(own, tuple | list):
+            raise FunctransTypeError(
+                f"{name}: series {i} must be a tuple or list of coefficients, got {describe(own)} at {here()}"
+            )
+        if len(own) != len(series[0]):
+            raise FunctransValueError(
+                f"{name}: every series must have as many coefficients; series 0 has {len(series[0])}, series {i} has "
+                f"{len(own)}, at {here()}\nPut None for a coefficient that is zero."
+            )
+    order = len(series[0]) if series else 0
+    leaves, tree = tree_flatten(tuple(primals))
+    leaves, types = entering(leaves, named("primals", primals, f" of {name}"))
+    rows: list[list[Any]] = []  # by order: for each leaf, its coefficient; 0 and 1 as numbers, which programs know
+    for k in range(order):
+        row: list[Any] = []
+        for x, own in zip(primals, series, strict=True):
+            part, structure = tree_flatten(x)
+            found, own_structure = ([_ZERO] * len(part), structure) if own[k] is None else tree_flatten(own[k])
+            if own_structure != structure:
+                raise FunctransTypeError(
+                    f"{name}: coefficient {k + 1} must have the tree of its argument, at {here()}\n"
+                    f"  the argument:    {structure}\n  the coefficient: {own_structure}"
+                )
+            row += found
+        for i, (c, type_) in enumerate(zip(row, types, strict=True)):
+            if c is _ZERO:
+                continue
+            if not check_tangent(name, f"coefficient {k + 1}", c, tangent_type(type_), i):
+                row[i] = 0.0
+            elif type(c) not in (int, float) or c not in (0, 1):
+                row[i] = as_its_type(c, type_)
+        rows.append(row)
+    given = [c for row in rows for c in row if not _is_known(c)]
+    pattern = tuple([tuple([float(c) if _is_known(c) else None for c in row]) for row in rows])
+
+    def flat_fun(*inputs: Any) -> Any:
+        return fun(*tree_unflatten(tree, inputs))
+
+    varies = [any(c != 0 for c in column) for column in zip(*pattern, strict=True)] if order else [False] * len(leaves)
+    staged = stage(
+        flat_fun, leaves, types, f"{name} of {function_name(fun)}", values=True,
+        order=max(order, differentiation_order()), differentiated=varies,
+    )  # fmt: skip
+    jaxpr, captured, out_tree = staged
+    first, count = len(captured), len(captured) + len(leaves)
+
+    def transformed(inputs: list[Any]) -> list[Any]:
+        rest = iter(inputs[count:])
+        by_order = [
+            [_direction(known, t) if known is not None else next(rest) for known, t in zip(row, types, strict=True)]
+            for row in pattern
+        ]
+        if not plain:
+            by_order = [[_times(c, 1.0 / math.factorial(k)) for c in row] for k, row in enumerate(by_order, 1)]
+        columns = [[row[i] for row in by_order] for i in range(len(leaves))]
+        outs, found = taylor_to_order(jaxpr, inputs[:count], [[None] * order] * first + columns)
+        results = list(outs)
+        for k in range(order):
+            for own, a in zip(found, jaxpr.outputs, strict=True):
+                type_ = a.type
+                if is_differentiable(type_.dtype):
+                    c = own[k] if plain else _times(own[k], float(math.factorial(k + 1)))
+                    c = zeros(type_.shape, type_) if c is None else convert(c, type_.dtype, type_.weak_type)
+                    results.append(c)
+        return results
+
+    def in_types() -> list[Any]:
+        return [*jaxpr.in_types, *[t for row in pattern for t, known in zip(types, row, strict=True) if known is None]]
+
+    results = apply((name, pattern), jaxpr, [*captured, *leaves, *given], transformed, name, in_types)
+    outs, rest = results[: len(jaxpr.outputs)], iter(results[len(jaxpr.outputs) :])
+    coefficients = [
+        tree_unflatten(
+            out_tree,
+            [next(rest) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in jaxpr.out_types],
+        )
+        for _ in range(order)
+    ]
+    return tree_unflatten(out_tree, outs), coefficients
+
+
+_ZERO = 0.0  # a coefficient that was not given
+
+
+def _is_known(c: Any) -> bool:
+    return type(c) in (int, float) and c in (0, 1)
+
+
+def _direction(number: float, type: ArrayType) -> Any:
+    """A coefficient that is 0 or 1."""
+    if not number:
+        return None
+    return full(type.shape, 1, type.dtype) if type.shape else scalar_literal(1, type.dtype, type.weak_type)
+
+
+def _times(c: Any, factor: float) -> Any:
+    return c if c is None or factor == 1.0 else mul(c, factor)

@@ -1,0 +1,72 @@
+"""Values along a line, as rules for Taylor mode meet them, and the line itself, which they are handed.
+
+A line is a curve s -> x(s) through the operands; a value that varies along it is a ``Series``, its Taylor coefficients
+at s = 0. Coefficients are computed when they are asked for, each from those before it, so that a series may be defined
+by what is made of it: ``y' = y x'`` is a recurrence, and so is the solution of a differential equation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from functrans.ir.types import ArrayType
+
+
+class Series:
+    """``x[k]`` is the k-th Taylor coefficient of x(s): x(s) = x[0] + x[1] s + x[2] s^2 + ...; None where it is zero.
+
+    Args:
+      type: that of the value and of each coefficient.
+      first: the coefficients that are known.
+      step: k -> coefficient k, asked for once and after all before it.
+      degree: the coefficients beyond it are zero; None: nobody knows.
+    """
+
+    __slots__ = ("degree", "known", "step", "type")
+
+    def __init__(
+        self, type: ArrayType, first: Sequence[Any], step: Callable[[int], Any] | None, degree: int | None = None
+    ) -> None:
+        self.type = type
+        self.known = list(first)
+        self.step = step
+        self.degree = len(self.known) - 1 if step is None else degree
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+    def __getitem__(self, k: int) -> Any:
+        if self.degree is not None and k > self.degree:
+            return None
+        known = self.known
+        while len(known) <= k:
+            known.append(self.step(len(known)))  # type: ignore[misc]
+        return known[k]
+
+
+class Line(Protocol):
+    """What a rule for Taylor mode makes series with. Operands are series, and values that are the same all along."""
+
+    def apply(self, op: Any, operands: Sequence[Any]) -> Any:
+        """The results of an operation along the line: one, or a list where it is ``multiple``."""
+
+    def along(self, op: Any, operands: Sequence[Any]) -> Any:
+        """As ``apply``, by the operation's jvp rule, whatever its rule for Taylor mode is."""
+
+    def product(self, op: Any, x: Any, y: Any) -> Any:
+        """The result of an operation that is linear in each of its two operands."""
+
+    def quotient(self, x: Any, y: Any) -> Any:
+        """x / y, by one division."""

@@ -1,0 +1,316 @@
+"""Taylor mode.  taylor : (a -> b) -> (a, its coefficients along a line) -> (b, its coefficients)
+
+    { lambda ; a. let b = sin a; c = mul b a in (c,) }      becomes, for a[0], a[1] and order 2,
+
+    b0 = sin a0;  u0 = cos a0;  c0 = mul b0 a0
+    b1 = mul a1 u0;             c1 = add (mul b0 a1) (mul b1 a0)
+    u1 = neg (mul a1 b0);  v = mul a1 u1;  b2 = mul v 0.5;  c2 = add (mul b1 a1) (mul b2 a0)
+
+Coefficient k of every result comes from coefficients up to k of the operands. An operation's own rule is derived from
+its jvp rule: the derivative along the line, ``y'(s) = jvp(x(s), x'(s))``, is a program of other operations, and where
+the operation itself is among them, on the same operand, the series that is being made is read: a recurrence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from functrans.ir.cache import Cache
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
+from functrans.jaxlib_compat import configuration
+from functrans.ops.elementwise import MUL, add, div, mul, sub
+from functrans.ops.structural import as_declared, full, zeros
+from functrans.trace.binding import apply_operation, as_operand
+from functrans.trace.primitive import Primitive, Tangent, Value
+from functrans.trace.replay import emit, entering, replay_here, replay_into, trace
+from functrans.trace.series import Series
+from functrans.trace.state import surroundings
+from functrans.transform.jvp import jvp_jaxpr
+
+
+class CurrentLine:
+    """A line in the program being built (``trace.series.Line``). ``order``: how many coefficients are wanted, if known.
+    """
+
+    def __init__(self, order: int | None) -> None:
+        self.order = order
+        self.memo: dict[Any, tuple[Any, Any]] = {}  # what is remembered, and what keeps the identities in its key alive
+
+    # -- operations ---------------------------------------------------------------------------------------------------
+
+    def apply(self, op: Primitive, operands: Sequence[Any]) -> Any:
+        """See ``Line``. Equal operations on the same operands have one result."""
+        if not any([type(x) is Series for x in operands]):
+            results = apply_operation(op, operands)
+            return results if op.multiple else results[0]
+        if not op.shared:
+            return op.taylor(self, operands)
+        key = (op, *[x if type(x) is Literal else id(x) for x in operands])
+        if key not in self.memo:
+            self.memo[key] = (op.taylor(self, operands), list(operands))
+        return self.memo[key][0]
+
+    def along(self, op: Primitive, operands: Sequence[Any]) -> Any:
+        """See ``Line``."""
+        results = _Derived(self, op, operands).results
+        return results if op.multiple else results[0]
+
+    def derivative(self, x: Series) -> Any:
+        """The series of x'(s), or its value where it is the same all along."""
+        if x.degree == 1:
+            return x[1]
+        key = ("derivative", id(x))
+        if key not in self.memo:
+            degree = None if x.degree is None else x.degree - 1
+            series = Series(x.type, [], lambda k: _scaled(x[k + 1], k + 1.0), degree)
+            self.memo[key] = (series, x)
+        return self.memo[key][0]
+
+    def product(self, op: Primitive, x: Any, y: Any) -> Any:
+        """See ``Line``."""
+        (value,) = apply_operation(op, [value_of(x), value_of(y)])
+
+        def terms(k: int, pairs: range) -> Any:
+            total = None
+            for i in pairs:
+                a, b = coefficient(x, i), coefficient(y, k - i)
+                if a is not None and b is not None:
+                    (term,) = apply_operation(op, [a, b])
+                    total = term if total is None else add(total, term)
+            return total
+
+        def step(k: int) -> Any:
+            if x is not y or op is not MUL:
+                return terms(k, range(k + 1))
+            twice, once = terms(k, range((k + 1) // 2)), None if k % 2 else terms(k, range(k // 2, k // 2 + 1))
+            twice = _scaled(twice, 2.0)
+            return once if twice is None else twice if once is None else add(twice, once)
+
+        degrees = [x.degree if type(x) is Series else 0, y.degree if type(y) is Series else 0]
+        return Series(value.type, [value], step, None if None in degrees else sum(degrees))  # type: ignore[arg-type]
+
+    def quotient(self, x: Any, y: Any) -> Any:
+        """See ``Line``. Half precision divides each coefficient: half of what a reciprocal can be is out of its range.
+        """
+        value = div(value_of(x), value_of(y))
+        divisor = value_of(y)
+        if value.dtype.itemsize == 2:
+            divided: Callable[[Any], Any] = lambda a: div(a, divisor)
+        else:
+            divided = lambda a: mul(a, div(1.0, divisor))
+        if type(y) is not Series:
+            return Series(value.type, [value], lambda k: None if x[k] is None else divided(x[k]), x.degree)
+        series = Series(value.type, [value], None)
+
+        def step(k: int) -> Any:
+            total = None
+            for i in range(1, k + 1):
+                a, b = y[i], series[k - i]
+                if a is not None and b is not None:
+                    term = mul(a, b)
+                    total = term if total is None else add(total, term)
+            given = coefficient(x, k)
+            if total is None:
+                return None if given is None else divided(given)
+            return divided(_negative(total) if given is None else sub(given, total))
+
+        series.step, series.degree = step, None
+        return series
+
+
+def value_of(x: Any) -> Any:
+    """What an operand is at the beginning of the line."""
+    if type(x) is not Series:
+        return x
+    value = x[0]
+    if value is None:
+        return zeros(x.shape, x.type)
+    return full(x.shape, value.value, x.dtype) if type(value) is Literal and x.shape else value
+
+
+def coefficient(x: Any, k: int) -> Any:
+    """Coefficient k of an operand."""
+    return x[k] if type(x) is Series else None if k else x
+
+
+def _scaled(x: Any, factor: float) -> Any:
+    """A coefficient times a number."""
+    return None if x is None else x if factor == 1.0 else mul(x, factor)
+
+
+def _negative(x: Any) -> Any:
+    return mul(x, -1.0)
+
+
+# -- by the jvp rule -------------------------------------------------------------------------------------------------
+
+
+class _Slopes(NamedTuple):
+    """The jvp rule of an operation on operands of some types, of which some vary.
+
+    ``values``: (operands that are no numbers, tangents of those that vary) -> results; ``slopes``: the same -> tangents
+    of those results that have one (``has``). ``fixed``: the tangents are a linear function that is the same along the
+    line. ``captured``: the first inputs of both.
+    """
+
+    values: Jaxpr
+    slopes: Jaxpr
+    has: tuple[bool, ...]
+    fixed: bool
+    captured: tuple[Any, ...]
+
+
+_slopes = Cache(4096)
+
+
+def _slopes_of(
+    op: Primitive, operands: Sequence[Any], given: tuple[bool, ...], varying: tuple[bool, ...] = ()
+) -> _Slopes:
+    """``given``: operands that have a tangent, among the ``varying`` ones, by default all of them."""
+    fixed = [type(x) is Literal and not v for x, v in zip(operands, varying or given, strict=True)]
+    kinds = tuple([x if f else x.type for x, f in zip(operands, fixed, strict=True)])
+    key = (op, kinds, given, surroundings().rules, configuration.trace_context())
+    found = _slopes.find(key)
+    if found is None:
+        made = _make_slopes(op, kinds, given)
+        if made.captured:
+            return made
+        found = _slopes.add(key, made)
+    return found  # type: ignore[no-any-return]
+
+
+def _make_slopes(op: Primitive, kinds: Sequence[Any], varying: Sequence[bool]) -> _Slopes:
+    has: list[bool] = []
+    types = [k for k in kinds if type(k) is not Literal]
+    own = [v for v, k in zip(varying, kinds, strict=True) if type(k) is not Literal]
+
+    def function(*inputs: Any) -> list[Any]:
+        arrays, tangents = iter(inputs[: len(types)]), iter(inputs[len(types) :])
+        primals = [k if type(k) is Literal else next(arrays) for k in kinds]
+        outs, slopes = op.jvp(primals, [next(tangents) if v else None for v in varying])
+        if not op.multiple:
+            outs, slopes = [outs], [slopes]
+        has.extend([t is not None for t in slopes])
+        return [*outs, *[t for t in slopes if t is not None]]
+
+    tangent_types = [t for t, v in zip(types, own, strict=True) if v]
+    jaxpr, captured = trace(function, [*types, *tangent_types], f"the derivative of {op.name} along a line")
+    outs, slopes = jaxpr.outputs[: len(has)], jaxpr.outputs[len(has) :]
+    values = Jaxpr(jaxpr.inputs, live_equations(jaxpr.equations, outs)[0], outs)
+    tangents = Jaxpr(jaxpr.inputs, live_equations(jaxpr.equations, slopes, keep_effects=False)[0], slopes)
+    moving = [*[False] * len(captured), *own, *[False] * len(tangent_types)]
+    fixed = not slopes or not any(jvp_jaxpr(tangents, moving)[1])
+    return _Slopes(values, tangents, tuple(has), fixed, tuple(captured))
+
+
+class _Derived:
+    """The results of an operation along a line, coefficient by coefficient, all results at once."""
+
+    def __init__(self, line: CurrentLine, op: Primitive, operands: Sequence[Any]) -> None:
+        self.line, self.op, self.operands = line, op, operands
+        self.varying = tuple([type(x) is Series for x in operands])
+        self.primals = [value_of(x) for x in operands]
+        self.rows: list[Sequence[Any]] = []  # by order, beginning with 1
+        self.inner: tuple[list[Any], list[Series]] | None = None  # the derivative along the line, and what it is made of
+        rule = self.rule = _slopes_of(op, self.primals, self.varying)
+        if op.holds_jaxprs:  # the rule of a user's derivative gives the values too
+            first = [value_of(self.line.derivative(x)) if type(x) is Series else None for x in operands]
+            values = replay_here(rule.values, self._inputs(rule, self.primals, first))
+        else:
+            values = apply_operation(op, self.primals)
+        degree: int | None = None
+        if rule.fixed:
+            degrees = [x.degree for x in operands if type(x) is Series]
+            degree = None if None in degrees else max(degrees)
+        places = iter(range(sum(rule.has)))
+        self.results = [
+            self._series(as_operand(x), next(places), degree) if h else x for x, h in zip(values, rule.has, strict=True)
+        ]
+
+    def _series(self, value: Any, place: int, degree: int | None) -> Series:
+        def step(k: int) -> Any:
+            while len(self.rows) < k:
+                self.rows.append((self._fixed if self.rule.fixed else self._next)(len(self.rows) + 1))
+            return self.rows[k - 1][place]
+
+        return Series(value.type, [value], step, degree)
+
+    def _inputs(self, rule: _Slopes, operands: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """What the programs of a rule take; tangents are None where the operand does not vary."""
+        arrays = [
+            x for x, p, v in zip(operands, self.primals, self.varying, strict=True) if v or type(p) is not Literal
+        ]
+        return [*rule.captured, *arrays, *[t for t in tangents if t is not None]]
+
+    def _fixed(self, k: int) -> Sequence[Any]:
+        """The linear function of coefficient k."""
+        given = [coefficient(x, k) if v else None for x, v in zip(self.operands, self.varying, strict=True)]
+        present = tuple([t is not None for t in given])
+        if not any(present):
+            return [None] * sum(self.rule.has)
+        rule = self.rule if present == self.varying else _slopes_of(self.op, self.primals, present, self.varying)
+        slopes = iter(replay_here(rule.slopes, self._inputs(rule, self.primals, given)))
+        own = [next(slopes) if h else None for h in rule.has]
+        return [t for t, h in zip(own, self.rule.has, strict=True) if h]
+
+    def _next(self, k: int) -> Sequence[Any]:
+        """Coefficient k of an integral: coefficient k - 1 of the derivative, by k."""
+        if self.inner is None:
+            slopes = [self.line.derivative(x) if type(x) is Series else None for x in self.operands]
+            self.inner = taylor(self.rule.slopes, self._inputs(self.rule, self.operands, slopes), self.line)
+        outs, trail = self.inner
+        for x in trail:  # in order: what one asks for the other has, however long the program is
+            x[k - 1]
+        return [_scaled(coefficient(x, k - 1), 1.0 / k) for x in outs]
+
+
+# -- programs --------------------------------------------------------------------------------------------------------
+
+
+def taylor(jaxpr: Jaxpr, operands: Sequence[Any], line: CurrentLine) -> tuple[list[Any], list[Series]]:
+    """The program's outputs along the line, where its inputs are these, and the series on the way, in order."""
+    values: dict[Any, Any] = {
+        v: x if type(x) is Series else as_operand(x, v.type) for v, x in zip(jaxpr.inputs, operands, strict=True)
+    }
+    trail: list[Series] = []
+    for eqn in jaxpr.equations:
+        results = line.apply(eqn.op, [values[a] if type(a) is Var else a for a in eqn.inputs])
+        for v, x in zip(eqn.outputs, results if eqn.op.multiple else [results], strict=True):
+            values[v] = x
+            if type(x) is Series:
+                trail.append(x)
+    return [values[a] if type(a) is Var else a for a in jaxpr.outputs], trail
+
+
+def taylor_to_order(
+    jaxpr: Jaxpr, primals: Sequence[Value], series: Sequence[Sequence[Tangent]]
+) -> tuple[list[Any], list[list[Any]]]:
+    """Replay the program along a line; ``series``: the coefficients from the first on of each input, as many of each
+    (None: zero). Its outputs, and as many coefficients of each."""
+    order = len(series[0]) if series else 0
+    line = CurrentLine(order)
+    given = entering(jaxpr, primals)
+    inputs = [
+        Series(v.type, [given[v], *[as_operand(c, v.type) if c is not None else None for c in own]], None, degree)
+        if (degree := max([k for k, c in enumerate(own, 1) if c is not None], default=0))
+        else given[v]
+        for v, own in zip(jaxpr.inputs, series, strict=True)
+    ]
+
+    def step(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+        if not any([type(x) is Series for x in operands]):
+            return emit(eqn, operands)
+        results = line.apply(eqn.op, operands)
+        results = results if eqn.op.multiple else [results]
+        for x in results:
+            if type(x) is Series:
+                x[order]  # every coefficient at its place in the program
+        return results
+
+    values = replay_into(dict(zip(jaxpr.inputs, inputs, strict=True)), jaxpr.equations, step)
+    outs = [values[a] if type(a) is Var else a for a in jaxpr.outputs]
+    return (
+        [as_declared(value_of(x), a.type) for x, a in zip(outs, jaxpr.outputs, strict=True)],
+        [[coefficient(x, k) for k in range(1, order + 1)] for x in outs],
+    )
