@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,17 +12,15 @@ from functrans.api.arguments import check_callable, check_tangent, differentiati
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, as_its_type, describe, float0, is_differentiable, tangent_type
-from functrans.ops.structural import convert, full, scalar_literal, zeros
 from functrans.ops.elementwise import mul
+from functrans.ops.structural import convert, full, scalar_literal, zeros
 from functrans.trace.frames import function_name, here
 from functrans.trace.leaves import entering, named
 from functrans.transform.taylor import taylor_to_order
 
 
 @api_boundary
-def taylor(
-    fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]]
-) -> tuple[Any, list[Any]]:
+def taylor(fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]]) -> tuple[Any, list[Any]]:
     """The Taylor coefficients of ``fun`` along a line: of ``fun(x(s))`` where those of x(s) are given.
 
     Args:
@@ -44,7 +41,7 @@ def taylor(
     >>> float(value), [float(c) for c in coefficients]
     (1.0, [1.0, 1.0, 1.0])
     """
-    return _taylor(fun, primals, series, "taylor", 1)
+    return _taylor(fun, primals, series, "taylor", True)
 
 
 @api_boundary
@@ -59,7 +56,7 @@ def jet(
     >>> float(value), [float(d) for d in derivatives]
     (1.0, [1.0, 2.0, 6.0])
     """
-    return _taylor(fun, primals, series, "jet", 0)
+    return _taylor(fun, primals, series, "jet", False)
 
 
 def _taylor(

@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from functrans.control.holding import Holding, chosen, is_given, placed, present, strong_zeros, unchanged
+from functrans.control.holding import (
+    Holding,
+    Push,
+    chosen,
+    flat,
+    is_given,
+    placed,
+    present,
+    rows_given,
+    rows_placed,
+    strong_zeros,
+    unchanged,
+)
 from functrans.ir.program import Equation, Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
@@ -17,7 +29,6 @@ from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.primitive import Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import replay, trace
-from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 
@@ -35,15 +46,19 @@ class Branching(Holding):
         """The operation over other branches."""
         raise NotImplementedError
 
-    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+    def pushed(
+        self, primals: Sequence[Value], extras: Sequence[Sequence[Tangent]], push: Push
+    ) -> tuple[list[Any], list[tuple[Any, ...]]]:
         mapped, summed = self.flags()
-        nonzero = is_given(tangents[1:])
-        has = union(jvp_jaxpr(branch, nonzero)[1] for branch in self.branches)
-        branches = [jvp_jaxpr(branch, nonzero, has)[0] for branch in self.branches]
-        op = self.remade(branches, [*mapped, *chosen(mapped, nonzero)], [*summed, *chosen(summed, has)])
-        results = bind_all(op, [*primals, *present(tangents)])
+        given = rows_given(extras[1:])
+        has = [union(rows) for rows in zip(*[push(branch, given)[1] for branch in self.branches], strict=True)]
+        branches = [push(branch, given, has)[0] for branch in self.branches]
+        more_mapped = [m for m, own in zip(mapped, given, strict=True) for flag in own if flag]
+        more_summed = [s for s, own in zip(summed, has, strict=True) for flag in own if flag]
+        op = self.remade(branches, [*mapped, *more_mapped], [*summed, *more_summed])
+        results = bind_all(op, [*primals, *present(flat(extras))])
         n = len(has)
-        return results[:n], placed(results[n:], has)
+        return results[:n], rows_placed(results[n:], has)
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         mapped, summed = self.flags()

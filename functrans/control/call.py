@@ -1,6 +1,6 @@
 """``call``: a nested jit. It stays a call, with a program of its own that is traced, transformed and lowered once.
 
-    b, c = call[jaxpr={ lambda ; x y. ... }] a, d
+b, c = call[jaxpr={ lambda ; x y. ... }] a, d
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from functrans.control.holding import Holding, chosen, program_as_run
+from functrans.control.holding import Holding, Push, chosen, flat, present, program_as_run, rows_given, rows_placed
 from functrans.control.masking import under_mask
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr, live_equations
@@ -18,7 +18,7 @@ from functrans.trace.dependence import Dependence
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
-from functrans.transform.jvp import jvp_jaxpr
+from functrans.trace.series import Line
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
@@ -43,12 +43,13 @@ class Call(Holding):
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, arrays)
 
-    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        program, has = jvp_jaxpr(self.jaxpr, [t is not None for t in tangents])
-        results = bind_all(Call(program, self.name_), [*primals, *[t for t in tangents if t is not None]])
+    def pushed(
+        self, primals: Sequence[Value], extras: Sequence[Sequence[Tangent]], push: Push
+    ) -> tuple[list[Any], list[tuple[Any, ...]]]:
+        program, has = push(self.jaxpr, rows_given(extras))
+        results = bind_all(Call(program, self.name_), [*primals, *present(flat(extras))])
         count = len(self.jaxpr.outputs)
-        slopes = iter(results[count:])
-        return results[:count], [next(slopes) if h else None for h in has]
+        return results[:count], rows_placed(results[count:], has)
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         split = linearize_jaxpr(self.jaxpr, [t is not None for t in tangents])
@@ -100,6 +101,9 @@ class Call(Holding):
 
 class InPlace(Holding):
     """An operation that runs as one program it holds (``in_place``); what else it holds says how it is transformed."""
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        return line.along(self, operands)
 
     def as_run(self, operands: Sequence[Any]) -> tuple[Primitive, Sequence[Any]]:
         jaxpr, given = self.in_place(operands)

@@ -16,12 +16,16 @@ from typing import Any, NamedTuple
 from functrans.control.checkpoint_policies import Policy, nothing_saveable
 from functrans.control.holding import (
     Holding,
+    Push,
     check_operand,
     chosen,
     count,
+    flat,
     is_given,
     placed,
     present,
+    rows_given,
+    rows_placed,
     unchanged,
     without_effects,
 )
@@ -36,7 +40,6 @@ from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
 from functrans.trace.state import surroundings
-from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
@@ -79,13 +82,15 @@ class Checkpoint(Holding):
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
-        nonzero = is_given(tangents)
-        program, has = jvp_jaxpr(self.jaxpr, nonzero)
-        op = self.remade(program, [*self.barred, *chosen(self.barred, nonzero)])
-        results = bind_all(op, [*primals, *present(tangents)])
+    def pushed(
+        self, primals: Sequence[Value], extras: Sequence[Sequence[Tangent]], push: Push
+    ) -> tuple[list[Any], list[tuple[Any, ...]]]:
+        given = rows_given(extras)
+        program, has = push(self.jaxpr, given)
+        more = [b for b, own in zip(self.barred, given, strict=True) for flag in own if flag]
+        results = bind_all(self.remade(program, [*self.barred, *more]), [*primals, *present(flat(extras))])
         n = len(has)
-        return results[:n], placed(results[n:], has)
+        return results[:n], rows_placed(results[n:], has)
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         wrt = tuple(is_given(tangents))

@@ -306,7 +306,7 @@ class CustomVjp(InPlace):
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         outs, pullback, operands = self._forward(primals, tangents)
         try:
-            pushed = pullback.pushed(operands)
+            pushed = pullback.forward(operands)
         except NotLinearError:  # may never run forward: a rule that pushes tangents through this may be pulled back
             pushed = bind_all(pullback, operands)
         return outs, self._slopes(pushed)
@@ -383,7 +383,7 @@ class CustomPullback(InPlace):
         sent = [or_none(a) is not None for a in backward.outputs]
         return self._pushforward(backward, sent), captured, sent
 
-    def pushed(self, operands: Sequence[Any]) -> list[Any]:
+    def forward(self, operands: Sequence[Any]) -> list[Any]:
         """The results by the program of the map itself."""
         program, captured, sent = self.pushforward()
         return replay(program, self._taken(operands, captured, sent))

@@ -17,7 +17,14 @@ from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full, reshape
 from functrans.trace.binding import bind, bind_all
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Primitive, Tangent, Value
+from functrans.trace.series import Line
+from functrans.transform.jvp import push_tangents
+
+Push = Callable[..., tuple[Jaxpr, tuple[tuple[bool, ...], ...]]]
+"""(program, which further values are given for each input: as many flags for each; flags of the outputs that are made
+zeros where they are zero, or None) -> (the program with those behind its inputs, and with the further values of its
+outputs behind these; which there are for each output): transform.jvp.push_tangents, transform.taylor.taylor_jaxpr."""
 
 
 class Holding(Primitive):
@@ -30,6 +37,20 @@ class Holding(Primitive):
         super().__init_subclass__(**kwargs)
         cls.__eq__ = Primitive.__eq__  # type: ignore[method-assign]  # this class has no fields and compares by address;
         cls.__hash__ = Primitive.__hash__  # type: ignore[method-assign]  # its subclasses compare by the programs they hold
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        outs, slopes = self.pushed(primals, [(t,) for t in tangents], push_tangents)
+        return outs, [t for (t,) in slopes]
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        return line.pushed(self, operands)
+
+    def pushed(
+        self, primals: Sequence[Value], extras: Sequence[Sequence[Tangent]], push: Push
+    ) -> tuple[list[Any], list[tuple[Any, ...]]]:
+        """The operation over programs that ``push`` made: the results, and further values of each; ``extras`` are those
+        of each operand, as many for each (None: zero)."""
+        self.missing("pushed", "differentiation (jvp, grad, vjp, linearize)")
 
     def axis_names(self) -> frozenset[Any]:
         return frozenset().union(*[jaxpr_axis_names(jaxpr) for jaxpr in subjaxprs(self)])
@@ -110,6 +131,22 @@ def fixpoint(start: Iterable[bool], step: Callable[[tuple[bool, ...]], Iterable[
         current = grown
 
 
+def fixpoint_rows(
+    start: Iterable[Iterable[bool]], step: Callable[[list[tuple[bool, ...]]], Iterable[Sequence[bool]]]
+) -> list[tuple[bool, ...]]:
+    """As ``fixpoint``, of rows; one that grows gets all flags behind its first, so that a few steps are enough."""
+    current = [tuple(own) for own in start]
+    while True:
+        grown = [tuple(map(operator.or_, a, b)) for a, b in zip(current, step(current), strict=True)]
+        if grown == current:
+            return current
+        first = [own.index(True) if any(own) else len(own) for own in grown]
+        current = [
+            own if own == old else tuple([i >= f for i in range(len(own))])
+            for own, old, f in zip(grown, current, first, strict=True)
+        ]
+
+
 def count(flags: Iterable[bool]) -> int:
     """How many flags are set."""
     return sum(map(bool, flags))
@@ -134,6 +171,22 @@ def present(values: Iterable[Any]) -> list[Any]:
 def is_given(values: Iterable[Any]) -> list[bool]:
     """Which values are not None."""
     return [x is not None for x in values]
+
+
+def rows_given(extras: Iterable[Iterable[Any]]) -> list[tuple[bool, ...]]:
+    """``is_given`` of each row."""
+    return [tuple(is_given(own)) for own in extras]
+
+
+def flat(rows: Iterable[Iterable[Any]]) -> list[Any]:
+    """The items of all rows."""
+    return [x for own in rows for x in own]
+
+
+def rows_placed(values: Iterable[Any], flags: Iterable[Iterable[bool]]) -> list[tuple[Any, ...]]:
+    """``placed`` in rows."""
+    rest = iter(values)
+    return [tuple([next(rest) if flag else None for flag in own]) for own in flags]
 
 
 def strong_zero(type: ArrayType) -> Literal:

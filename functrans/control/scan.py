@@ -19,16 +19,21 @@ import numpy as np
 
 from functrans.control.holding import (
     Holding,
+    Push,
     check_operand,
     chosen,
     count,
     depends_on,
     fixpoint,
+    fixpoint_rows,
+    flat,
     initial_lanes,
     is_given,
     permuted,
     placed,
     present,
+    rows_given,
+    rows_placed,
     strong_zero,
     strong_zeros,
     unchanged,
@@ -49,7 +54,6 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linea
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.trace.state import surroundings
 from functrans.trace.tracer import Tracer
-from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
@@ -150,38 +154,33 @@ class Scan(Holding):
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+    def pushed(
+        self, primals: Sequence[Value], extras: Sequence[Sequence[Tangent]], push: Push
+    ) -> tuple[list[Any], list[tuple[Any, ...]]]:
         jaxpr, n = self.jaxpr, self.num_carry
-        consts_t, init_t, xs_t = self.split(tangents)
-        lead, tail = is_given(consts_t), is_given(xs_t)
-        carried = fixpoint(is_given(init_t), lambda c: jvp_jaxpr(jaxpr, [*lead, *c, *tail])[1][:n])
-        nonzero = [*lead, *carried, *tail]
-        keep_ys = [False] * (len(jaxpr.outputs) - n)
-        program, has = jvp_jaxpr(jaxpr, nonzero, [*carried, *keep_ys])
-        # (consts, carry, x, tangents of each) -> (consts and tangents, carry and tangents, x and tangents)
-        at = iter(range(len(jaxpr.inputs), len(program.inputs)))
-        slots = [self.split(range(len(jaxpr.inputs))), self.split([next(at) if nz else None for nz in nonzero])]
-        order = [
-            *slots[0][0],
-            *present(slots[1][0]),
-            *slots[0][1],
-            *present(slots[1][1]),
-            *slots[0][2],
-            *present(slots[1][2]),
-        ]
-        at = iter(range(len(jaxpr.outputs), len(program.outputs)))
-        out_slots = [next(at) if h else None for h in has]
+        consts_e, init_e, xs_e = self.split(extras)
+        lead, tail = rows_given(consts_e), rows_given(xs_e)
+        carried = fixpoint_rows(rows_given(init_e), lambda c: push(jaxpr, [*lead, *c, *tail])[1][:n])
+        given = [*lead, *carried, *tail]
+        keep_ys = [(False,) * len(own) for own in given[:1]] * (len(jaxpr.outputs) - n)
+        program, has = push(jaxpr, given, [*carried, *keep_ys])
+        # (consts, carry, x, extras of each) -> (consts and extras, carry and extras, x and extras)
+        at = range(len(jaxpr.inputs), len(program.inputs))
+        own, more = self.split(range(len(jaxpr.inputs))), self.split(rows_placed(at, given))
+        order = [i for places, rows in zip(own, more, strict=True) for i in [*places, *present(flat(rows))]]
         outs = range(len(jaxpr.outputs))
-        out_order = [*outs[:n], *present(out_slots[:n]), *outs[n:], *present(out_slots[n:])]
+        out_rows = rows_placed(range(len(outs), len(program.outputs)), has)
+        out_order = [*outs[:n], *present(flat(out_rows[:n])), *outs[n:], *present(flat(out_rows[n:]))]
         consts, init, xs = self.split(primals)
         _, carry_types, _ = self.split(jaxpr.in_types)
-        scan = self.remade(permuted(program, order, out_order), len(consts) + count(lead), n + count(carried))
-        results = bind_all(
-            scan,
-            [*consts, *present(consts_t), *init, *_started(init_t, carried, carry_types), *xs, *present(xs_t)],
+        started = flat(
+            _started(own, flags, [t] * len(own)) for own, flags, t in zip(init_e, carried, carry_types, strict=True)
         )
-        by_slot = dict(zip(out_order, results, strict=True))
-        return [by_slot[i] for i in outs], [None if i is None else by_slot[i] for i in out_slots]
+        scan = self.remade(permuted(program, order, out_order), len(consts) + count(flat(lead)), n + len(started))
+        given_consts, given_xs = present(flat(consts_e)), present(flat(xs_e))
+        results = bind_all(scan, [*consts, *given_consts, *init, *started, *xs, *given_xs])
+        by_slot: dict[int | None, Any] = {None: None, **dict(zip(out_order, results, strict=True))}
+        return [by_slot[i] for i in outs], [tuple([by_slot[i] for i in own]) for own in out_rows]
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         jaxpr, n = self.jaxpr, self.num_carry

@@ -14,15 +14,20 @@ import numpy as np
 
 from functrans.control.holding import (
     Holding,
+    Push,
     check_operand,
     chosen,
     count,
     fixpoint,
+    fixpoint_rows,
+    flat,
     initial_lanes,
     is_given,
     permuted,
     placed,
     present,
+    rows_given,
+    rows_placed,
     strong_zero,
     unchanged,
     without_effects,
@@ -45,7 +50,7 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linea
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.trace.state import operation_place
 from functrans.trace.tracer import Tracer
-from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.jvp import push_tangents
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
@@ -117,39 +122,46 @@ class While(Holding):
 
     # -- derivatives --------------------------------------------------------------------------------------------------
 
-    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+    def pushed(
+        self, primals: Sequence[Value], extras: Sequence[Sequence[Tangent]], push: Push
+    ) -> tuple[list[Any], list[tuple[Any, ...]]]:
         n = len(self.body.outputs)
-        carried = self._carried(tangents)
-        if not any(carried):
-            return bind_all(self, primals), [None] * n
-        op, operands = self._with_tangents(primals, tangents, carried)
+        carried = self._carried(extras, push)
+        if not any(flat(carried)):
+            return bind_all(self, primals), rows_placed([], carried)
+        op, operands = self._extended(primals, extras, carried, push)
         results = bind_all(op, operands)
-        return results[:n], placed(results[n:], carried)
+        return results[:n], rows_placed(results[n:], carried)
 
-    def _carried(self, tangents: Sequence[Tangent]) -> tuple[bool, ...]:
-        """Which carries have a tangent."""
-        _, consts_t, init_t = self.split(tangents)
-        lead = is_given(consts_t)
-        return fixpoint(is_given(init_t), lambda c: jvp_jaxpr(self.body, [*lead, *c])[1])
+    def _carried(self, extras: Sequence[Sequence[Tangent]], push: Push) -> list[tuple[bool, ...]]:
+        """Which further values each carry has."""
+        _, consts_e, init_e = self.split(extras)
+        lead = rows_given(consts_e)
+        return fixpoint_rows(rows_given(init_e), lambda c: push(self.body, [*lead, *c])[1])
 
-    def _with_tangents(
-        self, primals: Sequence[Value], tangents: Sequence[Tangent], carried: Sequence[bool]
+    def _extended(
+        self,
+        primals: Sequence[Value],
+        extras: Sequence[Sequence[Tangent]],
+        carried: Sequence[Sequence[bool]],
+        push: Push,
     ) -> tuple[While, list[Any]]:
-        """The loop that carries tangents too, behind all values; its operands."""
-        _, consts_t, init_t = self.split(tangents)
-        lead = is_given(consts_t)
-        program, _ = jvp_jaxpr(self.body, [*lead, *carried], carried)
-        # (consts, carry, tangents of consts, tangents of the carry) -> (consts and tangents, carry and tangents)
-        nb, extra = self.num_body_consts, count(lead)
+        """The loop that carries the further values too, behind all values; its operands."""
+        _, consts_e, init_e = self.split(extras)
+        lead = rows_given(consts_e)
+        program, _ = push(self.body, [*lead, *carried], carried)
+        # (consts, carry, extras of consts, extras of the carry) -> (consts and extras, carry and extras)
+        nb, more = self.num_body_consts, count(flat(lead))
         end = len(self.body.inputs)
-        order = [*range(nb), *range(end, end + extra), *range(nb, end), *range(end + extra, len(program.inputs))]
-        condition = _ignoring(self.condition, chosen(self.body.out_types, carried))
+        order = [*range(nb), *range(end, end + more), *range(nb, end), *range(end + more, len(program.inputs))]
+        types = [t for t, own in zip(self.body.out_types, carried, strict=True) for flag in own if flag]
+        condition = _ignoring(self.condition, types)
         widened = permuted(program, order, range(len(program.outputs)))
-        op = While(condition, widened, self.num_condition_consts, nb + extra, self.progress)
+        op = While(condition, widened, self.num_condition_consts, nb + more, self.progress)
         condition_consts, body_consts, init = self.split(primals)
-        types = self.body.out_types
-        started = [strong_zero(t) if x is None else x for x, c, t in zip(init_t, carried, types, strict=True) if c]
-        return op, [*condition_consts, *body_consts, *present(consts_t), *init, *started]
+        given = chosen(flat(init_e), flat(carried))
+        started = [strong_zero(t) if x is None else x for x, t in zip(given, types, strict=True)]
+        return op, [*condition_consts, *body_consts, *present(flat(consts_e)), *init, *started]
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         """The linear part runs the whole loop again beside its tangents: exact forward, refused backward.
@@ -158,7 +170,9 @@ class While(Holding):
         rule may give a value with another derivative than the function's.
         """
         n = len(self.body.outputs)
-        carried = self._carried(tangents)
+        extras = [(t,) for t in tangents]
+        rows = self._carried(extras, push_tangents)
+        carried = flat(rows)
         if not any(carried):
             return bind_all(self, primals), [None] * n
         wrt = [*is_given(self.split(tangents)[1]), *carried]
@@ -166,7 +180,7 @@ class While(Holding):
         outs = bind_all(
             While(self.condition, values, self.num_condition_consts, self.num_body_consts, self.progress), primals
         )
-        op, operands = self._with_tangents(primals, tangents, carried)
+        op, operands = self._extended(primals, extras, rows, push_tangents)
         again = While(
             without_effects(op.condition), without_effects(op.body), op.num_condition_consts, op.num_body_consts
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from functrans.trace.primitive import Lanes, Linear, Primitive
 from functrans.trace.replay import evaluate, trace
 from functrans.transform.jvp import instantiate_zero, jvp_jaxpr
 from functrans.transform.linearize import linearize_jaxpr
+from functrans.transform.taylor import taylor_jaxpr
 from functrans.transform.transpose import transpose
 from functrans.transform.vmap import vmap_jaxpr
 
@@ -159,6 +161,7 @@ class Case:
                 self.check_linear(chosen)
             if self.second_order:
                 self.check_second_order(chosen)
+                self.check_taylor(chosen, 3 if len(chosen) == len(self.differentiable) else 2)
         if self.batch and self.arrays:
             for mapped in subsets(range(len(self.arrays))):
                 self.check_batch(mapped)
@@ -239,6 +242,42 @@ class Case:
             sides.append([wide(x) for x in outs if is_differentiable(np.asarray(x).dtype)])
         for t, plus, minus in zip(results, *sides, strict=True):
             self.close(t, (plus - minus) / (2 * step), "jvp (of its own result)", difference_tolerance(self.dtype))
+
+    def check_taylor(self, wrt: Sequence[int], order: int) -> None:
+        """Derivatives along a curve, which bends at its beginning: by Taylor mode, against jvp of jvp."""
+        n = len(self.arrays)
+        tolerance = 100 * self.roundings * epsilon(self.dtype)  # two ways, of many operations each
+        curves = [[self.direction(self.types[i]) for _ in range(min(order, 2))] for i in wrt]
+        given = tuple([tuple([i in wrt and k < 2 for k in range(order)]) for i in range(n)])
+        try:
+            program, has = taylor_jaxpr(self.jaxpr, given)
+        except Exception as error:
+            raise AssertionError(f"{self.message('taylor')}: it raises {type(error).__name__}: {error}") from error
+        check_jaxpr(program)
+        results = self.run(program, [*self.arrays, *[c for curve in curves for c in curve]])
+        outs, rest = results[: len(has)], iter(results[len(has) :])
+        coefficients = [[next(rest) if flag else 0.0 for flag in own] for own in has]
+        nested = self.jaxpr
+        places: list[tuple[int, int]] = [(i, 0) for i in range(n)]  # operand, and which derivative of it
+        for k in range(1, order + 1):
+            moving = [i in wrt for i, _ in places]
+            nested, _ = jvp_jaxpr(nested, moving, self._all(nested))
+            places = [*places, *[(i, d + 1) for (i, d), m in zip(places, moving, strict=True) if m]]
+            by_operand = dict(zip(wrt, curves, strict=True))
+            inputs = []
+            for i, d in places:
+                if d == 0:
+                    inputs.append(self.arrays[i])
+                else:
+                    curve = by_operand[i]
+                    inputs.append(math.factorial(d) * curve[d - 1] if d <= len(curve) else np.zeros_like(curve[0]))
+            derivatives = self.run(nested, inputs)[-sum(self._all(self.jaxpr)) :]
+            expected = iter(derivatives)
+            for own, type_, out in zip(coefficients, self.jaxpr.out_types, outs, strict=True):
+                if is_differentiable(type_.dtype):
+                    wanted = next(expected)
+                    found = np.broadcast_to(np.asarray(own[k - 1] * math.factorial(k), wanted.dtype), np.shape(out))
+                    self.close(found, wanted, f"taylor (order {k}, by operands {tuple(wrt)})", tolerance)
 
     def _all(self, jaxpr: Jaxpr) -> list[bool]:
         return [is_differentiable(t.dtype) for t in jaxpr.out_types]

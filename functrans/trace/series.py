@@ -20,20 +20,27 @@ class Series:
 
     Args:
       type: that of the value and of each coefficient.
-      first: the coefficients that are known.
+      known: the first coefficients.
       step: k -> coefficient k, asked for once and after all before it.
       degree: the coefficients beyond it are zero; None: nobody knows.
+      ahead: told the highest order that is wanted, before ``step`` is asked for what is missing.
     """
 
-    __slots__ = ("degree", "known", "step", "type")
+    __slots__ = ("ahead", "degree", "known", "step", "type")
 
     def __init__(
-        self, type: ArrayType, first: Sequence[Any], step: Callable[[int], Any] | None, degree: int | None = None
+        self,
+        type: ArrayType,
+        known: Sequence[Any],
+        step: Callable[[int], Any],
+        degree: int | None = None,
+        ahead: Callable[[int], None] | None = None,
     ) -> None:
         self.type = type
-        self.known = list(first)
+        self.known = list(known)
         self.step = step
-        self.degree = len(self.known) - 1 if step is None else degree
+        self.degree = degree
+        self.ahead = ahead
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,8 +58,11 @@ class Series:
         if self.degree is not None and k > self.degree:
             return None
         known = self.known
-        while len(known) <= k:
-            known.append(self.step(len(known)))  # type: ignore[misc]
+        if k >= len(known):
+            if self.ahead is not None:
+                self.ahead(k)
+            while len(known) <= k:
+                known.append(self.step(len(known)))
         return known[k]
 
 
@@ -64,6 +74,9 @@ class Line(Protocol):
 
     def along(self, op: Any, operands: Sequence[Any]) -> Any:
         """As ``apply``, by the operation's jvp rule, whatever its rule for Taylor mode is."""
+
+    def pushed(self, op: Any, operands: Sequence[Any]) -> Any:
+        """As ``apply``, by the operation over programs that carry coefficients beside their values."""
 
     def product(self, op: Any, x: Any, y: Any) -> Any:
         """The result of an operation that is linear in each of its two operands."""

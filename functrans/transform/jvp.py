@@ -85,7 +85,14 @@ def _jvp_jaxpr(jaxpr: Jaxpr, nonzero: Sequence[bool], wanted: Sequence[bool]) ->
     return program, tuple(has)
 
 
+def push_tangents(
+    jaxpr: Jaxpr, given: Sequence[Sequence[bool]], wanted: Sequence[Sequence[bool]] | None = None
+) -> tuple[Jaxpr, tuple[tuple[bool, ...], ...]]:
+    """``jvp_jaxpr`` as ``control.holding.Push``: one value beside each input, its tangent."""
+    program, has = jvp_jaxpr(jaxpr, [g for (g,) in given], None if wanted is None else [w for (w,) in wanted])
+    return program, tuple([(h,) for h in has])
+
+
 def instantiate_zero(tangent: Any, like: Any) -> Any:
     """The tangent, or an array of zeros for None."""
     return tangent if tangent is not None else zeros(like.type.shape, like.type)
-

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
+from functrans.ir.types import is_differentiable
 from functrans.jaxlib_compat import configuration
+from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import MUL, add, div, mul, sub
 from functrans.ops.structural import as_declared, full, zeros
 from functrans.trace.binding import apply_operation, as_operand
@@ -30,18 +32,18 @@ from functrans.transform.jvp import jvp_jaxpr
 
 
 class CurrentLine:
-    """A line in the program being built (``trace.series.Line``). ``order``: how many coefficients are wanted, if known.
-    """
+    """A line in the program being built (``trace.series.Line``). ``order``: how many coefficients are wanted; 0 where
+    that is not known."""
 
-    def __init__(self, order: int | None) -> None:
-        self.order = order
+    def __init__(self, order: int) -> None:
+        self.target = order  # the highest order that anybody will ask for, as far as is known
         self.memo: dict[Any, tuple[Any, Any]] = {}  # what is remembered, and what keeps the identities in its key alive
 
     # -- operations ---------------------------------------------------------------------------------------------------
 
     def apply(self, op: Primitive, operands: Sequence[Any]) -> Any:
         """See ``Line``. Equal operations on the same operands have one result."""
-        if not any([type(x) is Series for x in operands]):
+        if not any(type(x) is Series for x in operands):
             results = apply_operation(op, operands)
             return results if op.multiple else results[0]
         if not op.shared:
@@ -54,6 +56,11 @@ class CurrentLine:
     def along(self, op: Primitive, operands: Sequence[Any]) -> Any:
         """See ``Line``."""
         results = _Derived(self, op, operands).results
+        return results if op.multiple else results[0]
+
+    def pushed(self, op: Primitive, operands: Sequence[Any]) -> Any:
+        """See ``Line``."""
+        results = _Pushed(self, op, operands).results
         return results if op.multiple else results[0]
 
     def derivative(self, x: Series) -> Any:
@@ -91,8 +98,7 @@ class CurrentLine:
         return Series(value.type, [value], step, None if None in degrees else sum(degrees))  # type: ignore[arg-type]
 
     def quotient(self, x: Any, y: Any) -> Any:
-        """See ``Line``. Half precision divides each coefficient: half of what a reciprocal can be is out of its range.
-        """
+        """See ``Line``. Half precision divides each coefficient: half of what a reciprocal can be is out of its range."""
         value = div(value_of(x), value_of(y))
         divisor = value_of(y)
         if value.dtype.itemsize == 2:
@@ -101,7 +107,7 @@ class CurrentLine:
             divided = lambda a: mul(a, div(1.0, divisor))
         if type(y) is not Series:
             return Series(value.type, [value], lambda k: None if x[k] is None else divided(x[k]), x.degree)
-        series = Series(value.type, [value], None)
+        series: Series
 
         def step(k: int) -> Any:
             total = None
@@ -115,7 +121,7 @@ class CurrentLine:
                 return None if given is None else divided(given)
             return divided(_negative(total) if given is None else sub(given, total))
 
-        series.step, series.degree = step, None
+        series = Series(value.type, [value], step)
         return series
 
 
@@ -123,10 +129,13 @@ def value_of(x: Any) -> Any:
     """What an operand is at the beginning of the line."""
     if type(x) is not Series:
         return x
-    value = x[0]
-    if value is None:
-        return zeros(x.shape, x.type)
-    return full(x.shape, value.value, x.dtype) if type(value) is Literal and x.shape else value
+    value = _as_array(x[0], x)
+    return zeros(x.shape, x.type) if value is None else value
+
+
+def _as_array(c: Any, like: Any) -> Any:
+    """A coefficient, where it is a number that stands for an array as that array."""
+    return full(like.shape, c.value, like.dtype) if type(c) is Literal and like.shape else c
 
 
 def coefficient(x: Any, k: int) -> Any:
@@ -205,36 +214,40 @@ def _make_slopes(op: Primitive, kinds: Sequence[Any], varying: Sequence[bool]) -
 
 
 class _Derived:
-    """The results of an operation along a line, coefficient by coefficient, all results at once."""
+    """The results of an operation along a line, by its jvp rule."""
 
     def __init__(self, line: CurrentLine, op: Primitive, operands: Sequence[Any]) -> None:
         self.line, self.op, self.operands = line, op, operands
         self.varying = tuple([type(x) is Series for x in operands])
         self.primals = [value_of(x) for x in operands]
         self.rows: list[Sequence[Any]] = []  # by order, beginning with 1
-        self.inner: tuple[list[Any], list[Series]] | None = None  # the derivative along the line, and what it is made of
+        self.inner: tuple[list[Any], list[Series]] | None = (
+            None  # the derivative along the line, and what it is made of
+        )
+        self.begun = False
         rule = self.rule = _slopes_of(op, self.primals, self.varying)
         if op.holds_jaxprs:  # the rule of a user's derivative gives the values too
-            first = [value_of(self.line.derivative(x)) if type(x) is Series else None for x in operands]
+            first = [value_of(line.derivative(x)) if v else None for x, v in zip(operands, self.varying, strict=True)]
             values = replay_here(rule.values, self._inputs(rule, self.primals, first))
         else:
             values = apply_operation(op, self.primals)
         degree: int | None = None
         if rule.fixed:
-            degrees = [x.degree for x in operands if type(x) is Series]
+            degrees = [x.degree for x, v in zip(operands, self.varying, strict=True) if v]
             degree = None if None in degrees else max(degrees)
         places = iter(range(sum(rule.has)))
         self.results = [
-            self._series(as_operand(x), next(places), degree) if h else x for x, h in zip(values, rule.has, strict=True)
+            _part_of(self.rows, as_operand(x), next(places), self.made, degree) if h else x
+            for x, h in zip(values, rule.has, strict=True)
         ]
 
-    def _series(self, value: Any, place: int, degree: int | None) -> Series:
-        def step(k: int) -> Any:
-            while len(self.rows) < k:
-                self.rows.append((self._fixed if self.rule.fixed else self._next)(len(self.rows) + 1))
-            return self.rows[k - 1][place]
-
-        return Series(value.type, [value], step, degree)
+    def made(self, k: int) -> None:
+        """Make the rows known to order k."""
+        if len(self.rows) < k and not self.rule.fixed:
+            self._differentiate(k - 1)
+        while len(self.rows) < k:
+            n = len(self.rows) + 1
+            self.rows.append(self._fixed(n) if self.rule.fixed else self._integrated(n))
 
     def _inputs(self, rule: _Slopes, operands: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
         """What the programs of a rule take; tangents are None where the operand does not vary."""
@@ -254,15 +267,67 @@ class _Derived:
         own = [next(slopes) if h else None for h in rule.has]
         return [t for t, h in zip(own, self.rule.has, strict=True) if h]
 
-    def _next(self, k: int) -> Sequence[Any]:
-        """Coefficient k of an integral: coefficient k - 1 of the derivative, by k."""
+    def _differentiate(self, k: int) -> None:
+        """Make the derivative known to order k."""
         if self.inner is None:
-            slopes = [self.line.derivative(x) if type(x) is Series else None for x in self.operands]
+            if self.begun:
+                raise _NotYet
+            self.begun, outer, self.line.target = True, self.line.target, k
+            slopes = [self.line.derivative(x) if v else None for x, v in zip(self.operands, self.varying, strict=True)]
             self.inner = taylor(self.rule.slopes, self._inputs(self.rule, self.operands, slopes), self.line)
-        outs, trail = self.inner
-        for x in trail:  # in order: what one asks for the other has, however long the program is
-            x[k - 1]
-        return [_scaled(coefficient(x, k - 1), 1.0 / k) for x in outs]
+            self.line.target = outer
+        for x in self.inner[1]:  # in order: what one asks for the other has, however long the program is
+            x[k]
+
+    def _integrated(self, k: int) -> Sequence[Any]:
+        """Coefficient k of an integral: coefficient k - 1 of the derivative, by k."""
+        return [_scaled(coefficient(x, k - 1), 1.0 / k) for x in self.inner[0]]  # type: ignore[index]
+
+
+class _NotYet(Exception):
+    """A coefficient was asked of a series whose derivative is being written."""
+
+
+class _Pushed:
+    """The results of an operation that holds programs: of the operation over programs that carry coefficients too.
+
+    One run gives every coefficient that will be asked for, where the operands' are known; else it runs again for each.
+    """
+
+    def __init__(self, line: CurrentLine, op: Any, operands: Sequence[Any]) -> None:
+        self.op, self.operands = op, operands
+        self.primals = [value_of(x) for x in operands]
+        self.rows: list[Sequence[Any]] = []
+        try:
+            values = self._run(line.target)
+        except _NotYet:
+            values = apply_operation(op, self.primals)
+        self.results = [
+            _part_of(self.rows, as_operand(x), i, self.made) if is_differentiable(x.dtype) else x
+            for i, x in enumerate(values)
+        ]
+
+    def made(self, k: int) -> None:
+        """Make the rows known to order k."""
+        if len(self.rows) < k:
+            self._run(k)
+
+    def _run(self, order: int) -> list[Any]:
+        extras = [tuple([_as_array(coefficient(x, k), x) for k in range(1, order + 1)]) for x in self.operands]
+        if all(c is None for own in extras for c in own):
+            outs = apply_operation(self.op, self.primals)
+            slopes = [(None,) * order] * len(outs)
+        else:
+            outs, slopes = self.op.pushed(self.primals, extras, taylor_jaxpr)
+        self.rows[:] = zip(*slopes, strict=True)
+        return outs
+
+
+def _part_of(
+    rows: list[Sequence[Any]], value: Any, place: int, ahead: Callable[[int], None], degree: int | None = None
+) -> Series:
+    """One of several results, whose coefficients of order k are made together: ``rows[k - 1]``."""
+    return Series(value.type, [value], lambda k: rows[k - 1][place], degree, ahead)
 
 
 # -- programs --------------------------------------------------------------------------------------------------------
@@ -292,14 +357,14 @@ def taylor_to_order(
     line = CurrentLine(order)
     given = entering(jaxpr, primals)
     inputs = [
-        Series(v.type, [given[v], *[as_operand(c, v.type) if c is not None else None for c in own]], None, degree)
+        Series(v.type, [given[v], *[as_operand(c, v.type) if c is not None else None for c in own]], _none, degree)
         if (degree := max([k for k, c in enumerate(own, 1) if c is not None], default=0))
         else given[v]
         for v, own in zip(jaxpr.inputs, series, strict=True)
     ]
 
     def step(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
-        if not any([type(x) is Series for x in operands]):
+        if not any(type(x) is Series for x in operands):
             return emit(eqn, operands)
         results = line.apply(eqn.op, operands)
         results = results if eqn.op.multiple else [results]
@@ -314,3 +379,43 @@ def taylor_to_order(
         [as_declared(value_of(x), a.type) for x, a in zip(outs, jaxpr.outputs, strict=True)],
         [[coefficient(x, k) for k in range(1, order + 1)] for x in outs],
     )
+
+
+def _none(k: int) -> None:
+    """The coefficients of a polynomial beyond its degree."""
+
+
+def taylor_jaxpr(
+    jaxpr: Jaxpr, given: Sequence[Sequence[bool]], wanted: Sequence[Sequence[bool]] | None = None
+) -> tuple[Jaxpr, tuple[tuple[bool, ...], ...]]:
+    """The program (inputs, their coefficients that are given) -> (outputs, their coefficients), which are those.
+
+    ``given``: for each input, which of its coefficients from the first on, as many for each; ``wanted``: coefficients
+    of outputs that are instantiated where they are zero. Remembered on the jaxpr.
+    """
+    given = tuple(map(tuple, given))
+    wanted = None if wanted is None else tuple(map(tuple, wanted))
+    return jaxpr.remember(("taylor", given, wanted), lambda: _taylor_jaxpr(jaxpr, given, wanted))
+
+
+def _taylor_jaxpr(jaxpr: Jaxpr, given: Any, wanted: Any) -> tuple[Jaxpr, tuple[tuple[bool, ...], ...]]:
+    n = len(jaxpr.inputs)
+    has: list[tuple[bool, ...]] = []
+
+    def function(*inputs: Any) -> list[Any]:
+        rest = iter(inputs[n:])
+        series = [[next(rest) if flag else None for flag in own] for own in given]
+        outs, found = taylor_to_order(jaxpr, inputs[:n], series)
+        flat: list[Any] = []
+        for i, (a, own) in enumerate(zip(jaxpr.outputs, found, strict=True)):
+            own = [
+                zeros(a.type.shape, a.type) if c is None and wanted is not None and wanted[i][k] else c
+                for k, c in enumerate(own)
+            ]
+            has.append(tuple([c is not None for c in own]))
+            flat += [c for c in own if c is not None]
+        return [*outs, *flat]
+
+    types = [*jaxpr.in_types, *[t for t, own in zip(jaxpr.in_types, given, strict=True) for flag in own if flag]]
+    program = trace_closed(function, types, "the Taylor coefficients of a program")
+    return program, tuple(has)
