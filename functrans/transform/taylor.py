@@ -158,12 +158,12 @@ def _negative(x: Any) -> Any:
 class _Slopes(NamedTuple):
     """The jvp rule of an operation on operands of some types, of which some vary.
 
-    ``values``: (operands that are no numbers, tangents of those that vary) -> results; ``slopes``: the same -> tangents
+    ``values``: operands that are no numbers -> results; ``slopes``: (the same, tangents of those that vary) -> tangents
     of those results that have one (``has``). ``fixed``: the tangents are a linear function that is the same along the
     line. ``captured``: the first inputs of both.
     """
 
-    values: Jaxpr
+    values: Jaxpr | None
     slopes: Jaxpr
     has: tuple[bool, ...]
     fixed: bool
@@ -206,7 +206,10 @@ def _make_slopes(op: Primitive, kinds: Sequence[Any], varying: Sequence[bool]) -
     tangent_types = [t for t, v in zip(types, own, strict=True) if v]
     jaxpr, captured = trace(function, [*types, *tangent_types], f"the derivative of {op.name} along a line")
     outs, slopes = jaxpr.outputs[: len(has)], jaxpr.outputs[len(has) :]
-    values = Jaxpr(jaxpr.inputs, live_equations(jaxpr.equations, outs)[0], outs)
+    values: Jaxpr | None = None  # the operation itself, where a user's rule reads tangents in them
+    equations, live = live_equations(jaxpr.equations, outs)
+    if live.isdisjoint(jaxpr.inputs[len(captured) + len(types) :]):
+        values = Jaxpr(jaxpr.inputs[: len(captured) + len(types)], equations, outs)
     tangents = Jaxpr(jaxpr.inputs, live_equations(jaxpr.equations, slopes, keep_effects=False)[0], slopes)
     moving = [*[False] * len(captured), *own, *[False] * len(tangent_types)]
     fixed = not slopes or not any(jvp_jaxpr(tangents, moving)[1])
@@ -226,9 +229,8 @@ class _Derived:
         )
         self.begun = False
         rule = self.rule = _slopes_of(op, self.primals, self.varying)
-        if op.holds_jaxprs:  # the rule of a user's derivative gives the values too
-            first = [value_of(line.derivative(x)) if v else None for x, v in zip(operands, self.varying, strict=True)]
-            values = replay_here(rule.values, self._inputs(rule, self.primals, first))
+        if op.holds_jaxprs and rule.values is not None:  # the rule of a user's derivative gives the values too
+            values = replay_here(rule.values, self._inputs(rule, self.primals, [None] * len(operands)))
         else:
             values = apply_operation(op, self.primals)
         degree: int | None = None
