@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from functrans.api.arguments import check_callable, check_tangent, differentiation_order
-from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
+from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, as_its_type, describe, float0, is_differentiable, tangent_type
+from functrans.ir.types import ArrayType, as_its_type, describe, float0, is_differentiable, tangent_type, type_of
 from functrans.ops.elementwise import mul
 from functrans.ops.structural import convert, full, scalar_literal, zeros
-from functrans.trace.frames import function_name, here
+from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
-from functrans.transform.taylor import taylor_to_order
+from functrans.transform.taylor import solution, taylor_to_order
 
 
 @api_boundary
@@ -57,6 +58,127 @@ def jet(
     (1.0, [1.0, 2.0, 6.0])
     """
     return _taylor(fun, primals, series, "jet", False)
+
+
+@api_boundary
+def derivatives(fun: Callable[..., Any], order: int) -> Callable[..., list[Any]]:
+    """A function that evaluates ``fun`` and its derivatives by its first argument up to ``order``, all in one pass.
+
+    Args:
+      fun: a function whose first argument is a real or complex scalar ``[]``; its result is any pytree.
+      order: the highest derivative, 0 or more.
+
+    Returns:
+      A function of the same arguments: the list ``[f(x), f'(x), ...]`` of ``order + 1`` results of ``fun``.
+
+    Raises:
+      ValueError: the order is negative. TypeError: the argument is no floating or complex scalar.
+
+    >>> from functrans.derivatives import derivatives
+    >>> [float(d) for d in derivatives(lambda x: x**3, 3)(2.0)]
+    [8.0, 12.0, 12.0, 6.0]
+    """
+    check_callable(fun, "derivatives")
+    check_order(order, "derivatives")
+
+    @functools.partial(named_as, fun)
+    @api_boundary
+    def evaluate(x: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        (type_,) = entering([x], lambda i: "the argument of derivatives")[1]
+        if type_.shape or not is_differentiable(type_.dtype):
+            raise FunctransTypeError(
+                f"derivatives: the argument must be a floating or complex scalar, got {describe(x)} at {here()}\n"
+                "Map over arrays with vmap; functrans.derivatives has operators for functions of arrays."
+            )
+        series = [1.0, *[None] * (order - 1)][:order]
+        value, found = _taylor(lambda x: fun(x, *args, **kwargs), (x,), (series,), "derivatives", False)
+        return [value, *found]
+
+    return evaluate
+
+
+@api_boundary
+def solution_coefficients(fun: Callable[..., Any], initial: Any, order: int, time: Any = None) -> list[Any]:
+    """The Taylor coefficients in time of the solution of ``x' = fun(x)`` (``fun(t, x)`` where a time is given).
+
+    The right-hand side is carried along the solution that is being made: each further coefficient costs one more
+    coefficient of ``fun``, and not a new evaluation.
+
+    Args:
+      fun: the right-hand side; its result has the tree, shapes and dtypes of ``initial``.
+      initial: x at the beginning: a pytree of floating arrays.
+      order: how many coefficients, 0 or more.
+      time: t at the beginning, a scalar.
+
+    Returns:
+      ``[x, x_1, x_2, ...]``, ``order + 1`` trees like ``initial``: ``x(t + h) = x + x_1 h + x_2 h^2 + ...``
+
+    Raises:
+      TypeError: the result of ``fun`` has another tree or dtype than ``initial``. ValueError: another shape, or the
+        order is negative.
+
+    >>> from functrans.derivatives import solution_coefficients
+    >>> [float(c) for c in solution_coefficients(lambda x: x, 1.0, 3)]  # exp(t)
+    [1.0, 1.0, 0.5, 0.1666666716337204]
+    """
+    name = "solution_coefficients"
+    check_callable(fun, name)
+    check_order(order, name)
+    tree_given = initial if time is None else (time, initial)
+    leaves, tree = tree_flatten(tree_given)
+    leaves, types = entering(leaves, named("the initial value", tree_given))
+    for x, t in zip(leaves, types, strict=True):
+        if not is_differentiable(t.dtype):
+            raise FunctransTypeError(f"{name}: {describe(x)} is no floating value, at {here()}")
+
+    def flat_fun(*inputs: Any) -> Any:
+        given = tree_unflatten(tree, inputs)
+        result = fun(given) if time is None else fun(*given)
+        found, found_tree = tree_flatten(result)
+        wanted_tree = tree if time is None else tree_structure(initial)
+        if found_tree != wanted_tree:
+            raise FunctransTypeError(
+                f"{name}: the result of {function_name(fun)} must have the tree of the initial value, at {here()}\n"
+                f"  initial value: {wanted_tree}\n  result: {found_tree}"
+            )
+        for slope, wanted in zip(found, types[len(types) - len(found) :], strict=True):
+            if type_of(slope).shape != wanted.shape or type_of(slope).dtype != wanted.dtype:
+                kind = FunctransValueError if type_of(slope).shape != wanted.shape else FunctransTypeError
+                raise kind(
+                    f"{name}: {function_name(fun)} returned {type_of(slope)} where the initial value is {wanted}, at "
+                    f"{here()}"
+                )
+        return found if time is None else [1.0, *found]
+
+    staged = stage(
+        flat_fun, leaves, types, f"{name} of {function_name(fun)}", values=True,
+        order=max(order, differentiation_order()), differentiated=[True] * len(leaves),
+    )  # fmt: skip
+    jaxpr, captured, _ = staged
+
+    def transformed(inputs: list[Any]) -> list[Any]:
+        found = solution(jaxpr, inputs[: len(captured)], inputs[len(captured) :], order)
+        results = []
+        for own, type_ in zip(found, types, strict=True):
+            for c in own:
+                results.append(
+                    zeros(type_.shape, type_) if c is None else convert(c, type_.dtype, type_.weak_type)
+                )
+        return results
+
+    results = apply((name, order), jaxpr, [*captured, *leaves], transformed, name)
+    rows = [results[i * order : (i + 1) * order] for i in range(len(leaves))]
+    if time is not None:
+        rows, leaves, tree = rows[1:], leaves[1:], tree_structure(initial)
+    return [tree_unflatten(tree, leaves), *[tree_unflatten(tree, [own[k] for own in rows]) for k in range(order)]]
+
+
+def check_order(order: Any, name: str) -> None:
+    """Raise unless an order of differentiation is a whole number, 0 or more."""
+    if isinstance(order, bool) or not hasattr(order, "__index__"):
+        raise FunctransTypeError(f"{name}: the order must be a whole number, got {describe(order)} at {here()}")
+    if order < 0:
+        raise FunctransValueError(f"{name}: the order must be 0 or more, got {order} at {here()}")
 
 
 def _taylor(
@@ -100,7 +222,7 @@ def _taylor(
         for i, (c, type_) in enumerate(zip(row, types, strict=True)):
             if c is _ZERO:
                 continue
-            if not check_tangent(name, f"coefficient {k + 1}", c, tangent_type(type_), i):
+            if not check_tangent(name, f"order-{k + 1} coefficient", c, tangent_type(type_), i):
                 row[i] = 0.0
             elif type(c) not in (int, float) or c not in (0, 1):
                 row[i] = as_its_type(c, type_)

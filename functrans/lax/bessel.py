@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.lax.taylor import Evaluated
+from functrans.lax.evaluated import Evaluated
 from functrans.ops.arithmetic import abs_, sign
 from functrans.ops.bessel import bessel_i0e, bessel_i1e
 from functrans.ops.functions import exp

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.lax.taylor import Evaluated, everywhere
+from functrans.lax.evaluated import Evaluated, everywhere
 from functrans.ops.arithmetic import pow_
 from functrans.ops.bessel import chebyshev
 from functrans.ops.elementwise import binary

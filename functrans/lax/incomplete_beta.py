@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from functrans.api.loops import while_loop
+from functrans.lax.evaluated import Evaluated, constant, epsilon, everywhere, rows, stacked
 from functrans.lax.gamma_factors import digamma_below_log, excess_over_log, reciprocal_excess, tempered, tilted_power
 from functrans.lax.polygamma_difference import (
     PolygammaDifference,
@@ -24,7 +25,6 @@ from functrans.lax.polygamma_difference import (
     positive_difference,
     positive_polygamma,
 )
-from functrans.lax.taylor import Evaluated, constant, epsilon, everywhere, rows, stacked
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import align, binary
 from functrans.ops.functions import exp, expm1, log, log1p

@@ -22,6 +22,7 @@ import math
 from typing import Any
 
 from functrans.api.loops import while_loop
+from functrans.lax.evaluated import Evaluated, epsilon, everywhere
 from functrans.lax.gamma_factors import (
     GAMMA_DENSITY,
     LOG_LESS_DIGAMMA,
@@ -34,7 +35,6 @@ from functrans.lax.gamma_factors import (
     times_growth,
 )
 from functrans.lax.polygamma_difference import over_new_axis, positive_polygamma
-from functrans.lax.taylor import Evaluated, epsilon, everywhere
 from functrans.ops.arithmetic import abs_
 from functrans.ops.elementwise import binary
 from functrans.ops.functions import exp, expm1, log, sqrt

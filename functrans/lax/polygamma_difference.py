@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from functrans.lax.taylor import Evaluated, everywhere
+from functrans.lax.evaluated import Evaluated, everywhere
 from functrans.ops.elementwise import binary
 from functrans.ops.functions import log, log1p
 from functrans.ops.logic import gt, select

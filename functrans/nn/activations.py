@@ -9,7 +9,7 @@ from typing import Any
 from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.lax.elementwise import in_single
-from functrans.lax.taylor import Evaluated
+from functrans.lax.evaluated import Evaluated
 from functrans.numpy.arithmetic import add, hypot, maximum, minimum, multiply, true_divide
 from functrans.numpy.comparison import greater, greater_equal, less_equal
 from functrans.numpy.creation import asarray

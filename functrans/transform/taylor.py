@@ -98,7 +98,7 @@ class CurrentLine:
         return Series(value.type, [value], step, None if None in degrees else sum(degrees))  # type: ignore[arg-type]
 
     def quotient(self, x: Any, y: Any) -> Any:
-        """See ``Line``. Half precision divides each coefficient: half of what a reciprocal can be is out of its range."""
+        """See ``Line``. Half precision divides each coefficient: its range is too small for reciprocals."""
         value = div(value_of(x), value_of(y))
         divisor = value_of(y)
         if value.dtype.itemsize == 2:
@@ -421,3 +421,22 @@ def _taylor_jaxpr(jaxpr: Jaxpr, given: Any, wanted: Any) -> tuple[Jaxpr, tuple[t
     types = [*jaxpr.in_types, *[t for t, own in zip(jaxpr.in_types, given, strict=True) for flag in own if flag]]
     program = trace_closed(function, types, "the Taylor coefficients of a program")
     return program, tuple(has)
+
+
+def solution(jaxpr: Jaxpr, consts: Sequence[Any], initial: Sequence[Any], order: int) -> list[list[Any]]:
+    """The coefficients of the solution of x' = f(x) from the first on; ``jaxpr``: (consts, x) -> f(x)."""
+    line = CurrentLine(0)
+    n = len(consts)
+    given = entering(jaxpr, [*consts, *initial])
+    found: list[Any] = []
+
+    def state(place: int, v: Var) -> Series:
+        return Series(v.type, [given[v]], lambda k: _scaled(coefficient(found[place], k - 1), 1.0 / k))
+
+    states = [state(i, v) for i, v in enumerate(jaxpr.inputs[n:])]
+    outs, trail = taylor(jaxpr, [*[given[v] for v in jaxpr.inputs[:n]], *states], line)
+    found += outs
+    for k in range(order):
+        for x in trail:
+            x[k]
+    return [[x[k] for k in range(1, order + 1)] for x in states]

@@ -9,7 +9,7 @@ from typing import Any
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.lax.elementwise import in_single
-from functrans.lax.taylor import Evaluated, arrays_of
+from functrans.lax.evaluated import Evaluated, arrays_of
 from functrans.numpy.selection import where
 from functrans.ops.elementwise import binary
 from functrans.ops.special import scipy_reference

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from functrans import lax
-from functrans.lax.taylor import Evaluated
+from functrans.lax.evaluated import Evaluated
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand

@@ -13,6 +13,7 @@ import math
 from typing import Any
 
 from functrans import lax
+from functrans.lax.evaluated import Evaluated, everywhere
 from functrans.lax.polygamma_difference import (
     BERNOULLI,
     DIGAMMA_DIFFERENCE,
@@ -20,7 +21,6 @@ from functrans.lax.polygamma_difference import (
     PolygammaDifference,
     polygamma_of_order,
 )
-from functrans.lax.taylor import Evaluated, everywhere
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
 from functrans.trace.binding import bind

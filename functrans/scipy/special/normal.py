@@ -11,7 +11,7 @@ from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.lax.elementwise import in_single
-from functrans.lax.taylor import Evaluated
+from functrans.lax.evaluated import Evaluated
 from functrans.numpy.selection import where
 from functrans.ops.bessel import chebyshev
 from functrans.ops.special import scipy_reference

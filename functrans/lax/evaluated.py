@@ -1,4 +1,4 @@
-"""What functions computed on Taylor polynomials inside a loop share: their reference, and constants of their dtype."""
+"""What functions computed inside a loop share: their reference, and constants of their dtype."""
 
 from __future__ import annotations
 
