@@ -1,0 +1,151 @@
+"""Collapsed Taylor mode: one sum of the highest Taylor coefficients along many lines.
+
+    collapse : (a -> b) -> (a, directions [n, a], weights [n]) -> (b, sum_i weights[i] * coefficient K along line i)
+
+The highest coefficient of a result is linear in those of the operands, by one and the same linear map on every line:
+y_K = J x_K + g(x_0, ..., x_{K-1}). So the sum over lines goes through the program as one value: J (sum x_K) + sum g.
+Only the coefficients between the value and the highest one are carried line by line. With K = 2, the standard basis and
+weights of 1 it is half of the Laplacian ("forward Laplacian").
+
+Source: Dangel, Siebert, Zeinhofer and Walther, "Collapsing Taylor Mode Automatic Differentiation", 2025; Li et al., "A
+Computational Framework for Neural Network-based Variational Monte Carlo with Forward Laplacian", 2024.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from functrans.ir.cache import Cache
+from functrans.ir.program import Equation, Jaxpr, Literal, Var
+from functrans.ir.types import ArrayType
+from functrans.ops.elementwise import add, mul
+from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, spread
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
+from functrans.trace.replay import emit, entering, replay_here, replay_into
+from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.taylor import taylor_jaxpr
+from functrans.transform.vmap import vmap
+
+
+class _Spread(NamedTuple):
+    """A value on all lines: ``rows``: its coefficients from the first to the last but one, None or with an axis 0 of
+    lines; ``top``: the sum of the highest ones, or None."""
+
+    value: Any
+    rows: tuple[Any, ...]
+    top: Any
+
+
+class Lines(NamedTuple):
+    """How many lines, which coefficient is summed, and its weights ``[count]`` (None: ones)."""
+
+    number: int
+    order: int
+    weights: Any
+
+
+def collapse(
+    jaxpr: Jaxpr, primals: Sequence[Value], directions: Sequence[Tangent], lines: Lines
+) -> tuple[list[Any], list[Any]]:
+    """The program's outputs, and for each the sum over lines of its highest coefficient (None: zero).
+
+    ``directions``: for each input its first coefficients, with an axis 0 of lines, or None; there are no others.
+    """
+    given = entering(jaxpr, primals)
+    nothing = (None,) * max(lines.order - 2, 0)
+    inputs = [
+        given[v]
+        if d is None
+        else _Spread(given[v], (d, *nothing), None)
+        if lines.order > 1
+        else _Spread(given[v], (), lines_sum(d, lines))
+        for v, d in zip(jaxpr.inputs, directions, strict=True)
+    ]
+    outs = _through(jaxpr, inputs, lines)
+    return (
+        [x.value if type(x) is _Spread else x for x in outs],
+        [x.top if type(x) is _Spread else None for x in outs],
+    )
+
+
+def _through(jaxpr: Jaxpr, inputs: Sequence[Any], lines: Lines) -> list[Any]:
+    def step(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+        if not any(type(x) is _Spread for x in operands):
+            return emit(eqn, operands)
+        placed = eqn.op.in_place(operands) if eqn.op.transparent else None
+        if placed is not None:  # a call: its own lines through its own program
+            return _through(placed[0], placed[1], lines)
+        return _applied(eqn.op, operands, lines)
+
+    values = replay_into(dict(zip(jaxpr.inputs, inputs, strict=True)), jaxpr.equations, step)
+    return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
+
+
+_equations = Cache(4096)
+
+
+def _one_equation(op: Primitive, operands: Sequence[Any]) -> Jaxpr:
+    """The program of one operation; numbers stand in it."""
+    kinds = tuple([x if type(x) is Literal else x.type for x in operands])
+    found = _equations.find((op, kinds))
+    if found is None:
+        atoms: list[Any] = [Var(i, k) if isinstance(k, ArrayType) else k for i, k in enumerate(kinds)]
+        result = op.infer(*[k.type if type(k) is Literal else k for k in kinds])
+        outs = [Var(len(kinds) + i, t) for i, t in enumerate(result if op.multiple else [result])]
+        found = Jaxpr([a for a in atoms if type(a) is Var], [Equation(op, atoms, outs, None)], outs)
+        found = _equations.add((op, kinds), found)
+    return found  # type: ignore[no-any-return]
+
+
+def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
+    """The results of an operation on all lines."""
+    values = [x.value if type(x) is _Spread else x for x in operands]
+    jaxpr = _one_equation(op, values)
+    own = [x for x, v in zip(operands, values, strict=True) if type(v) is not Literal]
+    arrays = [v for v in values if type(v) is not Literal]
+    below = [x.rows if type(x) is _Spread else (None,) * (lines.order - 1) for x in own]
+    outs: list[Any]
+    rows: list[tuple[Any, ...]]
+    if any(c is not None for row in below for c in row):
+        pattern = [(*[c is not None for c in row], False) for row in below]
+        program, has = taylor_jaxpr(jaxpr, pattern)
+        given = [c for row in below for c in row if c is not None]
+        results, mapped = vmap(
+            program, Lanes(lines.number), [*arrays, *given], [*[False] * len(arrays), *[True] * len(given)]
+        )
+        n = len(jaxpr.outputs)
+        outs = results[:n]
+        rest = iter(zip(results[n:], mapped[n:], strict=True))
+        rows, tops = [], []
+        for flags in has:
+            own_row = [next(rest) if flag else None for flag in flags]
+            *first, last = own_row
+            tops.append(None if last is None else lines_sum(last[0], lines, last[1]))
+            rows.append(tuple([None if c is None else c[0] if c[1] else spread(c[0], lines.number) for c in first]))
+    else:
+        outs, rows, tops = [], [(None,) * (lines.order - 1)] * len(jaxpr.outputs), [None] * len(jaxpr.outputs)
+    highest = [x.top if type(x) is _Spread else None for x in own]
+    if any(t is not None for t in highest):
+        program, has_slope = jvp_jaxpr(jaxpr, [t is not None for t in highest])
+        results = replay_here(program, [*arrays, *[t for t in highest if t is not None]])
+        outs = results[: len(jaxpr.outputs)]
+        slopes = iter(results[len(outs) :])
+        moved = [next(slopes) if h else None for h in has_slope]
+        tops = [a if b is None else b if a is None else add(a, b) for a, b in zip(tops, moved, strict=True)]
+    elif not outs:
+        outs = replay_here(jaxpr, arrays)
+    return [
+        x if t is None and all(c is None for c in row) else _Spread(x, row, t)
+        for x, row, t in zip(outs, rows, tops, strict=True)
+    ]
+
+
+def lines_sum(x: Any, lines: Lines, mapped: bool = True) -> Any:
+    """The weighted sum over the lines of a value with an axis 0 of them, or of one that is the same on all."""
+    if lines.weights is None:
+        return reduce_sum(x, (0,)) if mapped else mul(x, float(lines.number))
+    weights = convert(lines.weights, x.dtype)
+    if not mapped:
+        return mul(x, broadcast_in_dim(reduce_sum(weights, (0,)), x.shape, ()))
+    return reduce_sum(mul(x, broadcast_in_dim(weights, x.shape, (0,))), (0,))  # one kernel, and x is not stored
