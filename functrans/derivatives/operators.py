@@ -298,7 +298,7 @@ def _jacobian_columns(
                     f"{name}: the result of {function_name(fun)} must have the shapes of its argument, got "
                     f"{type_of(y).shape} for {t.shape} at {here()}"
                 )
-        return found
+        return list(found)
 
     columns: list[list[Any]] = jacfwd(field, tuple(range(len(leaves))))(*leaves)
     return columns, types
@@ -360,8 +360,9 @@ def along_lines(
     )  # fmt: skip
     jaxpr, captured, _ = staged
     arrays, shape = [], []
+    dtype = np.result_type(np.float32, *[t.dtype for t in types if t.dtype.itemsize > 2])
     for part in parts:
-        arrays += [part.directions, *[w for w in [part.weights] if w is not None]]
+        arrays += [np.asarray(a, dtype) for a in (part.directions, part.weights) if a is not None]
         shape.append((part.order, part.weights is not None))
     kinds = [type_of(a) for a in arrays]
 

@@ -13,16 +13,18 @@ Computational Framework for Neural Network-based Variational Monte Carlo with Fo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType
-from functrans.ops.elementwise import add, mul
-from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, spread
+from functrans.ops.elementwise import MUL, add, mul
+from functrans.ops.structural import BroadcastInDim, broadcast_in_dim, convert, reduce_sum, scalar_literal, spread
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into
+from functrans.trace.tracer import producer_of, tracer_for
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.taylor import taylor_jaxpr
 from functrans.transform.vmap import vmap
@@ -143,9 +145,33 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
 
 def lines_sum(x: Any, lines: Lines, mapped: bool = True) -> Any:
     """The weighted sum over the lines of a value with an axis 0 of them, or of one that is the same on all."""
-    if lines.weights is None:
-        return reduce_sum(x, (0,)) if mapped else mul(x, float(lines.number))
-    weights = convert(lines.weights, x.dtype)
+    weights = None if lines.weights is None else convert(lines.weights, x.dtype)
     if not mapped:
+        if weights is None:
+            return mul(x, float(lines.number))
         return mul(x, broadcast_in_dim(reduce_sum(weights, (0,)), x.shape, ()))
-    return reduce_sum(mul(x, broadcast_in_dim(weights, x.shape, (0,))), (0,))  # one kernel, and x is not stored
+    moving, common = _factors(x)
+    product = functools.reduce(mul, moving) if moving else spread(scalar_literal(1.0, x.dtype), lines.number)
+    if weights is not None:  # not a product of matrices: one kernel, and x is not stored
+        product = mul(product, broadcast_in_dim(weights, product.shape, (0,)))
+    return functools.reduce(mul, common, reduce_sum(product, (0,)))
+
+
+def _factors(x: Any) -> tuple[list[Any], list[Any]]:
+    """Those of a product that differ from line to line, and those that do not, which need not be summed."""
+    producer = producer_of(x)
+    if producer is not None and producer.op is MUL:
+        moving, common = [], []
+        for a in producer.inputs:
+            if type(a) is Literal:
+                common.append(a)
+            else:
+                more_moving, more_common = _factors(tracer_for(x, a))
+                moving += more_moving
+                common += more_common
+        return moving, common
+    if producer is not None and type(producer.op) is BroadcastInDim and 0 not in producer.op.dims:
+        (a,) = producer.inputs
+        if type(a) is not Literal and a.type.shape == x.shape[1:]:
+            return [], [tracer_for(x, a)]
+    return [x], []
