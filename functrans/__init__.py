@@ -91,7 +91,7 @@ finally:
 
 __version__ = "0.1.0"
 
-_MODULES_ON_DEMAND = ("interop", "nn", "random", "scipy")
+_MODULES_ON_DEMAND = ("derivatives", "interop", "nn", "random", "scipy")
 _NAMES_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop"}
 
 
