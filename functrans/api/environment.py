@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from functrans.api import compilation, staging
-from functrans.errors import FunctransValueError
+from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
 from functrans.jaxlib_compat import configuration
@@ -121,6 +121,23 @@ def recomputation_bound(computations: int | None) -> None:
     if computations is not None and (type(computations) is not int or computations < 1):
         raise FunctransValueError(f"recomputation_bound: at least 1, or None, got {describe(computations)}")
     configuration.recomputation_bound.set(computations)
+
+
+def collapse_nests(on: bool) -> None:
+    """Whether a nest of derivatives of a scalar function of one scalar is evaluated as one, for all traced from now on.
+
+    From the third order on Taylor mode gives the derivative in a program whose size grows with the square of the order,
+    where the nest doubles with each level. Functions with effects or a ``custom_vjp`` are never collapsed. On at first.
+
+    Raises:
+      TypeError: ``on`` is no bool.
+
+    >>> import functrans as ft
+    >>> ft.collapse_nests(True)
+    """
+    if not isinstance(on, bool):
+        raise FunctransTypeError(f"collapse_nests: True or False, got {describe(on)}")
+    configuration.collapses_nests.set(on)
 
 
 def full_tracebacks(on: bool = True) -> None:

@@ -399,5 +399,5 @@ def _part_of(
     if order == 0:
         (value,) = collapse(jaxpr, inputs, [None] * len(inputs), Lines(0, 1, None))[0]
         return mul(value, weights[0].astype(value.dtype))
-    outs, (top,) = collapse(jaxpr, inputs, directions, Lines(rows.shape[0], order, weights))
+    _, (top,) = collapse(jaxpr, inputs, directions, Lines(rows.shape[0], order, weights))
     return None if top is None else mul(top, float(math.factorial(order)))
