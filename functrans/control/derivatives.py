@@ -48,6 +48,7 @@ class Derivatives(InPlace):
     jaxpr: Jaxpr
     place: int
     orders: tuple[int, ...]
+    smooth = True
 
     def infer(self, *types: ArrayType) -> Any:
         return [self.jaxpr.out_types[0] if order == 0 else self.jaxpr.in_types[self.place] for order in self.orders]
@@ -167,22 +168,26 @@ def held(jaxpr: Jaxpr, operands: Sequence[Any]) -> list[Any] | None:
         or len(jaxpr.outputs) != 1
         or jaxpr.out_types[0].shape
         or jaxpr.out_types[0].dtype != x.dtype
-        or not configuration.collapses_nests.value()
+        or configuration.collapses_nests.value() is False
         or not differentiators(x)
-        or not is_collapsible(jaxpr)
+        or not is_collapsible(jaxpr, not configuration.collapses_nests.value())
     ):
         return None
     return bind_all(Derivatives(jaxpr, place, (0, 1)), operands)
 
 
-def is_collapsible(jaxpr: Jaxpr) -> bool:
+def is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
     """Whether Taylor mode gives what a nest of derivatives of this program gives: it has no effects, which would happen
     more or less often, and no operation whose every application has a derivative of its own (a backward rule of a
-    user's need not be the derivative of anything). Remembered."""
-    return jaxpr.remember("collapsible", lambda: _is_collapsible(jaxpr))
+    user's need not be the derivative of anything). Remembered.
+
+    ``smooth``: where the nest is finite, too. Reverse mode drops the infinite slope of what a selection has dropped.
+    """
+    return jaxpr.remember(("collapsible", smooth), lambda: _is_collapsible(jaxpr, smooth))
 
 
-def _is_collapsible(jaxpr: Jaxpr) -> bool:
+def _is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
     return not jaxpr.effects and all(
-        eqn.op.shared and all(map(is_collapsible, subjaxprs(eqn.op))) for eqn in jaxpr.equations
+        eqn.op.shared and (eqn.op.smooth or not smooth) and all(is_collapsible(p, smooth) for p in subjaxprs(eqn.op))
+        for eqn in jaxpr.equations
     )

@@ -129,14 +129,15 @@ recomputation_bound = RecomputationBound()
 
 
 class CollapsesNests:
-    """Whether nested derivatives of a scalar function of a scalar are one operation (control.derivatives)."""
+    """Whether nested derivatives of a scalar function of a scalar are one operation (control.derivatives); None: those
+    of smooth functions."""
 
     def __init__(self) -> None:
         self._config = _jax.config.Config(
-            "functrans_collapses_nests", True, include_in_jit_key=True, include_in_trace_context=True
+            "functrans_collapses_nests", None, include_in_jit_key=True, include_in_trace_context=True
         )
-        self.value: Callable[[], bool] = reader(self._config)
-        self.set: Callable[[bool], None] = self._config.set_global
+        self.value: Callable[[], bool | None] = reader(self._config)
+        self.set: Callable[[bool | None], None] = self._config.set_global
 
 
 collapses_nests = CollapsesNests()

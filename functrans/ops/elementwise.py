@@ -40,6 +40,7 @@ class Elementwise(Primitive):
     """An operation on corresponding elements. See the module docstring for what a subclass gives."""
 
     fusion = Fusion.CHEAP
+    smooth: ClassVar[bool] = True
     broadcasts_literals: ClassVar[bool] = True
     hlo: ClassVar[str] = ""
     reference: ClassVar[Callable[..., Any]]
@@ -115,6 +116,7 @@ class Stepwise(Elementwise):
     """Piecewise constant: the derivative is zero wherever there is one."""
 
     locally_constant = True
+    smooth = False
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), None

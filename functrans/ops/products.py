@@ -31,6 +31,7 @@ class DotGeneral(Primitive):
     ``precision``: that of both operands, or of each as 'HIGH:DEFAULT', or the name of an algorithm.
     """
 
+    smooth = True
     lhs_contracting: Axes
     rhs_contracting: Axes
     lhs_batch: Axes

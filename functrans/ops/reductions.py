@@ -66,6 +66,7 @@ class _Reduction(Primitive):
 class ReduceProd(_Reduction):
     """The product over ``axes``."""
 
+    smooth = True
     hlo = "multiply"
     accepts = "iufc"
     reference = staticmethod(np.prod)

@@ -92,6 +92,7 @@ class Slice(LinearUnary):
 class Pad(Primitive):
     """``low`` elements before, ``high`` behind (negative: removed) and ``interior`` between, all of one value."""
 
+    smooth = True
     fusion = Fusion.MOVING
     low: Axes
     high: Axes
@@ -165,6 +166,7 @@ class Pad(Primitive):
 class Concatenate(Primitive):
     """The operands joined along the axis ``dimension``."""
 
+    smooth = True
     fusion = Fusion.MOVING
     dimension: int
 
@@ -216,6 +218,7 @@ class Concatenate(Primitive):
 class Split(Primitive):
     """Consecutive parts of these sizes along ``axis``."""
 
+    smooth = True
     fusion = Fusion.MOVING
     sizes: Axes
     axis: int

@@ -36,6 +36,8 @@ Axes = tuple[int, ...]
 class LinearUnary(Primitive):
     """An operation that is linear in its one operand: jvp applies it to the tangent."""
 
+    smooth = True
+
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
 
@@ -168,6 +170,7 @@ class ReduceSum(LinearUnary):
 class ConvertElementType(Primitive):
     """The same values in another dtype (complex to real drops the imaginary part)."""
 
+    smooth = True
     cheap = True
     fusion = Fusion.CHEAP
     to: np.dtype[Any]

@@ -184,6 +184,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
     cheap: ClassVar[bool] = False  # True: computing an element again costs less than reading it from memory
     effort: ClassVar[int] = 1  # floating-point operations for an element of the result, roughly
+    smooth: ClassVar[bool] = False  # True: analytic where it is defined, by all operands; asked by control.derivatives
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
