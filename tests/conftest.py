@@ -143,8 +143,8 @@ def _lot(item: pytest.Item) -> int:
 
 
 def _parts(item: pytest.Item) -> int:
-    """In how many parts the tests of the item's product take turns; 1 where it is of none. Each library is one test."""
-    product = "[" in item.name or _room(item) == "crossing_libraries"
+    """In how many parts the tests of the item's product take turns; 1 where it is of none."""
+    product = "[" in item.name or _room(item) in ("crossing_libraries", "examples")  # each library, each example a test
     return IN_TURNS.get(item.path.relative_to(ROOT).as_posix(), 1) if product and not THOROUGH else 1
 
 
@@ -199,6 +199,10 @@ IN_TURNS = {
     "crossing/test_state_restored.py": 2,
     "crossing/test_wrong_use.py": 4,
     "effects/test_order.py": 4,
+    "examples/test_batched_jacobian.py": 2,
+    "examples/test_higher_order.py": 2,
+    "examples/test_neural_ode.py": 2,
+    "examples/test_optax_training.py": 2,
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 6,
     "interop/test_operations.py": 6,
