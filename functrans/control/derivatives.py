@@ -173,7 +173,13 @@ def held(jaxpr: Jaxpr, operands: Sequence[Any]) -> list[Any] | None:
         or not is_collapsible(jaxpr, not configuration.collapses_nests.value())
     ):
         return None
-    return bind_all(Derivatives(jaxpr, place, (0, 1)), operands)
+    order = 0
+    if len(jaxpr.equations) == 1:  # the derivative of a derivative
+        (eqn,) = jaxpr.equations
+        op = eqn.op
+        if type(op) is Derivatives and op.place == place and tuple(eqn.inputs) == tuple(jaxpr.inputs):
+            jaxpr, order = op.jaxpr, op.orders[eqn.outputs.index(jaxpr.outputs[0])]
+    return bind_all(Derivatives(jaxpr, place, (order, order + 1)), operands)
 
 
 def is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:

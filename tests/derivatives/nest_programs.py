@@ -144,7 +144,7 @@ def main() -> None:
         worst = sorted([*worst, (error if np.isfinite(error) else -1.0, found)], key=lambda p: -p[0])[:3]
         if i % 10_000 == 9_999:
             print(f"{i + 1} points of {len(seeds) * len(POINTS)}", flush=True)
-    print(f"{len(seeds)} programs, orders 3 and 4; both finite at {len(errors)} points: error at most {max(errors):.1e}")
+    print(f"{len(seeds)} programs, orders 3 and 4; both finite at {len(errors)} points, error up to {max(errors):.1e}")
     for bound in (0, 1e-15, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8):
         print(f"  at most {bound:.0e}: {np.mean(np.array(errors) <= bound):.6f}")
     print("not finite in the same way (nest, collapsed):", dict(kinds))

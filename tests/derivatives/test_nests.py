@@ -17,6 +17,14 @@ from tests.derivatives.nest_programs import collapsing, derivative, differences
 from tests.turns import THOROUGH, current_turn
 
 pytestmark = pytest.mark.usefixtures("x64")
+CHOICES: dict[str, Callable[[Any], Any]] = {
+    "abs": fnp.abs,
+    "relu": ft.nn.relu,
+    "tie": lambda x: fnp.maximum(x, x),
+    "where": lambda x: fnp.where(x > 1, x, x * x),
+    "sqrt of relu": lambda x: fnp.sqrt(ft.nn.relu(x)),
+    "cond": lambda x: lax.cond(x > 1, fnp.sin, fnp.cos, x),
+}
 SHARE = 10_000 if THOROUGH else 40
 
 
@@ -60,7 +68,7 @@ def equations(order: int) -> int:
 
 
 def test_the_program_grows_with_the_square_of_the_order() -> None:
-    assert equations(8) <= 300
+    assert 100 < equations(8) <= 300
     assert equations(16) <= 4 * equations(8)
     collapsed = equations(6)
     with collapsing(False):
@@ -85,9 +93,7 @@ def test_programs_with_choices_agree_when_they_are_collapsed() -> None:
 
 
 @pytest.mark.parametrize("point", [0.0, -0.0, 1.0, -1.0, 3.0])
-@pytest.mark.parametrize("function", [fnp.abs, ft.nn.relu, lambda x: fnp.maximum(x, x), lambda x: fnp.where(x > 1, x, x * x),
-                                      lambda x: fnp.sqrt(ft.nn.relu(x)), lambda x: lax.cond(x > 1, fnp.sin, fnp.cos, x)],
-                         ids=["abs", "relu", "tie", "where", "sqrt of relu", "cond"])  # fmt: skip
+@pytest.mark.parametrize("function", CHOICES.values(), ids=CHOICES)
 def test_by_default_choices_have_the_derivatives_of_the_nest(function: Any, point: float) -> None:
     found = float(nested(function, 3)(point))
     with collapsing(False):

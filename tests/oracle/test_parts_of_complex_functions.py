@@ -30,7 +30,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "arccosh": mpmath.acosh,
     "arctanh": mpmath.atanh,
 }
-POINTS = [0.5 + 1e-20j, 1e-20 + 0.5j, 0.5 - 1e-9j, 1e-9 + 2j, 2 + 3j, -0.7 + 0.1j, 1e-20 + 1e-20j, 30 + 1e-8j, 1e-8 + 30j]
+SMALL = 1e-20
+POINTS = [0.5 + 1j * SMALL, SMALL + 0.5j, SMALL * (1 + 1j), 0.5 - 1e-9j, 1e-9 + 2j, 2 + 3j, -0.7 + 0.1j, 30 + 1e-8j]
 
 
 @pytest.mark.usefixtures("x64")
