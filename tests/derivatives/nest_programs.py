@@ -19,6 +19,7 @@ import numpy as np
 import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax, nn
+from functrans.derivatives import derivatives
 from functrans.trace.replay import evaluate
 
 SMOOTH_UNARY: dict[str, Callable[[Any], Any]] = {
@@ -97,15 +98,16 @@ def derivative(function: Callable[[Any], Any], order: int) -> Any:
     return ft.make_jaxpr(function)(0.7)
 
 
-def at_points(program: Any) -> list[float]:
-    """Its values, by the NumPy references of its operations: nothing is compiled."""
+def at_points(program: Any) -> list[list[float]]:
+    """Its results, by the NumPy references of its operations: nothing is compiled."""
     with np.errstate(all="ignore"):
-        return [float(evaluate(program, [np.float64(x)])[0]) for x in POINTS]
+        return [list(map(float, evaluate(program, [np.float64(x)]))) for x in POINTS]
 
 
 def differences(seeds: Any, smooth: bool, on: bool | None) -> Iterator[tuple[Difference, float]]:
-    """Each point of each program, where one of the two is not finite in the way of the other (then the error is
-    infinite), and where both are finite with their error: relative, or absolute below 1e-6."""
+    """Each point of each program where one of the two is not finite in the way of the other (then the error is
+    infinite), and where both are finite with their error: relative to the largest derivative up to this one, of which it
+    is what is left where they cancel."""
     for seed in seeds:
         function, code = random_program(seed, smooth)
         order = 3 + seed % 2
@@ -113,10 +115,12 @@ def differences(seeds: Any, smooth: bool, on: bool | None) -> Iterator[tuple[Dif
             nest = at_points(derivative(function, order))
         with collapsing(on):
             collapsed = at_points(derivative(function, order))
-        for point, a, b in zip(POINTS, nest, collapsed, strict=True):
+        lower = at_points(ft.make_jaxpr(derivatives(function, order))(0.7))
+        for point, (a,), (b,), others in zip(POINTS, nest, collapsed, lower, strict=True):
             found = Difference(seed, order, code, point, a, b)
             if np.isfinite(a) and np.isfinite(b):
-                yield found, abs(a - b) / max(abs(a), abs(b), 1e-6)
+                scale = max([abs(x) for x in (a, b, *others) if np.isfinite(x)])
+                yield found, abs(a - b) / scale if scale else 0.0
             elif not (a == b or (np.isnan(a) and np.isnan(b))):
                 yield found, float("inf")
 
