@@ -10,7 +10,7 @@ import numpy as np
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.ops.elementwise import sub
+from functrans.ops.elementwise import one_axis, sub
 from functrans.ops.logic import select
 from functrans.ops.structural import (
     Axes,
@@ -67,6 +67,12 @@ class Slice(LinearUnary):
             if place > self.start_indices[axis]:
                 return None
         return None
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        assert axis is not None
+        whole = (self.start_indices[axis], self.limit_indices[axis], self.strides[axis])
+        return axis if whole == (0, types[0].shape[axis], 1) else None
 
     def impl(self, x: Any) -> Any:
         return x[tuple(map(slice, self.start_indices, self.limit_indices, self.strides))]
@@ -187,6 +193,10 @@ class Concatenate(Primitive):
         size = sum(t.shape[axis] for t in types)
         shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
         return array_type(shape, first.dtype, all(t.weak_type for t in types))
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        axis = one_axis(axes)
+        return None if axis == self.dimension else axis
 
     def impl(self, *arrays: Any) -> Any:
         return np.concatenate(arrays, self.dimension)

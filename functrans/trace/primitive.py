@@ -328,6 +328,12 @@ class Primitive(metaclass=_PrimitiveMeta):
         """
         self.missing("sparsity", "the detection of sparse Jacobians")
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        """The axis of the result whose every slice is made of one slice of the operands, where ``axes`` are those of
+        the operands along which they are sliced (None: an operand that has a part in every slice), of which there is
+        one; None where slices are mixed. Only of operations with one result. Asked by transform.collapsed."""
+        return None
+
     def program(self, types: Sequence[ArrayType]) -> Jaxpr | None:
         """What it does to operands of these types, in terms of other operations; None where it is one of the simple
         ones, which are not made of others."""

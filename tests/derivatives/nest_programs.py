@@ -106,8 +106,8 @@ def at_points(program: Any) -> list[list[float]]:
 
 def differences(seeds: Any, smooth: bool, on: bool | None) -> Iterator[tuple[Difference, float]]:
     """Each point of each program where one of the two is not finite in the way of the other (then the error is
-    infinite), and where both are finite with their error: relative to the largest derivative up to this one, of which it
-    is what is left where they cancel."""
+    infinite), and where both are finite with their error: relative to the largest derivative up to this one, of which
+    it is what is left where they cancel."""
     for seed in seeds:
         function, code = random_program(seed, smooth)
         order = 3 + seed % 2
