@@ -22,13 +22,16 @@ from functrans.ir.types import is_differentiable
 from functrans.jaxlib_compat import configuration
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import MUL, add, div, mul, sub
-from functrans.ops.structural import as_declared, full, zeros
+from functrans.ops.slicing import concatenate, rev, slice_in_dim
+from functrans.ops.structural import as_declared, full, reduce_sum, reshape, zeros
 from functrans.trace.binding import apply_operation, as_operand
-from functrans.trace.primitive import Primitive, Tangent, Value
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into, trace
 from functrans.trace.series import Series
 from functrans.trace.state import surroundings
 from functrans.transform.jvp import jvp_jaxpr
+
+_WRITTEN_OUT = 24  # products in a sum
 
 
 class CurrentLine:
@@ -78,20 +81,11 @@ class CurrentLine:
         """See ``Line``."""
         (value,) = apply_operation(op, [value_of(x), value_of(y)])
 
-        def terms(k: int, pairs: range) -> Any:
-            total = None
-            for i in pairs:
-                a, b = coefficient(x, i), coefficient(y, k - i)
-                if a is not None and b is not None:
-                    (term,) = apply_operation(op, [a, b])
-                    total = term if total is None else add(total, term)
-            return total
-
         def step(k: int) -> Any:
-            if x is not y or op is not MUL:
-                return terms(k, range(k + 1))
-            twice, once = terms(k, range((k + 1) // 2)), None if k % 2 else terms(k, range(k // 2, k // 2 + 1))
-            twice = _scaled(twice, 2.0)
+            if x is not y or op is not MUL or k >= _WRITTEN_OUT:
+                return self._convolved(op, x, y, k)
+            twice = _scaled(self._convolved(op, x, y, k, range((k + 1) // 2)), 2.0)
+            once = None if k % 2 else self._convolved(op, x, y, k, range(k // 2, k // 2 + 1))
             return once if twice is None else twice if once is None else add(twice, once)
 
         degrees = [x.degree if type(x) is Series else 0, y.degree if type(y) is Series else 0]
@@ -110,12 +104,7 @@ class CurrentLine:
         series: Series
 
         def step(k: int) -> Any:
-            total = None
-            for i in range(1, k + 1):
-                a, b = y[i], series[k - i]
-                if a is not None and b is not None:
-                    term = mul(a, b)
-                    total = term if total is None else add(total, term)
+            total = self._convolved(MUL, y, series, k, range(1, k + 1))
             given = coefficient(x, k)
             if total is None:
                 return None if given is None else divided(given)
@@ -124,13 +113,53 @@ class CurrentLine:
         series = Series(value.type, [value], step)
         return series
 
+    def _convolved(self, op: Primitive, x: Any, y: Any, k: int, places: range | None = None) -> Any:
+        """The sum of op(x[i], y[k - i]) over these i, by default all; None where each is zero.
+
+        A long sum is one product of arrays that hold the coefficients along a new axis: the number of equations of
+        order K grows with K, and not with its square.
+        """
+        places = range(k + 1) if places is None else places
+        pairs = [(i, coefficient(x, i), coefficient(y, k - i)) for i in places]
+        pairs = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
+        if len(pairs) > _WRITTEN_OUT and type(x) is Series and type(y) is Series:
+            first, last = pairs[0][0], pairs[-1][0]
+            rows = slice_in_dim(self._stacked(x, last), first, last + 1)
+            others = rev(slice_in_dim(self._stacked(y, k - first), k - last, k - first + 1), (0,))
+            products, _ = op.batch(Lanes(last + 1 - first), [rows, others], [True, True])
+            return reduce_sum(products, (0,))
+        total = None
+        for _, a, b in pairs:
+            (term,) = apply_operation(op, [a, b])
+            total = term if total is None else add(total, term)
+        return total
+
+    def _stacked(self, x: Series, k: int) -> Any:
+        """The coefficients up to k along a new axis 0; each time those that are new are put behind those before."""
+        key = ("stacked", id(x))
+        if key not in self.memo:
+            self.memo[key] = ([], x)
+        known: list[Any] = self.memo[key][0]  # the array of so many rows less one, or None
+        if k >= len(known):
+            longest = max([n for n, array in enumerate(known) if array is not None], default=-1)
+            rows = [reshape(_whole(x[n], x), (1, *x.shape)) for n in range(longest + 1, k + 1)]
+            before = [] if longest < 0 else [known[longest]]
+            known += [None] * (k - len(known))
+            known.append(concatenate([*before, *rows], 0))
+        elif known[k] is None:
+            longer = next(array for array in known[k:] if array is not None)
+            known[k] = slice_in_dim(longer, 0, k + 1)
+        return known[k]
+
 
 def value_of(x: Any) -> Any:
     """What an operand is at the beginning of the line."""
-    if type(x) is not Series:
-        return x
-    value = _as_array(x[0], x)
-    return zeros(x.shape, x.type) if value is None else value
+    return _whole(x[0], x) if type(x) is Series else x
+
+
+def _whole(c: Any, like: Any) -> Any:
+    """A coefficient as an array, be it zero or a number."""
+    return zeros(like.shape, like.type) if c is None else _as_array(c, like)
 
 
 def _as_array(c: Any, like: Any) -> Any:
