@@ -99,29 +99,39 @@ class CurrentLine:
 
     def quotient(self, x: Any, y: Any) -> Any:
         """See ``Line``. Half precision divides each coefficient: its range is too small for reciprocals."""
-        value = div(value_of(x), value_of(y))
-        divisor = value_of(y)
-        if value.dtype.itemsize == 2:
-            divided: Callable[[Any], Any] = lambda a: div(a, divisor)
-        else:
-            divided = lambda a: mul(a, div(1.0, divisor))
-        if type(y) is not Series:
-            return Series(value.type, [value], lambda k: None if x[k] is None else divided(x[k]), x.degree)
-        series: Series
+        value, divisor = div(value_of(x), value_of(y)), value_of(y)
+        divide = div if value.dtype.itemsize == 2 else lambda a, divisor: mul(a, div(1.0, divisor))
+        return self._solution(value, lambda a: divide(a, divisor), mul, x, y)
 
+    def solution(self, solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """See ``Line``."""
+
+        def solve_array(a: Any) -> Any:
+            return solve(_as_array(a, x))
+
+        return self._solution(solve(value_of(x)), solve_array, lambda a, z: product(_as_array(a, y), z), x, y)
+
+    def value(self, x: Any) -> Any:
+        """See ``Line``."""
+        return value_of(x)
+
+    def _solution(
+        self, value: Any, solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], x: Any, y: Any
+    ) -> Series:
         def step(k: int) -> Any:
             total = None
             for i in range(1, k + 1):
-                a, b = y[i], series[k - i]
+                a, b = coefficient(y, i), series[k - i]
                 if a is not None and b is not None:
-                    term = mul(a, b)
+                    term = product(a, b)
                     total = term if total is None else add(total, term)
             given = coefficient(x, k)
             if total is None:
-                return None if given is None else divided(given)
-            return divided(_negative(total) if given is None else sub(given, total))
+                return None if given is None else solve(given)
+            return solve(_negative(total) if given is None else sub(given, total))
 
-        series = Series(value.type, [value], step)
+        degree = None if type(y) is Series else x.degree
+        series = Series(value.type, [value], step, degree)
         return series
 
 
