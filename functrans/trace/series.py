@@ -85,8 +85,7 @@ class Line(Protocol):
         """x / y, by one division."""
 
     def solution(self, solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
-        """The z with ``product(y, z) = x``, linear in both; ``solve(x)`` is that for coefficients of x at y's beginning.
-        """
+        """The z with ``product(y, z) = x``, linear in both; ``solve(x)``: that for the y at the beginning."""
 
     def value(self, x: Any) -> Any:
         """What an operand is at the beginning of the line."""

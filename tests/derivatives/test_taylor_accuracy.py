@@ -36,7 +36,7 @@ def exact_coefficients(name: str, x: float, order: int) -> list[Any]:
 
 
 def errors(name: str, x: Any, found: Any) -> list[tuple[float, str]]:
-    """For each order the largest error as a part of what is allowed, and where it is; ``found``: [order + 1, points]."""
+    """For each order the largest error, in parts of what is allowed, and where; ``found``: [order + 1, points]."""
     order = len(found) - 1
     worst = [(0.0, "")] * (order + 1)
     for i, at in enumerate(x):
@@ -53,9 +53,18 @@ def errors(name: str, x: Any, found: Any) -> list[tuple[float, str]]:
     return worst
 
 
-# Up to which order a row is held. Differences of nearly equal terms stand in the derivatives of the scaled Bessel functions
-# and of log P far from 0; the series of igamma has so many digits; that of betainc doubles its program at each order.
-HELD_TO = {"i0e": 4, "i1e": 4, "log_ndtr": 2, "igamma by a": 11, "igammac by a": 11, "betainc by x": 6}
+# Up to which order a row is held. Differences of nearly equal terms stand in the derivatives of the scaled Bessel
+# functions, of log P far from 0, and of an entire function that is computed as a quotient (boxcox); igamma by a small a
+# is a few times worse than asked; the program of betainc by x doubles at each order.
+HELD_TO = {
+    "boxcox by lmbda": 6,
+    "i0e": 4,
+    "i1e": 4,
+    "log_ndtr": 2,
+    "igamma by a": 11,
+    "igammac by a": 11,
+    "betainc by x": 6,
+}
 
 
 @pytest.mark.parametrize("name", ROWS)

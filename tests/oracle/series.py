@@ -1,8 +1,8 @@
 """Functions on Taylor polynomials in mpmath's numbers: a value and its first derivatives, exact to sixty digits.
 
 A polynomial is the function near one point: coefficient k is the k-th derivative over k!. What is known of a function
-is its value and its derivative as a formula (``grown``), or its derivatives (``composed``); the rest is the arithmetic of
-power series. No differences are formed, so that far tails have as many digits as the middle.
+is its value and its derivative as a formula (``grown``), or its derivatives (``composed``); the rest is the arithmetic
+of power series. No differences are formed, so that far tails have as many digits as the middle.
 """
 
 from __future__ import annotations
