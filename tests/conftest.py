@@ -39,7 +39,7 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 ROOT = Path(__file__).resolve().parent
 gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and little garbage
 QUICKLY_COMPILED = frozenset(
-    "compose crossing crossing_libraries effects errors interop laws linalg nn numpy ops project random scipy".split()
+    "compose crossing crossing_libraries derivatives effects errors interop laws linalg nn numpy ops project random scipy".split()
 )
 OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
 OPTIMISED_PARTS = 4
@@ -167,6 +167,9 @@ IN_TURNS = {
     "crossing/test_outwards.py": 4,
     "crossing/test_state_restored.py": 2,
     "crossing/test_wrong_use.py": 4,
+    "derivatives/test_taylor_accuracy.py": 8,
+    "derivatives/test_taylor_laws.py": 6,
+    "derivatives/test_taylor_solutions.py": 3,
     "effects/test_order.py": 4,
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 6,
