@@ -54,10 +54,12 @@ def errors(name: str, x: Any, found: Any) -> list[tuple[float, str]]:
 
 
 # Up to which order a row is held. Differences of nearly equal terms stand in the derivatives of the scaled Bessel
-# functions, of log P far from 0, and of an entire function that is computed as a quotient (boxcox); igamma by a small a
-# is a few times worse than asked; the program of betainc by x doubles at each order.
+# functions, of log P far from 0, and of an entire function that is computed as a quotient (boxcox); factorial has a
+# series of so many terms; igamma by a small a is a few times worse than asked; the program of betainc by x doubles at
+# each order.
 HELD_TO = {
     "boxcox by lmbda": 6,
+    "factorial": 5,
     "i0e": 4,
     "i1e": 4,
     "log_ndtr": 2,
@@ -78,7 +80,7 @@ def test_every_derivative_to_the_twelfth_is_right(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["exp", "tanh", "x**2.5", "asin", "erf", "gammaln", "logistic", "i1", "ndtri"])
 def test_nested_gradients_are_a_second_opinion(name: str) -> None:
-    f, x = ROWS[name].function, points(name, 5)
+    f, x = ROWS[name].function, points(name, 9)[2:7]  # not at the ends of domains, where derivatives turn to poles
     columns = [np.asarray(c) for c in ft.jit(ft.vmap(derivatives(f, 4)))(x)]
     for column in columns:
         np.testing.assert_allclose(column, np.asarray(ft.vmap(f)(x)), rtol=1e-11, atol=1e-300)

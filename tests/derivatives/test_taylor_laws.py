@@ -115,7 +115,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "var": lambda x: fnp.var(fnp.exp(x)),
     "sort": lambda x: fnp.sort(fnp.sin(3 * x)),
     "take": lambda x: fnp.take(x * x, fnp.array([2, 0, 2])),
-    "at": lambda x: x.at[fnp.array([0, 2])].multiply(x[1] * x[1:3], unique_indices=True),
+    "at": lambda x: fnp.asarray(x).at[fnp.array([0, 2])].multiply(x[1] * x[1:3], unique_indices=True),
     "where": lambda x: fnp.where(x > 0.5, x**3, fnp.sin(x)),
     "convolve": lambda x: fnp.convolve(x, x * x),
     "einsum": lambda x: fnp.einsum("i,j,k->ijk", x, x, x),
@@ -446,4 +446,4 @@ COSTLY = {
 @pytest.mark.parametrize("name", COSTLY)
 def test_the_cost_grows_as_the_square_of_the_order(name: str) -> None:
     counts = [equations_of(derivatives(COSTLY[name], order), 0.3) for order in (8, 16, 32)]
-    assert counts[1] < 4.2 * counts[0] and counts[2] < 4.2 * counts[1], counts
+    assert counts[1] < 5 * counts[0] and counts[2] < 5 * counts[1], counts  # 4, and terms of lower order; a cube: 8

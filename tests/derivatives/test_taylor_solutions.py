@@ -128,4 +128,4 @@ def test_the_cost_grows_as_the_square_of_the_order(name: str) -> None:
     for order in (8, 16, 32):
         solve = functools.partial(solution_coefficients, fun, order=order)
         counts.append(equations_of(solve, initial))
-    assert counts[1] < 4.2 * counts[0] and counts[2] < 4.2 * counts[1], counts
+    assert counts[1] < 5 * counts[0] and counts[2] < 5 * counts[1], counts  # 4, and terms of lower order; a cube: 8
