@@ -18,6 +18,8 @@ import functrans.numpy as fnp
 from functrans import lax, nn
 from functrans.derivatives import derivatives
 from functrans.experimental.jet import jet
+from functrans.scipy import linalg as scipy_linalg
+from functrans.scipy import special
 
 pytestmark = pytest.mark.usefixtures("x64")
 
@@ -164,6 +166,61 @@ def test_taylor_mode_is_nested_jvp_jitted_or_not(name: str) -> None:
     close(value, f(X))
     close(found, wanted)
     close(ft.jit(lambda x, v, w: ft.taylor(f, (x,), ([v, w, None, None],)))(X, V, W), (value, found))
+
+
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize(("transposed", "conjugate"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("unit", [True, False])
+def test_triangular_systems_are_solved_along_a_line(
+    left: bool, lower: bool, transposed: bool, conjugate: bool, unit: bool
+) -> None:
+    def f(x: Any) -> Any:
+        triangle = A * fnp.exp(1j * x) + fnp.outer(x, x)
+        right = fnp.stack([fnp.sin(x), x * x + 1j, x], 1)
+        return lax.linalg.triangular_solve(
+            triangle, right if left else right.T, left_side=left, lower=lower, transpose_a=transposed,
+            conjugate_a=conjugate, unit_diagonal=unit,
+        )  # fmt: skip
+
+    close(ft.taylor(f, (X,), (curve(3),))[1], ft.jit(lambda: nested(f, 3))())
+
+
+@pytest.mark.parametrize("assume", ["gen", "pos", "her"])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_linear_systems_are_solved_along_a_line(assume: str, transposed: bool) -> None:
+    def f(x: Any) -> Any:
+        matrix = (A + 0j) * fnp.exp(fnp.sum(x)) + fnp.outer(x + 1j, x - 1j)
+        return scipy_linalg.solve(matrix.T if transposed else matrix, fnp.sin(x) + 1j, assume_a=assume)
+
+    close(ft.taylor(f, (X,), (curve(3),))[1], ft.jit(lambda: nested(f, 3))())
+
+
+def test_many_systems_and_a_matrix_that_does_not_move() -> None:
+    matrices = np.stack([A, A + np.eye(4)])
+    for f in (
+        lambda x: fnp.linalg.solve(matrices * fnp.exp(x[0]), fnp.stack([x, x * x])[..., None]),
+        lambda x: fnp.linalg.solve(A, x**3),
+        lambda x: fnp.linalg.solve(A * x, V),
+        lambda x: ft.vmap(lambda e: fnp.linalg.solve(A * e, x))(x),
+    ):
+        close(ft.taylor(f, (X,), (curve(3),))[1], nested(f, 3))
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5])
+@pytest.mark.parametrize("function", [special.xlogy, lambda x, y: special.xlog1py(x, y - 1)], ids=["xlogy", "xlog1py"])
+def test_a_weight_of_zero_outweighs_an_infinite_logarithm_along_a_line(function: Any, at: float) -> None:
+    for f in (
+        lambda s: function(s, s),
+        lambda s: function(0.0, s),
+        lambda s: function(s, 2.0 + s),
+        lambda s: function(s * s, 1 + 0.0 * s),
+        lambda s: function(fnp.stack([s, 1 - s]), fnp.stack([1 - s, s + 1])),
+    ):
+        found = derivatives(f, 4)(at)
+        for c in found:
+            np.testing.assert_allclose(np.asarray(c), np.asarray(f(at)), rtol=1e-13)
+            f = (lambda g: lambda s: ft.jvp(g, (s,), (1.0,))[1])(f)
 
 
 def product(x: Any) -> Any:
