@@ -43,6 +43,7 @@ try:
     from functrans.api.environment import ShapeDtypeStruct as ShapeDtypeStruct
     from functrans.api.environment import block_until_ready as block_until_ready
     from functrans.api.environment import clear_caches as clear_caches
+    from functrans.api.environment import collapse_nests as collapse_nests
     from functrans.api.environment import compilation_count as compilation_count
     from functrans.api.environment import compilation_log as compilation_log
     from functrans.api.environment import config as config
@@ -91,7 +92,7 @@ finally:
 
 __version__ = "0.1.0"
 
-_MODULES_ON_DEMAND = ("interop", "nn", "random", "scipy")
+_MODULES_ON_DEMAND = ("derivatives", "interop", "nn", "random", "scipy")
 _NAMES_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop"}
 
 

@@ -28,6 +28,7 @@ FLOORS = (
         "numpy", "lax", "nn", "random", "scipy", "debug", "experimental", "custom_batching",
         "custom_derivatives", "ad_checkpoint",
     ),
+    ("derivatives",),
     ("interop", "export"),
     ("testing",),
     ("__init__",),
