@@ -67,7 +67,7 @@ class CurrentLine:
         return results if op.multiple else results[0]
 
     def derivative(self, x: Series) -> Any:
-        """The series of x'(s), or its value where it is the same all along."""
+        """See ``Line``."""
         if x.degree == 1:
             return x[1]
         key = ("derivative", id(x))
@@ -81,11 +81,14 @@ class CurrentLine:
         """See ``Line``."""
         (value,) = apply_operation(op, [value_of(x), value_of(y)])
 
+        def apply(a: Any, b: Any) -> Any:
+            return apply_operation(op, [a, b])[0]
+
         def step(k: int) -> Any:
             if x is not y or op is not MUL or k >= _WRITTEN_OUT:
-                return self._convolved(op, x, y, k)
-            twice = _scaled(self._convolved(op, x, y, k, range((k + 1) // 2)), 2.0)
-            once = None if k % 2 else self._convolved(op, x, y, k, range(k // 2, k // 2 + 1))
+                return self._convolved(apply, x, y, k, range(k + 1), op)
+            twice = _scaled(self._convolved(apply, x, y, k, range((k + 1) // 2), op), 2.0)
+            once = None if k % 2 else self._convolved(apply, x, y, k, [k // 2], op)
             return once if twice is None else twice if once is None else add(twice, once)
 
         degrees = [x.degree if type(x) is Series else 0, y.degree if type(y) is Series else 0]
@@ -93,36 +96,59 @@ class CurrentLine:
 
     def quotient(self, x: Any, y: Any) -> Any:
         """See ``Line``. Half precision divides each coefficient: its range is too small for reciprocals."""
-        value = div(value_of(x), value_of(y))
-        divisor = value_of(y)
-        if value.dtype.itemsize == 2:
-            divided: Callable[[Any], Any] = lambda a: div(a, divisor)
-        else:
-            divided = lambda a: mul(a, div(1.0, divisor))
-        if type(y) is not Series:
-            return Series(value.type, [value], lambda k: None if x[k] is None else divided(x[k]), x.degree)
-        series: Series
+        value, divisor = div(value_of(x), value_of(y)), value_of(y)
+        divide = div if value.dtype.itemsize == 2 else lambda a, divisor: mul(a, div(1.0, divisor))
+        return self._solution(value, lambda a: divide(a, divisor), mul, x, y, MUL)
 
+    def solution(self, solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """See ``Line``."""
+
+        def solve_array(a: Any) -> Any:
+            return solve(_as_array(a, x))
+
+        return self._solution(solve(value_of(x)), solve_array, lambda a, z: product(_as_array(a, y), z), x, y)
+
+    def value(self, x: Any) -> Any:
+        """See ``Line``."""
+        return value_of(x)
+
+    def _solution(
+        self,
+        value: Any,
+        solve: Callable[[Any], Any],
+        product: Callable[[Any, Any], Any],
+        x: Any,
+        y: Any,
+        op: Primitive | None = None,
+    ) -> Series:
         def step(k: int) -> Any:
-            total = self._convolved(MUL, y, series, k, range(1, k + 1))
+            total = self._convolved(product, y, series, k, range(1, k + 1), op)
             given = coefficient(x, k)
             if total is None:
-                return None if given is None else divided(given)
-            return divided(_negative(total) if given is None else sub(given, total))
+                return None if given is None else solve(given)
+            return solve(_negative(total) if given is None else sub(given, total))
 
-        series = Series(value.type, [value], step)
+        degree = None if type(y) is Series else x.degree
+        series = Series(value.type, [value], step, degree)
         return series
 
-    def _convolved(self, op: Primitive, x: Any, y: Any, k: int, places: range | None = None) -> Any:
-        """The sum of op(x[i], y[k - i]) over these i, by default all; None where each is zero.
+    def _convolved(
+        self,
+        product: Callable[[Any, Any], Any],
+        x: Any,
+        y: Any,
+        k: int,
+        places: Sequence[int],
+        op: Primitive | None,
+    ) -> Any:
+        """The sum of products of x[i] and y[k - i] over these i; None where each is zero.
 
-        A long sum is one product of arrays that hold the coefficients along a new axis: the number of equations of
-        order K grows with K, and not with its square.
+        Where an operation is named that is the product, a long sum is one product of arrays that hold the coefficients
+        along a new axis: the number of equations of order K grows with K, and not with its square.
         """
-        places = range(k + 1) if places is None else places
         pairs = [(i, coefficient(x, i), coefficient(y, k - i)) for i in places]
         pairs = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
-        if len(pairs) > _WRITTEN_OUT and type(x) is Series and type(y) is Series:
+        if op is not None and len(pairs) > _WRITTEN_OUT and type(x) is Series and type(y) is Series:
             first, last = pairs[0][0], pairs[-1][0]
             rows = slice_in_dim(self._stacked(x, last), first, last + 1)
             others = rev(slice_in_dim(self._stacked(y, k - first), k - last, k - first + 1), (0,))
@@ -130,7 +156,7 @@ class CurrentLine:
             return reduce_sum(products, (0,))
         total = None
         for _, a, b in pairs:
-            (term,) = apply_operation(op, [a, b])
+            term = product(a, b)
             total = term if total is None else add(total, term)
         return total
 
