@@ -32,7 +32,7 @@ from functrans.ops.elementwise import (
 )
 from functrans.ops.expanded import Expanded
 from functrans.ops.functions import log
-from functrans.ops.logic import and_, eq, gt, lt, select
+from functrans.ops.logic import and_, eq, gt, lt, or_, select
 from functrans.ops.structural import convert, full, scalar_literal
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
@@ -137,24 +137,26 @@ def _power(line: Line, value: Any, x: Series, c: float) -> Series:
             if left:
                 square = line.apply(MUL, [square, square])
         return Series(value.type, [value], product.__getitem__, product.degree)
-    zero = eq(line.value(x), 0.0)
-    base = Series(x.type, [select(zero, 1.0, line.value(x))], x.__getitem__, x.degree)
+    first = line.value(x)
+    zero = eq(first, 0.0)
+    ends = or_(zero, eq(abs_(first), math.inf))  # where x^(c - k) is 0 or infinite
+    base = Series(x.type, [select(ends, 1.0, first)], x.__getitem__, x.degree)
 
     def step(k: int) -> Any:
         slope = slopes[k - 1]
         return None if slope is None else mul(slope, c / k)
 
-    away = Series(value.type, [select(zero, 1.0, value)], step)
+    away = Series(value.type, [select(ends, 1.0, value)], step)
     slopes = line.quotient(line.product(MUL, away, line.derivative(x)), base)
 
     def chosen(k: int) -> Any:
         if away[k] is None:
             return None
-        if k < c:
-            return select(zero, 0.0, away[k])
+        at_zero, at_infinity = (0.0, math.inf) if k < c else (math.inf, 0.0)
+        limit = select(zero, at_zero, full(first.shape, at_infinity, first.dtype))
         sign = math.prod([-1 if c - i < 0 else 1 for i in range(k)])
-        steep = math.nan if x[1] is None else mul(integer_pow(x[1], k), sign * math.inf)
-        return select(zero, steep, away[k])
+        steep = math.nan if x[1] is None else mul(integer_pow(x[1], k), mul(limit, float(sign)))
+        return select(ends, steep, away[k])
 
     return Series(value.type, [value], chosen)
 
