@@ -1,6 +1,6 @@
 """Higher derivatives and differential operators against those who do them best: JAX (nested transforms and
-`jax.experimental.jet`), and, where they are installed, folx (forward Laplacian), PyTorch's torch.func and HIPS autograd,
-which compile nothing.
+`jax.experimental.jet`), and, where they are installed, folx (forward Laplacian), and PyTorch's torch.func and HIPS
+autograd, which compile nothing.
 
 python -m benchmarks derivatives                                   a few minutes on two quiet cores
 python -m benchmarks derivatives --only laplacian
@@ -273,11 +273,12 @@ def table(rows: Sequence[tuple[str, dict[str, Figures], float]]) -> str:
             if other == "functrans":
                 continue
             ratios = (theirs.compile / ours.compile if theirs.compile else math.inf, theirs.run / ours.run)
+            first = _ratio(theirs.compile, ours.compile)
             memory = _ratio(theirs.memory, ours.memory)
             equations = _ratio(theirs.equations, ours.equations)
             found.append((
                 min(ratios),
-                f"| {name} | {other} | {_ratio(theirs.compile, ours.compile)} | {ratios[1]:.2f} | {memory} | {equations} | "
+                f"| {name} | {other} | {first} | {ratios[1]:.2f} | {memory} | {equations} | "
                 f"{ours.compile:.2f} s, {ours.run * 1e6:,.0f} us | {error:.0e} |",
             ))  # fmt: skip
     return "\n".join([*lines, *[line for _, line in sorted(found)]])
