@@ -155,6 +155,7 @@ class Case:
     def check_all(self) -> None:
         """Every rule, at this sample."""
         self.check_values()
+        self.check_apart()
         for chosen in subsets(self.differentiable):
             self.check_jvp(chosen, self.derivative)
             if self.reverse:
@@ -173,6 +174,31 @@ class Case:
             if (b.shape, b.dtype) != (type_.shape, type_.dtype):
                 found = array_type(b.shape, b.dtype)
                 raise AssertionError(f"{self.message('infer')}: it says {type_}, impl gives {found}")
+
+    def check_apart(self) -> None:
+        """What ``apart`` says: another slice of the operands changes that slice of the result alone."""
+        if self.op.multiple:
+            return
+        choices = [[None] if type(x) is Literal else [None, *range(type_of(x).ndim)] for x in self.operands]
+        types = [x.type if type(x) is Literal else type_of(x) for x in self.operands]
+        for axes in itertools.islice(itertools.product(*choices), 1, 200):
+            sizes = {t.shape[a] for t, a in zip(types, axes, strict=True) if a is not None}
+            place = self.op.apart(axes, types) if len(sizes) == 1 and min(sizes) > 1 else None
+            if place is None:
+                continue
+            moved, rest = [], iter(self.arrays)
+            for x, axis in zip(self.operands, axes, strict=True):
+                if type(x) is not Literal:
+                    array = next(rest)
+                    if axis is not None:
+                        array = array.copy()
+                        array.swapaxes(0, axis)[0] = array.swapaxes(0, axis)[1]
+                    moved.append(array)
+            (before,), (after,) = self.reference(self.arrays), self.reference(moved)
+            first, second = (np.delete(np.asarray(x), 0, place) for x in (before, after))
+            same = np.array_equal(first, second, equal_nan=first.dtype.kind in "fc")
+            if np.shape(before)[place] != sizes.pop() or not same:
+                raise AssertionError(f"{self.message('apart')}: slices along {axes} do not stay apart along {place}")
 
     def check_jvp(self, wrt: Sequence[int], derivative: bool) -> None:
         slopes = [self.direction(self.types[i]) for i in wrt]

@@ -323,3 +323,26 @@ def test_the_layouts_are_odd() -> None:
     assert LAYOUTS["repeated"](np.ones((3, 4))).strides == (0, 0)
     assert not found["unaligned"].flags.aligned
     assert not found["read only"].flags.writeable
+
+
+class LosesTheCrossTerms(_Product):
+    def taylor(self, line: Any, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        first = line.product(self, x, line.value(y))
+        second = line.product(self, line.value(x), y)
+        return type(first)(first.type, [first[0]], lambda k: add(first[k], second[k]))
+
+
+class SaysThatItsSlicesStayApart(Rev):
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        return axes[0]
+
+
+@pytest.mark.parametrize(("rule", "op", "operands"), [
+    ("taylor", LosesTheCrossTerms(), (np.float64([1.5, 2.0]), np.float64([0.5, -1.0]))),
+    ("apart", SaysThatItsSlicesStayApart((0,)), (np.arange(6.0).reshape(3, 2),)),
+])  # fmt: skip
+@pytest.mark.usefixtures("x64")
+def test_a_wrong_rule_of_lines_is_seen(rule: str, op: Primitive, operands: Any) -> None:
+    with pytest.raises(AssertionError, match=f"rule '{rule}'"):
+        check_rules(op, *operands, execute=False, variations=())
