@@ -168,6 +168,7 @@ IN_TURNS = {
     "crossing/test_outwards.py": 4,
     "crossing/test_state_restored.py": 2,
     "crossing/test_wrong_use.py": 4,
+    "derivatives/test_operators.py": 2,
     "effects/test_order.py": 4,
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 6,

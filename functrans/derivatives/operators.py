@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -85,9 +86,9 @@ def _biharmonic_parts(n: int) -> list[Part]:
         axes = np.array([np.roll([0, 1, sign * golden], k) for k in range(3) for sign in (1, -1)])
         return [Part(4, axes / math.sqrt(1 + golden * golden), np.full(6, 5 / 6))]
     unit = np.eye(n)
-    pairs = [unit[i] + sign * unit[j] for i, j in itertools.combinations(range(n), 2) for sign in (1, -1)]
+    pairs = [unit[[i]] + sign * unit[[j]] for i, j in itertools.combinations(range(n), 2) for sign in (1, -1)]
     weights = [*[1 - (n - 1) / 3] * n, *[1 / 6] * len(pairs)]
-    return [Part(4, np.concatenate([unit, np.stack(pairs)]), np.array(weights))]
+    return [Part(4, np.concatenate([unit, *pairs]), np.array(weights))]
 
 
 @api_boundary
@@ -139,12 +140,16 @@ def _parts_of(coefficients: Mapping[Sequence[int], float]) -> tuple[list[Part], 
     by_order: dict[int, dict[tuple[int, ...], float]] = {}
     sizes = set()
     for key, c in coefficients.items():
-        if not isinstance(key, tuple) or not all(isinstance(a, int) for a in key):
+        if not isinstance(key, tuple) or not all(hasattr(a, "__index__") for a in key):
             raise FunctransTypeError(
                 f"differential_operator: a key must be a tuple of whole numbers, got {key!r} at {here()}"
             )
         if any(a < 0 for a in key):
             raise FunctransValueError(f"differential_operator: exponents must be 0 or more, got {key} at {here()}")
+        if not isinstance(c, numbers.Real) and not (hasattr(c, "dtype") and c.shape == () and c.dtype.kind in "iufV"):
+            raise FunctransTypeError(
+                f"differential_operator: a coefficient must be a real number, got {describe(c)} at {here()}"
+            )
         sizes.add(len(key))
         by_order.setdefault(sum(key), {})[key] = float(c)
     if len(sizes) != 1:
@@ -289,8 +294,8 @@ def _jacobian_columns(
         found, found_tree = tree_flatten(fun(tree_unflatten(tree, inputs), *args, **kwargs))
         if found_tree != tree:
             raise FunctransTypeError(
-                f"{name}: the result of {function_name(fun)} must have the tree of its argument, at {here()}\\n"
-                f"  argument: {tree}\\n  result:   {found_tree}"
+                f"{name}: the result of {function_name(fun)} must have the tree of its argument, at {here()}\n"
+                f"  argument: {tree}\n  result:   {found_tree}"
             )
         for y, t in zip(found, types, strict=True):
             if type_of(y).shape != t.shape:
@@ -312,7 +317,7 @@ def _real_argument(leaves: Sequence[Any], x: Any, name: str) -> tuple[list[Any],
     for given, t in zip(leaves, types, strict=True):
         if t.dtype.kind != "f" and t.dtype.name != "bfloat16":
             raise FunctransTypeError(
-                f"{name} needs real floating arguments, got {describe(given)} at {here()}\\n"
+                f"{name} needs real floating arguments, got {describe(given)} at {here()}\n"
                 "Convert integers with .astype(float); of a complex argument give the real and the imaginary part."
             )
     return leaves, types
@@ -350,7 +355,7 @@ def along_lines(
         if found is None or found.shape or found.dtype.kind not in "fV":
             raise FunctransTypeError(
                 f"{name}: the result of {function_name(fun)} must be a real floating scalar, got {describe(result)} at "
-                f"{here()}\\nApply the operator to each component of a field, or use vmap over points."
+                f"{here()}\nApply the operator to each component of a field, or use vmap over points."
             )
         return result
 
@@ -381,7 +386,8 @@ def along_lines(
     def in_types() -> list[ArrayType]:
         return [*jaxpr.in_types, *kinds]
 
-    (result,) = apply((name, tuple(shape)), jaxpr, [*captured, *leaves, *arrays], transformed, name, in_types)
+    key = (name, tuple(shape), tuple(kinds))
+    (result,) = apply(key, jaxpr, [*captured, *leaves, *arrays], transformed, name, in_types)
     return result
 
 
@@ -399,5 +405,5 @@ def _part_of(
     if order == 0:
         (value,) = collapse(jaxpr, inputs, [None] * len(inputs), Lines(0, 1, None))[0]
         return mul(value, weights[0].astype(value.dtype))
-    outs, (top,) = collapse(jaxpr, inputs, directions, Lines(rows.shape[0], order, weights))
+    _, (top,) = collapse(jaxpr, inputs, directions, Lines(rows.shape[0], order, weights))
     return None if top is None else mul(top, float(math.factorial(order)))
