@@ -29,7 +29,8 @@ from functrans.transform.collapsed import Lines, collapse
 
 
 class Part(NamedTuple):
-    """``sum_i weights[i] * (d/ds)^order f(x + s directions[i])``: directions ``[n, size of x]``, weights ``[n]``."""
+    """``sum_i weights[i] * (d/ds)^order f(x + s directions[i])``: directions ``[n, size of x]``, weights ``[n]``, which
+    may be traced values."""
 
     order: int
     directions: Any
@@ -57,7 +58,7 @@ def laplacian(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> float(laplacian(lambda x: (x**4).sum())(np.array([1.0, 2.0], np.float32)))
     60.0
     """
-    return _operator(fun, "laplacian", lambda n: [Part(2, np.eye(n), None)])
+    return operator_on(fun, "laplacian", lambda n: [Part(2, np.eye(n), None)])
 
 
 @api_boundary
@@ -72,7 +73,7 @@ def biharmonic(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> float(biharmonic(lambda x: (x**4).sum())(np.array([1.0, 2.0], np.float32)))
     48.0
     """
-    return _operator(fun, "biharmonic", _biharmonic_parts)
+    return operator_on(fun, "biharmonic", _biharmonic_parts)
 
 
 def _biharmonic_parts(n: int) -> list[Part]:
@@ -114,54 +115,59 @@ def differential_operator(coefficients: Mapping[Sequence[int], float]) -> Callab
     >>> float(wave(lambda x: x[0] ** 2 * x[1] ** 2)(np.array([1.0, 3.0], np.float32)))
     10.0
     """
-    parts, size = _parts_of(coefficients)
+    name = "differential_operator"
+    terms, size = terms_by_order(coefficients, name)
+    parts = [lines_of(order, own, size) for order, own in terms.items()]
 
     @api_boundary
     def operator(fun: Callable[..., Any]) -> Callable[..., Any]:
-        return _operator(fun, "differential_operator", lambda n: _checked_size(parts, size, n))
+        return operator_on(fun, name, lambda n: of_size(parts, size, n, name))
 
     return operator
 
 
-def _checked_size(parts: list[Part], size: int, n: int) -> list[Part]:
+def of_size(parts: list[Part], size: int, n: int, name: str) -> list[Part]:
     if n != size:
         raise FunctransValueError(
-            f"differential_operator: the operator has {size} variables and the argument has {n} elements, at {here()}"
+            f"{name}: the operator has {size} variables and the argument has {n} elements, at {here()}"
         )
     return parts
 
 
-def _parts_of(coefficients: Mapping[Sequence[int], float]) -> tuple[list[Part], int]:
+Terms = dict[tuple[int, ...], float]
+
+
+def terms_by_order(coefficients: Mapping[Any, Any], name: str) -> tuple[dict[int, Terms], int]:
+    """The terms of an operator by their order, and its number of variables."""
     if not isinstance(coefficients, Mapping) or not coefficients:
         raise FunctransTypeError(
-            "differential_operator needs a dictionary {(exponent of each variable): coefficient}, got "
+            f"{name} needs a dictionary {{(exponent of each variable): coefficient}}, got "
             f"{describe(coefficients)} at {here()}"
         )
-    by_order: dict[int, dict[tuple[int, ...], float]] = {}
+    by_order: dict[int, Terms] = {}
     sizes = set()
     for key, c in coefficients.items():
         if not isinstance(key, tuple) or not all(hasattr(a, "__index__") for a in key):
             raise FunctransTypeError(
-                f"differential_operator: a key must be a tuple of whole numbers, got {key!r} at {here()}"
+                f"{name}: a key must be a tuple of whole numbers, got {key!r} at {here()}"
             )
         if any(a < 0 for a in key):
-            raise FunctransValueError(f"differential_operator: exponents must be 0 or more, got {key} at {here()}")
+            raise FunctransValueError(f"{name}: exponents must be 0 or more, got {key} at {here()}")
         if not isinstance(c, numbers.Real) and not (hasattr(c, "dtype") and c.shape == () and c.dtype.kind in "iufV"):
             raise FunctransTypeError(
-                f"differential_operator: a coefficient must be a real number, got {describe(c)} at {here()}"
+                f"{name}: a coefficient must be a real number, got {describe(c)} at {here()}"
             )
         sizes.add(len(key))
         by_order.setdefault(sum(key), {})[key] = float(c)
     if len(sizes) != 1:
         raise FunctransValueError(
-            f"differential_operator: every key must have one exponent for each variable, got lengths {sorted(sizes)} "
-            f"at {here()}"
+            f"{name}: every key must have one exponent for each variable, got lengths {sorted(sizes)} at {here()}"
         )
     (size,) = sizes
-    return [_lines_of(order, own, size) for order, own in sorted(by_order.items())], size
+    return dict(sorted(by_order.items())), size
 
 
-def _lines_of(order: int, coefficients: dict[tuple[int, ...], float], size: int) -> Part:
+def lines_of(order: int, coefficients: Terms, size: int) -> Part:
     """Lines along which the derivatives of this order make up the operator: (v . grad)^K = sum K! / a! v^a d^a.
 
     The lines are the points of the lattice of the simplex that leave out what a partial derivative leaves out: there
@@ -323,19 +329,19 @@ def _real_argument(leaves: Sequence[Any], x: Any, name: str) -> tuple[list[Any],
     return leaves, types
 
 
-def _operator(fun: Callable[..., Any], name: str, parts_for: Callable[[int], Sequence[Part]]) -> Callable[..., Any]:
+def operator_on(fun: Callable[..., Any], name: str, parts_for: Callable[[int], Sequence[Part]]) -> Callable[..., Any]:
     """The operator made of these parts, which are known when the number of elements of the argument is."""
     check_callable(fun, name)
 
     @functools.partial(named_as, fun)
     @api_boundary
     def applied(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return along_lines(fun, name, parts_for, x, args, kwargs)
+        return _along_lines(fun, name, parts_for, x, args, kwargs)
 
     return applied
 
 
-def along_lines(
+def _along_lines(
     fun: Callable[..., Any],
     name: str,
     parts_for: Callable[[int], Sequence[Part]],
@@ -367,7 +373,8 @@ def along_lines(
     arrays, shape = [], []
     dtype = np.result_type(np.float32, *[t.dtype for t in types if t.dtype.itemsize > 2])
     for part in parts:
-        arrays += [np.asarray(a, dtype) for a in (part.directions, part.weights) if a is not None]
+        given = [a for a in (part.directions, part.weights) if a is not None]
+        arrays += [np.asarray(a, dtype) if isinstance(a, np.ndarray) else a for a in given]
         shape.append((part.order, part.weights is not None))
     kinds = [type_of(a) for a in arrays]
 

@@ -292,6 +292,26 @@ def test_the_gradient_by_parameters_is_that_of_nested_derivatives():
     close(ft.hessian(laplacian(with_parameters), 1)(X, w), ft.hessian(nested)(w), 1e-10)
 
 
+@pytest.mark.parametrize("number", [0.5, np.float64(0.5), np.array(0.5)], ids=["float", "float64", "array"])
+def test_numbers_may_be_arguments_inside_of_other_transforms(number):
+    """A program that is transformed has numbers in its text, and the operator differentiates by them all the same."""
+    f = lambda x, w: fnp.sum(fnp.sin(x[0] * w)) * x[1] ** 3 + x[2] ** 4 * w
+    given = (1.5, number, number)
+    mixed = differential_operator({(1, 1, 0): 1.0, (0, 2, 0): 2.0, (0, 0, 4): 1.0})
+    exact = {
+        laplacian: lambda w: fnp.sin(1.5 * w) * (3 - w**2 / 8) + 3 * w,
+        mixed: lambda w: w * fnp.cos(1.5 * w) * 0.75 + 6 * fnp.sin(1.5 * w) + 24 * w,
+        lambda f: directional(f, (1.0, 0.0, 1.0)): lambda w: w * fnp.cos(1.5 * w) / 8 + w / 2,
+        lambda f: divergence(lambda x, w: (x[1] ** 2, f(x, w), x[2] * x[0])): lambda w: fnp.sin(1.5 * w) * 0.75 + 1.5,
+    }
+    for operator, wanted in exact.items():
+        found = lambda w, operator=operator: operator(f)(given, w)
+        close(found(0.7), wanted(0.7))
+        close(ft.jit(found)(0.7), wanted(0.7))
+        close(ft.grad(found)(0.7), ft.grad(wanted)(0.7))
+        close(ft.jit(ft.vmap(ft.grad(found)))(X), ft.vmap(ft.grad(wanted))(X))
+
+
 def test_operators_stand_in_loops_and_branches():
     def descend(x):
         return lax.fori_loop(0, 5, lambda _, x: x - 0.1 * ft.grad(laplacian(network))(x), x)
