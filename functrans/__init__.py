@@ -43,6 +43,7 @@ try:
     from functrans.api.environment import ShapeDtypeStruct as ShapeDtypeStruct
     from functrans.api.environment import block_until_ready as block_until_ready
     from functrans.api.environment import clear_caches as clear_caches
+    from functrans.api.environment import collapse_nests as collapse_nests
     from functrans.api.environment import compilation_count as compilation_count
     from functrans.api.environment import compilation_log as compilation_log
     from functrans.api.environment import config as config

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import gc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import hypothesis
 import jax
 import jax._src.compiler as jax_compiler
 import pytest
+from jax._src import pjit
+from jax._src.interpreters import pxla
 
 import functrans
 from functrans.jaxlib_compat import compiler
@@ -76,8 +78,7 @@ _answers_quickly = False  # whether JAX's programs, and they alone, are compiled
 
 
 def _compile_options_of_jax(*args: Any, **named: Any) -> Any:
-    """For the programs of JAX: what its switch for quick compilation does, and ours, where only its answers are asked.
-    """
+    """For the programs of JAX: what its switch for quick compilation does, and ours, where only answers are asked."""
     options = _compile_options(*args, **named)
     if _answers_quickly:
         options.executable_build_options.debug_options.xla_backend_optimization_level = 0
@@ -90,14 +91,44 @@ jax_compiler.get_compile_options = _compile_options_of_jax
 compiler._get_compile_options = _compile_options
 
 
-def _compiled(text: bytes, device: Any, options: Any, *functions: Any) -> Any:
+_executables: dict[Any, Any] = {}  # of programs compiled with few optimisations, by text, devices and options
+_MOST_EXECUTABLES = 1000
+
+
+def _compiled_once(key: Any, compile: Callable[[], Any]) -> Any:
+    """Another test, or another function, often has the same program: XLA makes the same of it."""
+    executable = _executables.get(key)
+    if executable is None:
+        if len(_executables) >= _MOST_EXECUTABLES:
+            _executables.clear()
+        executable = _executables[key] = compile()
+    return executable
+
+
+_backend_compile_and_load = jax_compiler.backend_compile_and_load
+
+
+def _compiled_by_jax(backend: Any, module: Any, devices: Any, options: Any, callbacks: Any) -> Any:
+    compile = functools.partial(_backend_compile_and_load, backend, module, devices, options, callbacks)
+    if callbacks or not (_answers_quickly or jax.config.read("jax_disable_most_optimizations")):
+        return compile()
+    return _compiled_once((module.operation.get_asm(), devices, options.SerializeAsString()), compile)
+
+
+jax_compiler.backend_compile_and_load = _compiled_by_jax
+
+
+def _compiled(text: bytes, device: Any, options: Any, functions: Any = ()) -> Any:
     """With fusion, which small un-jitted programs otherwise do without: XLA errs without both it and the emitters."""
     debug_options = options.executable_build_options.debug_options
     left_out = debug_options.xla_disable_hlo_passes.split(",")
     if NO_EMITTERS in options.env_option_overrides and "fusion" in left_out:
         left_out.remove("fusion")
         debug_options.xla_disable_hlo_passes = ",".join(left_out)
-    return compiler.compiled(text, device, options, *functions)
+    compile = functools.partial(compiler.compiled, text, device, options, functions)
+    if functions or not jax.config.read("jax_disable_most_optimizations"):
+        return compile()
+    return _compiled_once((text, device, options.SerializeAsString()), compile)
 
 
 compilation.compiled = _compiled
@@ -113,8 +144,8 @@ def _lot(item: pytest.Item) -> int:
 
 
 def _parts(item: pytest.Item) -> int:
-    """In how many parts the tests of the item's product take turns; 1 where it is of none. Each library is one test."""
-    product = "[" in item.name or _room(item) == "crossing_libraries"
+    """In how many parts the tests of the item's product take turns; 1 where it is of none."""
+    product = "[" in item.name or _room(item) in ("crossing_libraries", "examples")  # each library, each example a test
     return IN_TURNS.get(item.path.relative_to(ROOT).as_posix(), 1) if product and not THOROUGH else 1
 
 
@@ -170,6 +201,10 @@ IN_TURNS = {
     "crossing/test_wrong_use.py": 4,
     "derivatives/test_operators.py": 2,
     "effects/test_order.py": 4,
+    "examples/test_batched_jacobian.py": 2,
+    "examples/test_higher_order.py": 2,
+    "examples/test_neural_ode.py": 2,
+    "examples/test_optax_training.py": 2,
     "interop/test_census.py": 4,
     "interop/test_compositions.py": 6,
     "interop/test_operations.py": 6,
@@ -276,12 +311,25 @@ _MOST_MAPS = 40_000  # of 65,530 that Linux allows a process; every executable k
 _tests_run = 0
 
 
+# JAX keeps the module of each program, a megabyte and more with its context, and MLIR walks through all contexts alive
+# when it makes another: with a thousand of them compiling takes half as long again. Executables stay where calls look.
+_MODULES_KEPT = (pjit._pjit_lower, pxla._cached_lowering_to_hlo, pxla._cached_compilation)
+_MOST_MODULES = 200
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown() -> None:
-    """Let go of executables before the process runs out of memory maps: thousands of tests share it."""
+    """Let go of modules, and of executables before the process runs out of memory maps: thousands of tests share it."""
     global _tests_run
     _tests_run += 1
-    if _tests_run % 50 == 0 and _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
-        functrans.clear_caches()
-        jax.clear_caches()
+    if pjit._pjit_lower.cache_info().currsize > _MOST_MODULES:
+        for cache in _MODULES_KEPT:
+            cache.cache_clear()
+    if _tests_run % 50 == 0:
+        if _MAPS.exists() and _MAPS.read_bytes().count(b"\n") > _MOST_MAPS:
+            functrans.clear_caches()
+            jax.clear_caches()
+            _executables.clear()
+            gc.unfreeze()
         gc.collect()
+        gc.freeze()  # what has lived so long stays, and tests that collect garbage need not walk through it again

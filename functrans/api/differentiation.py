@@ -29,6 +29,7 @@ from functrans.api.staging import (
     tree_structure,
     tree_unflatten,
 )
+from functrans.control.derivatives import held
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import (
     ArrayType,
@@ -36,8 +37,10 @@ from functrans.ir.types import (
     describe,
     float0,
     is_differentiable,
+    kind_of,
     tangent_type,
 )
+from functrans.ops.elementwise import mul
 from functrans.ops.structural import convert, scalar_literal, zeros
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
@@ -165,6 +168,8 @@ def _value_and_gradient(
 def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
     """Outputs of the function, then the gradient of its first output by each leaf."""
     jaxpr, captured, _ = staged
+    if len(leaves) == 1 and (nested := held(jaxpr, [*captured, *leaves])) is not None:
+        return nested
     wrt = (False,) * len(captured) + tuple([is_differentiable(t.dtype) for t in types])
 
     def transformed(inputs: list[Any]) -> list[Any]:
@@ -258,6 +263,11 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         return [*outs, *wanted]
 
     given = [as_its_type(x, t) for x, t, nz in zip(slopes, types, nonzero, strict=True) if nz]
+    if not has_aux and len(leaves) == len(given) == 1 and kind_of(types[0].dtype) == "f":
+        nested = held(jaxpr, [*captured, *leaves])
+        if nested is not None:
+            slope = convert(mul(given[0], nested[1]), types[0].dtype, jaxpr.out_types[0].weak_type)
+            return tree_unflatten(out_tree, nested[:1]), tree_unflatten(out_tree, [slope])
     results = apply(
         ("jvp", mask, first), jaxpr, [*captured, *leaves, *given], transformed, "jvp",
         lambda: [*jaxpr.in_types, *[t for t, m in zip(jaxpr.in_types, mask, strict=True) if m]],

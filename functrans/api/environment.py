@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from functrans.api import compilation, staging
-from functrans.errors import FunctransValueError
+from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
 from functrans.jaxlib_compat import configuration
@@ -121,6 +121,30 @@ def recomputation_bound(computations: int | None) -> None:
     if computations is not None and (type(computations) is not int or computations < 1):
         raise FunctransValueError(f"recomputation_bound: at least 1, or None, got {describe(computations)}")
     configuration.recomputation_bound.set(computations)
+
+
+def collapse_nests(on: bool | None) -> None:
+    """Whether a nest of derivatives of a scalar function of one scalar is evaluated as one, for all traced from now on.
+
+    From the third order on Taylor mode gives the derivative in a program whose size grows with the square of the order,
+    where the nest doubles with each level. Where the nest is finite the values are the same but for rounding; where it
+    is not (overflow, an infinite argument, a division by zero), NaN may stand for infinity and the other way round.
+    Functions with effects or a ``custom_vjp`` are never collapsed.
+
+    Args:
+      on: None, the setting at first: functions made of smooth operations alone. True: those with selections, extrema,
+        branches and steps too; there an infinite slope times the zero of what was not selected is NaN, where reverse
+        mode gives 0. False: none.
+
+    Raises:
+      TypeError: another value.
+
+    >>> import functrans as ft
+    >>> ft.collapse_nests(None)
+    """
+    if on is not None and not isinstance(on, bool):
+        raise FunctransTypeError(f"collapse_nests: True, False or None, got {describe(on)}")
+    configuration.collapses_nests.set(on)
 
 
 def full_tracebacks(on: bool = True) -> None:

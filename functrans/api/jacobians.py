@@ -20,6 +20,7 @@ from functrans.api.arguments import (
 )
 from functrans.api.differentiation import grad, jvp
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
+from functrans.control.derivatives import held
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable, kind_of
@@ -205,7 +206,8 @@ def _jacobian(
             blocks = _backward_rows(linear, ins_t, outs_t)
             return [*outs, *[block for row in blocks for block in row]]
 
-        results = apply((what, wrt, first), jaxpr, [*captured, *leaves], transformed, what)
+        nested = held(jaxpr, [*captured, *leaves]) if len(leaves) == 1 and not has_aux else None
+        results = nested or apply((what, wrt, first), jaxpr, [*captured, *leaves], transformed, what)
         count = len(jaxpr.outputs)
         flat_blocks = iter(results[count:])
         result_tree = tree_unflatten(out_tree, results[:count])

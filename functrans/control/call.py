@@ -27,6 +27,7 @@ from functrans.transform.vmap import vmap_jaxpr
 class Call(Holding):
     """Apply ``jaxpr``; the name is for people."""
 
+    smooth = True
     jaxpr: Jaxpr
     name_: str = "f"
     name = "jit"

@@ -52,6 +52,7 @@ class Checkpoint(Holding):
     second computation with the first, or a flag for each operand. ``differentiated``: this is the second computation.
     """
 
+    smooth = True
     jaxpr: Jaxpr
     policy: Policy | None
     prevent_cse: bool | tuple[bool, ...]

@@ -65,6 +65,7 @@ class Scan(Holding):
     ``unroll`` steps are written into one turn of the compiled loop.
     """
 
+    smooth = True
     jaxpr: Jaxpr
     length: int
     reverse: bool

@@ -16,21 +16,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functrans.api.arguments import check_callable, differentiation_order
-from functrans.api.jacobians import jacfwd
+from functrans.api.jacobians import basis, jacfwd
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
 from functrans.api.taylor import check_order, taylor
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, describe, type_of
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, array_type, describe, type_of
 from functrans.ops.elementwise import mul
-from functrans.ops.structural import convert, zeros
+from functrans.ops.structural import broadcast_in_dim, convert, zeros
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
-from functrans.transform.collapsed import Lines, collapse
+from functrans.transform.collapsed import Lines, collapse, kept_apart
 
 
 class Part(NamedTuple):
-    """``sum_i weights[i] * (d/ds)^order f(x + s directions[i])``: directions ``[n, size of x]``, weights ``[n]``, which
-    may be traced values."""
+    """``sum_i weights[i] * (d/ds)^order f(x + s directions[i])``: directions ``[n, size of x]`` (None: the standard
+    basis), weights ``[n]`` (None: ones); they may be traced values."""
 
     order: int
     directions: Any
@@ -58,7 +59,7 @@ def laplacian(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> float(laplacian(lambda x: (x**4).sum())(np.array([1.0, 2.0], np.float32)))
     60.0
     """
-    return operator_on(fun, "laplacian", lambda n: [Part(2, np.eye(n), None)])
+    return operator_on(fun, "laplacian", lambda n: [Part(2, None, None)])
 
 
 @api_boundary
@@ -375,7 +376,7 @@ def _along_lines(
     for part in parts:
         given = [a for a in (part.directions, part.weights) if a is not None]
         arrays += [np.asarray(a, dtype) if isinstance(a, np.ndarray) else a for a in given]
-        shape.append((part.order, part.weights is not None))
+        shape.append((part.order, part.directions is not None, part.weights is not None))
     kinds = [type_of(a) for a in arrays]
 
     def transformed(inputs: list[Any]) -> list[Any]:
@@ -383,8 +384,8 @@ def _along_lines(
         rest = iter(inputs[first + len(leaves) :])
         total = None
         (out,) = jaxpr.outputs
-        for order, weighted in shape:
-            rows, weights = next(rest), next(rest) if weighted else None
+        for order, directed, weighted in shape:
+            rows, weights = next(rest) if directed else None, next(rest) if weighted else None
             found = _part_of(jaxpr, inputs[: first + len(leaves)], types, order, rows, weights)
             if found is not None:
                 total = found if total is None else total + found
@@ -399,18 +400,37 @@ def _along_lines(
 
 
 def _part_of(
-    jaxpr: Any, inputs: Sequence[Any], types: Sequence[ArrayType], order: int, rows: Any, weights: Any
+    jaxpr: Jaxpr, inputs: Sequence[Any], types: Sequence[ArrayType], order: int, rows: Any, weights: Any
 ) -> Any:
     """One part; None where it is zero."""
     first = len(inputs) - len(types)
-    directions: list[Any] = [None] * first
-    place = 0
-    for t in types:
-        own = rows[:, place : place + t.size].astype(t.dtype)
-        directions.append(own.reshape((rows.shape[0], *t.shape)))
-        place += t.size
     if order == 0:
         (value,) = collapse(jaxpr, inputs, [None] * len(inputs), Lines(0, 1, None))[0]
         return mul(value, weights[0].astype(value.dtype))
-    _, (top,) = collapse(jaxpr, inputs, directions, Lines(rows.shape[0], order, weights))
+    if rows is None:
+        own, apart, lines = _basis(jaxpr, types, order)
+    else:
+        own, apart, lines = [], [None] * len(types), Lines(rows.shape[0], order, weights)
+        place = 0
+        for t in types:
+            own.append(rows[:, place : place + t.size].astype(t.dtype).reshape((rows.shape[0], *t.shape)))
+            place += t.size
+    _, (top,) = collapse(jaxpr, inputs, [*[None] * first, *own], lines, [*[None] * first, *apart])
     return None if top is None else mul(top, float(math.factorial(order)))
+
+
+def _basis(jaxpr: Jaxpr, types: Sequence[ArrayType], order: int) -> tuple[list[Any], list[int | None], Lines]:
+    """The standard basis as directions. Where the function keeps the slices of one array apart along an axis, those of
+    one slice for all of them at once."""
+    if len(types) == 1:
+        (type_,) = types
+        captured = [None] * (len(jaxpr.inputs) - 1)
+        kept = [kept_apart(jaxpr, [*captured, a]) if n > 1 else 0 for a, n in enumerate(type_.shape)]
+        if any(kept):
+            axis = kept.index(max(kept))
+            others = array_type((*type_.shape[:axis], *type_.shape[axis + 1 :]), type_.dtype)
+            places = tuple([i for i in range(type_.ndim + 1) if i != axis + 1])
+            (rows,) = basis([others])
+            lines = Lines(type_.size, order, None, type_.shape[axis])
+            return [broadcast_in_dim(rows, (others.size, *type_.shape), places)], [axis], lines
+    return basis(types), [None] * len(types), Lines(sum(t.size for t in types), order, None)

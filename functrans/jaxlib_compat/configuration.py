@@ -128,6 +128,21 @@ class RecomputationBound:
 recomputation_bound = RecomputationBound()
 
 
+class CollapsesNests:
+    """Whether nested derivatives of a scalar function of a scalar are one operation (control.derivatives); None: those
+    of smooth functions."""
+
+    def __init__(self) -> None:
+        self._config = _jax.config.Config(
+            "functrans_collapses_nests", None, include_in_jit_key=True, include_in_trace_context=True
+        )
+        self.value: Callable[[], bool | None] = reader(self._config)
+        self.set: Callable[[bool | None], None] = self._config.set_global
+
+
+collapses_nests = CollapsesNests()
+
+
 class ValueChecks:
     """Whether ``jax_debug_nans`` or ``jax_debug_infs`` is on, as one value in every key of traces and dispatch.
 

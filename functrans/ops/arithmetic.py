@@ -40,6 +40,7 @@ from functrans.trace.tracer import Tracer
 
 
 class Rem(Elementwise):
+    smooth = False
     fusion = Fusion.COSTLY
     hlo = "remainder"
     accepts = "iuf"
@@ -53,6 +54,7 @@ class Rem(Elementwise):
 
 
 class Max(Elementwise):
+    smooth = False
     cheap = True
     hlo = "maximum"
     accepts = "iufbc"
@@ -63,6 +65,7 @@ class Max(Elementwise):
 
 
 class Min(Elementwise):
+    smooth = False
     cheap = True
     hlo = "minimum"
     accepts = "iufbc"
@@ -192,6 +195,7 @@ class Square(Elementwise):
 
 
 class Abs(Elementwise):
+    smooth = False
     cheap = True
     hlo = "abs"
     reference = staticmethod(np.abs)
@@ -213,6 +217,7 @@ class Abs(Elementwise):
 
 
 class Sign(Elementwise):
+    smooth = False
     cheap = True
     hlo = "sign"
     reference = staticmethod(np.sign)
@@ -241,6 +246,7 @@ class Sign(Elementwise):
 class Clamp(Elementwise):
     """min(max(x, low), high); operands are (low, x, high) of one shape, or scalar literals as bounds."""
 
+    smooth = False
     cheap = True
     accepts = "iufb"
 

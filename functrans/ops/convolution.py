@@ -36,6 +36,7 @@ class ConvDimensionNumbers(NamedTuple):
 class ConvGeneralDilated(Primitive):
     """Sums of products of rhs with the windows of lhs; not reversed, as in neural networks."""
 
+    smooth = True
     window_strides: Axes
     padding: Pairs
     lhs_dilation: Axes

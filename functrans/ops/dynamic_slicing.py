@@ -25,6 +25,7 @@ from functrans.trace.tracer import Tracer
 class DynamicSlice(Primitive):
     """The window of ``slice_sizes`` at the scalar operands behind the first; moved inside if it sticks out."""
 
+    smooth = True
     fusion = Fusion.MOVING
     slice_sizes: Axes
 
@@ -63,6 +64,7 @@ class DynamicSlice(Primitive):
 class DynamicUpdateSlice(Primitive):
     """The first operand with the second written over the window that starts at the scalars behind them."""
 
+    smooth = True
     def infer(self, x: ArrayType, update: ArrayType, *starts: ArrayType) -> ArrayType:
         _check_starts("dynamic_update_slice", x, starts)
         fits = update.ndim == x.ndim and all(u <= n for u, n in zip(update.shape, x.shape, strict=True))

@@ -40,6 +40,7 @@ class Elementwise(Primitive):
     """An operation on corresponding elements. See the module docstring for what a subclass gives."""
 
     fusion = Fusion.CHEAP
+    smooth: ClassVar[bool] = True
     broadcasts_literals: ClassVar[bool] = True
     hlo: ClassVar[str] = ""
     reference: ClassVar[Callable[..., Any]]
@@ -107,14 +108,24 @@ class Elementwise(Primitive):
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         return bind(self, *batched_alike(lanes.size, operands, mapped)), True
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        return one_axis(axes)
+
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         return emitter.elementwise(self.hlo, operands, in_types, out_types[0])
+
+
+def one_axis(axes: Sequence[int | None]) -> int | None:
+    """The axis along which operands of one shape are all sliced; None where they are not."""
+    found = {a for a in axes if a is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 class Stepwise(Elementwise):
     """Piecewise constant: the derivative is zero wherever there is one."""
 
     locally_constant = True
+    smooth = False
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, *primals), None

@@ -7,14 +7,14 @@ square of the hyperbolic secant, from the exponential of a negative number, has 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from functrans.ops.arithmetic import abs_, clamp, max_, min_, round_, sign
 from functrans.ops.elementwise import COMPLEX, Elementwise, add, binary, div, kind_of, mul, neg, sub
 from functrans.ops.expanded import Expanded
-from functrans.ops.functions import exp, expm1, log1p, rsqrt
+from functrans.ops.functions import exp, expm1, log1p, rsqrt, written_in_parts
 from functrans.ops.logic import and_, eq, gt, lt, ne, select
 from functrans.ops.representation import bitcast_convert_type
 from functrans.ops.structural import convert
@@ -46,11 +46,14 @@ class _Inverse(Elementwise):
 
 
 class _RealExpanded(_Inverse, Expanded):
-    """Our own program for real operands, that of the client dialect for complex ones."""
+    """Our own program for real operands, and for complex ones one of their parts."""
+
+    parts: ClassVar[tuple[str, str, str, str]]
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        family = _Inverse if kind_of(in_types[0].dtype) == COMPLEX else Expanded
-        return family.lower(self, emitter, operands, in_types, out_types)
+        if kind_of(in_types[0].dtype) == COMPLEX:
+            return written_in_parts(emitter, operands[0], in_types[0], self.parts)
+        return Expanded.lower(self, emitter, operands, in_types, out_types)
 
 
 # -- powers of two ---------------------------------------------------------------------------------------------------
@@ -89,6 +92,7 @@ def _power_of_two(n: Any, dtype: np.dtype[Any]) -> Any:
 
 class Sinh(_RealExpanded):
     hlo = "sinh"
+    parts = ("sinh", "cosine", "cosh", "sine")
     reference = staticmethod(np.sinh)
 
     def define(self, *operands: Any) -> Any:
@@ -105,6 +109,7 @@ class Sinh(_RealExpanded):
 
 class Cosh(_RealExpanded):
     hlo = "cosh"
+    parts = ("cosh", "cosine", "sinh", "sine")
     reference = staticmethod(np.cosh)
 
     def define(self, *operands: Any) -> Any:

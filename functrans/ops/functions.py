@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, sub
+from functrans.ir.types import ArrayType
+from functrans.ops.elementwise import Elementwise, add, binary, div, mul, neg, real_dtype, sub
 from functrans.ops.expanded import Expanded
 from functrans.ops.logic import gt, select
 from functrans.trace.binding import bind
@@ -82,9 +83,55 @@ class Cbrt(_Floating):
         return div(1.0 / 3.0, mul(out, out))
 
 
+def written_in_parts(
+    emitter: EmitterProtocol, operand: str, type: ArrayType, names: tuple[str, str, str, str], negated: bool = False
+) -> str:
+    """f(a) g(b) + i h(a) k(b) of a + i b, for the names of f, g, h and k: circular functions of one part, hyperbolic
+    ones of the other. XLA's functions of complex numbers lose a part that is small beside the other.
+
+    Where a circular function is 0 so is the product, be the other infinite.
+    """
+    part = type.update(dtype=real_dtype(type.dtype))
+    boolean = part.update(dtype=np.dtype(np.bool_), weak_type=False)
+    a, b = [emitter.op(f"stablehlo.{which} {operand}", [type], part) for which in ("real", "imag")]
+    products = []
+    for pair in (names[:2], names[2:]):
+        factors, circular = [], ""
+        for name, x in zip(pair, (a, b), strict=True):
+            if name in ("sine", "cosine"):
+                circular = emitter.elementwise(name, [x], [part], part)
+                factors.append(circular)
+            else:
+                factors.append(_hyperbolic(emitter, x, part, name))
+        product = emitter.elementwise("multiply", factors, [part] * 2, part)
+        none = emitter.op(f"stablehlo.compare EQ, {circular}, {emitter.splat(0, part)}", [part] * 2, boolean)
+        products.append(emitter.select(none, circular, product, boolean, part))
+    if negated:
+        products[1] = emitter.elementwise("negate", products[1:], [part], part)
+    return emitter.op(f"stablehlo.complex {', '.join(products)}", [part] * 2, type)
+
+
+def _hyperbolic(emitter: EmitterProtocol, x: str, type: ArrayType, name: str) -> str:
+    """sinh x or cosh x for a real x, from exp(x) - 1 and exp(-x) - 1."""
+    def apply(name: str, *operands: str) -> str:
+        return emitter.elementwise(name, operands, [type] * len(operands), type)
+
+    up = apply("exponential_minus_one", x)
+    down = apply("exponential_minus_one", apply("negate", x))
+    twice = apply("subtract", up, down)
+    if name == "cosh":
+        twice = apply("add", apply("add", up, down), emitter.splat(2, type))
+    return apply("multiply", twice, emitter.splat(0.5, type))
+
+
 class Sin(_Floating):
     hlo = "sine"
     reference = staticmethod(np.sin)
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        if in_types[0].dtype.kind != "c":
+            return super().lower(emitter, operands, in_types, out_types)
+        return written_in_parts(emitter, operands[0], in_types[0], ("sine", "cosh", "cosine", "sinh"))
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return cos(x)
@@ -93,6 +140,11 @@ class Sin(_Floating):
 class Cos(_Floating):
     hlo = "cosine"
     reference = staticmethod(np.cos)
+
+    def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
+        if in_types[0].dtype.kind != "c":
+            return super().lower(emitter, operands, in_types, out_types)
+        return written_in_parts(emitter, operands[0], in_types[0], ("cosine", "cosh", "sine", "sinh"), True)
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return neg(sin(x))

@@ -10,7 +10,7 @@ import numpy as np
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.ops.elementwise import Stepwise, align, batched_alike, binary
+from functrans.ops.elementwise import Stepwise, align, batched_alike, binary, one_axis
 from functrans.ops.structural import broadcast_in_dim, compare_kind, full, scalar_literal
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
@@ -156,6 +156,9 @@ class Select(Primitive):
                 f"select: a bool and two arrays of one type are needed, got {which}, {yes} and {no}"
             )
         return array_type(shape, yes.dtype, yes.weak_type and no.weak_type)
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        return one_axis(axes)
 
     def impl(self, which: Any, yes: Any, no: Any) -> Any:
         return np.where(which, yes, no)

@@ -13,7 +13,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, type_of
-from functrans.ops.elementwise import add, kind_of, real_dtype
+from functrans.ops.elementwise import add, kind_of, one_axis, real_dtype
 from functrans.ops.structural import Axes, Transpose, convert, transpose
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
@@ -31,6 +31,7 @@ class DotGeneral(Primitive):
     ``precision``: that of both operands, or of each as 'HIGH:DEFAULT', or the name of an algorithm.
     """
 
+    smooth = True
     lhs_contracting: Axes
     rhs_contracting: Axes
     lhs_batch: Axes
@@ -64,6 +65,22 @@ class DotGeneral(Primitive):
             *[y.shape[a] for a in free_axes(y.ndim, self.rhs_contracting, self.rhs_batch)],
         )
         return array_type(shape, self.preferred_element_type, x.weak_type and y.weak_type)
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        x, y = axes
+        places = {list(batch).index(a) for a, batch in ((x, self.lhs_batch), (y, self.rhs_batch)) if a in batch}
+        if x is not None and y is not None and not (x in self.lhs_batch and y in self.rhs_batch):
+            return None
+        if places:
+            return one_axis(list(places))
+        x_free = free_axes(types[0].ndim, self.lhs_contracting, self.lhs_batch)
+        y_free = free_axes(types[1].ndim, self.rhs_contracting, self.rhs_batch)
+        first = len(self.lhs_batch)
+        if y is None and x in x_free:
+            return first + list(x_free).index(x)
+        if x is None and y in y_free:
+            return first + len(x_free) + list(y_free).index(y)
+        return None
 
     def impl(self, x: Any, y: Any) -> Any:
         x, y = np.asarray(x), np.asarray(y)

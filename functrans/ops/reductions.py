@@ -15,6 +15,7 @@ from functrans.ops.logic import eq
 from functrans.ops.slicing import canonical_axis, pad, slice_in_dim
 from functrans.ops.structural import (
     Axes,
+    axis_left,
     broadcast_in_dim,
     check_axes,
     compare_kind,
@@ -50,6 +51,10 @@ class _Reduction(Primitive):
             raise FunctransTypeError(f"{self.name} does not accept operands of dtype {short_dtype(x.dtype)}")
         return array_type(_without(x.shape, self.axes), x.dtype, x.weak_type)
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        return axis_left(axis, self.axes)
+
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
         initial = np.asarray(self.neutral(x.dtype)).astype(x.dtype)
@@ -66,6 +71,7 @@ class _Reduction(Primitive):
 class ReduceProd(_Reduction):
     """The product over ``axes``."""
 
+    smooth = True
     hlo = "multiply"
     accepts = "iufc"
     reference = staticmethod(np.prod)

@@ -10,7 +10,7 @@ import numpy as np
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type, type_of
-from functrans.ops.elementwise import sub
+from functrans.ops.elementwise import one_axis, sub
 from functrans.ops.logic import select
 from functrans.ops.structural import (
     Axes,
@@ -68,6 +68,12 @@ class Slice(LinearUnary):
                 return None
         return None
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        assert axis is not None
+        whole = (self.start_indices[axis], self.limit_indices[axis], self.strides[axis])
+        return axis if whole == (0, types[0].shape[axis], 1) else None
+
     def impl(self, x: Any) -> Any:
         return x[tuple(map(slice, self.start_indices, self.limit_indices, self.strides))]
 
@@ -92,6 +98,7 @@ class Slice(LinearUnary):
 class Pad(Primitive):
     """``low`` elements before, ``high`` behind (negative: removed) and ``interior`` between, all of one value."""
 
+    smooth = True
     fusion = Fusion.MOVING
     low: Axes
     high: Axes
@@ -165,6 +172,7 @@ class Pad(Primitive):
 class Concatenate(Primitive):
     """The operands joined along the axis ``dimension``."""
 
+    smooth = True
     fusion = Fusion.MOVING
     dimension: int
 
@@ -185,6 +193,10 @@ class Concatenate(Primitive):
         size = sum(t.shape[axis] for t in types)
         shape = (*first.shape[:axis], size, *first.shape[axis + 1 :])
         return array_type(shape, first.dtype, all(t.weak_type for t in types))
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        axis = one_axis(axes)
+        return None if axis == self.dimension else axis
 
     def impl(self, *arrays: Any) -> Any:
         return np.concatenate(arrays, self.dimension)
@@ -216,6 +228,7 @@ class Concatenate(Primitive):
 class Split(Primitive):
     """Consecutive parts of these sizes along ``axis``."""
 
+    smooth = True
     fusion = Fusion.MOVING
     sizes: Axes
     axis: int

@@ -36,8 +36,17 @@ Axes = tuple[int, ...]
 class LinearUnary(Primitive):
     """An operation that is linear in its one operand: jvp applies it to the tangent."""
 
+    smooth = True
+
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])
+
+
+def axis_left(axis: int | None, reduced: Axes) -> int | None:
+    """Where an axis is when others have been reduced; None if it is among them."""
+    if axis is None or axis in reduced:
+        return None
+    return axis - sum(a < axis for a in reduced)
 
 
 class BroadcastInDim(LinearUnary):
@@ -57,6 +66,12 @@ class BroadcastInDim(LinearUnary):
                 f"broadcast_in_dim: an operand of shape {x.shape} cannot be placed at axes {self.dims} of {self.shape}"
             )
         return array_type(self.shape, x.dtype, x.weak_type)
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        assert axis is not None
+        place = self.dims[axis]
+        return place if types[0].shape[axis] == self.shape[place] else None
 
     def impl(self, x: Any) -> Any:
         shape = [1] * len(self.shape)
@@ -95,6 +110,14 @@ class Reshape(LinearUnary):
             return None
         return reshape(tracer_for(x, producer.inputs[0]), self.shape)
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        assert axis is not None
+        before, size = math.prod(types[0].shape[:axis]), types[0].shape[axis]
+        products = [math.prod(self.shape[:i]) for i in range(len(self.shape))]
+        found = [i for i, n in enumerate(products) if n == before and self.shape[i] == size]
+        return found[-1] if found else None
+
     def impl(self, x: Any) -> Any:
         return np.reshape(x, self.shape)
 
@@ -119,6 +142,11 @@ class Transpose(LinearUnary):
         if sorted(self.permutation) != list(range(x.ndim)):
             raise FunctransValueError(f"transpose: {self.permutation} is not a permutation of the axes of {x.shape}")
         return array_type(tuple([x.shape[p] for p in self.permutation]), x.dtype, x.weak_type)
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        assert axis is not None
+        return self.permutation.index(axis)
 
     def impl(self, x: Any) -> Any:
         return np.transpose(x, self.permutation)
@@ -148,6 +176,10 @@ class ReduceSum(LinearUnary):
             )
         return array_type(tuple([n for i, n in enumerate(x.shape) if i not in self.axes]), x.dtype, x.weak_type)
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        return axis_left(axis, self.axes)
+
     def impl(self, x: Any) -> Any:
         return np.sum(x, axis=self.axes, dtype=np.asarray(x).dtype)
 
@@ -168,6 +200,7 @@ class ReduceSum(LinearUnary):
 class ConvertElementType(Primitive):
     """The same values in another dtype (complex to real drops the imaginary part)."""
 
+    smooth = True
     cheap = True
     fusion = Fusion.CHEAP
     to: np.dtype[Any]
@@ -180,6 +213,10 @@ class ConvertElementType(Primitive):
                 "wrap_key_data(words) convert between random keys and numbers"
             )
         return array_type(x.shape, self.to, self.weak_type)
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        return axis
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)

@@ -184,6 +184,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     folds_literals: ClassVar[bool] = False  # True: fold has nothing to say when no operand is a number
     cheap: ClassVar[bool] = False  # True: computing an element again costs less than reading it from memory
     effort: ClassVar[int] = 1  # floating-point operations for an element of the result, roughly
+    smooth: ClassVar[bool] = False  # True: analytic where it is defined, by all operands; asked by control.derivatives
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
@@ -326,6 +327,12 @@ class Primitive(metaclass=_PrimitiveMeta):
         """For each operand the inputs of the program that each of its elements depends on -> the same of the results.
         """
         self.missing("sparsity", "the detection of sparse Jacobians")
+
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        """The axis of the result whose every slice is made of one slice of the operands, where ``axes`` are those of
+        the operands along which they are sliced (None: an operand that has a part in every slice), of which there is
+        one; None where slices are mixed. Only of operations with one result. Asked by transform.collapsed."""
+        return None
 
     def program(self, types: Sequence[ArrayType]) -> Jaxpr | None:
         """What it does to operands of these types, in terms of other operations; None where it is one of the simple

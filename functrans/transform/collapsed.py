@@ -17,11 +17,23 @@ import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import MUL, add, mul
-from functrans.ops.structural import BroadcastInDim, broadcast_in_dim, convert, reduce_sum, scalar_literal, spread
+from functrans.ops.logic import eq, select
+from functrans.ops.structural import (
+    BroadcastInDim,
+    broadcast_in_dim,
+    convert,
+    iota,
+    reduce_sum,
+    reshape,
+    scalar_literal,
+    spread,
+)
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into
 from functrans.trace.tracer import producer_of, tracer_for
@@ -32,11 +44,16 @@ from functrans.transform.vmap import vmap
 
 class _Spread(NamedTuple):
     """A value on all lines: ``rows``: its coefficients from the first to the last but one, None or with an axis 0 of
-    lines; ``top``: the sum of the highest ones, or None."""
+    lines; ``top``: the sum of the highest ones, or None.
+
+    ``apart``: an axis, each slice along which moves on a few lines only, as many for each (Lines.apart): the rows are
+    those of its own lines. None: every line has a row.
+    """
 
     value: Any
     rows: tuple[Any, ...]
     top: Any
+    apart: int | None = None
 
 
 def _value(x: Any) -> Any:
@@ -44,35 +61,75 @@ def _value(x: Any) -> Any:
 
 
 class Lines(NamedTuple):
-    """How many lines, which coefficient is summed, and its weights ``[count]`` (None: ones)."""
+    """How many lines, which coefficient is summed, and its weights ``[number]`` (None: ones).
+
+    ``slices``: where the lines of an input are given for each of so many slices alone, the number of these; line i is
+    then the one with number ``i % (number / slices)`` of slice ``i // (number / slices)``.
+    """
 
     number: int
     order: int
     weights: Any
+    slices: int = 1
 
 
 def collapse(
-    jaxpr: Jaxpr, primals: Sequence[Value], directions: Sequence[Tangent], lines: Lines
+    jaxpr: Jaxpr,
+    primals: Sequence[Value],
+    directions: Sequence[Tangent],
+    lines: Lines,
+    apart: Sequence[int | None] = (),
 ) -> tuple[list[Any], list[Any]]:
     """The program's outputs, and for each the sum over lines of its highest coefficient (None: zero).
 
     ``directions``: for each input its first coefficients, with an axis 0 of lines, or None; there are no others.
+    ``apart``: for each input the axis for whose slices they are given.
     """
     given = entering(jaxpr, primals)
     nothing = (None,) * max(lines.order - 2, 0)
-    inputs = [
-        given[v]
-        if d is None
-        else _Spread(given[v], (d, *nothing), None)
-        if lines.order > 1
-        else _Spread(given[v], (), lines_sum(d, lines))
-        for v, d in zip(jaxpr.inputs, directions, strict=True)
-    ]
+    inputs = []
+    for v, d, axis in zip(jaxpr.inputs, directions, apart or [None] * len(directions), strict=True):
+        if d is None:
+            inputs.append(given[v])
+        elif lines.order > 1:
+            inputs.append(_Spread(given[v], (d, *nothing), None, axis))
+        else:
+            inputs.append(_Spread(given[v], (), lines_sum(d, lines)))
     outs = _through(jaxpr, inputs, lines)
     return (
         [_value(x) for x in outs],
         [x.top if type(x) is _Spread else None for x in outs],
     )
+
+
+def kept_apart(jaxpr: Jaxpr, axes: Sequence[int | None]) -> int:
+    """How many elements of results keep the slices of inputs apart along these axes (None: an input that does not
+    move), of operations whose result moves."""
+    return _kept_apart(jaxpr, list(axes))[1]
+
+
+_MIXED = object()
+
+
+def _kept_apart(jaxpr: Jaxpr, axes: Sequence[Any]) -> tuple[list[Any], int]:
+    known: dict[Any, Any] = dict(zip(jaxpr.inputs, axes, strict=True))
+    total = 0
+    for eqn in jaxpr.equations:
+        given = [known.get(a) for a in eqn.inputs]
+        if all(axis is None for axis in given):
+            continue
+        found: list[Any] = [_MIXED] * len(eqn.outputs)
+        placed = eqn.op.in_place(eqn.inputs) if eqn.op.transparent else None
+        if placed is not None:
+            found, more = _kept_apart(placed[0], [known.get(a) for a in placed[1]])
+            total += more
+        elif not eqn.op.multiple and _MIXED not in given:
+            axis = eqn.op.apart(given, [a.type for a in eqn.inputs])
+            if axis is not None:
+                found = [axis]
+                total += eqn.outputs[0].type.size
+        known.update(zip(eqn.outputs, found, strict=True))
+    return [known.get(a) for a in jaxpr.outputs], total
 
 
 def _through(jaxpr: Jaxpr, inputs: Sequence[Any], lines: Lines) -> list[Any]:
@@ -86,6 +143,22 @@ def _through(jaxpr: Jaxpr, inputs: Sequence[Any], lines: Lines) -> list[Any]:
 
     values = replay_into(dict(zip(jaxpr.inputs, inputs, strict=True)), jaxpr.equations, step)
     return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
+
+
+def _on_every_line(x: _Spread, lines: Lines) -> _Spread:
+    """The value with a row for every line, zero in the slices that do not move on it."""
+    if x.apart is None:
+        return x
+    slices, own, place = lines.slices, lines.number // lines.slices, 2 + x.apart
+
+    def filled(row: Any) -> Any:
+        shape = (slices, *row.shape)
+        numbers = iota(np.dtype(np.int32), slices)
+        moves = eq(broadcast_in_dim(numbers, shape, (0,)), broadcast_in_dim(numbers, shape, (place,)))
+        wide = broadcast_in_dim(row, shape, tuple(range(1, len(shape))))
+        return reshape(select(moves, wide, 0.0), (slices * own, *row.shape[1:]))
+
+    return _Spread(x.value, tuple([None if row is None else filled(row) for row in x.rows]), x.top)
 
 
 _equations = Cache(4096)
@@ -106,6 +179,15 @@ def _one_equation(op: Primitive, operands: Sequence[Any]) -> Jaxpr:
 
 def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
     """The results of an operation on all lines."""
+    axes = [x.apart if type(x) is _Spread else None for x in operands]
+    axis = None
+    if any(a is not None for a in axes):
+        moving = [x for x in operands if type(x) is _Spread]
+        if all(x.apart is not None for x in moving) and not op.multiple:
+            axis = op.apart(axes, [_value(x).type for x in operands])
+        if axis is None:
+            operands = [_on_every_line(x, lines) if type(x) is _Spread else x for x in operands]
+    number = lines.number if axis is None else lines.number // lines.slices
     jaxpr = _one_equation(op, operands)
     own = [x for x in operands if type(x) is not Literal]
     arrays = [_value(x) for x in own]
@@ -117,7 +199,7 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
         program, has = taylor_jaxpr(jaxpr, pattern)
         given = [c for row in below for c in row if c is not None]
         results, mapped = vmap(
-            program, Lanes(lines.number), [*arrays, *given], [*[False] * len(arrays), *[True] * len(given)]
+            program, Lanes(number), [*arrays, *given], [*[False] * len(arrays), *[True] * len(given)]
         )
         n = len(jaxpr.outputs)
         outs = results[:n]
@@ -126,8 +208,8 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
         for flags in has:
             own_row = [next(rest) if flag else None for flag in flags]
             *first, last = own_row
-            tops.append(None if last is None else lines_sum(last[0], lines, last[1]))
-            rows.append(tuple([None if c is None else c[0] if c[1] else spread(c[0], lines.number) for c in first]))
+            tops.append(None if last is None else lines_sum(last[0], lines._replace(number=number), last[1]))
+            rows.append(tuple([None if c is None else c[0] if c[1] else spread(c[0], number) for c in first]))
     else:
         outs, rows, tops = [], [(None,) * (lines.order - 1)] * len(jaxpr.outputs), [None] * len(jaxpr.outputs)
     highest = [x.top if type(x) is _Spread else None for x in own]
@@ -141,7 +223,7 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
     elif not outs:
         outs = replay_here(jaxpr, arrays)
     return [
-        x if t is None and all(c is None for c in row) else _Spread(x, row, t)
+        x if t is None and all(c is None for c in row) else _Spread(x, row, t, axis)
         for x, row, t in zip(outs, rows, tops, strict=True)
     ]
 
