@@ -18,7 +18,16 @@ from functrans.derivatives import biharmonic, curl, differential_operator, direc
 from tests.errors.refusal import refusal
 from tests.laws.random_programs import RandomProgram, programs
 
-pytestmark = pytest.mark.usefixtures("x64")
+pytestmark = pytest.mark.usefixtures("x64", "nests_written_out")
+
+
+@pytest.fixture
+def nests_written_out():
+    """The derivatives that operators are compared with are nests, and no Taylor mode."""
+    ft.collapse_nests(False)
+    yield
+    ft.collapse_nests(None)
+
 
 NUMBERS = np.random.default_rng(0)
 WEIGHTS = {n: [NUMBERS.normal(size=s) / np.sqrt(s[0]) for s in ((n, 8), (8, 8), (8,))] for n in (1, 2, 3, 5)}
