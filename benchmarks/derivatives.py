@@ -1,5 +1,6 @@
 """Higher derivatives and differential operators against those who do them best: JAX (nested transforms and
-`jax.experimental.jet`), folx (forward Laplacian), PyTorch's torch.func and HIPS autograd where they are installed.
+`jax.experimental.jet`), and, where they are installed, folx (forward Laplacian), and PyTorch's torch.func and HIPS
+autograd, which compile nothing.
 
 python -m benchmarks derivatives                                   a few minutes on two quiet cores
 python -m benchmarks derivatives --only laplacian
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,6 +31,9 @@ from functrans.derivatives import biharmonic, derivatives, laplacian
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 EFFORT = Effort(5, 15, 1.0, patience=8.0)
 POINT = 0.7
+
+
+EAGER = "HIPS autograd", "torch.func"
 
 
 class Case(NamedTuple):
@@ -69,7 +74,22 @@ def nth_derivative(order: int) -> dict[str, Callable[[Any], Any]]:
     sides = {"functrans": nested(scalar_function(fnp), order, functrans.grad), "jet": jet_of(order, False)}
     if order <= 5:  # the eighth takes JAX a quarter of a minute
         sides["nested jax.grad"] = nested(scalar_function(jnp), order, jax.grad)
+        autograd, autograd_numpy = installed("autograd"), installed("autograd.numpy")
+        if autograd is not None and autograd_numpy is not None:
+            sides["HIPS autograd"] = nested(scalar_function(autograd_numpy), order, autograd.grad)
+        torch = installed("torch")
+        if torch is not None:
+            derivative = nested(scalar_function(torch), order, installed("torch.func").grad)  # type: ignore[union-attr]
+            sides["torch.func"] = lambda x: derivative(torch.tensor(x, dtype=torch.float32))
     return sides
+
+
+def installed(module: str) -> Any:
+    """The module, or None."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
 
 
 def all_derivatives(order: int) -> dict[str, Callable[[Any], Any]]:
@@ -95,9 +115,8 @@ def network(numpy_: Any, weights: Any, activation: Callable[[Any], Any]) -> Call
 
 
 def folx_laplacian(threshold: int) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]] | None:
-    try:
-        folx = importlib.import_module("folx")
-    except ImportError:
+    folx = installed("folx")
+    if folx is None:
         return None
 
     def operator(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -120,6 +139,12 @@ def laplacians(sizes: Sequence[int], silu: bool, thresholds: Sequence[int]) -> d
         operator = folx_laplacian(threshold)
         if operator is not None:
             sides[f"folx, {'sparse' if threshold else 'dense'}"] = jax.vmap(operator(theirs))
+    torch = installed("torch")
+    if torch is not None and not silu:
+        tensors = [(torch.from_numpy(w), torch.from_numpy(b)) for w, b in weights]
+        hessian = torch.func.hessian(network(torch, tensors, torch.tanh))
+        traces = torch.func.vmap(lambda x: torch.trace(hessian(x)))
+        sides["torch.func"] = lambda x: traces(torch.from_numpy(x))
     return sides
 
 
@@ -172,6 +197,9 @@ def measured(case: Case) -> tuple[dict[str, Figures], float]:
     """The figures of each side, and by how much the results differ from ours, relative to the largest."""
     compiled, times, sizes = {}, {}, {}
     for name, function in case.build().items():
+        if name in EAGER:
+            compiled[name], times[name], sizes[name] = function, 0.0, None
+            continue
         side = functrans if name == "functrans" else jax
         sizes[name] = _equations(name, function, case.argument) if case.equations else None
         start = now()
@@ -179,6 +207,8 @@ def measured(case: Case) -> tuple[dict[str, Figures], float]:
         times[name] = now() - start
     functrans.clear_caches()
     for name, function in case.build().items():  # once more, with everything imported and warm
+        if name in EAGER:
+            continue
         side = functrans if name == "functrans" else jax
         start = now()
         side.jit(function).lower(case.argument).compile()
@@ -187,7 +217,8 @@ def measured(case: Case) -> tuple[dict[str, Figures], float]:
     error = 0.0
     for found in results.values():
         for a, b in zip(found, results["functrans"], strict=True):
-            error = max(error, float(numpy.max(numpy.abs(a - b)) / (numpy.max(numpy.abs(b)) + 1e-30)))
+            difference = numpy.abs(numpy.asarray(a) - numpy.asarray(b))
+            error = max(error, float(numpy.max(difference) / (numpy.max(numpy.abs(b)) + 1e-30)))
     repeat = max(1, int(0.005 / max(timed(lambda: compiled["functrans"](case.argument)), 1e-9)))
 
     def sampler(call: Any) -> Callable[[], dict[str, float]]:
@@ -202,7 +233,10 @@ def measured(case: Case) -> tuple[dict[str, Figures], float]:
 
     samples = interleave({name: sampler(c) for name, c in compiled.items()}, EFFORT)["run"]
     return {
-        name: Figures(times[name], min(samples[name].values), _memory(compiled[name]), sizes[name]) for name in compiled
+        name: Figures(
+            times[name], min(samples[name].values), None if name in EAGER else _memory(compiled[name]), sizes[name]
+        )
+        for name in compiled
     }, error
 
 
@@ -238,12 +272,13 @@ def table(rows: Sequence[tuple[str, dict[str, Figures], float]]) -> str:
         for other, theirs in figures.items():
             if other == "functrans":
                 continue
-            ratios = (theirs.compile / ours.compile, theirs.run / ours.run)
+            ratios = (theirs.compile / ours.compile if theirs.compile else math.inf, theirs.run / ours.run)
+            first = _ratio(theirs.compile, ours.compile)
             memory = _ratio(theirs.memory, ours.memory)
             equations = _ratio(theirs.equations, ours.equations)
             found.append((
                 min(ratios),
-                f"| {name} | {other} | {ratios[0]:.2f} | {ratios[1]:.2f} | {memory} | {equations} | "
+                f"| {name} | {other} | {first} | {ratios[1]:.2f} | {memory} | {equations} | "
                 f"{ours.compile:.2f} s, {ours.run * 1e6:,.0f} us | {error:.0e} |",
             ))  # fmt: skip
     return "\n".join([*lines, *[line for _, line in sorted(found)]])

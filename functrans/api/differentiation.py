@@ -45,6 +45,7 @@ from functrans.ops.structural import convert, scalar_literal, zeros
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
 from functrans.trace.primitive import Linear
+from functrans.trace.tracer import Tracer
 from functrans.transform.jvp import instantiate_zero
 from functrans.transform.jvp import jvp as jvp_replay
 from functrans.transform.linearize import linearize as linearize_replay
@@ -168,7 +169,7 @@ def _value_and_gradient(
 def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
     """Outputs of the function, then the gradient of its first output by each leaf."""
     jaxpr, captured, _ = staged
-    if len(leaves) == 1 and (nested := held(jaxpr, [*captured, *leaves])) is not None:
+    if type(leaves[0]) is Tracer and len(leaves) == 1 and (nested := held(jaxpr, [*captured, *leaves])) is not None:
         return nested
     wrt = (False,) * len(captured) + tuple([is_differentiable(t.dtype) for t in types])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from functrans.api.arguments import check_callable, check_tangent, differentiation_order
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, as_its_type, describe, float0, is_differentiable, tangent_type, type_of
+from functrans.ir.types import ArrayType, as_its_type, describe, float0, is_differentiable, tangent_type
 from functrans.ops.elementwise import mul
 from functrans.ops.structural import convert, full, scalar_literal, zeros
 from functrans.trace.frames import function_name, here, named_as
@@ -127,6 +128,8 @@ def solution_coefficients(fun: Callable[..., Any], initial: Any, order: int, tim
     tree_given = initial if time is None else (time, initial)
     leaves, tree = tree_flatten(tree_given)
     leaves, types = entering(leaves, named("the initial value", tree_given))
+    if time is not None and types[0].shape:
+        raise FunctransValueError(f"{name}: the time must be a scalar, got {describe(time)} at {here()}")
     for x, t in zip(leaves, types, strict=True):
         if not is_differentiable(t.dtype):
             raise FunctransTypeError(f"{name}: {describe(x)} is no floating value, at {here()}")
@@ -141,11 +144,12 @@ def solution_coefficients(fun: Callable[..., Any], initial: Any, order: int, tim
                 f"{name}: the result of {function_name(fun)} must have the tree of the initial value, at {here()}\n"
                 f"  initial value: {wanted_tree}\n  result: {found_tree}"
             )
-        for slope, wanted in zip(found, types[len(types) - len(found) :], strict=True):
-            if type_of(slope).shape != wanted.shape or type_of(slope).dtype != wanted.dtype:
-                kind = FunctransValueError if type_of(slope).shape != wanted.shape else FunctransTypeError
+        found, slopes = entering(found, named("the result of the right-hand side", result, f" of {name}"), _RESULT)
+        for slope, wanted in zip(slopes, types[len(types) - len(found) :], strict=True):
+            if slope.shape != wanted.shape or slope.dtype != wanted.dtype:
+                kind = FunctransValueError if slope.shape != wanted.shape else FunctransTypeError
                 raise kind(
-                    f"{name}: {function_name(fun)} returned {type_of(slope)} where the initial value is {wanted}, at "
+                    f"{name}: {function_name(fun)} returned {slope} where the initial value is {wanted}, at "
                     f"{here()}"
                 )
         return found if time is None else [1.0, *found]
@@ -173,11 +177,14 @@ def solution_coefficients(fun: Callable[..., Any], initial: Any, order: int, tim
     return [tree_unflatten(tree, leaves), *[tree_unflatten(tree, [own[k] for own in rows]) for k in range(order)]]
 
 
+_RESULT = "Return arrays, numbers or pytrees of them."
+
+
 def check_order(order: Any, name: str) -> None:
     """Raise unless an order of differentiation is a whole number, 0 or more."""
     if isinstance(order, bool) or not hasattr(order, "__index__"):
         raise FunctransTypeError(f"{name}: the order must be a whole number, got {describe(order)} at {here()}")
-    if order < 0:
+    if operator.index(order) < 0:
         raise FunctransValueError(f"{name}: the order must be 0 or more, got {order} at {here()}")
 
 

@@ -212,8 +212,8 @@ class BetaDensity(Evaluated):
         for k, (z, sign) in enumerate(((a, 1.0), (b, -1.0))):
             lowered = (self.lowered[0] + (k == 0), self.lowered[1] + (k == 1))
             power = z - float(1 + self.lowered[k])
-            inside = select(power == 0.0, 0.5, x)  # 0 times the infinity at an end
-            term = sign * power * bind(BetaDensity(lowered), a, b, inside)
+            lower = sign * power * bind(BetaDensity(lowered), a, b, x)
+            term = select(power == 0.0, everywhere(0.0, x), lower)  # 0 times the infinity at an end
             total = term if total is None else total + term
         return total
 

@@ -26,6 +26,7 @@ from functrans.ops.structural import convert, spread, zeros_like
 from functrans.ops.triangular import batched_columns, triangular_solve
 from functrans.trace.binding import bind
 from functrans.trace.primitive import Lanes, Tangent, Value, is_linear
+from functrans.trace.series import Line, Series
 
 _OTHER = {"N": "T", "T": "N"}
 
@@ -56,6 +57,18 @@ class FactorisedSolve(OfMatrices):
             moved = matmul(a_t if self.op == "N" else flip(a_t), x)
             right = lax.neg(moved) if right is None else lax.sub(right, moved)
         return x, None if right is None else bind(self, *primals[:-1], right)
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        a, *factors, b = operands
+        if any(type(x) is Series for x in factors):
+            return line.along(self, operands)
+        system = [line.value(a), *factors]
+        return line.solution(
+            lambda right: bind(self, *system, right),
+            lambda a, x: matmul(a if self.op == "N" else flip(a), x),
+            b,
+            a,
+        )
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         *system, b = operands

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,11 +32,12 @@ from functrans.ops.elementwise import (
 )
 from functrans.ops.expanded import Expanded
 from functrans.ops.functions import log
-from functrans.ops.logic import and_, eq, gt, lt, select
+from functrans.ops.logic import and_, eq, gt, lt, or_, select
 from functrans.ops.structural import convert, full, scalar_literal
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Tangent, Value
+from functrans.trace.series import Line, Series
 from functrans.trace.tracer import Tracer
 
 
@@ -110,6 +112,54 @@ class Pow(Elementwise):
             x = full(out.shape, literal_value(x), out.dtype)
         return mul(_log_of_base(x), out)
 
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        """For a power that is a number: whole ones by products, others by x y' = c y x'. Where x is 0 no coefficient is
+        divided by it: those below the power are 0, those above infinite."""
+        x, exponent = operands
+        c = literal_value(exponent)
+        if type(x) is not Series or not c or kind_of(x.dtype) == COMPLEX or abs(c) > _MOST_FACTORS:
+            return line.along(self, operands)
+        return _power(line, bind(self, line.value(x), exponent), x, c)
+
+
+_MOST_FACTORS = 1024
+
+
+def _power(line: Line, value: Any, x: Series, c: float) -> Series:
+    """x^c along a line, whose value is known."""
+    if c == int(c) and c > 0:
+        product: Any = None
+        square, left = x, int(c)
+        while left:
+            if left & 1:
+                product = square if product is None else line.apply(MUL, [product, square])
+            left >>= 1
+            if left:
+                square = line.apply(MUL, [square, square])
+        return Series(value.type, [value], product.__getitem__, product.degree)
+    first = line.value(x)
+    zero = eq(first, 0.0)
+    ends = or_(zero, eq(abs_(first), math.inf))  # where x^(c - k) is 0 or infinite
+    base = Series(x.type, [select(ends, 1.0, first)], x.__getitem__, x.degree)
+
+    def step(k: int) -> Any:
+        slope = slopes[k - 1]
+        return None if slope is None else mul(slope, c / k)
+
+    away = Series(value.type, [select(ends, 1.0, value)], step)
+    slopes = line.quotient(line.product(MUL, away, line.derivative(x)), base)
+
+    def chosen(k: int) -> Any:
+        if away[k] is None:
+            return None
+        at_zero, at_infinity = (0.0, math.inf) if k < c else (math.inf, 0.0)
+        limit = select(zero, at_zero, full(first.shape, at_infinity, first.dtype))
+        sign = math.prod([-1 if c - i < 0 else 1 for i in range(k)])
+        steep = math.nan if x[1] is None else mul(integer_pow(x[1], k), mul(limit, float(sign)))
+        return select(ends, steep, away[k])
+
+    return Series(value.type, [value], chosen)
+
 
 def _log_of_base(x: Any) -> Any:
     return log(select(eq(x, 0.0), 1.0, x))
@@ -165,6 +215,12 @@ class IntegerPow(Elementwise):
 
     def partial(self, i: int, out: Any, x: Any) -> Any:
         return None if self.y == 0 else mul(self.y, integer_pow(x, self.y - 1))
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        (x,) = operands
+        if self.y == 0 or abs(self.y) > _MOST_FACTORS or (self.y < 0 and kind_of(x.dtype) == COMPLEX):
+            return line.along(self, operands)
+        return _power(line, bind(self, line.value(x)), x, self.y)
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
         type_ = out_types[0]

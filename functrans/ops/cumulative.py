@@ -51,6 +51,10 @@ class _Cumulative(Primitive):
             raise FunctransTypeError(f"{self.name} does not accept operands of dtype {short_dtype(x.dtype)}")
         return x
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        return None if axis == self.axis else axis
+
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
         wide = x.astype(np.float32) if x.dtype.kind == "V" else x

@@ -278,6 +278,10 @@ class Rev(LinearUnary):
         check_axes("rev", x, self.dimensions)
         return x
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        (axis,) = axes
+        return None if axis in self.dimensions else axis
+
     def impl(self, x: Any) -> Any:
         return np.flip(x, self.dimensions)
 

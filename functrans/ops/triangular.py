@@ -16,6 +16,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, reshape, spread, transpose, zeros_like
 from functrans.trace.binding import bind
 from functrans.trace.primitive import Lanes, Tangent, Value
+from functrans.trace.series import Line
 
 
 def batched_columns(solve: Callable[[Any], Any], b: Any) -> Any:
@@ -65,10 +66,7 @@ class TriangularSolve(MatrixKernel):
         if a_t is None:
             return x, bind(self, a, b_t)
         # op(A) X = B  =>  op(A) dX = dB - op(dA) X
-        offset = 1 if self.unit_diagonal else 0
-        moved = neg(tril(a_t, -offset) if self.lower_ else triu(a_t, offset))
-        moved = flip(moved) if self.transpose_a else moved
-        moved = conj(moved) if self.conjugate_a else moved
+        moved = neg(self._matrix(a_t))
         wide = b.shape[-1] > b.shape[-2] if self.left_side else b.shape[-2] > b.shape[-1]
         if wide:  # op(A)^-1 dop(A) first: the smaller product
             square = bind(self, a, moved)
@@ -76,6 +74,22 @@ class TriangularSolve(MatrixKernel):
             return x, slope if b_t is None else add(bind(self, a, b_t), slope)
         right = matmul(moved, x) if self.left_side else matmul(x, moved)
         return x, bind(self, a, right if b_t is None else add(b_t, right))
+
+    def _matrix(self, a_t: Any) -> Any:
+        """op(dA): what is read of it."""
+        offset = 1 if self.unit_diagonal else 0
+        moved = tril(a_t, -offset) if self.lower_ else triu(a_t, offset)
+        moved = flip(moved) if self.transpose_a else moved
+        return conj(moved) if self.conjugate_a else moved
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        a, b = operands
+        beginning = line.value(a)
+
+        def product(a: Any, x: Any) -> Any:
+            return matmul(self._matrix(a), x) if self.left_side else matmul(x, self._matrix(a))
+
+        return line.solution(lambda right: bind(self, beginning, right), product, b, a)
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         other = TriangularSolve(

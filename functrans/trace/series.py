@@ -81,5 +81,14 @@ class Line(Protocol):
     def product(self, op: Any, x: Any, y: Any) -> Any:
         """The result of an operation that is linear in each of its two operands."""
 
+    def derivative(self, x: Series) -> Any:
+        """The series of x'(s), or its value where it is the same all along."""
+
     def quotient(self, x: Any, y: Any) -> Any:
         """x / y, by one division."""
+
+    def solution(self, solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """The z with ``product(y, z) = x``, linear in both; ``solve(x)``: that for the y at the beginning."""
+
+    def value(self, x: Any) -> Any:
+        """What an operand is at the beginning of the line."""

@@ -36,7 +36,8 @@ from functrans.ops.structural import (
 )
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into
-from functrans.trace.tracer import producer_of, tracer_for
+from functrans.trace.state import surroundings
+from functrans.trace.tracer import Tracer, producer_of, tracer_for
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.taylor import taylor_jaxpr
 from functrans.transform.vmap import vmap
@@ -197,6 +198,7 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
     if any(c is not None for row in below for c in row):
         pattern = [(*[c is not None for c in row], False) for row in below]
         program, has = taylor_jaxpr(jaxpr, pattern)
+        before = len(surroundings().producers)
         given = [c for row in below for c in row if c is not None]
         results, mapped = vmap(
             program, Lanes(number), [*arrays, *given], [*[False] * len(arrays), *[True] * len(given)]
@@ -208,7 +210,7 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
         for flags in has:
             own_row = [next(rest) if flag else None for flag in flags]
             *first, last = own_row
-            tops.append(None if last is None else lines_sum(last[0], lines._replace(number=number), last[1]))
+            tops.append(None if last is None else lines_sum(last[0], lines._replace(number=number), last[1], before))
             rows.append(tuple([None if c is None else c[0] if c[1] else spread(c[0], number) for c in first]))
     else:
         outs, rows, tops = [], [(None,) * (lines.order - 1)] * len(jaxpr.outputs), [None] * len(jaxpr.outputs)
@@ -228,30 +230,34 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
     ]
 
 
-def lines_sum(x: Any, lines: Lines, mapped: bool = True) -> Any:
-    """The weighted sum over the lines of a value with an axis 0 of them, or of one that is the same on all."""
+def lines_sum(x: Any, lines: Lines, mapped: bool = True, since: int | None = None) -> Any:
+    """The weighted sum over the lines of a value with an axis 0 of them, or of one that is the same on all.
+
+    ``since``: how many variables there were before the operation whose result x is.
+    """
     weights = None if lines.weights is None else convert(lines.weights, x.dtype)
     if not mapped:
         if weights is None:
             return mul(x, float(lines.number))
         return mul(x, broadcast_in_dim(reduce_sum(weights, (0,)), x.shape, ()))
-    moving, common = _factors(x)
+    moving, common = ([x], []) if since is None else _factors(x, since)
     product = functools.reduce(mul, moving) if moving else spread(scalar_literal(1.0, x.dtype), lines.number)
     if weights is not None:  # not a product of matrices: one kernel, and x is not stored
         product = mul(product, broadcast_in_dim(weights, product.shape, (0,)))
     return functools.reduce(mul, common, reduce_sum(product, (0,)))
 
 
-def _factors(x: Any) -> tuple[list[Any], list[Any]]:
-    """Those of a product that differ from line to line, and those that do not, which need not be summed."""
-    producer = producer_of(x)
+def _factors(x: Any, since: int) -> tuple[list[Any], list[Any]]:
+    """Those of a product that differ from line to line, and those that do not, which need not be summed; as far as they
+    were made since then."""
+    producer = producer_of(x) if type(x) is Tracer and x.variable.id >= since else None
     if producer is not None and producer.op is MUL:
         moving, common = [], []
         for a in producer.inputs:
             if type(a) is Literal:
                 common.append(a)
             else:
-                more_moving, more_common = _factors(tracer_for(x, a))
+                more_moving, more_common = _factors(tracer_for(x, a), since)
                 moving += more_moving
                 common += more_common
         return moving, common

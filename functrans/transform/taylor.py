@@ -22,13 +22,16 @@ from functrans.ir.types import is_differentiable
 from functrans.jaxlib_compat import configuration
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import MUL, add, div, mul, sub
-from functrans.ops.structural import as_declared, full, zeros
+from functrans.ops.slicing import concatenate, rev, slice_in_dim
+from functrans.ops.structural import as_declared, full, reduce_sum, reshape, zeros
 from functrans.trace.binding import apply_operation, as_operand
-from functrans.trace.primitive import Primitive, Tangent, Value
+from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into, trace
 from functrans.trace.series import Series
 from functrans.trace.state import surroundings
 from functrans.transform.jvp import jvp_jaxpr
+
+_WRITTEN_OUT = 24  # products in a sum
 
 
 class CurrentLine:
@@ -64,7 +67,7 @@ class CurrentLine:
         return results if op.multiple else results[0]
 
     def derivative(self, x: Series) -> Any:
-        """The series of x'(s), or its value where it is the same all along."""
+        """See ``Line``."""
         if x.degree == 1:
             return x[1]
         key = ("derivative", id(x))
@@ -78,20 +81,14 @@ class CurrentLine:
         """See ``Line``."""
         (value,) = apply_operation(op, [value_of(x), value_of(y)])
 
-        def terms(k: int, pairs: range) -> Any:
-            total = None
-            for i in pairs:
-                a, b = coefficient(x, i), coefficient(y, k - i)
-                if a is not None and b is not None:
-                    (term,) = apply_operation(op, [a, b])
-                    total = term if total is None else add(total, term)
-            return total
+        def apply(a: Any, b: Any) -> Any:
+            return apply_operation(op, [a, b])[0]
 
         def step(k: int) -> Any:
-            if x is not y or op is not MUL:
-                return terms(k, range(k + 1))
-            twice, once = terms(k, range((k + 1) // 2)), None if k % 2 else terms(k, range(k // 2, k // 2 + 1))
-            twice = _scaled(twice, 2.0)
+            if x is not y or op is not MUL or k >= _WRITTEN_OUT:
+                return self._convolved(apply, x, y, k, range(k + 1), op)
+            twice = _scaled(self._convolved(apply, x, y, k, range((k + 1) // 2), op), 2.0)
+            once = None if k % 2 else self._convolved(apply, x, y, k, [k // 2], op)
             return once if twice is None else twice if once is None else add(twice, once)
 
         degrees = [x.degree if type(x) is Series else 0, y.degree if type(y) is Series else 0]
@@ -99,38 +96,96 @@ class CurrentLine:
 
     def quotient(self, x: Any, y: Any) -> Any:
         """See ``Line``. Half precision divides each coefficient: its range is too small for reciprocals."""
-        value = div(value_of(x), value_of(y))
-        divisor = value_of(y)
-        if value.dtype.itemsize == 2:
-            divided: Callable[[Any], Any] = lambda a: div(a, divisor)
-        else:
-            divided = lambda a: mul(a, div(1.0, divisor))
-        if type(y) is not Series:
-            return Series(value.type, [value], lambda k: None if x[k] is None else divided(x[k]), x.degree)
-        series: Series
+        value, divisor = div(value_of(x), value_of(y)), value_of(y)
+        divide = div if value.dtype.itemsize == 2 else lambda a, divisor: mul(a, div(1.0, divisor))
+        return self._solution(value, lambda a: divide(a, divisor), mul, x, y, MUL)
 
+    def solution(self, solve: Callable[[Any], Any], product: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """See ``Line``."""
+
+        def solve_array(a: Any) -> Any:
+            return solve(_as_array(a, x))
+
+        return self._solution(solve(value_of(x)), solve_array, lambda a, z: product(_as_array(a, y), z), x, y)
+
+    def value(self, x: Any) -> Any:
+        """See ``Line``."""
+        return value_of(x)
+
+    def _solution(
+        self,
+        value: Any,
+        solve: Callable[[Any], Any],
+        product: Callable[[Any, Any], Any],
+        x: Any,
+        y: Any,
+        op: Primitive | None = None,
+    ) -> Series:
         def step(k: int) -> Any:
-            total = None
-            for i in range(1, k + 1):
-                a, b = y[i], series[k - i]
-                if a is not None and b is not None:
-                    term = mul(a, b)
-                    total = term if total is None else add(total, term)
+            total = self._convolved(product, y, series, k, range(1, k + 1), op)
             given = coefficient(x, k)
             if total is None:
-                return None if given is None else divided(given)
-            return divided(_negative(total) if given is None else sub(given, total))
+                return None if given is None else solve(given)
+            return solve(_negative(total) if given is None else sub(given, total))
 
-        series = Series(value.type, [value], step)
+        degree = None if type(y) is Series else x.degree
+        series = Series(value.type, [value], step, degree)
         return series
+
+    def _convolved(
+        self,
+        product: Callable[[Any, Any], Any],
+        x: Any,
+        y: Any,
+        k: int,
+        places: Sequence[int],
+        op: Primitive | None,
+    ) -> Any:
+        """The sum of products of x[i] and y[k - i] over these i; None where each is zero.
+
+        Where an operation is named that is the product, a long sum is one product of arrays that hold the coefficients
+        along a new axis: the number of equations of order K grows with K, and not with its square.
+        """
+        pairs = [(i, coefficient(x, i), coefficient(y, k - i)) for i in places]
+        pairs = [pair for pair in pairs if pair[1] is not None and pair[2] is not None]
+        if op is not None and len(pairs) > _WRITTEN_OUT and type(x) is Series and type(y) is Series:
+            first, last = pairs[0][0], pairs[-1][0]
+            rows = slice_in_dim(self._stacked(x, last), first, last + 1)
+            others = rev(slice_in_dim(self._stacked(y, k - first), k - last, k - first + 1), (0,))
+            products, _ = op.batch(Lanes(last + 1 - first), [rows, others], [True, True])
+            return reduce_sum(products, (0,))
+        total = None
+        for _, a, b in pairs:
+            term = product(a, b)
+            total = term if total is None else add(total, term)
+        return total
+
+    def _stacked(self, x: Series, k: int) -> Any:
+        """The coefficients up to k along a new axis 0; each time those that are new are put behind those before."""
+        key = ("stacked", id(x))
+        if key not in self.memo:
+            self.memo[key] = ([], x)
+        known: list[Any] = self.memo[key][0]  # the array of so many rows less one, or None
+        if k >= len(known):
+            longest = max([n for n, array in enumerate(known) if array is not None], default=-1)
+            rows = [reshape(_whole(x[n], x), (1, *x.shape)) for n in range(longest + 1, k + 1)]
+            before = [] if longest < 0 else [known[longest]]
+            known += [None] * (k - len(known))
+            known.append(concatenate([*before, *rows], 0))
+        elif known[k] is None:
+            longer = next(array for array in known[k:] if array is not None)
+            known[k] = slice_in_dim(longer, 0, k + 1)
+        return known[k]
 
 
 def value_of(x: Any) -> Any:
     """What an operand is at the beginning of the line."""
-    if type(x) is not Series:
-        return x
-    value = _as_array(x[0], x)
-    return zeros(x.shape, x.type) if value is None else value
+    return _whole(x[0], x) if type(x) is Series else x
+
+
+def _whole(c: Any, like: Any) -> Any:
+    """A coefficient as an array, be it zero or a number."""
+    return zeros(like.shape, like.type) if c is None else _as_array(c, like)
 
 
 def _as_array(c: Any, like: Any) -> Any:

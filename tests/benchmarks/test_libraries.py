@@ -34,7 +34,8 @@ def expected_leaves(name: str, variant: str) -> list[Any]:
     return jax.tree.leaves(jax.jit(function)(*args))
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # by PyTorch's own code
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")  # by PyTorch's own code
 @pytest.mark.parametrize(("library", "package"), [(libraries.Autograd, "autograd"), (libraries.Torch, "torch")])
 @pytest.mark.parametrize("name", SOME)
 def test_a_library_agrees_with_jax(library: Any, package: str, name: str) -> None:

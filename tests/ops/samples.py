@@ -16,6 +16,7 @@ import numpy as np
 
 import functrans as ft
 from functrans import lax
+from functrans.control.derivatives import Derivatives
 from functrans.control.switches import SwitchLanes
 from functrans.ir.types import type_of
 from functrans.lax import gamma_factors, incomplete_beta, incomplete_gamma, polygamma_difference
@@ -522,6 +523,9 @@ def control_rows() -> Iterator[Row]:
 
     yield held_by(lambda a, b: lax.scan(step, a, b), np.float32(0.7), y)
     yield held_by(lambda a, b: lax.scan(step, a, b, reverse=True), x, m)
+
+    nested = ft.make_jaxpr(lambda a, b: lax.mul(lax.sin(b), lax.exp(lax.mul(a, b))))(np.float32(0.3), np.float32(0.7))
+    yield Row(Derivatives(nested, 1, (0, 1, 3)), (np.float32(0.3), np.float32(0.7)))
     branches = [lambda a, b: lax.mul(lax.sin(a), b), lambda a, b: b, lambda a, b: lax.full((3,), 2.0, f32)]
     for index in range(3):
         yield held_by(lambda i, a, b: lax.switch(i, branches, a, b), np.int32(index), x, y)

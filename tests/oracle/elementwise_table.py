@@ -315,23 +315,23 @@ ROWS: dict[str, Row] = {
         True,
     ),
     "igamma by a": Row(
-        lambda a: special.gammainc(a, 2.5), lambda u: s.differenced(lambda a: _lower_gamma(a, 2.5), u), PARAMETER, True
+        lambda a: special.gammainc(a, 2.5), lambda u: s.averaged(lambda a: _lower_gamma(a, 2.5), u), PARAMETER, True
     ),
     "igammac by a": Row(
         lambda a: special.gammaincc(a, 2.5),
-        lambda u: s.differenced(lambda a: mp.gammainc(a, 2.5, mp.inf, regularized=True), u),
+        lambda u: s.averaged(lambda a: mp.gammainc(a, 2.5, mp.inf, regularized=True), u),
         PARAMETER,
         True,
     ),
     "betainc by a": Row(
         lambda a: special.betainc(a, 1.5, 0.25),
-        lambda u: s.differenced(lambda a: mp.betainc(a, 1.5, 0, 0.25, regularized=True), u),
+        lambda u: s.averaged(lambda a: mp.betainc(a, 1.5, 0, 0.25, regularized=True), u),
         PARAMETER,
         True,
     ),
     "betainc by b": Row(
         lambda b: special.betainc(2.5, b, 0.25),
-        lambda u: s.differenced(lambda b: mp.betainc(2.5, b, 0, 0.25, regularized=True), u),
+        lambda u: s.averaged(lambda b: mp.betainc(2.5, b, 0, 0.25, regularized=True), u),
         PARAMETER,
         True,
     ),

@@ -16,6 +16,7 @@ from functrans.ops.special import scipy_reference
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
 from functrans.trace.binding import bind
 from functrans.trace.primitive import Tangent, Value
+from functrans.trace.series import Line
 
 
 class _Weighted(Evaluated):
@@ -54,6 +55,10 @@ class Weighted(_Weighted):
     def slope(self, x: Any, y: Any) -> Any:
         return x
 
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        return line.product(self, x, y)
+
 
 class Xlogy(_Weighted):
     """x log(y)"""
@@ -90,6 +95,11 @@ class WeightedReciprocal(_Weighted):
 
     def slope(self, x: Any, y: Any) -> Any:
         return lax.neg(binary(self, binary(self, x, y), y))
+
+    def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        divisor = line.value(y)
+        return line.solution(lambda a: binary(self, a, divisor), lambda a, z: binary(WEIGHTED, a, z), x, y)
 
 
 class Xlogx(Evaluated):
