@@ -199,6 +199,7 @@ IN_TURNS = {
     "crossing/test_outwards.py": 4,
     "crossing/test_state_restored.py": 2,
     "crossing/test_wrong_use.py": 4,
+    "derivatives/test_operators.py": 2,
     "derivatives/test_taylor_accuracy.py": 8,
     "derivatives/test_taylor_laws.py": 6,
     "derivatives/test_taylor_solutions.py": 3,

@@ -13,5 +13,7 @@ from functrans.derivatives.operators import differential_operator as differentia
 from functrans.derivatives.operators import directional as directional
 from functrans.derivatives.operators import divergence as divergence
 from functrans.derivatives.operators import laplacian as laplacian
+from functrans.derivatives.stochastic import estimated_laplacian as estimated_laplacian
+from functrans.derivatives.stochastic import estimated_operator as estimated_operator
 from functrans.derivatives.valleys import Valley as Valley
 from functrans.derivatives.valleys import valley as valley

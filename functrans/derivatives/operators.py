@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from functrans.transform.collapsed import Lines, collapse, kept_apart
 
 class Part(NamedTuple):
     """``sum_i weights[i] * (d/ds)^order f(x + s directions[i])``: directions ``[n, size of x]`` (None: the standard
-    basis), weights ``[n]`` (None: ones)."""
+    basis), weights ``[n]`` (None: ones); they may be traced values."""
 
     order: int
     directions: Any
@@ -58,7 +59,7 @@ def laplacian(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> float(laplacian(lambda x: (x**4).sum())(np.array([1.0, 2.0], np.float32)))
     60.0
     """
-    return _operator(fun, "laplacian", lambda n: [Part(2, None, None)])
+    return operator_on(fun, "laplacian", lambda n: [Part(2, None, None)])
 
 
 @api_boundary
@@ -73,7 +74,7 @@ def biharmonic(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> float(biharmonic(lambda x: (x**4).sum())(np.array([1.0, 2.0], np.float32)))
     48.0
     """
-    return _operator(fun, "biharmonic", _biharmonic_parts)
+    return operator_on(fun, "biharmonic", _biharmonic_parts)
 
 
 def _biharmonic_parts(n: int) -> list[Part]:
@@ -87,9 +88,9 @@ def _biharmonic_parts(n: int) -> list[Part]:
         axes = np.array([np.roll([0, 1, sign * golden], k) for k in range(3) for sign in (1, -1)])
         return [Part(4, axes / math.sqrt(1 + golden * golden), np.full(6, 5 / 6))]
     unit = np.eye(n)
-    pairs = [unit[i] + sign * unit[j] for i, j in itertools.combinations(range(n), 2) for sign in (1, -1)]
+    pairs = [unit[[i]] + sign * unit[[j]] for i, j in itertools.combinations(range(n), 2) for sign in (1, -1)]
     weights = [*[1 - (n - 1) / 3] * n, *[1 / 6] * len(pairs)]
-    return [Part(4, np.concatenate([unit, np.stack(pairs)]), np.array(weights))]
+    return [Part(4, np.concatenate([unit, *pairs]), np.array(weights))]
 
 
 @api_boundary
@@ -115,50 +116,59 @@ def differential_operator(coefficients: Mapping[Sequence[int], float]) -> Callab
     >>> float(wave(lambda x: x[0] ** 2 * x[1] ** 2)(np.array([1.0, 3.0], np.float32)))
     10.0
     """
-    parts, size = _parts_of(coefficients)
+    name = "differential_operator"
+    terms, size = terms_by_order(coefficients, name)
+    parts = [lines_of(order, own, size) for order, own in terms.items()]
 
     @api_boundary
     def operator(fun: Callable[..., Any]) -> Callable[..., Any]:
-        return _operator(fun, "differential_operator", lambda n: _checked_size(parts, size, n))
+        return operator_on(fun, name, lambda n: of_size(parts, size, n, name))
 
     return operator
 
 
-def _checked_size(parts: list[Part], size: int, n: int) -> list[Part]:
+def of_size(parts: list[Part], size: int, n: int, name: str) -> list[Part]:
     if n != size:
         raise FunctransValueError(
-            f"differential_operator: the operator has {size} variables and the argument has {n} elements, at {here()}"
+            f"{name}: the operator has {size} variables and the argument has {n} elements, at {here()}"
         )
     return parts
 
 
-def _parts_of(coefficients: Mapping[Sequence[int], float]) -> tuple[list[Part], int]:
+Terms = dict[tuple[int, ...], float]
+
+
+def terms_by_order(coefficients: Mapping[Any, Any], name: str) -> tuple[dict[int, Terms], int]:
+    """The terms of an operator by their order, and its number of variables."""
     if not isinstance(coefficients, Mapping) or not coefficients:
         raise FunctransTypeError(
-            "differential_operator needs a dictionary {(exponent of each variable): coefficient}, got "
+            f"{name} needs a dictionary {{(exponent of each variable): coefficient}}, got "
             f"{describe(coefficients)} at {here()}"
         )
-    by_order: dict[int, dict[tuple[int, ...], float]] = {}
+    by_order: dict[int, Terms] = {}
     sizes = set()
     for key, c in coefficients.items():
-        if not isinstance(key, tuple) or not all(isinstance(a, int) for a in key):
+        if not isinstance(key, tuple) or not all(hasattr(a, "__index__") for a in key):
             raise FunctransTypeError(
-                f"differential_operator: a key must be a tuple of whole numbers, got {key!r} at {here()}"
+                f"{name}: a key must be a tuple of whole numbers, got {key!r} at {here()}"
             )
         if any(a < 0 for a in key):
-            raise FunctransValueError(f"differential_operator: exponents must be 0 or more, got {key} at {here()}")
+            raise FunctransValueError(f"{name}: exponents must be 0 or more, got {key} at {here()}")
+        if not isinstance(c, numbers.Real) and not (hasattr(c, "dtype") and c.shape == () and c.dtype.kind in "iufV"):
+            raise FunctransTypeError(
+                f"{name}: a coefficient must be a real number, got {describe(c)} at {here()}"
+            )
         sizes.add(len(key))
         by_order.setdefault(sum(key), {})[key] = float(c)
     if len(sizes) != 1:
         raise FunctransValueError(
-            f"differential_operator: every key must have one exponent for each variable, got lengths {sorted(sizes)} "
-            f"at {here()}"
+            f"{name}: every key must have one exponent for each variable, got lengths {sorted(sizes)} at {here()}"
         )
     (size,) = sizes
-    return [_lines_of(order, own, size) for order, own in sorted(by_order.items())], size
+    return dict(sorted(by_order.items())), size
 
 
-def _lines_of(order: int, coefficients: dict[tuple[int, ...], float], size: int) -> Part:
+def lines_of(order: int, coefficients: Terms, size: int) -> Part:
     """Lines along which the derivatives of this order make up the operator: (v . grad)^K = sum K! / a! v^a d^a.
 
     The lines are the points of the lattice of the simplex that leave out what a partial derivative leaves out: there
@@ -291,8 +301,8 @@ def _jacobian_columns(
         found, found_tree = tree_flatten(fun(tree_unflatten(tree, inputs), *args, **kwargs))
         if found_tree != tree:
             raise FunctransTypeError(
-                f"{name}: the result of {function_name(fun)} must have the tree of its argument, at {here()}\\n"
-                f"  argument: {tree}\\n  result:   {found_tree}"
+                f"{name}: the result of {function_name(fun)} must have the tree of its argument, at {here()}\n"
+                f"  argument: {tree}\n  result:   {found_tree}"
             )
         for y, t in zip(found, types, strict=True):
             if type_of(y).shape != t.shape:
@@ -314,25 +324,25 @@ def _real_argument(leaves: Sequence[Any], x: Any, name: str) -> tuple[list[Any],
     for given, t in zip(leaves, types, strict=True):
         if t.dtype.kind != "f" and t.dtype.name != "bfloat16":
             raise FunctransTypeError(
-                f"{name} needs real floating arguments, got {describe(given)} at {here()}\\n"
+                f"{name} needs real floating arguments, got {describe(given)} at {here()}\n"
                 "Convert integers with .astype(float); of a complex argument give the real and the imaginary part."
             )
     return leaves, types
 
 
-def _operator(fun: Callable[..., Any], name: str, parts_for: Callable[[int], Sequence[Part]]) -> Callable[..., Any]:
+def operator_on(fun: Callable[..., Any], name: str, parts_for: Callable[[int], Sequence[Part]]) -> Callable[..., Any]:
     """The operator made of these parts, which are known when the number of elements of the argument is."""
     check_callable(fun, name)
 
     @functools.partial(named_as, fun)
     @api_boundary
     def applied(x: Any, *args: Any, **kwargs: Any) -> Any:
-        return along_lines(fun, name, parts_for, x, args, kwargs)
+        return _along_lines(fun, name, parts_for, x, args, kwargs)
 
     return applied
 
 
-def along_lines(
+def _along_lines(
     fun: Callable[..., Any],
     name: str,
     parts_for: Callable[[int], Sequence[Part]],
@@ -352,7 +362,7 @@ def along_lines(
         if found is None or found.shape or found.dtype.kind not in "fV":
             raise FunctransTypeError(
                 f"{name}: the result of {function_name(fun)} must be a real floating scalar, got {describe(result)} at "
-                f"{here()}\\nApply the operator to each component of a field, or use vmap over points."
+                f"{here()}\nApply the operator to each component of a field, or use vmap over points."
             )
         return result
 
@@ -364,7 +374,8 @@ def along_lines(
     arrays, shape = [], []
     dtype = np.result_type(np.float32, *[t.dtype for t in types if t.dtype.itemsize > 2])
     for part in parts:
-        arrays += [np.asarray(a, dtype) for a in (part.directions, part.weights) if a is not None]
+        given = [a for a in (part.directions, part.weights) if a is not None]
+        arrays += [np.asarray(a, dtype) if isinstance(a, np.ndarray) else a for a in given]
         shape.append((part.order, part.directions is not None, part.weights is not None))
     kinds = [type_of(a) for a in arrays]
 
@@ -383,7 +394,8 @@ def along_lines(
     def in_types() -> list[ArrayType]:
         return [*jaxpr.in_types, *kinds]
 
-    (result,) = apply((name, tuple(shape)), jaxpr, [*captured, *leaves, *arrays], transformed, name, in_types)
+    key = (name, tuple(shape), tuple(kinds))
+    (result,) = apply(key, jaxpr, [*captured, *leaves, *arrays], transformed, name, in_types)
     return result
 
 

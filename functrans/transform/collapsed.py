@@ -57,6 +57,10 @@ class _Spread(NamedTuple):
     apart: int | None = None
 
 
+def _value(x: Any) -> Any:
+    return x.value if type(x) is _Spread else x
+
+
 class Lines(NamedTuple):
     """How many lines, which coefficient is summed, and its weights ``[number]`` (None: ones).
 
@@ -94,7 +98,7 @@ def collapse(
             inputs.append(_Spread(given[v], (), lines_sum(d, lines)))
     outs = _through(jaxpr, inputs, lines)
     return (
-        [x.value if type(x) is _Spread else x for x in outs],
+        [_value(x) for x in outs],
         [x.top if type(x) is _Spread else None for x in outs],
     )
 
@@ -162,8 +166,8 @@ _equations = Cache(4096)
 
 
 def _one_equation(op: Primitive, operands: Sequence[Any]) -> Jaxpr:
-    """The program of one operation; numbers stand in it."""
-    kinds = tuple([x if type(x) is Literal else x.type for x in operands])
+    """The program of one operation; numbers that are the same on all lines stand in it."""
+    kinds = tuple([x if type(x) is Literal else _value(x).type for x in operands])
     found = _equations.find((op, kinds))
     if found is None:
         atoms: list[Any] = [Var(i, k) if isinstance(k, ArrayType) else k for i, k in enumerate(kinds)]
@@ -181,14 +185,13 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
     if any(a is not None for a in axes):
         moving = [x for x in operands if type(x) is _Spread]
         if all(x.apart is not None for x in moving) and not op.multiple:
-            axis = op.apart(axes, [(x.value if type(x) is _Spread else x).type for x in operands])
+            axis = op.apart(axes, [_value(x).type for x in operands])
         if axis is None:
             operands = [_on_every_line(x, lines) if type(x) is _Spread else x for x in operands]
     number = lines.number if axis is None else lines.number // lines.slices
-    values = [x.value if type(x) is _Spread else x for x in operands]
-    jaxpr = _one_equation(op, values)
-    own = [x for x, v in zip(operands, values, strict=True) if type(v) is not Literal]
-    arrays = [v for v in values if type(v) is not Literal]
+    jaxpr = _one_equation(op, operands)
+    own = [x for x in operands if type(x) is not Literal]
+    arrays = [_value(x) for x in own]
     below = [x.rows if type(x) is _Spread else (None,) * (lines.order - 1) for x in own]
     outs: list[Any]
     rows: list[tuple[Any, ...]]
