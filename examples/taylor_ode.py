@@ -1,8 +1,8 @@
-"""Orbits by Taylor series of order 24: the right-hand side is written once, and every derivative in time is exact.
+"""Orbits by Taylor series of order 20: the right-hand side is written once, and every derivative in time is exact.
 
     pip install -e '.[examples]' && python examples/taylor_ode.py [--figure PATH] [--turns N]
 
-`solution_coefficients(field, state, 24)` gives the Taylor coefficients of the solution itself. A step is the polynomial
+`solution_coefficients(field, state, 20)` gives the Taylor coefficients of the solution itself. A step is the polynomial
 that they are, as far as its last coefficients say that it holds (Jorba and Zou 2005, section 3.2); the sum over steps
 is compensated. Two orbits that need short steps at some places and long ones at others, against SciPy's DOP853 (whose
 right-hand side is in plain Python floats, which is the fastest it can be given):
@@ -32,7 +32,7 @@ from functrans.derivatives import solution_coefficients
 
 jax.config.update("jax_enable_x64", True)
 
-ORDER = 24
+ORDER = 20
 MOST_STEPS = 20_000
 ECCENTRICITY = 0.9
 MOON = 0.012277471
