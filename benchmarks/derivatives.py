@@ -206,6 +206,7 @@ def measured(case: Case) -> tuple[dict[str, Figures], float]:
         compiled[name] = side.jit(function).lower(case.argument).compile()
         times[name] = now() - start
     functrans.clear_caches()
+    jax.clear_caches()
     for name, function in case.build().items():  # once more, with everything imported and warm
         if name in EAGER:
             continue
