@@ -36,6 +36,12 @@ class DynamicSlice(Primitive):
             raise FunctransTypeError(f"dynamic_slice: slice_sizes {sizes} do not fit in an array of shape {x.shape}")
         return array_type(sizes, x.dtype, x.weak_type)
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        axis, *starts = axes
+        if axis is None or any(a is not None for a in starts) or self.slice_sizes[axis] != types[0].shape[axis]:
+            return None
+        return axis
+
     def impl(self, x: Any, *starts: Any) -> Any:
         return np.asarray(x)[_window(np.shape(x), starts, self.slice_sizes)]
 

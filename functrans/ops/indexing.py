@@ -78,6 +78,15 @@ class Gather(Primitive):
                 )
         return array_type(interleave(indices.shape[:-1], d.offset_dims, window), x.dtype, x.weak_type)
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        axis, d = axes[0], self.dimension_numbers
+        gone = (*d.collapsed_slice_dims, *d.operand_batching_dims)
+        if axis is None or axes[1] is not None or axis in (*gone, *d.start_index_map):
+            return None
+        if self.slice_sizes[axis] != types[0].shape[axis]:
+            return None
+        return d.offset_dims[list(kept(types[0].ndim, gone)).index(axis)]
+
     def impl(self, x: Any, indices: Any) -> Any:
         x, indices = np.asarray(x), np.asarray(indices)
         d = self.dimension_numbers

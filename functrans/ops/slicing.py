@@ -122,6 +122,12 @@ class Pad(Primitive):
             )
         return array_type(shape, x.dtype, x.weak_type and value.weak_type)
 
+    def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
+        axis = axes[0]
+        if axis is None or self.low[axis] or self.high[axis] or self.interior[axis]:
+            return None
+        return axis
+
     def impl(self, x: Any, value: Any) -> Any:
         x = np.asarray(x)
         spaced_shape = [n + max(0, n - 1) * i for n, i in zip(x.shape, self.interior, strict=True)]
