@@ -169,7 +169,7 @@ def _value_and_gradient(
 def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
     """Outputs of the function, then the gradient of its first output by each leaf."""
     jaxpr, captured, _ = staged
-    if type(leaves[0]) is Tracer and len(leaves) == 1 and (nested := held(jaxpr, [*captured, *leaves])) is not None:
+    if len(leaves) == 1 and type(leaves[0]) is Tracer and (nested := held(jaxpr, [*captured, *leaves])) is not None:
         return nested
     wrt = (False,) * len(captured) + tuple([is_differentiable(t.dtype) for t in types])
 

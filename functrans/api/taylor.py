@@ -263,7 +263,8 @@ def _taylor(
             for own, a in zip(found, jaxpr.outputs, strict=True):
                 type_ = a.type
                 if is_differentiable(type_.dtype):
-                    c = own[k] if plain else _times(own[k], float(math.factorial(k + 1)))
+                    c = own[k] if own else None  # no argument has a leaf
+                    c = c if plain else _times(c, float(math.factorial(k + 1)))
                     c = zeros(type_.shape, type_) if c is None else convert(c, type_.dtype, type_.weak_type)
                     results.append(c)
         return results

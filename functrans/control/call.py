@@ -1,6 +1,6 @@
 """``call``: a nested jit. It stays a call, with a program of its own that is traced, transformed and lowered once.
 
-b, c = call[jaxpr={ lambda ; x y. ... }] a, d
+    b, c = call[jaxpr={ lambda ; x y. ... }] a, d
 """
 
 from __future__ import annotations

@@ -27,7 +27,6 @@ from functrans.control.holding import (
     rows_given,
     rows_placed,
     unchanged,
-    without_effects,
 )
 from functrans.control.masking import masked
 from functrans.control.saving import cut, inlined
@@ -40,6 +39,7 @@ from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
 from functrans.trace.state import surroundings
+from functrans.transform.effects import without_effects
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr

@@ -19,6 +19,7 @@ from typing import Any
 
 from functrans.control.call import InPlace
 from functrans.control.masking import under_mask
+from functrans.errors import ReverseLoopError
 from functrans.ir.program import Jaxpr, live_equations, subjaxprs
 from functrans.ir.types import ArrayType
 from functrans.jaxlib_compat import configuration
@@ -114,13 +115,16 @@ class Derivatives(InPlace):
 
 def _written(jaxpr: Jaxpr, place: int, orders: Sequence[int]) -> Jaxpr:
     """inputs -> derivatives of these orders."""
-    highest = max(orders)
-    if highest > _WRITTEN_OUT:
-        return trace_closed(lambda *inputs: _by_taylor(jaxpr, place, orders, inputs), jaxpr.in_types, "derivatives")
-    for _ in range(highest):
-        jaxpr = _with_gradient(jaxpr, place)
-    outputs = [jaxpr.outputs[k] for k in orders]
-    return Jaxpr(jaxpr.inputs, live_equations(jaxpr.equations, outputs)[0], outputs)
+    nest, highest = jaxpr, max(orders)
+    if highest <= _WRITTEN_OUT:
+        try:
+            for _ in range(highest):
+                nest = _with_gradient(nest, place)
+            outputs = [nest.outputs[k] for k in orders]
+            return Jaxpr(nest.inputs, live_equations(nest.equations, outputs)[0], outputs)
+        except ReverseLoopError:  # the nest was one of forward mode
+            pass
+    return trace_closed(lambda *inputs: _by_taylor(jaxpr, place, orders, inputs), jaxpr.in_types, "derivatives")
 
 
 def _by_taylor(jaxpr: Jaxpr, place: int, orders: Sequence[int], inputs: Sequence[Any]) -> list[Any]:

@@ -9,14 +9,13 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from functrans.errors import FunctransTypeError, MissingRuleError
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, live_equations, subjaxprs, with_programs
+from functrans.errors import FunctransTypeError
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, subjaxprs, with_programs
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full, reshape
 from functrans.trace.binding import bind, bind_all
-from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Primitive, Tangent, Value
 from functrans.trace.series import Line
 from functrans.transform.jvp import push_tangents
@@ -92,33 +91,6 @@ def jaxpr_axis_names(jaxpr: Jaxpr) -> frozenset[Any]:
     """Names of mapped axes that the program speaks of and does not bind."""
     empty: frozenset[Any] = frozenset()
     return jaxpr.remember("axis names", lambda: empty.union(*(eqn.op.axis_names() for eqn in jaxpr.equations)))
-
-
-def without_effects(jaxpr: Jaxpr) -> Jaxpr:
-    """The program without what it does besides computing: for a second run of what has run once.
-
-    Raises MissingRuleError where it computes with the results of input and output.
-    """
-    if not jaxpr.effects:
-        return jaxpr
-    return jaxpr.remember("without effects", lambda: _pure(jaxpr))
-
-
-def _pure(jaxpr: Jaxpr) -> Jaxpr:
-    equations = []
-    for eqn in jaxpr.equations:
-        op = eqn.op
-        if op.effects and op.holds_jaxprs:
-            op = with_programs(op, without_effects)
-        elif op.effects and eqn.outputs:
-            raise MissingRuleError(
-                f"this derivative would have to run {op.name} at {describe_place(eqn.where)} a second time, and its "
-                "effect happens once\nUse functrans.lax.scan or fori_loop with plain integers as bounds, whose "
-                "derivative runs each step once, or pure_callback."
-            )
-        if op.holds_jaxprs or not op.effects:
-            equations.append(Equation(op, eqn.inputs, eqn.outputs, eqn.where))
-    return Jaxpr(jaxpr.inputs, live_equations(equations, jaxpr.outputs)[0], jaxpr.outputs)
 
 
 def fixpoint(start: Iterable[bool], step: Callable[[tuple[bool, ...]], Iterable[bool]]) -> tuple[bool, ...]:

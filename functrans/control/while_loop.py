@@ -30,7 +30,6 @@ from functrans.control.holding import (
     rows_placed,
     strong_zero,
     unchanged,
-    without_effects,
 )
 from functrans.control.lanes import lane_by_lane
 from functrans.control.masking import masked
@@ -50,6 +49,7 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linea
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.trace.state import operation_place
 from functrans.trace.tracer import Tracer
+from functrans.transform.effects import without_effects
 from functrans.transform.jvp import push_tangents
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr

@@ -27,6 +27,7 @@ from functrans.ops.structural import broadcast_in_dim, convert, zeros
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
 from functrans.transform.collapsed import Lines, collapse, kept_apart
+from functrans.transform.effects import without_effects
 
 
 class Part(NamedTuple):
@@ -384,9 +385,10 @@ def _along_lines(
         rest = iter(inputs[first + len(leaves) :])
         total = None
         (out,) = jaxpr.outputs
-        for order, directed, weighted in shape:
+        for i, (order, directed, weighted) in enumerate(shape):
             rows, weights = next(rest) if directed else None, next(rest) if weighted else None
-            found = _part_of(jaxpr, inputs[: first + len(leaves)], types, order, rows, weights)
+            program = without_effects(jaxpr) if i else jaxpr  # they happen once
+            found = _part_of(program, inputs[: first + len(leaves)], types, order, rows, weights)
             if found is not None:
                 total = found if total is None else total + found
         return [zeros((), out.type) if total is None else convert(total, out.type.dtype, out.type.weak_type)]

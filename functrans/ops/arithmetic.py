@@ -142,18 +142,23 @@ def _power(line: Line, value: Any, x: Series, c: float) -> Series:
     ends = or_(zero, eq(abs_(first), math.inf))  # where x^(c - k) is 0 or infinite
     base = Series(x.type, [select(ends, 1.0, first)], x.__getitem__, x.degree)
 
+    slopes: list[Series] = []  # made when it is asked for: the x' of a solution is known after its right-hand side
+
     def step(k: int) -> Any:
-        slope = slopes[k - 1]
+        if not slopes:
+            slopes.append(line.quotient(line.product(MUL, away, line.derivative(x)), base))
+        slope = slopes[0][k - 1]
         return None if slope is None else mul(slope, c / k)
 
     away = Series(value.type, [select(ends, 1.0, value)], step)
-    slopes = line.quotient(line.product(MUL, away, line.derivative(x)), base)
 
     def chosen(k: int) -> Any:
         if away[k] is None:
             return None
         at_zero, at_infinity = (0.0, math.inf) if k < c else (math.inf, 0.0)
-        limit = select(zero, at_zero, full(first.shape, at_infinity, first.dtype))
+        # nothing where neither is: an infinite factor would be one of its derivative
+        far = select(ends, at_infinity, full(first.shape, 0.0, first.dtype))
+        limit = select(zero, at_zero, far)
         sign = math.prod([-1 if c - i < 0 else 1 for i in range(k)])
         steep = math.nan if x[1] is None else mul(integer_pow(x[1], k), mul(limit, float(sign)))
         return select(ends, steep, away[k])

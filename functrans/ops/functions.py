@@ -96,14 +96,16 @@ def written_in_parts(
     a, b = [emitter.op(f"stablehlo.{which} {operand}", [type], part) for which in ("real", "imag")]
     products = []
     for pair in (names[:2], names[2:]):
-        factors, circular = [], ""
+        factors: list[str] = []
+        circular = ""
         for name, x in zip(pair, (a, b), strict=True):
             if name in ("sine", "cosine"):
                 circular = emitter.elementwise(name, [x], [part], part)
-                factors.append(circular)
             else:
-                factors.append(_hyperbolic(emitter, x, part, name))
-        product = emitter.elementwise("multiply", factors, [part] * 2, part)
+                factors += _hyperbolic(emitter, x, part, name)
+        product = circular
+        for factor in factors:
+            product = emitter.elementwise("multiply", [product, factor], [part] * 2, part)
         none = emitter.op(f"stablehlo.compare EQ, {circular}, {emitter.splat(0, part)}", [part] * 2, boolean)
         products.append(emitter.select(none, circular, product, boolean, part))
     if negated:
@@ -111,8 +113,9 @@ def written_in_parts(
     return emitter.op(f"stablehlo.complex {', '.join(products)}", [part] * 2, type)
 
 
-def _hyperbolic(emitter: EmitterProtocol, x: str, type: ArrayType, name: str) -> str:
-    """sinh x or cosh x for a real x, from exp(x) - 1 and exp(-x) - 1."""
+def _hyperbolic(emitter: EmitterProtocol, x: str, type: ArrayType, name: str) -> tuple[str, str]:
+    """sinh x or cosh x for a real x, as two factors: from exp(x) - 1 and exp(-x) - 1, and 1; where x is large from
+    exp(|x| / 2) twice, whose square may be too large for a number while a product with it is not."""
     def apply(name: str, *operands: str) -> str:
         return emitter.elementwise(name, operands, [type] * len(operands), type)
 
@@ -121,7 +124,15 @@ def _hyperbolic(emitter: EmitterProtocol, x: str, type: ArrayType, name: str) ->
     twice = apply("subtract", up, down)
     if name == "cosh":
         twice = apply("add", apply("add", up, down), emitter.splat(2, type))
-    return apply("multiply", twice, emitter.splat(0.5, type))
+    size, boolean = apply("abs", x), type.update(dtype=np.dtype(np.bool_), weak_type=False)
+    large = emitter.op(f"stablehlo.compare GT, {size}, {emitter.splat(_LARGE, type)}", [type] * 2, boolean)
+    root = apply("exponential", apply("multiply", size, emitter.splat(0.5, type)))
+    signed = apply("multiply", root, apply("sign", x)) if name == "sinh" else root
+    first = apply("multiply", emitter.select(large, signed, twice, boolean, type), emitter.splat(0.5, type))
+    return first, emitter.select(large, root, emitter.splat(1, type), boolean, type)
+
+
+_LARGE = 20  # exp(-2 x) is below the precision of every dtype
 
 
 class Sin(_Floating):

@@ -38,6 +38,7 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into
 from functrans.trace.state import surroundings
 from functrans.trace.tracer import Tracer, producer_of, tracer_for
+from functrans.transform.effects import without_effects
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.taylor import taylor_jaxpr
 from functrans.transform.vmap import vmap
@@ -193,7 +194,7 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
     own = [x for x in operands if type(x) is not Literal]
     arrays = [_value(x) for x in own]
     below = [x.rows if type(x) is _Spread else (None,) * (lines.order - 1) for x in own]
-    outs: list[Any]
+    outs: list[Any] | None = None
     rows: list[tuple[Any, ...]]
     if any(c is not None for row in below for c in row):
         pattern = [(*[c is not None for c in row], False) for row in below]
@@ -213,16 +214,17 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
             tops.append(None if last is None else lines_sum(last[0], lines._replace(number=number), last[1], before))
             rows.append(tuple([None if c is None else c[0] if c[1] else spread(c[0], number) for c in first]))
     else:
-        outs, rows, tops = [], [(None,) * (lines.order - 1)] * len(jaxpr.outputs), [None] * len(jaxpr.outputs)
+        rows, tops = [(None,) * (lines.order - 1)] * len(jaxpr.outputs), [None] * len(jaxpr.outputs)
     highest = [x.top if type(x) is _Spread else None for x in own]
     if any(t is not None for t in highest):
-        program, has_slope = jvp_jaxpr(jaxpr, [t is not None for t in highest])
+        once = jaxpr if outs is None else without_effects(jaxpr)
+        program, has_slope = jvp_jaxpr(once, [t is not None for t in highest])
         results = replay_here(program, [*arrays, *[t for t in highest if t is not None]])
         outs = results[: len(jaxpr.outputs)]
         slopes = iter(results[len(outs) :])
         moved = [next(slopes) if h else None for h in has_slope]
         tops = [a if b is None else b if a is None else add(a, b) for a, b in zip(tops, moved, strict=True)]
-    elif not outs:
+    elif outs is None:
         outs = replay_here(jaxpr, arrays)
     return [
         x if t is None and all(c is None for c in row) else _Spread(x, row, t, axis)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from functrans.ir.cache import Cache
-from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations, with_programs
 from functrans.ir.types import is_differentiable
 from functrans.jaxlib_compat import configuration
 from functrans.ops.constants import trace_closed
@@ -29,6 +29,7 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into, trace
 from functrans.trace.series import Series
 from functrans.trace.state import surroundings
+from functrans.transform.effects import without_effects
 from functrans.transform.jvp import jvp_jaxpr
 
 _WRITTEN_OUT = 24  # products in a sum
@@ -356,7 +357,7 @@ class _Pushed:
         self.primals = [value_of(x) for x in operands]
         self.rows: list[Sequence[Any]] = []
         try:
-            values = self._run(line.target)
+            values = self._run(op, line.target)
         except _NotYet:
             values = apply_operation(op, self.primals)
         self.results = [
@@ -367,15 +368,15 @@ class _Pushed:
     def made(self, k: int) -> None:
         """Make the rows known to order k."""
         if len(self.rows) < k:
-            self._run(k)
+            self._run(with_programs(self.op, without_effects), k)
 
-    def _run(self, order: int) -> list[Any]:
+    def _run(self, op: Any, order: int) -> list[Any]:
         extras = [tuple([_as_array(coefficient(x, k), x) for k in range(1, order + 1)]) for x in self.operands]
         if all(c is None for own in extras for c in own):
-            outs = apply_operation(self.op, self.primals)
+            outs = apply_operation(op, self.primals)
             slopes = [(None,) * order] * len(outs)
         else:
-            outs, slopes = self.op.pushed(self.primals, extras, taylor_jaxpr)
+            outs, slopes = op.pushed(self.primals, extras, taylor_jaxpr)
         self.rows[:] = zip(*slopes, strict=True)
         return outs
 

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from functrans.control.holding import without_effects
 from functrans.errors import MissingRuleError, NonFiniteError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.types import ArrayType, array_type, is_differentiable, type_of
@@ -23,6 +22,7 @@ from functrans.ops.reductions import reduce_or
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import describe_equation
 from functrans.trace.replay import Backward, emit, replay, trace
+from functrans.transform.effects import without_effects
 
 
 class Kinds(NamedTuple):
