@@ -9,7 +9,8 @@
    Hessian-vector products alone (``hvp``, inside conjugate gradients); steepest descent is shown beside it.
 3. The full ``hessian`` there gives the frequencies at which the cluster vibrates: 39 of them, six of which must be zero
    because neither moving nor turning the whole costs energy.
-4. Programs grow with the order: ``grad`` nested one to eight times, against ``jvp`` nested one to eight times.
+4. Programs grow with the order: ``grad`` and ``jvp`` nested one to eight times and written out, against Taylor mode,
+   which a nest of a smooth scalar function becomes by itself.
 
 It prints a summary and writes one figure. Everything is computed in float64.
 """
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans.derivatives import derivatives
 
 ft.config.update("jax_enable_x64", True)
 
@@ -140,11 +142,13 @@ def forward_derivative(f):
 
 
 def growth(most):
-    """Equations of the programs of the derivatives of orders 1 to `most`, by nested grad and by nested jvp."""
-    return [
-        np.array([len(ft.make_jaxpr(nested(mode, wavy, order))(0.7).equations) for order in range(1, most + 1)])
-        for mode in (ft.grad, forward_derivative)
-    ]
+    """Equations of the derivatives of orders 1 to `most`: by nested grad, by nested jvp and by Taylor mode."""
+    ft.collapse_nests(False)
+    nests = [[nested(mode, wavy, order) for order in range(1, most + 1)] for mode in (ft.grad, forward_derivative)]
+    together = [derivatives(wavy, order) for order in range(1, most + 1)]
+    sizes = [np.array([len(ft.make_jaxpr(f)(0.7).equations) for f in row]) for row in (*nests, together)]
+    ft.collapse_nests(None)
+    return sizes
 
 
 # ------------------------------------------------------------------------------------------------------------- figure
@@ -188,7 +192,8 @@ def draw(path, times, coefficients, forces, descent, places, frequencies, softes
 
     axes = panel(parts[0, 2], "4  how programs grow with the order")
     orders = np.arange(1, len(sizes[0]) + 1)
-    for counts, label, colour in zip(sizes, ("grad nested", "jvp nested"), (WARM, COOL), strict=True):
+    labels = ("grad nested, written out", "jvp nested, written out", "Taylor mode")
+    for counts, label, colour in zip(sizes, labels, (WARM, COOL, INK), strict=True):
         axes.semilogy(orders, counts, "o-", color=colour, label=label)
     axes.set_xlabel("order of the derivative")
     axes.set_ylabel("equations of the program")
@@ -260,6 +265,7 @@ def main(arguments=None):
    hvp against the Hessian's product         differ by {product_gap:.1e}
 4  equations of grad nested 1 to 8 times     {" ".join(map(str, sizes[0]))}
    equations of jvp nested 1 to 8 times      {" ".join(map(str, sizes[1]))}
+   equations by Taylor mode, orders 1 to 8   {" ".join(map(str, sizes[2]))}
 
 figure: {options.figure}
 {time.perf_counter() - started:.1f} s"""

@@ -169,8 +169,10 @@ def _value_and_gradient(
 def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
     """Outputs of the function, then the gradient of its first output by each leaf."""
     jaxpr, captured, _ = staged
-    if len(leaves) == 1 and type(leaves[0]) is Tracer and (nested := held(jaxpr, [*captured, *leaves])) is not None:
-        return nested
+    if leaves and type(leaves[0]) is Tracer and len(leaves) == 1:
+        nested = held(jaxpr, [*captured, *leaves])
+        if nested is not None:
+            return nested
     wrt = (False,) * len(captured) + tuple([is_differentiable(t.dtype) for t in types])
 
     def transformed(inputs: list[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ import numpy as np
 from functrans.api.arguments import check_callable, differentiation_order
 from functrans.api.jacobians import basis, jacfwd
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
-from functrans.api.taylor import check_order, taylor
+from functrans.api.taylor import check_order, jet
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, array_type, describe, type_of
@@ -149,7 +149,7 @@ def terms_by_order(coefficients: Mapping[Any, Any], name: str) -> tuple[dict[int
     by_order: dict[int, Terms] = {}
     sizes = set()
     for key, c in coefficients.items():
-        if not isinstance(key, tuple) or not all(hasattr(a, "__index__") for a in key):
+        if not isinstance(key, tuple) or not all(hasattr(a, "__index__") and not isinstance(a, bool) for a in key):
             raise FunctransTypeError(
                 f"{name}: a key must be a tuple of whole numbers, got {key!r} at {here()}"
             )
@@ -159,6 +159,8 @@ def terms_by_order(coefficients: Mapping[Any, Any], name: str) -> tuple[dict[int
             raise FunctransTypeError(
                 f"{name}: a coefficient must be a real number, got {describe(c)} at {here()}"
             )
+        if not math.isfinite(c):
+            raise FunctransValueError(f"{name}: a coefficient must be finite, got {c} for {key} at {here()}")
         sizes.add(len(key))
         by_order.setdefault(sum(key), {})[key] = float(c)
     if len(sizes) != 1:
@@ -216,11 +218,8 @@ def directional(fun: Callable[..., Any], direction: Any, order: int = 1) -> Call
     @api_boundary
     def derivative(x: Any, *args: Any, **kwargs: Any) -> Any:
         series = [direction, *[None] * (order - 1)][:order]
-        value, found = taylor(lambda x: fun(x, *args, **kwargs), (x,), (series,))
-        if not order:
-            return value
-        leaves, tree = tree_flatten(found[-1])
-        return tree_unflatten(tree, [c * float(math.factorial(order)) for c in leaves])
+        value, found = jet(lambda x: fun(x, *args, **kwargs), (x,), (series,))
+        return found[-1] if order else value
 
     return derivative
 

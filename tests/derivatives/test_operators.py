@@ -598,3 +598,15 @@ def test_an_operator_knows_its_number_of_variables():
     operator = differential_operator({(1, 1): 1.0})
     found = refusal(ValueError, lambda: operator(network)(X))  # blame
     found.says("the operator has 2 variables and the argument has 3 elements")
+
+
+def test_a_coefficient_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be finite, got nan"):
+        differential_operator({(1, 0): float("nan")})
+    with pytest.raises(TypeError, match="tuple of whole numbers"):
+        differential_operator({(True, 0): 1.0})
+
+
+def test_integers_of_the_result_have_no_derivative_along_a_direction() -> None:
+    cube, three = directional(lambda x: (x**3, 3), 1.0, 2)(2.0)
+    assert float(cube) == 12.0 and three.dtype == ft.float0

@@ -19,4 +19,6 @@ def test_higher_derivatives_agree_with_what_is_known(tmp_path):
     for mode in ("grad", "jvp"):
         counts = [int(count) for count in re.search(rf"equations of {mode} nested .*times +([\d ]+)", said)[1].split()]
         assert len(counts) == 8 and counts == sorted(counts)
+    together = [int(n) for n in re.search(r"equations by Taylor mode, orders 1 to 8 +([\d ]+)", said)[1].split()]
+    assert len(together) == 8 and together[-1] < counts[-1] / 2
     assert "Lagrange's series: 100%" in progress
