@@ -380,9 +380,7 @@ class Div(Elementwise):
         inverse = None if s is not None else _inverse(x, out.dtype)
         if inverse is not None:  # out / x is 1 / y: no second division
             reciprocal = mul(out, inverse)
-            if out.dtype == np.float16:  # 1 / y^2 is soon out of its range
-                return out, neg(mul(mul(t, out), reciprocal))
-            return out, neg(mul(t, mul(out, reciprocal)))
+            return out, neg(mul(mul(t, out), reciprocal))  # in this order: 1 / y^2 may be out of the range
         total = s if t is None else neg(mul(t, out)) if s is None else sub(s, mul(t, out))
         if t is None or kind_of(out.dtype) == COMPLEX or out.dtype == np.float16:  # a quarter of whose range is dear
             return out, div(total, y)
