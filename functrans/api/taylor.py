@@ -43,7 +43,7 @@ def taylor(fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Seq
     >>> float(value), [float(c) for c in coefficients]
     (1.0, [1.0, 1.0, 1.0])
     """
-    return _taylor(fun, primals, series, "taylor", True)
+    return coefficients_along(fun, primals, series, "taylor", True)
 
 
 @api_boundary
@@ -58,7 +58,7 @@ def jet(
     >>> float(value), [float(d) for d in derivatives]
     (1.0, [1.0, 2.0, 6.0])
     """
-    return _taylor(fun, primals, series, "jet", False)
+    return coefficients_along(fun, primals, series, "jet", False)
 
 
 @api_boundary
@@ -92,7 +92,7 @@ def derivatives(fun: Callable[..., Any], order: int) -> Callable[..., list[Any]]
                 "Map over arrays with vmap; functrans.derivatives has operators for functions of arrays."
             )
         series = [1.0, *[None] * (order - 1)][:order]
-        value, found = _taylor(lambda x: fun(x, *args, **kwargs), (x,), (series,), "derivatives", False)
+        value, found = coefficients_along(lambda x: fun(x, *args, **kwargs), (x,), (series,), "derivatives", False)
         return [value, *found]
 
     return evaluate
@@ -188,10 +188,11 @@ def check_order(order: Any, name: str) -> None:
         raise FunctransValueError(f"{name}: the order must be 0 or more, got {order} at {here()}")
 
 
-def _taylor(
+def coefficients_along(
     fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]], name: str, plain: bool
 ) -> tuple[Any, list[Any]]:
-    """``plain``: coefficients are given and returned as they are, and not as derivatives."""
+    """``taylor`` and ``jet``; ``name``: what errors call it; ``plain``: coefficients are given and returned as they
+    are, and not as derivatives."""
     check_callable(fun, name)
     for what, value in (("primals", primals), ("series", series)):
         if not isinstance(value, tuple | list):

@@ -18,7 +18,7 @@ import numpy as np
 from functrans.api.arguments import check_callable, differentiation_order
 from functrans.api.jacobians import basis, jacfwd
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
-from functrans.api.taylor import check_order, jet
+from functrans.api.taylor import check_order, coefficients_along
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, array_type, describe, type_of
@@ -218,7 +218,7 @@ def directional(fun: Callable[..., Any], direction: Any, order: int = 1) -> Call
     @api_boundary
     def derivative(x: Any, *args: Any, **kwargs: Any) -> Any:
         series = [direction, *[None] * (order - 1)][:order]
-        value, found = jet(lambda x: fun(x, *args, **kwargs), (x,), (series,))
+        value, found = coefficients_along(lambda x: fun(x, *args, **kwargs), (x,), (series,), "directional", False)
         return found[-1] if order else value
 
     return derivative

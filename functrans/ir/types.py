@@ -281,6 +281,25 @@ def is_key_dtype(dtype: Any) -> bool:
     return not isinstance(dtype, np.dtype) and bool(issubdtype(dtype, jax_dtypes.prng_key))
 
 
+class Typed:
+    """What stands for an array and has its ``type``: shape, dtype and rank are those of the type."""
+
+    __slots__ = ()
+    type: ArrayType
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.type.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.type.shape)
+
+
 @functools.lru_cache(maxsize=256)
 def is_differentiable(dtype: np.dtype[Any]) -> bool:
     """Whether values of this dtype have tangents other than float0."""

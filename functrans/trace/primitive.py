@@ -40,7 +40,7 @@ from functrans.ir.cache import Cache
 from functrans.ir.effects import NO_EFFECTS, Effects
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, subjaxprs
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, Typed
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Combination(enum.Enum):
     SMALLER = "the smaller one, NaN if either is"
 
 
-class Linear:
+class Linear(Typed):
     """Stands for an operand that a transpose rule is linear in: it has a type and no value."""
 
     __slots__ = ("type",)
@@ -143,17 +143,6 @@ class Linear:
     def __init__(self, type: ArrayType) -> None:
         self.type = type
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.type.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.type.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.type.shape)
 
 
 def is_linear(operand: Any) -> bool:

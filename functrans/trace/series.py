@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, Typed
 
 
-class Series:
+class Series(Typed):
     """``x[k]`` is the k-th Taylor coefficient of x(s): x(s) = x[0] + x[1] s + x[2] s^2 + ...; None where it is zero.
 
     Args:
@@ -41,18 +39,6 @@ class Series:
         self.step = step
         self.degree = degree
         self.ahead = ahead
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.type.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.type.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.type.shape)
 
     def __getitem__(self, k: int) -> Any:
         if self.degree is not None and k > self.degree:

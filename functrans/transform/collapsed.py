@@ -48,7 +48,7 @@ class _Spread(NamedTuple):
     """A value on all lines: ``rows``: its coefficients from the first to the last but one, None or with an axis 0 of
     lines; ``top``: the sum of the highest ones, or None.
 
-    ``apart``: an axis, each slice along which moves on a few lines only, as many for each (Lines.apart): the rows are
+    ``apart``: an axis, each slice along which moves on a few lines only, as many for each (Lines.slices): the rows are
     those of its own lines. None: every line has a row.
     """
 
