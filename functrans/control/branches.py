@@ -27,6 +27,7 @@ from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.structural import full
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.primitive import Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import replay, trace
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
@@ -104,6 +105,13 @@ class Branching(Holding):
         )
         sent = iter(placed(bind_all(op, [index, *chosen(rest, fixed), *present(cotangent)]), has))
         return [None, *[next(sent) if flag else None for flag in linear]]
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        index, *rest = operands
+        known = index.value()
+        branches = self.branches if known is None else [self.branches[int(known)]]
+        results = [[x.sets for x in detection.program(branch, rest)] for branch in branches]
+        return [detection.union(*own) for own in zip(*results, strict=True)]
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
         if given[0] and dependence.through_choices:

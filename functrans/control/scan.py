@@ -38,6 +38,7 @@ from functrans.control.holding import (
     strong_zeros,
     unchanged,
 )
+from functrans.control.index_sets import STEPS, computed, fixed_sets, row_of, started
 from functrans.control.masking import masked
 from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
@@ -49,6 +50,7 @@ from functrans.ops.structural import reduce_sum
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import VALUE, Dependence
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
@@ -270,6 +272,31 @@ class Scan(Holding):
         body = Jaxpr(inputs, live_equations(jaxpr.equations, outputs, keep_effects=False)[0], outputs)
         scan = self.remade(body, count(consts_f), count(carry_f), "")
         return bind_all(scan, chosen(operands, free))[count(carry_f) :]
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        """Step after step; where the steps are many or do not hang together, all at once in lanes."""
+        jaxpr, n = self.jaxpr, self.num_carry
+        consts, init, xs = self.split(operands)
+        carry = [started(x, t) for x, t in zip(init, self.split(jaxpr.in_types)[1], strict=True)]
+        if self.length * len(jaxpr.equations) <= STEPS:
+            rows = []
+            for i in reversed(range(self.length)) if self.reverse else range(self.length):
+                outs = detection.program(jaxpr, [*consts, *carry, *[row_of(detection, x, i) for x in xs]])
+                carry = computed(outs[:n])
+                rows.append([x.sets for x in outs[n:]])
+            if self.reverse:
+                rows.reverse()
+            ys = [
+                detection.stacked([own[k] for own in rows], t.shape) for k, t in enumerate(jaxpr.out_types[n:])
+            ]
+            return [*[x.sets for x in carry], *ys]
+        _, _, slices = self.split(jaxpr.in_types)
+        whole = [Entry(t, detection.reduced(x.sets, (0,))) for x, t in zip(xs, slices, strict=True)]
+        carry = fixed_sets(detection, carry, lambda now: detection.program(jaxpr, [*consts, *now, *whole])[:n])
+        lanes = [Entry(x.type, x.sets) for x in carry]
+        mapped = [*[False] * (len(consts) + n), *[True] * len(xs)]
+        outs = detection.lanes(jaxpr, self.length, [*consts, *lanes, *xs], mapped)
+        return [*[x.sets for x in carry], *[x.sets for x in outs[n:]]]
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
         consts, init, xs = self.split(given)

@@ -27,6 +27,7 @@ from functrans.ir.program import Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, spread, transpose
 from functrans.trace.binding import bind_all
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Value, one_run, program_cost
 from functrans.trace.replay import evaluate, replay, trace
@@ -194,6 +195,9 @@ class SwitchLanes(Branching):
 
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:
         return self.lanes * max(map(program_cost, self.branches))
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        return [x.sets for x in detection.program(self.selecting(), operands)]
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
         lead = self.branches[0]

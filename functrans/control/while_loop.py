@@ -31,6 +31,7 @@ from functrans.control.holding import (
     strong_zero,
     unchanged,
 )
+from functrans.control.index_sets import STEPS, computed, fixed_sets, started
 from functrans.control.lanes import lane_by_lane
 from functrans.control.masking import masked
 from functrans.control.progress import Bar
@@ -44,6 +45,7 @@ from functrans.ops.reductions import reduce_or
 from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import VALUE, Dependence
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
@@ -185,6 +187,22 @@ class While(Holding):
             without_effects(op.condition), without_effects(op.body), op.num_condition_consts, op.num_body_consts
         )
         return outs, placed(bind_all(again, operands)[n:], carried)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        """Turn after turn while the condition is known; else what any number of turns may give."""
+        condition_consts, body_consts, init = self.split(operands)
+        carry = [started(x, t) for x, t in zip(init, self.body.out_types, strict=True)]
+        left = STEPS // (1 + len(self.body.equations) + len(self.condition.equations))
+        while left:
+            test = detection.program(self.condition, [*condition_consts, *carry])[0].value()
+            if test is None:
+                break
+            if not test:
+                return [x.sets for x in carry]
+            carry = computed(detection.program(self.body, [*body_consts, *carry]))
+            left -= 1
+        carry = fixed_sets(detection, carry, lambda now: detection.program(self.body, [*body_consts, *now]))
+        return [x.sets for x in carry]
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool] | None:
         tests, consts, init = self.split(given)

@@ -20,6 +20,7 @@ from functrans.ops.slicing import rev
 from functrans.ops.structural import Axes, convert, full, reshape, transpose, zeros_like
 from functrans.ops.windowed_reductions import Pairs, dilated, window_counts, window_views
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.series import Line
@@ -31,6 +32,15 @@ class ConvDimensionNumbers(NamedTuple):
     lhs_spec: Axes
     rhs_spec: Axes
     out_spec: Axes
+
+
+_PAIRS = 20_000_000  # products of single elements that are looked at
+
+
+def _known_holds(y: Entry, places: Any) -> Any:
+    """Where the elements at these places are not zero; None where nobody knows, or all are."""
+    value = y.value()
+    return None if value is None or value.all() else (value != 0).ravel()[places]
 
 
 class ConvGeneralDilated(Primitive):
@@ -121,6 +131,57 @@ class ConvGeneralDilated(Primitive):
         weights = y.reshape((bgc, fgc, outs // (fgc * bgc), ins, taps))
         out = np.einsum("bngist,bgoit->nbgos", views, weights).reshape((batch // bgc, outs, *counts))
         return np.transpose(out, np.argsort(d.out_spec)).astype(self.preferred_element_type)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        """Axes: groups of the batch b and of the features g, place in the batch n, features in i and out o, windows s,
+        places in a window t."""
+        x, y = operands
+        d, fgc, bgc = self.dimension_numbers, self.feature_group_count, self.batch_group_count
+        if x.type.size == 0 or y.type.size == 0 or types[0].size == 0:
+            return None
+        places = [np.arange(v.type.size).reshape(v.shape) for v in operands]
+        x_places, y_places = np.transpose(places[0], d.lhs_spec), np.transpose(places[1], d.rhs_spec)
+        kernel = y_places.shape[2:]
+        views = window_views(
+            x_places, -1, (1, 1, *kernel), (1, 1, *self.window_strides), ((0, 0), (0, 0), *self.padding),
+            (1, 1, *self.lhs_dilation), (1, 1, *self.rhs_dilation),
+        )  # fmt: skip
+        counts = views.shape[2 : x.ndim]
+        s, t = math.prod(counts), math.prod(kernel)
+        (batch, features), (outs, ins) = x_places.shape[:2], y_places.shape[:2]
+        n, o = batch // bgc, outs // (fgc * bgc)
+        views = views.reshape((bgc, n, fgc, features // fgc, s, t))
+        weights = y_places.reshape((bgc, fgc, o, ins, t))
+
+        def placed(numbers: Any) -> Any:  # [n, b, g, o, s]
+            wide = np.broadcast_to(numbers, (n, bgc, fgc, o, s)).reshape((n, outs, *counts))
+            return np.transpose(wide, np.argsort(d.out_spec))
+
+        left = self._sets_of_lhs(detection, x.sets, views, None if x.sets is None else _known_holds(y, weights))
+        valid = views[0, 0, 0, 0] >= 0  # [s, t]
+        window, tap = np.nonzero(valid)
+        targets = np.arange(bgc * fgc * o * s).reshape((bgc, fgc, o, s))[..., window, None]
+        sources = np.moveaxis(weights, 3, -1)[..., tap, :]
+        right = detection.collected(y.sets, np.broadcast_to(targets, sources.shape), sources, (1, bgc, fgc, o, s))
+        return detection.union(detection.renumbered(left, placed), detection.renumbered(right, placed))
+
+    def _sets_of_lhs(self, detection: Detection, sets: Any, views: Any, holds: Any) -> Any:
+        """[n, b, g, o or 1, s]; ``views`` [b, n, g, i, s, t]: places in the operand, -1 for none; ``holds``
+        [b, g, o, i, t]: where the window is not zero, None: nobody knows, or everywhere."""
+        b, n, g, _, s, _ = views.shape
+        if holds is not None and np.count_nonzero(holds) * n * s <= _PAIRS:
+            o = holds.shape[2]
+            lane, group, out, feature, tap = np.nonzero(holds)
+            sources = np.transpose(views, (0, 2, 3, 5, 1, 4))[lane, group, feature, tap]
+            targets = np.arange(n * b * g * o * s).reshape((n, b, g, o, s))
+            targets = np.transpose(targets, (1, 2, 3, 0, 4))[lane, group, out]
+        else:
+            o = 1
+            sources = views
+            targets = np.arange(n * b * g * s).reshape((n, b, g, s)).transpose((1, 0, 2, 3))[:, :, :, None, :, None]
+            targets = np.broadcast_to(targets, sources.shape)
+        inside = sources >= 0
+        return detection.collected(sets, targets[inside], sources[inside], (n, b, g, o, s))
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents

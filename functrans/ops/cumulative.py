@@ -24,6 +24,7 @@ from functrans.ops.slicing import canonical_axis, concatenate, pad, rev, slice_i
 from functrans.ops.structural import check_axes, full
 from functrans.ops.windowed_reductions import apart_from_padding, lower_windows
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
@@ -122,6 +123,14 @@ class Cumsum(_Cumulative):
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
         return 0
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        shape = types[0].shape
+        places = np.moveaxis(np.arange(types[0].size).reshape(shape), self.axis, -1)
+        later, earlier = np.tril_indices(shape[self.axis])
+        if self.reverse:
+            later, earlier = earlier, later
+        return detection.collected(operands[0].sets, places[..., later], places[..., earlier], shape)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])

@@ -17,6 +17,7 @@ from functrans.ops.slicing import concatenate, slice_
 from functrans.ops.structural import Axes, broadcast_in_dim, convert, full, reshape, scalar_literal, spread, zeros_like
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.tracer import Tracer
@@ -41,6 +42,17 @@ class DynamicSlice(Primitive):
         if axis is None or any(a is not None for a in starts) or self.slice_sizes[axis] != types[0].shape[axis]:
             return None
         return axis
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        x, *starts = operands
+        values = [s.value() for s in starts]
+        anywhere = [i for i, value in enumerate(values) if value is None and x.shape[i] != self.slice_sizes[i]]
+        mixed = detection.mixed(x.sets, anywhere)
+        window = _window(x.shape, [0 if value is None else value for value in values], self.slice_sizes)
+        return detection.renumbered(mixed, lambda numbers: numbers[window])
 
     def impl(self, x: Any, *starts: Any) -> Any:
         return np.asarray(x)[_window(np.shape(x), starts, self.slice_sizes)]
@@ -84,6 +96,25 @@ class DynamicUpdateSlice(Primitive):
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         x, update, *starts = operands
         return [bind(self, x, choose(mask, update, bind(DynamicSlice(update.shape), x, *starts)), *starts)]
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0, 1)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        x, update, *starts = operands
+        if all(start.value() is not None for start in starts):
+            return super().sparsity(detection, operands, types)
+        # Somewhere along the axes whose start is not known: what was there may stay.
+        axes = [i for i, s in enumerate(starts) if s.value() is None and x.shape[i] != update.shape[i]]
+        window = _window(x.shape, [0 if s.value() is None else s.value() for s in starts], update.shape)
+        anywhere = tuple([slice(None) if i in axes else w for i, w in enumerate(window)])
+
+        def placed(numbers: Any) -> Any:
+            out = np.zeros(x.shape, numbers.dtype)
+            out[anywhere] = np.expand_dims(numbers, axes)
+            return out
+
+        return detection.union(x.sets, detection.renumbered(detection.reduced(update.sets, axes), placed))
 
     def impl(self, x: Any, update: Any, *starts: Any) -> Any:
         out = np.array(x)

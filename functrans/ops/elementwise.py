@@ -19,6 +19,7 @@ from functrans.ir.types import ArrayType, array_type, check_integer, short_dtype
 from functrans.ir.types import kind_of as kind_of
 from functrans.ops.structural import broadcast_in_dim, scalar_literal
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.series import Line
@@ -48,6 +49,9 @@ class Elementwise(Primitive):
 
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return dtype
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        return None if self.locally_constant else detection.union(*[x.sets for x in operands])
 
     def infer(self, *types: ArrayType) -> ArrayType:
         first = types[0]
@@ -335,6 +339,10 @@ class Mul(Elementwise):
     def partial(self, i: int, out: Any, *operands: Any) -> Any:
         return operands[1 - i]
 
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        x, y = operands
+        return detection.union(_where_other(detection, x, y), _where_other(detection, y, x))
+
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (x, y), (s, t) = primals, tangents
         out = bind(self, x, y)
@@ -350,6 +358,14 @@ class Mul(Elementwise):
     def taylor(self, line: Line, operands: Sequence[Any]) -> Any:
         x, y = operands
         return line.product(self, x, y)
+
+
+def _where_other(detection: Detection, x: Entry, y: Entry) -> Any:
+    """The sets of one factor, without the places where the other is known to be zero."""
+    value = None if x.sets is None else y.value()
+    if value is None or value.all():
+        return x.sets
+    return detection.renumbered(x.sets, lambda numbers: np.where(value != 0, numbers, 0))
 
 
 class Div(Elementwise):

@@ -15,6 +15,7 @@ from functrans.ops.elementwise import kind_of, mul, real_dtype
 from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, broadcast_in_dim, convert, full
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
@@ -49,6 +50,13 @@ class Fft(Primitive):
             to = np.dtype(np.complex64 if x.dtype.itemsize == 4 else np.complex128)
             return array_type((*lead, *lengths[:-1], lengths[-1] // 2 + 1), to)
         return array_type((*lead, *lengths), real_dtype(x.dtype) if kind == "IRFFT" else x.dtype)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        (x,) = operands
+        lead = x.ndim - len(self.fft_lengths)
+        reduced, shape = detection.reduced(x.sets, range(lead, x.ndim)), types[0].shape
+        lanes = (*shape[:lead], *[1] * len(self.fft_lengths))
+        return detection.renumbered(reduced, lambda numbers: np.broadcast_to(numbers.reshape(lanes), shape))
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)

@@ -37,9 +37,11 @@ from functrans.ops.windows import (
     scatter_numbers,
     shifted,
     signed_indices,
+    window_positions,
     windows,
 )
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
@@ -90,28 +92,40 @@ class Gather(Primitive):
     def impl(self, x: Any, indices: Any) -> Any:
         x, indices = np.asarray(x), np.asarray(indices)
         d = self.dimension_numbers
-        out = np.empty(self.infer(type_of(x), type_of(indices)).shape, x.dtype)
         if not x.size:
-            out[...] = self.empty_value()
-            return out
-        places = windows(
-            x.shape,
-            indices,
-            self.slice_sizes,
-            d.start_index_map,
-            d.operand_batching_dims,
-            d.start_indices_batching_dims,
+            return np.full(self.infer(type_of(x), type_of(indices)).shape, self.empty_value(), x.dtype)
+        positions, inside = self._positions(x.shape, indices)
+        found = np.asarray(x).ravel()[positions]
+        if self.mode == FILL and not inside.all():
+            found[~inside] = self.fill_value
+        count = inside.ndim
+        found = np.squeeze(found, tuple([count + a for a in (*d.collapsed_slice_dims, *d.operand_batching_dims)]))
+        return np.moveaxis(found, range(count, found.ndim), d.offset_dims)
+
+    def _positions(self, shape: Axes, indices: Any) -> tuple[Any, Any]:
+        d = self.dimension_numbers
+        return window_positions(
+            shape, indices, self.slice_sizes, d.start_index_map, d.operand_batching_dims, d.start_indices_batching_dims
         )
-        gone = (*d.collapsed_slice_dims, *d.operand_batching_dims)
-        for place, start, inside in places:
-            at: tuple[Any, ...] = tuple(interleave(place, d.offset_dims, [slice(None)] * len(d.offset_dims)))
-            if self.mode == FILL and not inside:
-                out[at] = self.fill_value
-            else:
-                out[at] = np.squeeze(
-                    x[tuple(slice(s, s + n) for s, n in zip(start, self.slice_sizes, strict=True))], gone
-                )
-        return out
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
+    def over_numbers(self) -> Gather:
+        return self._of_tangents()
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Types) -> Any:
+        x, indices = operands
+        if indices.value() is not None:
+            return super().sparsity(detection, operands, types)
+        # Somewhere along the axes on which windows move; at its own place along those that pair with the indices' axes.
+        d = self.dimension_numbers
+        anywhere = [a for a in d.start_index_map if x.shape[a] != self.slice_sizes[a]]
+        if anywhere:
+            detection.assume(self)
+        zeros = np.zeros(indices.shape, np.int64)
+        mixed = detection.mixed(x.sets, anywhere)
+        return detection.renumbered(mixed, lambda numbers: self.over_numbers().impl(numbers, zeros))
 
     def empty_value(self) -> Any:
         """What windows of an operand without elements hold."""
@@ -279,6 +293,32 @@ class ScatterFamily(Primitive):
             out[target] = type(self).reference(out[target], update)
         return out
 
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Types) -> Any:
+        """What is written over may stay where several updates may meet."""
+        x, indices, updates = operands
+        known, d = indices.value(), self.dimension_numbers
+        sizes = self.window_sizes(x, updates)
+        if known is None:
+            where = np.zeros(indices.shape, np.int64)
+            anywhere = [a for a in d.scatter_dims_to_operand_dims if x.shape[a] != sizes[a]]
+            detection.assume(self)
+        else:
+            where, anywhere = known, []
+        positions, inside = window_positions(
+            x.shape, where, sizes, d.scatter_dims_to_operand_dims, d.operand_batching_dims,
+            d.scatter_indices_batching_dims,
+        )  # fmt: skip
+        sources = np.arange(updates.type.size).reshape(updates.shape)
+        sources = np.moveaxis(sources, d.update_window_dims, range(inside.ndim, sources.ndim)).reshape(positions.shape)
+        if self.mode != CLIP and not inside.all():
+            positions, sources = positions[inside], sources[inside]
+        sets = detection.mixed(detection.collected(updates.sets, positions, sources, x.shape), anywhere)
+        return detection.union(self._left(detection, x, positions if known is not None else None), sets)
+
+    def _left(self, detection: Detection, x: Entry, written: Any) -> Any:
+        """The operand's sets where they stay; ``written``: the flat positions that are written, None: nobody knows."""
+        return x.sets
+
     def gather_back(self, x: Any, updates: Any) -> Gather:
         """The gather that reads what this scatter wrote."""
         d = self.dimension_numbers
@@ -392,6 +432,17 @@ class Scatter(ScatterFamily):
     @staticmethod
     def reference(old: Any, new: Any) -> Any:
         return new
+
+    def _left(self, detection: Detection, x: Entry, written: Any) -> Any:
+        if written is None:
+            return x.sets
+
+        def without(numbers: Any) -> Any:
+            numbers = np.array(numbers)
+            numbers.reshape(-1)[written.ravel()] = 0
+            return numbers
+
+        return detection.renumbered(x.sets, without)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         x, indices, updates = primals

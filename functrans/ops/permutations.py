@@ -15,6 +15,7 @@ from functrans.ops.sorting import positions, sort_key_val
 from functrans.ops.structural import spread
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
@@ -30,6 +31,15 @@ class PermuteRows(Primitive):
                 f"permute_rows: matrices [..., m, n] and integers [..., m] are needed, got types {x} and {order}"
             )
         return x
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        x, order = operands
+        if order.value() is not None:
+            return super().sparsity(detection, operands, types)
+        return detection.mixed(x.sets, (x.ndim - 2,))
 
     def impl(self, x: Any, order: Any) -> Any:
         return np.take_along_axis(x, np.asarray(order)[..., None], -2)

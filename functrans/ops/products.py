@@ -16,6 +16,7 @@ from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differ
 from functrans.ops.elementwise import add, kind_of, one_axis, real_dtype
 from functrans.ops.structural import Axes, Transpose, convert, transpose
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.series import Line
@@ -81,6 +82,19 @@ class DotGeneral(Primitive):
         if x is None and y in y_free:
             return first + len(x_free) + list(y_free).index(y)
         return None
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Types) -> Any:
+        x, y = operands
+        contracting, batch = (self.lhs_contracting, self.rhs_contracting), (self.lhs_batch, self.rhs_batch)
+        left = _factor_sets(detection, x, y, contracting, batch)
+        right = _factor_sets(detection, y, x, contracting[::-1], batch[::-1])
+        first, second = len(batch[0]), types[0].ndim - (y.ndim - len(batch[1]) - len(contracting[1]))
+        order = [*range(first), *range(second, types[0].ndim), *range(first, second)]  # of the factors changed over
+
+        def back(numbers: Any) -> Any:
+            return np.moveaxis(numbers, range(numbers.ndim), order)
+
+        return detection.union(left, detection.renumbered(right, back))
 
     def impl(self, x: Any, y: Any) -> Any:
         x, y = np.asarray(x), np.asarray(y)
@@ -191,6 +205,44 @@ class DotGeneral(Primitive):
             )
         left, _, right = self.precision.partition(":")
         return f", precision = [{left}, {right or left}]"
+
+
+def _factor_sets(
+    detection: Detection, x: Entry, y: Entry, contracting: tuple[Axes, Axes], batch: tuple[Axes, Axes]
+) -> Any:
+    """The sets of a product by its factor x, with the axes (batch, free axes of x, free axes of y): all along the
+    contracted axes, but where y is known to be zero."""
+    x_free, y_free = free_axes(x.ndim, contracting[0], batch[0]), free_axes(y.ndim, contracting[1], batch[1])
+    sizes = [[v.shape[a] for a in axes] for v, axes in ((x, batch[0]), (x, x_free), (y, y_free))]
+    shape = tuple([n for own in sizes for n in own])
+    b, i, j = (math.prod(own) for own in sizes)
+    known = None if x.sets is None else y.value()
+    if known is not None and not known.all():
+        holds = np.transpose(known != 0, (*batch[1], *contracting[1], *y_free)).reshape((b, -1, j))
+        lanes, summed, columns = np.nonzero(holds)
+        if lanes.size * i <= _PAIRS:
+            k = holds.shape[1]
+            places = np.transpose(_flat_positions(x.shape), (*batch[0], *x_free, *contracting[0])).reshape((b, i, k))
+            rows = np.arange(i)[:, None]
+            return detection.collected(
+                x.sets, (lanes * i + rows) * j + columns, places[lanes, rows, summed], shape
+            )
+    reduced = detection.reduced(x.sets, contracting[0])  # the axes that are left keep their order
+    left = [a for a in range(x.ndim) if a not in contracting[0]]
+    order = [left.index(a) for a in (*batch[0], *x_free)]
+    lead = tuple([x.shape[a] for a in (*batch[0], *x_free)])
+
+    def widened(numbers: Any) -> Any:
+        return np.broadcast_to(np.transpose(numbers, order).reshape((*lead, *[1] * len(y_free))), shape)
+
+    return detection.renumbered(reduced, widened)
+
+
+_PAIRS = 20_000_000  # products of single elements that are looked at
+
+
+def _flat_positions(shape: Axes) -> Any:
+    return np.arange(math.prod(shape)).reshape(shape)
 
 
 def _with_dtype(op: DotGeneral, dtype: np.dtype[Any]) -> DotGeneral:

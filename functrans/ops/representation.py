@@ -13,6 +13,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
 from functrans.ops.structural import LinearUnary
 from functrans.trace.binding import bind, bind_all
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
@@ -72,6 +73,9 @@ class ReducePrecision(LinearUnary):
             )
         return x
 
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        return operands[0].sets
+
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
         limits: Any = ml_dtypes.finfo(x.dtype)  # type: ignore[no-untyped-call]
@@ -106,6 +110,9 @@ class OptimizationBarrier(Primitive):
 
     def infer(self, *types: ArrayType) -> list[ArrayType]:
         return list(types)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        return [x.sets for x in operands]
 
     def impl(self, *arrays: Any) -> Any:
         return list(arrays)

@@ -74,6 +74,9 @@ class Slice(LinearUnary):
         whole = (self.start_indices[axis], self.limit_indices[axis], self.strides[axis])
         return axis if whole == (0, types[0].shape[axis], 1) else None
 
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
     def impl(self, x: Any) -> Any:
         return x[tuple(map(slice, self.start_indices, self.limit_indices, self.strides))]
 
@@ -127,6 +130,9 @@ class Pad(Primitive):
         if axis is None or self.low[axis] or self.high[axis] or self.interior[axis]:
             return None
         return axis
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0, 1)
 
     def impl(self, x: Any, value: Any) -> Any:
         x = np.asarray(x)
@@ -204,6 +210,9 @@ class Concatenate(Primitive):
         axis = one_axis(axes)
         return None if axis == self.dimension else axis
 
+    def moving(self, count: int) -> Sequence[int]:
+        return range(count)
+
     def impl(self, *arrays: Any) -> Any:
         return np.concatenate(arrays, self.dimension)
 
@@ -248,6 +257,9 @@ class Split(Primitive):
             )
         return [array_type((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype, x.weak_type) for n in self.sizes]
 
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
     def impl(self, x: Any) -> Any:
         return np.split(np.asarray(x), np.cumsum(self.sizes)[:-1], self.axis) if self.sizes else []
 
@@ -287,6 +299,9 @@ class Rev(LinearUnary):
     def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
         (axis,) = axes
         return None if axis in self.dimensions else axis
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
 
     def impl(self, x: Any) -> Any:
         return np.flip(x, self.dimensions)

@@ -26,6 +26,7 @@ from functrans.ir.types import (
     type_of,
 )
 from functrans.trace.binding import as_operand, bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Combination, Fusion, Lanes, Primitive, Tangent, Value
 from functrans.trace.tracer import Tracer, producer_of, tracer_for
@@ -73,6 +74,9 @@ class BroadcastInDim(LinearUnary):
         place = self.dims[axis]
         return place if types[0].shape[axis] == self.shape[place] else None
 
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
     def impl(self, x: Any) -> Any:
         shape = [1] * len(self.shape)
         for n, d in zip(np.shape(x), self.dims, strict=True):
@@ -118,6 +122,9 @@ class Reshape(LinearUnary):
         found = [i for i, n in enumerate(products) if n == before and self.shape[i] == size]
         return found[-1] if found else None
 
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
     def impl(self, x: Any) -> Any:
         return np.reshape(x, self.shape)
 
@@ -147,6 +154,9 @@ class Transpose(LinearUnary):
         (axis,) = axes
         assert axis is not None
         return self.permutation.index(axis)
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
 
     def impl(self, x: Any) -> Any:
         return np.transpose(x, self.permutation)
@@ -179,6 +189,9 @@ class ReduceSum(LinearUnary):
     def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
         (axis,) = axes
         return axis_left(axis, self.axes)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        return detection.reduced(operands[0].sets, self.axes)
 
     def impl(self, x: Any) -> Any:
         return np.sum(x, axis=self.axes, dtype=np.asarray(x).dtype)
@@ -217,6 +230,12 @@ class ConvertElementType(Primitive):
     def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
         (axis,) = axes
         return axis
+
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
+    def over_numbers(self) -> ConvertElementType:
+        return ConvertElementType(np.dtype(np.int32))
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)

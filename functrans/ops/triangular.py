@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import FunctransValueError
-from functrans.ir.types import Shape
+from functrans.ir.types import ArrayType, Shape
 from functrans.ops.complex_numbers import conj
 from functrans.ops.elementwise import add, mul, neg, sub
 from functrans.ops.matrices import Kernels, MatrixKernel, Written, flip, matmul, scipy_linalg, tril, triu
 from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, reshape, spread, transpose, zeros_like
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.primitive import Lanes, Tangent, Value
 from functrans.trace.series import Line
 
@@ -59,6 +60,12 @@ class TriangularSolve(MatrixKernel):
         return [trsm(1.0, a, b, side=not self.left_side, lower=self.lower_, trans_a=letter, diag=self.unit_diagonal)]
 
     # -- derivatives ---------------------------------------------------------------------------------------------
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        a, b = operands  # linear in b, each of whose columns (rows) has a solution of its own
+        if a.sets is not None:
+            return super().sparsity(detection, operands, types)
+        return detection.mixed(b.sets, (b.ndim - (2 if self.left_side else 1),))
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         (a, b), (a_t, b_t) = primals, tangents
@@ -212,6 +219,11 @@ class TridiagonalSolve(MatrixKernel):
         return [x if info == 0 else np.full_like(b, np.nan)]
 
     # -- derivatives ---------------------------------------------------------------------------------------------
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        if any(x.sets is not None for x in operands[:3]):
+            return super().sparsity(detection, operands, types)
+        return detection.mixed(operands[3].sets, (operands[3].ndim - 2,))
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         *diagonals, b = primals

@@ -21,6 +21,7 @@ from functrans.ops.slicing import pad
 from functrans.ops.structural import Axes, reshape, zeros_like
 from functrans.ops.windows import FILL, GatherDimensionNumbers
 from functrans.trace.binding import bind
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
@@ -205,6 +206,15 @@ class ReduceWindowSum(WindowedReduction):
 
     def neutral(self, dtype: np.dtype[Any]) -> Any:
         return 0
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Types) -> Any:
+        (x,) = operands
+        views = self.views(np.arange(x.type.size).reshape(x.shape), -1)
+        inside = views >= 0
+        targets = np.arange(types[0].size).reshape((*types[0].shape, *[1] * x.ndim))
+        return detection.collected(
+            x.sets, np.broadcast_to(targets, views.shape)[inside], views[inside], types[0].shape
+        )
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)

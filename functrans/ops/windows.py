@@ -115,6 +115,27 @@ def windows(
         yield place, moved, moved == start
 
 
+def window_positions(
+    shape: Axes, indices: Any, sizes: Axes, index_map: Axes, batching: Axes, indices_batching: Axes
+) -> tuple[Any, Any]:
+    """For NumPy: the flat positions ``[*places, *sizes]`` in an array of this shape of the elements of each window,
+    moved into bounds, and ``[*places]``, whether it was in bounds."""
+    indices = np.asarray(indices)
+    if indices.dtype.kind == "u":
+        indices = np.minimum(indices, np.iinfo(np.int64).max)
+    places = indices.shape[:-1]
+    starts = np.zeros((*places, len(shape)), np.int64)
+    starts[..., list(index_map)] = indices
+    for a, b in zip(batching, indices_batching, strict=True):
+        starts[..., a] = np.arange(places[b]).reshape([-1 if i == b else 1 for i in range(len(places))])
+    moved = np.clip(starts, 0, np.subtract(shape, sizes))
+    positions = np.zeros(places, np.int64).reshape((*places, *[1] * len(shape)))
+    for a, (n, size) in enumerate(zip(shape, sizes, strict=True)):
+        along = moved[..., a].reshape((*places, *[1] * len(shape)))
+        positions = positions * n + along + np.arange(size).reshape([-1 if i == a else 1 for i in range(len(shape))])
+    return positions, (moved == starts).all(-1)
+
+
 def flag(value: bool) -> str:
     """A bool as StableHLO writes it."""
     return "true" if value else "false"

@@ -45,6 +45,7 @@ from functrans.trace.emitter import EmitterProtocol, Names, Types
 
 if TYPE_CHECKING:
     from functrans.trace.dependence import Dependence
+    from functrans.trace.detection import Detection, Entry
     from functrans.trace.series import Line, Series
     from functrans.trace.tracer import Tracer
 
@@ -312,10 +313,30 @@ class Primitive(metaclass=_PrimitiveMeta):
         ``multiple``). Derived from ``jvp`` unless a class knows better."""
         return line.along(self, operands)
 
-    def sparsity(self, patterns: Sequence[Any], in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> Any:
-        """For each operand the inputs of the program that each of its elements depends on -> the same of the results.
-        """
-        self.missing("sparsity", "the detection of sparse Jacobians")
+    def moving(self, count: int) -> Sequence[int]:
+        """Of so many operands, those of whose elements (and zeros) the result consists, moved and repeated as the other
+        operands and the parameters say, whatever they are: ``impl`` can move numbers of theirs instead. Empty where
+        elements are computed. Asked by the room jacobians."""
+        return ()
+
+    def over_numbers(self) -> Primitive:
+        """Of an operation that moves elements: the one that moves their numbers, among which 0 is a zero."""
+        return self
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        """On which columns of a Jacobian each element of the result depends (a list of sets where ``multiple``), of an
+        operation of a linear program; ``types``: of the results. At least one operand depends on some.
+
+        Never fewer than it does: unless a class knows better, every element depends on all that the operands do."""
+        places = self.moving(len(operands))
+        if places and all(i in places or x.value() is not None for i, x in enumerate(operands)):
+            return detection.moved(self, operands, places)
+        placed = self.in_place(operands) if self.gives_place else None
+        if placed is not None:
+            found = [x.sets for x in detection.program(*placed)]
+        else:
+            found = detection.everything(self, operands, types)
+        return found if self.multiple else found[0]
 
     def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
         """The axis of the result whose every slice is made of one slice of the operands, where ``axes`` are those of

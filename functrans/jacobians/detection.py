@@ -1,0 +1,243 @@
+"""Which entries a Jacobian may have: the index-set interpreter of linear programs.
+
+    detect : (a -> b), which inputs -> for each output the inputs that each of its elements depends on
+
+The function is differentiated first, so that operations need rules where they are linear only, and a derivative rule of
+the user's is believed rather than the function. In the program (primals, tangents) -> tangents a value depends on
+columns, or is known (captured arrays, and what follows from them without rounding), or neither. What is known is
+computed when a rule asks: the indices of a gather, the predicate of a selection, the zeros of a matrix. Those captured
+arrays are part of the answer's key (``Detected.read``).
+
+    y = x[index] * w          t = gather dx index;  dy = mul t w        element i of dy: {index[i]}, {} where w[i] is 0
+
+Never an entry less than there is: where indices depend on x, all places are assumed, and ``assumed`` says where.
+Cost: a few NumPy calls for each equation and step of a loop, and linear in the entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from functrans.ir.program import Equation, Jaxpr, Literal
+from functrans.ir.types import ArrayType, Shape, kind_of
+from functrans.jacobians.patterns import Pattern
+from functrans.jacobians.sets import Sets, TooDense, collected, each_its_own, joined, pruned, same, union
+from functrans.trace.dependence import VALUE
+from functrans.trace.detection import Entry
+from functrans.trace.frames import describe_place
+from functrans.trace.primitive import Lanes
+from functrans.trace.tracer import Tracer
+from functrans.transform.jvp import jvp_jaxpr
+from functrans.transform.vmap import vmap_jaxpr
+
+
+class Detected(NamedTuple):
+    """``pattern``: rows are the elements of the outputs, columns those of the inputs, one after the other; ``read``:
+    the places of the inputs whose values it was made for."""
+
+    pattern: Pattern
+    read: tuple[int, ...]
+
+
+def detect(
+    jaxpr: Jaxpr, wrt: Sequence[bool], outputs: int, given: Sequence[Any], limit: int | None = None
+) -> Detected:
+    """The pattern of the Jacobian of the first ``outputs`` outputs by the inputs ``wrt``.
+
+    ``given``: the values of inputs that are the same at every point (None or a tracer: unknown). ``limit``: raise
+    TooDense as soon as a value has more entries than that.
+    """
+    columns = sum(v.type.size for v, w in zip(jaxpr.inputs, wrt, strict=True) if w)
+    program, has = jvp_jaxpr(jaxpr, wrt)
+    finder = _Finder(columns, limit)
+    read: list[int] = []
+
+    def reader(place: int, value: Any) -> Callable[[], Any]:
+        def read_value() -> Any:
+            read.append(place)
+            return np.asarray(value)
+
+        return read_value
+
+    entries = []
+    for i, (v, x) in enumerate(zip(jaxpr.inputs, given, strict=True)):
+        known = None if wrt[i] or x is None or type(x) is Tracer else reader(i, x)
+        entries.append(Entry(v.type, None, known))
+    first = 0
+    for v in program.inputs[len(jaxpr.inputs) :]:
+        entries.append(Entry(v.type, each_its_own(v.type.shape, first, columns)))
+        first += v.type.size
+    results = finder.program(program, entries)[len(jaxpr.outputs) :]
+    slopes = iter(results)
+    parts = [next(slopes).sets if h else None for h in has][:outputs]
+    types = jaxpr.out_types[:outputs]
+    return Detected(_pattern(parts, types, columns, tuple(finder.assumed)), tuple(sorted(set(read))))
+
+
+def _pattern(
+    parts: Sequence[Sets | None], types: Sequence[ArrayType], columns: int, assumed: tuple[str, ...]
+) -> Pattern:
+    rows = sum(t.size for t in types)
+    given = [p for p in parts if p is not None]
+    if not given:
+        return Pattern((rows, columns), np.zeros(rows + 1, np.int64), np.zeros(0, np.int32), assumed)
+    table, numbers = joined(parts, [t.shape for t in types])
+    chosen = table[np.concatenate([n.ravel() for n in numbers])]
+    chosen.sort_indices()
+    return Pattern((rows, columns), chosen.indptr.astype(np.int64), chosen.indices.astype(np.int32), assumed)
+
+
+class _Finder:
+    """The detection that rules are handed (trace.detection.Detection)."""
+
+    def __init__(self, columns: int, limit: int | None) -> None:
+        self.columns = columns
+        self.limit = limit
+        self.assumed: dict[str, None] = {}
+        self.equation: Equation | None = None
+
+    # -- programs ------------------------------------------------------------------------------------------------------
+
+    def program(self, jaxpr: Jaxpr, operands: Sequence[Entry]) -> list[Entry]:
+        values: dict[Any, Entry] = dict(zip(jaxpr.inputs, operands, strict=True))
+        outer = self.equation
+        for eqn in jaxpr.equations:
+            self.equation = eqn
+            values.update(zip(eqn.outputs, self._applied(eqn, [_entry(a, values) for a in eqn.inputs]), strict=True))
+        self.equation = outer
+        return [_entry(a, values) for a in jaxpr.outputs]
+
+    def _applied(self, eqn: Equation, operands: list[Entry]) -> list[Entry]:
+        op = eqn.op
+        types = [v.type for v in eqn.outputs]
+        if all(x.sets is None for x in operands):
+            return [Entry(t, None, known) for t, known in zip(types, _known(eqn, operands), strict=True)]
+        found = op.sparsity(self, operands, types)
+        sets = [pruned(s) if s is not None else None for s in (found if op.multiple else [found])]
+        if self.limit is not None:
+            for s in sets:
+                if s is not None and s.table.nnz > self.limit:
+                    raise TooDense(f"more than {self.limit} entries in the result of {op.name}")
+        if all(s is not None for s in sets):
+            return [Entry(t, s) for t, s in zip(types, sets, strict=True)]
+        known = _known(eqn, operands)
+        return [Entry(t, s, None if s is not None else k) for t, s, k in zip(types, sets, known, strict=True)]
+
+    def lanes(self, jaxpr: Jaxpr, size: int, operands: Sequence[Entry], mapped: Sequence[bool]) -> list[Entry]:
+        program, _ = vmap_jaxpr(jaxpr, Lanes(size), mapped, True)
+        return self.program(program, operands)
+
+    # -- sets ----------------------------------------------------------------------------------------------------------
+
+    def moved(self, op: Any, operands: Sequence[Entry], places: Sequence[int]) -> Any:
+        table, numbers = joined([operands[i].sets for i in places], [operands[i].type.shape for i in places])
+        by_place = dict(zip(places, numbers, strict=True))
+        given = [by_place[i] if i in by_place else x.value() for i, x in enumerate(operands)]
+        found = op.over_numbers().impl(*given)
+        return [Sets(table, n) for n in found] if op.multiple else Sets(table, np.asarray(found))
+
+    def union(self, *sets: Sets | None) -> Sets | None:
+        result: Sets | None = None
+        for s in sets:
+            result = union(result, s)
+        return result
+
+    def reduced(self, sets: Sets | None, axes: Sequence[int]) -> Sets | None:
+        if sets is None:
+            return None
+        shape = tuple([1 if i in axes else n for i, n in enumerate(sets.numbers.shape)])
+        targets = np.broadcast_to(_positions(shape), sets.numbers.shape)
+        result = tuple([n for i, n in enumerate(sets.numbers.shape) if i not in axes])
+        return collected(sets, targets, _positions(sets.numbers.shape), result)
+
+    def mixed(self, sets: Sets | None, axes: Sequence[int]) -> Sets | None:
+        if sets is None:
+            return None
+        shape = sets.numbers.shape
+        kept = tuple([1 if i in axes else n for i, n in enumerate(shape)])
+        found = self.reduced(sets, axes)
+        return self.renumbered(found, lambda numbers: np.broadcast_to(numbers.reshape(kept), shape))
+
+    def renumbered(self, sets: Sets | None, rearrange: Callable[[Any], Any]) -> Sets | None:
+        return None if sets is None else Sets(sets.table, rearrange(sets.numbers))
+
+    def collected(self, sets: Sets | None, targets: Any, sources: Any, shape: Shape) -> Sets | None:
+        return None if sets is None else collected(sets, targets, sources, shape)
+
+    def stacked(self, rows: Sequence[Sets | None], shape: Shape) -> Sets | None:
+        if all(s is None for s in rows):
+            return None
+        table, numbers = joined(rows, [shape] * len(rows))
+        return Sets(table, np.stack(numbers))
+
+    def same(self, a: Sets | None, b: Sets | None) -> bool:
+        return same(a, b)
+
+    def assume(self, op: Any) -> None:
+        if self.equation is not None:
+            self.assumed[f"{op.name} at {describe_place(self.equation.where)}"] = None
+
+    def everything(self, op: Any, operands: Sequence[Entry], types: Sequence[ArrayType]) -> list[Sets | None]:
+        parts = [self.reduced(x.sets, range(x.type.ndim)) for x in operands]
+        whole = self.union(*parts)
+        if whole is None:
+            return [None] * len(types)
+        if max([t.size for t in types], default=0) > 1:
+            self.assume(op)
+        return [Sets(whole.table, np.broadcast_to(whole.numbers, t.shape)) for t in types]
+
+
+def _positions(shape: Shape) -> Any:
+    return np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+
+
+def _entry(a: Any, values: dict[Any, Entry]) -> Entry:
+    if type(a) is Literal:
+        return Entry(a.type, None, np.asarray(a.value, a.type.dtype))
+    return values[a]
+
+
+def _rounds_nothing(eqn: Equation) -> bool:
+    """Whether NumPy gives what a compiled program gives, to the last bit."""
+    op = eqn.op
+    if not eqn.inputs or op.locally_constant or op.moving(len(eqn.inputs)):
+        return True
+    return all(kind_of(a.type.dtype) in "iub" for a in (*eqn.inputs, *eqn.outputs))
+
+
+def _known(eqn: Equation, operands: Sequence[Entry]) -> list[Any]:
+    """For each result what computes it, where it is made of known values alone."""
+    op, count = eqn.op, len(eqn.outputs)
+    unknown = [x.known is None for x in operands]
+    if op.effects or not op.shared or op.axis_names() or not _rounds_nothing(eqn):
+        return [None] * count
+    if not any(unknown):
+        wanted, places, kept = op, list(range(len(operands))), list(range(count))
+    else:
+        flags = VALUE.results(eqn, unknown)
+        narrowed = None if all(flags) else op.narrowed(tuple([not f for f in flags]))
+        if narrowed is None or any(unknown[i] for i in narrowed[1]):
+            return [None] * count
+        wanted, places, kept = narrowed[0], list(narrowed[1]), list(narrowed[2])
+    results: list[list[Any]] = []
+
+    def run() -> list[Any]:
+        if not results:
+            values = [operands[i].value() for i in places]
+            if any(v is None for v in values):
+                results.append([None] * len(kept))
+            else:
+                found = wanted.impl(*values)
+                results.append([np.asarray(y) for y in found] if wanted.multiple else [np.asarray(found)])
+        return results[0]
+
+    def one(i: int) -> Callable[[], Any]:
+        return lambda: run()[i]
+
+    known: list[Any] = [None] * count
+    for i, place in enumerate(kept):
+        known[place] = one(i)
+    return known
