@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -22,126 +22,10 @@ from functrans.api.differentiation import grad, jvp
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.control.derivatives import held
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_differentiable, kind_of
-from functrans.ops.elementwise import add
-from functrans.ops.logic import eq
-from functrans.ops.slicing import slice_
-from functrans.ops.structural import broadcast_in_dim, convert, iota, reshape, spread, transpose, zeros
+from functrans.jacobians import dense
 from functrans.trace.frames import function_name, here, named_as
-from functrans.trace.primitive import Lanes
-from functrans.trace.replay import replay, trace
-from functrans.transform.jvp import jvp as jvp_replay
-from functrans.transform.linearize import LinearProgram, linearize
-from functrans.transform.transpose import transpose_jaxpr
-from functrans.transform.vmap import vmap
-
-
-def basis(types: Sequence[ArrayType]) -> list[Any]:
-    """The standard basis of the space of these arrays: for each of them an array ``[total size, *shape]``."""
-    total = sum(t.size for t in types)
-    index = np.dtype(np.int32)
-    rows = iota(index, total)
-    result, offset = [], 0
-    for t in types:
-        columns = iota(index, t.size)
-        if offset:
-            columns = add(columns, offset)
-        hot = eq(broadcast_in_dim(rows, (total, t.size), (0,)), broadcast_in_dim(columns, (total, t.size), (1,)))
-        result.append(reshape(convert(hot, t.dtype, t.weak_type), (total, *t.shape)))
-        offset += t.size
-    return result
-
-
-def split_rows(x: Any, types: Sequence[ArrayType]) -> list[Any]:
-    """``[total size, ...]`` -> for each type ``[*shape, ...]``."""
-    rest = x.shape[1:]
-    parts, offset = [], 0
-    for t in types:
-        rows = x
-        if t.size != x.shape[0]:
-            rows = slice_(x, (offset, *[0] * len(rest)), (offset + t.size, *rest))
-        parts.append(reshape(rows, (*t.shape, *rest)))
-        offset += t.size
-    return parts
-
-
-def _map_basis(
-    program: Jaxpr, values: Sequence[Any], directions: Sequence[Any], total: int
-) -> tuple[list[Any], list[bool]]:
-    """The program, linear in its last inputs, over all directions at once; its outputs, and which have an axis of them.
-    """
-    mapped = [False] * len(values) + [True] * len(directions)
-    return vmap(program, Lanes(total), [*values, *directions], mapped)
-
-
-def _forward_columns(
-    jaxpr: Jaxpr, inputs: Sequence[Any], wrt: Sequence[bool], first: int
-) -> tuple[list[Any], list[list[Any]]]:
-    """The outputs, and blocks[output][input] for the ``first`` of them: ``[*output shape, *input shape]``.
-
-    Value and tangents are one program: a loop runs once for both.
-    """
-    ins = [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
-    total = sum(t.size for t in ins)
-    if not total:  # the value would be computed in no direction
-        return replay(jaxpr, inputs), [[zeros((*t.shape, *s.shape), t) for s in ins] for t in jaxpr.out_types[:first]]
-    nonzero: list[bool] = []
-
-    def with_tangents(*operands: Any) -> list[Any]:
-        rest = iter(operands[len(wrt) :])
-        outs, slopes = jvp_replay(jaxpr, operands[: len(wrt)], [next(rest) if w else None for w in wrt])
-        nonzero.extend(t is not None for t in slopes[:first])
-        return [*outs, *[t for t in slopes[:first] if t is not None]]
-
-    program, captured = trace(with_tangents, [*jaxpr.in_types, *ins], "the derivative of jacfwd")
-    results, mapped = _map_basis(program, [*captured, *inputs], basis(ins), total)
-    count = len(jaxpr.outputs)
-    outs = [_first_lane(x) if m else x for x, m in zip(results[:count], mapped[:count], strict=True)]
-    columns = iter([x if m else spread(x, total) for x, m in zip(results[count:], mapped[count:], strict=True)])
-    blocks = []
-    for has, t in zip(nonzero, jaxpr.out_types[:first], strict=True):
-        if not has:
-            blocks.append([zeros((*t.shape, *s.shape), t) for s in ins])
-            continue
-        row = []
-        for part, s in zip(split_rows(next(columns), ins), ins, strict=True):
-            n, m = s.ndim, t.ndim
-            row.append(convert(transpose(part, (*range(n, n + m), *range(n))), t.dtype, t.weak_type))
-        blocks.append(row)
-    return outs, blocks
-
-
-def _first_lane(x: Any) -> Any:
-    """A value that a rule has computed once for each direction."""
-    start = (0,) * x.ndim
-    return reshape(slice_(x, start, (1, *x.shape[1:])), x.shape[1:])
-
-
-def _backward_rows(linear: LinearProgram, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> list[list[Any]]:
-    """blocks[output][input]: ``[*output shape, *input shape]``."""
-    used = [t for t, nz in zip(outs, linear.nonzero, strict=True) if nz]
-    total = sum(t.size for t in used)
-    count = len(linear.residuals)
-    mask = [False] * count + [True] * len(ins)
-    program, has = transpose_jaxpr(linear.jaxpr, mask, [True] * len(used))
-    rows: Iterator[Any] = iter(())
-    if used:
-        results, mapped = _map_basis(program, linear.residuals, basis(used), total)
-        rows = iter([x if m else spread(x, total) for x, m in zip(results, mapped, strict=True)])
-    by_input = [split_rows(next(rows), used) if h else None for h in has]
-    blocks = []
-    place = 0
-    for nonzero, t in zip(linear.nonzero, outs, strict=True):
-        row = []
-        for parts, s in zip(by_input, ins, strict=True):
-            if parts is None or not nonzero:
-                row.append(zeros((*t.shape, *s.shape), s))
-            else:
-                row.append(convert(parts[place], s.dtype, s.weak_type))
-        place += nonzero
-        blocks.append(row)
-    return blocks
+from functrans.transform.linearize import linearize
 
 
 def _jacobian(
@@ -190,20 +74,10 @@ def _jacobian(
 
         def transformed(inputs: list[Any]) -> list[Any]:
             if forward:
-                outs, blocks = _forward_columns(jaxpr, inputs, wrt, first)
-                return [*outs, *[block for row in blocks for block in row]]
-            outs, linear = linearize(jaxpr, inputs, wrt)
-            if any(linear.nonzero[first:]):
-                keep = [i for i, nz in enumerate(linear.nonzero) if nz]
-                program = linear.jaxpr
-                program = Jaxpr(
-                    program.inputs,
-                    program.equations,
-                    [o for o, i in zip(program.outputs, keep, strict=True) if i < first],
-                )
-                linear = LinearProgram(program, linear.residuals, linear.nonzero)
-            linear = LinearProgram(linear.jaxpr, linear.residuals, linear.nonzero[:first])
-            blocks = _backward_rows(linear, ins_t, outs_t)
+                outs, blocks = dense.forward(jaxpr, inputs, wrt, first)
+            else:
+                outs, linear = linearize(jaxpr, inputs, wrt)
+                blocks = dense.backward_blocks(dense.first_outputs(linear, first), ins_t, outs_t)
             return [*outs, *[block for row in blocks for block in row]]
 
         nested = held(jaxpr, [*captured, *leaves]) if len(leaves) == 1 and not has_aux else None

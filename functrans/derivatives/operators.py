@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functrans.api.arguments import check_callable, differentiation_order
-from functrans.api.jacobians import basis, jacfwd
+from functrans.api.jacobians import jacfwd
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
 from functrans.api.taylor import check_order, coefficients_along
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, array_type, describe, type_of
+from functrans.jacobians.basis import standard_arrays
 from functrans.ops.elementwise import mul
 from functrans.ops.structural import broadcast_in_dim, convert, zeros
 from functrans.trace.frames import function_name, here, named_as
@@ -431,7 +432,7 @@ def _basis(jaxpr: Jaxpr, types: Sequence[ArrayType], order: int) -> tuple[list[A
             axis = kept.index(max(kept))
             others = array_type((*type_.shape[:axis], *type_.shape[axis + 1 :]), type_.dtype)
             places = tuple([i for i in range(type_.ndim + 1) if i != axis + 1])
-            (rows,) = basis([others])
+            (rows,) = standard_arrays([others])
             lines = Lines(type_.size, order, None, type_.shape[axis])
             return [broadcast_in_dim(rows, (others.size, *type_.shape), places)], [axis], lines
-    return basis(types), [None] * len(types), Lines(sum(t.size for t in types), order, None)
+    return standard_arrays(types), [None] * len(types), Lines(sum(t.size for t in types), order, None)

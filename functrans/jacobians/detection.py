@@ -36,10 +36,10 @@ from functrans.transform.vmap import vmap_jaxpr
 
 class Detected(NamedTuple):
     """``pattern``: rows are the elements of the outputs, columns those of the inputs, one after the other; ``read``:
-    the places of the inputs whose values it was made for."""
+    the places of the inputs whose values it was made for, True where all that counts is which elements are zero."""
 
     pattern: Pattern
-    read: tuple[int, ...]
+    read: dict[int, bool]
 
 
 def detect(
@@ -53,19 +53,11 @@ def detect(
     columns = sum(v.type.size for v, w in zip(jaxpr.inputs, wrt, strict=True) if w)
     program, has = jvp_jaxpr(jaxpr, wrt)
     finder = _Finder(columns, limit)
-    read: list[int] = []
-
-    def reader(place: int, value: Any) -> Callable[[], Any]:
-        def read_value() -> Any:
-            read.append(place)
-            return np.asarray(value)
-
-        return read_value
-
-    entries = []
-    for i, (v, x) in enumerate(zip(jaxpr.inputs, given, strict=True)):
-        known = None if wrt[i] or x is None or type(x) is Tracer else reader(i, x)
-        entries.append(Entry(v.type, None, known))
+    read: dict[int, bool] = {}
+    entries = [
+        _given(v.type, None if w or type(x) is Tracer else x, i, read)
+        for i, (v, w, x) in enumerate(zip(jaxpr.inputs, wrt, given, strict=True))
+    ]
     first = 0
     for v in program.inputs[len(jaxpr.inputs) :]:
         entries.append(Entry(v.type, each_its_own(v.type.shape, first, columns)))
@@ -74,7 +66,23 @@ def detect(
     slopes = iter(results)
     parts = [next(slopes).sets if h else None for h in has][:outputs]
     types = jaxpr.out_types[:outputs]
-    return Detected(_pattern(parts, types, columns, tuple(finder.assumed)), tuple(sorted(set(read))))
+    return Detected(_pattern(parts, types, columns, tuple(finder.assumed)), read)
+
+
+def _given(type: ArrayType, x: Any, place: int, read: dict[int, bool]) -> Entry:
+    """An input; None: its value is not known. Numbers are taken for unknown, they change from call to call."""
+    if x is None or (not type.shape and kind_of(type.dtype) in "fc"):
+        return Entry(type, None)
+
+    def value() -> Any:
+        read[place] = False
+        return np.asarray(x, type.dtype)
+
+    def nonzero() -> Any:
+        read.setdefault(place, True)
+        return np.asarray(x, type.dtype) != 0
+
+    return Entry(type, None, value, nonzero)
 
 
 def _pattern(
@@ -114,7 +122,8 @@ class _Finder:
         op = eqn.op
         types = [v.type for v in eqn.outputs]
         if all(x.sets is None for x in operands):
-            return [Entry(t, None, known) for t, known in zip(types, _known(eqn, operands), strict=True)]
+            nonzero = _nonzero(eqn, operands)
+            return [Entry(t, None, known, nonzero) for t, known in zip(types, _known(eqn, operands), strict=True)]
         found = op.sparsity(self, operands, types)
         sets = [pruned(s) if s is not None else None for s in (found if op.multiple else [found])]
         if self.limit is not None:
@@ -198,6 +207,24 @@ def _entry(a: Any, values: dict[Any, Entry]) -> Entry:
     if type(a) is Literal:
         return Entry(a.type, None, np.asarray(a.value, a.type.dtype))
     return values[a]
+
+
+def _nonzero(eqn: Equation, operands: Sequence[Entry]) -> Any:
+    """What computes where the result is not zero: moved as the elements are."""
+    op = eqn.op
+    places = op.moving(len(operands))
+    if not places or op.multiple or any(x.known is None for x in operands):
+        return None
+
+    def run() -> Any:
+        given = []
+        for i, x in enumerate(operands):
+            found = x.holds() if i in places else x.value()
+            given.append(np.ones(x.shape, np.int32) if found is None and i in places else found)
+        numbers = [np.asarray(x, np.int32) if i in places else x for i, x in enumerate(given)]
+        return op.over_numbers().impl(*numbers) != 0
+
+    return run
 
 
 def _rounds_nothing(eqn: Equation) -> bool:

@@ -39,8 +39,8 @@ _PAIRS = 20_000_000  # products of single elements that are looked at
 
 def _known_holds(y: Entry, places: Any) -> Any:
     """Where the elements at these places are not zero; None where nobody knows, or all are."""
-    value = y.value()
-    return None if value is None or value.all() else (value != 0).ravel()[places]
+    holds = y.holds()
+    return None if holds is None else holds.ravel()[places]
 
 
 class ConvGeneralDilated(Primitive):

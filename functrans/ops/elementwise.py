@@ -41,6 +41,7 @@ class Elementwise(Primitive):
     """An operation on corresponding elements. See the module docstring for what a subclass gives."""
 
     fusion = Fusion.CHEAP
+    elementwise = True
     smooth: ClassVar[bool] = True
     broadcasts_literals: ClassVar[bool] = True
     hlo: ClassVar[str] = ""
@@ -49,9 +50,6 @@ class Elementwise(Primitive):
 
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return dtype
-
-    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
-        return None if self.locally_constant else detection.union(*[x.sets for x in operands])
 
     def infer(self, *types: ArrayType) -> ArrayType:
         first = types[0]
@@ -362,10 +360,8 @@ class Mul(Elementwise):
 
 def _where_other(detection: Detection, x: Entry, y: Entry) -> Any:
     """The sets of one factor, without the places where the other is known to be zero."""
-    value = None if x.sets is None else y.value()
-    if value is None or value.all():
-        return x.sets
-    return detection.renumbered(x.sets, lambda numbers: np.where(value != 0, numbers, 0))
+    holds = None if x.sets is None else y.holds()
+    return x.sets if holds is None else detection.renumbered(x.sets, lambda numbers: np.where(holds, numbers, 0))
 
 
 class Div(Elementwise):

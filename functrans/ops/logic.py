@@ -13,7 +13,6 @@ from functrans.ir.types import ArrayType, array_type, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary, one_axis
 from functrans.ops.structural import broadcast_in_dim, compare_kind, full, scalar_literal
 from functrans.trace.binding import bind
-from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.tracer import Tracer
@@ -144,6 +143,7 @@ class Select(Primitive):
 
     cheap = True
     fusion = Fusion.CHEAP
+    elementwise = True
     broadcasts_literals: ClassVar[bool] = True
 
     def infer(self, which: ArrayType, yes: ArrayType, no: ArrayType) -> ArrayType:
@@ -163,12 +163,6 @@ class Select(Primitive):
 
     def moving(self, count: int) -> Sequence[int]:
         return (1, 2)
-
-    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
-        which, yes, no = operands
-        if which.value() is not None:
-            return super().sparsity(detection, operands, types)
-        return detection.union(yes.sets, no.sets)
 
     def impl(self, which: Any, yes: Any, no: Any) -> Any:
         return np.where(which, yes, no)

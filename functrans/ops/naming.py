@@ -11,7 +11,6 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.types import ArrayType, describe
 from functrans.ops.structural import LinearUnary
 from functrans.trace.binding import bind
-from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Value
 
@@ -19,6 +18,7 @@ from functrans.trace.primitive import Fusion, Lanes, Value
 class Name(LinearUnary):
     """The operand as it is."""
 
+    elementwise = True
     cheap = True
     fusion = Fusion.CHEAP
     name_: str
@@ -26,9 +26,6 @@ class Name(LinearUnary):
 
     def infer(self, x: ArrayType) -> ArrayType:
         return x
-
-    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
-        return operands[0].sets
 
     def impl(self, x: Any) -> Any:
         return x

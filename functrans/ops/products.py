@@ -13,8 +13,8 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, type_of
-from functrans.ops.elementwise import add, kind_of, one_axis, real_dtype
-from functrans.ops.structural import Axes, Transpose, convert, transpose
+from functrans.ops.elementwise import add, kind_of, mul, one_axis, real_dtype
+from functrans.ops.structural import Axes, Transpose, broadcast_in_dim, convert, reshape, transpose
 from functrans.trace.binding import bind
 from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
@@ -95,6 +95,26 @@ class DotGeneral(Primitive):
             return np.moveaxis(numbers, range(numbers.ndim), order)
 
         return detection.union(left, detection.renumbered(right, back))
+
+    def summed(self, place: int) -> Axes:
+        return self.rhs_contracting if place else self.lhs_contracting
+
+    def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:
+        x, y = operands
+        axes = [(self.lhs_contracting, self.lhs_batch), (self.rhs_contracting, self.rhs_batch)]
+        free = [free_axes(v.ndim, *own) for v, own in zip(operands, axes, strict=True)]
+        count, b = math.prod([x.shape[a] for a in self.lhs_contracting]), len(self.lhs_batch)
+        out = (count, *self.infer(x.type, y.type).shape)
+        i = b + 1 + len(free[0])
+        places = [(*range(b + 1), *range(b + 1, i)), (*range(b + 1), *range(i, len(out)))]
+
+        def wide(v: Any, which: int) -> Any:  # [element, *result]
+            v = transpose(v, (*axes[which][0], *axes[which][1], *free[which]))
+            v = reshape(v, (count, *v.shape[len(axes[which][0]) :]))
+            return convert(broadcast_in_dim(v, out, places[which]), self.preferred_element_type)
+
+        other = wide(operands[1 - place], 1 - place)
+        return other if scale is None else mul(wide(scale, place), other)
 
     def impl(self, x: Any, y: Any) -> Any:
         x, y = np.asarray(x), np.asarray(y)
@@ -216,9 +236,9 @@ def _factor_sets(
     sizes = [[v.shape[a] for a in axes] for v, axes in ((x, batch[0]), (x, x_free), (y, y_free))]
     shape = tuple([n for own in sizes for n in own])
     b, i, j = (math.prod(own) for own in sizes)
-    known = None if x.sets is None else y.value()
-    if known is not None and not known.all():
-        holds = np.transpose(known != 0, (*batch[1], *contracting[1], *y_free)).reshape((b, -1, j))
+    known = None if x.sets is None else y.holds()
+    if known is not None:
+        holds = np.transpose(known, (*batch[1], *contracting[1], *y_free)).reshape((b, -1, j))
         lanes, summed, columns = np.nonzero(holds)
         if lanes.size * i <= _PAIRS:
             k = holds.shape[1]

@@ -60,6 +60,7 @@ class BitcastConvertType(Primitive):
 class ReducePrecision(LinearUnary):
     """Values rounded to a float with these numbers of bits; the derivative is rounded likewise."""
 
+    elementwise = True
     fusion = Fusion.CHEAP
     exponent_bits: int
     mantissa_bits: int
@@ -72,9 +73,6 @@ class ReducePrecision(LinearUnary):
                 "reduce_precision: at least one bit of exponent and none of mantissa less than zero"
             )
         return x
-
-    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
-        return operands[0].sets
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)

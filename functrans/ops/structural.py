@@ -193,6 +193,17 @@ class ReduceSum(LinearUnary):
     def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
         return detection.reduced(operands[0].sets, self.axes)
 
+    def summed(self, place: int) -> Axes:
+        return self.axes
+
+    def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:
+        x = operands[0]
+        kept = tuple([a for a in range(x.ndim) if a not in self.axes])
+        shape = (math.prod([x.shape[a] for a in self.axes]), *[x.shape[a] for a in kept])
+        if scale is None:
+            return full(shape, 1, x.dtype)
+        return reshape(transpose(scale, (*self.axes, *kept)), shape)
+
     def impl(self, x: Any) -> Any:
         return np.sum(x, axis=self.axes, dtype=np.asarray(x).dtype)
 
@@ -213,6 +224,7 @@ class ReduceSum(LinearUnary):
 class ConvertElementType(Primitive):
     """The same values in another dtype (complex to real drops the imaginary part)."""
 
+    elementwise = True
     smooth = True
     cheap = True
     fusion = Fusion.CHEAP

@@ -23,18 +23,31 @@ class Entry(Typed):
     tangent.
     """
 
-    __slots__ = ("known", "sets", "type")
+    __slots__ = ("known", "nonzero", "sets", "type")
 
-    def __init__(self, type: ArrayType, sets: Sets, known: Any = None) -> None:
+    def __init__(self, type: ArrayType, sets: Sets, known: Any = None, nonzero: Any = None) -> None:
         self.type = type
         self.sets = sets
         self.known = known
+        self.nonzero = nonzero  # what computes where it is not zero, without its value
 
     def value(self) -> Any:
         """The value as a NumPy array; None where it is not known."""
         if callable(self.known):
             self.known = self.known()
         return self.known
+
+    def holds(self) -> Any:
+        """Where the value is not zero, as a NumPy array of bools; None where nobody knows, or it is nowhere zero."""
+        if callable(self.nonzero):
+            self.nonzero = self.nonzero()
+            found = self.nonzero
+        elif self.nonzero is not None:
+            found = self.nonzero
+        else:
+            value = self.value()
+            found = None if value is None else value != 0
+        return None if found is None or found.all() else found
 
 
 class Detection(Protocol):

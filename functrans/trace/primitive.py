@@ -175,6 +175,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     cheap: ClassVar[bool] = False  # True: computing an element again costs less than reading it from memory
     effort: ClassVar[int] = 1  # floating-point operations for an element of the result, roughly
     smooth: ClassVar[bool] = False  # True: analytic where it is defined, by all operands; asked by control.derivatives
+    elementwise: ClassVar[bool] = False  # True: an element of the result is made of those at its place in the operands
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
@@ -313,6 +314,16 @@ class Primitive(metaclass=_PrimitiveMeta):
         ``multiple``). Derived from ``jvp`` unless a class knows better."""
         return line.along(self, operands)
 
+    def summed(self, place: int) -> Sequence[int]:
+        """Of an operation that is linear in the operand at this place: the axes of it whose elements it multiplies,
+        each by a number of its own, and adds up; empty where it does something else. Asked by jacobians.basis."""
+        return ()
+
+    def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:
+        """What the operation makes of single elements along the axes ``summed``: [number of them, *result], row-major
+        in these axes. ``scale``: the operand at that place, None for ones."""
+        self.missing("by_element", "the products of a basis")
+
     def moving(self, count: int) -> Sequence[int]:
         """Of so many operands, those of whose elements (and zeros) the result consists, moved and repeated as the other
         operands and the parameters say, whatever they are: ``impl`` can move numbers of theirs instead. Empty where
@@ -331,6 +342,8 @@ class Primitive(metaclass=_PrimitiveMeta):
         places = self.moving(len(operands))
         if places and all(i in places or x.value() is not None for i, x in enumerate(operands)):
             return detection.moved(self, operands, places)
+        if self.elementwise:
+            return None if self.locally_constant else detection.union(*[x.sets for x in operands])
         placed = self.in_place(operands) if self.gives_place else None
         if placed is not None:
             found = [x.sets for x in detection.program(*placed)]

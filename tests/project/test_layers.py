@@ -22,6 +22,7 @@ FLOORS = (
     ("transform",),
     ("control",),  # a primitive that holds a jaxpr transforms it in its own rules
     ("optimise",),
+    ("jacobians",),
     ("xla",),
     ("api",),
     (
