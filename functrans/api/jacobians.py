@@ -1,10 +1,10 @@
-"""jacfwd, jacrev, hessian, hvp: whole derivatives, by tangents or the transpose of the linear program, over a basis."""
+"""jacfwd, jacrev: dense Jacobians by the mode that the user chooses, and the call of a function whose Jacobian is taken."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,87 +18,162 @@ from functrans.api.arguments import (
     release_objects,
     split_aux,
 )
-from functrans.api.differentiation import grad, jvp
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.control.derivatives import held
-from functrans.errors import FunctransTypeError
-from functrans.ir.types import ArrayType, is_differentiable, kind_of
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr
+from functrans.ir.types import ArrayType, describe, is_differentiable, kind_of
 from functrans.jacobians import dense
 from functrans.trace.frames import function_name, here, named_as
 from functrans.transform.linearize import linearize
 
 
+class Taken(NamedTuple):
+    """A call of a function of which a Jacobian is taken: traced, and how the answer is laid out.
+
+    ``jaxpr``: (captured, leaves) -> (outputs, auxiliary outputs); ``types``: of the leaves, of which the Jacobian is by
+    the differentiable ones; ``first``: how many outputs are no auxiliary ones.
+    """
+
+    jaxpr: Jaxpr
+    captured: list[Any]
+    leaves: list[Any]
+    types: list[ArrayType]
+    tree: Any
+    out_tree: Any
+    first: int
+    has_aux: bool
+
+    @property
+    def wrt(self) -> tuple[bool, ...]:
+        """By which inputs of the program."""
+        return (*[False] * len(self.captured), *[is_differentiable(t.dtype) for t in self.types])
+
+    @property
+    def ins(self) -> list[ArrayType]:
+        return [t for t in self.types if is_differentiable(t.dtype)]
+
+    @property
+    def outs(self) -> tuple[ArrayType, ...]:
+        return self.jaxpr.out_types[: self.first]
+
+    def answer(self, results: Sequence[Any]) -> Any:
+        """The outputs and the blocks, as JAX lays them out."""
+        count = len(self.jaxpr.outputs)
+        blocks = iter(results[count:])
+        result_tree, aux = self.outputs(results[:count])
+        rows = []
+        for t in self.outs:
+            row = [
+                next(blocks) if is_differentiable(s.dtype) else np.zeros((*t.shape, *s.shape), jax.dtypes.float0)
+                for s in self.types
+            ]
+            rows.append(tree_unflatten(self.tree, row))
+        answer = tree_unflatten(tree_structure(result_tree), rows)
+        return (answer, aux) if self.has_aux else answer
+
+    def outputs(self, results: Sequence[Any]) -> tuple[Any, Any]:
+        """What the function returned, and what it returned besides."""
+        tree = tree_unflatten(self.out_tree, results)
+        return release_objects(tree) if self.has_aux else (tree, None)
+
+
+class Options(NamedTuple):
+    """What every Jacobian is asked with."""
+
+    argnums: int | Sequence[int] = 0
+    has_aux: bool = False
+    holomorphic: bool = False
+    allow_int: bool = False
+
+
+def taken(
+    fun: Callable[..., Any], options: Options, args: tuple[Any, ...], kwargs: dict[str, Any], what: str, mode: str,
+    values: bool = True,
+) -> Taken:  # fmt: skip
+    """Trace the function for a Jacobian. ``mode``: that of jacfwd or jacrev, whose inputs and outputs are checked;
+    ``values``: they can be asked for while tracing."""
+    single = isinstance(options.argnums, int)
+    indices = check_argnums(argument_numbers(options.argnums, what), args, what, fun)
+    chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
+    leaves, tree = tree_flatten(chosen)
+    leaves, types = entering_inputs(leaves, chosen, what, options.holomorphic, options.allow_int)
+    if mode == "jacfwd" and not options.holomorphic:
+        for t in types:
+            if kind_of(t.dtype) == "c":
+                raise FunctransTypeError(
+                    f"{what} needs real inputs, or holomorphic=True for a holomorphic function; got {t} at {here()}"
+                )
+    sizes: list[int] = []
+
+    def flat_fun(*inputs: Any) -> Any:
+        new = tree_unflatten(tree, inputs)
+        full_args = list(args)
+        for i, x in zip(indices, (new,) if single else new, strict=True):
+            full_args[i] = x
+        result = fun(*full_args, **kwargs)
+        return split_aux(result, what, sizes) if options.has_aux else result
+
+    smooth = tuple([is_differentiable(t.dtype) for t in types])
+    purpose = f"{what} of {function_name(fun)}"
+    order = differentiation_order()
+    staged = stage(flat_fun, leaves, types, purpose, values=values, order=order, differentiated=smooth)
+    jaxpr, captured, out_tree = staged
+    first = sizes[0] if options.has_aux else len(jaxpr.outputs)
+    for t in jaxpr.out_types[:first]:
+        check_output(t, mode, options.holomorphic)
+    return Taken(jaxpr, captured, list(leaves), types, tree, out_tree, first, options.has_aux)
+
+
+def check_chunk_size(chunk_size: Any, what: str) -> int | None:
+    """Raise unless it is None or a positive integer."""
+    if chunk_size is None:
+        return None
+    if not isinstance(chunk_size, int | np.integer) or isinstance(chunk_size, bool):
+        raise FunctransTypeError(f"{what}: chunk_size must be an integer or None, got {describe(chunk_size)} at {here()}")
+    if chunk_size < 1:
+        raise FunctransValueError(
+            f"{what}: chunk_size={chunk_size} directions at a time are none, at {here()}\nGive a positive number, or "
+            "None for all at once."
+        )
+    return int(chunk_size)
+
+
 def _jacobian(
-    fun: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool, holomorphic: bool, allow_int: bool, what: str
+    fun: Callable[..., Any], options: Options, chunk_size: Any, what: str, listen: Callable[[Taken], None] | None = None
 ) -> Callable[..., Any]:
     check_callable(fun, what)
-    single = isinstance(argnums, int)
-    wanted = argument_numbers(argnums, what)
-    forward = what == "jacfwd"
+    argument_numbers(options.argnums, what)
+    chunk = check_chunk_size(chunk_size, what)
 
     @functools.partial(named_as, fun)
     @api_boundary
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        indices = check_argnums(wanted, args, what, fun)
-        chosen = args[indices[0]] if single else tuple([args[i] for i in indices])
-        leaves, tree = tree_flatten(chosen)
-        leaves, types = entering_inputs(leaves, chosen, what, holomorphic, allow_int)
-        if forward and not holomorphic:
-            for t in types:
-                if kind_of(t.dtype) == "c":
-                    raise FunctransTypeError(
-                        f"jacfwd needs real inputs, or holomorphic=True for a holomorphic function; got {t} at {here()}"
-                    )
-        sizes: list[int] = []
-
-        def flat_fun(*inputs: Any) -> Any:
-            new = tree_unflatten(tree, inputs)
-            full_args = list(args)
-            for i, x in zip(indices, (new,) if single else new, strict=True):
-                full_args[i] = x
-            result = fun(*full_args, **kwargs)
-            return split_aux(result, what, sizes) if has_aux else result
-
-        order = differentiation_order()
-        smooth = tuple([is_differentiable(t.dtype) for t in types])
-        staged = stage(
-            flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=order, differentiated=smooth
-        )
-        jaxpr, captured, out_tree = staged
-        first = sizes[0] if has_aux else len(jaxpr.outputs)
-        outs_t = jaxpr.out_types[:first]
-        for t in outs_t:
-            check_output(t, what, holomorphic)
-        wrt = (False,) * len(captured) + smooth
-        ins_t = [t for t in types if is_differentiable(t.dtype)]
+        call = taken(fun, options, args, kwargs, what, what)
+        if listen is not None:
+            listen(call)
+        jaxpr, wrt, first = call.jaxpr, call.wrt, call.first
 
         def transformed(inputs: list[Any]) -> list[Any]:
-            if forward:
-                outs, blocks = dense.forward(jaxpr, inputs, wrt, first)
+            if what == "jacfwd":
+                outs, blocks = dense.forward(jaxpr, inputs, wrt, first, chunk)
             else:
                 outs, linear = linearize(jaxpr, inputs, wrt)
-                blocks = dense.backward_blocks(dense.first_outputs(linear, first), ins_t, outs_t)
+                blocks = dense.backward_blocks(dense.first_outputs(linear, first), call.ins, call.outs, chunk)
             return [*outs, *[block for row in blocks for block in row]]
 
-        nested = held(jaxpr, [*captured, *leaves]) if len(leaves) == 1 and not has_aux else None
-        results = nested or apply((what, wrt, first), jaxpr, [*captured, *leaves], transformed, what)
-        count = len(jaxpr.outputs)
-        flat_blocks = iter(results[count:])
-        result_tree = tree_unflatten(out_tree, results[:count])
-        aux = None
-        if has_aux:
-            result_tree, aux = release_objects(result_tree)
-        rows = []
-        for t in outs_t:
-            row = [
-                next(flat_blocks) if is_differentiable(s.dtype) else np.zeros((*t.shape, *s.shape), jax.dtypes.float0)
-                for s in types
-            ]
-            rows.append(tree_unflatten(tree, row))
-        answer = tree_unflatten(tree_structure(result_tree), rows)
-        return (answer, aux) if has_aux else answer
+        values = [*call.captured, *call.leaves]
+        nested = held(jaxpr, values) if len(call.leaves) == 1 and not options.has_aux else None
+        return call.answer(nested or apply((what, wrt, first, chunk), jaxpr, values, transformed, what))
 
     return jacobian
+
+
+def listening_jacrev(
+    fun: Callable[..., Any], options: Options, listen: Callable[[Taken], None]
+) -> Callable[..., Any]:
+    """``jacrev`` that shows what it has traced."""
+    return _jacobian(fun, options, None, "jacrev", listen)
 
 
 def check_output(t: ArrayType, what: str, holomorphic: bool) -> None:
@@ -114,11 +189,17 @@ def check_output(t: ArrayType, what: str, holomorphic: bool) -> None:
 
 @api_boundary
 def jacfwd(
-    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
+    fun: Callable[..., Any],
+    argnums: int | Sequence[int] = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of ``fun`` column by column, by forward mode: cheap for tall Jacobians (few inputs).
 
     Args and errors are those of ``grad``, but that the result of ``fun`` may have any shapes.
+      chunk_size: how many columns at a time, None: all. With few, temporary arrays are small.
 
     Returns:
       A function whose result has, for each leaf ``[...out]`` of the result and each leaf ``[...in]`` of the argument, a
@@ -128,7 +209,7 @@ def jacfwd(
     >>> ft.jacfwd(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
     """
-    return _jacobian(fun, argnums, has_aux, holomorphic, False, "jacfwd")
+    return _jacobian(fun, Options(argnums, has_aux, holomorphic), chunk_size, "jacfwd")
 
 
 @api_boundary
@@ -138,6 +219,8 @@ def jacrev(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian of ``fun`` row by row, by reverse mode: cheap for wide Jacobians (few results). As ``jacfwd``
     otherwise.
@@ -146,36 +229,4 @@ def jacrev(
     >>> ft.jacrev(lambda x: x * x)(np.array([1.0, 2.0], np.float32)).tolist()
     [[2.0, 0.0], [0.0, 4.0]]
     """
-    return _jacobian(fun, argnums, has_aux, holomorphic, allow_int, "jacrev")
-
-
-@api_boundary
-def hessian(
-    fun: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False, holomorphic: bool = False
-) -> Callable[..., Any]:
-    """The Hessian of ``fun``: forward mode over reverse mode.
-
-    >>> import functrans as ft
-    >>> float(ft.hessian(lambda x: x * x * x)(2.0))
-    12.0
-    """
-    check_callable(fun, "hessian")
-    return named_as(fun, jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic))
-
-
-def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The product of the Hessian of a scalar function with a vector, without the Hessian: forward over reverse.
-
-    Args:
-      fun: a function with a scalar result.
-      primals: a tuple of its arguments. tangents: a tuple of the same trees and shapes.
-
-    Returns:
-      The product, with the tree of the argument (a tuple of trees where there are several arguments).
-
-    >>> import functrans as ft
-    >>> float(ft.hvp(lambda x: x * x * x, (2.0,), (1.0,)))
-    12.0
-    """
-    argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
-    return jvp(grad(fun, argnums), primals, tangents)[1]
+    return _jacobian(fun, Options(argnums, has_aux, holomorphic, allow_int), chunk_size, "jacrev")

@@ -34,6 +34,7 @@ class CustomRoot(InPlace):
     the z with d_x f(root) z = y.
     """
 
+    told_its_derivative = True
     f: Jaxpr
     solve: Jaxpr
     tangent_solve: Jaxpr

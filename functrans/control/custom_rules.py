@@ -50,6 +50,7 @@ class CustomJvp(InPlace):
     tangents.
     """
 
+    told_its_derivative = True
     jaxpr: Jaxpr
     rule: Rule
     num_consts: int
@@ -236,6 +237,7 @@ class CustomVjp(InPlace):
     ``told_of_zeros``: both are deferred, and ``backward`` is traced where it is known which cotangents are given.
     """
 
+    told_its_derivative = True
     jaxpr: Jaxpr
     forward: Rule
     backward: Rule
@@ -360,6 +362,7 @@ class CustomPullback(InPlace):
     forward needs the transpose of ``backward``. A deferred one is traced for the cotangents that are given.
     """
 
+    told_its_derivative = True
     backward: Rule
     num_consts: int
     num_residuals: int

@@ -31,6 +31,7 @@ class LinearCall(InPlace):
     ``jaxpr``: (consts, residuals, a) -> b, linear in a; ``transposed``: (consts, residuals, b) -> a.
     """
 
+    told_its_derivative = True
     jaxpr: Jaxpr
     transposed: Rule
     counts: tuple[int, int, int]  # consts of jaxpr, consts of transposed, residuals

@@ -36,6 +36,7 @@ class CustomLinearSolve(InPlace):
     ``transpose_solve``: (consts, b) -> (A^-T b, aux). Without a transposed solver the last two are None.
     """
 
+    told_its_derivative = True
     matvec: Jaxpr
     vecmat: Jaxpr | None
     solve: Jaxpr

@@ -66,6 +66,10 @@ def detect(
     slopes = iter(results)
     parts = [next(slopes).sets if h else None for h in has][:outputs]
     types = jaxpr.out_types[:outputs]
+    if limit is not None:
+        total = sum(int(np.diff(p.table.indptr)[p.numbers].sum()) for p in parts if p is not None)
+        if total > limit:
+            raise TooDense(f"{total} entries, more than {limit}")
     return Detected(_pattern(parts, types, columns, tuple(finder.assumed)), read)
 
 

@@ -182,6 +182,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     is_unrolled: ClassVar[bool] = False  # True: a loop compiled step after step; asked by optimise.recomputation
     transparent: ClassVar[bool] = False  # True: policies of checkpoint see what in_place names; asked by control.saving
+    told_its_derivative: ClassVar[bool] = False  # True: by a rule of the user's, of which nothing is known
     unknown: ClassVar[bool] = False  # True: nobody can tell whether it is linear; asked by transform.transpose
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     gives_place: ClassVar[bool] = False  # whether in_place may name a program

@@ -1,0 +1,98 @@
+"""Jacobians from a few products: the entries of a known pattern, by the directions of a colouring.
+
+    entries : (a -o b), colouring -> [entries]         in the order of the pattern's compressed rows
+
+Columns that share no row are pushed forward as one, rows that share no column pulled back as one, and each entry of the
+pattern is read from the one place where it stands alone (``Colouring.source``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functrans.ir.types import ArrayType
+from functrans.jacobians.basis import coloured
+from functrans.jacobians.colouring import Colouring
+from functrans.jacobians.dense import Blocks, directions, split_rows, transposed
+from functrans.ops.indexing import Gather, Scatter
+from functrans.ops.slicing import concatenate, slice_
+from functrans.ops.structural import convert, full, reshape, zeros
+from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
+from functrans.trace.binding import bind
+from functrans.transform.linearize import LinearProgram
+
+_INSIDE = "promise_in_bounds"
+
+
+def entries(
+    linear: LinearProgram,
+    ins: Sequence[ArrayType],
+    outs: Sequence[ArrayType],
+    colouring: Colouring,
+    source: Any,
+    chunk: int | None = None,
+) -> Any:
+    """The entries ``[entries]`` of the Jacobian of a linear program; ``source``: the colouring's, ``[entries, 1]``."""
+    dtype = np.result_type(*[t.dtype for t in outs])
+    flat = []
+    if colouring.columns:
+        seeds = coloured(ins, colouring.column_colours)
+        found = iter(directions(linear.jaxpr, linear.residuals, seeds, colouring.columns, chunk))
+        flat.append(_flat([next(found) if nz else None for nz in linear.nonzero], outs, colouring.columns, dtype))
+    if colouring.rows:
+        program, has = transposed(linear, len(ins))
+        seeds = coloured(outs, colouring.row_colours)
+        used = [s for s, nz in zip(seeds, linear.nonzero, strict=True) if nz]
+        found = iter(directions(program, linear.residuals, used, colouring.rows, chunk))
+        flat.append(_flat([next(found) if h else None for h in has], ins, colouring.rows, dtype))
+    if not flat or not source.shape[0]:
+        return full((source.shape[0],), 0, dtype)
+    whole = concatenate(flat, 0) if len(flat) > 1 else flat[0]
+    op = Gather(GatherDimensionNumbers((), (0,), (0,), (), ()), (1,), _INSIDE)
+    return bind(op, whole, source)
+
+
+def _flat(parts: Sequence[Any], types: Sequence[ArrayType], number: int, dtype: np.dtype[Any]) -> Any:
+    """``[number, ...]`` of several arrays as one ``[number * total size]``."""
+    rows = [
+        full((number, t.size), 0, dtype) if x is None else convert(reshape(x, (number, t.size)), dtype)
+        for x, t in zip(parts, types, strict=True)
+    ]
+    whole = concatenate(rows, 1) if len(rows) > 1 else rows[0]
+    return reshape(whole, (whole.type.size,))
+
+
+def as_blocks(data: Any, places: Any, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> Blocks:
+    """Entries in a dense Jacobian; ``places``: the row-major place of each, ``[entries, 1]``, ascending."""
+    n, m = (sum(t.size for t in types) for types in (ins, outs))
+    empty = full((m * n,), 0, data.dtype)
+    op = Scatter(ScatterDimensionNumbers((), (0,), (0,), (), ()), _INSIDE, True, True)
+    whole = reshape(bind(op, empty, places, data), (m, n)) if data.shape[0] else reshape(empty, (m, n))
+    return blocks_of(whole, ins, outs)
+
+
+def blocks_of(matrix: Any, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> Blocks:
+    """A matrix ``[outputs, inputs]`` of all elements, in blocks ``[*output, *input]``."""
+    if not matrix.type.size:
+        return [[zeros((*t.shape, *s.shape), t) for s in ins] for t in outs]
+    blocks = []
+    for part, t in zip(split_rows(matrix, outs), outs, strict=True):
+        rows = reshape(part, (t.size, *part.shape[t.ndim :]))
+        own = []
+        for column, s in zip(_split_columns(rows, ins), ins, strict=True):
+            own.append(convert(reshape(column, (*t.shape, *s.shape)), t.dtype, t.weak_type))
+        blocks.append(own)
+    return blocks
+
+
+def _split_columns(x: Any, types: Sequence[ArrayType]) -> list[Any]:
+    if len(types) == 1:
+        return [x]
+    parts, first = [], 0
+    for t in types:
+        parts.append(slice_(x, (0, first), (x.shape[0], first + t.size)))
+        first += t.size
+    return parts
