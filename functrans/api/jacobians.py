@@ -1,4 +1,4 @@
-"""jacfwd, jacrev: dense Jacobians by the mode that the user chooses, and the call of a function whose Jacobian is taken."""
+"""jacfwd, jacrev: dense Jacobians by the mode that the user chooses; the call of a function whose Jacobian is taken."""
 
 from __future__ import annotations
 
@@ -130,7 +130,8 @@ def check_chunk_size(chunk_size: Any, what: str) -> int | None:
     if chunk_size is None:
         return None
     if not isinstance(chunk_size, int | np.integer) or isinstance(chunk_size, bool):
-        raise FunctransTypeError(f"{what}: chunk_size must be an integer or None, got {describe(chunk_size)} at {here()}")
+        given = describe(chunk_size)
+        raise FunctransTypeError(f"{what}: chunk_size must be an integer or None, got {given} at {here()}")
     if chunk_size < 1:
         raise FunctransValueError(
             f"{what}: chunk_size={chunk_size} directions at a time are none, at {here()}\nGive a positive number, or "

@@ -83,7 +83,8 @@ def check_memory(memory: Any, what: str) -> int | None:
     if memory is None:
         return None
     if not isinstance(memory, int | np.integer) or isinstance(memory, bool):
-        raise FunctransTypeError(f"{what}: memory must be a number of bytes or None, got {describe(memory)} at {here()}")
+        given = describe(memory)
+        raise FunctransTypeError(f"{what}: memory must be a number of bytes or None, got {given} at {here()}")
     return int(memory)
 
 

@@ -3,8 +3,8 @@
     push : (a -o b), directions of a -> [directions, b]
 
 Each element of a basis is hit by one direction: all elements by their own (the standard basis), or many by one that
-they share (a colouring). What only moves elements moves the numbers of their directions; what scales them leaves the numbers
-and scales the ones. So the first product of a network's Jacobian is the weight itself, and an elementwise function's
+they share (a colouring). What only moves elements moves the numbers of their directions; what scales them leaves the
+numbers and scales the ones. So the first product of a network's Jacobian is the weight itself, and an elementwise function's
 Jacobian is a diagonal. Where an operation needs more, the seeds are written out and the rest is vmap.
 
     y = dot x W;  z = mul y c      x: identity        y: [d, j] = W[d, j]        z: [d, j] = W[d, j] * c[j]
@@ -215,7 +215,7 @@ def _by_element(eqn: Equation, operands: Sequence[Any], number: int) -> list[Any
     if len(places) != 1 or op.multiple:
         return None
     (place,) = places
-    x, axes = operands[place], op.summed(place)
+    x, axes = operands[place], op.sums_over(place)
     if not axes or any(type(v) is Literal for v in operands):
         return None
     kept = [a for a in range(x.directions.ndim) if a not in axes]

@@ -65,8 +65,8 @@ class Plan(NamedTuple):
 
 
 class Question(NamedTuple):
-    """Which Jacobian: of the ``first`` outputs of the program by the inputs ``wrt``, symmetric or not; ``pattern``: what
-    detects its pattern, up to so many entries, and says what to know of it; None: it is not to be looked at."""
+    """Which Jacobian: of the ``first`` outputs of the program by the inputs ``wrt``, symmetric or not; ``pattern``:
+    what detects its pattern, up to so many entries, and says what to know of it; None: it is not to be looked at."""
 
     jaxpr: Jaxpr
     wrt: tuple[bool, ...]
@@ -89,6 +89,39 @@ def plan(question: Question, memory: int | None = None, chunk_size: int | None =
     extra = makers[chosen.name]
     n, m = weighing.n, weighing.m
     return Plan(chosen, tuple(candidates), n, m, note=weighing.note, **extra)
+
+
+_MODES = {"forward": (True, False), "reverse": (False, True), None: (True, True), "both": (True, True)}
+
+
+def sparse_plan(
+    question: Question, pattern: Pattern, mode: str | None, chunk_size: int | None = None, name: str = "sparse_jacobian"
+) -> Plan:
+    """The colouring with the fewest passes; ``mode``: by the products that it says.
+
+    Raises NotLinearError where the function's rules do not support the products, or say nothing of their sums.
+    """
+    weighing = _Weighing(question, Budget(None), chunk_size)
+    forward, reverse = _MODES[mode]
+    if weighing.no_forward:  # then a pullback is not known to be linear, and colouring adds cotangents
+        raise NotLinearError(
+            f"{name}: products with sums of directions are only right where derivative rules are linear, and one here "
+            f"is not known to be, at {here()}\n{weighing.no_forward}\nUse jacrev, which takes one row at a time."
+        )
+    if weighing.no_reverse and not forward:
+        raise NotLinearError(f"{name}: mode='reverse' is not supported by the function's rules, at {here()}\n"
+                             f"{weighing.no_reverse}")
+    if mode == "both" and not weighing.no_reverse:
+        found = [(BOTH, bicolour(pattern))]
+    else:
+        found = choices(pattern, question.symmetric, forward, reverse and not weighing.no_reverse)
+    weighed = []
+    for kind, made in found:
+        flops = (made.columns + made.rows) * weighing.cost + _STORED * pattern.size
+        weighed.append((weighing.weighed(kind, made.columns, made.rows, flops, 16 * pattern.size), made))
+    chosen, colouring = min(weighed, key=lambda pair: (pair[0].flops, pair[0].reverse))
+    candidates = tuple([c for c, _ in weighed])
+    return Plan(chosen, candidates, weighing.n, weighing.m, pattern=pattern, colouring=colouring)
 
 
 def _none_possible(candidates: Sequence[Candidate], memory: int | None, name: str) -> FunctransError:
@@ -211,7 +244,9 @@ class _Weighing:
         return result
 
 
-def choices(pattern: Pattern, symmetric: bool, forward: bool = True, reverse: bool = True) -> list[tuple[str, Colouring]]:
+def choices(
+    pattern: Pattern, symmetric: bool, forward: bool = True, reverse: bool = True
+) -> list[tuple[str, Colouring]]:
     """The colourings of a pattern that may be cheapest, for a function with these modes."""
     if symmetric and forward:
         return [(STAR, colour_star(pattern))]

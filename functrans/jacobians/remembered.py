@@ -11,7 +11,8 @@ import numpy as np
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import kind_of
 from functrans.jacobians.detection import Detected, detect
-from functrans.jacobians.planner import Plan, Question, plan
+from functrans.jacobians.patterns import Pattern
+from functrans.jacobians.planner import Plan, Question, plan, sparse_plan
 from functrans.jacobians.sets import TooDense
 from functrans.jaxlib_compat import configuration
 from functrans.trace.tracer import Tracer
@@ -45,16 +46,25 @@ def _counted(x: Any, nonzero: bool) -> Any:
 class Made:
     """A plan, and the arrays that its program takes besides the function's inputs. Compares by identity."""
 
-    __slots__ = ("arrays", "plan", "reading")
+    __slots__ = ("arrays", "indices", "plan", "reading")
 
     def __init__(self, plan: Plan, reading: Reading) -> None:
         self.plan = plan
         self.reading = reading
         self.arrays: list[Any] = []
+        self.indices: Any = None
         if plan.colouring is not None:
             pattern = plan.pattern
             places = pattern.rows.astype(np.int64) * plan.inputs + pattern.columns
             self.arrays = [_column(plan.colouring.source), _column(places)]
+
+
+    def coordinates(self) -> Any:
+        """``[entries, 2]``: row and column of each, on the default device."""
+        if self.indices is None:
+            pattern = self.plan.pattern
+            self.indices = jax.device_put(np.stack([pattern.rows, pattern.columns], 1))
+        return self.indices
 
 
 def _column(numbers: Any) -> Any:
@@ -77,6 +87,27 @@ def detected(
     known.append((found, reading))
     del known[:-_KEPT]
     return found, reading
+
+
+def coloured(
+    jaxpr: Jaxpr, wrt: tuple[bool, ...], first: int, given: Sequence[Any], symmetric: bool, mode: str | None,
+    pattern: Pattern | None, chunk_size: int | None, name: str,
+) -> Made:  # fmt: skip
+    """The plan for the entries of a sparse Jacobian, whose pattern is detected unless it is given."""
+    context = ("coloured", wrt, first, symmetric, mode, pattern, chunk_size, configuration.trace_context())
+    known: list[Made] = jaxpr.remember(context, list)
+    for made in known:
+        if made.reading.fits(given):
+            return made
+    reading = Reading({}, given)
+    question = Question(jaxpr, wrt, first, symmetric, None)
+    if pattern is None:
+        found, reading = detected(jaxpr, wrt, first, given)
+        pattern = found.pattern
+    made = Made(sparse_plan(question, pattern, mode, chunk_size, name), reading)
+    known.append(made)
+    del known[:-_KEPT]
+    return made
 
 
 def planned(

@@ -96,7 +96,7 @@ class DotGeneral(Primitive):
 
         return detection.union(left, detection.renumbered(right, back))
 
-    def summed(self, place: int) -> Axes:
+    def sums_over(self, place: int) -> Axes:
         return self.rhs_contracting if place else self.lhs_contracting
 
     def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:

@@ -193,7 +193,7 @@ class ReduceSum(LinearUnary):
     def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
         return detection.reduced(operands[0].sets, self.axes)
 
-    def summed(self, place: int) -> Axes:
+    def sums_over(self, place: int) -> Axes:
         return self.axes
 
     def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:

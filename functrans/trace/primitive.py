@@ -315,13 +315,13 @@ class Primitive(metaclass=_PrimitiveMeta):
         ``multiple``). Derived from ``jvp`` unless a class knows better."""
         return line.along(self, operands)
 
-    def summed(self, place: int) -> Sequence[int]:
+    def sums_over(self, place: int) -> Sequence[int]:
         """Of an operation that is linear in the operand at this place: the axes of it whose elements it multiplies,
         each by a number of its own, and adds up; empty where it does something else. Asked by jacobians.basis."""
         return ()
 
     def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:
-        """What the operation makes of single elements along the axes ``summed``: [number of them, *result], row-major
+        """What the operation makes of single elements along the axes ``sums_over``: [number of them, *result], row-major
         in these axes. ``scale``: the operand at that place, None for ones."""
         self.missing("by_element", "the products of a basis")
 
