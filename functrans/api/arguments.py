@@ -40,6 +40,21 @@ def check_callable(fun: Any, what: str) -> None:
         raise FunctransTypeError(f"{what} needs a function, got {describe(fun)} at {here()}")
 
 
+def check_chunk_size(chunk_size: Any, what: str) -> int | None:
+    """Raise unless it is None or a positive integer."""
+    if chunk_size is None:
+        return None
+    if not isinstance(chunk_size, int | np.integer) or isinstance(chunk_size, bool):
+        given = describe(chunk_size)
+        raise FunctransTypeError(f"{what}: chunk_size must be an integer or None, got {given} at {here()}")
+    if chunk_size < 1:
+        raise FunctransValueError(
+            f"{what}: chunk_size={chunk_size} at a time is nothing, at {here()}\nGive a positive number, or "
+            "None for all at once."
+        )
+    return int(chunk_size)
+
+
 def argument_numbers(argnums: Any, what: str) -> tuple[int, ...]:
     """argnums as a tuple; raises TypeError when it is neither an int nor a sequence of ints."""
     if isinstance(argnums, int):

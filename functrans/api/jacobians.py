@@ -13,6 +13,7 @@ from functrans.api.arguments import (
     argument_numbers,
     check_argnums,
     check_callable,
+    check_chunk_size,
     differentiation_order,
     entering_inputs,
     release_objects,
@@ -20,9 +21,9 @@ from functrans.api.arguments import (
 )
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.control.derivatives import held
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, describe, is_differentiable, kind_of
+from functrans.ir.types import ArrayType, is_differentiable, kind_of
 from functrans.jacobians import dense
 from functrans.trace.frames import function_name, here, named_as
 from functrans.transform.linearize import linearize
@@ -123,21 +124,6 @@ def taken(
     for t in jaxpr.out_types[:first]:
         check_output(t, mode, options.holomorphic)
     return Taken(jaxpr, captured, list(leaves), types, tree, out_tree, first, options.has_aux)
-
-
-def check_chunk_size(chunk_size: Any, what: str) -> int | None:
-    """Raise unless it is None or a positive integer."""
-    if chunk_size is None:
-        return None
-    if not isinstance(chunk_size, int | np.integer) or isinstance(chunk_size, bool):
-        given = describe(chunk_size)
-        raise FunctransTypeError(f"{what}: chunk_size must be an integer or None, got {given} at {here()}")
-    if chunk_size < 1:
-        raise FunctransValueError(
-            f"{what}: chunk_size={chunk_size} directions at a time are none, at {here()}\nGive a positive number, or "
-            "None for all at once."
-        )
-    return int(chunk_size)
 
 
 def _jacobian(

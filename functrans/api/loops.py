@@ -20,7 +20,7 @@ from functrans.api.bodies import (
     trace_body,
     typed_leaves,
 )
-from functrans.control.call import Call
+from functrans.control.chunks import in_chunks
 from functrans.control.progress import progress_label
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
@@ -32,10 +32,8 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
-from functrans.trace.primitive import Lanes
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import obtainable
-from functrans.transform.vmap import vmap_jaxpr
 
 _SCAN_REMEDY = (
     "The body of a loop is traced once for all its steps, so nothing in it has a value: use functrans.lax.cond or "
@@ -275,25 +273,8 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     row_types = [array_type(t.shape[1:], t.dtype, t.weak_type) for t in types]
     purpose = f"the function of map ({function_name(f)})"
     body = trace_body(f, row_types, lambda inputs: (rebuild(tree, inputs),), purpose, _SCAN_REMEDY)
-    mapped = [False] * len(body.captured) + [True] * len(leaves)
-    turns, left = divmod(length, batch_size)
-    parts = []
-    if turns:
-        chunk = vmap_jaxpr(body.jaxpr, Lanes(batch_size), mapped, True)[0]
-        whole = [_chunks(x, turns, batch_size) for x in leaves]
-        op = Scan(chunk, turns, False, 1, len(body.captured), 0)
-        results = bind_all(op, [*body.captured, *whole])
-        parts.append([reshape(y, (turns * batch_size, *type_of(y).shape[2:])) for y in results])
-    if left or not turns:
-        rest = vmap_jaxpr(body.jaxpr, Lanes(left), mapped, True)[0]
-        tail = [slice_in_dim(x, length - left, length) for x in leaves]
-        parts.append(bind_all(Call(rest, function_name(f)), [*body.captured, *tail]))
-    stacked = parts[0] if len(parts) == 1 else [concatenate(pair, 0) for pair in zip(*parts, strict=True)]
+    stacked = in_chunks(body.jaxpr, body.captured, leaves, length, batch_size, function_name(f))
     return rebuild(body.tree, stacked)
-
-
-def _chunks(x: Any, turns: int, size: int) -> Any:
-    return reshape(slice_in_dim(x, 0, turns * size), (turns, size, *type_of(x).shape[1:]))
 
 
 # -- while_loop and fori_loop ------------------------------------------------------------------------------------------

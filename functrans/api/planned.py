@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from functrans.api.arguments import argument_numbers, check_callable
-from functrans.api.jacobians import Options, Taken, check_chunk_size, listening_jacrev, taken
+from functrans.api.arguments import argument_numbers, check_callable, check_chunk_size
+from functrans.api.jacobians import Options, Taken, listening_jacrev, taken
 from functrans.api.staging import api_boundary, apply
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import all_equations

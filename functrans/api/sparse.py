@@ -10,8 +10,8 @@ import jax
 import numpy as np
 from jax.experimental.sparse import BCOO
 
-from functrans.api.arguments import argument_numbers, check_callable
-from functrans.api.jacobians import Options, Taken, check_chunk_size, listening_jacrev, taken
+from functrans.api.arguments import argument_numbers, check_callable, check_chunk_size
+from functrans.api.jacobians import Options, Taken, listening_jacrev, taken
 from functrans.api.planned import Make, symmetric
 from functrans.api.staging import api_boundary, apply, tree_flatten, tree_unflatten
 from functrans.errors import FunctransTypeError, FunctransValueError

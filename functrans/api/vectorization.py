@@ -8,7 +8,7 @@ from typing import Any
 
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map
 
-from functrans.api.arguments import check_callable
+from functrans.api.arguments import check_callable, check_chunk_size
 from functrans.api.staging import (
     api_boundary,
     apply,
@@ -17,14 +17,19 @@ from functrans.api.staging import (
     tree_structure,
     tree_unflatten,
 )
+from functrans.control.chunks import in_chunks
+from functrans.control.holding import jaxpr_axis_names, permuted
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, array_type, describe
-from functrans.ops.structural import spread, transpose
+from functrans.ops.slicing import slice_in_dim
+from functrans.ops.structural import reshape, spread, transpose
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering
 from functrans.trace.primitive import Lanes
 from functrans.trace.state import axis_scope
 from functrans.transform.vmap import vmap as vmap_replay
+from functrans.transform.vmap import vmap_jaxpr
 
 _REMEDY = (
     "Under vmap a value stands for many at once. Use functrans.lax.cond or functrans.numpy.where to choose, "
@@ -46,6 +51,8 @@ def vmap(
     axis_name: Hashable | None = None,
     axis_size: int | None = None,
     spmd_axis_name: Any = None,
+    *,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """A function that maps ``fun`` over axes of its arguments, by one batched program instead of a loop.
 
@@ -58,13 +65,16 @@ def vmap(
         a tree prefix of the result.
       axis_name: a name for the axis, for ``lax.psum`` and its like.
       axis_size: the size of the axis, needed when nothing is mapped.
+      chunk_size: so many lanes at a time, chunk after chunk, so that temporary arrays are those of a chunk; None: all
+        at once. Lanes do not meet then: no collective may name the axis.
       spmd_axis_name: refused unless None: no operation of functrans constrains how values are laid out over devices.
 
     Returns:
       The batched function.
 
     Raises:
-      ValueError: sizes of the mapped axes differ, an axis is out of range, in_axes or out_axes do not fit the trees.
+      ValueError: sizes of the mapped axes differ, an axis is out of range, in_axes or out_axes do not fit the trees;
+        chunk_size is below one, or lanes speak with each other.
 
     >>> import numpy as np, functrans as ft
     >>> ft.vmap(lambda x: x * 2.0)(np.arange(3.0, dtype=np.float32)).tolist()
@@ -82,6 +92,8 @@ def vmap(
             f"that, at {here()}\nLeave it out: the results are the same without it. Where the function uses the lanes' "
             "axis by name (psum, axis_index), pass axis_name."
         )
+
+    chunk = check_chunk_size(chunk_size, "vmap")
 
     @functools.partial(named_as, fun)
     @api_boundary
@@ -116,17 +128,42 @@ def vmap(
 
         def transformed(inputs: list[Any]) -> list[Any]:
             inputs = [x if a in (None, 0) else to_front(x, a) for x, a in zip(inputs, in_places, strict=True)]
-            outs, outs_mapped = vmap_replay(jaxpr, Lanes(size, axis_name), inputs, mapped)
+            if chunk is None or chunk >= size:
+                outs, outs_mapped = vmap_replay(jaxpr, Lanes(size, axis_name), inputs, mapped)
+            else:
+                outs, outs_mapped = _in_chunks(jaxpr, inputs, mapped, size, chunk, axis_name, fun)
             return [
                 place_output(*o, size, out_tree) for o in zip(outs, outs_mapped, placed, range(len(outs)), strict=True)
             ]
 
-        key = ("vmap", size, in_places, tuple(placed), axis_name)
+        key = ("vmap", size, in_places, tuple(placed), axis_name, chunk)
         in_types = lambda: batched_types(jaxpr.in_types, size, in_places)
         results = apply(key, jaxpr, [*captured, *arrays], transformed, "vmap", in_types)
         return tree_unflatten(out_tree, results)
 
     return batched
+
+
+def _in_chunks(
+    jaxpr: Jaxpr, inputs: Sequence[Any], mapped: Sequence[bool], size: int, chunk: int, axis_name: Any, fun: Any
+) -> tuple[list[Any], list[bool]]:
+    """As ``transform.vmap``, a chunk of lanes at a time."""
+    if axis_name is not None and axis_name in jaxpr_axis_names(jaxpr):
+        raise FunctransValueError(
+            f"vmap: chunk_size={chunk} maps {chunk} of {size} lanes at a time, and the function speaks of all of them "
+            f"by the name {axis_name!r}, at {here()}\nLeave chunk_size out, or reduce over the lanes after vmap."
+        )
+    order = sorted(range(len(inputs)), key=lambda i: mapped[i])  # what is shared stands first
+    program = permuted(jaxpr, order, range(len(jaxpr.outputs)))
+    shared = len(inputs) - sum(mapped)
+    values = [inputs[i] for i in order]
+    flags = vmap_jaxpr(program, Lanes(chunk), [i >= shared for i in range(len(order))], False)[1]
+    results = in_chunks(program, values[:shared], values[shared:], size, chunk, function_name(fun))
+    return [x if m else _first_row(x) for x, m in zip(results, flags, strict=True)], list(flags)
+
+
+def _first_row(x: Any) -> Any:
+    return reshape(slice_in_dim(x, 0, 1), x.shape[1:])
 
 
 def call(fun: Callable[..., Any], tree: Any, inputs: Sequence[Any]) -> Any:

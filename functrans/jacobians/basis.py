@@ -2,10 +2,10 @@
 
     push : (a -o b), directions of a -> [directions, b]
 
-Each element of a basis is hit by one direction: all elements by their own (the standard basis), or many by one that
-they share (a colouring). What only moves elements moves the numbers of their directions; what scales them leaves the
-numbers and scales the ones. So the first product of a network's Jacobian is the weight itself, and an elementwise function's
-Jacobian is a diagonal. Where an operation needs more, the seeds are written out and the rest is vmap.
+Each element of a basis is hit by one direction: all by their own (the standard basis), or many by one that they share
+(a colouring). What only moves elements moves the numbers of their directions; what scales them leaves the numbers and
+scales the ones. So the first product of a network's Jacobian is the weight itself, and an elementwise function's is a
+diagonal. Where an operation needs more, the seeds are written out and the rest is vmap.
 
     y = dot x W;  z = mul y c      x: identity        y: [d, j] = W[d, j]        z: [d, j] = W[d, j] * c[j]
 """

@@ -321,8 +321,8 @@ class Primitive(metaclass=_PrimitiveMeta):
         return ()
 
     def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:
-        """What the operation makes of single elements along the axes ``sums_over``: [number of them, *result], row-major
-        in these axes. ``scale``: the operand at that place, None for ones."""
+        """What the operation makes of single elements along the axes that it sums over: [number of them, *result],
+        row-major in these axes. ``scale``: the operand at that place, None for ones."""
         self.missing("by_element", "the products of a basis")
 
     def moving(self, count: int) -> Sequence[int]:
