@@ -122,7 +122,7 @@ def window_positions(
     moved into bounds, and ``[*places]``, whether it was in bounds."""
     indices = np.asarray(indices)
     if indices.dtype.kind == "u":
-        indices = np.minimum(indices, np.iinfo(np.int64).max)
+        indices = np.minimum(indices.astype(np.uint64), np.uint64(np.iinfo(np.int64).max))
     places = indices.shape[:-1]
     starts = np.zeros((*places, len(shape)), np.int64)
     starts[..., list(index_map)] = indices
