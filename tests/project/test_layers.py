@@ -60,7 +60,8 @@ FORBIDDEN_NAMES = {
     "closure_convert",
 }  # fmt: skip
 FORBIDDEN_MODULES = ("jax.numpy", "jax.lax", "jax.nn", "jax.scipy", "jax.experimental", "jax.interpreters")
-DATA_ONLY = ("jax.experimental.layout",)  # descriptions of memory: they compute nothing
+# Descriptions of memory, and the container of a sparse matrix's entries: we have them compute nothing.
+DATA_ONLY = ("jax.experimental.layout", "jax.experimental.sparse.BCOO")
 
 
 @dataclass(frozen=True)
