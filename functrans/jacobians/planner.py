@@ -147,7 +147,9 @@ class _Weighing:
         self.split: LinearizedJaxpr = linearize_jaxpr(jaxpr, wrt)
         self.linear = linear_part(self.split, first)
         count = len(self.linear.inputs) - len(self.ins)
-        self.residuals = bytes_of(self.linear.in_types[:count])
+        given = len(jaxpr.inputs)
+        made = [t for t, place in zip(self.linear.in_types, self.split.sources, strict=False) if place >= given]
+        self.residuals = max(bytes_of(made), peak_bytes(self.split.primal))
         self.result = self.m * self.n * max([t.dtype.itemsize for t in (*self.outs, *self.ins)], default=1)
         self.no_forward = _refusal(lambda: _runs_forward(self.linear))
         linear = [False] * count + [True] * len(self.ins)
