@@ -65,7 +65,6 @@ try:
     from functrans.api.environment import tree as tree
     from functrans.api.environment import tree_util as tree_util
     from functrans.api.jacobians import hessian as hessian
-    from functrans.api.jacobians import hvp as hvp
     from functrans.api.jacobians import jacfwd as jacfwd
     from functrans.api.jacobians import jacrev as jacrev
     from functrans.api.linear_maps import linear_transpose as linear_transpose
@@ -93,7 +92,11 @@ finally:
 __version__ = "0.1.0"
 
 _MODULES_ON_DEMAND = ("derivatives", "interop", "nn", "random", "scipy")
-_NAMES_ON_DEMAND = {"from_jax": "functrans.interop", "to_jax": "functrans.interop"}
+_NAMES_ON_DEMAND = {
+    "from_jax": "functrans.interop",
+    "hvp": "functrans.derivatives",
+    "to_jax": "functrans.interop",
+}
 
 
 def __getattr__(name: str) -> object:

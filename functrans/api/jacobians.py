@@ -1,4 +1,4 @@
-"""jacfwd, jacrev, hessian, hvp: whole derivatives, by tangents or the transpose of the linear program, over a basis."""
+"""jacfwd, jacrev, hessian: whole derivatives, by tangents or the transpose of the linear program, over a basis."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from functrans.api.arguments import (
     release_objects,
     split_aux,
 )
-from functrans.api.differentiation import grad, jvp
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.control.derivatives import held
 from functrans.errors import FunctransTypeError
@@ -287,21 +286,3 @@ def hessian(
     """
     check_callable(fun, "hessian")
     return named_as(fun, jacfwd(jacrev(fun, argnums, has_aux, holomorphic), argnums, has_aux, holomorphic))
-
-
-def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
-    """The product of the Hessian of a scalar function with a vector, without the Hessian: forward over reverse.
-
-    Args:
-      fun: a function with a scalar result.
-      primals: a tuple of its arguments. tangents: a tuple of the same trees and shapes.
-
-    Returns:
-      The product, with the tree of the argument (a tuple of trees where there are several arguments).
-
-    >>> import functrans as ft
-    >>> float(ft.hvp(lambda x: x * x * x, (2.0,), (1.0,)))
-    12.0
-    """
-    argnums = 0 if len(primals) == 1 else tuple(range(len(primals)))
-    return jvp(grad(fun, argnums), primals, tangents)[1]
