@@ -7,6 +7,7 @@
 """
 
 import gc as _gc
+import typing as _typing
 from importlib import import_module as _import_module
 
 # Importing makes many objects and no garbage, and a full collection walks all of JAX's: 30 ms of 90.
@@ -90,6 +91,9 @@ finally:
         _gc.enable()
 
 __version__ = "0.1.0"
+
+if _typing.TYPE_CHECKING:
+    from functrans.derivatives import hvp as hvp
 
 _MODULES_ON_DEMAND = ("derivatives", "interop", "nn", "random", "scipy")
 _NAMES_ON_DEMAND = {

@@ -79,11 +79,12 @@ def flat_constraint(what: str, constraint: Any, x0: Any, method: str, sparse: bo
         flat = FlatFunction(f"{what} (a constraint)", constraint.fun, x0)
         second = {"hess": flat.weighted_hessian()} if method == "trust-constr" else {}
         return optimize.NonlinearConstraint(
-            flat, constraint.lb, constraint.ub, flat.jacobian(sparse), keep_feasible=constraint.keep_feasible, **second
-        )
+            flat.vector(), constraint.lb, constraint.ub, flat.jacobian(sparse),
+            keep_feasible=constraint.keep_feasible, **second,
+        )  # fmt: skip
     if isinstance(constraint, Mapping) and {"type", "fun"} <= constraint.keys() <= {"type", "fun", "args"}:
         flat = FlatFunction(f"{what} (a constraint)", constraint["fun"], x0, constraint.get("args", ()))
-        return {"type": constraint["type"], "fun": flat, "jac": flat.jacobian()}
+        return {"type": constraint["type"], "fun": flat.vector(), "jac": flat.jacobian()}
     raise FunctransTypeError(
         f"{what}: a constraint must be a scipy.optimize.LinearConstraint or NonlinearConstraint, or a dictionary with "
         f"'type', 'fun' and perhaps 'args', got {describe(constraint)} at {here()}"

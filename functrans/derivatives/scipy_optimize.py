@@ -190,7 +190,7 @@ def least_squares(
     if callback is not None:
         options["callback"] = _of_trees(flat, callback)
     result = import_module("scipy.optimize").least_squares(
-        flat,
+        flat.vector(),
         flat.start,
         jac=flat.jacobian(sparse, mode),
         method=method,
@@ -240,8 +240,8 @@ def root(
     >>> def equations(p):
     ...     return {"circle": p[0] ** 2 + p[1] ** 2 - 1.0, "line": p[0] - p[1]}
     >>> result = root(equations, np.array([1.0, 0.0], 'float32'), method="newton", sparse=True, tol=1e-5)
-    >>> result.success, result.x.round(4).tolist()
-    (True, [0.7071..., 0.7071...])
+    >>> result.success, [f"{x:.4f}" for x in result.x]
+    (True, ['0.7071', '0.7071'])
     """
     what = "root"
     name = method.lower()
@@ -256,7 +256,7 @@ def root(
             f"{what} needs as many equations as unknowns: x0 has {flat.columns.size} elements, and the function "
             f"returned {_shown(flat)} of {flat.rows.size}, at {here()}\nUse least_squares for other numbers of them."
         )
-    jacobian = flat.jacobian(sparse, mode)
+    derivative = {"jac": flat.jacobian(sparse, mode)} if name in _WITH_JACOBIAN else {}
     on_step = _of_trees(flat, callback)
     if tol is None:
         options = coarsened(what, flat.epsilon, ROOT.get(name, {}), options or {})
@@ -266,12 +266,11 @@ def root(
             raise FunctransValueError(
                 f"{what}: method 'newton' takes xtol, fatol and maxiter, got {', '.join(sorted(unknown))} at {here()}"
             )
-        result = newton_root(flat, jacobian, flat.start, flat.epsilon, on_step, **options)
+        result = newton_root(flat.vector(), derivative["jac"], flat.start, flat.epsilon, on_step, **options)
     else:
         result = import_module("scipy.optimize").root(
-            flat, flat.start, method=method, jac=jacobian if name in _WITH_JACOBIAN else None, tol=tol,
-            callback=on_step, options=options,
-        )  # fmt: skip
+            flat.vector(), flat.start, method=method, tol=tol, callback=on_step, options=options, **derivative
+        )
     result.x = flat.tree(result.x)
     return result
 

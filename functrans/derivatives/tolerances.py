@@ -7,8 +7,8 @@ goes on for nothing. Where the caller gives none, these take their place, and a 
 - for the gradient of an objective (``gtol`` of ``minimize``) sqrt(eps): values known to eps tell no smaller slope.
 
 The eps is that of the coarsest dtype of ``x0`` and of the result; for float32 these are 9.5e-7 and 3.5e-4. A tolerance
-of SciPy's that is coarser stays. Where the least value is far from zero and the function steep around it, rounding errors
-may be all that is left before a gradient falls so low; SciPy reports that, and ``success`` is False.
+of SciPy's that is coarser stays. Where the least value is far from zero and the function steep around it, rounding
+errors may be all that is left before a gradient falls so low; SciPy reports that, and ``success`` is False.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -148,6 +150,15 @@ def test_it_compiles_maps_and_differentiates():
 
     assert_same(ft.jit(ft.grad(length))(p), jax.grad(expected)(p), 1024)
     assert_same(jax.jit(jax.grad(length))(p), jax.grad(expected)(p), 1024)  # in JAX's transforms, too
+
+
+def test_products_are_loaded_when_they_are_asked_for():
+    check = (
+        "import sys, functrans; assert 'functrans.derivatives' not in sys.modules; functrans.hvp; "
+        "assert 'functrans.derivatives' in sys.modules and 'scipy.optimize' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_residual_may_choose_by_its_values():
