@@ -7,6 +7,7 @@
 """
 
 import gc as _gc
+import typing as _typing
 from importlib import import_module as _import_module
 
 # Importing makes many objects and no garbage, and a full collection walks all of JAX's: 30 ms of 90.
@@ -89,6 +90,15 @@ finally:
         _gc.enable()
 
 __version__ = "0.1.0"
+
+if _typing.TYPE_CHECKING:
+    from functrans.api.planned import hessian as hessian
+    from functrans.api.planned import jacobian as jacobian
+    from functrans.api.reports import explain as explain
+    from functrans.api.sparse import sparse_hessian as sparse_hessian
+    from functrans.api.sparse import sparse_jacobian as sparse_jacobian
+    from functrans.api.sparse import sparsity as sparsity
+    from functrans.derivatives import hvp as hvp
 
 _MODULES_ON_DEMAND = ("derivatives", "interop", "nn", "random", "scipy")
 _NAMES_ON_DEMAND = {

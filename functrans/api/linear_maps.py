@@ -87,6 +87,11 @@ class LinearMap:
         direction, jaxpr, *rest = static
         return cls(direction, jaxpr, residuals, *rest)
 
+    def transposed(self) -> LinearMap:
+        """The same program read the other way: the pullback of a linearized function, and the reverse."""
+        residuals, (direction, *rest) = self.tree_flatten()
+        return LinearMap.tree_unflatten(("backward" if direction == "forward" else "forward", *rest), residuals)
+
     @api_boundary
     def __call__(self, *args: Any) -> Any:
         forward = self.direction == "forward"

@@ -3,6 +3,11 @@ that is independent of all transforms."""
 
 from functrans.api.taylor import derivatives as derivatives
 from functrans.api.taylor import solution_coefficients as solution_coefficients
+from functrans.derivatives.linear_operators import DerivativeOperator as DerivativeOperator
+from functrans.derivatives.linear_operators import fisher_operator as fisher_operator
+from functrans.derivatives.linear_operators import gauss_newton_operator as gauss_newton_operator
+from functrans.derivatives.linear_operators import hessian_operator as hessian_operator
+from functrans.derivatives.linear_operators import jacobian_operator as jacobian_operator
 from functrans.derivatives.numerical import Estimate as Estimate
 from functrans.derivatives.numerical import derivative_along as derivative_along
 from functrans.derivatives.numerical import gradient as gradient
@@ -13,6 +18,12 @@ from functrans.derivatives.operators import differential_operator as differentia
 from functrans.derivatives.operators import directional as directional
 from functrans.derivatives.operators import divergence as divergence
 from functrans.derivatives.operators import laplacian as laplacian
+from functrans.derivatives.products import fisher_vp as fisher_vp
+from functrans.derivatives.products import gauss_newton_vp as gauss_newton_vp
+from functrans.derivatives.products import hvp as hvp
+from functrans.derivatives.scipy_optimize import least_squares as least_squares
+from functrans.derivatives.scipy_optimize import minimize as minimize
+from functrans.derivatives.scipy_optimize import root as root
 from functrans.derivatives.stochastic import estimated_laplacian as estimated_laplacian
 from functrans.derivatives.stochastic import estimated_operator as estimated_operator
 from functrans.derivatives.valleys import Valley as Valley
