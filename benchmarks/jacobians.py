@@ -2,6 +2,7 @@
 
     batched     a Jacobian in every lane: bundle adjustment, hand tracking, networks, cameras, steps of an ODE
     random      the same of random small functions of products, sums, indexing and elementwise operations
+    shapes      a planned Jacobian against every mode that a user may choose
 
 python -m benchmarks jacobians                                     about ten minutes on two quiet cores
 python -m benchmarks jacobians --section batched --only hand
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy
 
-from benchmarks import batched, random_batched
+from benchmarks import batched, jacobian_shapes, random_batched
 from benchmarks.cases import OURS, Case
 from benchmarks.timing import Effort, Repeated, Sampler, interleave, now
 
@@ -41,7 +42,11 @@ class Section(NamedTuple):
     cases: Sequence[Case]
 
 
-SECTIONS = {"batched": Section(batched.__doc__ or "", batched.CASES), "random": Section("", random_batched.CASES)}
+SECTIONS = {
+    "batched": Section(batched.__doc__ or "", batched.CASES),
+    "random": Section("", random_batched.CASES),
+    "shapes": Section(jacobian_shapes.__doc__ or "", jacobian_shapes.CASES),
+}
 
 
 class Ratio(NamedTuple):
