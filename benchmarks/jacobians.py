@@ -2,6 +2,7 @@
 
     batched     a Jacobian in every lane: bundle adjustment, hand tracking, networks, cameras, steps of an ODE
     random      the same of random small functions of products, sums, indexing and elementwise operations
+    sparse      entries, passes and preparation of sparse Jacobians and Hessians, against asdex
     shapes      a planned Jacobian against every mode that a user may choose
 
 python -m benchmarks jacobians                                     about ten minutes on two quiet cores
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy
 
-from benchmarks import batched, jacobian_shapes, random_batched
+from benchmarks import batched, jacobian_shapes, random_batched, sparse_jacobians
 from benchmarks.cases import OURS, Case
 from benchmarks.timing import Effort, Repeated, Sampler, interleave, now
 
@@ -46,6 +47,7 @@ SECTIONS = {
     "batched": Section(batched.__doc__ or "", batched.CASES),
     "random": Section("", random_batched.CASES),
     "shapes": Section(jacobian_shapes.__doc__ or "", jacobian_shapes.CASES),
+    "sparse": Section(sparse_jacobians.__doc__ or "", sparse_jacobians.CASES),
 }
 
 
@@ -205,6 +207,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{section}: peer / ours, medians with 95 % intervals", flush=True)
         text = table(list(run(section, options.only, options.control)))
         print(f"\n{text}\n")
+        if section == "sparse":
+            rows = [sparse_jacobians.PREPARED, ("---",) * len(sparse_jacobians.PREPARED)]
+            rows += list(sparse_jacobians.preparations())
+            text += "\n\n" + "\n".join("| " + " | ".join(row) + " |" for row in rows)
+            print(f"\n{text}\n")
         if options.write is not None:
             write(options.write, section, text)
     return 0
