@@ -27,7 +27,7 @@ from functrans.derivatives.linear_operators import DerivativeOperator, hessian_o
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import array_type, describe, type_of
 from functrans.jaxlib_compat.tracing import evaluates
-from functrans.trace.frames import function_name, here
+from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
 from functrans.trace.state import current_builder
 
@@ -61,7 +61,7 @@ class FlatFunction:
         if not self.columns.size:
             raise FunctransValueError(f"{what}: x0 has no elements, at {here()}")
         self.start = np.concatenate([widened(x).reshape(-1) for x in leaves])
-        self.fun: Callable[[Any], Any] = lambda x: fun(x, *args)
+        self.fun: Callable[[Any], Any] = named_as(fun, lambda x: fun(x, *args))
         result = eval_shape(self.fun, self.columns.structure)
         types = [type_of(x) for x in tree_flatten(result)[0]]
         self.rows = flattening_of(result, types, what, f"the result of {function_name(fun)}")
@@ -126,7 +126,7 @@ class FlatFunction:
     def value(self) -> Callable[[Any], float]:
         """x -> the value of a scalar function."""
         compiled = self._compiled(self._scalar)
-        return lambda x: float(compiled(self.narrowed(x)))
+        return lambda x: float(widened(compiled(self.narrowed(x))))
 
     def value_and_gradient(self) -> Callable[[Any], tuple[float, Any]]:
         """x -> the value of a scalar function and its gradient ``[n]``, from one program."""
@@ -134,7 +134,7 @@ class FlatFunction:
 
         def both(x: Any) -> tuple[float, Any]:
             value, gradient = compiled(self.narrowed(x))
-            return float(value), widened(gradient)
+            return float(widened(value)), widened(gradient)  # of an array of JAX's float() takes longer
 
         return both
 
