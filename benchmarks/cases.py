@@ -19,11 +19,13 @@ Build = Callable[[Transforms, Namespace], tuple[Callable[..., Any], tuple[Any, .
 
 
 class Entry(NamedTuple):
-    """``transforms``: the module whose ``jit`` compiles the function and whose ``clear_caches`` forgets it."""
+    """``transforms``: the module whose ``jit`` compiles the function and whose ``clear_caches`` forgets it;
+    ``compared``: what of the result all who take part have."""
 
     function: Callable[..., Any]
     args: tuple[Any, ...]
     transforms: Transforms
+    compared: Callable[[Any], Any] = lambda result: result
 
 
 class Case(NamedTuple):

@@ -95,7 +95,7 @@ def measured(case: Case) -> list[Row]:
     entries = case.entries()
     args = {name: jax.device_put(entry.args) for name, entry in entries.items()}
     jitted = {name: entry.transforms.jit(entry.function) for name, entry in entries.items()}
-    results = {name: jax.tree.leaves(jitted[name](*args[name])) for name in names}
+    results = {name: jax.tree.leaves(entries[name].compared(jitted[name](*args[name]))) for name in names}
     temporaries = {
         name: int(jitted[name].lower(*args[name]).compile().memory_analysis().temp_size_in_bytes) for name in names
     }

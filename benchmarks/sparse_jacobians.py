@@ -1,4 +1,4 @@
-"""Sparse Jacobians and Hessians against asdex: colours, the time to find pattern and colours, and that of evaluation."""
+"""Sparse Jacobians and Hessians against asdex: passes, the time to find pattern and colours, and that of evaluation."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def power_grid(n: int = 1000) -> Callable[[Namespace], Program]:
 
     def build(np: Namespace) -> Program:
         generator = numpy.random.default_rng(13)
-        tree = numpy.stack([numpy.arange(1, n), numpy.maximum(0, numpy.arange(1, n) - generator.integers(1, 12, n - 1))])
+        buses = numpy.arange(1, n)
+        tree = numpy.stack([buses, numpy.maximum(0, buses - generator.integers(1, 12, n - 1))])
         extra = generator.integers(0, n - 12, n // 3)
         lines = numpy.concatenate([tree, numpy.stack([extra, extra + generator.integers(1, 12, n // 3)])], 1)
         start, end = numpy.concatenate([lines, lines[::-1]], 1)
@@ -170,6 +171,10 @@ def preparations() -> Iterator[tuple[str, ...]]:
         )  # fmt: skip
 
 
+def _entries(pattern: Any, dense: Any) -> Any:
+    return numpy.asarray(dense)[pattern.rows, pattern.columns]
+
+
 def _case(name: str, problem: Problem, peer: str, least: float) -> Case:
     def entries() -> dict[str, Entry]:
         (f, x), (g, _) = problem.build(functrans.numpy), problem.build(jax.numpy)
@@ -182,10 +187,8 @@ def _case(name: str, problem: Problem, peer: str, least: float) -> Case:
             )  # fmt: skip
             own = evaluate(g, colour(g, x))
             theirs = Entry(lambda x: own(x).data, (x,), jax)
-        else:  # the same entries, of the dense matrix
-            pattern = functrans.sparsity(f)(x)
-            places = pattern.rows, pattern.columns
-            theirs = Entry(lambda x: jax.jacfwd(g)(x)[places], (x,), jax)
+        else:
+            theirs = Entry(jax.jacfwd(g), (x,), jax, lambda dense: _entries(functrans.sparsity(f)(x), dense))
         return {OURS: ours, peer: theirs}
 
     return Case(name, entries, least)
