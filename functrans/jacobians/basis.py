@@ -44,12 +44,13 @@ class Seeds(Typed):
     """A value in many directions: element e is ``scale[e]`` (None: one) in direction ``directions[e]`` (-1: in none)
     and zero in the others."""
 
-    __slots__ = ("directions", "scale", "type")
+    __slots__ = ("array", "directions", "scale", "type")
 
     def __init__(self, directions: Any, scale: Any, type: ArrayType) -> None:
         self.directions = directions
         self.scale = scale
         self.type = type
+        self.array: Any = None  # written out, once somebody has asked
 
 
 class Spread(NamedTuple):
@@ -109,6 +110,12 @@ def written_out(x: Any, number: int) -> Any:
         return x.value
     if type(x) is not Seeds:
         return spread(x, number)
+    if x.array is None:
+        x.array = _as_array(x, number)
+    return x.array
+
+
+def _as_array(x: Seeds, number: int) -> Any:
     shape = (number, *x.type.shape)
     behind = tuple(range(1, len(shape)))
     zero = scalar_literal(0, x.type.dtype, x.type.weak_type)
