@@ -23,6 +23,7 @@ FLOORS = (
     ("control",),  # a primitive that holds a jaxpr transforms it in its own rules
     ("optimise",),
     ("xla",),
+    ("jacobians",),
     ("api",),
     (
         "numpy", "lax", "nn", "random", "scipy", "debug", "experimental", "custom_batching",
