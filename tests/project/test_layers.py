@@ -24,6 +24,7 @@ FLOORS = (
     ("optimise",),
     ("jacobians",),
     ("xla",),
+    ("jacobians",),
     ("api",),
     (
         "numpy", "lax", "nn", "random", "scipy", "debug", "experimental", "custom_batching",
