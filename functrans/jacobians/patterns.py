@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse  # type: ignore[import-untyped]
+from scipy import sparse
 
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.jacobians import pictures

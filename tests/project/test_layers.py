@@ -24,7 +24,6 @@ FLOORS = (
     ("optimise",),
     ("jacobians",),
     ("xla",),
-    ("jacobians",),
     ("api",),
     (
         "numpy", "lax", "nn", "random", "scipy", "debug", "experimental", "custom_batching",
