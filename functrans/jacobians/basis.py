@@ -59,6 +59,9 @@ class Spread(NamedTuple):
     value: Any
 
 
+MANY = frozenset((Seeds, Spread))  # what differs from direction to direction
+
+
 def standard(types: Sequence[ArrayType]) -> list[Seeds]:
     """The standard basis of the space of these arrays: one direction for each element, one array after the other."""
     result, first = [], 0
@@ -89,11 +92,20 @@ def push(jaxpr: Jaxpr, number: int, inputs: Sequence[Any]) -> list[Any]:
     are. It is linear in those of the latter kinds."""
     lanes = Lanes(number)
     values: dict[Any, Any] = {
-        v: x if isinstance(x, Seeds | Spread) else as_operand(x, v.type)
+        v: x if type(x) in MANY else as_operand(x, v.type)
         for v, x in zip(jaxpr.inputs, inputs, strict=True)
     }
     values = replay_into(values, jaxpr.equations, lambda eqn, operands: _applied(eqn, operands, lanes))
     return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
+
+
+def only_direction(seeds: Seeds) -> Any:
+    """The seeds, without scale, in direction 0 where that is the only one: no axis of directions."""
+    hit = seeds.directions == 0
+    if not hit.all():
+        return convert(eq(_array_of(seeds.directions), 0), seeds.type.dtype, seeds.type.weak_type)
+    one = scalar_literal(1, seeds.type.dtype, seeds.type.weak_type)
+    return broadcast_in_dim(one, seeds.shape, ()) if seeds.shape else one
 
 
 def chunk_of(seeds: Seeds, first: Any, size: int) -> Any:
@@ -146,7 +158,7 @@ def _array_of(directions: Any) -> Any:
 
 def _applied(eqn: Equation, operands: list[Any], lanes: Lanes) -> Sequence[Any]:
     op = eqn.op
-    if not any(isinstance(x, Seeds | Spread) for x in operands):
+    if not any(type(x) in MANY for x in operands):
         return emit(eqn, operands)
     if any(type(x) is Seeds for x in operands):
         placed = op.in_place(operands) if op.transparent else None
@@ -156,7 +168,7 @@ def _applied(eqn: Equation, operands: list[Any], lanes: Lanes) -> Sequence[Any]:
             found = _kept(eqn, operands) or _by_element(eqn, operands, lanes.size)
             if found is not None:
                 return found
-    mapped = [isinstance(x, Seeds | Spread) for x in operands]
+    mapped = [type(x) in MANY for x in operands]
     arrays = [written_out(x, lanes.size) if m else x for x, m in zip(operands, mapped, strict=True)]
     outs, outs_mapped = op.batch(lanes, arrays, mapped)
     if not op.multiple:
