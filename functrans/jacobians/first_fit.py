@@ -96,8 +96,8 @@ def _are_apart(m: int, rows: Indices, bounds: Indices) -> bool:
     return bool(np.count_nonzero(alone) * 4 > alone.size)
 
 
-def _members(rows: Indices, bounds: Indices) -> Iterator[list[int]]:
-    """The rows of one column after the other."""
+def members_of(rows: Indices, bounds: Indices) -> Iterator[list[int]]:
+    """The parts of ``rows`` between the bounds, one after the other, as lists."""
     for first in range(0, len(bounds) - 1, _BLOCK):
         edges = bounds[first : first + _BLOCK + 1]
         block = rows[edges[0] : edges[-1]].tolist()
@@ -109,7 +109,7 @@ def _members(rows: Indices, bounds: Indices) -> Iterator[list[int]]:
 def _by_masks(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] | None:
     used = [0] * m
     colours = []
-    for members in _members(rows, bounds):
+    for members in members_of(rows, bounds):
         taken = 0
         for i in members:
             taken |= used[i]
@@ -127,7 +127,7 @@ def _by_sets(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] | 
     full = [0] * m
     above: list[set[int]] = [set() for _ in range(m)]
     colours = []
-    for members in _members(rows, bounds):
+    for members in members_of(rows, bounds):
         colour = max([full[i] for i in members])
         sets = [above[i] for i in members if above[i]]
         while any([colour in others for others in sets]):

@@ -6,6 +6,8 @@ form: a column may take a colour that few of its neighbours have, if each of the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,34 +18,43 @@ _MOST = 64  # columns of the last colour for which it is tried
 
 
 class _Neighbours:
-    """The columns that share a row with a column, by their colours."""
+    """The columns that share a row with a column; ``seen`` is how many were looked at."""
 
     def __init__(self, pattern: Pattern, colours: NDArray[np.int32]) -> None:
         self.pattern, self.transposed, self.colours = pattern, pattern.transposed, colours
         self.seen = 0
 
-    def __call__(self, column: int) -> dict[int, set[int]]:
-        rows, by_colour = self.transposed, dict[int, set[int]]()
+    def rows_of(self, column: int) -> Iterator[NDArray[np.int32]]:
+        """The columns in each of its rows, itself among them."""
+        rows, starts = self.transposed, self.pattern.starts
         for row in rows.columns[rows.starts[column] : rows.starts[column + 1]].tolist():
-            others = self.pattern.columns[self.pattern.starts[row] : self.pattern.starts[row + 1]]
+            others = self.pattern.columns[starts[row] : starts[row + 1]]
             self.seen += others.size
+            yield others
+
+    def by_colour(self, column: int) -> dict[int, set[int]]:
+        found: dict[int, set[int]] = {}
+        for others in self.rows_of(column):
             for other, colour in zip(others.tolist(), self.colours[others].tolist()):
-                by_colour.setdefault(colour, set()).add(other)
-        by_colour[int(self.colours[column])].discard(column)
-        return by_colour
+                found.setdefault(colour, set()).add(other)
+        return found
+
+    def taken_around(self, column: int) -> set[int]:
+        """Their colours, and its own."""
+        return set().union(*[self.colours[others].tolist() for others in self.rows_of(column)])
 
 
 def _moved(neighbours: _Neighbours, column: int, last: int, work: int) -> bool:
     """Whether the column has left the last colour; its neighbours may have changed theirs."""
-    colours, blocked = neighbours.colours, neighbours(column)
+    colours, blocked = neighbours.colours, neighbours.by_colour(column)
     for colour in sorted(range(last), key=lambda c: len(blocked.get(c, ()))):
         blockers = blocked.get(colour, set())
         if len(blockers) > _MOVED or neighbours.seen > work:
             return False
         moves = {}
         for other in blockers:
-            taken = neighbours(other)
-            free = next((c for c in range(last) if c != colour and c not in taken), None)
+            taken = neighbours.taken_around(other)
+            free = next((c for c in range(last) if c not in taken), None)
             if free is None:
                 break
             moves[other] = free
@@ -56,7 +67,10 @@ def _moved(neighbours: _Neighbours, column: int, last: int, work: int) -> bool:
 
 
 def with_interchange(pattern: Pattern, colours: NDArray[np.int32], least: int) -> NDArray[np.int32]:
-    """Colours such that the columns of each row differ, not more than those given, for about as much time."""
+    """Colours such that the columns of each row differ, not more than those given.
+
+    At most as many columns are looked at as the pattern has places; ``least`` colours are known to be needed.
+    """
     neighbours = _Neighbours(pattern, colours.copy())
     last = int(colours.max(initial=-1))
     while last >= least:

@@ -44,19 +44,18 @@ def failing_rows(starts: Integers, columns: NDArray[np.int32], colours: Colours)
     return filled[distinct != counts[filled]]
 
 
-def regular_colours(pattern: Pattern, least: int, limit: int) -> Colours | None:
-    """[n] colours, fewer than ``limit``, such that the columns of each row differ; None where no rule gives them.
+def regular_colours(pattern: Pattern, least: int) -> Colours | None:
+    """[n] colours such that the columns of each row differ; None where no rule gives them, or none with few colours.
 
     ``least`` is the number of columns in the longest row.
     """
     n = pattern.shape[1]
-    if least < limit:
-        if _widest(pattern) <= least:
-            return np.tile(np.arange(least, dtype=np.int32), -(-n // least))[:n]
-        colours = _by_position(pattern)
-        if colours is not None:
-            return colours
-    return _lattice(pattern, least, min(limit, least + _MORE, 2 * least)) if least <= _LONGEST else None
+    if _widest(pattern) <= least:
+        return np.tile(np.arange(least, dtype=np.int32), -(-n // least))[:n]
+    colours = _by_position(pattern)
+    if colours is None and least <= _LONGEST:
+        colours = _lattice(pattern, least, min(least + _MORE, 2 * least))
+    return colours
 
 
 def _widest(pattern: Pattern) -> int:
@@ -72,7 +71,7 @@ def _widest(pattern: Pattern) -> int:
 def _by_position(pattern: Pattern) -> Colours | None:
     """A column's position in its rows, if it is the same in all."""
     m, n = pattern.shape
-    colours = np.empty(n, np.int32)
+    colours = np.zeros(n, np.int32)
     for last in (64, m):
         starts = pattern.starts[: last + 1]
         columns = pattern.columns[: starts[-1]]
