@@ -102,7 +102,7 @@ def _draw_dots(pattern: Pattern, ax: Any, paint: NDArray[Any], reverse: NDArray[
     cell = min(box.width / max(n, 1), box.height / max(m, 1)) * 72 / ax.figure.dpi  # in points
     for chosen, marker in ((~reverse, "o"), (reverse, "s")):
         ax.scatter(
-            pattern.columns[chosen], pattern.rows[chosen], (0.75 * cell) ** 2, paint[chosen], marker, linewidths=0
+            pattern.columns[chosen], pattern.rows[chosen], (0.75 * cell) ** 2, paint[chosen], marker=marker, linewidths=0
         )
 
 
