@@ -8,6 +8,7 @@ python -m benchmarks --only mlp --only dispatch
 python -m benchmarks --only 'steady run' --only gmm --variant grad
 python -m benchmarks --control                JAX on both sides: what the machine's noise alone makes of the ratios
 python -m benchmarks derivatives              higher derivatives and differential operators, against folx and jet
+python -m benchmarks jacobians                batched Jacobians and Hessians, compiled
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import jax
 import jaxlib
 import numpy
 
-from benchmarks import calls, control, derivatives, process, report, sizes, stages
+from benchmarks import calls, control, derivatives, jacobians, process, report, sizes, stages
 from benchmarks.libraries import Library, installed_libraries
 from benchmarks.progress import Progress, known_seconds
 from benchmarks.report import Row
@@ -71,8 +72,9 @@ Job = tuple[str, Callable[[], Iterable[Row]]]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["derivatives"]:
-        return derivatives.main(arguments[1:])
+    pages = {"derivatives": derivatives.main, "jacobians": jacobians.main}
+    if arguments and arguments[0] in pages:
+        return pages[arguments[0]](arguments[1:])
     options = _parser().parse_args(arguments)
     if options.list:
         print("scenarios:   ", ", ".join(SCENARIOS))

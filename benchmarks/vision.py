@@ -35,7 +35,7 @@ def _rotate(np: Namespace, rotation: Any, point: Any) -> Any:
     return np.where(is_zero, point + _cross(np, rotation, point), turned)
 
 
-def _project(np: Namespace, camera: Any, point: Any) -> Any:
+def project(np: Namespace, camera: Any, point: Any) -> Any:
     """point [..., 3] to its pixel [..., 2].
 
     camera [..., 11]: rotation (3), centre (3), focal length, principal point (2), radial distortion (2).
@@ -56,7 +56,7 @@ def camera(np: Namespace) -> Program:
     """Squared error of one observation in bundle adjustment."""
 
     def f(camera: Any, point: Any, weight: Any, feature: Any) -> Any:
-        residual = weight * (_project(np, camera, point) - feature)
+        residual = weight * (project(np, camera, point) - feature)
         weight_residual = 1.0 - weight * weight
         return np.sum(residual * residual) + weight_residual * weight_residual
 
@@ -81,7 +81,7 @@ def bundle_adjustment(np: Namespace, cameras: int = 10, points: int = 100, obser
 
     def f(shift: Any, cameras: Any, points: Any, weights: Any, features: Any, observed: Any) -> Any:
         weight = weights + shift[14:]
-        pixel = _project(np, cameras[observed[:, 0]] + shift[:11], points[observed[:, 1]] + shift[11:14])
+        pixel = project(np, cameras[observed[:, 0]] + shift[:11], points[observed[:, 1]] + shift[11:14])
         return np.concatenate([weight * (pixel - features), 1.0 - weight * weight], axis=1)
 
     generator = numpy.random.default_rng(11)

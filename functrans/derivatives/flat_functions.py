@@ -18,15 +18,16 @@ from functrans.api.ahead_of_time import shape_struct
 from functrans.api.arguments import check_callable
 from functrans.api.compilation import eval_shape, jit
 from functrans.api.differentiation import value_and_grad
-from functrans.api.jacobians import hessian, jacfwd, jacrev
+from functrans.api.jacobians import jacfwd, jacrev
+from functrans.api.planned import hessian, jacobian
+from functrans.api.sparse import sparse_hessian, sparse_jacobian
 from functrans.api.staging import tree_flatten
 from functrans.derivatives.flattening import Flattening, flattening_of
 from functrans.derivatives.linear_operators import DerivativeOperator, hessian_operator
-from functrans.derivatives.sparse_matrices import sparse_hessian, sparse_jacobian
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import array_type, describe, type_of
 from functrans.jaxlib_compat.tracing import evaluates
-from functrans.trace.frames import function_name, here
+from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
 from functrans.trace.state import current_builder
 
@@ -60,7 +61,7 @@ class FlatFunction:
         if not self.columns.size:
             raise FunctransValueError(f"{what}: x0 has no elements, at {here()}")
         self.start = np.concatenate([widened(x).reshape(-1) for x in leaves])
-        self.fun: Callable[[Any], Any] = lambda x: fun(x, *args)
+        self.fun: Callable[[Any], Any] = named_as(fun, lambda x: fun(x, *args))
         result = eval_shape(self.fun, self.columns.structure)
         types = [type_of(x) for x in tree_flatten(result)[0]]
         self.rows = flattening_of(result, types, what, f"the result of {function_name(fun)}")
@@ -112,16 +113,20 @@ class FlatFunction:
                 f"{describe(mode)} at {here()}"
             )
         if sparse:
-            matrix = sparse_jacobian(self.fun)
-            return lambda x: matrix(self.tree(x)).astype(np.float64)
-        forward = mode == "forward" if mode else self.columns.size <= self.rows.size
-        dense = self._compiled((jacfwd if forward else jacrev)(self._vector))
+            return self._sparse(sparse_jacobian(self._vector, format="rows"))
+        take = {None: jacobian, "forward": jacfwd, "reverse": jacrev}[mode]
+        dense = self._compiled(take(self._vector))
         return lambda x: widened(dense(self.narrowed(x)))
+
+    def _sparse(self, matrix: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """x -> the matrix of float64, a ``csr_array``."""
+        compiled = self._compiled(matrix)
+        return lambda x: compiled(self.narrowed(x)).to_scipy().astype(np.float64)
 
     def value(self) -> Callable[[Any], float]:
         """x -> the value of a scalar function."""
         compiled = self._compiled(self._scalar)
-        return lambda x: float(compiled(self.narrowed(x)))
+        return lambda x: float(widened(compiled(self.narrowed(x))))
 
     def value_and_gradient(self) -> Callable[[Any], tuple[float, Any]]:
         """x -> the value of a scalar function and its gradient ``[n]``, from one program."""
@@ -129,7 +134,7 @@ class FlatFunction:
 
         def both(x: Any) -> tuple[float, Any]:
             value, gradient = compiled(self.narrowed(x))
-            return float(value), widened(gradient)
+            return float(widened(value)), widened(gradient)  # of an array of JAX's float() takes longer
 
         return both
 
@@ -143,8 +148,7 @@ class FlatFunction:
         its sparse Hessian formed) once at each x.
         """
         if sparse:
-            matrix = sparse_hessian(self.fun)
-            at: Callable[[Any], Any] = lambda x: matrix(self._tree(x))
+            at = self._sparse(sparse_hessian(self._scalar, format="rows"))
         else:
             at = self._compiled(lambda x: hessian_operator(self._scalar, x))
         known: list[Any] = []  # the point of the latest product, and the Hessian there

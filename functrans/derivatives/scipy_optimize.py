@@ -89,7 +89,7 @@ def minimize(
     restrictions = list(constraints) if isinstance(constraints, Sequence) else [constraints]
     if method is None:
         method = "SLSQP" if restrictions else "L-BFGS-B" if bounds is not None else "BFGS"
-    name = "" if callable(method) else method.lower()
+    name = "" if callable(method) else _lower_case(what, method)
     derivatives = _second_derivatives(flat, name, hessian)
     if name in _WITHOUT_GRADIENT:
         objective: Callable[[Any], Any] = flat.value()
@@ -244,7 +244,7 @@ def root(
     (True, ['0.7071', '0.7071'])
     """
     what = "root"
-    name = method.lower()
+    name = _lower_case(what, method)
     if sparse and name != "newton":
         raise FunctransValueError(
             f"{what}: method {method!r} factors no sparse Jacobians, and sparse=True was given, at {here()}\n"
@@ -273,6 +273,13 @@ def root(
         )
     result.x = flat.tree(result.x)
     return result
+
+
+def _lower_case(what: str, method: Any) -> str:
+    """A method by its name as SciPy compares it; raises TypeError for what is no name."""
+    if not isinstance(method, str):
+        raise FunctransTypeError(f"{what}: the method must be a name, got {describe(method)} at {here()}")
+    return method.lower()
 
 
 def _shown(flat: FlatFunction) -> str:

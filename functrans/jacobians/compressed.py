@@ -18,10 +18,11 @@ from functrans.jacobians.basis import coloured
 from functrans.jacobians.colouring import Colouring
 from functrans.jacobians.dense import Blocks, directions, split_rows, transposed
 from functrans.ops.indexing import Gather, Scatter
-from functrans.ops.slicing import concatenate, slice_
+from functrans.ops.representation import KEEP
+from functrans.ops.slicing import concatenate, pad, slice_
 from functrans.ops.structural import convert, full, reshape, zeros
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
-from functrans.trace.binding import bind
+from functrans.trace.binding import bind, bind_all
 from functrans.transform.linearize import LinearProgram
 
 _INSIDE = "promise_in_bounds"
@@ -35,34 +36,45 @@ def entries(
     source: Any,
     chunk: int | None = None,
 ) -> Any:
-    """The entries ``[entries]`` of the Jacobian of a linear program; ``source``: the colouring's, ``[entries, 1]``."""
+    """The entries ``[entries]`` of the Jacobian of a linear program; ``source``: ``places_in_passes``."""
     dtype = np.result_type(*[t.dtype for t in outs])
-    flat = []
+    parts = []
     if colouring.columns:
         seeds = coloured(ins, colouring.column_colours)
         found = iter(directions(linear.jaxpr, linear.residuals, seeds, colouring.columns, chunk))
-        flat.append(_flat([next(found) if nz else None for nz in linear.nonzero], outs, colouring.columns, dtype))
+        parts.append(_rows([next(found) if nz else None for nz in linear.nonzero], outs, colouring.columns, dtype))
     if colouring.rows:
         program, has = transposed(linear, len(ins))
         seeds = coloured(outs, colouring.row_colours)
         used = [s for s, nz in zip(seeds, linear.nonzero, strict=True) if nz]
         found = iter(directions(program, linear.residuals, used, colouring.rows, chunk))
-        flat.append(_flat([next(found) if h else None for h in has], ins, colouring.rows, dtype))
-    if not flat or not source.shape[0]:
+        parts.append(_rows([next(found) if h else None for h in has], ins, colouring.rows, dtype))
+    if not parts or not source.shape[0]:
         return full((source.shape[0],), 0, dtype)
-    whole = concatenate(flat, 0) if len(flat) > 1 else flat[0]
-    op = Gather(GatherDimensionNumbers((), (0,), (0,), (), ()), (1,), _INSIDE)
-    return bind(op, whole, source)
+    if len(parts) == 2:
+        width = max(x.shape[1] for x in parts)
+        parts = [concatenate([pad(x, 0, [(0, 0, 0), (0, width - x.shape[1], 0)]) for x in parts], 0)]
+    # Computed once and then read here and there: inside of the gather each entry would compute its own again.
+    (passes,) = bind_all(KEEP, parts)
+    return bind(Gather(GatherDimensionNumbers((), (0, 1), (0, 1), (), ()), (1, 1), _INSIDE), passes, source)
 
 
-def _flat(parts: Sequence[Any], types: Sequence[ArrayType], number: int, dtype: np.dtype[Any]) -> Any:
-    """``[number, ...]`` of several arrays as one ``[number * total size]``."""
+def places_in_passes(colouring: Colouring) -> Any:
+    """``[entries, 2]``: the pass, forward ones first, and the element of its result from which each entry is read."""
+    (m, n), source = colouring.pattern.shape, colouring.source
+    ahead = m * colouring.columns
+    forward = np.stack(np.divmod(source, max(m, 1)), 1)
+    backward = np.stack(np.divmod(source - ahead, max(n, 1)), 1) + [colouring.columns, 0]
+    return np.where((source < ahead)[:, None], forward, backward).astype(np.int32)
+
+
+def _rows(parts: Sequence[Any], types: Sequence[ArrayType], number: int, dtype: np.dtype[Any]) -> Any:
+    """``[number, ...]`` of several arrays as one ``[number, total size]``."""
     rows = [
         full((number, t.size), 0, dtype) if x is None else convert(reshape(x, (number, t.size)), dtype)
         for x, t in zip(parts, types, strict=True)
     ]
-    whole = concatenate(rows, 1) if len(rows) > 1 else rows[0]
-    return reshape(whole, (whole.type.size,))
+    return concatenate(rows, 1) if len(rows) > 1 else rows[0]
 
 
 def as_blocks(data: Any, places: Any, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> Blocks:

@@ -10,6 +10,7 @@ import numpy as np
 
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import kind_of
+from functrans.jacobians.compressed import places_in_passes
 from functrans.jacobians.detection import Detected, detect
 from functrans.jacobians.patterns import Pattern
 from functrans.jacobians.planner import Plan, Question, plan, sparse_plan
@@ -56,7 +57,7 @@ class Made:
         if plan.colouring is not None:
             pattern = plan.pattern
             places = pattern.rows.astype(np.int64) * plan.inputs + pattern.columns
-            self.arrays = [_column(plan.colouring.source), _column(places)]
+            self.arrays = [jax.device_put(places_in_passes(plan.colouring)), _column(places)]
 
 
     def coordinates(self) -> Any:

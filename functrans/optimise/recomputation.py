@@ -94,7 +94,7 @@ def _too_often(jaxpr: Jaxpr, bound: int) -> set[Var]:
             count = sum([times[p] for p in at])
             if count > bound:
                 producers = producers or {v: eqn for eqn in jaxpr.equations for v in eqn.outputs}
-                if not _is_slight(eqn, producers):
+                if not _rearranges(eqn) and not _is_slight(eqn, producers):
                     found.update(outputs)
                     count = 1
             here = len(times)
@@ -133,6 +133,11 @@ def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
     """Whether this is one operation, on literals or on one value that is not such: it is as well computed as read."""
     read = _operands(eqn)
     return len(read) == 0 or (len(read) == 1 and len(_operands(producers.get(read.pop()))) != 1)
+
+
+def _rearranges(eqn: Equation) -> bool:
+    """Whether this takes its elements from one value: that is kept instead, and is read as fast."""
+    return eqn.op.fusion is MOVING and len(_operands(eqn)) == 1
 
 
 def _operands(eqn: Equation | None) -> set[Var]:

@@ -156,10 +156,11 @@ def square(p):
     return {"sum": fnp.sum(p["pair"] ** 2) + fnp.sum(p["others"] ** 2)}
 
 
-@pytest.mark.parametrize("form", ["new", "old"])
 @pytest.mark.parametrize(
-    ("method", "hessian"), [("SLSQP", None), ("trust-constr", "product"), ("trust-constr", "sparse")]
-)
+    ("method", "hessian", "form"),
+    [("SLSQP", None, "new"), ("SLSQP", None, "old"), ("trust-constr", "product", "old"),
+     ("trust-constr", "sparse", "new")],
+)  # fmt: skip
 def test_constraints_are_functions_of_the_tree_with_exact_derivatives(method, hessian, form):
     if form == "new":
         constraints = [
@@ -540,6 +541,19 @@ def test_derivatives_of_the_users_and_what_a_method_does_not_take_are_refused():
     refusal(ValueError, lambda: minimize(rosenbrock, START, method="dogleg", hessian="product")).says("dense")
     refusal(ValueError, lambda: root(valley, VALLEY, sparse=True)).says("'newton'")
     refusal(ValueError, lambda: root(valley, VALLEY, method="newton", options={"eps": 1.0})).says("xtol, fatol", "eps")
+
+
+def test_a_method_that_is_no_name_or_not_known_is_refused():
+    refusal(TypeError, lambda: minimize(rosenbrock, START, method=3)).says("method", "name")
+    refusal(TypeError, lambda: root(valley, VALLEY, method=None)).says("method", "name")
+    caught(ValueError, lambda: minimize(rosenbrock, START, method="foo")).says("foo")  # by SciPy
+
+
+def test_a_choice_by_values_is_refused_with_its_line():
+    def bent(p):
+        return p[0] ** 2 if p[0] > 0 else -p[0]  # blame
+
+    refusal(TypeError, lambda: minimize(bent, np.ones(2))).says("bent", "functrans.lax.cond")
 
 
 def test_a_system_needs_as_many_equations_as_unknowns():

@@ -22,7 +22,8 @@ def test_the_order_of_the_house_names_rooms_that_there_are():
 
 
 def test_files_that_the_documents_name_are_there():
-    for document in ("README.md", "CONTRIBUTING.md", "docs/walkthrough.md", "docs/with_jax_libraries.md"):
+    pages = ("docs/jacobians.md", "docs/walkthrough.md", "docs/with_jax_libraries.md")
+    for document in ("README.md", "CONTRIBUTING.md", *pages):
         text = (ROOT / document).read_text(encoding="utf-8")
         for name in re.findall(r"`((?:functrans|tests|docs|benchmarks|examples)/[\w/.]+\.\w+)`", text):
             assert (ROOT / name).exists() or name.startswith("examples/figures/"), f"{document} names {name}"
