@@ -6,7 +6,7 @@ Powell, 1967; for Jacobians Coleman and Moré, "Estimation of sparse Jacobian ma
 of the pattern, never in the pairs of columns. Three kernels give the same colours and differ in time and memory:
 
 - ``_by_masks``: one column at a time, a row's colours are the bits of an integer;
-- ``_by_sets``: one column at a time, for patterns with rows so long that such bits would fill the memory;
+- ``_by_spans``: one column at a time, for patterns with rows so long that such bits would fill the memory;
 - ``_by_windows``: in rounds of NumPy operations, each for all columns of a window of the order that share no row with
   an earlier one in it (Jones and Plassmann, "A parallel graph coloring heuristic", 1993), which are many if the
   pattern is large and sparse.
@@ -66,7 +66,7 @@ def first_fit(pattern: Pattern, limit: int | None = None) -> NDArray[np.int32] |
     elif m * most <= _MASK_BITS * (pattern.size + 1000):
         found = _by_masks(m, rows, bounds, limit)
     else:
-        found = _by_sets(m, rows, bounds, limit)
+        found = _by_spans(m, rows, bounds, limit)
     if found is None:
         return None
     colours[order] = found
@@ -127,27 +127,39 @@ def _by_masks(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] |
     return [bit.bit_length() - 1 for bit in bits]
 
 
-def _by_sets(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] | None:
-    """A row has all colours below ``full`` and those in ``above``."""
+def _by_spans(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] | None:
+    """A row has all colours below ``full``; a long one those of ``above``, counted from there; a short one a list."""
     full = [0] * m
-    above: list[set[int]] = [set() for _ in range(m)]
+    above = [0] * m
+    long = np.bincount(rows, minlength=m) > _WORD
+    others: list[list[int] | None] = [None if is_long else [] for is_long in long.tolist()]
     colours = []
     for members in members_of(rows, bounds):
-        colour = max([full[i] for i in members])
-        sets = [above[i] for i in members if above[i]]
-        while any(colour in others for others in sets):
-            colour += 1
+        base = max([full[i] for i in members])
+        taken = 0
         for i in members:
-            if full[i] < colour:
-                above[i].add(colour)
+            listed = others[i]
+            if listed is None:
+                taken |= above[i] >> (base - full[i])
             else:
-                full[i] += 1
-                while full[i] in above[i]:
-                    above[i].remove(full[i])
-                    full[i] += 1
-        colours.append(colour)
+                for colour in listed:
+                    if colour >= base:
+                        taken |= 1 << (colour - base)
+        colour = base + (~taken & (taken + 1)).bit_length() - 1
         if colour >= limit:
             return None
+        for i in members:
+            listed = others[i]
+            if listed is not None:
+                listed.append(colour)
+            elif colour > full[i]:
+                above[i] |= 1 << (colour - full[i])
+            else:
+                bits = above[i] | 1
+                filled = (~bits & (bits + 1)).bit_length() - 1
+                full[i] += filled
+                above[i] = bits >> filled
+        colours.append(colour)
     return colours
 
 

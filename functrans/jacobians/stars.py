@@ -8,7 +8,9 @@ largest degree first (Gebremedhin, Tarafdar, Manne and Pothen, "New acyclic and 
 application to computing Hessians", 2007).
 
 Their algorithm looks at the neighbours of neighbours. Here each vertex keeps what it forbids its neighbours, so that
-the time is linear in the places of the pattern, however many lie in one row.
+the time is linear in the places of the pattern, however many lie in one row. Three other ways may save colours: a few
+dense rows have colours of their own, regular patterns a rule (``functrans.jacobians.lattices``), and where parts of the
+diagonal are zero, some columns need no colour.
 """
 
 from __future__ import annotations
@@ -40,20 +42,38 @@ def symmetric_colours(pattern: Pattern) -> NDArray[np.int32]:
 
     Columns from which nothing has to be read have -1.
     """
-    least = int(np.diff(pattern.starts).max(initial=0))
-    regular = regular_colours(pattern, least) if least else None
-    limit = None
-    if regular is not None:
-        regular = only_in_use(pattern, regular)
-        limit = int(regular.max())
-    colours = star_colours(pattern, limit)
+    most = int(np.diff(pattern.starts).max(initial=0))
+    known = _with_hubs(pattern)
+    if known is None and most:
+        known = regular_colours(pattern, most)
+        known = None if known is None else only_in_use(pattern, known)
+    colours = star_colours(pattern, None if known is None else int(known.max()))
     if colours is None:
-        assert regular is not None  # there is a limit only where there is a rule
-        colours = regular
+        assert known is not None  # there is a limit only where some colours are known
+        colours = known
     if np.count_nonzero(pattern.columns == pattern.rows) == pattern.shape[0]:
         return colours  # all of them are needed
     choices = (_needed(pattern, colours), _covering_colours(pattern))
     return min(choices, key=lambda found: int(found.max(initial=-1)))
+
+
+def _with_hubs(pattern: Pattern) -> NDArray[np.int32] | None:
+    """Colours of their own for vertices of large degree, all others as if these were not there; None where it is not
+    plain that this saves colours.
+    """
+    counts = np.diff(pattern.starts)
+    most = int(counts.max(initial=0))
+    bounds = [(np.count_nonzero(counts > most >> k) + (most >> k), most >> k) for k in range(1, most.bit_length())]
+    bound, longest = min(bounds, default=(1, 0))
+    if 2 * bound > most:
+        return None
+    hubs = counts > longest
+    kept = ~hubs[pattern.rows] & ~hubs[pattern.columns]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(pattern.rows[kept], minlength=counts.size))])
+    colours = star_colours(Pattern(pattern.shape, starts, pattern.columns[kept]))
+    assert colours is not None  # without a limit there always are some
+    colours[hubs] = colours.max() + 1 + np.arange(np.count_nonzero(hubs))
+    return colours
 
 
 def _covering_colours(pattern: Pattern) -> NDArray[np.int32]:
@@ -92,19 +112,21 @@ def _needed(pattern: Pattern, colours: NDArray[np.int32]) -> NDArray[np.int32]:
     needed = np.zeros(count, np.bool_)
     needed[colours[columns[columns == rows]]] = True
     shown = colours[columns] * np.int64(n) + rows  # the place in the products of the sum that holds each
-    alone = occurrences(shown, shown, n * count) == 1
+    alone = shown >= 0
+    alone &= occurrences(shown[alone], np.maximum(shown, 0), n * count) == 1
     upper = columns > rows
     other = alone[np.argsort(columns, kind="stable")]  # column by column the places are (j, i) for each (i, j)
     mine, theirs = colours[columns], colours[rows]
     needed[mine[upper & ~other]] = True
     needed[theirs[upper & ~alone]] = True
-    free = upper & ~needed[mine] & ~needed[theirs]
+    free = upper & alone & other & ~needed[mine] & ~needed[theirs]
     pairs = np.unique(np.stack([mine[free], theirs[free]]), axis=1)
     while pairs.size:
         needed[np.bincount(pairs.ravel()).argmax()] = True
         pairs = pairs[:, ~needed[pairs].any(axis=0)]
     numbers = np.where(needed, np.cumsum(needed) - 1, -1).astype(np.int32)
     return np.append(numbers, np.int32(-1))[colours]
+
 
 class _Graph(NamedTuple):
     """The first vertices of an order and the edges among them, by rank: all neighbours, and those earlier in rank."""

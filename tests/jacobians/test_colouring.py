@@ -396,7 +396,7 @@ def test_all_ways_of_first_fit_give_the_same_colours(name):
     used = first_fit.columns_in_use(pattern)
     for seed in range(3):
         rows, bounds = in_order(pattern, np.random.default_rng(seed).permutation(used))
-        ways = [first_fit._by_masks, first_fit._by_sets, first_fit._by_windows]
+        ways = [first_fit._by_masks, first_fit._by_spans, first_fit._by_windows]
         expected, *others = [np.asarray(way(pattern.shape[0], rows, bounds, 10**6)) for way in ways]
         assert all(np.array_equal(expected, other) for other in others)
         needed = int(expected.max()) + 1
@@ -406,7 +406,7 @@ def test_all_ways_of_first_fit_give_the_same_colours(name):
 
 @pytest.mark.parametrize("pattern", [scattered(6000, 6000, 5), dense_row(4000, 2000)], ids=repr)
 def test_large_patterns_are_coloured_in_other_ways(pattern, monkeypatch):
-    """In windows if they are wide, and with sets if a row is long: by masks is neither."""
+    """In windows if they are wide, by spans if a row is long: neither by masks."""
     monkeypatch.setattr(first_fit, "_by_masks", None)
     colours = first_fit.first_fit(pattern)
     assert not lattices.failing_rows(pattern.starts, pattern.columns, colours).size
