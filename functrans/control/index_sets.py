@@ -7,11 +7,21 @@ from typing import Any
 
 import numpy as np
 
+from functrans.ir.program import Jaxpr, subjaxprs
 from functrans.ir.types import ArrayType
 from functrans.trace.detection import Detection, Entry
 
-STEPS = 50_000  # equations of all steps of a loop together that are looked at one after the other
 _ROUNDS = 30
+
+
+def equations_run(jaxpr: Jaxpr) -> int:
+    """How many equations a run of a program looks at, those of its loops step by step. Remembered on it."""
+
+    def counted() -> int:
+        held = [eqn.op for eqn in jaxpr.equations if eqn.op.holds_jaxprs]
+        return len(jaxpr.equations) + sum(op.turns() * sum(map(equations_run, subjaxprs(op))) for op in held)
+
+    return jaxpr.remember("equations run", counted)
 
 
 def started(x: Entry, type: ArrayType) -> Entry:

@@ -38,11 +38,12 @@ from functrans.control.holding import (
     strong_zeros,
     unchanged,
 )
-from functrans.control.index_sets import STEPS, computed, fixed_sets, row_of, started
+from functrans.control.index_sets import computed, equations_run, fixed_sets, row_of, started
 from functrans.control.masking import masked
 from functrans.control.residuals import fewer_residuals
 from functrans.control.scan_lowering import lower_scan
 from functrans.control.unrolling import written_out
+from functrans.errors import MissingRuleError
 from functrans.ir.program import Equation, Jaxpr, Var, live_equations
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.elementwise import add
@@ -59,6 +60,8 @@ from functrans.trace.tracer import Tracer
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
+
+_FEW = 512  # equations of all steps, which are looked at one after the other without more ado
 
 
 class Scan(Holding):
@@ -274,29 +277,64 @@ class Scan(Holding):
         return bind_all(scan, chosen(operands, free))[count(carry_f) :]
 
     def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
-        """Step after step; where the steps are many or do not hang together, all at once in lanes."""
-        jaxpr, n = self.jaxpr, self.num_carry
+        """Step after step; all at once in lanes where the steps are too many, or do not hang together and not few."""
         consts, init, xs = self.split(operands)
-        carry = [started(x, t) for x, t in zip(init, self.split(jaxpr.in_types)[1], strict=True)]
-        if self.length * len(jaxpr.equations) <= STEPS:
-            rows = []
-            for i in reversed(range(self.length)) if self.reverse else range(self.length):
-                outs = detection.program(jaxpr, [*consts, *carry, *[row_of(detection, x, i) for x in xs]])
-                carry = computed(outs[:n])
-                rows.append([x.sets for x in outs[n:]])
-            if self.reverse:
-                rows.reverse()
-            ys = [
-                detection.stacked([own[k] for own in rows], t.shape) for k, t in enumerate(jaxpr.out_types[n:])
-            ]
-            return [*[x.sets for x in carry], *ys]
-        _, _, slices = self.split(jaxpr.in_types)
-        whole = [Entry(t, detection.reduced(x.sets, (0,))) for x, t in zip(xs, slices, strict=True)]
+        carry = [started(x, t) for x, t in zip(init, self.split(self.jaxpr.in_types)[1], strict=True)]
+        equations = self.length * equations_run(self.jaxpr)
+        apart = equations > _FEW and self._steps_are_apart(detection, consts, carry, xs)
+        affordable = detection.affords(equations)
+        if apart or not affordable:
+            found = self._in_lanes(detection, consts, carry, xs)
+            if not apart:
+                detection.assume(self)
+            if found is not None or not affordable:
+                return found or detection.everything(self, operands, types)
+        rows = []
+        for i in reversed(range(self.length)) if self.reverse else range(self.length):
+            outs = detection.step(self.jaxpr, [*consts, *carry, *[row_of(detection, x, i) for x in xs]])
+            carry = computed(outs[: self.num_carry])
+            rows.append([x.sets for x in outs[self.num_carry :]])
+        if self.reverse:
+            rows.reverse()
+        shapes = [t.shape for t in self.jaxpr.out_types[self.num_carry :]]
+        ys = [detection.stacked([own[k] for own in rows], shape) for k, shape in enumerate(shapes)]
+        return [*[x.sets for x in carry], *ys]
+
+    def _in_lanes(
+        self, detection: Detection, consts: Sequence[Entry], carry: Sequence[Entry], xs: Sequence[Entry]
+    ) -> list[Any] | None:
+        """What any number of steps may give; None where an operation has no rule for lanes."""
+        jaxpr, n = self.jaxpr, self.num_carry
+        whole = self._whole(detection, xs)
         carry = fixed_sets(detection, carry, lambda now: detection.program(jaxpr, [*consts, *now, *whole])[:n])
         lanes = [Entry(x.type, x.sets) for x in carry]
         mapped = [*[False] * (len(consts) + n), *[True] * len(xs)]
-        outs = detection.lanes(jaxpr, self.length, [*consts, *lanes, *xs], mapped)
+        try:
+            outs = detection.lanes(jaxpr, self.length, [*consts, *lanes, *xs], mapped)
+        except MissingRuleError:
+            return None
         return [*[x.sets for x in carry], *[x.sets for x in outs[n:]]]
+
+    def _steps_are_apart(
+        self, detection: Detection, consts: Sequence[Entry], carry: Sequence[Entry], xs: Sequence[Entry]
+    ) -> bool:
+        """Whether the carry says nothing that is not the same at every step."""
+        if not xs or not self.length:
+            return not carry
+        first = detection.program(self.jaxpr, [*consts, *carry, *[row_of(detection, x, 0) for x in xs]])
+        if any(x.value() is not None for x in first[: self.num_carry]):
+            return False
+        unknown = [Entry(x.type, x.sets) for x in carry]
+        after = detection.program(self.jaxpr, [*consts, *unknown, *self._whole(detection, xs)])
+        return all(detection.same(x.sets, detection.union(x.sets, y.sets)) for x, y in zip(carry, after, strict=False))
+
+    def _whole(self, detection: Detection, xs: Sequence[Entry]) -> list[Entry]:
+        """A row that stands for all."""
+        _, _, slices = self.split(self.jaxpr.in_types)
+        return [Entry(t, detection.reduced(x.sets, (0,))) for x, t in zip(xs, slices, strict=True)]
+
+    def turns(self) -> int:
+        return self.length
 
     def reached(self, given: Sequence[bool], dependence: Dependence) -> Sequence[bool]:
         consts, init, xs = self.split(given)

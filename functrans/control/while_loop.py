@@ -31,7 +31,7 @@ from functrans.control.holding import (
     strong_zero,
     unchanged,
 )
-from functrans.control.index_sets import STEPS, computed, fixed_sets, started
+from functrans.control.index_sets import computed, equations_run, fixed_sets, started
 from functrans.control.lanes import lane_by_lane
 from functrans.control.masking import masked
 from functrans.control.progress import Bar
@@ -192,15 +192,16 @@ class While(Holding):
         """Turn after turn while the condition is known; else what any number of turns may give."""
         condition_consts, body_consts, init = self.split(operands)
         carry = [started(x, t) for x, t in zip(init, self.body.out_types, strict=True)]
-        left = STEPS // (1 + len(self.body.equations) + len(self.condition.equations))
-        while left:
-            test = detection.program(self.condition, [*condition_consts, *carry])[0].value()
+        turn = 1 + equations_run(self.body) + equations_run(self.condition)
+        while detection.affords(turn):
+            test = detection.step(self.condition, [*condition_consts, *carry])[0].value()
             if test is None:
                 break
             if not test:
                 return [x.sets for x in carry]
-            carry = computed(detection.program(self.body, [*body_consts, *carry]))
-            left -= 1
+            carry = computed(detection.step(self.body, [*body_consts, *carry]))
+        else:
+            detection.assume(self)
         carry = fixed_sets(detection, carry, lambda now: detection.program(self.body, [*body_consts, *now]))
         return [x.sets for x in carry]
 

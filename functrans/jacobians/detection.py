@@ -28,7 +28,7 @@ from functrans.jacobians.sets import Sets, TooDense, collected, each_its_own, jo
 from functrans.trace.dependence import VALUE
 from functrans.trace.detection import Entry
 from functrans.trace.frames import describe_place
-from functrans.trace.primitive import Lanes
+from functrans.trace.primitive import Lanes, Primitive
 from functrans.trace.tracer import Tracer
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.vmap import vmap_jaxpr
@@ -102,12 +102,16 @@ def _pattern(
     return Pattern((rows, columns), chosen.indptr.astype(np.int64), chosen.indices.astype(np.int32), assumed)
 
 
+_STEPS = 50_000  # equations of all steps of all loops together that are looked at one after the other
+
+
 class _Finder:
     """The detection that rules are handed (trace.detection.Detection)."""
 
     def __init__(self, columns: int, limit: int | None) -> None:
         self.columns = columns
         self.limit = limit
+        self.left = _STEPS
         self.assumed: dict[str, None] = {}
         self.equation: Equation | None = None
 
@@ -126,8 +130,8 @@ class _Finder:
         op = eqn.op
         types = [v.type for v in eqn.outputs]
         if all(x.sets is None for x in operands):
-            nonzero = _nonzero(eqn, operands)
-            return [Entry(t, None, known, nonzero) for t, known in zip(types, _known(eqn, operands), strict=True)]
+            nonzero, among = _nonzero(eqn, operands), _among(eqn, operands)
+            return [Entry(t, None, k, nonzero, among) for t, k in zip(types, _known(eqn, operands), strict=True)]
         found = op.sparsity(self, operands, types)
         sets = [pruned(s) if s is not None else None for s in (found if op.multiple else [found])]
         if self.limit is not None:
@@ -138,6 +142,13 @@ class _Finder:
             return [Entry(t, s) for t, s in zip(types, sets, strict=True)]
         known = _known(eqn, operands)
         return [Entry(t, s, None if s is not None else k) for t, s, k in zip(types, sets, known, strict=True)]
+
+    def step(self, jaxpr: Jaxpr, operands: Sequence[Entry]) -> list[Entry]:
+        self.left -= len(jaxpr.equations)
+        return self.program(jaxpr, operands)
+
+    def affords(self, equations: int) -> bool:
+        return equations <= self.left
 
     def lanes(self, jaxpr: Jaxpr, size: int, operands: Sequence[Entry], mapped: Sequence[bool]) -> list[Entry]:
         program, _ = vmap_jaxpr(jaxpr, Lanes(size), mapped, True)
@@ -230,6 +241,29 @@ def _nonzero(eqn: Equation, operands: Sequence[Entry]) -> Any:
         if (origins != 0).all():
             return origins == 1
         return np.where(origins == 0, op.impl(*given) != 0, origins == 1)  # 0: what the operation itself puts there
+
+    return run
+
+
+def _among(eqn: Equation, operands: Sequence[Entry]) -> Any:
+    """What computes of which numbers each element of the result is one."""
+    op = eqn.op
+    if op.multiple or kind_of(eqn.outputs[0].type.dtype) not in "iu":
+        return None
+    places = [i for i, x in enumerate(operands) if x.among is not None]
+    moved = len(places) == 1 and (op.elementwise or list(op.moving(len(operands))) == places)
+    if not moved or any(x.known is None for i, x in enumerate(operands) if i not in places):
+        tells = type(op).choices is not Primitive.choices
+        return (lambda: op.choices([x.type for x in operands])) if tells and not places else None
+
+    def run() -> Any:
+        (place,) = places
+        found = operands[place].choices()
+        values = [x.value() for x in operands]
+        if found is None:
+            return None
+        each = np.moveaxis(found, -1, 0)
+        return np.stack([np.asarray(op.impl(*values[:place], x, *values[place + 1 :])) for x in each], -1)
 
     return run
 

@@ -50,15 +50,12 @@ def joined(sets: Sequence[Sets | None], shapes: Sequence[Shape]) -> tuple[Any, l
     """One table that holds the sets of all, and the numbers in it; ``shapes``: those of the arrays, None: without
     entries."""
     tables: list[Any] = []
-    offsets: list[int] = []
+    offsets: dict[int, int] = {}  # by the identity of tables, which ``tables`` keeps
     total = 0
     for s in sets:
-        if s is None:
-            continue
-        place = next((i for i, t in enumerate(tables) if t is s.table), None)
-        if place is None:
+        if s is not None and id(s.table) not in offsets:
             tables.append(s.table)
-            offsets.append(total)
+            offsets[id(s.table)] = total
             total += s.table.shape[0]
     table = tables[0] if len(tables) == 1 else vstack(tables, format="csr")
     numbers = []
@@ -66,7 +63,7 @@ def joined(sets: Sequence[Sets | None], shapes: Sequence[Shape]) -> tuple[Any, l
         if s is None:
             numbers.append(np.broadcast_to(np.int32(0), shape))
         else:
-            offset = offsets[next(i for i, t in enumerate(tables) if t is s.table)]
+            offset = offsets[id(s.table)]
             numbers.append(s.numbers + np.int32(offset) if offset else s.numbers)
     return table, numbers
 

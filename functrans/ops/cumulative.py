@@ -7,6 +7,7 @@ depth solves it. Nothing is divided by: zeros in a product are exact.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -125,12 +126,21 @@ class Cumsum(_Cumulative):
         return 0
 
     def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
-        shape = types[0].shape
-        places = np.moveaxis(np.arange(types[0].size).reshape(shape), self.axis, -1)
-        later, earlier = np.tril_indices(shape[self.axis])
+        sets, reach = operands[0].sets, 1  # of so many elements, the last one at its place
+        while reach < types[0].shape[self.axis]:
+            sets = detection.union(sets, detection.renumbered(sets, functools.partial(self._later, by=reach)))
+            reach *= 2
+        return sets
+
+    def _later(self, numbers: Any, by: int) -> Any:
+        """What stands so many places before, 0 for nothing."""
+        out = np.zeros_like(numbers)
+        along, source = np.moveaxis(out, self.axis, 0), np.moveaxis(numbers, self.axis, 0)
         if self.reverse:
-            later, earlier = earlier, later
-        return detection.collected(operands[0].sets, places[..., later], places[..., earlier], shape)
+            along[:-by] = source[by:]
+        else:
+            along[by:] = source[:-by]
+        return out
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), bind(self, tangents[0])

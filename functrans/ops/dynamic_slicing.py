@@ -50,6 +50,8 @@ class DynamicSlice(Primitive):
         x, *starts = operands
         values = [s.value() for s in starts]
         anywhere = [i for i, value in enumerate(values) if value is None and x.shape[i] != self.slice_sizes[i]]
+        if anywhere:
+            detection.assume(self)
         mixed = detection.mixed(x.sets, anywhere)
         window = _window(x.shape, [0 if value is None else value for value in values], self.slice_sizes)
         return detection.renumbered(mixed, lambda numbers: numbers[window])
@@ -107,6 +109,8 @@ class DynamicUpdateSlice(Primitive):
         # Somewhere along the axes whose start is not known: what was there may stay.
         axes = [i for i, s in enumerate(starts) if s.value() is None and x.shape[i] != update.shape[i]]
         window = _window(x.shape, [0 if s.value() is None else s.value() for s in starts], update.shape)
+        if axes:
+            detection.assume(self)
         anywhere = tuple([slice(None) if i in axes else w for i, w in enumerate(window)])
 
         def placed(numbers: Any) -> Any:

@@ -118,14 +118,20 @@ class Gather(Primitive):
         x, indices = operands
         if indices.value() is not None:
             return super().sparsity(detection, operands, types)
+        d, taking = self.dimension_numbers, self.over_numbers()
+        found = indices.choices() if len(d.start_index_map) == 1 else None
+        if found is not None:
+            def taken(where: Any) -> Any:
+                return detection.renumbered(x.sets, lambda numbers: taking.impl(numbers, where))
+
+            return detection.union(*[taken(found[..., k]) for k in range(found.shape[-1])])
         # Somewhere along the axes on which windows move; at its own place along those that pair with the indices' axes.
-        d = self.dimension_numbers
         anywhere = [a for a in d.start_index_map if x.shape[a] != self.slice_sizes[a]]
         if anywhere:
             detection.assume(self)
         zeros = np.zeros(indices.shape, np.int64)
         mixed = detection.mixed(x.sets, anywhere)
-        return detection.renumbered(mixed, lambda numbers: self.over_numbers().impl(numbers, zeros))
+        return detection.renumbered(mixed, lambda numbers: taking.impl(numbers, zeros))
 
     def empty_value(self) -> Any:
         """What windows of an operand without elements hold."""
@@ -299,23 +305,34 @@ class ScatterFamily(Primitive):
         if not x.type.size:
             return None  # windows do not fit, and nothing is written
         known, d = indices.value(), self.dimension_numbers
-        sizes = self.window_sizes(x, updates)
-        if known is None:
-            where = np.zeros(indices.shape, np.int64)
+        sizes, anywhere = self.window_sizes(x, updates), []
+        choices = indices.choices() if known is None and len(d.scatter_dims_to_operand_dims) == 1 else None
+        if known is not None:
+            places = [known]
+        elif choices is not None:
+            places = [choices[..., k] for k in range(choices.shape[-1])]
+        else:
+            places = [np.zeros(indices.shape, np.int64)]
             anywhere = [a for a in d.scatter_dims_to_operand_dims if x.shape[a] != sizes[a]]
             detection.assume(self)
-        else:
-            where, anywhere = known, []
-        positions, inside = window_positions(
-            x.shape, where, sizes, d.scatter_dims_to_operand_dims, d.operand_batching_dims,
-            d.scatter_indices_batching_dims,
-        )  # fmt: skip
         sources = np.arange(updates.type.size).reshape(updates.shape)
-        sources = np.moveaxis(sources, d.update_window_dims, range(inside.ndim, sources.ndim)).reshape(positions.shape)
-        if self.mode != CLIP and not inside.all():
-            positions, sources = positions[inside], sources[inside]
+        sources = np.moveaxis(sources, d.update_window_dims, range(indices.ndim - 1, sources.ndim))
+        pairs = [self._pairs(x.shape, where, sizes, sources) for where in places]
+        positions, sources = (np.concatenate(own) for own in zip(*pairs, strict=True))
         sets = detection.mixed(detection.collected(updates.sets, positions, sources, x.shape), anywhere)
         return detection.union(self._left(detection, x, positions if known is not None else None), sets)
+
+    def _pairs(self, shape: Axes, where: Any, sizes: Axes, sources: Any) -> tuple[Any, Any]:
+        """The flat positions that are written, and of which elements of the updates."""
+        d = self.dimension_numbers
+        positions, inside = window_positions(
+            shape, where, sizes, d.scatter_dims_to_operand_dims, d.operand_batching_dims,
+            d.scatter_indices_batching_dims,
+        )  # fmt: skip
+        sources = sources.reshape(positions.shape)
+        if self.mode != CLIP and not inside.all():
+            positions, sources = positions[inside], sources[inside]
+        return positions.ravel(), sources.ravel()
 
     def _left(self, detection: Detection, x: Entry, written: Any) -> Any:
         """The operand's sets where they stay; ``written``: the flat positions that are written, None: nobody knows."""

@@ -280,14 +280,23 @@ class _WindowPosition(WindowedReduction):
     def infer(self, x: ArrayType) -> ArrayType:
         return array_type(super().infer(x).shape, np.dtype(np.int32))
 
+    def _places(self, shape: Axes) -> Any:
+        """[*result, *window]: the positions of the elements of each window."""
+        inner = shape[self.leading :]
+        numbers = np.arange(math.prod(inner), dtype=np.int32).reshape(inner)
+        return self.views(np.broadcast_to(numbers, shape), _NOWHERE)
+
+    def choices(self, types: Sequence[ArrayType]) -> Any:
+        (x,) = types
+        size = math.prod(self.window_dimensions)
+        places = self._places(x.shape) if size <= _FEW else None
+        return None if places is None else places.reshape((*places.shape[: x.ndim], size))
+
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
         wide = x.astype(np.float64) if x.dtype.kind == "V" else x
         axes = tuple(range(x.ndim, 2 * x.ndim))
-        numbers = np.broadcast_to(
-            np.arange(math.prod(x.shape[self.leading :]), dtype=np.int32).reshape(x.shape[self.leading :]), x.shape
-        )
-        values, places = self.views(wide, self.neutral(x.dtype)), self.views(numbers, _NOWHERE)
+        values, places = self.views(wide, self.neutral(x.dtype)), self._places(x.shape)
         function = np.max if self.direction == "GT" else np.min
         best = function(values, axis=axes, keepdims=True) if values.size else values
         hit = (values == best) | (np.isnan(values) & np.isnan(best)) if x.dtype.kind not in "biu" else values == best
@@ -322,6 +331,7 @@ class _WindowPosition(WindowedReduction):
 
 
 _NOWHERE = 2**31 - 1
+_FEW = 128  # elements of a window whose positions are told
 
 
 class WindowArgmax(_WindowPosition):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from functrans.ir.program import Jaxpr, Literal
-from functrans.ir.types import is_differentiable
+from functrans.ir.types import is_differentiable, type_of
 from functrans.jacobians.detection import detect
 from functrans.testing.cases import LANES, Case, lanes, subsets
 from functrans.testing.closeness import wide
@@ -29,6 +29,7 @@ def check_structure(case: Case) -> None:
     """All that a primitive says of its structure."""
     check_moving(case)
     check_elementwise(case)
+    check_choices(case)
     for place in range(len(case.operands)):
         check_sums(case, place)
     for wrt in subsets(case.differentiable):
@@ -92,6 +93,16 @@ def _with_one_other(full: Sequence[Any], shape: tuple[int, ...]) -> list[list[An
             x.reshape(-1)[0] = x.reshape(-1)[-1]
         changed.append(x)
     return [changed, *[[*full[:i], x, *full[i + 1 :]] for i, x in enumerate(changed)]]
+
+
+def check_choices(case: Case) -> None:
+    """``choices``: each element of the result is one of those."""
+    choices = case.op.choices([x.type if type(x) is Literal else type_of(x) for x in case.operands])
+    if choices is not None:
+        for moved in (case.arrays, [x[::-1] if x.ndim else x for x in case.arrays]):
+            (result,) = case.reference(moved)
+            if not (np.asarray(choices) == np.asarray(result)[..., None]).any(-1).all():
+                raise AssertionError(f"{case.message('choices')}: it gives {result}, which is none of {choices}")
 
 
 def check_sums(case: Case, place: int) -> None:

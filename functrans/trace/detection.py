@@ -23,19 +23,28 @@ class Entry(Typed):
     tangent.
     """
 
-    __slots__ = ("known", "nonzero", "sets", "type")
+    __slots__ = ("among", "known", "nonzero", "sets", "type")
 
-    def __init__(self, type: ArrayType, sets: Sets, known: Any = None, nonzero: Any = None) -> None:
+    def __init__(
+        self, type: ArrayType, sets: Sets, known: Any = None, nonzero: Any = None, among: Any = None
+    ) -> None:
         self.type = type
         self.sets = sets
         self.known = known
         self.nonzero = nonzero  # what computes where it is not zero, without its value
+        self.among = among  # what computes of which numbers each element is one: ``Primitive.choices``
 
     def value(self) -> Any:
         """The value as a NumPy array; None where it is not known."""
         if callable(self.known):
             self.known = self.known()
         return self.known
+
+    def choices(self) -> Any:
+        """The numbers of which each element is one, ``[*shape, choices]``, as a NumPy array; None: any."""
+        if callable(self.among):
+            self.among = self.among()
+        return self.among
 
     def holds(self) -> Any:
         """Where the value is not zero, as a NumPy array of bools; None where nobody knows, or it is nowhere zero."""
@@ -86,6 +95,12 @@ class Detection(Protocol):
 
     def program(self, jaxpr: Jaxpr, operands: Sequence[Entry]) -> list[Entry]:
         """The results of a held program."""
+
+    def step(self, jaxpr: Jaxpr, operands: Sequence[Entry]) -> list[Entry]:
+        """The results of a held program that runs in steps: its equations are counted."""
+
+    def affords(self, equations: int) -> bool:
+        """Whether so many equations of steps may be looked at, one after the other."""
 
     def lanes(self, jaxpr: Jaxpr, size: int, operands: Sequence[Entry], mapped: Sequence[bool]) -> list[Entry]:
         """The results of a held program in so many lanes, each with an axis 0 of them; ``mapped``: the operands that

@@ -331,6 +331,12 @@ class Primitive(metaclass=_PrimitiveMeta):
         elements are computed. Asked by the room jacobians."""
         return ()
 
+    def choices(self, types: Sequence[ArrayType]) -> Any:
+        """Of integers that are not known before: the few of which each element of the result is one, whatever operands
+        of these types are, as a NumPy array ``[*result, choices]``; None: it may be any. Asked by the room jacobians.
+        """
+        return None
+
     def over_numbers(self) -> Primitive:
         """Of an operation that moves elements: the one that moves their numbers, among which 0 is a zero."""
         return self
@@ -447,6 +453,10 @@ class Primitive(metaclass=_PrimitiveMeta):
         """Of a reduction: how it combines elements, and the axes along which; None where it is none, or one whose steps
         are never written out. Asked by optimise.short_reductions."""
         return None
+
+    def turns(self) -> int:
+        """How often the programs that it holds run, where that is known; else 1. Asked by control.index_sets."""
+        return 1
 
     def repeated(self) -> Jaxpr | None:
         """The held program of a loop that each step runs; None where it is no loop. Asked by optimise.recomputation."""

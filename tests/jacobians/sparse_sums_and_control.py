@@ -66,7 +66,7 @@ def product_with_known(random: np.random.Generator, pool: Pool) -> Any:
         lambda: x @ right, lambda: fnp.tensordot(left, x, 1),
         lambda: fnp.einsum(f"{letters},{letters[0]}->{letters}", x, left[0]),
         lambda: fnp.einsum(f"{letters},z{letters[0]}{letters[-1]}->z{letters}", x, lanes) if len(letters) > 1 else None,
-        lambda: fnp.einsum(f"{letters},z{letters[0]}->z{letters[1:]}", x, lanes[..., 0]),
+        lambda: fnp.einsum(f"{letters},z{letters[0]}->z{letters[1:]}", x, left),
         lambda: fnp.einsum(f"{letters},{letters[::-1]}->", x, with_gaps(random, x.shape[::-1], np.float32)),
         lambda: fnp.kron(x, with_gaps(random, (2,) * len(letters), np.float32)) if x.size <= 8 else None,
         lambda: fnp.convolve(fnp.ravel(x), with_gaps(random, (3,), np.float32)) if x.size else None,

@@ -145,6 +145,80 @@ EXACT: dict[str, tuple[Callable[[Any], Any], Any]] = {
 }  # fmt: skip
 
 
+LOW, HIGH = -np.float32(np.inf), np.float32(np.inf)
+UNITED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any]] = {  # and what has the same pattern
+    "largest of windows": (
+        lambda x: lax.reduce_window(x, LOW, lax.max, (2, 3), (1, 2), "SAME"),
+        lambda x: lax.reduce_window(x, np.float32(0), lax.add, (2, 3), (1, 2), "SAME"), GRID,
+    ),
+    "smallest of windows in lanes": (
+        lambda x: ft.vmap(lambda v: lax.reduce_window(v, HIGH, lax.min, (3,), (2,), "VALID"))(x),
+        lambda x: lax.reduce_window(x, np.float32(0), lax.add, (1, 3), (1, 2), "VALID"), GRID,
+    ),
+    "gradient of the largest of windows": (
+        ft.grad(lambda x: fnp.sum(lax.reduce_window(x, LOW, lax.max, (3,), (3,), "VALID") ** 3)),
+        lambda x: fnp.repeat(fnp.sum(x.reshape(2, 3), 1), 3), X,
+    ),
+    "branch either": (
+        lambda x: lax.cond(x[0] > 0, lambda v: v[::-1] * 1.0, fnp.sin, x), lambda x: x + x[::-1] * HOLES[1], X
+    ),
+    "branches in lanes": (
+        lambda x: ft.vmap(lambda v: lax.cond(v[0] > 0, fnp.sin, lambda u: u[::-1] * 2, v))(x),
+        lambda x: x + x[:, ::-1], GRID,
+    ),
+    "chosen by value": (lambda x: fnp.maximum(x, fnp.roll(x, 1)), lambda x: x + fnp.roll(x, 1), X),
+    "the largest": (lambda x: fnp.max(x, 1), lambda x: fnp.sum(x, 1), GRID),
+    "cumulative maximum": (lambda x: lax.cummax(x), lambda x: fnp.cumsum(x), X),
+    "a loop of unknown length": (
+        lambda x: lax.while_loop(lambda v: fnp.sum(v) < 9.0, lambda v: v * v + fnp.flip(v), x),
+        lambda x: x + fnp.flip(x), X,
+    ),
+}  # fmt: skip
+ASSUMED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any, str]] = {
+    "rows sorted": (lambda x: fnp.sort(x, 1), lambda x: x + fnp.sum(x, 1)[:, None], GRID, "gather"),
+    "indexed by values": (lambda x: x[fnp.argsort(x)[0]], lambda x: fnp.sum(x), X, "dynamic_slice"),
+    "written by values": (
+        lambda x: lax.dynamic_update_slice(fnp.zeros((3, 6)), x[None], (fnp.argmax(x) % 3, 0)),
+        lambda x: fnp.broadcast_to(x, (3, 6)), X, "dynamic_update_slice",
+    ),
+    "added by values": (
+        lambda x: fnp.zeros((4, 6)).at[fnp.argmax(x, 1)].add(x),
+        lambda x: fnp.broadcast_to(fnp.sum(x, 0), (4, 6)), GRID, "scatter_add",
+    ),
+    "a primitive without a rule": (lambda x: ft.bind(Doubled(), x), lambda x: x + fnp.sum(x), X, "doubled"),
+}  # fmt: skip
+
+
+class Doubled(ft.Primitive):
+    """An operation of the user's, which says nothing of its structure."""
+
+    def infer(self, x: Any) -> Any:
+        return x
+
+    def impl(self, x: Any) -> Any:
+        return 2 * x
+
+    def jvp(self, primals: Any, tangents: Any) -> Any:
+        return ft.bind(self, primals[0]), ft.bind(self, tangents[0])
+
+
+@pytest.mark.parametrize("name", UNITED)
+def test_the_pattern_holds_for_all_values_and_no_more(name: str) -> None:
+    function, alike, x = UNITED[name]
+    pattern = ft.sparsity(function)(x)
+    assert pattern == ft.sparsity(alike)(x)
+    assert pattern.assumed == ()
+
+
+@pytest.mark.parametrize("name", ASSUMED)
+def test_what_is_assumed_is_named(name: str) -> None:
+    function, alike, x, operation = ASSUMED[name]
+    pattern = ft.sparsity(function)(x)
+    assert pattern == ft.sparsity(alike)(x)
+    assert [text.split(" at ")[0] for text in pattern.assumed] == [operation]
+    assert "test_sparsity.py" in pattern.assumed[0]
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_the_pattern_is_exact(name: str) -> None:
     function, x = EXACT[name]

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import functrans as ft
-from functrans.control import index_sets, scan, while_loop
-from functrans.jacobians import sets
+from functrans.control import index_sets, scan
+from functrans.jacobians import detection, sets
 from functrans.ops import convolution, products
 from tests.jacobians import sparse_steps, sparse_sums_and_control
 from tests.jacobians.sparse_programs import STEPS, SparseProgram, nonzeros
@@ -46,13 +46,18 @@ def test_no_entry_is_missing(first: int) -> None:
 @pytest.mark.parametrize("first", covering_share(SEEDS[::LOT], 40, offset=7))
 def test_no_entry_is_missing_where_programs_are_taken_for_large_ones(first: int, monkeypatch: Any) -> None:
     """Loops of which not every step is looked at, products of which not every pair is, tables in parts."""
-    for module in (index_sets, scan, while_loop):
-        monkeypatch.setattr(module, "STEPS", 3)
+    monkeypatch.setattr(detection, "_STEPS", 3)
     for module in (products, convolution):
         monkeypatch.setattr(module, "_PAIRS", 3)
     monkeypatch.setattr(index_sets, "_ROUNDS", 1)
     monkeypatch.setattr(sets, "_CHUNK", 7)
     monkeypatch.setattr(sets, "_LONG", 0)
+    _check(range(first, first + LOT))
+
+
+@pytest.mark.parametrize("first", covering_share(SEEDS[::LOT], 40, offset=20))
+def test_no_entry_is_missing_where_loops_are_taken_for_maps(first: int, monkeypatch: Any) -> None:
+    monkeypatch.setattr(scan, "_FEW", 0)
     _check(range(first, first + LOT))
 
 

@@ -17,6 +17,7 @@ from functrans.ops.functions import cos
 from functrans.ops.indexing import Gather
 from functrans.ops.slicing import Rev
 from functrans.ops.structural import ReduceSum, broadcast_in_dim, convert, reshape, stop_gradient
+from functrans.ops.windowed_reductions import WindowArgmax
 from functrans.ops.windows import GatherDimensionNumbers
 from functrans.testing import check_rules
 from functrans.testing.strides import LAYOUTS, oddly_laid_out
@@ -394,6 +395,11 @@ class BelievesUnknownIndices(Gather):
         return detection.renumbered(x.sets, lambda numbers: self.over_numbers().impl(numbers, zeros))
 
 
+class ForgetsAPlace(WindowArgmax):
+    def choices(self, types: Sequence[ArrayType]) -> Any:
+        return super().choices(types)[..., :-1]
+
+
 GRID, PLACES = np.arange(1.0, 7.0).reshape(3, 2), np.int32([[2], [5], [-1], [1]])
 ROWS_OF_IT = (GatherDimensionNumbers((1,), (0,), (0,), (), ()), (1, 2))
 
@@ -405,6 +411,7 @@ ROWS_OF_IT = (GatherDimensionNumbers((1,), (0,), (0,), (), ()), (1, 2))
     ("elementwise", SaysThatElementsStay(0), (GRID,)),
     ("by_element", SumsOverAnotherAxis((0,)), (np.ones((2, 2)) * [1.0, 3.0],)),
     ("by_element", ForgetsTheScale((0,)), (GRID,)),
+    ("choices", ForgetsAPlace((2, 2), (1, 1), ((0, 0), (0, 0)), (1, 1), (1, 1)), (GRID,)),
     ("sparsity", ForgetsWhatIsLater(0, False), (GRID,)),
     ("sparsity", BelievesUnknownIndices(*ROWS_OF_IT, "clip"), (GRID, PLACES)),
 ])  # fmt: skip
