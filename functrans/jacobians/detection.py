@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from functrans.ir.program import Equation, Jaxpr, Literal
@@ -276,6 +277,29 @@ def _rounds_nothing(eqn: Equation) -> bool:
     return all(kind_of(a.type.dtype) in "iub" for a in (*eqn.inputs, *eqn.outputs))
 
 
+def _computed(op: Primitive, values: Sequence[Any]) -> list[Any] | None:
+    """The results, of the values that NumPy and devices give alike: not of division by zero nor of a cast that does not
+    fit, and of the smallest floats only where they are moved, since devices take them for zero."""
+    try:
+        with np.errstate(divide="raise", invalid="raise", over="ignore", under="ignore"):
+            found = op.impl(*values)
+    except FloatingPointError:
+        return None
+    results = [np.asarray(y) for y in (found if op.multiple else [found])]
+    places = op.moving(len(values))
+    kept = places and all(y.dtype == values[i].dtype for y in results for i in places)
+    return None if not kept and any(map(_has_subnormals, values)) else results
+
+
+def _has_subnormals(x: Any) -> bool:
+    if kind_of(x.dtype) not in "fc":
+        return False
+    parts = (x.real, x.imag) if x.dtype.kind == "c" else (x,)
+    limits: Any = ml_dtypes.finfo(parts[0].dtype)  # type: ignore[no-untyped-call]
+    tiny = limits.smallest_normal
+    return any(bool(((part != 0) & (abs(part) < tiny)).any()) for part in parts)
+
+
 def _known(eqn: Equation, operands: Sequence[Entry]) -> list[Any]:
     """For each result what computes it, where it is made of known values alone."""
     op, count = eqn.op, len(eqn.outputs)
@@ -295,11 +319,8 @@ def _known(eqn: Equation, operands: Sequence[Entry]) -> list[Any]:
     def run() -> list[Any]:
         if not results:
             values = [operands[i].value() for i in places]
-            if any(v is None for v in values):
-                results.append([None] * len(kept))
-            else:
-                found = wanted.impl(*values)
-                results.append([np.asarray(y) for y in found] if wanted.multiple else [np.asarray(found)])
+            found = None if any(v is None for v in values) else _computed(wanted, values)
+            results.append([None] * len(kept) if found is None else found)
         return results[0]
 
     def one(i: int) -> Callable[[], Any]:

@@ -174,6 +174,17 @@ UNITED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any]] = {  #
         lambda x: x + fnp.flip(x), X,
     ),
 }  # fmt: skip
+TINY = np.float32([1e-40, 0.0, 1.0, 1e-42, 2.0, -1e-40])
+UNSURE: dict[str, tuple[Callable[[Any], Any], Any]] = {  # known values that NumPy and devices do not compute alike
+    "smallest floats compared": (
+        lambda x: lax.select(lax.rev(TINY, (0,)) > np.zeros(6, np.float32), x, fnp.roll(x, 1)), X
+    ),
+    "smallest floats cast": (lambda x: lax.select(lax.rev(TINY, (0,)).astype(bool), x, fnp.roll(x, 1)), X),
+    "signs of smallest floats": (lambda x: x * lax.sign(lax.rev(TINY, (0,))), X),
+    "no number cast": (lambda x: x[lax.rev(np.float32([np.nan, 1, 3e20]), (0,)).astype(np.int32)], X),
+    "divided by zero": (lambda x: x[lax.div(np.int32([3, 4]), lax.rev(np.int32([2, 0]), (0,)))], X),
+    "overflown": (lambda x: x[lax.mul(np.int32([2**30 + 5, 7]), lax.rev(np.int32([77, 5]), (0,))) % 6], X),
+}  # fmt: skip
 ASSUMED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any, str]] = {
     "rows sorted": (lambda x: fnp.sort(x, 1), lambda x: x + fnp.sum(x, 1)[:, None], GRID, "gather"),
     "indexed by values": (lambda x: x[fnp.argsort(x)[0]], lambda x: fnp.sum(x), X, "dynamic_slice"),
@@ -208,6 +219,13 @@ def test_the_pattern_holds_for_all_values_and_no_more(name: str) -> None:
     pattern = ft.sparsity(function)(x)
     assert pattern == ft.sparsity(alike)(x)
     assert pattern.assumed == ()
+
+
+@pytest.mark.parametrize("name", UNSURE)
+def test_known_values_are_those_of_the_device(name: str) -> None:
+    function, x = UNSURE[name]
+    found = np.asarray(ft.jit(ft.jacfwd(function))(x)) != 0
+    assert not (found & ~ft.sparsity(function)(x).to_scipy().toarray()).any()
 
 
 @pytest.mark.parametrize("name", ASSUMED)
