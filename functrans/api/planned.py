@@ -123,7 +123,7 @@ def symmetric(inner: Sequence[Taken], options: Options) -> bool:
         return False
     jaxpr, outs = inner[0].jaxpr, inner[0].outs
     scalar = len(outs) == 1 and not outs[0].shape and kind_of(outs[0].dtype) == "f"
-    return scalar and not any(eqn.op.told_its_derivative for eqn in all_equations(jaxpr))
+    return scalar and not any(eqn.op.told_its_derivative or eqn.op.unknown for eqn in all_equations(jaxpr))
 
 
 def evaluated(call: Taken, made: Made, what: str) -> list[Any]:

@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 Value: TypeAlias = "Tracer | Literal"  # what stands for an array in a rule
 Tangent: TypeAlias = "Tracer | Literal | None"  # and for a tangent or cotangent, where None is zero
 
+_HOME = __name__.partition(".")[0] + "."
+_DERIVATIVES = frozenset({"jvp", "linearize", "partial"})  # methods that say what a derivative is
 _NUMBERS = (int, float, complex, np.number, np.bool_)
 _INTS = frozenset((int,))
 
@@ -182,7 +184,9 @@ class Primitive(metaclass=_PrimitiveMeta):
     fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     is_unrolled: ClassVar[bool] = False  # True: a loop compiled step after step; asked by optimise.recomputation
     transparent: ClassVar[bool] = False  # True: policies of checkpoint see what in_place names; asked by control.saving
-    told_its_derivative: ClassVar[bool] = False  # True: by a rule of the user's, of which nothing is known
+    # True: by a rule of the user's, of which nothing is known, as of classes outside of this package with rules of
+    # their own that do not say False.
+    told_its_derivative: ClassVar[bool] = False
     unknown: ClassVar[bool] = False  # True: nobody can tell whether it is linear; asked by transform.transpose
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     gives_place: ClassVar[bool] = False  # whether in_place may name a program
@@ -218,6 +222,8 @@ class Primitive(metaclass=_PrimitiveMeta):
             cls.shared = property(_is_shared)  # type: ignore[assignment]
         cls.fixes_numbers = cls.holds_jaxprs or cls.needs_number is not Primitive.needs_number
         cls.gives_place = cls.in_place is not Primitive.in_place
+        if not cls.__module__.startswith(_HOME) and not _DERIVATIVES.isdisjoint(cls.__dict__):
+            cls.told_its_derivative = bool(cls.__dict__.get("told_its_derivative", True))
         if "name" not in cls.__dict__:
             cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
 

@@ -386,6 +386,25 @@ def test_a_rule_that_is_not_linear_is_not_pushed_nor_added_up() -> None:
     close(ft.sparse_hessian(lambda x: fnp.sum(clipped(x) ** 3))(X).todense(), hessian)
 
 
+class Squared(ft.Primitive):
+    """With the same rule."""
+
+    def infer(self, x: Any) -> Any:
+        return x
+
+    def impl(self, x: Any) -> Any:
+        return x * x
+
+    def jvp(self, primals: Any, tangents: Any) -> Any:
+        return ft.bind(self, primals[0]), tangents[0] * fnp.roll(primals[0], 1)
+
+    def batch(self, lanes: Any, operands: Any, mapped: Any) -> Any:
+        return ft.bind(self, *operands), True
+
+    def lower(self, emitter: Any, operands: Any, in_types: Any, out_types: Any) -> Any:
+        return emitter.elementwise("multiply", [operands[0]] * 2, [in_types[0]] * 2, out_types[0])
+
+
 def test_a_rule_that_is_no_gradient_has_a_hessian_that_is_not_symmetric() -> None:
     """The rule says that the slope is the neighbour's value."""
     f = lambda np_, g: lambda x: np_.sum(g(x) * np_.arange(1.0, N + 1))
@@ -393,6 +412,9 @@ def test_a_rule_that_is_no_gradient_has_a_hessian_that_is_not_symmetric() -> Non
     assert not np.allclose(expected, np.transpose(expected))
     close(ft.hessian(f(fnp, ours))(X), expected)
     close(ft.sparse_hessian(f(fnp, ours))(X).todense(), expected)
+    own = lambda x: ft.bind(Squared(), x)
+    close(ft.hessian(f(fnp, own))(X), expected)
+    close(ft.sparse_hessian(f(fnp, own))(X).todense(), expected)
     inside = lambda x: f(fnp, lambda v: ft.lax.scan(lambda c, _: (ft.jit(ours)(c), None), v, None, length=1)[0])(x)
     close(ft.sparse_hessian(inside)(X).todense(), expected)
 
