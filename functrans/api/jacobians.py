@@ -122,7 +122,7 @@ def taken(
     jaxpr, captured, out_tree = staged
     first = sizes[0] if options.has_aux else len(jaxpr.outputs)
     for t in jaxpr.out_types[:first]:
-        check_output(t, mode, options.holomorphic)
+        check_output(t, what, mode, options.holomorphic)
     return Taken(jaxpr, captured, list(leaves), types, tree, out_tree, first, options.has_aux)
 
 
@@ -163,13 +163,13 @@ def listening_jacrev(
     return _jacobian(fun, options, None, "jacrev", listen)
 
 
-def check_output(t: ArrayType, what: str, holomorphic: bool) -> None:
-    """Raise unless an output of this type has a Jacobian of this kind."""
+def check_output(t: ArrayType, what: str, mode: str, holomorphic: bool) -> None:
+    """Raise unless an output of this type has a Jacobian by this mode (jacfwd or jacrev)."""
     if holomorphic and kind_of(t.dtype) != "c":
         raise FunctransTypeError(f"{what} with holomorphic=True needs complex results, got {t} at {here()}")
-    if what == "jacrev" and not holomorphic and (kind_of(t.dtype) == "c" or not is_differentiable(t.dtype)):
+    if mode == "jacrev" and not holomorphic and (kind_of(t.dtype) == "c" or not is_differentiable(t.dtype)):
         raise FunctransTypeError(
-            f"jacrev needs real floating results, got {t} at {here()}\n"
+            f"{what} needs real floating results, got {t} at {here()}\n"
             "Use jacfwd, or holomorphic=True for a holomorphic function."
         )
 

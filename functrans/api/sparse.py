@@ -166,7 +166,8 @@ def _sparse(
         inner: list[Taken] = []
         call = taken(make(inner.append), options, args, kwargs, what, "jacrev")
         if inner and any(t.shape for t in inner[0].outs):
-            raise FunctransTypeError(f"{what} needs a function with a scalar result, got {inner[0].outs} at {here()}")
+            shapes = ", ".join(map(str, inner[0].outs))
+            raise FunctransTypeError(f"{what} needs a function with a scalar result, got {shapes} at {here()}")
         shape = (sum(t.size for t in call.outs), sum(t.size for t in call.ins))
         if pattern is not None and pattern.shape != shape:
             raise FunctransValueError(f"{what}: the matrix has shape {shape}, the pattern {pattern.shape}, at {here()}")

@@ -44,18 +44,22 @@ class Seeds(Typed):
     """A value in many directions: element e is ``scale[e]`` (None: one) in direction ``directions[e]`` (-1: in none)
     and zero in the others."""
 
-    __slots__ = ("directions", "scale", "type")
+    __slots__ = ("array", "directions", "scale", "type")
 
     def __init__(self, directions: Any, scale: Any, type: ArrayType) -> None:
         self.directions = directions
         self.scale = scale
         self.type = type
+        self.array: Any = None  # written out, once somebody has asked
 
 
 class Spread(NamedTuple):
     """A value in many directions, along axis 0."""
 
     value: Any
+
+
+MANY = frozenset((Seeds, Spread))  # what differs from direction to direction
 
 
 def standard(types: Sequence[ArrayType]) -> list[Seeds]:
@@ -88,11 +92,20 @@ def push(jaxpr: Jaxpr, number: int, inputs: Sequence[Any]) -> list[Any]:
     are. It is linear in those of the latter kinds."""
     lanes = Lanes(number)
     values: dict[Any, Any] = {
-        v: x if isinstance(x, Seeds | Spread) else as_operand(x, v.type)
+        v: x if type(x) in MANY else as_operand(x, v.type)
         for v, x in zip(jaxpr.inputs, inputs, strict=True)
     }
     values = replay_into(values, jaxpr.equations, lambda eqn, operands: _applied(eqn, operands, lanes))
     return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
+
+
+def only_direction(seeds: Seeds) -> Any:
+    """The seeds, without scale, in direction 0 where that is the only one: no axis of directions."""
+    hit = seeds.directions == 0
+    if not hit.all():
+        return convert(eq(_array_of(seeds.directions), 0), seeds.type.dtype, seeds.type.weak_type)
+    one = scalar_literal(1, seeds.type.dtype, seeds.type.weak_type)
+    return broadcast_in_dim(one, seeds.shape, ()) if seeds.shape else one
 
 
 def chunk_of(seeds: Seeds, first: Any, size: int) -> Any:
@@ -109,6 +122,12 @@ def written_out(x: Any, number: int) -> Any:
         return x.value
     if type(x) is not Seeds:
         return spread(x, number)
+    if x.array is None:
+        x.array = _as_array(x, number)
+    return x.array
+
+
+def _as_array(x: Seeds, number: int) -> Any:
     shape = (number, *x.type.shape)
     behind = tuple(range(1, len(shape)))
     zero = scalar_literal(0, x.type.dtype, x.type.weak_type)
@@ -139,7 +158,7 @@ def _array_of(directions: Any) -> Any:
 
 def _applied(eqn: Equation, operands: list[Any], lanes: Lanes) -> Sequence[Any]:
     op = eqn.op
-    if not any(isinstance(x, Seeds | Spread) for x in operands):
+    if not any(type(x) in MANY for x in operands):
         return emit(eqn, operands)
     if any(type(x) is Seeds for x in operands):
         placed = op.in_place(operands) if op.transparent else None
@@ -149,7 +168,7 @@ def _applied(eqn: Equation, operands: list[Any], lanes: Lanes) -> Sequence[Any]:
             found = _kept(eqn, operands) or _by_element(eqn, operands, lanes.size)
             if found is not None:
                 return found
-    mapped = [isinstance(x, Seeds | Spread) for x in operands]
+    mapped = [type(x) in MANY for x in operands]
     arrays = [written_out(x, lanes.size) if m else x for x, m in zip(operands, mapped, strict=True)]
     outs, outs_mapped = op.batch(lanes, arrays, mapped)
     if not op.multiple:

@@ -20,8 +20,10 @@ Colours = NDArray[np.int32]
 
 
 class Split(NamedTuple):
-    """Rows with more than ``longest`` places are read off reverse passes, the others off forward ones; or, if ``turned``,
-    columns with more off forward passes, the others off reverse ones. At least so many passes are needed.
+    """Rows with more than ``longest`` places are read off reverse passes, the others off forward ones.
+
+    If ``turned``, columns with more are read off forward passes, the others off reverse ones. At least ``forward`` and
+    ``reverse`` passes are needed.
     """
 
     forward: int
@@ -32,8 +34,7 @@ class Split(NamedTuple):
 
 def _divisions(pattern: Pattern) -> list[Split]:
     """Those in which the longest row of the sparse part is at most a half, a quarter, ... as long as the longest."""
-    m, n = pattern.shape
-    counts = np.diff(pattern.starts)
+    n, counts = pattern.shape[1], np.diff(pattern.starts)
     numbers, most = np.unique(counts), int(counts.max(initial=0))
     halves = [most >> k for k in range(1, most.bit_length())]
     found = []
@@ -69,22 +70,27 @@ def with_rows(pattern: Pattern, kept: NDArray[np.bool_]) -> Pattern:
 def cheapest(pattern: Pattern, forward_cost: float, reverse_cost: float) -> tuple[Colours, Colours]:
     """The colours of the split that costs least.
 
-    Splits are tried by rising least cost, as long as that is below what is found; one in two parts only if it is so
-    too when it exceeds its least cost as much as others did.
+    Splits are tried by rising least cost, as long as that is below what is found; those into two parts only if they are
+    so too when they exceed it as much as the pattern in one part did.
     """
-
-    def cost(forward: int, reverse: int) -> float:
-        return forward_cost * forward + reverse_cost * reverse
-
-    best, paid, excess = None, np.inf, 1.0
-    for split in sorted(splits(pattern), key=lambda split: cost(split.forward, split.reverse)):
-        least = cost(split.forward, split.reverse)
-        if best is not None and least * (excess if split.forward and split.reverse else 1.0) >= paid:
+    costs = (forward_cost, reverse_cost)
+    excess = [1.0, 1.0]
+    best, paid = None, np.inf
+    choices = splits(pattern)
+    if pattern.is_symmetric:  # as many colours of rows as of columns
+        del choices[1 if forward_cost <= reverse_cost else 0]
+    for split in sorted(choices, key=lambda split: forward_cost * split.forward + reverse_cost * split.reverse):
+        least = (split.forward, split.reverse)
+        scales = excess if all(least) else (1.0, 1.0)
+        if best is not None and sum(c * k * scale for c, k, scale in zip(costs, least, scales)) >= paid:
             continue
         found = colours_of(pattern, split)
-        needed = cost(*[int(colours.max(initial=-1)) + 1 for colours in found])
-        excess = needed / least if best is None and least else min(excess, needed / max(least, 1e-300))
-        if best is None or needed < paid:
-            best, paid = found, needed
+        needed = [int(colours.max(initial=-1)) + 1 for colours in found]
+        for side in (0, 1):
+            if least[side] and not least[1 - side]:
+                excess[side] = needed[side] / least[side]
+        cost = sum(c * k for c, k in zip(costs, needed))
+        if best is None or cost < paid:
+            best, paid = found, cost
     assert best is not None  # the first is always tried
     return best

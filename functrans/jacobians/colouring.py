@@ -22,7 +22,7 @@ from functrans.errors import FunctransValueError
 from functrans.jacobians.bidirectional import cheapest
 from functrans.jacobians.columns import column_colours
 from functrans.jacobians.patterns import Pattern
-from functrans.jacobians.stars import symmetric_colours, symmetrised
+from functrans.jacobians.stars import occurrences, symmetric_colours, symmetrised
 from functrans.trace.frames import here
 
 Colours = NDArray[np.int32]
@@ -45,7 +45,7 @@ class Colouring:
 
     >>> arrowhead = Pattern.from_dense([[1, 1, 1, 1], [1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 1]])
     >>> colour_columns(arrowhead)
-    Colouring(columns: 4 passes, 4 forward)
+    Colouring(columns: 4 forward passes)
     >>> bicolour(arrowhead)
     Colouring(both: 3 passes, 2 forward and 1 reverse)
     >>> colour_star(arrowhead).column_colours
@@ -89,22 +89,21 @@ class Colouring:
         if self.kind == "star":
             other = _slots(self.column_colours, places.rows, places.columns, m)
         else:
-            other = m * self.columns + _slots(self.row_colours, places.rows, places.columns, n)
-        return np.where((forward >= 0) & (self._sums[forward] == 1), forward, other)
+            reverse = _slots(self.row_colours, places.rows, places.columns, n)
+            other = np.where(reverse >= 0, reverse + m * self.columns, -1)
+        return np.where((forward >= 0) & (self._summed(forward) == 1), forward, other)
 
-    @cached_property
-    def _sums(self) -> NDArray[np.int64]:
-        """How many places of the matrix, which is symmetric for a star, each result is the sum of."""
+    def _summed(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How many places of the matrix, which is symmetric for a star, these results are the sum of."""
         (m, n), places = self.pattern.shape, symmetrised(self.pattern) if self.kind == "star" else self.pattern
-        found = []
-        for colours, number, own, other, length in (
-            (self.column_colours, self.columns, places.columns, places.rows, m),
-            (self.row_colours, self.rows, places.rows, places.columns, n),
-        ):
-            if colours is not None:
-                slots = _slots(colours, own, other, length)
-                found.append(np.bincount(slots[slots >= 0], minlength=number * length))
-        return np.concatenate(found)
+        shown, size = [], m * self.columns + n * self.rows
+        if self.column_colours is not None:
+            shown.append(_slots(self.column_colours, places.columns, places.rows, m))
+        if self.row_colours is not None:
+            reverse = _slots(self.row_colours, places.rows, places.columns, n)
+            shown.append(np.where(reverse >= 0, reverse + m * self.columns, -1))
+        found = np.concatenate(shown)
+        return np.where(slots >= 0, occurrences(found[found >= 0], np.maximum(slots, 0), size), 0)
 
     @cached_property
     def products(self) -> NDArray[np.int32]:
@@ -128,32 +127,29 @@ class Colouring:
         functrans.errors.FunctransValueError: Colouring.check: place (0, 0) is read from a sum of 2 places, at ...
         """
         if pattern is not None and pattern != self.pattern:
-            return Colouring(pattern, self.kind, self.column_colours, self.row_colours).check()
-        (m, n), places, source = self.pattern.shape, self.pattern, self.source
+            Colouring(pattern, self.kind, self.column_colours, self.row_colours).check()
+            return
+        m, n = self.pattern.shape
         for name, colours, length in (("columns", self.column_colours, n), ("rows", self.row_colours, m)):
             if colours is not None and colours.shape != (length,):
-                raise FunctransValueError(
-                    f"Colouring.check: {colours.size} colours for {length} {name}, at {here()}"
-                )
-        wrong = (source < 0) | (source >= self._sums.size)
-        sums = self._sums[np.where(wrong, 0, source)] if self._sums.size else np.zeros(source.size, np.int64)
-        wrong |= sums != 1
-        if wrong.any():
-            k = int(wrong.argmax())
-            place = (int(places.rows[k]), int(places.columns[k]))
+                raise FunctransValueError(f"Colouring.check: {colours.size} colours for {length} {name}, at {here()}")
+        sums = self._summed(self.source)
+        if (sums != 1).any():
+            k = int((sums != 1).argmax())
+            place = (int(self.pattern.rows[k]), int(self.pattern.columns[k]))
             raise FunctransValueError(
                 f"Colouring.check: place {place} is read from a sum of {sums[k]} places, at {here()}"
             )
-        return None
 
     @property
     def summary(self) -> str:
         """How many passes there are, in words."""
-        parts = [f"{n} {word}" for n, word in ((self.columns, "forward"), (self.rows, "reverse")) if n]
-        if self.kind == "star":
-            return f"{self.columns} products"
         total = self.columns + self.rows
-        return f"{total} pass{'' if total == 1 else 'es'}{', ' if parts else ''}{' and '.join(parts)}"
+        if self.columns and self.rows:
+            return f"{total} passes, {self.columns} forward and {self.rows} reverse"
+        if self.kind == "star":
+            return f"{total} product{'' if total == 1 else 's'}"
+        return f"{total} {'reverse' if self.rows else 'forward'} pass{'' if total == 1 else 'es'}"
 
     def __repr__(self) -> str:
         return f"Colouring({self.kind}: {self.summary})"
@@ -200,7 +196,7 @@ def colour_star(pattern: Pattern) -> Colouring:
       FunctransValueError: the pattern is not square.
 
     >>> colour_star(Pattern.from_dense([[0, 1, 1], [1, 0, 0], [1, 0, 0]]))
-    Colouring(star: 1 products)
+    Colouring(star: 1 product)
     """
     if pattern.shape[0] != pattern.shape[1]:
         raise FunctransValueError(
@@ -238,7 +234,7 @@ def best(pattern: Pattern, forward_cost: float = 1.0, reverse_cost: float = 1.0)
 
     >>> wide = Pattern.from_dense([[1, 1, 1, 1], [0, 1, 0, 1]])
     >>> best(wide), best(wide, reverse_cost=3.0)
-    (Colouring(rows: 2 passes, 2 reverse), Colouring(columns: 4 passes, 4 forward))
+    (Colouring(rows: 2 reverse passes), Colouring(columns: 4 forward passes))
     """
     _check_costs("best", forward_cost, reverse_cost)
     columns, rows = cheapest(pattern, forward_cost, reverse_cost)

@@ -45,7 +45,8 @@ def column_colours(pattern: Pattern) -> NDArray[np.int32]:
 
 
 def _middle(pattern: Pattern) -> Pattern:
-    """Some rows, without the others."""
+    """Some rows, without the others, and without empty columns."""
     first = max(0, (pattern.shape[0] - _PROBE) // 2)
     starts = pattern.starts[first : first + _PROBE + 1]
-    return Pattern((starts.size - 1, pattern.shape[1]), starts - starts[0], pattern.columns[starts[0] : starts[-1]])
+    used, columns = np.unique(pattern.columns[starts[0] : starts[-1]], return_inverse=True)
+    return Pattern((starts.size - 1, used.size), starts - starts[0], columns)

@@ -13,10 +13,10 @@ from typing import Any
 from functrans.control.scan import Scan
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
-from functrans.jacobians.basis import INDEX, Seeds, Spread, chunk_of, push, standard, written_out
+from functrans.jacobians.basis import INDEX, MANY, Seeds, Spread, chunk_of, only_direction, push, standard, written_out
 from functrans.ops.elementwise import mul
 from functrans.ops.slicing import slice_
-from functrans.ops.structural import convert, iota, reshape, transpose, zeros
+from functrans.ops.structural import convert, iota, reshape, spread, transpose, zeros
 from functrans.trace.binding import bind_all
 from functrans.trace.replay import replay, trace
 from functrans.transform.jvp import jvp as jvp_replay
@@ -49,6 +49,10 @@ def forward(
         nonzero.extend(t is not None for t in slopes[:first])
         return [*outs, *[t for t in slopes[:first] if t is not None]]
 
+    if total == 1:
+        results = with_tangents(*inputs, *map(only_direction, standard(ins)))
+        count = len(jaxpr.outputs)
+        return results[:count], _columns_as_blocks([spread(x, 1) for x in results[count:]], nonzero, ins, outs_t)
     program, captured = trace(with_tangents, [*jaxpr.in_types, *ins], "the derivative of jacfwd")
     results = push(program, total, [*captured, *inputs, *standard(ins)])
     count = len(jaxpr.outputs)
@@ -59,7 +63,7 @@ def forward(
 
 def _one_lane(x: Any, number: int) -> Any:
     """A value that a rule has computed once for each direction, or once."""
-    if not isinstance(x, Seeds | Spread):
+    if type(x) not in MANY:
         return x
     x = written_out(x, number)
     return reshape(slice_(x, (0,) * x.ndim, (1, *x.shape[1:])), x.shape[1:])
@@ -122,6 +126,9 @@ def directions(
 ) -> list[Any]:
     """The outputs ``[number, ...]`` of a program (residuals, linear inputs) in the directions of these seeds; so many
     of them at a time."""
+    if number == 1:
+        results = replay(jaxpr, [*residuals, *map(only_direction, seeds)])
+        return [spread(x, 1) for x in results]
     if chunk is None or chunk >= number:
         return [written_out(x, number) for x in push(jaxpr, number, [*residuals, *seeds])]
     turns = -(-number // chunk)

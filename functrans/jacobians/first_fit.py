@@ -6,7 +6,7 @@ Powell, 1967; for Jacobians Coleman and Moré, "Estimation of sparse Jacobian ma
 of the pattern, never in the pairs of columns. Three kernels give the same colours and differ in time and memory:
 
 - ``_by_masks``: one column at a time, a row's colours are the bits of an integer;
-- ``_by_sets``: one column at a time, for patterns with rows so long that such bits would fill the memory;
+- ``_by_spans``: one column at a time, for patterns with rows so long that such bits would fill the memory;
 - ``_by_windows``: in rounds of NumPy operations, each for all columns of a window of the order that share no row with
   an earlier one in it (Jones and Plassmann, "A parallel graph coloring heuristic", 1993), which are many if the
   pattern is large and sparse.
@@ -15,6 +15,7 @@ of the pattern, never in the pairs of columns. Three kernels give the same colou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -59,12 +60,13 @@ def first_fit(pattern: Pattern, limit: int | None = None) -> NDArray[np.int32] |
     bounds = np.concatenate([[0], np.cumsum(counts)])
     places = np.arange(pattern.size) + np.repeat(transposed.starts[order] - bounds[:-1], counts)
     rows = transposed.columns[places]
+    found: Any
     if most <= _WORD and pattern.size > _MANY and _are_apart(m, rows, bounds):
         found = _by_windows(m, rows, bounds, limit)
     elif m * most <= _MASK_BITS * (pattern.size + 1000):
         found = _by_masks(m, rows, bounds, limit)
     else:
-        found = _by_sets(m, rows, bounds, limit)
+        found = _by_spans(m, rows, bounds, limit)
     if found is None:
         return None
     colours[order] = found
@@ -75,14 +77,16 @@ def _degrees(pattern: Pattern, columns: Indices) -> Indices:
     """How many columns share a row with each of these, itself included; of large patterns, those in k rows k times."""
     n, transposed = pattern.shape[1], pattern.transposed
     if n > _BLOCK or pattern.size > _MANY:
-        return np.add.reduceat(np.diff(pattern.starts)[transposed.columns], transposed.starts[columns])
+        return np.asarray(np.add.reduceat(np.diff(pattern.starts)[transposed.columns], transposed.starts[columns]))
     words = -(-n // _WORD)
     word = pattern.rows.astype(np.int64) * words + pattern.columns // _WORD
     first = np.flatnonzero(np.concatenate([[True], word[1:] != word[:-1]]))
-    bits = np.zeros((pattern.shape[0], words), np.uint64)  # of the columns in each row
-    bits.ravel()[word[first]] = np.bitwise_or.reduceat(np.uint64(1) << (pattern.columns % _WORD).astype(np.uint64), first)
-    together = np.bitwise_or.reduceat(bits[transposed.columns], transposed.starts[columns], axis=0)
-    return np.bitwise_count(together).sum(axis=1, dtype=np.int64)
+    bit = np.uint64(1) << (pattern.columns % _WORD).astype(np.uint64)
+    bits = np.zeros(pattern.shape[0] * words, np.uint64)  # of the columns in each row
+    bits[word[first]] = np.bitwise_or.reduceat(bit, first)
+    own = bits.reshape(-1, words)[transposed.columns]
+    together = np.bitwise_or.reduceat(own, transposed.starts[columns], axis=0)
+    return np.asarray(np.bitwise_count(together).sum(axis=1, dtype=np.int64))
 
 
 def _are_apart(m: int, rows: Indices, bounds: Indices) -> bool:
@@ -102,47 +106,60 @@ def members_of(rows: Indices, bounds: Indices) -> Iterator[list[int]]:
         edges = bounds[first : first + _BLOCK + 1]
         block = rows[edges[0] : edges[-1]].tolist()
         cuts = (edges - edges[0]).tolist()
-        for start, end in zip(cuts, cuts[1:]):
+        for start, end in pairwise(cuts):
             yield block[start:end]
 
 
 def _by_masks(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] | None:
     used = [0] * m
-    colours = []
+    bits = []
+    beyond = 1 << limit
     for members in members_of(rows, bounds):
         taken = 0
         for i in members:
             taken |= used[i]
         bit = ~taken & (taken + 1)
+        if bit == beyond:
+            return None
         for i in members:
             used[i] |= bit
-        colours.append(bit.bit_length() - 1)
-        if colours[-1] >= limit:
-            return None
-    return colours
+        bits.append(bit)
+    return [bit.bit_length() - 1 for bit in bits]
 
 
-def _by_sets(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] | None:
-    """A row has all colours below ``full`` and those in ``above``."""
+def _by_spans(m: int, rows: Indices, bounds: Indices, limit: int) -> list[int] | None:
+    """A row has all colours below ``full``; a long one those of ``above``, counted from there; a short one a list."""
     full = [0] * m
-    above: list[set[int]] = [set() for _ in range(m)]
+    above = [0] * m
+    long = np.bincount(rows, minlength=m) > _WORD
+    others: list[list[int] | None] = [None if is_long else [] for is_long in long.tolist()]
     colours = []
     for members in members_of(rows, bounds):
-        colour = max([full[i] for i in members])
-        sets = [above[i] for i in members if above[i]]
-        while any([colour in others for others in sets]):
-            colour += 1
+        base = max([full[i] for i in members])
+        taken = 0
         for i in members:
-            if full[i] < colour:
-                above[i].add(colour)
+            listed = others[i]
+            if listed is None:
+                taken |= above[i] >> (base - full[i])
             else:
-                full[i] += 1
-                while full[i] in above[i]:
-                    above[i].remove(full[i])
-                    full[i] += 1
-        colours.append(colour)
+                for colour in listed:
+                    if colour >= base:
+                        taken |= 1 << (colour - base)
+        colour = base + (~taken & (taken + 1)).bit_length() - 1
         if colour >= limit:
             return None
+        for i in members:
+            listed = others[i]
+            if listed is not None:
+                listed.append(colour)
+            elif colour > full[i]:
+                above[i] |= 1 << (colour - full[i])
+            else:
+                bits = above[i] | 1
+                filled = (~bits & (bits + 1)).bit_length() - 1
+                full[i] += filled
+                above[i] = bits >> filled
+        colours.append(colour)
     return colours
 
 

@@ -18,7 +18,7 @@ _MOST = 64  # columns of the last colour for which it is tried
 
 
 class _Neighbours:
-    """The columns that share a row with a column; ``seen`` is how many were looked at."""
+    """The columns that share a row with a column; ``seen`` is how many were looked at, and colours."""
 
     def __init__(self, pattern: Pattern, colours: NDArray[np.int32]) -> None:
         self.pattern, self.transposed, self.colours = pattern, pattern.transposed, colours
@@ -54,6 +54,7 @@ def _moved(neighbours: _Neighbours, column: int, last: int, work: int) -> bool:
         moves = {}
         for other in blockers:
             taken = neighbours.taken_around(other)
+            neighbours.seen += last
             free = next((c for c in range(last) if c not in taken), None)
             if free is None:
                 break
@@ -69,7 +70,7 @@ def _moved(neighbours: _Neighbours, column: int, last: int, work: int) -> bool:
 def with_interchange(pattern: Pattern, colours: NDArray[np.int32], least: int) -> NDArray[np.int32]:
     """Colours such that the columns of each row differ, not more than those given.
 
-    At most as many columns are looked at as the pattern has places; ``least`` colours are known to be needed.
+    At most as many columns and colours are looked at as the pattern has places; ``least`` colours are needed anyway.
     """
     neighbours = _Neighbours(pattern, colours.copy())
     last = int(colours.max(initial=-1))

@@ -10,6 +10,7 @@ found is checked in all rows, and if some fail (those at edges that are joined),
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -17,14 +18,16 @@ from numpy.typing import NDArray
 
 from functrans.jacobians.patterns import Pattern
 
-_PAIRS = 800  # of columns of a row, that the sample holds about
-_SHARE = 0.25  # of the pairs may have distances of their own, else the pattern is not regular
+_PAIRS = 500  # of columns of a row, that the sample holds about
+_FEWEST = 12  # rows in it
+_SHARE = 0.25  # of the pairs, or of all columns, may have distances of their own, else the pattern is not regular
+_WORK = 30  # colours of pairs that are tried for each place of the pattern
 _LONGEST = 32  # columns in a row, up to which lattices are searched
 _MORE = 8  # colours than the least possible that a lattice may have
 _LINES = 4  # lengths of lines that are tried
 _CHECKS = 6  # of lattices in all rows
 _WORD = 64
-_HASH = np.array([1, 0x5DEECE66D, 0x9E3779B97F4A7C1])  # of triples of distances: equal ones are kept once
+_HASH = np.array([1, 0x5DEECE66D, 0x9E3779B97F4A7C1, 0x27D4EB2F165667C5, 0x165667B19E3779F9])  # of several distances
 
 Colours = NDArray[np.int32]
 Integers = NDArray[np.int64]
@@ -41,7 +44,7 @@ def failing_rows(starts: Integers, columns: NDArray[np.int32], colours: Colours)
         bits = np.where(own < _WORD, np.uint64(1) << own.astype(np.uint64), np.uint64(0))
         bits = bits.astype(np.min_scalar_type(1 << most))
         distinct += np.bitwise_count(np.bitwise_or.reduceat(bits[columns], starts[filled]))
-    return filled[distinct != counts[filled]]
+    return np.asarray(filled[distinct != counts[filled]])
 
 
 def regular_colours(pattern: Pattern, least: int) -> Colours | None:
@@ -92,54 +95,67 @@ class _Sample:
     def add(self, pattern: Pattern, rows: Integers) -> None:
         counts = np.diff(pattern.starts)[rows]
         for count in np.unique(counts):
-            if count <= _LONGEST:
-                table = pattern.columns[pattern.starts[rows[counts == count], None] + np.arange(count)]
-                a, b = np.triu_indices(count, 1)
-                self.left = np.concatenate([self.left, table[:, a].ravel()])
-                self.right = np.concatenate([self.right, table[:, b].ravel()])
+            table = pattern.columns[pattern.starts[rows[counts == count], None] + np.arange(count)]
+            a, b = np.triu_indices(count, 1)
+            self.left = np.concatenate([self.left, table[:, a].ravel()])
+            self.right = np.concatenate([self.right, table[:, b].ravel()])
 
-    def distances(self, lines: tuple[int, ...]) -> Integers:
+    def distances(self, lines: list[int]) -> Integers:
         """[1 + len(lines), d]: the different distances of two columns, in columns and in lines of these lengths."""
         found = np.stack([self.right // line - self.left // line for line in (1, *lines)])
         _, first = np.unique(_HASH[: len(found)] @ found, return_index=True)
         return found[:, first]
 
-    def likely_lines(self) -> list[int]:
-        """Lengths of lines such that a distance in columns tells, mostly, how many lines it crosses."""
-        distances = self.distances(())[0]
-        lines = distances[distances > 1][: 2 * _LONGEST, None]
-        keys = np.sort(_HASH[0] * (self.right - self.left) + _HASH[1] * (self.right // lines - self.left // lines))
+    def likely_lines(self, rows: int) -> list[int]:
+        """Lengths of lines: distances in at least half of the rows, that tell mostly how many lines another crosses."""
+        apart = self.right - self.left
+        distances, frequency = np.unique(apart, return_counts=True)
+        lines = distances[(distances > 1) & (2 * frequency >= rows), None]
+        keys = np.sort(_HASH[0] * apart + _HASH[1] * (self.right // lines - self.left // lines))
         ambiguity = np.count_nonzero(keys[:, 1:] != keys[:, :-1], axis=1)
         return sorted(lines[np.argsort(ambiguity, kind="stable")[:_LINES], 0].tolist())
 
 
 def _factors(distances: Integers, k: int) -> Integers | None:
     """[terms] factors of the terms with lines, such that no distance [1 + terms, d] is a multiple of k in colours."""
-    terms = len(distances) - 1
-    factors = np.indices((k,) * terms).reshape(terms, k**terms)
-    colour = (distances[0] + factors.T @ distances[1:]) % k
-    valid = (colour != 0).all(axis=-1)
-    return factors[:, valid.argmax()] if valid.any() else None
+    factors, differs = _factor_table(len(distances) - 1, k)
+    left = distances % k
+    sums = left[0] + sum(a * b for a, b in zip(factors, left[1:]))
+    valid = differs[sums].reshape(-1, left.shape[1]).all(axis=1)
+    return factors[:, valid.argmax(), 0] if valid.any() else None
+
+
+@cache
+def _factor_table(terms: int, k: int) -> tuple[Integers, NDArray[np.bool_]]:
+    """All factors below k, [terms, k ** terms, 1], and whether the sums that they make are no multiples of k."""
+    return np.indices((k,) * terms).reshape(terms, k**terms, 1), np.arange(k + terms * k * k) % k > 0
 
 
 def _lattice(pattern: Pattern, least: int, limit: int) -> Colours | None:
     m, n = pattern.shape
-    sample, rows, checks = _Sample(), -(-_PAIRS // max(1, least * (least - 1) // 2)), 0
+    sample, rows, checks, tried = _Sample(), max(_FEWEST, _PAIRS // max(1, least * (least - 1) // 2)), 0, 0
     sample.add(pattern, np.unique(np.linspace(0, m - 1, rows, dtype=np.int64)))
-    if sample.distances(()).shape[1] > _SHARE * sample.left.size:
+    distances = sample.distances([])
+    if distances.size > _SHARE * min(sample.left.size, n):
         return None
-    lines = sample.likely_lines()
-    choices: list[tuple[int, ...]] = [(), *[(line,) for line in lines], *combinations(lines, 2)]
-    distances = [sample.distances(choice) for choice in choices]
+    lines = sample.likely_lines(rows)
+    distances = sample.distances(lines)
+    terms = range(1, 1 + len(lines))
     for k in range(least, limit):
-        for i, choice in enumerate(choices):
-            while (factors := _factors(distances[i], k)) is not None:
+        for chosen in ((), *combinations(terms, 1), *combinations(terms, 2)):
+            tried += distances.shape[1] * k ** len(chosen)
+            if tried > _WORK * (pattern.size + n):
+                return None
+            while (factors := _factors(distances[[0, *chosen]], k)) is not None:
                 places = np.arange(n)
-                colours = ((places + sum(a * (places // line) for a, line in zip(factors, choice))) % k).astype(np.int32)
+                sums = places.copy()
+                for factor, term in zip(factors, chosen):
+                    sums += factor * (places // lines[term - 1])
+                colours = (sums % k).astype(np.int32)
                 failing = failing_rows(pattern.starts, pattern.columns, colours)
                 checks += 1
                 if not failing.size or checks == _CHECKS:
                     return None if failing.size else colours
                 sample.add(pattern, failing[:: -(-failing.size // rows)])
-                distances = [sample.distances(choice) for choice in choices]
+                distances = sample.distances(lines)
     return None

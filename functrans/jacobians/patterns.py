@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse  # type: ignore[import-untyped]
+from scipy import sparse
 
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.jacobians import pictures
-from functrans.trace.frames import here
+from functrans.trace.frames import api_boundary, here
 
 if TYPE_CHECKING:
     from functrans.jacobians.colouring import Colouring
@@ -67,11 +67,11 @@ class Pattern:
             return f"starts of shape {starts.shape} and columns of shape {columns.shape} for {m} rows"
         if starts[0] != 0 or starts[-1] != columns.size or (starts[1:] < starts[:-1]).any():
             return f"starts must ascend from 0 to {columns.size}, the number of columns given"
-        if columns.size and not (0 <= columns.min() and columns.max() < n):
+        if columns.size and not (columns.min() >= 0 and columns.max() < n):
             return f"columns from {columns.min()} to {columns.max()}, where there are {n}"
         falls = columns[1:] <= columns[:-1]
         inner = starts[1:-1]
-        falls[inner[(0 < inner) & (inner < columns.size)] - 1] = False
+        falls[inner[(inner > 0) & (inner < columns.size)] - 1] = False
         if falls.any():
             row = int(np.searchsorted(starts, np.argmax(falls), side="right")) - 1
             return f"the columns of row {row} do not ascend: {columns[starts[row] : starts[row + 1]]}"
@@ -115,8 +115,8 @@ class Pattern:
         rows, columns, (m, n) = np.asarray(rows), np.asarray(columns), _checked_shape(shape)
         if rows.ndim != 1 or rows.shape != columns.shape:
             raise FunctransValueError(
-                f"Pattern.from_coordinates: rows of shape {rows.shape}, columns of shape {columns.shape}: two vectors of "
-                f"one length are wanted, at {here()}"
+                f"Pattern.from_coordinates: rows of shape {rows.shape}, columns of shape {columns.shape}: two vectors "
+                f"of one length are wanted, at {here()}"
             )
         if rows.size == 0:
             return Pattern((m, n), np.zeros(m + 1), [])
@@ -167,7 +167,7 @@ class Pattern:
         """A key of shape and places, the same in every process."""
         found = hashlib.blake2b(repr(self.shape).encode(), digest_size=16)
         for array in (self.starts, self.columns):
-            found.update(np.ascontiguousarray(array))
+            found.update(array.tobytes())
         return found.hexdigest()
 
     def __eq__(self, other: object) -> bool:
@@ -224,6 +224,7 @@ class Pattern:
         """
         return pictures.in_letters(self, width, height)
 
+    @api_boundary
     def plot(self, ax: Any = None, colouring: Colouring | None = None) -> Any:
         """The pattern drawn with matplotlib: small ones in dots, large ones as an image of tiles.
 

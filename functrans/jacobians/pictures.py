@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _LETTERS = 16  # rows and columns up to which each place is a letter
 _DOTS = 128  # rows and columns up to which each place is a dot in a plot
-_TILES = 640  # along an edge of larger plots
+_TILE = 3  # pixels along an edge of the tiles of larger plots, at least
 _BRAILLE = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # the bits of its eight dots, from 0x2800
 _SINGLE = (0.15, 0.35, 0.60)
 
@@ -54,8 +54,8 @@ def in_letters(pattern: Pattern, width: int, height: int) -> str:
 
 def _palette(count: int) -> NDArray[np.float64]:
     """[count, 3] colours that differ from those beside them: hues in steps of the golden section."""
-    hues = (0.58 + 0.618034 * np.arange(count)) % 1.0
-    shades = [(0.75, 0.80), (0.55, 0.95), (0.90, 0.55)]
+    hues = (0.58 + 0.381966 * np.arange(count)) % 1.0
+    shades = [(0.80, 0.75), (0.75, 0.90), (0.90, 0.50)]
     return np.array([colorsys.hsv_to_rgb(hue, *shades[i % 3]) for i, hue in enumerate(hues)]).reshape(count, 3)
 
 
@@ -77,8 +77,14 @@ def in_axes(pattern: Pattern, ax: Any, colouring: Colouring | None) -> Any:
     if max(m, n) <= _DOTS:
         _draw_dots(pattern, ax, paint, reverse)
     else:
-        ax.imshow(_image(pattern, paint), extent=(-0.5, n - 0.5, m - 0.5, -0.5), interpolation="nearest", aspect="auto")
+        box = ax.get_window_extent()
+        image = _image(pattern, paint, int(box.height / _TILE) + 1, int(box.width / _TILE) + 1)
+        ax.imshow(image, extent=(-0.5, n - 0.5, m - 0.5, -0.5), interpolation="nearest", aspect="auto")
+    if reverse.any():
+        title += "\nthose of reverse passes are squares" if max(m, n) <= _DOTS else ""
     ax.set(xlim=(-0.5, n - 0.5), ylim=(m - 0.5, -0.5), title=title, xlabel="column", ylabel="row")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     if n and m and 0.2 <= m / n <= 5:
         ax.set_aspect("equal")
     return ax
@@ -87,11 +93,11 @@ def in_axes(pattern: Pattern, ax: Any, colouring: Colouring | None) -> Any:
 def _new_axes() -> Any:
     try:
         from matplotlib import pyplot  # type: ignore[import-not-found, unused-ignore]
-    except ImportError as error:
+    except ImportError:
         raise FunctransRuntimeError(
             f"plot needs matplotlib, which is not installed, at {here()}\n"
             "pip install matplotlib, or print(pattern.picture()) for one made of letters."
-        ) from error
+        ) from None
     return pyplot.subplots(figsize=(6, 6), layout="constrained")[1]
 
 
@@ -101,16 +107,14 @@ def _draw_dots(pattern: Pattern, ax: Any, paint: NDArray[Any], reverse: NDArray[
     box = ax.get_window_extent()
     cell = min(box.width / max(n, 1), box.height / max(m, 1)) * 72 / ax.figure.dpi  # in points
     for chosen, marker in ((~reverse, "o"), (reverse, "s")):
-        ax.scatter(
-            pattern.columns[chosen], pattern.rows[chosen], (0.75 * cell) ** 2, paint[chosen], marker=marker, linewidths=0
-        )
+        places = pattern.columns[chosen], pattern.rows[chosen]
+        ax.scatter(*places, s=(0.75 * cell) ** 2, c=paint[chosen], marker=marker, linewidths=0)
 
 
-def _image(pattern: Pattern, paint: NDArray[Any]) -> NDArray[np.float64]:
-    """[height, width, 3]: in each tile the mean colour of its places, on white."""
-    m, n = pattern.shape
-    tall, wide = min(m, _TILES), min(n, _TILES)
-    row, column = _tiled(pattern, tall, wide)
+def _image(pattern: Pattern, paint: NDArray[Any], height: int, width: int) -> NDArray[np.float64]:
+    """[height, width, 3], or less for few rows or columns: in each tile the mean colour of its places, on white."""
+    tall, wide = min(pattern.shape[0], height), min(pattern.shape[1], width)
+    row, column = _tiled(pattern, height, width)
     tile = row * wide + column
     counts = np.bincount(tile, minlength=tall * wide)
     sums = [np.bincount(tile, weights=paint[:, channel], minlength=tall * wide) for channel in range(3)]
