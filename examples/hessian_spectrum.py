@@ -291,11 +291,11 @@ def draw_along(part, courses):
     for (rate, course), colour in zip(courses.items(), SHADES, strict=False):
         axes.plot(course.steps, rate * course.along, color=colour, linewidth=0.9, label=f"learning rate {rate}")
     axes.axhline(2, color="grey", linewidth=1, linestyle=":")
-    place = (course.steps[-1], 2.05)
-    axes.annotate("above, a step goes uphill", place, fontsize=9, color="grey", va="bottom", ha="right")
+    place = (0.45 * course.steps[-1], 2.06)
+    axes.annotate("above, a step goes uphill", place, fontsize=9, color="grey", va="bottom", ha="center")
     axes.set_ylim(-0.1, 2.3)
     axes.set_xlabel("step")
-    axes.legend(frameon=False, fontsize=9, loc="center right")
+    axes.legend(frameon=False, fontsize=9, loc="center", bbox_to_anchor=(0.45, 0.5))
 
 
 def draw_task(part, task):
@@ -351,7 +351,7 @@ def main(arguments=None):
     parser.add_argument("--examples", type=int, default=600)
     parser.add_argument("--classes", type=int, nargs="+", default=[3, 8], help=f"numbers of them besides {CLASSES}")
     parser.add_argument("--rates", type=float, nargs="+", default=[0.4, 0.5, 0.6], help="of learning, for the edge")
-    parser.add_argument("--steps", type=int, default=1500, help="of gradient descent at the edge of stability")
+    parser.add_argument("--steps", type=int, default=1000, help="of gradient descent at the edge of stability")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
 

@@ -444,7 +444,7 @@ def draw(path, drawn, lit, seconds, runs, grid, points, residuals):
     figure = titled_figure("Sparse Jacobians: as many products as colours, at any size", (21, 11))
     parts = figure.subfigures(2, 4, wspace=0.02, hspace=0.05)
     draw_solution(parts[0, 0], drawn, runs[SPARSE, drawn], lit)
-    draw_pattern(parts[0, 1], "2  where its Jacobian is not zero, 6 × 6, by product", pattern_of(6))
+    draw_pattern(parts[0, 1], "2  where its Jacobian is not zero, 7 × 7, by product", pattern_of(7))
     draw_times(parts[0, 2], "3  one Jacobian", seconds, "upper right")
     integrations = {}
     for (way, n), run in runs.items():
