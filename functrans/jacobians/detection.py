@@ -221,12 +221,15 @@ def _nonzero(eqn: Equation, operands: Sequence[Entry]) -> Any:
         return None
 
     def run() -> Any:
-        given = []
+        given, holds = [], []
         for i, x in enumerate(operands):
             found = x.holds() if i in places else x.value()
-            given.append(np.ones(x.shape, np.int32) if found is None and i in places else found)
-        numbers = [np.asarray(x, np.int32) if i in places else x for i, x in enumerate(given)]
-        return op.over_numbers().impl(*numbers) != 0
+            given.append(np.zeros(x.shape, x.type.dtype) if i in places else found)
+            holds.append(np.where(found is None or found, 1, 2).astype(np.int32) if i in places else found)
+        origins = op.over_numbers().impl(*[np.broadcast_to(h, x.shape) for h, x in zip(holds, operands, strict=True)])
+        if (origins != 0).all():
+            return origins == 1
+        return np.where(origins == 0, op.impl(*given) != 0, origins == 1)  # 0: what the operation itself puts there
 
     return run
 

@@ -296,6 +296,8 @@ class ScatterFamily(Primitive):
     def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Types) -> Any:
         """What is written over may stay where several updates may meet."""
         x, indices, updates = operands
+        if not x.type.size:
+            return None  # windows do not fit, and nothing is written
         known, d = indices.value(), self.dimension_numbers
         sizes = self.window_sizes(x, updates)
         if known is None:

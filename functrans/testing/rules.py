@@ -8,9 +8,12 @@ from typing import Any
 from functrans.ir.program import Jaxpr
 from functrans.testing.cases import ROUNDINGS, Case
 from functrans.testing.strides import oddly_laid_out
+from functrans.testing.structure import check_structure
 from functrans.testing.variations import VARIATIONS
 from functrans.trace.primitive import Primitive
 from functrans.xla.execute import run
+
+_OTHER_STRUCTURE = frozenset({"literal operands", "short axes"})  # variations in which elements may go other ways
 
 
 def check_rules(
@@ -33,6 +36,7 @@ def check_rules(
     - ``jvp`` gives the central differences of ``impl``, for each choice of operands; its derivative those of ``jvp``;
     - ``linearize`` gives what ``jvp`` gives, ``transpose`` its adjoint, also where cotangents are missing or add up;
     - ``batch`` gives what a Python loop gives, for each choice of mapped operands, and again when mapped twice;
+    - what ``moving``, ``elementwise``, ``sums_over`` and ``sparsity`` say of its structure is so;
     - all this in variations of the sample that everyday programs bring about (see functrans.testing.variations).
 
     Args:
@@ -61,6 +65,7 @@ def check_rules(
         reverse=reverse,
     )  # fmt: skip
     case.check_all()
+    check_structure(case)
     cases = [case, *check_variations(case, variations, without)]
     if execute:
         check_execution(cases)
@@ -83,7 +88,10 @@ def check_variations(
     ran: list[Case] = []
     for name in VARIATIONS if variations is None else variations:
         if name not in without:
-            ran += VARIATIONS[name](case)
+            cases = VARIATIONS[name](case)
+            for other in cases if name in _OTHER_STRUCTURE else ():
+                check_structure(other)
+            ran += cases
     return ran
 
 

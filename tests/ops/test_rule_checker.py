@@ -11,10 +11,13 @@ import pytest
 from functrans.ir.program import Literal
 from functrans.ir.types import ArrayType, array_type
 from functrans.ops.constants import Constant
+from functrans.ops.cumulative import Cumsum
 from functrans.ops.elementwise import Elementwise, Mul, add, batched_alike, mul, sub
 from functrans.ops.functions import cos
+from functrans.ops.indexing import Gather
 from functrans.ops.slicing import Rev
-from functrans.ops.structural import broadcast_in_dim, convert, reshape, stop_gradient
+from functrans.ops.structural import ReduceSum, broadcast_in_dim, convert, reshape, stop_gradient
+from functrans.ops.windows import GatherDimensionNumbers
 from functrans.testing import check_rules
 from functrans.testing.strides import LAYOUTS, oddly_laid_out
 from functrans.testing.variations import VARIATIONS
@@ -345,4 +348,67 @@ class SaysThatItsSlicesStayApart(Rev):
 @pytest.mark.usefixtures("x64")
 def test_a_wrong_rule_of_lines_is_seen(rule: str, op: Primitive, operands: Any) -> None:
     with pytest.raises(AssertionError, match=f"rule '{rule}'"):
+        check_rules(op, *operands, execute=False, variations=())
+
+
+class SaysThatAProductMoves(_Product):
+    def moving(self, count: int) -> Sequence[int]:
+        return (0,)
+
+
+class NumbersOtherElements(Rev):
+    def over_numbers(self) -> Primitive:
+        return Rev((1 - self.dimensions[0],))
+
+
+class TakesFillingsForZeros(Gather):
+    def over_numbers(self) -> Gather:
+        return Gather(self.dimension_numbers, self.slice_sizes, "clip")
+
+
+class SaysThatElementsStay(Reversed):
+    elementwise = True
+
+
+class SumsOverAnotherAxis(ReduceSum):
+    def sums_over(self, place: int) -> Sequence[int]:
+        return (1 - self.axes[0],)
+
+
+class ForgetsTheScale(ReduceSum):
+    def by_element(self, place: int, scale: Any, operands: Sequence[Any]) -> Any:
+        return super().by_element(place, None, operands)
+
+
+class ForgetsWhatIsLater(Cumsum):
+    def sparsity(self, detection: Any, operands: Sequence[Any], types: Sequence[ArrayType]) -> Any:
+        return operands[0].sets
+
+
+class BelievesUnknownIndices(Gather):
+    def sparsity(self, detection: Any, operands: Sequence[Any], types: Sequence[ArrayType]) -> Any:
+        x, indices = operands
+        if indices.value() is not None:
+            return super().sparsity(detection, operands, types)
+        zeros = np.zeros(indices.shape, np.int32)
+        return detection.renumbered(x.sets, lambda numbers: self.over_numbers().impl(numbers, zeros))
+
+
+GRID, PLACES = np.arange(1.0, 7.0).reshape(3, 2), np.int32([[2], [5], [-1], [1]])
+ROWS_OF_IT = (GatherDimensionNumbers((1,), (0,), (0,), (), ()), (1, 2))
+
+
+@pytest.mark.parametrize(("rule", "op", "operands"), [
+    ("moving", SaysThatAProductMoves(), (GRID, GRID + 1.0)),
+    ("moving", NumbersOtherElements((0,)), (GRID,)),
+    ("moving", TakesFillingsForZeros(*ROWS_OF_IT, "fill", False, False, 1.5), (GRID, PLACES)),
+    ("elementwise", SaysThatElementsStay(0), (GRID,)),
+    ("by_element", SumsOverAnotherAxis((0,)), (np.ones((2, 2)) * [1.0, 3.0],)),
+    ("by_element", ForgetsTheScale((0,)), (GRID,)),
+    ("sparsity", ForgetsWhatIsLater(0, False), (GRID,)),
+    ("sparsity", BelievesUnknownIndices(*ROWS_OF_IT, "clip"), (GRID, PLACES)),
+])  # fmt: skip
+@pytest.mark.usefixtures("x64")
+def test_what_is_wrong_about_structure_is_seen(rule: str, op: Primitive, operands: Any) -> None:
+    with pytest.raises(AssertionError, match=f"rule '{rule} ?"):
         check_rules(op, *operands, execute=False, variations=())
