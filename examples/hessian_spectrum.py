@@ -13,7 +13,7 @@ The script
    the bulk on both sides of zero is the rest (Sagun et al., 2017; Papyan, 2018);
 4. counts the outliers for three, five and eight classes: there is one fewer than classes, since adding a number to all
    logits changes nothing;
-5. follows the largest eigenvalue, the sharpness, while the squared error is minimised: it rises to 2 / learning rate,
+5. follows the largest eigenvalue, the sharpness, while the squared error is minimised: it goes to 2 / learning rate,
    beyond which a quadratic would throw gradient descent off, and stays there (Cohen et al., 2021);
 6. follows the curvature along the gradient by ``functrans.hvp``, which comes to the same number where the rate is high:
    to second order, steps go neither down nor up.
@@ -276,7 +276,7 @@ def draw_outliers(part, found):
 
 
 def draw_sharpness(part, courses):
-    axes = panel(part, "5  the sharpness rises to 2 / learning rate, and stays")
+    axes = panel(part, "5  the sharpness goes to 2 / learning rate, and stays")
     for (rate, course), colour in zip(courses.items(), SHADES, strict=False):
         axes.plot(course.steps, course.sharpness, color=colour, linewidth=1.2, label=f"learning rate {rate}")
         axes.axhline(2 / rate, color=colour, linewidth=1, linestyle=":")
