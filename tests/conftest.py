@@ -41,8 +41,8 @@ hypothesis.settings.load_profile("thorough" if THOROUGH else "steady")
 ROOT = Path(__file__).resolve().parent
 gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and little garbage
 QUICKLY_COMPILED = frozenset(
-    "compose crossing crossing_libraries derivatives effects errors interop laws linalg nn numpy ops project".split()
-    + "random scipy".split()
+    "compose crossing crossing_libraries derivatives effects errors interop jacobians laws linalg nn numpy ops".split()
+    + "project random scipy".split()
 )
 OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
 OPTIMISED_PARTS = 4

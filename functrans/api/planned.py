@@ -18,6 +18,7 @@ from functrans.jacobians.evaluation import blocks
 from functrans.jacobians.planner import Plan
 from functrans.jacobians.remembered import Made, planned
 from functrans.jacobians.reports import note_plan
+from functrans.ops.structural import convert
 from functrans.trace.frames import here, named_as
 
 
@@ -41,7 +42,8 @@ def jacobian(
 
     Returns:
       A function whose result has JAX's layout: for each leaf ``[...out]`` of the result and each leaf ``[...in]`` of
-      the argument a block ``[...out, ...in]``. ``explain`` says what was chosen for a call of it, and why.
+      the argument a block ``[...out, ...in]``, with the dtype of the leaf of the argument (of a complex result: with
+      that of the result). ``explain`` says what was chosen for a call of it, and why.
 
     Raises:
       ValueError: no plan fits in ``memory`` (with the least that one needs); chunk_size is below one.
@@ -131,7 +133,11 @@ def evaluated(call: Taken, made: Made, what: str) -> list[Any]:
 
     def transformed(inputs: list[Any]) -> list[Any]:
         outs, found = blocks(plan, call.jaxpr, inputs[:count], wrt, first, inputs[count:])
-        return [*outs, *[block for row in found for block in row]]
+        for t, row in zip(call.outs, found, strict=True):
+            for s, block in zip(call.ins, row, strict=True):  # of JAX's types, whatever the plan
+                like = s if what == "jacobian" and kind_of(t.dtype) != "c" else t
+                outs.append(convert(block, like.dtype, like.weak_type))
+        return outs
 
     values = [*call.captured, *call.leaves, *made.arrays]
     in_types = lambda: [*call.jaxpr.in_types, *map(type_of, made.arrays)]

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jax.experimental.sparse import BCOO
 
-from functrans.api.arguments import argument_numbers, check_callable, check_chunk_size
+from functrans.api.arguments import argument_numbers, check_argnums, check_callable, check_chunk_size
 from functrans.api.jacobians import Options, Taken, listening_jacrev, taken
 from functrans.api.planned import Make, symmetric
 from functrans.api.staging import api_boundary, apply, tree_flatten, tree_unflatten
@@ -45,7 +45,9 @@ def sparsity(
       the trees. No entry is missing; ``pattern.assumed`` names the operations where more were assumed than are known.
 
     Raises:
-      TypeError: what the function computes depends on values (``if x > 0``), and so would the pattern.
+      TypeError: what the function computes depends on values (``if x > 0``), and so would the pattern; a
+        ``ShapeDtypeStruct`` in another argument.
+      NotLinearError: a derivative rule is not known to be linear, so that what depends on what is not known.
 
     >>> import numpy as np, functrans as ft
     >>> ft.sparsity(lambda x: x[1:] * x[:-1])(np.zeros(3, np.float32)).columns.tolist()
@@ -58,7 +60,9 @@ def sparsity(
     @functools.partial(named_as, fun)
     @api_boundary
     def pattern(*args: Any, **kwargs: Any) -> Pattern:
-        call = taken(fun, options, tuple(map(_with_values, args)), kwargs, "sparsity", "jacfwd", values=False)
+        chosen = check_argnums(argument_numbers(argnums, "sparsity"), args, "sparsity", fun)
+        args = tuple([_with_values(x) if i in chosen else _valued(x, i) for i, x in enumerate(args)])
+        call = taken(fun, options, args, kwargs, "sparsity", "jacfwd", values=False)
         return detected(call.jaxpr, call.wrt, call.first, _given(call))[0].pattern
 
     return pattern
@@ -71,6 +75,15 @@ def _with_values(tree: Any) -> Any:
         np.broadcast_to(np.zeros((), x.dtype), x.shape) if isinstance(x, jax.ShapeDtypeStruct) else x for x in leaves
     ]
     return tree_unflatten(structure, filled)
+
+
+def _valued(tree: Any, i: int) -> Any:
+    if any(isinstance(x, jax.ShapeDtypeStruct) for x in tree_flatten(tree)[0]):
+        raise FunctransTypeError(
+            f"sparsity: argument {i} holds a ShapeDtypeStruct, and it is not one of argnums, at {here()}\n"
+            "Its values may say what is connected (indices, masks, zeros): pass an array."
+        )
+    return tree
 
 
 def _given(call: Taken) -> list[Any]:

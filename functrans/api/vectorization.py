@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+from jax.experimental.sparse import BCOO
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map
 
 from functrans.api.arguments import check_callable, check_chunk_size
@@ -139,9 +140,32 @@ def vmap(
         key = ("vmap", size, in_places, tuple(placed), axis_name, chunk)
         in_types = lambda: batched_types(jaxpr.in_types, size, in_places)
         results = apply(key, jaxpr, [*captured, *arrays], transformed, "vmap", in_types)
-        return tree_unflatten(out_tree, results)
+        tree = tree_unflatten(out_tree, results)
+        return tree_map(_in_lanes, tree, is_leaf=_is_sparse) if _holds_sparse(out_tree) else tree
 
     return batched
+
+
+def _is_sparse(x: Any) -> bool:
+    return isinstance(x, BCOO)
+
+
+def _holds_sparse(tree: Any) -> bool:
+    """Whether a sparse matrix is in a tree: it has leaves of its own."""
+    if tree.num_leaves < 2:
+        return False
+    data = tree.node_data()
+    return data is not None and (data[0] is BCOO or any(map(_holds_sparse, tree.children())))
+
+
+def _in_lanes(x: Any) -> Any:
+    """A sparse matrix of which data and indices have got axes of lanes has them too."""
+    if not _is_sparse(x):
+        return x
+    lead = x.indices.shape[:-2]
+    shape = (*lead, *x.shape[len(x.shape) - (x.indices.shape[-1] + x.data.ndim - len(lead) - 1) :])
+    known = {"shape": shape, "indices_sorted": x.indices_sorted, "unique_indices": x.unique_indices}
+    return BCOO.tree_unflatten(known, (x.data, x.indices))  # type: ignore[no-untyped-call]
 
 
 def _in_chunks(

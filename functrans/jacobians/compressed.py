@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ir.types import ArrayType
+from functrans.ir.types import ArrayType, promote
 from functrans.jacobians.basis import coloured
 from functrans.jacobians.colouring import Colouring
 from functrans.jacobians.dense import Blocks, directions, split_rows, transposed
@@ -37,7 +37,7 @@ def entries(
     chunk: int | None = None,
 ) -> Any:
     """The entries ``[entries]`` of the Jacobian of a linear program; ``source``: ``places_in_passes``."""
-    dtype = np.result_type(*[t.dtype for t in outs])
+    dtype = entry_dtype(outs)
     parts = []
     if colouring.columns:
         seeds = coloured(ins, colouring.column_colours)
@@ -57,6 +57,11 @@ def entries(
     # Computed once and then read here and there: inside of the gather each entry would compute its own again.
     (passes,) = bind_all(KEEP, parts)
     return bind(Gather(GatherDimensionNumbers((), (0, 1), (0, 1), (), ()), (1, 1), _INSIDE), passes, source)
+
+
+def entry_dtype(outs: Sequence[ArrayType]) -> np.dtype[Any]:
+    """That of the entries of a Jacobian of these outputs."""
+    return promote(*outs)[0] if outs else np.dtype(np.float32)
 
 
 def places_in_passes(colouring: Colouring) -> Any:

@@ -8,7 +8,7 @@ or the colours of the pattern. A plan that the function's derivative rules do no
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from functrans.errors import FunctransError, FunctransValueError, NotLinearError
@@ -27,6 +27,7 @@ COLUMNS, ROWS, BOTH, STAR = "coloured columns", "coloured rows", "coloured colum
 _WORTH_DETECTING = 1024  # entries of a Jacobian from which on it may pay to know which are zero
 _FEW = 3  # passes that colouring both sides is not going to beat
 _DENSITY = 0.25  # of entries, from which on no colouring pays
+_COMPLEX_ROWS = "there is no reverse mode from complex results to real inputs"
 _STORED = 8.0  # operations in the time that storing an element out of order takes
 
 
@@ -154,7 +155,8 @@ class _Weighing:
         self.no_forward = _refusal(lambda: _runs_forward(self.linear))
         linear = [False] * count + [True] * len(self.ins)
         backward = functools.partial(transpose_jaxpr, self.linear, linear, [True] * len(self.linear.outputs))
-        self.no_reverse = _refusal(backward)
+        one_way = _complex(self.outs, any) and not _complex(self.ins, all)
+        self.no_reverse = _COMPLEX_ROWS if one_way else _refusal(backward)
         counted = self.linear if not self.no_forward or self.no_reverse else backward()[0]
         self.cost = max(program_cost(counted), 1) if not (self.no_forward and self.no_reverse) else 1
         self.each = max(peak_bytes(counted), 1)
@@ -278,6 +280,10 @@ def linear_part(split: LinearizedJaxpr, first: int) -> Jaxpr:
         return Jaxpr(linear.inputs, live_equations(linear.equations, outputs, keep_effects=False)[0], outputs)
 
     return linear.remember(("first", first), part)
+
+
+def _complex(types: Sequence[ArrayType], which: Callable[[Iterable[bool]], bool]) -> bool:
+    return which(kind_of(t.dtype) == "c" for t in types)
 
 
 def _refusal(attempt: Callable[[], object]) -> str:

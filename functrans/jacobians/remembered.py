@@ -37,7 +37,10 @@ class Reading:
         if isinstance(x, jax.Array) and x is self.objects[place]:  # it cannot be written to
             return True
         nonzero, value = self.values[place]
-        return x is not None and type(x) is not Tracer and np.array_equal(_counted(x, nonzero), value)
+        if x is None or type(x) is Tracer:
+            return False
+        found = _counted(x, nonzero)
+        return np.array_equal(found, value, equal_nan=kind_of(found.dtype) in "fc")
 
 
 def _counted(x: Any, nonzero: bool) -> Any:

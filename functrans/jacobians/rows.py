@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError
+from functrans.ir.types import kind_of
 from functrans.jacobians.patterns import Pattern
 from functrans.trace.frames import here
 from functrans.trace.tracer import Tracer
@@ -33,13 +34,16 @@ class CompressedRows:
         return self.pattern.shape
 
     def to_scipy(self) -> Any:
-        """The same as a ``scipy.sparse.csr_array``; TypeError inside of a trace, where there are no values."""
+        """The same as a ``scipy.sparse.csr_array``, of float32 where the dtype is a smaller float: SciPy has none such.
+        TypeError inside of a trace, where there are no values."""
         if type(self.data) is Tracer:
             raise FunctransTypeError(
                 f"a SciPy matrix holds numbers, and inside of a transformed function there are none, at {here()}\n"
                 "Use format='bcoo' or format='rows' there."
             )
-        return self.pattern.to_scipy(np.asarray(self.data))
+        data = np.asarray(self.data)
+        small = kind_of(data.dtype) == "f" and data.dtype.itemsize < 4
+        return self.pattern.to_scipy(data.astype(np.float32) if small else data)
 
     def __repr__(self) -> str:
         return f"CompressedRows({self.data}, {self.pattern})"

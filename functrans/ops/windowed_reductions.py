@@ -165,14 +165,11 @@ def apart_from_padding(emitter: EmitterProtocol, operands: Names, types: Types) 
 
     That padding may be the user's, or the transpose of a slice. XLA makes a dilation of its holes, and where it pads
     an axis of size 1 to both sides it takes the windows for ones without a padding of their own: wrong numbers.
-    It need not outlive XLA's simplifier, so it is none of ``emitter.barrier``.
+    It need not outlive XLA's simplifier.
     """
     if not types[0].shape or emitter.platform != "cpu":
         return operands
-    texts = ", ".join([emitter.text(t) for t in types])
-    return emitter.raw_many(
-        f'"stablehlo.optimization_barrier"({", ".join(operands)}) : ({texts}) -> ({texts})', len(operands)
-    )
+    return emitter.barrier(operands, types, lasting=False)
 
 
 def lower_windows(

@@ -68,8 +68,8 @@ class EmitterProtocol(Protocol):
     ) -> str:
         """The text of a region; ``token``: "argument" where it takes one, "result" where it gives one, "both"."""
 
-    def barrier(self, operands: Names, types: Types) -> list[str]:
-        """The operands behind a barrier that XLA's passes leave where it is."""
+    def barrier(self, operands: Names, types: Types, lasting: bool = True) -> list[str]:
+        """The operands behind a barrier that XLA's passes leave where it is, or at least its simplifier."""
 
     def inline(self, jaxpr: Jaxpr, operands: Names) -> list[str]:
         """Write the equations of a program here; the names of its outputs."""

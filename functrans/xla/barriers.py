@@ -3,9 +3,9 @@
 import enum
 
 
-class Barriers(enum.Enum):
+class Barriers(enum.IntEnum):
     """NESTED: some stand in a region, which may be the body of a loop, or in a function that is called from one."""
 
-    NONE = "none"
-    STRAIGHT = "straight"
-    NESTED = "nested"
+    NONE = 0
+    STRAIGHT = 1
+    NESTED = 2

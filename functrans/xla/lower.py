@@ -92,7 +92,7 @@ class Emitter:
         self.first_callback = first_callback
         self.platform_matters = False
         self.callbacks: list[HostCallback] = []  # a custom call names one by its number
-        self.barriers = Barriers.NONE
+        self.lasting, self.passing = Barriers.NONE, Barriers.NONE
         self.nested = 0  # regions and called functions around the line being written
         self.token: str | None = None
         self.where: Where = None  # of the equation being written, and
@@ -269,12 +269,21 @@ class Emitter:
         head = f"^bb0({', '.join(args)}):\n" if args else ""
         return "{\n" + head + "\n".join(inner) + "\n}"
 
-    def barrier(self, operands: Sequence[str], types: Sequence[ArrayType]) -> list[str]:
-        """The operands behind a barrier that XLA's passes leave where it is (see compilation.compile_text)."""
-        if self.barriers is not Barriers.NESTED:
-            self.barriers = Barriers.NESTED if self.nested else Barriers.STRAIGHT
+    def barrier(self, operands: Sequence[str], types: Sequence[ArrayType], lasting: bool = True) -> list[str]:
+        """The operands behind a barrier that XLA's passes leave where it is (see compilation.compile_text), or, not
+        ``lasting``, one that need not outlive its simplifier."""
+        place = Barriers.NESTED if self.nested else Barriers.STRAIGHT
+        if lasting and self.lasting is not Barriers.NESTED:
+            self.lasting = place
+        if not lasting and self.passing is not Barriers.NESTED:
+            self.passing = place
         texts = ", ".join([type_text(t) for t in types])
         return self.raw_many(f"stablehlo.optimization_barrier {', '.join(operands)} : {texts}", len(operands))
+
+    @property
+    def barriers(self) -> Barriers:
+        """Where there are lasting ones, with which those last that need not."""
+        return Barriers.NONE if self.lasting is Barriers.NONE else max(self.lasting, self.passing)
 
     # -- programs ---------------------------------------------------------------------------------------------------
 

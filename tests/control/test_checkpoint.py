@@ -278,6 +278,19 @@ def test_a_checkpoint_in_a_small_loop(stack: Any) -> None:
     assert_same(found(ft, fnp), found(jax, jnp))
 
 
+def test_windows_in_a_small_loop_beside_a_checkpoint() -> None:
+    """Before windows stands a barrier too, which the compiler removes only where there is no checkpoint."""
+
+    def total(library: Any, numpy: Any) -> Any:
+        lax = library.lax
+        windows = lambda v: lax.reduce_window(numpy.sin(v), np.float32(0), lax.add, (2,), (1,), [(1, 1)])
+        both = lambda v: numpy.sin(numpy.exp(v))
+        return lambda x: numpy.sum(library.checkpoint(both)(x)) * numpy.sum(lax.map(windows, x) ** 2)
+
+    x = values(2, 6)
+    assert_same(ft.jit(ft.grad(total(ft, fnp)))(x), jax.grad(total(jax, jnp))(x))
+
+
 def test_static_arguments_are_python_values() -> None:
     def f(x: Any, kind: str, *, times: int = 1) -> Any:
         return fnp.sin(x) * times if kind == "sine" else x

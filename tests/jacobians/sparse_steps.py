@@ -240,7 +240,7 @@ def taken_in_lanes(random: np.random.Generator, pool: Pool) -> Any:
         return None
     own = random.integers(-x.shape[1], x.shape[1], (x.shape[0], 2))
     row = x if len(x.shape) == 2 else fnp.reshape(x, (x.shape[0], -1))
-    table = random.integers(-9, 9, (4, 1))
+    table = random.integers(-x.shape[0], x.shape[0], (4, 1))
     return one_of(random, [
         lambda: ft.vmap(lambda v, i: v[i])(x, own), lambda: ft.vmap(lambda i: x[i])(table),
         lambda: ft.vmap(lambda v, i: lax.dynamic_slice(v, (i,), (1,)))(row, own[:, 0]),

@@ -59,6 +59,7 @@ def test_a_shape_has_its_plan_and_jax_numbers(name: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max())
 
 
+@pytest.mark.machine_code
 @pytest.mark.parametrize("name", SMALL)
 def test_a_compiled_plan_stays_within_its_budget(name: str) -> None:
     build, _ = SMALL[name]
@@ -78,6 +79,7 @@ def test_directions_are_pushed_in_as_many_chunks_as_the_budget_asks_for() -> Non
     assert planned(f, x)["candidates"][0]["chunk"] is None
 
 
+@pytest.mark.machine_code
 def test_the_phases_of_an_interferometer_take_the_memory_of_their_jacobian() -> None:
     """JAX's issue 215: reverse mode took 1,089 times the size of the result."""
     lm, uvw = rng.uniform(-0.3, 0.3, (10, 2)).astype(np.float32), rng.normal(size=(128, 3)).astype(np.float32)
