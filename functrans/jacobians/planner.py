@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from functrans.errors import FunctransError, FunctransValueError, MissingRuleError, NotLinearError
+from functrans.errors import FunctransError, FunctransValueError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Var, all_equations, live_equations
 from functrans.ir.types import ArrayType, kind_of
 from functrans.jacobians.budget import Budget, bytes_of, in_words, peak_bytes
@@ -208,12 +208,16 @@ class _Weighing:
         last = {a: i for i, eqn in enumerate(program.equations) for a in eqn.inputs}
         last.update((a, len(program.equations)) for a in program.outputs)
         live, best, at = {v for v in moving if v in last}, min(self.n, self.m), -1
+        size = sum(v.type.size for v in live)
         for i, eqn in enumerate(program.equations):
             if not moving.isdisjoint(eqn.inputs):
                 moving.update(eqn.outputs)
-                live.update(v for v in eqn.outputs if last.get(v, -1) > i)
-            live.difference_update([a for a in eqn.inputs if last[a] == i])
-            size = sum(v.type.size for v in live)
+                read = [v for v in eqn.outputs if last.get(v, -1) > i]
+                live.update(read)
+                size += sum(v.type.size for v in read)
+            ended = {a for a in eqn.inputs if last[a] == i and a in live}
+            live -= ended
+            size -= sum(a.type.size for a in ended)
             if 0 < size < best:
                 best, at = size, i
         return None if at < 0 or 2 * best > min(self.n, self.m) else _cut(program, count, at)
@@ -283,11 +287,11 @@ def _complex(types: Sequence[ArrayType], which: Callable[[Iterable[bool]], bool]
 
 
 def _refusal(attempt: Callable[[], object]) -> str:
-    """Why an attempt is refused by a rule; empty if it is not."""
+    """Why an attempt is refused by a rule, ours or another library's; empty if it is not."""
     try:
         attempt()
-    except (NotLinearError, MissingRuleError) as error:
-        return str(error).splitlines()[0]
+    except Exception as error:
+        return (str(error) or type(error).__name__).splitlines()[0]
     return ""
 
 

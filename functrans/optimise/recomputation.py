@@ -130,9 +130,30 @@ def _of_any(values: Sequence[Var], readers: Mapping[Atom, int | set[int]]) -> in
 
 
 def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
-    """Whether this is one operation, on literals or on one value that is not such: it is as well computed as read."""
+    """Whether this is as well computed as read: one operation, on literals or on one value that is not such, or few
+    cheap ones on values that are kept anyway.
+    """
     read = _operands(eqn)
-    return len(read) == 0 or (len(read) == 1 and len(_operands(producers.get(read.pop()))) != 1)
+    if len(read) == 0 or (len(read) == 1 and len(_operands(producers.get(read.pop()))) != 1):
+        return True
+    operations = 0
+    pending = [eqn]
+    while pending:
+        eqn = pending.pop()
+        operations += not _rearranges(eqn)
+        if operations > _FEW:
+            return False
+        for a in _operands(eqn):
+            made = producers.get(a)
+            if made is None or made.op.fusion not in (CHEAP, MOVING) or _joins(made):
+                continue
+            pending.append(made)
+    return True
+
+
+def _joins(eqn: Equation) -> bool:
+    """Whether this takes its elements from several values: at the bound it is kept."""
+    return eqn.op.fusion is MOVING and len(_operands(eqn)) > 1
 
 
 def _rearranges(eqn: Equation) -> bool:
@@ -184,6 +205,7 @@ def _sketch(jaxpr: Jaxpr) -> Jaxpr:
     return Jaxpr(jaxpr.inputs, equations, outputs)
 
 
+_FEW = 4  # operations that are as fast as reading their result
 _SMALL_LOOP = 1024  # bytes: XLA makes one kernel of a loop that touches fewer at each step, if no barrier is in it
 _MORE_IN_SMALL_LOOPS = 8  # otherwise it launches a kernel for each operation, which takes a hundred times as long
 

@@ -3,8 +3,10 @@
     y:f32[5000] = reduce_sum[axes=(1,)] x:f32[5000,3]     becomes     y = x[:, 0] + x[:, 1] + x[:, 2]
 
 XLA hands reductions of larger arrays to a library on CPU. Over an axis of two to eight elements its call takes three to
-thirty times as long as the additions, which besides become a part of the kernels around them; and its extrema drop NaNs
-(see ops.reductions), which an elementwise maximum does not.
+thirty times as long as the additions; and its extrema drop NaNs (see ops.reductions), which an elementwise maximum does
+not. The result is kept behind a barrier, as that of a reduction is: the kernels that read it would else compute it
+again, a concatenation element by element in its branches. In the programs of loops and branches it is not, because a
+barrier there keeps XLA from making one kernel of a small loop.
 """
 
 from __future__ import annotations
@@ -19,8 +21,10 @@ from functrans.ops.arithmetic import max_, min_
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq, select
 from functrans.ops.reductions import FEWEST_OF_LIBRARY
+from functrans.ops.representation import KEEP
 from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import reshape, zeros
+from functrans.trace.binding import bind_all
 from functrans.trace.primitive import Combination
 from functrans.trace.replay import emit, replay, trace
 
@@ -33,13 +37,13 @@ _STEPS: dict[Combination, Callable[[Any, Any], Any]] = {
 
 def written_out(jaxpr: Jaxpr) -> Jaxpr:
     """The program with the steps of its short reductions in place of them. Remembered on the program."""
-    return jaxpr.remember("written out", lambda: _written_out(jaxpr))
+    return jaxpr.remember("written out", lambda: _written_out(jaxpr, _kept))
 
 
-def _written_out(jaxpr: Jaxpr) -> Jaxpr:
+def _written_out(jaxpr: Jaxpr, rule: Callable[[Equation, list[Any]], Sequence[Any]]) -> Jaxpr:
     if not any(_short(eqn) for eqn in all_equations(jaxpr)):
         return jaxpr
-    program, captured = trace(lambda *xs: replay(jaxpr, xs, _rule), jaxpr.in_types, "a program to be compiled")
+    program, captured = trace(lambda *xs: replay(jaxpr, xs, rule), jaxpr.in_types, "a program to be compiled")
     assert not captured
     return program
 
@@ -56,10 +60,16 @@ def _short(eqn: Equation) -> tuple[Combination, int] | None:
     return None
 
 
+def _kept(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
+    results = _rule(eqn, operands)
+    return results if _short(eqn) is None else bind_all(KEEP, results)
+
+
 def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
     op = eqn.op
     if op.holds_jaxprs:
-        return emit(Equation(with_programs(op, written_out), eqn.inputs, eqn.outputs, eqn.where), operands)
+        inner = with_programs(op, lambda jaxpr: _written_out(jaxpr, _rule))
+        return emit(Equation(inner, eqn.inputs, eqn.outputs, eqn.where), operands)
     short = _short(eqn)
     if short is None:
         return emit(eqn, operands)

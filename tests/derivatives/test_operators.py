@@ -493,7 +493,7 @@ def equations(fun, *args):
 def test_equations_do_not_grow_with_the_dimension():
     f = lambda x, w: fnp.sum(fnp.tanh(fnp.tanh(w @ x) ** 2) * fnp.exp(x))
     few, many = ((np.ones(n), np.ones((n, n))) for n in (4, 40))
-    assert equations(laplacian(f), *few) == equations(laplacian(f), *many) < equations(trace_of_hessian(f), *few)
+    assert equations(laplacian(f), *few) == equations(laplacian(f), *many)
     assert equations(biharmonic(f), *few) == equations(biharmonic(f), *many) < equations(laplacian(laplacian(f)), *few)
 
 
