@@ -35,6 +35,7 @@ from functrans.ir.types import ArrayType
 from functrans.ops.constants import trace_closed
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
@@ -66,6 +67,9 @@ class Checkpoint(Holding):
 
     def impl(self, *arrays: Any) -> Any:
         return evaluate(self.jaxpr, arrays)
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        return [x.sets for x in detection.program(self.jaxpr, operands)]
 
     @property
     def barred(self) -> tuple[bool, ...]:

@@ -37,6 +37,7 @@ from functrans.ops.logic import and_, bitwise_not, eq, le, select
 from functrans.ops.reductions import reduce_max
 from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, reduce_sum, spread
 from functrans.trace.binding import bind_all
+from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import trace
@@ -147,6 +148,14 @@ class SpectralSplit(Primitive):
             else:
                 outs.append(_quotient(kind, x, w, self.joint))
         return outs
+
+    def sparsity(self, detection: Detection, operands: Sequence[Entry], types: Sequence[ArrayType]) -> Any:
+        *xs, w = operands
+        if w.sets is not None:
+            return super().sparsity(detection, operands, types)
+        diagonal = lambda numbers: np.diagonal(numbers, axis1=-2, axis2=-1)
+        pairs = zip(self.kinds, xs, strict=True)
+        return [detection.renumbered(x.sets, diagonal) if kind == VALUES else x.sets for kind, x in pairs]
 
     def impl(self, *arrays: Any) -> list[Any]:
         *xs, w = arrays

@@ -137,6 +137,7 @@ EXACT: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "own forward rule": (straight_through, X),
     "own backward rule": (turned, X),
     "gradient": (ft.grad(lambda x: fnp.sum(x[1:] ** 2 * x[:-1])), X),
+    "gradient, computed again": (ft.grad(lambda x: fnp.sum(ft.checkpoint(lambda v: v[1:] ** 2 * v[:-1])(x))), X),
     "gradient in a scan": (ft.grad(lambda x: fnp.sum(lax.scan(lambda c, v: (c, v**3), 0.0, x)[1])), X),
     "scalar": (lambda x: x * x, np.float32(1.5)),
     "nothing": (lambda x: fnp.sin(x), np.zeros((0, 3), np.float32)),
@@ -169,6 +170,10 @@ UNITED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Any]] = {  #
     "chosen by value": (lambda x: fnp.maximum(x, fnp.roll(x, 1)), lambda x: x + fnp.roll(x, 1), X),
     "the largest": (lambda x: fnp.max(x, 1), lambda x: fnp.sum(x, 1), GRID),
     "cumulative maximum": (lambda x: lax.cummax(x), lambda x: fnp.cumsum(x), X),
+    "spectra in lanes": (
+        lambda x: fnp.linalg.eigvalsh(x.reshape((6, 2, 2)) + np.float32([[0, 1], [1, 3]])),
+        lambda x: fnp.broadcast_to(fnp.sum(x.reshape((6, 4)), 1)[:, None], (6, 2)), GRID,
+    ),
     "a loop of unknown length": (
         lambda x: lax.while_loop(lambda v: fnp.sum(v) < 9.0, lambda v: v * v + fnp.flip(v), x),
         lambda x: x + fnp.flip(x), X,
