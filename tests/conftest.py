@@ -213,6 +213,7 @@ IN_TURNS = {
     "interop/test_operations.py": 6,
     "interop/test_libraries.py": 4,
     "interop/test_solvers.py": 4,
+    "jacobians/test_sparse_derivatives.py": 2,
     "laws/test_costs_grow_linearly.py": 4,
     "laws/test_impolite_programs.py": 4,
     "laws/test_random_programs.py": 2,

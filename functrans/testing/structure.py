@@ -132,9 +132,11 @@ def check_sums(case: Case, place: int) -> None:
 
 def check_sparsity(case: Case, wrt: Sequence[int]) -> None:
     """``sparsity``: the pattern of the Jacobian by these operands has its entries, whether the others are known or not;
-    so have the patterns of the transposed program, and of the operation in lanes."""
+    by all operands also the patterns of the transposed program, and of the operation in lanes."""
     chosen = [i in wrt for i in range(len(case.types))]
     _check_pattern(case, f"sparsity (by operands {tuple(wrt)})", case.jaxpr, chosen, case.arrays)
+    if len(wrt) < len(case.differentiable):
+        return
     if case.batch:
         program, _ = vmap_jaxpr(case.jaxpr, Lanes(LANES), [True] * len(chosen), True)
         stacked = [*map(lanes, case.arrays)]
