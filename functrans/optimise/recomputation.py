@@ -140,7 +140,7 @@ def _is_slight(eqn: Equation, producers: Mapping[Atom, Equation]) -> bool:
     pending = [eqn]
     while pending:
         eqn = pending.pop()
-        operations += not _rearranges(eqn)
+        operations += bool(_operands(eqn)) and not _rearranges(eqn)  # numbers that are counted cost nothing
         if operations > _FEW:
             return False
         for a in _operands(eqn):

@@ -6,7 +6,7 @@ XLA hands reductions of larger arrays to a library on CPU. Over an axis of two t
 thirty times as long as the additions; and its extrema drop NaNs (see ops.reductions), which an elementwise maximum does
 not. The result is kept behind a barrier, as that of a reduction is: the kernels that read it would else compute it
 again, a concatenation element by element in its branches. In the programs of loops and branches it is not, because a
-barrier there keeps XLA from making one kernel of a small loop.
+barrier there keeps XLA from making one kernel of a small loop (optimise.for_cpu).
 """
 
 from __future__ import annotations
@@ -16,36 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from functrans.ir.program import Equation, Jaxpr, all_equations, with_programs
+from functrans.ir.program import Equation
 from functrans.ops.arithmetic import max_, min_
 from functrans.ops.elementwise import add
 from functrans.ops.logic import eq, select
 from functrans.ops.reductions import FEWEST_OF_LIBRARY
-from functrans.ops.representation import KEEP
 from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import reshape, zeros
-from functrans.trace.binding import bind_all
 from functrans.trace.primitive import Combination
-from functrans.trace.replay import emit, replay, trace
 
 _LONGEST = 8  # elements along the axis: from sixteen on the library is as fast
 _OF_THE_LIBRARY = (np.dtype(np.float32), np.dtype(np.float64))
 _STEPS: dict[Combination, Callable[[Any, Any], Any]] = {
     Combination.SUM: add, Combination.LARGER: max_, Combination.SMALLER: min_,
 }  # fmt: skip
-
-
-def written_out(jaxpr: Jaxpr) -> Jaxpr:
-    """The program with the steps of its short reductions in place of them. Remembered on the program."""
-    return jaxpr.remember("written out", lambda: _written_out(jaxpr, _kept))
-
-
-def _written_out(jaxpr: Jaxpr, rule: Callable[[Equation, list[Any]], Sequence[Any]]) -> Jaxpr:
-    if not any(_short(eqn) for eqn in all_equations(jaxpr)):
-        return jaxpr
-    program, captured = trace(lambda *xs: replay(jaxpr, xs, rule), jaxpr.in_types, "a program to be compiled")
-    assert not captured
-    return program
 
 
 def _short(eqn: Equation) -> tuple[Combination, int] | None:
@@ -60,25 +44,19 @@ def _short(eqn: Equation) -> tuple[Combination, int] | None:
     return None
 
 
-def _kept(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
-    results = _rule(eqn, operands)
-    return results if _short(eqn) is None else bind_all(KEEP, results)
+def is_short(eqn: Equation) -> bool:
+    """Whether this is a reduction over few elements."""
+    return _short(eqn) is not None
 
 
-def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
-    op = eqn.op
-    if op.holds_jaxprs:
-        inner = with_programs(op, lambda jaxpr: _written_out(jaxpr, _rule))
-        return emit(Equation(inner, eqn.inputs, eqn.outputs, eqn.where), operands)
-    short = _short(eqn)
-    if short is None:
-        return emit(eqn, operands)
-    combination, axis = short
-    x = operands[0]
+def by_steps(eqn: Equation, operands: Sequence[Any]) -> Any:
+    """The result of a short reduction."""
+    combination, axis = _short(eqn)  # type: ignore[misc]
+    (x,) = operands
     result, *parts = [slice_in_dim(x, i, i + 1, axis=axis) for i in range(x.shape[axis])]
     for part in parts:
         result = _STEPS[combination](result, part)
     if combination is Combination.SUM:  # the zero makes a sum of negative zeros positive; XLA drops a zero added
         zero = zeros(result.shape, result.type)
         result = select(eq(result, zero), zero, result)
-    return [reshape(result, eqn.outputs[0].type.shape)]
+    return reshape(result, eqn.outputs[0].type.shape)

@@ -23,11 +23,11 @@ from functrans.ir.snapshots import snapshot
 from functrans.ir.types import ArrayType, array_type, float0, kind_of, type_of
 from functrans.jaxlib_compat import array_values, compiler, configuration, executors
 from functrans.jaxlib_compat.tracing import EVALUATION, current_trace, evaluates
+from functrans.optimise.for_cpu import for_cpu
 from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
 from functrans.optimise.recomputation import bounded
 from functrans.optimise.segments import Segment, cut
-from functrans.optimise.short_reductions import written_out
 from functrans.trace.binding import apply_operation
 from functrans.trace.collection import CollectionPause
 from functrans.trace.engine import engine
@@ -237,7 +237,7 @@ class Program:
             jaxpr = on_words(self._kept_jaxpr())
             if self.jit or not is_small(jaxpr):  # small ones are compiled without fusion
                 if tuple(platforms) == ("cpu",):
-                    jaxpr = written_out(jaxpr)
+                    jaxpr = for_cpu(jaxpr)
                 bound = configuration.recomputation_bound.value()
                 if bound is not None:
                     jaxpr = bounded(jaxpr, bound)
