@@ -57,6 +57,7 @@ def turned(eqn: Equation, operands: Sequence[Any]) -> Any:
         out = bind(op.with_axes((op.rhs_contracting, op.lhs_contracting), ((), ()), swap=True), y, x)
         first = y.ndim - len(op.rhs_contracting)  # the axes of y
     else:
+        assert type(op) is Concatenate
         behind, ahead = range(op.dimension, operands[0].ndim), range(op.dimension)
         out = bind(Concatenate(0), *[transpose(x, (*behind, *ahead)) for x in operands])
         first = len(behind)
