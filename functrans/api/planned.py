@@ -15,7 +15,6 @@ from functrans.errors import FunctransTypeError
 from functrans.ir.program import all_equations
 from functrans.ir.types import describe, kind_of, type_of
 from functrans.jacobians.evaluation import blocks
-from functrans.jacobians.planner import Plan
 from functrans.jacobians.remembered import Made, planned
 from functrans.jacobians.reports import note_plan
 from functrans.ops.structural import convert
@@ -128,11 +127,10 @@ def symmetric(inner: Sequence[Taken], options: Options) -> bool:
 
 def evaluated(call: Taken, made: Made, what: str) -> list[Any]:
     """The outputs and the blocks."""
-    plan: Plan = made.plan
     count, wrt, first = len(call.jaxpr.inputs), call.wrt, call.first
 
     def transformed(inputs: list[Any]) -> list[Any]:
-        outs, found = blocks(plan, call.jaxpr, inputs[:count], wrt, first, inputs[count:])
+        outs, found = blocks(made, call.jaxpr, inputs[:count], wrt, first, inputs[count:])
         for t, row in zip(call.outs, found, strict=True):
             for s, block in zip(call.ins, row, strict=True):  # of JAX's types, whatever the plan
                 like = s if what == "jacobian" and kind_of(t.dtype) != "c" else t

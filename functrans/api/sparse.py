@@ -200,7 +200,7 @@ def _entries(call: Taken, made: Made, what: str) -> list[Any]:
     chunk, colouring = made.plan.chosen.chunk, made.plan.colouring
 
     def transformed(inputs: list[Any]) -> list[Any]:
-        outs, linear = linear_program(call.jaxpr, inputs[:count], wrt, first)
+        outs, linear = linear_program(call.jaxpr, inputs[:count], wrt, first, made.read())
         return [*outs, compressed.entries(linear, call.ins, call.outs, colouring, inputs[count], chunk)]
 
     source = made.arrays[0]

@@ -12,7 +12,7 @@ diagonal. Where an operation needs more, the seeds are written out and the rest 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -59,6 +59,7 @@ class Spread(NamedTuple):
     value: Any
 
 
+Known = Mapping[Any, Any]  # by variable, NumPy arrays
 MANY = frozenset((Seeds, Spread))  # what differs from direction to direction
 
 
@@ -87,15 +88,17 @@ def coloured(types: Sequence[ArrayType], colours: Any) -> list[Seeds]:
     return result
 
 
-def push(jaxpr: Jaxpr, number: int, inputs: Sequence[Any]) -> list[Any]:
+def push(jaxpr: Jaxpr, number: int, inputs: Sequence[Any], known: Sequence[Any] = ()) -> list[Any]:
     """The program's outputs, each a value that is the same in all directions, ``Seeds`` or ``Spread``, as its inputs
-    are. It is linear in those of the latter kinds."""
+    are. It is linear in those of the latter kinds. ``known``: the values of the first inputs, None where they are not
+    known while the program is made: seeds that are taken by known indices are still seeds."""
     lanes = Lanes(number)
+    found = {v: k for v, k in zip(jaxpr.inputs, known, strict=False) if k is not None}
     values: dict[Any, Any] = {
         v: x if type(x) in MANY else as_operand(x, v.type)
         for v, x in zip(jaxpr.inputs, inputs, strict=True)
     }
-    values = replay_into(values, jaxpr.equations, lambda eqn, operands: _applied(eqn, operands, lanes))
+    values = replay_into(values, jaxpr.equations, lambda eqn, operands: _applied(eqn, operands, lanes, found))
     return [values[a] if type(a) is Var else a for a in jaxpr.outputs]
 
 
@@ -156,16 +159,17 @@ def _array_of(directions: Any) -> Any:
     return bind(Constant(INDEX, directions.shape, np.ascontiguousarray(directions, INDEX).tobytes()))
 
 
-def _applied(eqn: Equation, operands: list[Any], lanes: Lanes) -> Sequence[Any]:
+def _applied(eqn: Equation, operands: list[Any], lanes: Lanes, known: Known) -> Sequence[Any]:
     op = eqn.op
     if not any(type(x) in MANY for x in operands):
         return emit(eqn, operands)
     if any(type(x) is Seeds for x in operands):
         placed = op.in_place(operands) if op.transparent else None
         if placed is not None:  # a call
-            return push(placed[0], lanes.size, placed[1])
+            own = {id(x): known[a] for a, x in zip(eqn.inputs, operands, strict=True) if a in known}
+            return push(placed[0], lanes.size, placed[1], [own.get(id(x)) for x in placed[1]])
         if not any(type(x) is Spread for x in operands):
-            found = _kept(eqn, operands) or _by_element(eqn, operands, lanes.size)
+            found = _kept(eqn, operands, known) or _by_element(eqn, operands, lanes.size)
             if found is not None:
                 return found
     mapped = [type(x) in MANY for x in operands]
@@ -178,12 +182,12 @@ def _applied(eqn: Equation, operands: list[Any], lanes: Lanes) -> Sequence[Any]:
     return [Spread(x) if m else x for x, m in zip(declared, flags, strict=True)]
 
 
-def _kept(eqn: Equation, operands: Sequence[Any]) -> list[Seeds] | None:
+def _kept(eqn: Equation, operands: Sequence[Any], known: Known) -> list[Seeds] | None:
     """The results as seeds, where they are."""
     op = eqn.op
     places = op.moving(len(operands))
-    if places and all(i in places or type(x) is Literal for i, x in enumerate(operands)):
-        return _moved(eqn, operands, places)
+    if places and all(i in places or type(x) is Literal or eqn.inputs[i] in known for i, x in enumerate(operands)):
+        return _moved(eqn, operands, places, known)
     if not op.elementwise or op.multiple:
         return None
     seeds = [x for x in operands if type(x) is Seeds]
@@ -204,14 +208,14 @@ def _scale(x: Seeds) -> Any:
     return scalar_literal(1, x.type.dtype, x.type.weak_type) if x.scale is None else x.scale
 
 
-def _moved(eqn: Equation, operands: Sequence[Any], places: Sequence[int]) -> list[Seeds]:
+def _moved(eqn: Equation, operands: Sequence[Any], places: Sequence[int], known: Known) -> list[Seeds]:
     """Among operands that are not seeds only zeros stand at these places: the program is linear."""
     op = eqn.op
     types = [v.type for v in eqn.outputs]
     numbers = [
         x.directions + INDEX.type(1) if type(x) is Seeds
         else np.zeros(x.shape, INDEX) if i in places
-        else np.asarray(x.value, x.type.dtype)
+        else np.asarray(x.value if type(x) is Literal else known[eqn.inputs[i]], x.type.dtype)
         for i, x in enumerate(operands)
     ]  # fmt: skip
     found = op.over_numbers().impl(*numbers)

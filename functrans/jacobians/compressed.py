@@ -17,10 +17,12 @@ from functrans.ir.types import ArrayType, promote
 from functrans.jacobians.basis import coloured
 from functrans.jacobians.colouring import Colouring
 from functrans.jacobians.dense import Blocks, directions, split_rows, transposed
+from functrans.ops.elementwise import mul, sub
 from functrans.ops.indexing import Gather, Scatter
+from functrans.ops.logic import eq, select
 from functrans.ops.representation import KEEP
 from functrans.ops.slicing import concatenate, pad, slice_
-from functrans.ops.structural import convert, full, reshape, zeros
+from functrans.ops.structural import broadcast_in_dim, convert, full, iota, reshape, scalar_literal, zeros
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.binding import bind, bind_all
 from functrans.transform.linearize import LinearProgram
@@ -41,13 +43,13 @@ def entries(
     parts = []
     if colouring.columns:
         seeds = coloured(ins, colouring.column_colours)
-        found = iter(directions(linear.jaxpr, linear.residuals, seeds, colouring.columns, chunk))
+        found = iter(directions(linear.jaxpr, linear, seeds, colouring.columns, chunk))
         parts.append(_rows([next(found) if nz else None for nz in linear.nonzero], outs, colouring.columns, dtype))
     if colouring.rows:
         program, has = transposed(linear, len(ins))
         seeds = coloured(outs, colouring.row_colours)
         used = [s for s, nz in zip(seeds, linear.nonzero, strict=True) if nz]
-        found = iter(directions(program, linear.residuals, used, colouring.rows, chunk))
+        found = iter(directions(program, linear, used, colouring.rows, chunk))
         parts.append(_rows([next(found) if h else None for h in has], ins, colouring.rows, dtype))
     if not parts or not source.shape[0]:
         return full((source.shape[0],), 0, dtype)
@@ -82,9 +84,15 @@ def _rows(parts: Sequence[Any], types: Sequence[ArrayType], number: int, dtype: 
     return concatenate(rows, 1) if len(rows) > 1 else rows[0]
 
 
-def as_blocks(data: Any, places: Any, ins: Sequence[ArrayType], outs: Sequence[ArrayType]) -> Blocks:
+def as_blocks(
+    data: Any, places: Any, ins: Sequence[ArrayType], outs: Sequence[ArrayType], one_a_row: bool
+) -> Blocks:
     """Entries in a dense Jacobian; ``places``: the row-major place of each, ``[entries, 1]``, ascending."""
     n, m = (sum(t.size for t in types) for types in (ins, outs))
+    if one_a_row:  # written once: a scatter writes the zeros first
+        columns = sub(reshape(places, (m,)), mul(iota(places.dtype, m), n))
+        hits = eq(broadcast_in_dim(iota(places.dtype, n), (m, n), (1,)), broadcast_in_dim(columns, (m, n), (0,)))
+        return blocks_of(select(hits, broadcast_in_dim(data, (m, n), (0,)), scalar_literal(0, data.dtype)), ins, outs)
     empty = full((m * n,), 0, data.dtype)
     op = Scatter(ScatterDimensionNumbers((), (0,), (0,), (), ()), _INSIDE, True, True)
     whole = reshape(bind(op, empty, places, data), (m, n)) if data.shape[0] else reshape(empty, (m, n))

@@ -72,11 +72,11 @@ def _one_lane(x: Any, number: int) -> Any:
 def first_outputs(linear: LinearProgram, first: int) -> LinearProgram:
     """The linear program of the ``first`` outputs alone."""
     if not any(linear.nonzero[first:]):
-        return LinearProgram(linear.jaxpr, linear.residuals, linear.nonzero[:first])
+        return linear._replace(nonzero=linear.nonzero[:first])
     keep = [i for i, nz in enumerate(linear.nonzero) if nz]
     program = linear.jaxpr
     outputs = [o for o, i in zip(program.outputs, keep, strict=True) if i < first]
-    return LinearProgram(Jaxpr(program.inputs, program.equations, outputs), linear.residuals, linear.nonzero[:first])
+    return linear._replace(jaxpr=Jaxpr(program.inputs, program.equations, outputs), nonzero=linear.nonzero[:first])
 
 
 def forward_blocks(
@@ -86,7 +86,7 @@ def forward_blocks(
     total = sum(t.size for t in ins)
     if not total:
         return [[zeros((*t.shape, *s.shape), t) for s in ins] for t in outs]
-    columns = directions(linear.jaxpr, linear.residuals, standard(ins), total, chunk)
+    columns = directions(linear.jaxpr, linear, standard(ins), total, chunk)
     return _columns_as_blocks(columns, linear.nonzero, ins, outs)
 
 
@@ -99,7 +99,7 @@ def backward_blocks(
     program, has = transposed(linear, len(ins))
     rows: Iterator[Any] = iter(())
     if used:
-        rows = iter(directions(program, linear.residuals, standard(used), total, chunk))
+        rows = iter(directions(program, linear, standard(used), total, chunk))
     by_input = [split_rows(next(rows), used) if h else None for h in has]
     blocks = []
     place = 0
@@ -122,15 +122,16 @@ def transposed(linear: LinearProgram, count: int) -> tuple[Jaxpr, tuple[bool, ..
 
 
 def directions(
-    jaxpr: Jaxpr, residuals: Sequence[Any], seeds: Sequence[Seeds], number: int, chunk: int | None = None
+    jaxpr: Jaxpr, linear: LinearProgram, seeds: Sequence[Seeds], number: int, chunk: int | None = None
 ) -> list[Any]:
-    """The outputs ``[number, ...]`` of a program (residuals, linear inputs) in the directions of these seeds; so many
-    of them at a time."""
+    """The outputs ``[number, ...]`` of a program (residuals, linear inputs), that of ``linear`` or its transpose, in
+    the directions of these seeds; so many of them at a time."""
+    residuals = linear.residuals
     if number == 1:
         results = replay(jaxpr, [*residuals, *map(only_direction, seeds)])
         return [spread(x, 1) for x in results]
     if chunk is None or chunk >= number:
-        return [written_out(x, number) for x in push(jaxpr, number, [*residuals, *seeds])]
+        return [written_out(x, number) for x in push(jaxpr, number, [*residuals, *seeds], linear.known)]
     turns = -(-number // chunk)
 
     def turn(*operands: Any) -> list[Any]:

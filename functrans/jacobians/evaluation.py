@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
 from functrans.jacobians import compressed, dense
-from functrans.jacobians.planner import FORWARD, MIXED, REVERSE, Cut, Plan, linear_part
+from functrans.jacobians.planner import FORWARD, MIXED, REVERSE, Cut, linear_part
+from functrans.jacobians.remembered import Made
 from functrans.ops.products import DotGeneral
 from functrans.ops.slicing import concatenate
 from functrans.ops.structural import reshape
@@ -18,25 +19,32 @@ from functrans.transform.linearize import LinearProgram, linearize_jaxpr
 
 
 def linear_program(
-    jaxpr: Jaxpr, inputs: Sequence[Any], wrt: tuple[bool, ...], first: int
+    jaxpr: Jaxpr, inputs: Sequence[Any], wrt: tuple[bool, ...], first: int, read: Mapping[int, Any]
 ) -> tuple[list[Any], LinearProgram]:
-    """The outputs, and the linear program of the ``first`` of them: that which was planned for."""
+    """The outputs, and the linear program of the ``first`` of them: that which was planned for.
+
+    ``read``: the values, by place, of inputs that the plan was made for.
+    """
     split = linearize_jaxpr(jaxpr, wrt)
     results = replay(split.primal, inputs)
     residuals = split.residuals(inputs, results)
-    return results[: split.num_outputs], LinearProgram(linear_part(split, first), residuals, split.nonzero[:first])
+    values = {id(inputs[place]): value for place, value in read.items()}
+    known = [values.get(id(x)) for x in residuals]
+    program = LinearProgram(linear_part(split, first), residuals, split.nonzero[:first], known)
+    return results[: split.num_outputs], program
 
 
 def blocks(
-    plan: Plan, jaxpr: Jaxpr, inputs: Sequence[Any], wrt: tuple[bool, ...], first: int, arrays: Sequence[Any]
+    made: Made, jaxpr: Jaxpr, inputs: Sequence[Any], wrt: tuple[bool, ...], first: int, arrays: Sequence[Any]
 ) -> tuple[list[Any], dense.Blocks]:
-    """``arrays``: those of ``Made``."""
+    """``arrays``: those of ``made`` as inputs of the program."""
+    plan = made.plan
     ins = [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
     outs = jaxpr.out_types[:first]
     kind, chunk = plan.chosen.name, plan.chosen.chunk
     if kind == FORWARD:
         return dense.forward(jaxpr, inputs, wrt, first, chunk)
-    results, linear = linear_program(jaxpr, inputs, wrt, first)
+    results, linear = linear_program(jaxpr, inputs, wrt, first, made.read())
     if kind == REVERSE:
         return results, dense.backward_blocks(linear, ins, outs, chunk)
     if kind == MIXED:
@@ -44,15 +52,15 @@ def blocks(
         return results, _through(linear, plan.cut, ins, outs, chunk)
     source, places = arrays
     data = compressed.entries(linear, ins, outs, plan.colouring, source, chunk)
-    return results, compressed.as_blocks(data, places, ins, outs)
+    return results, compressed.as_blocks(data, places, ins, outs, made.one_a_row)
 
 
 def _through(
     linear: LinearProgram, cut: Cut, ins: Sequence[ArrayType], outs: Sequence[ArrayType], chunk: int | None
 ) -> dense.Blocks:
     """The product of the Jacobians of the two parts, each by its shorter side."""
-    first = LinearProgram(cut.first, linear.residuals, (True,) * len(cut.types))
-    second = LinearProgram(cut.second, linear.residuals, linear.nonzero)
+    first = linear._replace(jaxpr=cut.first, nonzero=(True,) * len(cut.types))
+    second = linear._replace(jaxpr=cut.second)
     into = _matrix(first, ins, cut.types, chunk)
     out = _matrix(second, cut.types, outs, chunk)
     product = bind(DotGeneral((1,), (0,), (), (), into.dtype), out, into)

@@ -50,18 +50,23 @@ def _counted(x: Any, nonzero: bool) -> Any:
 class Made:
     """A plan, and the arrays that its program takes besides the function's inputs. Compares by identity."""
 
-    __slots__ = ("arrays", "indices", "plan", "reading")
+    __slots__ = ("arrays", "indices", "one_a_row", "plan", "reading")
 
     def __init__(self, plan: Plan, reading: Reading) -> None:
         self.plan = plan
         self.reading = reading
         self.arrays: list[Any] = []
         self.indices: Any = None
+        self.one_a_row = False
         if plan.colouring is not None:
             pattern = plan.pattern
             places = pattern.rows.astype(np.int64) * plan.inputs + pattern.columns
+            self.one_a_row = bool((np.diff(pattern.starts) == 1).all())
             self.arrays = [jax.device_put(places_in_passes(plan.colouring)), _column(places)]
 
+    def read(self) -> dict[int, Any]:
+        """The values, by place, of inputs of the program that the plan was made for."""
+        return {place: value for place, (nonzero, value) in self.reading.values.items() if not nonzero}
 
     def coordinates(self) -> Any:
         """``[entries, 2]``: row and column of each, on the default device."""

@@ -26,12 +26,14 @@ from functrans.transform.jvp import differentiate
 class LinearProgram(NamedTuple):
     """``jaxpr``: (residuals, tangents) -> tangents; ``residuals``: values of the primal builder.
 
-    ``nonzero`` says which outputs of the function have a tangent: the jaxpr's outputs are those.
+    ``nonzero`` says which outputs of the function have a tangent: the jaxpr's outputs are those. ``known``: of the
+    residuals those that are known as NumPy arrays, None for the others; or nothing.
     """
 
     jaxpr: Jaxpr
     residuals: list[Any]
     nonzero: tuple[bool, ...]
+    known: Sequence[Any] = ()
 
 
 def linearize(jaxpr: Jaxpr, primals: Sequence[Any], wrt: Sequence[bool]) -> tuple[list[Any], LinearProgram]:
