@@ -106,7 +106,7 @@ def only_direction(seeds: Seeds) -> Any:
     """The seeds, without scale, in direction 0 where that is the only one: no axis of directions."""
     hit = seeds.directions == 0
     if not hit.all():
-        return convert(eq(_array_of(seeds.directions), 0), seeds.type.dtype, seeds.type.weak_type)
+        return convert(eq(array_of(seeds.directions), 0), seeds.type.dtype, seeds.type.weak_type)
     one = scalar_literal(1, seeds.type.dtype, seeds.type.weak_type)
     return broadcast_in_dim(one, seeds.shape, ()) if seeds.shape else one
 
@@ -115,7 +115,7 @@ def chunk_of(seeds: Seeds, first: Any, size: int) -> Any:
     """The seeds, without scale, in the directions ``first``, first + 1 ... as an array ``[size, ...]``."""
     shape = (size, *seeds.shape)
     numbers = broadcast_in_dim(add(iota(INDEX, size), broadcast_in_dim(first, (size,), ())), shape, (0,))
-    own = broadcast_in_dim(_array_of(seeds.directions), shape, tuple(range(1, len(shape))))
+    own = broadcast_in_dim(array_of(seeds.directions), shape, tuple(range(1, len(shape))))
     return convert(eq(numbers, own), seeds.type.dtype, seeds.type.weak_type)
 
 
@@ -142,15 +142,15 @@ def _as_array(x: Seeds, number: int) -> Any:
         return broadcast_in_dim(one, shape, ()) if x.scale is None else scale
     hits = eq(
         broadcast_in_dim(iota(INDEX, number), shape, (0,)),
-        broadcast_in_dim(_array_of(x.directions), shape, behind),
+        broadcast_in_dim(array_of(x.directions), shape, behind),
     )
     if x.scale is None:
         return convert(hits, x.type.dtype, x.type.weak_type)
     return select(hits, scale, zero)
 
 
-def _array_of(directions: Any) -> Any:
-    """The numbers in the program: counted where they count, else a constant."""
+def array_of(directions: Any) -> Any:
+    """NumPy integers in the program: counted where they count, else a constant."""
     flat = directions.ravel()
     first = int(flat[0]) if flat.size else 0
     if np.array_equal(flat, np.arange(first, first + flat.size)):

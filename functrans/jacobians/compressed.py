@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from functrans.ir.types import ArrayType, promote
-from functrans.jacobians.basis import coloured
+from functrans.jacobians.basis import INDEX, array_of, coloured
 from functrans.jacobians.colouring import Colouring
 from functrans.jacobians.dense import Blocks, directions, split_rows, transposed
-from functrans.ops.elementwise import mul, sub
 from functrans.ops.indexing import Gather, Scatter
 from functrans.ops.logic import eq, select
 from functrans.ops.representation import KEEP
@@ -85,13 +84,15 @@ def _rows(parts: Sequence[Any], types: Sequence[ArrayType], number: int, dtype: 
 
 
 def as_blocks(
-    data: Any, places: Any, ins: Sequence[ArrayType], outs: Sequence[ArrayType], one_a_row: bool
+    data: Any, places: Any, ins: Sequence[ArrayType], outs: Sequence[ArrayType], columns: Any
 ) -> Blocks:
-    """Entries in a dense Jacobian; ``places``: the row-major place of each, ``[entries, 1]``, ascending."""
+    """Entries in a dense Jacobian; ``places``: the row-major place of each, ``[entries, 1]``, ascending; ``columns``:
+    where each row has one entry, its column, in NumPy."""
     n, m = (sum(t.size for t in types) for types in (ins, outs))
-    if one_a_row:  # written once: a scatter writes the zeros first
-        columns = sub(reshape(places, (m,)), mul(iota(places.dtype, m), n))
-        hits = eq(broadcast_in_dim(iota(places.dtype, n), (m, n), (1,)), broadcast_in_dim(columns, (m, n), (0,)))
+    if columns is not None:  # written once: a scatter writes the zeros first
+        hits = eq(
+            broadcast_in_dim(iota(INDEX, n), (m, n), (1,)), broadcast_in_dim(array_of(columns), (m, n), (0,))
+        )
         return blocks_of(select(hits, broadcast_in_dim(data, (m, n), (0,)), scalar_literal(0, data.dtype)), ins, outs)
     empty = full((m * n,), 0, data.dtype)
     op = Scatter(ScatterDimensionNumbers((), (0,), (0,), (), ()), _INSIDE, True, True)

@@ -52,7 +52,7 @@ def blocks(
         return results, _through(linear, plan.cut, ins, outs, chunk)
     source, places = arrays
     data = compressed.entries(linear, ins, outs, plan.colouring, source, chunk)
-    return results, compressed.as_blocks(data, places, ins, outs, made.one_a_row)
+    return results, compressed.as_blocks(data, places, ins, outs, made.columns)
 
 
 def _through(

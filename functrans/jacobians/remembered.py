@@ -50,18 +50,19 @@ def _counted(x: Any, nonzero: bool) -> Any:
 class Made:
     """A plan, and the arrays that its program takes besides the function's inputs. Compares by identity."""
 
-    __slots__ = ("arrays", "indices", "one_a_row", "plan", "reading")
+    __slots__ = ("arrays", "columns", "indices", "plan", "reading")
 
     def __init__(self, plan: Plan, reading: Reading) -> None:
         self.plan = plan
         self.reading = reading
         self.arrays: list[Any] = []
         self.indices: Any = None
-        self.one_a_row = False
+        self.columns: Any = None  # that of each row's entry, where each row has one
         if plan.colouring is not None:
             pattern = plan.pattern
             places = pattern.rows.astype(np.int64) * plan.inputs + pattern.columns
-            self.one_a_row = bool((np.diff(pattern.starts) == 1).all())
+            if (np.diff(pattern.starts) == 1).all():
+                self.columns = pattern.columns
             self.arrays = [jax.device_put(places_in_passes(plan.colouring)), _column(places)]
 
     def read(self) -> dict[int, Any]:
