@@ -259,6 +259,30 @@ def test_equal_code_with_other_captured_indices() -> None:
         np.testing.assert_array_equal(of(np.array(index), ft.jacobian)(x), 2 * np.eye(4)[index])
 
 
+@pytest.mark.parametrize("mode", ["fill", "clip", "wrap", "promise_in_bounds"])
+def test_seeds_are_taken_by_known_indices(mode: str) -> None:
+    """Taken twice, scaled, moved again; by indices outside of the array, too; in both modes and in chunks."""
+    inside, outside = np.array([[4, 0], [1, 4], [-1, 2]]), np.array([5, 9, -7, 0, 1])
+    index = inside if mode == "promise_in_bounds" else outside
+
+    def f(lib: Any) -> Any:
+        def g(x: Any) -> Any:
+            taken = (x * x).at[index].get(mode=mode)
+            again = taken.ravel()[np.array([3, 0, 3, 1])]
+            return lib.concatenate([taken.ravel() * 2, again * x[np.array([0, 0, 1, 2])], x[2:3] + again[:1]])
+
+        return g
+
+    x = values(5)
+    expected = np.asarray(jax.jacfwd(f(jnp))(x))
+    for way in (None, "forward", "reverse", "both"):
+        close(ft.sparse_jacobian(f(fnp), mode=way)(x).todense(), expected)
+    close(ft.sparse_jacobian(f(fnp), chunk_size=1)(x).todense(), expected)
+    close(ft.jit(ft.jacobian(f(fnp)))(x), expected)
+    once = ft.jit(ft.sparse_jacobian(lambda x: ft.jit(lambda y: y[inside] * y[inside[::-1]])(x * 3.0)))
+    close(once(x).todense(), jax.jacfwd(lambda x: (9 * x[inside] * x[inside[::-1]]).ravel())(x))
+
+
 def test_a_captured_array_may_change_between_calls() -> None:
     index, holes = np.array([0, 1, 2]), np.float32([1.0, 0.0, 2.0])
     take = ft.sparse_jacobian(lambda x: x[index] * holes, format="scipy")
