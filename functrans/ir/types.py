@@ -97,8 +97,8 @@ def array_type(shape: Shape, dtype: np.dtype[Any], weak_type: bool = False) -> A
 _SHORT = {
     "bool": "bool", "bfloat16": "bf16", "float16": "f16", "float32": "f32", "float64": "f64",
     "complex64": "c64", "complex128": "c128",
-    "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
-    "uint4": "u4", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
+    "int1": "i1", "int2": "i2", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64",
+    "uint1": "u1", "uint2": "u2", "uint4": "u4", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
 }  # fmt: skip
 
 
@@ -219,19 +219,19 @@ def type_of(x: Any) -> ArrayType:
     raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
 
 
-_EXTENSION = {float0, bfloat16} | {
-    np.dtype(getattr(ml_dtypes, name))
-    for name in (
-        "float8_e4m3fn",
-        "float8_e5m2",
-        "float8_e4m3b11fnuz",
-        "float8_e4m3fnuz",
-        "float8_e5m2fnuz",
-        "int4",
-        "uint4",
-    )
-}
+def _extension(*names: str) -> frozenset[np.dtype[Any]]:
+    """Those of them that ml_dtypes has: int1 and uint1 came with a later version."""
+    return frozenset([np.dtype(getattr(ml_dtypes, name)) for name in names if hasattr(ml_dtypes, name)])
 
+
+SMALLER_THAN_A_BYTE = _extension(
+    "int1", "int2", "int4", "uint1", "uint2", "uint4", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn"
+)
+EXTENDED_FLOATS = _extension(
+    "bfloat16", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2",
+    "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn",
+)  # fmt: skip
+_EXTENSION = {float0} | SMALLER_THAN_A_BYTE | EXTENDED_FLOATS
 
 _NUMERIC = _EXTENSION | {
     np.dtype(kind)

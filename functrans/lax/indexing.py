@@ -12,6 +12,7 @@ from functrans.api.loops import fori_loop, while_loop
 from functrans.errors import ConcretizationError, FunctransIndexError
 from functrans.ir.types import array_type, type_of
 from functrans.lax.shapes import squeeze
+from functrans.ops.arithmetic import rem
 from functrans.ops.dynamic_slicing import dynamic_slice, dynamic_update_slice
 from functrans.ops.elementwise import add
 from functrans.ops.indexing import gather, scatter_add
@@ -23,6 +24,8 @@ from functrans.ops.windows import GatherDimensionNumbers
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import trace
 from functrans.transform.vmap import vmap
+
+_INT32 = np.dtype(np.int32)
 
 
 def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True) -> Any:
@@ -104,18 +107,25 @@ def dynamic_update_index_in_dim(operand: Any, update: Any, index: Any, axis: int
 
 
 def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
-    """The elements at several positions along several axes: ``src[..., idxs[0], ..., idxs[1], ...]``.
+    """The elements at several positions along several axes: ``src[..., idxs[0], ..., idxs[1], ...]``, modulo their sizes.
 
     >>> from functrans import lax
     >>> lax.index_take(lax.iota(int, 5), (lax.iota(int, 2),), (0,)).tolist()
     [0, 1]
     """
     shape = type_of(src).shape
-    columns = [reshape(i, (type_of(i).shape[0], 1)) for i in idxs]
     axes = tuple(axes)
+    columns = [reshape(_modulo(i, shape[axis]), (type_of(i).shape[0], 1)) for i, axis in zip(idxs, axes, strict=True)]
     sizes = tuple([1 if a in axes else n for a, n in enumerate(shape)])
     numbers = GatherDimensionNumbers(tuple(range(1, len(shape) - len(axes) + 1)), axes, axes)
     return gather(src, concatenate(columns, 1), numbers, sizes)
+
+
+def _modulo(index: Any, size: int) -> Any:
+    """Positions from 0 to size - 1, of one dtype."""
+    dtype = type_of(index).dtype
+    rest = convert(rem(convert(index, dtype if dtype.itemsize >= 4 else _INT32), max(size, 1)), _INT32)
+    return select(lt(rest, 0), add(rest, size), rest)
 
 
 def scatter_apply(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import type_of
+from functrans.ir.types import kind_of, type_of
 from functrans.ops.indexing import scatter_add
 from functrans.ops.reductions import reduce_max, reduce_min, reduce_prod
 from functrans.ops.scatters import scatter_max, scatter_min, scatter_mul
@@ -50,7 +50,7 @@ def _segments(
 ) -> Any:  # fmt: skip
     data, ids = (np.asarray(x) if isinstance(x, list | tuple) else x for x in (data, segment_ids))
     of_data, of_ids = type_of(data), type_of(ids)
-    if of_ids.dtype.kind not in "iu":
+    if kind_of(of_ids.dtype) not in "iu":
         raise FunctransTypeError(f"{name}: segment_ids must be integers, got dtype {of_ids.dtype} at {here()}")
     if len(of_ids.shape) != 1 or of_data.shape[:1] != of_ids.shape:
         raise FunctransValueError(

@@ -15,8 +15,10 @@ from functrans.numpy.arithmetic import absolute, multiply, sign, subtract
 from functrans.numpy.comparison import equal
 from functrans.numpy.creation import asarray
 from functrans.numpy.elementary import exp, log
+from functrans.numpy.indexing import wide_index
 from functrans.numpy.promotion import (
     COMPLEX,
+    INTEGERS,
     Array,
     ArrayLike,
     as_array,
@@ -160,6 +162,8 @@ def one_hot(x: ArrayLike, num_classes: int, *, dtype: Any = None, axis: int = -1
         raise FunctransValueError(f"one_hot: num_classes must not be negative, got {num_classes}")
     to = scalar_type(float).dtype if dtype is None else requested_dtype("one_hot", dtype)
     shape = (*x.shape[:axis], num_classes, *x.shape[axis:])
+    if x.dtype in INTEGERS:
+        x = wide_index(x)
     spread = lax.broadcast_in_dim(x, shape, tuple(i for i in range(len(shape)) if i != axis))
     classes = lax.broadcasted_iota(x.dtype if x.dtype.kind in "iuf" else _INT32, shape, axis)
     return to_dtype(equal(spread, classes), to)

@@ -37,7 +37,11 @@ class _ScalarType(type):
         return array(x, cls.dtype)
 
     def __eq__(cls, other: object) -> bool:
-        return cls is other or cls.dtype.type is other or (isinstance(other, _ScalarType) and cls.dtype == other.dtype)
+        """Equal to whatever means this dtype: ``np.float32``, ``np.dtype("float32")``, "float32", jax.numpy's."""
+        if cls is other or cls.dtype.type is other:
+            return True
+        own = getattr(other, "dtype", other) if isinstance(other, type) else other
+        return isinstance(own, np.dtype | str) and cls.dtype == own
 
     def __hash__(cls) -> int:
         return hash(cls.dtype.type)
@@ -64,7 +68,9 @@ complex64, complex128 = _scalar_type("complex64"), _scalar_type("complex128")
 float8_e3m4, float8_e4m3, float8_e4m3b11fnuz, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu = (
     _scalar_type(f"float8_{kind}") for kind in ("e3m4", "e4m3", "e4m3b11fnuz", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")
 )
-int4, uint4 = _scalar_type("int4"), _scalar_type("uint4")
+float4_e2m1fn, float6_e2m3fn, float6_e3m2fn = (_scalar_type(f"float{n}") for n in ("4_e2m1fn", "6_e2m3fn", "6_e3m2fn"))
+int1, int2, int4 = (_scalar_type(f"int{n}") for n in (1, 2, 4))
+uint1, uint2, uint4 = (_scalar_type(f"uint{n}") for n in (1, 2, 4))
 object_, character, flexible = np.object_, np.character, np.flexible
 single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int64, uint64, float64, complex128

@@ -366,16 +366,22 @@ def _position(e: Any, dtype: np.dtype[Any], n: int, wrap: bool) -> Any:
     return normalized(index, n) if wrap else index
 
 
+def wide_index(index: Any) -> Any:
+    """An index array of at least 32 bits, in which a position may be added to."""
+    if index.dtype.itemsize >= 4:
+        return index
+    return index.astype(_INT32) if isinstance(index, np.ndarray | np.generic) else to_dtype(index, _INT32)
+
+
 def normalized(index: Any, n: int) -> Any:
     """Index array with negative positions counted from the end of an axis of size n."""
+    index = wide_index(index)
     if isinstance(index, np.ndarray | np.generic):
         return (
             np.where(index < 0, index + n, index).astype(index.dtype) if index.dtype.kind == "i" else np.asarray(index)  # type: ignore[operator]
         )
     if index.dtype in UNSIGNED:
         return index
-    if index.dtype.itemsize < 4:
-        index = to_dtype(index, _INT32)
     return lax.select(lax.lt(index, 0), lax.add(index, n), index)
 
 
@@ -484,6 +490,6 @@ def _join_columns(columns: list[tuple[Any, tuple[int, ...]]], batch: tuple[int, 
 
 
 __all__ = [
-    "Key", "Plan", "get_item", "index_dtype", "make_plan", "mode_name", "normalized", "parse", "read",
+    "Key", "Plan", "get_item", "index_dtype", "make_plan", "mode_name", "normalized", "parse", "read", "wide_index",
     "static_position",
 ]  # fmt: skip

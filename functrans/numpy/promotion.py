@@ -25,12 +25,15 @@ from functrans.errors import (
     warn,
 )
 from functrans.ir.types import (
+    EXTENDED_FLOATS,
+    SMALLER_THAN_A_BYTE,
     ArrayType,
     as_its_type,
     canonical_dtype,
     check_integer,
     describe,
     is_differentiable,
+    kind_of,
     promote,
     scalar_type,
     type_of,
@@ -45,15 +48,11 @@ ArrayLike = Any  # an Array, a numpy.ndarray or a number
 DType = np.dtype[Any]
 
 BOOL: DType = np.dtype(np.bool_)
-_EXTENDED_FLOATS = tuple(
-    np.dtype(getattr(jax_dtypes, name, name))
-    for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz", "float8_e4m3fnuz", "float8_e5m2fnuz")
-)
-_SMALL_INTEGERS = tuple(np.dtype(name) for name in ("int4", "uint4"))
-FLOATS: frozenset[DType] = frozenset([np.dtype(c) for c in "efd"] + list(_EXTENDED_FLOATS))
+FLOATS: frozenset[DType] = EXTENDED_FLOATS.union([np.dtype(c) for c in "efd"])
 COMPLEX: frozenset[DType] = frozenset([np.dtype(np.complex64), np.dtype(np.complex128)])
-UNSIGNED: frozenset[DType] = frozenset([np.dtype(f"u{n}") for n in (1, 2, 4, 8)] + [_SMALL_INTEGERS[1]])
-SIGNED: frozenset[DType] = frozenset([np.dtype(f"i{n}") for n in (1, 2, 4, 8)] + [_SMALL_INTEGERS[0]])
+_INTEGERS = SMALLER_THAN_A_BYTE.union([np.dtype(f"{kind}{n}") for kind in "iu" for n in (1, 2, 4, 8)])
+UNSIGNED: frozenset[DType] = frozenset([t for t in _INTEGERS if kind_of(t) == "u"])
+SIGNED: frozenset[DType] = frozenset([t for t in _INTEGERS if kind_of(t) == "i"])
 INTEGERS = SIGNED | UNSIGNED
 INEXACT = FLOATS | COMPLEX
 NUMERIC = INTEGERS | INEXACT

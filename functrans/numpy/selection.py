@@ -16,7 +16,7 @@ from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
 from functrans.numpy.comparison import greater, isnan, less, logical_or, not_equal, truth
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
-from functrans.numpy.indexing import normalized
+from functrans.numpy.indexing import normalized, wide_index
 from functrans.numpy.positions import flatnonzero, nonzero
 from functrans.numpy.promotion import (
     COMPLEX,
@@ -253,7 +253,7 @@ def take(
     if mode in (None, "fill"):
         at, gather_mode = normalized(at, n), "fill"
     elif mode == "wrap":
-        at, gather_mode = remainder(at, n), "promise_in_bounds"
+        at, gather_mode = remainder(wide_index(at), n), "promise_in_bounds"
     elif mode in ("clip", "promise_in_bounds"):
         gather_mode = mode
     elif mode == "raise":

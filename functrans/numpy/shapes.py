@@ -13,7 +13,9 @@ from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import as_one_program
+from functrans.numpy.indexing import wide_index
 from functrans.numpy.promotion import (
+    INTEGERS,
     Array,
     ArrayLike,
     as_array,
@@ -352,9 +354,10 @@ def _roll_one(x: Any, shift: Any, axis: int) -> Any:
         tail = lax.slice(x, (*zero[:axis], at, *zero[axis + 1 :]), sizes)
         head = lax.slice(x, zero, (*sizes[:axis], at, *sizes[axis + 1 :]))
         return lax.concatenate([tail, head], axis)
-    if shift.dtype.kind not in "iu":
+    if shift.dtype not in INTEGERS:
         raise FunctransTypeError(f"roll: the shift must be an integer, got dtype {shift.dtype.name}")
     # Two copies side by side hold every rotation as a window.
+    shift = wide_index(shift)
     begin = lax.sub(n, lax.rem(lax.add(lax.rem(shift, n), n), n))
     index = np.zeros((), shift.dtype)
     starts = [index] * len(sizes)

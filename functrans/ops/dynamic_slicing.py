@@ -222,8 +222,8 @@ def _start_operands(what: str, shape: Axes, start_indices: Any, negative: bool |
     types = [type_of(i) for i in indices]
     strong = [t.dtype for t in types if not t.weak_type]
     dtype = next((d for d in strong if d.itemsize >= max(e.itemsize for e in strong)), np.dtype(np.int32))
-    if dtype.itemsize < 4 and max(shape, default=0) > np.iinfo(dtype).max:
-        dtype = np.dtype(np.int32)  # a start counted from the end would not fit
+    if dtype.itemsize < 4:
+        dtype = np.dtype(np.int32)  # a start counted from the end may not fit
     out: list[Any] = []
     for i, t, n, wraps in zip(indices, types, shape, from_end, strict=True):
         if kind_of(t.dtype) not in "iu":

@@ -22,6 +22,7 @@ from functrans.ir.types import (
     float0,
     is_differentiable,
     is_key_dtype,
+    kind_of,
     short_dtype,
     type_of,
 )
@@ -419,10 +420,10 @@ def zeros(shape: Sequence[int], like: ArrayType) -> Any:
 
 def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
     """``value`` as a literal of ``dtype``: the Python number that converts to it."""
-    kind = dtype.kind
+    kind = kind_of(dtype)
     if kind == "b":
         value = bool(value)
-    elif kind in "iu" or (kind == "V" and dtype.name in ("int4", "uint4")):
+    elif kind in "iu":
         value = int(np.asarray(value).astype(dtype)) if not isinstance(value, int) else int(value)
         if not isinstance(value, bool) and dtype.itemsize and not _fits(value, dtype):
             raise OverflowError(f"Python integer {value} is out of bounds for {short_dtype(dtype)}")

@@ -18,23 +18,23 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import ml_dtypes
 import numpy as np
 
 from functrans.errors import FunctransTypeError, InternalError
 from functrans.ir.effects import is_ordered
 from functrans.ir.program import Atom, Jaxpr, Literal, Var, Where
-from functrans.ir.types import ArrayType, array_type, float0, short_dtype
+from functrans.ir.types import SMALLER_THAN_A_BYTE, ArrayType, array_type, float0, kind_of, short_dtype
 from functrans.trace.frames import describe_place, line_of
 from functrans.xla.barriers import Barriers
 from functrans.xla.host_callbacks import HostCallback
 
 _ELEMENTS = {
-    "bool": "i1", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint4": "ui4",
+    "bool": "i1", "int2": "i2", "int4": "i4", "int8": "i8", "int16": "i16", "int32": "i32", "int64": "i64", "uint2": "ui2", "uint4": "ui4",
     "uint8": "ui8", "uint16": "ui16", "uint32": "ui32", "uint64": "ui64", "bfloat16": "bf16", "float16": "f16",
     "float32": "f32", "float64": "f64", "complex64": "complex<f32>", "complex128": "complex<f64>",
     "float8_e4m3fn": "f8E4M3FN", "float8_e5m2": "f8E5M2", "float8_e4m3b11fnuz": "f8E4M3B11FNUZ",
-    "float8_e4m3fnuz": "f8E4M3FNUZ", "float8_e5m2fnuz": "f8E5M2FNUZ",
+    "float8_e4m3fnuz": "f8E4M3FNUZ", "float8_e5m2fnuz": "f8E5M2FNUZ", "float8_e3m4": "f8E3M4", "float8_e4m3": "f8E4M3",
+    "float8_e8m0fnu": "f8E8M0FNU", "float4_e2m1fn": "f4E2M1FN",
 }  # fmt: skip
 _TOKEN = "!stablehlo.token"
 _CALLBACK_TARGETS = {
@@ -74,9 +74,9 @@ def _value_text(key: Any, value: Any, dtype: np.dtype[Any]) -> str:
         part = np.dtype(np.float32 if dtype.itemsize == 8 else np.float64)
         value = complex(value)
         return f"({_float_bits(value.real, part)}, {_float_bits(value.imag, part)})"
-    if dtype.kind in "iu" or dtype in (np.dtype(ml_dtypes.int4), np.dtype(ml_dtypes.uint4)):
+    if kind_of(dtype) in "iu":
         return str(int(value))
-    return _float_bits(value, dtype)
+    return str(float(value)) if dtype in SMALLER_THAN_A_BYTE else _float_bits(value, dtype)
 
 
 class Emitter:

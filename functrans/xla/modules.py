@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from functrans.errors import FunctransValueError
 from functrans.ir.effects import is_ordered
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import SMALLER_THAN_A_BYTE, ArrayType, array_type, kind_of, type_of
 from functrans.xla.lower import Emitter, Module, clean_symbol, type_text
 
 _PLATFORM = '%platform: tensor<i32> {jax.global_constant = "_platform_index"}'
@@ -90,9 +89,10 @@ def array_constant(emitter: Emitter, value: Any) -> str:
         return emitter.constant(first[0], type_)
     if not array.size:
         return emitter.raw(f"stablehlo.constant dense<> : {type_text(type_)}")
-    if array.dtype == np.bool_ or array.dtype in (np.dtype(ml_dtypes.int4), np.dtype(ml_dtypes.uint4)):
-        # Their elements are packed in MLIR's text: a detour over bytes says the same.
-        bytes_type = array_type(type_.shape, np.dtype(np.int8))
-        return emitter.op(f"stablehlo.convert {array_constant(emitter, array.astype(np.int8))}", [bytes_type], type_)
+    if array.dtype == np.bool_ or array.dtype in SMALLER_THAN_A_BYTE:
+        # Their elements are packed in MLIR's text: a detour over a wider type says the same.
+        wide = np.dtype(np.float32 if kind_of(array.dtype) == "f" else np.int8)
+        wide_type = array_type(type_.shape, wide)
+        return emitter.op(f"stablehlo.convert {array_constant(emitter, array.astype(wide))}", [wide_type], type_)
     raw = array.astype(array.dtype.newbyteorder("<")).tobytes().hex().upper()
     return emitter.raw(f'stablehlo.constant dense<"0x{raw}"> : {type_text(type_)}')
