@@ -227,6 +227,15 @@ def _extension(*names: str) -> frozenset[np.dtype[Any]]:
 SMALLER_THAN_A_BYTE = _extension(
     "int1", "int2", "int4", "uint1", "uint2", "uint4", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn"
 )
+
+
+def bits_of(dtype: np.dtype[Any]) -> int:
+    """The bits of an element."""
+    if dtype not in SMALLER_THAN_A_BYTE:
+        return int(dtype.itemsize) * 8
+    return int(next(n for n in "1246" if f"t{n}" in dtype.name))
+
+
 EXTENDED_FLOATS = _extension(
     "bfloat16", "float8_e3m4", "float8_e4m3", "float8_e4m3b11fnuz", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2",
     "float8_e5m2fnuz", "float8_e8m0fnu", "float4_e2m1fn", "float6_e2m3fn", "float6_e3m2fn",

@@ -90,6 +90,20 @@ def evaluates() -> bool:
     return trace is EVALUATION or trace is None
 
 
+def copied(x: Any) -> Any:
+    """A JAX array in memory of its own, now, whatever is being traced; a tracer as it is."""
+    if isinstance(x, JaxTracer):
+        return x
+    outer = current_trace()
+    if evaluates():
+        return x.copy()
+    set_trace(EVALUATION)
+    try:
+        return x.copy()
+    finally:
+        set_trace(outer)
+
+
 def is_around(trace: Any, other: Any) -> bool:
     """Whether values of the trace ``other`` may be used in ``trace``: it is open around that one, as far as JAX's
     traces tell (a ``jax.jit`` does not say what it stands in).

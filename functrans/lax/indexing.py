@@ -107,7 +107,7 @@ def dynamic_update_index_in_dim(operand: Any, update: Any, index: Any, axis: int
 
 
 def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:
-    """The elements at several positions along several axes: ``src[..., idxs[0], ..., idxs[1], ...]``, modulo their sizes.
+    """The elements at several positions along several axes, modulo their sizes: ``src[..., idxs[0], ..., idxs[1]]``.
 
     >>> from functrans import lax
     >>> lax.index_take(lax.iota(int, 5), (lax.iota(int, 2),), (0,)).tolist()

@@ -15,6 +15,7 @@ from functrans import lax
 from functrans.errors import FunctransOverflowError, FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import array_type, canonical_dtype, describe, promote, scalar_type, type_of, warn_narrowing
+from functrans.jaxlib_compat.tracing import copied
 from functrans.numpy.promotion import (
     BOOL,
     INTEGERS,
@@ -59,19 +60,19 @@ def array(
     if isinstance(result, np.ndarray | np.generic):
         made_here = isinstance(object, list | tuple)
         return jax.device_put(result if made_here else snapshot(np.asarray(result)), device)
-    return result if device is None or type(result) is Tracer else jax.device_put(result, device)
+    return _placed(copied(result) if copy and result is object else result, device)
 
 
 def asarray(
     a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
 ) -> Array:
-    """``a`` as an array; arrays and traced values are returned as they are.
+    """``a`` as an array; arrays and traced values are returned as they are, or with ``copy=True`` a copy.
 
     >>> import functrans.numpy as fnp
     >>> fnp.asarray([1.5, 2])
     Array([1.5, 2. ], dtype=float32)
     """
-    if dtype is None and device is None and (type(a) is Tracer or isinstance(a, jax.Array)):
+    if dtype is None and device is None and not copy and (type(a) is Tracer or isinstance(a, jax.Array)):
         return a
     return array(a, dtype, copy=bool(copy), order=order, device=device)
 
@@ -269,7 +270,7 @@ def full_like(a: Any, fill_value: ArrayLike, dtype: Any = None, shape: Any = Non
 
 
 def copy(a: ArrayLike, order: str | None = None) -> Array:
-    """``a`` as an array of its own. Arrays are immutable, so that a traced value is returned as it is."""
+    """``a`` as an array of its own, which stays whole where ``a`` is donated. A traced value is returned as it is."""
     return array(a, copy=True, order=order or "K")
 
 
@@ -280,11 +281,12 @@ def astype(x: ArrayLike, dtype: Any, /, *, copy: bool = False, device: Any = Non
     >>> fnp.astype(fnp.array([1.5, 2.5]), int)
     Array([1, 2], dtype=int32)
     """
-    x = asarray(as_operand("astype", x))
+    x = own = asarray(as_operand("astype", x))
     to = scalar_type(float).dtype if dtype is None else requested_dtype("astype", dtype)
     if x.dtype.kind == "c" and to.kind != "c" and to != BOOL:
         x = lax.real(x)
-    return _placed(to_dtype(x, to), device)
+    result = to_dtype(x, to)
+    return _placed(copied(result) if copy and result is own else result, device)
 
 
 def fromfunction(function: Callable[..., Any], shape: Any, *, dtype: Any = float, **kwargs: Any) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from jax import dtypes as jax_dtypes
 
 from functrans.ir.types import canonical_dtype, promote, type_of
-from functrans.numpy.creation import array
+from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import as_operand
 from functrans.trace.tracer import Tracer
 
@@ -34,7 +34,7 @@ class _ScalarType(type):
     dtype: np.dtype[Any]
 
     def __call__(cls, x: Any = 0) -> Any:
-        return array(x, cls.dtype)
+        return asarray(x, cls.dtype)
 
     def __eq__(cls, other: object) -> bool:
         """Equal to whatever means this dtype: ``np.float32``, ``np.dtype("float32")``, "float32", jax.numpy's."""

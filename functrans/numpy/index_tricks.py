@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import FunctransValueError
-from functrans.numpy.creation import array, asarray
+from functrans.numpy.creation import asarray
 from functrans.numpy.grids import arange, linspace, meshgrid
 from functrans.numpy.joining import concatenate, stack
 from functrans.numpy.promotion import Array, promote_dtypes, static_value
@@ -67,7 +67,7 @@ class _Joined:
         for part in parts:
             if isinstance(part, str):
                 raise FunctransValueError(f"{self.name}: the directive {part!r} must come first")
-            x = _points(self.name, part) if isinstance(part, slice) else array(part)
+            x = _points(self.name, part) if isinstance(part, slice) else asarray(part)
             own = 0 if isinstance(part, slice) else len(x.shape)
             if len(x.shape) < rank:
                 x = reshape(x, (1,) * (rank - len(x.shape)) + tuple(x.shape))

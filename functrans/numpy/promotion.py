@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import dtypes as jax_dtypes
 
 from functrans import lax
 from functrans.errors import (

@@ -188,7 +188,7 @@ def _literal_like(op: Primitive, value: Any, lead: ArrayType) -> Literal:
 
 
 def binary(op: Primitive, x: Any, y: Any) -> Any:
-    """Apply an elementwise operation of two operands of one shape and dtype (or scalars)."""
+    """Apply an elementwise operation of two operands of one dtype, and of one shape but for axes of size one."""
     if type(x) is Tracer:
         other = _beside(x.type, y)
         if other is not None:
@@ -197,7 +197,12 @@ def binary(op: Primitive, x: Any, y: Any) -> Any:
         other = _beside(y.type, x)
         if other is not None:
             return bind(op, other, y)
-    return bind(op, *align(op, x, y))
+    x, y = align(op, x, y)
+    own, other = type_of(x).shape, type_of(y).shape
+    if own != other and len(own) == len(other) and all(n == m or 1 in (n, m) for n, m in zip(own, other, strict=True)):
+        shape = tuple([m if n == 1 else n for n, m in zip(own, other, strict=True)])
+        x, y = (broadcast_in_dim(v, shape, range(len(shape))) for v in (x, y))
+    return bind(op, x, y)
 
 
 def _beside(type_: ArrayType, x: Any) -> Any:

@@ -6,6 +6,7 @@ indexing under vmap stays one gather. ``gather`` and ``scatter_add`` are each ot
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -46,6 +47,11 @@ from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
 
 
+def _check_places(what: str, name: str, axes: Axes, rank: int) -> None:
+    if any(not 0 <= a < rank for a in axes) or any(a >= b for a, b in itertools.pairwise(axes)):
+        raise FunctransTypeError(f"{what}: {name} {axes} must ascend within the {rank} axes that there are")
+
+
 class Gather(Primitive):
     """The windows of ``slice_sizes`` that start at the index vectors along the last axis of the second operand."""
 
@@ -59,7 +65,10 @@ class Gather(Primitive):
 
     def infer(self, x: ArrayType, indices: ArrayType) -> ArrayType:
         d = self.dimension_numbers
-        check_indices("gather", indices, d.start_index_map, d.operand_batching_dims, d.start_indices_batching_dims)
+        check_indices(
+            "gather", x, indices, d.start_index_map, d.collapsed_slice_dims, d.operand_batching_dims,
+            d.start_indices_batching_dims,
+        )  # fmt: skip
         if len(self.slice_sizes) != x.ndim or any(
             not 0 <= s <= n for s, n in zip(self.slice_sizes, x.shape, strict=True)
         ):
@@ -72,6 +81,7 @@ class Gather(Primitive):
         window = [self.slice_sizes[a] for a in kept(x.ndim, gone)]
         if len(window) != len(d.offset_dims):
             raise FunctransTypeError(f"gather: offset_dims {d.offset_dims} must name {len(window)} axes of the result")
+        _check_places("gather", "offset_dims", d.offset_dims, indices.ndim - 1 + len(window))
         if self.mode == FILL and isinstance(self.fill_value, int) and kind_of(x.dtype) in "iu":
             limits = ml_dtypes.iinfo(x.dtype)  # type: ignore[no-untyped-call]
             if not int(limits.min) <= self.fill_value <= int(limits.max):
@@ -246,8 +256,9 @@ class ScatterFamily(Primitive):
     def infer(self, x: ArrayType, indices: ArrayType, updates: ArrayType) -> ArrayType:
         d = self.dimension_numbers
         check_indices(
-            self.name, indices, d.scatter_dims_to_operand_dims, d.operand_batching_dims, d.scatter_indices_batching_dims
-        )
+            self.name, x, indices, d.scatter_dims_to_operand_dims, d.inserted_window_dims, d.operand_batching_dims,
+            d.scatter_indices_batching_dims,
+        )  # fmt: skip
         if x.dtype != updates.dtype:
             raise FunctransTypeError(f"{self.name}: operand {x} and updates {updates} must have one dtype")
         remaining = kept(x.ndim, d.inserted_window_dims, d.operand_batching_dims)
@@ -256,6 +267,7 @@ class ScatterFamily(Primitive):
                 f"{self.name}: updates {updates.shape} with window axes {d.update_window_dims} do not fit indices "
                 f"of shape {indices.shape} and an operand of shape {x.shape}"
             )
+        _check_places(self.name, "update_window_dims", d.update_window_dims, updates.ndim)
         window = [updates.shape[w] for w in d.update_window_dims]
         if any(n > x.shape[a] for n, a in zip(window, remaining, strict=True)):
             raise FunctransTypeError(

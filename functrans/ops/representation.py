@@ -10,7 +10,17 @@ import ml_dtypes
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, array_type, canonical_dtype, is_differentiable, short_dtype, type_of
+from functrans.ir.types import (
+    SMALLER_THAN_A_BYTE,
+    ArrayType,
+    array_type,
+    bits_of,
+    canonical_dtype,
+    is_differentiable,
+    kind_of,
+    short_dtype,
+    type_of,
+)
 from functrans.ops.structural import LinearUnary
 from functrans.trace.binding import bind, bind_all
 from functrans.trace.detection import Detection, Entry
@@ -25,7 +35,11 @@ class BitcastConvertType(Primitive):
     to: np.dtype[Any]
 
     def infer(self, x: ArrayType) -> ArrayType:
-        source, to = x.dtype.itemsize, self.to.itemsize
+        source, to = bits_of(x.dtype), bits_of(self.to)
+        if (x.dtype.kind == "c") != (self.to.kind == "c"):
+            raise FunctransTypeError(
+                f"bitcast_convert_type: {x} cannot be read as {short_dtype(self.to)}: only one of them is complex"
+            )
         if np.bool_ in (x.dtype, self.to) and x.dtype != self.to:
             raise FunctransTypeError(
                 f"bitcast_convert_type: {x} cannot be read as {short_dtype(self.to)}: bools have no bits"
@@ -45,7 +59,15 @@ class BitcastConvertType(Primitive):
 
     def impl(self, x: Any) -> Any:
         out = self.infer(type_of(np.asarray(x)))
-        return np.frombuffer(np.ascontiguousarray(x).tobytes(), self.to).reshape(out.shape)
+        if SMALLER_THAN_A_BYTE.isdisjoint((x.dtype, self.to)):
+            return np.frombuffer(np.ascontiguousarray(x).tobytes(), self.to).reshape(out.shape)
+        apart = np.ascontiguousarray(x).view(np.uint8).reshape((*np.shape(x), x.dtype.itemsize))
+        bits = np.unpackbits(apart, axis=-1, bitorder="little")[..., : bits_of(x.dtype)]
+        joined = np.packbits(bits.reshape((*out.shape, bits_of(self.to))), axis=-1, bitorder="little")
+        if kind_of(self.to) == "i" and bits_of(self.to) < 8:
+            sign = np.uint8(1 << bits_of(self.to) - 1)
+            joined = (joined ^ sign) - sign  # the bits in front are those of the sign
+        return joined.view(self.to).reshape(out.shape)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind(self, primals[0]), None

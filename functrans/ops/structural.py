@@ -61,11 +61,11 @@ class BroadcastInDim(LinearUnary):
     dims: Axes
 
     def infer(self, x: ArrayType) -> ArrayType:
-        if len(self.dims) != x.ndim or any(
-            n not in (1, self.shape[d]) for n, d in zip(x.shape, self.dims, strict=True)
-        ):
+        dims, shape = self.dims, self.shape
+        placed = len(dims) == x.ndim == len(set(dims)) and (not dims or (min(dims) >= 0 and max(dims) < len(shape)))
+        if not placed or any(n not in (1, shape[d]) for n, d in zip(x.shape, dims, strict=True)):
             raise FunctransValueError(
-                f"broadcast_in_dim: an operand of shape {x.shape} cannot be placed at axes {self.dims} of {self.shape}"
+                f"broadcast_in_dim: an operand of shape {x.shape} cannot be placed at axes {dims} of {shape}"
             )
         return array_type(self.shape, x.dtype, x.weak_type)
 
@@ -331,6 +331,8 @@ class Iota(Primitive):
             raise FunctransValueError(
                 f"iota: dimension {self.dimension} is not an axis of an array of shape {self.shape}"
             )
+        if min(self.shape) < 0:
+            raise FunctransValueError(f"iota: sizes cannot be negative, got {self.shape}")
         return array_type(self.shape, self.dtype, False)
 
     def impl(self) -> Any:

@@ -89,7 +89,19 @@ def interleave(batch: Sequence[Any], window_dims: Axes, window: Sequence[Any]) -
     return tuple([next(inner) if i in window_dims else next(rest) for i in range(count)])
 
 
-def check_indices(what: str, indices: ArrayType, index_map: Axes, batching: Axes, indices_batching: Axes) -> None:
+def check_indices(
+    what: str, x: ArrayType, indices: ArrayType, index_map: Axes, gone: Axes, batching: Axes, indices_batching: Axes
+) -> None:
+    """What gather and scatter ask alike; ``gone``: the operand's axes that are in no window."""
+    for name, axes, rank in (
+        ("indexed", (*index_map, *batching), x.ndim), ("collapsed or inserted", (*gone, *batching), x.ndim),
+        ("batching", indices_batching, indices.ndim - 1),
+    ):  # fmt: skip
+        if len(set(axes)) != len(axes) or any(not 0 <= a < rank for a in axes):
+            raise FunctransTypeError(
+                f"{what}: the {name} axes {axes} must be different ones of 0 to {rank - 1}, for an operand {x} and "
+                f"indices {indices}"
+            )
     if kind_of(indices.dtype) not in "iu" or not indices.shape:
         raise FunctransTypeError(f"{what}: indices must be an integer array of rank 1 or more, got {indices}")
     if indices.shape[-1] != len(index_map):
@@ -99,6 +111,10 @@ def check_indices(what: str, indices: ArrayType, index_map: Axes, batching: Axes
         )
     if len(batching) != len(indices_batching):
         raise FunctransTypeError(f"{what}: batching axes {batching} and {indices_batching} must pair")
+    if any(x.shape[a] != indices.shape[b] for a, b in zip(batching, indices_batching, strict=True)):
+        raise FunctransTypeError(
+            f"{what}: batching axes {batching} of {x} and {indices_batching} of {indices} must pair axes of equal size"
+        )
 
 
 def windows(

@@ -109,9 +109,13 @@ def describe_place(place: Where) -> str:
         return "an unknown place"
     code, _ = place
     line = line_of(place)
-    text = f"{code.co_filename}:{line} (in {code.co_name})"
-    source = linecache.getline(code.co_filename, line or 0).strip()
-    return f"{text}\n    {source}" if source else text
+    return f"{code.co_filename}:{line} (in {code.co_name}){source_line(code.co_filename, line or 0)}"
+
+
+def source_line(file: str, line: int) -> str:
+    """The line itself on a line of its own; nothing where it cannot be read."""
+    source = linecache.getline(file, line).strip()
+    return f"\n    {source}" if source else ""
 
 
 def here() -> str:

@@ -41,6 +41,7 @@ from functrans.xla.compilation import compile_or_load
 from functrans.xla.host_callbacks import original_error
 from functrans.xla.lower import Module, lower_module
 from functrans.xla.modules import platform_module
+from functrans.xla.refusals import refused
 
 logger = logging.getLogger("functrans.compile")
 value_checks_on = configuration.value_checks.on
@@ -284,14 +285,21 @@ class Program:
         key = None if self.jit or self.waits or options else _text_key(module.text, device, without_fusion)
         executable = _executables.find(key) if key else None
         if executable is None:
-            executable, loaded = compile_or_load(
-                module.text,
-                device,
-                disable_fusion=without_fusion,
-                barriers=module.barriers,
-                extra_options=options,
-                callbacks=module.callbacks,
-            )
+            try:
+                executable, loaded = compile_or_load(
+                    module.text,
+                    device,
+                    disable_fusion=without_fusion,
+                    barriers=module.barriers,
+                    extra_options=options,
+                    callbacks=module.callbacks,
+                )
+            except jax.errors.JaxRuntimeError as error:
+                platform = compiler.lowering_platform(device)
+                explained = refused(error, lambda: self.uncompiled(jaxpr).module([platform], True).text)
+                if explained is None:
+                    raise
+                raise explained from error
             seconds = time.perf_counter() - start
             note_compilation(self.name, len(jaxpr.equations), seconds, self.reason, loaded)
             if key:
