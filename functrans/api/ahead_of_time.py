@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
+import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
 from functrans.api.staging import api_boundary, tree_flatten, tree_structure, tree_unflatten
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, describe, type_of
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, describe, type_of
 from functrans.jaxlib_compat import array_values, compiler, dispatcher, inspection
 from functrans.trace.frames import filter_traceback, here
 from functrans.trace.tracer import Tracer
@@ -37,6 +38,14 @@ class TracedCall(Protocol):
 def shape_struct(t: ArrayType, sharding: Any = None) -> jax.ShapeDtypeStruct:
     """A type as jax.ShapeDtypeStruct."""
     return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type, sharding=sharding)  # type: ignore[no-untyped-call]
+
+
+def as_shape_struct(x: Any) -> Any:
+    """An object that has a shape and a dtype, and is no array that we know, as jax.ShapeDtypeStruct."""
+    known = (Tracer, jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
+    if isinstance(x, known) or not (hasattr(x, "shape") and hasattr(x, "dtype")) or hasattr(x, "__jax_array__"):
+        return x
+    return shape_struct(array_type(tuple(x.shape), canonical_dtype(x.dtype), bool(getattr(x, "weak_type", False))))
 
 
 class Stage:

@@ -57,8 +57,8 @@ def check_chunk_size(chunk_size: Any, what: str) -> int | None:
 
 def argument_numbers(argnums: Any, what: str) -> tuple[int, ...]:
     """argnums as a tuple; raises TypeError when it is neither an int nor a sequence of ints."""
-    if isinstance(argnums, int):
-        return (argnums,)
+    if isinstance(argnums, int | np.integer):
+        return (int(argnums),)
     if not isinstance(argnums, Sequence) or not all(hasattr(i, "__index__") for i in argnums):
         raise FunctransTypeError(
             f"argnums of {what} must be an int or a sequence of ints, got {describe(argnums)} at {here()}"
@@ -155,7 +155,8 @@ def check_tangent(what: str, word: str, t: Any, wanted: ArrayType, i: int) -> bo
         raise FunctransTypeError(f"{what}: {word} {i} has dtype float0 and its primal needs {wanted} at {here()}")
     type_ = leaf_type(t, i, lambda i: f"{word} {i} of {what}")
     if wanted.dtype == float0:
-        if type_.dtype == float0 and type_.shape == wanted.shape:  # an argument of a function that is traced
+        # float0 is an argument of a function that is traced; a cotangent of anything else says nothing
+        if type_.shape == wanted.shape and (type_.dtype == float0 or word == "cotangent"):
             return False
         raise FunctransTypeError(
             f"{what}: {word} {i} has type {type_}, and the value it belongs to is integer or bool, whose {word}s have "

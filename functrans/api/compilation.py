@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.api.ahead_of_time import StageMethods, shape_struct
+from functrans.api.ahead_of_time import StageMethods, as_shape_struct, shape_struct
 from functrans.api.arguments import check_callable
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
@@ -541,6 +541,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     check_callable(fun, "eval_shape")
     leaves, tree = tree_flatten((args, kwargs))
+    leaves = [*map(as_shape_struct, leaves)]
     types = leaf_types(leaves, lambda i: "an argument of eval_shape")
 
     def flat_fun(*inputs: Any) -> Any:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jax import tree_util
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable
@@ -18,7 +19,7 @@ from functrans.control.custom_rules import CustomJvp, CustomVjp
 from functrans.control.rules import ZERO, DeferredRule, Rule, rules_together
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, describe, float0, is_differentiable, short_dtype, type_of
+from functrans.ir.types import ArrayType, describe, float0, is_differentiable, kind_of, short_dtype, type_of
 from functrans.jaxlib_compat.tracing import evaluates
 from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full
@@ -71,10 +72,11 @@ class _CustomFunction:
                 raise
         else:
             bound.apply_defaults()
-            if bound.kwargs:
+            unresolved = sorted(bound.kwargs.keys() & kwargs.keys())
+            if unresolved:
                 raise FunctransTypeError(
                     f"{type(self).__name__} function {function_name(self.fun)} was called with keyword-only arguments "
-                    f"{sorted(bound.kwargs)}, which a derivative rule cannot receive, at {here()}"
+                    f"{unresolved}, which a derivative rule cannot receive, at {here()}"
                 )
             args = bound.args
         for i in self.nondiff_argnums:
@@ -131,6 +133,23 @@ def _check_tree(what: str, given: Any, expected: Any, given_tree: Any, expected_
         )
 
 
+def _leaves_of(part: Any, tree: Any) -> list[Any] | None:
+    """The leaves of what has this structure, None for each of a subtree that is None; None if it has another one."""
+    if part is None:
+        return [None] * tree.num_leaves
+    if tree_util.treedef_is_leaf(tree):
+        return [part] if tree_util.all_leaves([part]) else None
+    level = tree_util.default_registry.flatten_one_level(part)
+    kind, data = tree.node_data()
+    below = tree.children()
+    if level is None or type(part) is not kind or len(below) != len(children := list(level[0])):
+        return None
+    if level[1] != (tuple(data) if kind is dict else data):
+        return None
+    found = [_leaves_of(child, own) for child, own in zip(children, below, strict=True)]
+    return None if None in found else [leaf for leaves in found for leaf in leaves]  # type: ignore[union-attr]
+
+
 def _check_type(what: str, given: Any, wanted: ArrayType) -> None:
     type_ = type_of(given)
     if type_.shape != wanted.shape:
@@ -142,11 +161,13 @@ def _check_type(what: str, given: Any, wanted: ArrayType) -> None:
         )
 
 
-def _checked(what: str, given: Any, wanted: ArrayType) -> Any:
+def _checked(what: str, given: Any, wanted: ArrayType, any_float: bool = False) -> Any:
     """A tangent or cotangent that a rule returned, as a value of this type; or ``ZERO``."""
     if type(given) is SymbolicZero:
         _check_type(what, full(given.shape, 0, given.dtype), wanted)
         return ZERO
+    if any_float and kind_of(type_of(given).dtype) == kind_of(wanted.dtype) == "f":
+        given = convert(given, wanted.dtype)
     _check_type(what, given, wanted)
     return convert(given, wanted.dtype, wanted.weak_type)
 
@@ -446,15 +467,11 @@ class _VjpRules:
             )
         leaves: list[Any] = []
         for i, (part, tree) in enumerate(zip(result, parts, strict=True)):
-            if part is None:
-                leaves.extend([None] * tree.num_leaves)
-                continue
-            flat, found = tree_flatten(part, is_leaf=lambda x: x is None)
-            if found != tree:
-                found = tree_structure(part)
-            what = f"cotangent {i} returned by the bwd rule of {self.name}"
-            _check_tree(what, part, f"argument {i}", found, tree)
-            leaves.extend(flat)
+            flat = _leaves_of(part, tree)
+            if flat is None:
+                what = f"cotangent {i} returned by the bwd rule of {self.name}"
+                _check_tree(what, part, f"argument {i}", tree_structure(part), tree)
+            leaves.extend(flat)  # type: ignore[arg-type]
         checked = []
         for i, (ct, wanted) in enumerate(zip(leaves, self.types, strict=True)):
             if not is_differentiable(wanted.dtype):
@@ -462,5 +479,6 @@ class _VjpRules:
             if ct is None or (isinstance(ct, np.ndarray) and ct.dtype == float0):
                 checked.append(ZERO)
             else:
-                checked.append(_checked(f"cotangent leaf {i} returned by the bwd rule of {self.name}", ct, wanted))
+                what = f"cotangent leaf {i} returned by the bwd rule of {self.name}"
+                checked.append(_checked(what, ct, wanted, any_float=True))
         return checked

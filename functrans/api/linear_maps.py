@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from functrans.api.ahead_of_time import as_shape_struct
 from functrans.api.arguments import (
     as_array,
     as_type,
@@ -302,6 +303,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     """
     check_callable(fun, "linear_transpose")
     leaves, tree = tree_flatten(tuple(primals))
+    leaves = [*map(as_shape_struct, leaves)]
     types = leaf_types(leaves, named("argument", primals, " of linear_transpose"))
     for t in types:
         if not is_differentiable(t.dtype):

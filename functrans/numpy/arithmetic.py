@@ -323,22 +323,39 @@ def _nonzero(x: Any) -> Any:
 
 
 def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
-    """log(exp(x1) + exp(x2)) without overflow; real operands.
+    """log(exp(x1) + exp(x2)) without overflow; of complex operands its principal value.
 
     >>> import functrans.numpy as fnp
     >>> fnp.logaddexp(0., -1000.)
     Array(0., dtype=float32, weak_type=True)
     """
-    return log_add_exp(*_real_arrays("logaddexp", x1, x2))
+    return _log_add_exp(*promote_arrays("logaddexp", x1, x2, inexact=True))
 
 
 def logaddexp2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
-    """log2(2**x1 + 2**x2) without overflow; real operands."""
-    x1, x2 = _real_arrays("logaddexp2", x1, x2)
-    return lax.mul(log_add_exp(lax.mul(x1, _LN2), lax.mul(x2, _LN2)), 1.0 / _LN2)
+    """log2(2**x1 + 2**x2) without overflow; of complex operands that of the principal logarithm."""
+    x1, x2 = promote_arrays("logaddexp2", x1, x2, inexact=True)
+    return lax.mul(_log_add_exp(lax.mul(x1, _LN2), lax.mul(x2, _LN2)), 1.0 / _LN2)
 
 
 _LN2 = float(np.log(2.0))
+
+
+def _log_add_exp(x1: Any, x2: Any) -> Any:
+    if x1.dtype not in COMPLEX:
+        return log_add_exp(x1, x2)
+    first = lax.ge(lax.real(x1), lax.real(x2))
+    larger, smaller = lax.select(first, x1, x2), lax.select(first, x2, x1)
+    infinite = lax.eq(lax.abs(lax.real(larger)), float("inf"))  # the difference of two of them is not a number
+    difference = lax.sub(smaller, lax.select(infinite, 0.0, larger))
+    added = lax.select(infinite, 0.0, lax.log1p(lax.exp(difference)))
+    out = lax.add(larger, added)
+    angle = lax.imag(out)
+    turns = lax.ceil(lax.sub(lax.mul(angle, 0.5 / _PI), 0.5))  # into (-pi, pi]
+    return lax.complex(lax.real(out), lax.sub(angle, lax.mul(turns, 2.0 * _PI)))
+
+
+_PI = float(np.pi)
 
 
 def _real_arrays(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any]:

@@ -177,8 +177,10 @@ def test_has_aux_without_a_pair_shows_what_came() -> None:
     )
 
 
-def test_a_float0_cotangent_is_wanted_for_an_integer_result() -> None:
+def test_the_cotangent_of_an_integer_result_says_nothing_and_has_its_shape() -> None:
     _, pullback = ft.vjp(lambda x: (x, fnp.argmax(x)), vector)
-    zero = np.zeros((), jax.dtypes.float0)
-    pullback((vector, zero))
-    refusal((TypeError, ValueError), lambda: pullback((vector, np.int32(0)))).says("cotangent", "float0", "int32")
+    for nothing in (np.zeros((), jax.dtypes.float0), np.int32(7), 0, 1.5):
+        np.testing.assert_array_equal(pullback((vector, nothing))[0], vector)
+    refusal((TypeError, ValueError), lambda: pullback((vector, np.int32([0, 1])))).says("cotangent", "float0", "i32[2]")
+    tangent = lambda: ft.jvp(lambda i: i, (np.int32(1),), (np.int32(0),))
+    refusal((TypeError, ValueError), tangent).says("tangent", "float0", "i32[]")
