@@ -147,8 +147,9 @@ def batched_alike(size: int, operands: Sequence[Any], mapped: Sequence[bool]) ->
 # -- applying --------------------------------------------------------------------------------------------------------
 
 
-def align(op: Primitive, *operands: Any) -> list[Any]:
-    """Operands of one dtype and shape: numbers become literals, rank-0 arrays are broadcast; the rest must agree."""
+def align(op: Primitive, *operands: Any, ones: bool = False) -> list[Any]:
+    """Operands of one dtype and shape: numbers become literals, rank-0 arrays are broadcast, ``ones``: axes of size one
+    too; the rest must agree."""
     types = [type_of(x) for x in operands]
     arrays = [
         t for x, t in zip(operands, types, strict=True) if not isinstance(x, bool | int | float | complex | Literal)
@@ -164,10 +165,22 @@ def align(op: Primitive, *operands: Any) -> list[Any]:
                 x = _literal_like(op, x, lead)
         elif isinstance(x, Literal):
             x = x if x.type.dtype == lead.dtype else _literal_like(op, x.value, lead)
-        elif shape and not t.shape:
-            x = broadcast_in_dim(x, shape, ())
+        elif t.shape != shape:
+            if not t.shape:
+                x = broadcast_in_dim(x, shape, ())
+            elif ones:
+                return _ones_spread(out[0], x)
         out.append(x)
     return out
+
+
+def _ones_spread(x: Any, y: Any) -> list[Any]:
+    """Two arrays, of which an axis of size one is spread over the other's; as they are where they do not fit so."""
+    own, other = type_of(x).shape, type_of(y).shape
+    if len(own) != len(other) or any(n != m and 1 not in (n, m) for n, m in zip(own, other, strict=True)):
+        return [x, y]
+    shape = tuple([m if n == 1 else n for n, m in zip(own, other, strict=True)])
+    return [broadcast_in_dim(v, shape, range(len(shape))) for v in (x, y)]
 
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
@@ -197,12 +210,7 @@ def binary(op: Primitive, x: Any, y: Any) -> Any:
         other = _beside(y.type, x)
         if other is not None:
             return bind(op, other, y)
-    x, y = align(op, x, y)
-    own, other = type_of(x).shape, type_of(y).shape
-    if own != other and len(own) == len(other) and all(n == m or 1 in (n, m) for n, m in zip(own, other, strict=True)):
-        shape = tuple([m if n == 1 else n for n, m in zip(own, other, strict=True)])
-        x, y = (broadcast_in_dim(v, shape, range(len(shape))) for v in (x, y))
-    return bind(op, x, y)
+    return bind(op, *align(op, x, y, ones=True))
 
 
 def _beside(type_: ArrayType, x: Any) -> Any:

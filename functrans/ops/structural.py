@@ -422,10 +422,10 @@ def zeros(shape: Sequence[int], like: ArrayType) -> Any:
 
 def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
     """``value`` as a literal of ``dtype``: the Python number that converts to it."""
-    kind = kind_of(dtype)
+    kind = dtype.kind
     if kind == "b":
         value = bool(value)
-    elif kind in "iu":
+    elif kind in "iu" or (kind == "V" and kind_of(dtype) in "iu"):
         value = int(np.asarray(value).astype(dtype)) if not isinstance(value, int) else int(value)
         if not isinstance(value, bool) and dtype.itemsize and not _fits(value, dtype):
             raise OverflowError(f"Python integer {value} is out of bounds for {short_dtype(dtype)}")
