@@ -335,10 +335,17 @@ def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 def logaddexp2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """log2(2**x1 + 2**x2) without overflow; of complex operands that of the principal logarithm."""
     x1, x2 = promote_arrays("logaddexp2", x1, x2, inexact=True)
-    return lax.mul(_log_add_exp(lax.mul(x1, _LN2), lax.mul(x2, _LN2)), 1.0 / _LN2)
+    return _times(_log_add_exp(_times(x1, _LN2), _times(x2, _LN2)), 1.0 / _LN2)
 
 
 _LN2 = float(np.log(2.0))
+
+
+def _times(x: Any, factor: float) -> Any:
+    """Each part by the real factor: an infinite one times a complex number would be NaN."""
+    if x.dtype not in COMPLEX:
+        return lax.mul(x, factor)
+    return lax.complex(lax.mul(lax.real(x), factor), lax.mul(lax.imag(x), factor))
 
 
 def _log_add_exp(x1: Any, x2: Any) -> Any:
