@@ -97,7 +97,7 @@ def test_logaddexp_of_complex_numbers() -> None:
             np.testing.assert_allclose(found[told], expected[told], rtol=1e-13, atol=1e-13, err_msg=name)
             largest = np.maximum(x.real, y.real)[~told]
             np.testing.assert_allclose(np.real(found[~told]), largest, rtol=1e-15)
-        finite = np.isfinite(x) & np.isfinite(y) & (abs(np.exp(x / 700) + np.exp(y / 700)) > 1e-3)
+        finite = np.isfinite(x) & np.isfinite(y)
         x, y = x[finite] / 700, y[finite] / 700
         slope = ft.vmap(ft.grad(fnp.logaddexp, holomorphic=True))(x, y)
         np.testing.assert_allclose(slope, np.exp(x) / (np.exp(x) + np.exp(y)), rtol=1e-12)
