@@ -24,6 +24,7 @@ try:
     from functrans import export as export
     from functrans import lax as lax
     from functrans import numpy as numpy
+    from functrans import ref as ref
     from functrans.api.callbacks import io_callback as io_callback
     from functrans.api.callbacks import pure_callback as pure_callback
     from functrans.api.checkpointing import checkpoint as checkpoint
@@ -70,6 +71,9 @@ try:
     from functrans.api.linear_maps import linear_transpose as linear_transpose
     from functrans.api.linear_maps import linearize as linearize
     from functrans.api.linear_maps import vjp as vjp
+    from functrans.api.references import Ref as Ref
+    from functrans.api.references import freeze as freeze
+    from functrans.api.references import new_ref as new_ref
     from functrans.api.taylor import taylor as taylor
     from functrans.api.vectorization import vmap as vmap
     from functrans.control import checkpoint_policies as checkpoint_policies

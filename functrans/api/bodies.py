@@ -75,11 +75,12 @@ def operand_types(what: str, tree: Any) -> tuple[list[Any], Any, list[ArrayType]
 
 
 def trace_body(
-    function: Callable[..., Any], types: Sequence[ArrayType], arguments: Any, purpose: str, remedy: str = ""
-) -> Body:
+    function: Callable[..., Any], types: Sequence[ArrayType], arguments: Any, purpose: str, remedy: str = "",
+    lends: bool = False,
+) -> Body:  # fmt: skip
     """Trace ``function`` on inputs of these types; ``arguments(inputs)`` makes its positional arguments of them."""
     with Builder(purpose) as builder:
-        builder.remedy = remedy
+        builder.remedy, builder.lends = remedy, lends
         inputs = [builder.new_input(t) for t in types]
         result = function(*arguments(inputs))
         found, tree = tree_flatten(result)

@@ -13,6 +13,7 @@ import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, as_shape_struct, shape_struct
 from functrans.api.arguments import check_callable
+from functrans.api.references import JittedWithReferences, Reached, Ref
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
@@ -91,7 +92,7 @@ class JitSettings:
 
     __slots__ = (
         "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "of_snapshots",
-        "static_argnames", "static_argnums", "traces", "__weakref__",
+        "referring", "static_argnames", "static_argnums", "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -106,6 +107,7 @@ class JitSettings:
         self.dispatcher: Callable[..., Any] | None = None
         self.of_snapshots: Callable[..., Any] | None = None  # as the dispatcher, for NumPy arrays nobody writes to
         self.traces = Cache(2 * _CAPACITY)
+        self.referring: JittedWithReferences | None = None  # since a call had to do with references
         _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
@@ -171,7 +173,13 @@ class JitSettings:
     # -- tracing ----------------------------------------------------------------------------------------------------
 
     def types(self, leaves: Sequence[Any]) -> list[ArrayType]:
-        return leaf_types(leaves, lambda i: f"an argument of jitted {self.name}")
+        try:
+            return leaf_types(leaves, lambda i: f"an argument of jitted {self.name}")
+        except FunctransTypeError:
+            reference = next((x for x in leaves if type(x) is Ref), None)
+            if reference is None:
+                raise
+        raise Reached(reference)
 
     def callee(self, types: Sequence[ArrayType], tree: Any, static: Any) -> Callee:
         """The function traced for this signature."""
@@ -187,7 +195,7 @@ class JitSettings:
             if known is not None:
                 return known[1]  # type: ignore[no-any-return]
         with Builder(f"jit of {self.name}", order=order) as inner:
-            inner.remedy = _REMEDY
+            inner.remedy, inner.lends = _REMEDY, True
             result = self.call(tree, static, [inner.new_input(t) for t in types])
             flat, out_tree = tree_flatten(result)
             outputs = [output(inner, x, result, f"jit of {self.name}") for x in flat]
@@ -216,6 +224,27 @@ class JitSettings:
 
     def miss(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
+        if self.referring is not None:
+            return self.with_references(args, kwargs), None, False
+        try:
+            return self.miss_of_arrays(args, kwargs)
+        except Reached as found:
+            if not found.may_enter_here():
+                raise
+            return self.with_references(args, kwargs, found.reference), None, False
+
+    def with_references(self, args: tuple[Any, ...], kwargs: dict[str, Any], reached: Ref | None = None) -> Any:
+        """The call by way of a function of values, compiled as this one."""
+        if self.referring is None:
+            of_values = functools.partial(jit, keep_unused=self.keep_unused, inline=self.inline)
+            self.referring = JittedWithReferences(of_values)
+        leaves, tree, static = self.split(args, kwargs)
+        if reached is not None and not any(x is reached for x in leaves):
+            self.referring.known.add(reached)
+        return self.referring(functools.partial(self.call, tree, static), leaves, (tree, static))
+
+    def miss_of_arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
+        """Where no reference is known to take part."""
         if not evaluates():
             if current_builder() is not None:
                 return self.stage_call(args, kwargs), None, False
@@ -285,7 +314,13 @@ class JitSettings:
     ) -> tuple[Callee, execute.Program, Sequence[bool], Sequence[Any]]:
         """The function traced for a call that is not made: the trace, its program, what is donated, the leaves."""
         leaves, tree, static = self.split(args, kwargs)
-        callee = self.callee(self.types(leaves), tree, static)
+        try:
+            callee = self.callee(self.types(leaves), tree, static)
+        except Reached:
+            raise FunctransTypeError(
+                f"{self.name} uses a reference from outside and cannot be traced ahead of time, at {here()}\n"
+                "Pass what it holds, and return what it is to hold."
+            ) from None
         if any(isinstance(x, JaxTracer) for x in callee.captured):
             raise FunctransTypeError(
                 f"{self.name} closes over a traced value and cannot be traced ahead of time, at {here()}\nPass the "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrans.api.bodies import Body, check_same_results, is_concrete, operand_types, plain_python, rebuild, trace_body
+from functrans.api.references import branch
 from functrans.control.holding import share_captured
 from functrans.control.switches import Switch
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -87,7 +88,11 @@ def cond(
     if plain_python() and is_concrete(flag):
         return true_fun(*operands) if flag else false_fun(*operands)
     index = int(flag) if isinstance(flag, bool) else convert(flag, _INT32)
-    return _switch("cond", index, [("false_fun", false_fun), ("true_fun", true_fun)], operands, first=1)
+    names = "false_fun", "true_fun"
+    return branch(
+        lambda functions, given: _switch("cond", index, [*zip(names, functions, strict=True)], given, first=1),
+        [false_fun, true_fun], operands,
+    )  # fmt: skip
 
 
 @api_boundary
@@ -128,7 +133,12 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
         index = min(max(int(index), 0), len(branches) - 1)
     else:
         index = convert(clamp(0, index, len(branches) - 1), _INT32)
-    return _switch("switch", index, [(f"branches[{i}]", f) for i, f in enumerate(branches)], operands, first=0)
+    return branch(
+        lambda functions, given: _switch(
+            "switch", index, [(f"branches[{i}]", f) for i, f in enumerate(functions)], given, first=0
+        ),
+        branches, operands,
+    )  # fmt: skip
 
 
 def _scalar_type(what: str, x: Any) -> ArrayType:
@@ -164,7 +174,7 @@ def _switch(
     bodies: list[Body] = []
     for name, function in functions:
         purpose = f"the branch {name} of {what} ({function_name(function)})"
-        bodies.append(trace_body(function, types, lambda inputs: rebuild(tree, inputs), purpose, _REMEDY))
+        bodies.append(trace_body(function, types, lambda inputs: rebuild(tree, inputs), purpose, _REMEDY, True))
     lead_name, lead = functions[first][0], bodies[first]
     for (name, _), body in zip(functions, bodies, strict=True):
         if body is not lead:

@@ -20,6 +20,7 @@ from functrans.api.bodies import (
     trace_body,
     typed_leaves,
 )
+from functrans.api.references import loop
 from functrans.control.chunks import in_chunks
 from functrans.control.progress import progress_label
 from functrans.control.scan import Scan
@@ -84,7 +85,11 @@ def scan(
     if not callable(f):
         raise FunctransTypeError(f"scan needs a function as its first argument, got {describe(f)} at {here()}")
     label = progress_label(progress, "scan")
-    return _scan("scan", function_name(f), f, init, xs, length, reverse, unroll, "", label)
+
+    def run(body: Any, init: Any, _: Any, shown: str) -> Any:
+        return _scan("scan", function_name(f), body, init, xs, length, reverse, unroll, shown, label)
+
+    return loop(run, f, init)  # type: ignore[no-any-return]
 
 
 def _scan(
@@ -117,7 +122,7 @@ def _scan(
         return result[0], result[1]
 
     def traced(types: Sequence[ArrayType]) -> Body:
-        return trace_body(body, [*types, *x_types], arguments, purpose, _SCAN_REMEDY)
+        return trace_body(body, [*types, *x_types], arguments, purpose, _SCAN_REMEDY, True)
 
     found, carry_types = _steady(traced, carry_types, lambda _: shape[0].num_leaves)
     count = shape[0].num_leaves
@@ -311,7 +316,11 @@ def while_loop(
             "Write while_loop(cond_fun, body_fun, init_val)."
         )
     label = progress_label(progress, "while_loop")
-    return _while("while_loop", function_name(body_fun), cond_fun, body_fun, init_val, "", label)
+
+    def run(body: Any, init: Any, test: Any, shown: str) -> Any:
+        return _while("while_loop", function_name(body_fun), test, body, init, shown, label)
+
+    return loop(run, body_fun, init_val, cond_fun)
 
 
 def _while(
@@ -330,11 +339,11 @@ def _while(
         return (rebuild(tree, inputs),)
 
     def traced(current: Sequence[ArrayType]) -> Body:
-        return trace_body(body_fun, current, arguments, f"the body of {what} ({name})", _WHILE_REMEDY)
+        return trace_body(body_fun, current, arguments, f"the body of {what} ({name})", _WHILE_REMEDY, True)
 
     body, types = _steady(traced, types, lambda found: len(found.leaves))
     _check_carry(what, name, init_val, tree, types, body.leaves, body.tree, shown)
-    test = trace_body(cond_fun, types, arguments, f"the condition of while_loop ({test_name})", _WHILE_REMEDY)
+    test = trace_body(cond_fun, types, arguments, f"the condition of while_loop ({test_name})", _WHILE_REMEDY, True)
     _check_condition(test, test_name)
     op = While(test.jaxpr, body.jaxpr, len(test.captured), len(body.captured), progress)
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, types, strict=True)]
@@ -409,7 +418,11 @@ def fori_loop(
 
         turns = False if unroll is None else unroll
         name = function_name(body_fun)
-        return _scan("fori_loop", name, step, (start, init_val), None, length, False, turns, "[1]", label)[0][1]
+
+        def by_scan(body: Any, init: Any, _: Any, shown: str) -> Any:
+            return _scan("fori_loop", name, body, init, None, length, False, turns, f"{shown}[1]", label)
+
+        return loop(by_scan, step, (start, init_val))[0][1]
     if unroll not in (None, False, 1):
         raise FunctransValueError(
             f"fori_loop got unroll={unroll} and traced bounds, at {here()}\n"
@@ -425,7 +438,10 @@ def fori_loop(
     def running(carry: Any) -> Any:
         return lt(carry[0], carry[1])
 
-    return _while("fori_loop", function_name(body_fun), running, advance, (start, end, init_val), "[2]", label)[2]
+    def by_while(body: Any, init: Any, test: Any, shown: str) -> Any:
+        return _while("fori_loop", function_name(body_fun), test, body, init, f"{shown}[2]", label)
+
+    return loop(by_while, advance, (start, end, init_val), running)[2]
 
 
 def _bound_value(bound: Any) -> Any:

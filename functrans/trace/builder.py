@@ -44,11 +44,12 @@ class Builder:
       traced that deep.
     - ``place``: the user's line of the equation that is emitted again, while a transform does that; else None.
     - ``rules``: how many derivative rules, each used by the one before, are being linearized.
+    - ``lends``: who traces here takes the value of a mutable reference from outside for an argument (api.references).
     """
 
     __slots__ = (
         "before", "below", "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known",
-        "open", "order", "parent", "pause", "place", "producers", "purpose", "remedy", "rules", "snapshots",
+        "lends", "open", "order", "parent", "pause", "place", "producers", "purpose", "remedy", "rules", "snapshots",
         "structure", "thread", "trace", "tracers",
     )  # fmt: skip
 
@@ -67,6 +68,7 @@ class Builder:
         self.climbs = climbs
         self.purpose = purpose
         self.remedy = ""
+        self.lends = False
         self.open = False
         self.thread = 0
         self.inputs: list[Tracer] = []

@@ -27,7 +27,7 @@ FLOORS = (
     ("api",),
     (
         "numpy", "lax", "nn", "random", "scipy", "debug", "experimental", "custom_batching",
-        "custom_derivatives", "ad_checkpoint",
+        "custom_derivatives", "ad_checkpoint", "ref",
     ),
     ("derivatives",),
     ("interop", "export"),

@@ -1,0 +1,5 @@
+"""``jax.ref`` by functrans: mutable references to arrays."""
+
+from functrans.api.references import Ref, addupdate, empty_ref, free_ref, freeze, get, new_ref, set, swap
+
+__all__ = ["Ref", "addupdate", "empty_ref", "free_ref", "freeze", "get", "new_ref", "set", "swap"]
