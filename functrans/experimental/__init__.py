@@ -1,5 +1,15 @@
-"""Names that JAX keeps in ``jax.experimental``, for programs written for it."""
+"""Names that JAX keeps in ``jax.experimental``, for programs written for it; its modules are loaded when asked for."""
+
+from importlib import import_module as _import_module
 
 from functrans.api.callbacks import io_callback as io_callback
 
-__all__ = ["io_callback"]
+__all__ = ["checkify", "io_callback", "jet", "ode", "sparse"]
+
+_MODULES = ("checkify", "jet", "ode", "sparse")
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return _import_module(f"functrans.experimental.{name}")
+    raise AttributeError(f"module 'functrans.experimental' has no attribute {name!r}")

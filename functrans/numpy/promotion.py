@@ -36,6 +36,7 @@ from functrans.ir.types import (
     type_of,
     x64_enabled,
 )
+from functrans.jaxlib_compat.configuration import on_wide_dtypes, rank_promotion
 from functrans.ops.structural import convert
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import concrete
@@ -158,7 +159,7 @@ def promote_operands(
     integers of bools. Raises TypeError without a common dtype and ValueError without a common shape.
     """
     if all_alike(operands):
-        shape = common_shape(operation, *[x.type.shape for x in operands])
+        shape = promoted_shape(operation, [x.type.shape for x in operands])
         return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
@@ -166,7 +167,7 @@ def promote_operands(
         if weak:
             return [scalar_of_kind(x, dtype) for x in operands]
         return [_promoted(x, dtype, False) for x in operands]
-    shape = common_shape(operation, *[shape_of(x) for x in operands])
+    shape = promoted_shape(operation, [shape_of(x) for x in operands])
     if not weak and all(is_scalar(x) or type_of(x).weak_type for x in operands):
         # Beside weak arrays alone a NumPy scalar keeps its dtype: as a Python number it would leave the result weak.
         return [to_dtype(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands]
@@ -238,6 +239,26 @@ def promote_one(operation: str, x: Any, inexact: bool = False, numeric: bool = F
     return _promoted(x, dtype, weak)
 
 
+def promoted_shape(operation: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
+    """As ``common_shape``, where ``jax_numpy_rank_promotion`` lets arrays of these ranks meet."""
+    shape = common_shape(operation, *shapes)
+    if rank_promotion() != "allow":
+        _check_ranks(operation, shapes)
+    return shape
+
+
+def _check_ranks(operation: str, shapes: list[tuple[int, ...]]) -> None:
+    if len({len(shape) for shape in shapes if shape}) < 2:
+        return
+    listed = " and ".join(map(str, dict.fromkeys(shapes)))
+    remedy = "Give the smaller one leading axes of size 1 (x[None]), or set jax_numpy_rank_promotion to 'allow'."
+    if rank_promotion() == "raise":
+        raise FunctransValueError(
+            f"{operation}: shapes {listed} have different ranks, and jax_numpy_rank_promotion is 'raise'. {remedy}"
+        )
+    warn(f"{operation}: arrays of different ranks are broadcast, of shapes {listed}. {remedy}")
+
+
 def common_shape(operation: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """NumPy's broadcast of shapes; a ValueError names the operation, the shapes and the axis that disagrees."""
     first = shapes[0]
@@ -295,11 +316,11 @@ def select(which: Any, on_true: Any, on_false: Any) -> Any:
 def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> list[Any]:
     """As promote_operands, but Python numbers become arrays too."""
     if all_alike(operands):
-        shape = common_shape(operation, *[x.type.shape for x in operands])
+        shape = promoted_shape(operation, [x.type.shape for x in operands])
         return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
-    shape = common_shape(operation, *[shape_of(x) for x in operands])
+    shape = promoted_shape(operation, [shape_of(x) for x in operands])
     return [
         filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape)
         for x in operands
@@ -315,12 +336,26 @@ def requested_dtype(operation: str, dtype: Any) -> DType:
     if not x64_enabled() and not any(dtype is kind for kind in (int, float, complex)):
         asked = _named_dtype(dtype)
         if asked is not None and asked != canonical:
+            if on_wide_dtypes() != "warn":
+                _refuse_wide(operation, asked)
             warn(
                 f"{operation}: dtype {asked.name} was asked for and {canonical.name} is used, because 64-bit types are "
                 "off. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, "
                 f"or ask for {canonical.name}."
             )
     return canonical
+
+
+def _refuse_wide(operation: str, asked: DType) -> None:
+    if on_wide_dtypes() == "error":
+        raise FunctransValueError(
+            f"{operation}: dtype {asked.name} was asked for, 64-bit types are off, and jax_explicit_x64_dtypes is "
+            "'error'. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program."
+        )
+    raise NotImplementedError(
+        f"{operation}: dtype {asked.name} was asked for, and 64-bit types are off. jax_explicit_x64_dtypes='allow' is "
+        "not there in functrans: turn 64-bit types on with functrans.config.update('jax_enable_x64', True)."
+    )
 
 
 def _named_dtype(dtype: Any) -> DType | None:
