@@ -173,7 +173,7 @@ def _print(
     fmt: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ordered: bool, unchecked: bool,
     kind: type[_Printer] = _Printer,
 ) -> None:  # fmt: skip
-    name = f"debug.{kind.__name__}"
+    name = "debug.log" if kind is _Logger else "debug.print"
     if not isinstance(fmt, str):
         raise FunctransTypeError(
             f"{name} needs a format string as its first argument, got {describe(fmt)} at {here()}\n"

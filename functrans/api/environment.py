@@ -7,7 +7,7 @@ import gc
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, GeneratorType
 from typing import Any
 
 import jax
@@ -254,7 +254,7 @@ def checking_leaks() -> Iterator[None]:
 
 
 def _leak(x: Tracer) -> str:
-    holders = [r for r in gc.get_referrers(x) if not isinstance(r, FrameType)]
+    holders = [r for r in gc.get_referrers(x) if not isinstance(r, FrameType | GeneratorType)]
     kinds = sorted({type(r).__name__ for r in holders})
     producer = producer_of(x)
     made = "an argument or a captured value" if producer is None else f"made at {describe_place(producer.where)}"

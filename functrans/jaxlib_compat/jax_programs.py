@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
+from jax.extend.core import Primitive
 from jax.tree_util import tree_leaves
 
 from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
@@ -149,3 +150,14 @@ def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
     """A program of JAX, closed, in which the references made in it have become values."""
     closed = import_module("jax.extend.core").ClosedJaxpr(jaxpr, tuple(consts))
     return _discharge.discharge_state(closed)
+
+
+def primitive(name: str) -> Any:
+    """The operation that ``jax.lax`` names ``add_p`` and the like; None where there is none."""
+    found = getattr(import_module("jax.lax"), name, None) if name.endswith("_p") else None
+    return found if isinstance(found, Primitive) else None
+
+
+def primitives() -> list[str]:
+    """The names of JAX's operations in ``jax.lax``."""
+    return [name for name in dir(import_module("jax.lax")) if primitive(name) is not None]

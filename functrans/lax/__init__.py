@@ -14,6 +14,7 @@ from functrans.api.loops import map as map
 from functrans.api.loops import scan as scan
 from functrans.api.loops import while_loop as while_loop
 from functrans.api.reduce import reduce as reduce
+from functrans.jaxlib_compat.jax_programs import primitive
 from functrans.lax import linalg as linalg
 from functrans.lax.convolution import conv as conv
 from functrans.lax.convolution import conv_dimension_numbers as conv_dimension_numbers
@@ -233,3 +234,11 @@ __all__ = [
 ]  # fmt: skip
 
 guard_namespace(globals())
+
+
+def __getattr__(name: str) -> object:
+    """JAX's own operations (``add_p``), which take traced values: for programs that bind them."""
+    found = primitive(name)
+    if found is None:
+        raise AttributeError(f"module 'functrans.lax' has no attribute {name!r}")
+    return found

@@ -32,6 +32,7 @@ from functrans.numpy.promotion import (
     common_shape,
     is_scalar,
     operand_type,
+    promoted_shape,
     refuse_out,
     scalar_of_kind,
     shape_of,
@@ -73,7 +74,7 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     which = truth("where", condition)
     x, y = as_operand("where", x), as_operand("where", y)
     dtype, weak = common_dtype("where", x, y)
-    shape = common_shape("where", shape_of(which), shape_of(x), shape_of(y))
+    shape = promoted_shape("where", [shape_of(which), shape_of(x), shape_of(y)])
     on_true, on_false = (_alternative(v, dtype, weak, shape) for v in (x, y))
     if is_scalar(which):
         return to_array(on_true if which else on_false)

@@ -22,10 +22,10 @@ from functrans.numpy.comparison import isfinite
 from functrans.numpy.creation import asarray, zeros
 from functrans.numpy.equations import solve
 from functrans.numpy.grids import eye
+from functrans.numpy.linalg import norm as norm_of
 from functrans.numpy.products import matmul, outer
 from functrans.numpy.reductions import sum as sum_
 from functrans.numpy.selection import where
-from functrans.numpy.spectra import norm as norm_of
 from functrans.trace.frames import api_boundary, here
 
 __all__ = ["OptimizeResults", "minimize"]

@@ -14,8 +14,8 @@ import jax
 
 # Modules of one file, and packages whose modules are all walked through.
 SINGLE = (
-    "", "ad_checkpoint", "custom_batching", "custom_derivatives", "debug", "dlpack", "dtypes", "errors", "export", "ffi",
-    "flatten_util", "image", "lax", "lax.linalg", "monitoring", "nn", "nn.initializers", "numpy", "numpy.fft",
+    "", "ad_checkpoint", "custom_batching", "custom_derivatives", "debug", "dlpack", "dtypes", "errors", "export",
+    "ffi", "flatten_util", "image", "lax", "lax.linalg", "monitoring", "nn", "nn.initializers", "numpy", "numpy.fft",
     "numpy.linalg", "ops", "profiler", "random", "ref", "sharding", "stages", "tree", "tree_util", "typing",
 )  # fmt: skip
 PACKAGES = ("scipy", "example_libraries", "experimental")

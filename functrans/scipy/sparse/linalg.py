@@ -20,11 +20,11 @@ from functrans.ir.types import describe, is_differentiable, type_of
 from functrans.numpy.arithmetic import conj, maximum, real
 from functrans.numpy.comparison import isnan
 from functrans.numpy.creation import asarray, astype, zeros, zeros_like
-from functrans.numpy.factorised import lstsq
 from functrans.numpy.joining import concatenate
 from functrans.numpy.products import matmul, vdot
 from functrans.numpy.reductions import any as any_
 from functrans.numpy.selection import where
+from functrans.numpy.spectra import lstsq
 from functrans.trace.frames import guard_namespace, here
 from functrans.trace.tracer import Tracer
 

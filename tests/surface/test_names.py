@@ -1,0 +1,198 @@
+"""Names of JAX that a script imports: modules, contexts, stages, devices, and what they do."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.flatten_util
+import numpy as np
+import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
+from functrans.flatten_util import ravel_pytree
+
+X = np.float32([1.0, 2.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from functrans.tree_util import tree_map, register_pytree_node, Partial",
+        "import functrans.tree; functrans.tree.map(abs, [1])",
+        "import functrans as ft; ft.tree.map(abs, [1]); ft.tree_util.tree_leaves([1])",
+        "from functrans.flatten_util import ravel_pytree",
+        "from functrans.ops import segment_sum",
+        "import functrans; functrans.ops.segment_max",
+        "from functrans.scipy.sparse.linalg import cg",
+        "import functrans; functrans.scipy.sparse.linalg.gmres; functrans.scipy.optimize.minimize",
+        "from functrans.experimental.ode import odeint",
+        "import functrans; functrans.experimental.sparse.BCOO; functrans.experimental.checkify.checkify",
+        "from functrans.example_libraries import stax, optimizers",
+        "import functrans; functrans.image.resize; functrans.scipy.ndimage.map_coordinates",
+        "from functrans.scipy.cluster.vq import vq; from functrans.scipy.spatial.transform import Rotation",
+        "import functrans; functrans.dtypes.bfloat16; functrans.dlpack.from_dlpack; functrans.typing.ArrayLike",
+        "import functrans; functrans.profiler.trace; functrans.monitoring.record_event; functrans.stages.Compiled",
+        "import functrans; functrans.sharding.Mesh; functrans.ref.new_ref; functrans.ffi.ffi_call",
+        "from functrans.lax import add_p",
+    ],
+)
+def test_it_is_imported(statement: str) -> None:
+    exec(statement, {})
+
+
+def test_importing_the_package_loads_none_of_the_modules_on_demand() -> None:
+    code = "import functrans, sys; print(*[m for m in sys.modules if m.startswith('functrans.')])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = "image example_libraries scipy experimental.sparse experimental.ode flatten_util profiler"
+    assert not {f"functrans.{name}" for name in heavy.split()} & set(loaded)
+
+
+def test_a_name_that_is_not_there_is_said_to_be_missing() -> None:
+    for module in ("functrans.ops", "functrans.scipy", "functrans.experimental", "functrans.lax", "functrans"):
+        with pytest.raises(AttributeError, match="no_such_name"):
+            _ = importlib.import_module(module).no_such_name
+
+
+def test_forward_and_backward_passes() -> None:
+    def f(x: Any, y: Any, scale: Any = 2.0) -> Any:
+        return fnp.sin(x) * y * scale, {"aux": x}
+
+    for jitted in (True, False):
+        forward, backward = ft.fwd_and_bwd(f, (0, -1), has_aux=True, jitted=jitted)
+        value, residuals, aux = forward(X, 2 * X, scale=2.0)
+        theirs, their_residuals, _ = jax.fwd_and_bwd(f, (0, 1), has_aux=True)[0](X, 2 * X)
+        sent, wanted = backward(residuals, X), their_residuals(X)
+        np.testing.assert_allclose(value, theirs, rtol=1e-6)
+        np.testing.assert_array_equal(aux["aux"], X)
+        for a, b in zip(sent, wanted, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+    single = ft.fwd_and_bwd(fnp.sin, 0)
+    np.testing.assert_allclose(single[1](single[0](X)[1], X), np.cos(X) * X, rtol=1e-6)
+    lanes = ft.vmap(lambda x: single[1](single[0](x)[1], 1.0))(X)
+    np.testing.assert_allclose(lanes, np.cos(X), rtol=1e-6)
+    with pytest.raises(TypeError):
+        ft.fwd_and_bwd(3, 0)
+
+
+def test_named_calls_and_types() -> None:
+    named = ft.named_call(lambda x: x * x, name="square")
+    assert float(ft.grad(ft.grad(named))(3.0)) == 2.0
+    assert ft.vmap(named)(X).tolist() == [1.0, 4.0, 9.0]
+    seen = []
+    ft.jit(lambda x: (seen.append(ft.typeof(x)), x)[1])(X)
+    assert (seen[0].shape, seen[0].dtype) == ((3,), np.float32)
+    assert ft.typeof(X).shape == (3,)
+
+
+def test_devices_and_arrays_in_use() -> None:
+    assert ft.device_count() == len(ft.devices()) and ft.local_device_count() == len(ft.local_devices())
+    assert (ft.process_index(), ft.process_count(), list(ft.process_indices())) == (0, 1, [0])
+    kept = ft.jit(lambda x: x * 3)(X)
+    assert any(x is kept for x in ft.live_arrays())
+    assert ft.copy_to_host_async({"a": kept})["a"] is kept
+    assert "functrans" in ft.print_environment_info(return_string=True)
+    assert f"jax:    {jax.__version__}" in ft.print_environment_info(return_string=True)
+
+
+def test_references_inside_of_functions() -> None:
+    def f(x: Any) -> Any:
+        ref = ft.new_ref(x)
+        ref[...] = ref[...] * x
+        return fnp.sum(ft.freeze(ref))
+
+    np.testing.assert_allclose(ft.jit(ft.grad(f))(X), 2 * X)
+    np.testing.assert_allclose(ft.vmap(ft.grad(f))(X[None])[0], 2 * X)
+
+
+def test_trees_as_vectors() -> None:
+    tree = {"a": np.ones((2, 2), np.float32), "b": (np.int32(3), 2.5), "c": np.complex64([1j])}
+    ours, back = ravel_pytree(tree)
+    theirs, their_way = jax.flatten_util.ravel_pytree(tree)
+    np.testing.assert_array_equal(ours, theirs)
+    assert ours.dtype == theirs.dtype
+    again, wanted = back(ours * 1), their_way(theirs)
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(wanted), strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        np.testing.assert_array_equal(a, b)
+    assert ravel_pytree(tree)[1] == back and hash(ravel_pytree(tree)[1]) == hash(back)
+    assert ravel_pytree([])[0].shape == (0,) and ravel_pytree([])[1](fnp.zeros(0)) == []
+    with pytest.raises(ValueError, match="a vector of shape"):
+        back(ours[:-1])
+    with pytest.raises(TypeError, match="of dtype"):
+        back(ours.real)
+    with pytest.raises(TypeError, match="must be arrays or numbers"):
+        ravel_pytree({"a": "b"})
+    only = {"a": X, "b": 2 * X[:2]}
+    f = lambda v: sum(fnp.sum(leaf**3) for leaf in jax.tree.leaves(ravel_pytree(only)[1](v)))
+    flat = ravel_pytree(only)[0]
+    np.testing.assert_allclose(ft.hessian(f)(flat), np.diag(6 * np.asarray(flat)), rtol=1e-6)
+    np.testing.assert_allclose(ft.vmap(lambda x: ravel_pytree({"a": x, "b": x})[0])(X[None])[0], [1, 2, 3, 1, 2, 3])
+
+
+def test_logs_of_compiled_code(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "functrans.debug"):
+        ft.jit(lambda x: (ft.debug.log("x is {}", x), x)[1])(X)
+        ft.effects_barrier()
+        ft.vmap(lambda x: (ft.debug.log("lane {x}", x=x), x)[1])(X[:2])
+        ft.effects_barrier()
+    assert [r.getMessage() for r in caplog.records if r.name == "functrans.debug"] == ["x is [1. 2. 3.]", "lane 1.0", "lane 2.0"]
+    with pytest.raises(ValueError, match=r"debug\.log names"):
+        ft.debug.log("{} {}", X)
+
+
+def test_a_breakpoint_in_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("code.interact", lambda banner, local, exitmsg: seen.append((banner, local)))
+
+    @ft.jit
+    def f(x: Any) -> Any:
+        y = x * 2.0
+        ft.debug.breakpoint()
+        return y
+
+    f(X)
+    ft.effects_barrier()
+    banner, variables = seen[0]
+    assert "test_names.py" in banner and np.asarray(variables["y"]).tolist() == [2.0, 4.0, 6.0]
+    assert ft.debug.breakpoint(token=3) == 3
+
+
+def test_places_of_arrays(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[Any] = []
+    ft.debug.inspect_array_sharding({"a": ft.device_put(X)}, callback=seen.append)
+    ft.jit(lambda x: (ft.debug.inspect_array_sharding(x, callback=seen.append), x)[1])(X)
+    assert [len(s.device_set) for s in seen] == [1, 1]
+    pytest.importorskip("rich")
+    ft.debug.visualize_array_sharding(ft.device_put(np.ones((2, 2), np.float32)))
+    assert "CPU" in capsys.readouterr().out
+
+
+def test_errors_of_jax_are_caught_by_their_names_here() -> None:
+    for kind in ("ConcretizationTypeError", "TracerBoolConversionError"):
+        with pytest.raises(getattr(ft.errors, kind)):
+            ft.jit(lambda x: 1 if x > 0 else 0)(1.0)
+    kept: list[Any] = []
+    ft.grad(lambda x: (kept.append(x), x * x)[1])(1.0)
+    with pytest.raises(ft.errors.UnexpectedTracerError):
+        fnp.sin(kept[0])
+
+
+def test_segments_of_rows() -> None:
+    from functrans import ops
+
+    ids = np.int32([0, 0, 1])
+    for name in ("segment_sum", "segment_max", "segment_min", "segment_prod"):
+        ours, theirs = getattr(ops, name)(X, ids, 2), getattr(jax.ops, name)(X, ids, 2)
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_operations_of_jax_take_traced_values() -> None:
+    f = lambda x: ft.lax.mul_p.bind(ft.lax.sin_p.bind(x), x)
+    np.testing.assert_allclose(ft.jit(ft.grad(f))(0.5), np.cos(0.5) * 0.5 + np.sin(0.5), rtol=1e-6)
+    np.testing.assert_allclose(ft.vmap(f)(X), np.sin(X) * X, rtol=1e-6)
