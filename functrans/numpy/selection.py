@@ -336,9 +336,17 @@ def _gather_along(x: Any, at: Any, axis: int, others: tuple[int, ...], mode: str
     )
 
 
-def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
-    """The elements where the condition, whose values must be known, holds."""
-    return take(ravel(arr), flatnonzero(condition), 0)
+def extract(
+    condition: ArrayLike, arr: ArrayLike, *, size: int | None = None, fill_value: ArrayLike = 0
+) -> Array:
+    """The elements where the condition holds: its values must be known, or ``size`` says how many elements the result
+    has, the first of them that hold and then ``fill_value``.
+
+    >>> import functrans as ft, functrans.numpy as fnp
+    >>> ft.jit(lambda x: fnp.extract(x > 1.0, x, size=3))(fnp.array([2.0, 1.0, 3.0]))
+    Array([2., 3., 0.], dtype=float32)
+    """
+    return compress(ravel(condition), arr, size=size, fill_value=fill_value)
 
 
 def _holds(condition: Any) -> Any:

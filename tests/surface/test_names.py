@@ -141,7 +141,8 @@ def test_logs_of_compiled_code(caplog: pytest.LogCaptureFixture) -> None:
         ft.effects_barrier()
         ft.vmap(lambda x: (ft.debug.log("lane {x}", x=x), x)[1])(X[:2])
         ft.effects_barrier()
-    assert [r.getMessage() for r in caplog.records if r.name == "functrans.debug"] == ["x is [1. 2. 3.]", "lane 1.0", "lane 2.0"]
+    said = [r.getMessage() for r in caplog.records if r.name == "functrans.debug"]
+    assert said == ["x is [1. 2. 3.]", "lane 1.0", "lane 2.0"]
     with pytest.raises(ValueError, match=r"debug\.log names"):
         ft.debug.log("{} {}", X)
 
