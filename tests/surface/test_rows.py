@@ -12,12 +12,13 @@ import pytest
 
 import functrans as ft
 from tests.agreement import assert_same
-from tests.surface.rows import TEXTS, Row, row_of
+from tests.surface.rows import TEXTS, Row, is_available, row_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of JAX, about deprecated functions and casts
 
 TOGETHER = 6  # rows in one program
-PARTS = -(-len(TEXTS) // TOGETHER)
+AVAILABLE = [text for text in TEXTS if is_available(text)]
+PARTS = -(-len(AVAILABLE) // TOGETHER)
 
 
 def _lanes(x: Any) -> Any:
@@ -65,12 +66,18 @@ def results(of: Any, function: Callable[..., Any], row: Row, smooth: bool, given
             given[i] = x
         return [t for t in jax.tree.leaves(function(*given)) if jnp.issubdtype(t.dtype, np.inexact)]
 
-    place = [arguments[i] for i in row.differentiated]
-    tangents = [np.sin(np.arange(x.size, dtype=np.float32) + 1).reshape(x.shape).astype(x.dtype) for x in place]
-    found.append(of.jvp(moved, tuple(place), tuple(tangents))[1])
+    if row.forward:
+        place = [arguments[i] for i in row.differentiated]
+        tangents = [np.sin(np.arange(x.size, dtype=np.float32) + 1).reshape(x.shape).astype(x.dtype) for x in place]
+        found.append(of.jvp(moved, tuple(place), tuple(tangents))[1])
     if row.order > 1:
         found.append(of.grad(_total(slopes), row.differentiated)(*arguments))
     return found
+
+
+def _with_tuples(x: Any) -> Any:
+    """Several results are a tuple or a list, and which differs between functions of JAX."""
+    return tuple(map(_with_tuples, x)) if isinstance(x, tuple | list) else x
 
 
 def check(texts: list[str]) -> None:
@@ -86,9 +93,9 @@ def check(texts: list[str]) -> None:
 
     ours, theirs = ft.jit(all_of(ft, "ours"))(given), jax.jit(all_of(jax, "theirs"))(given)
     for row, a, b in zip(rows, ours, theirs, strict=True):
-        assert_same(a, b, 2048, weak=False, context=row.text)
+        assert_same(_with_tuples(a), _with_tuples(b), 2048, weak=False, context=row.text)
 
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_rows_agree_with_jax(part: int) -> None:
-    check(TEXTS[part::PARTS])
+    check(AVAILABLE[part::PARTS])
