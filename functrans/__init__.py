@@ -43,6 +43,7 @@ try:
     from functrans.api.differentiation import jvp as jvp
     from functrans.api.differentiation import value_and_grad as value_and_grad
     from functrans.api.environment import Array as Array
+    from functrans.api.environment import Device as Device
     from functrans.api.environment import NamedSharding as NamedSharding
     from functrans.api.environment import P as P
     from functrans.api.environment import Ref as Ref

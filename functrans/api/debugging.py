@@ -97,7 +97,7 @@ class _Printer:
     def __init__(self, format: str) -> None:
         self.format = format
         self.options: dict[str, Any] = dict(np.get_printoptions())
-        self.host_key = (format, tuple((k, repr(v)) for k, v in sorted(self.options.items())))
+        self.host_key: tuple[Any, ...] = (format, tuple((k, repr(v)) for k, v in sorted(self.options.items())))
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         with np.printoptions(**self.options):

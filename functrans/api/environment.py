@@ -29,6 +29,7 @@ config = jax.config
 ShapeDtypeStruct = jax.ShapeDtypeStruct
 Array = jax.Array
 float0 = jax.dtypes.float0
+Device = jax.Device
 devices = jax.devices
 local_devices = jax.local_devices
 default_backend = jax.default_backend
@@ -130,7 +131,7 @@ def copy_to_host_async(x: Any) -> Any:
     >>> float(ft.copy_to_host_async(ft.grad(lambda x: x * x)(3.0)))
     6.0
     """
-    return jax.copy_to_host_async(x)
+    return jax.copy_to_host_async(x)  # type: ignore[no-untyped-call]
 
 
 @contextmanager

@@ -2,11 +2,13 @@
 
 from importlib import import_module as _import_module
 
+from jax.experimental import primal_tangent_dtype as primal_tangent_dtype
+
 from functrans.api.callbacks import io_callback as io_callback
 
-__all__ = ["checkify", "io_callback", "jet", "ode", "sparse"]
+__all__ = ["checkify", "io_callback", "jet", "layout", "ode", "primal_tangent_dtype", "rnn", "sparse"]
 
-_MODULES = ("checkify", "jet", "ode", "sparse")
+_MODULES = ("checkify", "jet", "layout", "ode", "rnn", "sparse")
 
 
 def __getattr__(name: str) -> object:

@@ -80,7 +80,7 @@ def _checked(error: Any, enabled: Any, *operands: Any, program: Jaxpr, name: str
     values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
     for eqn in program.equations:
         held = [e.op for inner in subjaxprs(eqn.op) for e in all_equations(inner)] if eqn.op.holds_jaxprs else []
-        hidden = [op for op in held if look.divisions and isinstance(op, Div)]
+        hidden: list[Any] = [op for op in held if look.divisions and isinstance(op, Div)]
         hidden += [op for op in [eqn.op, *held] if look.indices and isinstance(op, _INDEXING)]
         if hidden:
             inside = f" in {eqn.op.name}" if hidden[0] is not eqn.op else ""
@@ -117,7 +117,7 @@ def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
             types = [shape_struct(v.type) for v in eqn.outputs]
             results = io_callback(eqn.op.impl, types, *given, ordered=True)
         else:
-            results = ()
+            results = []
             jax.debug.callback(eqn.op.impl, *given, ordered=True)
         values.update(zip(eqn.outputs, results, strict=True))
     return [values[a] if type(a) is Var else _constant(a) for a in program.outputs]

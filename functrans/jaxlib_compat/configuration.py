@@ -28,6 +28,12 @@ _jax, _api, _config, _pxla = private(
             "check_tracer_leaks.get_local",
             "check_tracer_leaks.value",
             "check_static_indices.value",
+            "allow_f16_reductions._add_hooks",
+            "allow_f16_reductions._update_global_hook",
+            "allow_f16_reductions._update_thread_local_hook",
+            "allow_f16_reductions.get_global",
+            "allow_f16_reductions.get_local",
+            "allow_f16_reductions.value",
             "debug_infs._add_hooks",
             "debug_infs._update_global_hook",
             "debug_infs._update_thread_local_hook",
@@ -212,6 +218,23 @@ _REFUSED = {
 }
 
 
+class _Not:
+    """A setting that counts while it is False."""
+
+    def __init__(self, state: Any) -> None:
+        self._state = state
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def get_global(self) -> bool:
+        return not self._state.get_global()
+
+    @property
+    def value(self) -> bool:
+        return not self._state.value
+
+
 class ValueChecks:
     """Whether programs are not simply run: ``jax_debug_nans`` or ``jax_debug_infs`` is on, or a setting that forbids
     it, as one value in every key of traces and dispatch.
@@ -230,7 +253,7 @@ class ValueChecks:
         self._jax_looks = _api._post_hook_state
         self._states = (
             _config.debug_nans, _config.debug_infs, _config.no_execution, _config.debug_key_reuse,
-            _config.check_tracer_leaks,
+            _config.check_tracer_leaks, _Not(_config.allow_f16_reductions),
         )  # fmt: skip
         for state in self._states:
             state._add_hooks(
@@ -263,6 +286,11 @@ class ValueChecks:
         for name, (error, text) in _REFUSED.items():
             if getattr(_config, name).value:
                 raise error(text)
+        if not _config.allow_f16_reductions.value:
+            raise NotImplementedError(
+                "jax_allow_f16_reductions is False, and functrans does not look for sums in half precision. Leave it "
+                "on."
+            )
         ours, theirs = self._config.swap_local(False), self._jax_looks.swap_local(None)
         try:
             yield

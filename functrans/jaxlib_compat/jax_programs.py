@@ -152,12 +152,9 @@ def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
     return _discharge.discharge_state(closed)
 
 
-def primitive(name: str) -> Any:
-    """The operation that ``jax.lax`` names ``add_p`` and the like; None where there is none."""
-    found = getattr(import_module("jax.lax"), name, None) if name.endswith("_p") else None
-    return found if isinstance(found, Primitive) else None
-
-
-def primitives() -> list[str]:
-    """The names of JAX's operations in ``jax.lax``."""
-    return [name for name in dir(import_module("jax.lax")) if primitive(name) is not None]
+def jax_operation(module: str, name: str) -> Any:
+    """The operation that a module of JAX names ``add_p`` and the like, or raises AttributeError."""
+    found = getattr(import_module(f"jax.{module}"), name, None) if name.endswith("_p") else None
+    if not isinstance(found, Primitive):
+        raise AttributeError(f"module 'functrans.{module}' has no attribute {name!r}")
+    return found

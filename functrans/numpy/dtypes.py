@@ -64,6 +64,7 @@ complex64, complex128 = _scalar_type("complex64"), _scalar_type("complex128")
 float8_e3m4, float8_e4m3, float8_e4m3b11fnuz, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu = (
     _scalar_type(f"float8_{kind}") for kind in ("e3m4", "e4m3", "e4m3b11fnuz", "e4m3fnuz", "e5m2fnuz", "e8m0fnu")
 )
+ComplexWarning = np.exceptions.ComplexWarning
 int4, uint4 = _scalar_type("int4"), _scalar_type("uint4")
 object_, character, flexible = np.object_, np.character, np.flexible
 single, double, csingle, cdouble = float32, float64, complex64, complex128

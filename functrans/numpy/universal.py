@@ -43,7 +43,7 @@ class ufunc:
             if not isinstance(count, int) or count < 1:
                 raise FunctransValueError(f"frompyfunc: {what} must be a positive integer, got {count!r}")
         self.nin, self.nout, self.nargs, self.identity = nin, nout, nin, identity
-        self.__name__ = name or getattr(func, "__name__", "ufunc")
+        self.__name__: str = name or str(getattr(func, "__name__", "ufunc"))
         self.__doc__ = func.__doc__
         self._elementwise = vectorize(func)
 
@@ -157,7 +157,7 @@ class ufunc:
         """
         self._binary("outer", None)
         left, right = asarray(A), asarray(B)
-        return self(reshape(left, (*left.shape, *[1] * right.ndim)), right)  # type: ignore[no-any-return]
+        return self(reshape(left, (*left.shape, *[1] * right.ndim)), right)
 
     def reduceat(self, a: ArrayLike, indices: Any, axis: int = 0, dtype: Any = None, out: None = None) -> Array:
         """The reductions of pieces along an axis: from each index to the next, of one element where that is no later.

@@ -202,7 +202,7 @@ def _search(objective: Callable[[Any], Any], start: Any, settings: _Settings) ->
     else:
         curvature = eye(size, dtype=dtype)
     status = where(is_flat(slope), _CONVERGED, -1)
-    end = lax.while_loop(goes_on, step, _State(start, value, slope, curvature, status, 0, 1))
+    end: _State = lax.while_loop(goes_on, step, _State(start, value, slope, curvature, status, 0, 1))
     return end._replace(status=where(end.status < 0, _TOO_MANY_STEPS, end.status))
 
 
@@ -288,14 +288,16 @@ def _line_search(both: Any, state: _State, direction: Any, decline: Any, first: 
         new_high = _chosen(decreased, _chosen(turns, low, high), here)
         new_low = _chosen(decreased, here, low)
         better = good | (decreased & (value <= found.value))
-        found = _Found(*_chosen(better, (length, value, slope), found[:3]), found.count + 1, good)
+        best = _chosen(better, (length, value, slope), found[:3])
+        found = _Found(best[0], best[1], best[2], found.count + 1, good)
         return _next_length(new_low, new_high, dtype), new_low, new_high, found
 
     zero = zeros((), dtype)
     low = (zero, state.value, decline)
     high = (zero + np.inf, zero + np.inf, zero)
     found = _Found(zero, state.value, state.slope, 0, zero != 0)
-    return lax.while_loop(goes_on, try_one, (first, low, high, found))[-1]
+    end: _Found = lax.while_loop(goes_on, try_one, (first, low, high, found))[-1]
+    return end
 
 
 def _chosen(which: Any, left: Any, right: Any) -> Any:

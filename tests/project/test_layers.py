@@ -65,8 +65,11 @@ FORBIDDEN_MODULES = (
     "jax.numpy", "jax.lax", "jax.nn", "jax.scipy", "jax.image", "jax.ops", "jax.example_libraries",
     "jax.experimental", "jax.interpreters",
 )  # fmt: skip
-# Descriptions of memory, and the container of a sparse matrix's entries: we have them compute nothing.
-DATA_ONLY = ("jax.experimental.layout", "jax.experimental.sparse.BCOO")
+# Descriptions of memory, the container of a sparse matrix's entries, types for annotations: they compute nothing.
+DATA_ONLY = (
+    "jax.experimental.layout", "jax.experimental.sparse.BCOO", "jax.experimental.primal_tangent_dtype",
+    "jax.lax.ConvGeneralDilatedDimensionNumbers", "jax.lax.DotDimensionNumbers", "jax.lax.PrecisionLike",
+)  # fmt: skip
 
 # Peripheral modules, composed of JAX's own operations, that are JAX's: traced values go through them by the crossing
 # (interop.crossing). The file has names and nothing else; tests/surface holds them to the tests of our own.
@@ -74,6 +77,7 @@ BY_THE_CROSSING = {
     "example_libraries/optimizers.py": "jax.example_libraries.optimizers",
     "example_libraries/stax.py": "jax.example_libraries.stax",
     "experimental/checkify.py": "jax.experimental.checkify",
+    "experimental/rnn.py": "jax.experimental.rnn",
     "experimental/sparse.py": "jax.experimental.sparse",
     "image.py": "jax.image",
     "scipy/cluster/vq.py": "jax.scipy.cluster.vq",

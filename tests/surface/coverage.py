@@ -73,6 +73,16 @@ def computes(value: Any) -> bool:
     return callable(value) and not isinstance(value, type | types.GenericAlias) and not isinstance(value, np.dtype)
 
 
+def _is_the_same_thing(ours: Any, theirs: Any) -> bool:
+    """A constant of the same value, or a dtype."""
+    if isinstance(theirs, int | float | complex | str):
+        return bool(ours == theirs or (ours != ours and theirs != theirs))
+    try:
+        return np.dtype(ours) == np.dtype(theirs)
+    except TypeError:
+        return False
+
+
 def classified(module: str, name: str) -> Name:
     """What functrans has of a name."""
     if module in WHOLE_MODULES_ABSENT:
@@ -88,8 +98,7 @@ def classified(module: str, name: str) -> Name:
     same = ours is theirs
     if same and (tested or not computes(theirs) or _reason(BY_THE_CROSSING, module, name)):
         return Name(module, name, "JAX's own", "")
-    if not tested and isinstance(theirs, int | float | complex | str | bool) and ours == theirs:
-        tested = True
+    tested = tested or _is_the_same_thing(ours, theirs)
     if not tested:
         return Name(module, name, "untested", "")
     different = _reason(DIFFERENT, module, name)

@@ -51,8 +51,11 @@ def imported(package: str, name: str) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return importlib.import_module(f"{package}.{name}" if name else package)
-    except Exception:
-        return None
+    except Exception:  # not a module; it may be a namespace in one
+        place: Any = importlib.import_module(package)
+        for part in name.split("."):
+            place = getattr(place, part, None)
+        return place
 
 
 def public_names(name: str) -> list[str]:

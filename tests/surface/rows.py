@@ -58,7 +58,7 @@ jax.scipy.linalg.cholesky(s @ s.T)|jax.scipy.linalg.det(s)|jax.scipy.linalg.eigh
 jax.scipy.linalg.inv(s)|jax.scipy.linalg.lu(s)|jax.scipy.linalg.lu_solve(jax.scipy.linalg.lu_factor(s), v[:3])
 ~jax.scipy.linalg.polar(s)|jax.scipy.linalg.qr(s)|jax.scipy.linalg.solve(s, v[:3])|~jax.scipy.linalg.sqrtm(s).real
 jax.scipy.linalg.solve_triangular(s, v[:3])|jax.scipy.linalg.svd(s)[1]|~jax.scipy.linalg.hessenberg(s)
-~abs(jnp.diag(jax.scipy.linalg.schur(s)[0]))|lax.linalg.cholesky(s)|lax.linalg.eigh(s)[1]|lax.linalg.lu(s)[0]
+~abs(jnp.diag(jax.scipy.linalg.schur(s)[0]))|lax.linalg.cholesky(s)|lax.linalg.eigh(s)[1]|~lax.linalg.lu(s)[0]
 lax.linalg.lu_pivots_to_permutation(j, 3) * n|lax.linalg.qr(s)|lax.linalg.svd(s, compute_uv=False)
 lax.linalg.triangular_solve(s, s, left_side=True)|~lax.linalg.hessenberg(s)|~lax.linalg.schur(s)[0]
 ~lax.linalg.householder_product(s, v[:3])|lax.linalg.tridiagonal_solve(v, v + 2, v, x.T)|~lax.linalg.tridiagonal(s)[1]
@@ -78,6 +78,8 @@ lax.padtype_to_pads((4,), (3,), (1,), "SAME")[0][1] * n
 init.kaiming_normal()(k, (2, 3))|init.kaiming_uniform()(k, (2, 3))|init.xavier_normal()(k, (2, 3))
 init.xavier_uniform()(k, (2, 3))|init.orthogonal()(k, (3, 3))|init.delta_orthogonal()(k, (3, 2, 2))
 jr.multivariate_normal(k, v[:3], s)|jr.orthogonal(k, 3)
+lax.broadcast_like(v, x)|jnp.zeros(2, lax.dtype(x)) + n
+lax.conv_general_shape_tuple((1, 2, 4, 4), (3, 2, 2, 2), (1, 1), "SAME", ("NCHW", "OIHW", "NCHW"))[1] * n
 jax.value_and_grad(lambda t: jnp.sum(t ** 3))(x)|jax.vjp(jnp.sin, x)[1](y)|jax.jacfwd(jnp.sin)(v)|jax.jacrev(jnp.sin)(v)
 jax.jacobian(lambda t: t ** 2)(v)|jax.eval_shape(jnp.sin, x).shape[0] * n|jax.tree.leaves({"a": x})[0]
 jax.tree_util.tree_map(jnp.sin, {"a": x})|jax.tree_util.tree_reduce(lambda a, t: a + t.sum(), (x, v))

@@ -164,6 +164,25 @@ def test_schedules() -> None:
     assert_same(ft.grad(optimizers.l2_norm)({"a": X}), jax.grad(optimizers.l2_norm)({"a": X}), 16, weak=False)
 
 
+def test_recurrent_layers() -> None:
+    from functrans.experimental import rnn
+
+    weights = rnn.init_lstm_weight(ft.random.key(0), 3, 2, 1, False)
+    assert weights.shape == (rnn.get_num_params_in_lstm(3, 2, 1, False),)
+    start, lengths = np.zeros((1, 2, 2), np.float32), np.int32([2, 2])
+    x = np.stack([X, X * 0.5], 1)
+
+    def run(w: Any) -> Any:
+        parts = rnn.unpack_lstm_weights(w, 3, 2, 1, False)
+        return rnn.lstm_ref(x, start, start, *parts, lengths, 3, 2, 1, 0.0, False)
+
+    both = [of.jit(lambda w: (run(w), of.grad(lambda w: jnp.sum(run(w)[0] ** 2))(w)))(weights) for of in (ft, jax)]  # noqa: B023
+    assert_same(*both, 512, weak=False)
+    swapped = rnn.swap_lstm_gates(weights, 3, 2, 1, False)
+    assert_same(rnn.swap_lstm_gates(swapped, 3, 2, 1, False), weights)
+    assert callable(rnn.lstm)  # cuDNN's, for GPUs
+
+
 # -- rotations ---------------------------------------------------------------------------------------------------------
 
 

@@ -111,6 +111,7 @@ def test_a_jitted_function_is_not_traced_again() -> None:
         (ft.no_execution, RuntimeError, "jax_no_execution"),
         (ft.debug_key_reuse, NotImplementedError, "jax_debug_key_reuse"),
         (jax.check_tracer_leaks, NotImplementedError, "checking_leaks"),
+        (lambda _: ft.allow_f16_reductions(False), NotImplementedError, "jax_allow_f16_reductions"),
     ],
 )
 def test_settings_under_which_nothing_runs(context, error, name) -> None:
@@ -200,3 +201,20 @@ def test_leaks_are_found() -> None:
     with pytest.raises(ft.errors.EscapedTracerError), ft.check_tracer_leaks():
         ft.jit(lambda x: (kept.append(x), x)[1])(ROW)
     kept.clear()
+
+
+@pytest.mark.parametrize(
+    ("context", "value"),
+    [
+        (ft.enable_checks, True), (ft.softmax_custom_jvp, False), (ft.jax2tf_associative_scan_reductions, True),
+        (ft.remove_size_one_mesh_axis_from_type, True), (ft.auto_pcast, False),
+        (ft.array_garbage_collection_guard, "allow"), (ft.thread_guard, False),
+        (ft.transfer_guard_host_to_device, "log"),
+        (ft.transfer_guard_device_to_device, "allow"), (ft.transfer_guard_device_to_host, "allow"),
+    ],
+)  # fmt: skip
+def test_settings_that_change_no_value(context, value) -> None:
+    f = ft.jit(ft.grad(lambda x: fnp.sum(ft.nn.softmax(x) * x)))
+    before = f(ROW * 0.5)
+    with context(value):
+        np.testing.assert_array_equal(f(ROW * 0.5), before)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
-from jax.tree_util import tree_leaves, tree_map, tree_structure
+from jax.tree_util import tree_leaves, tree_map
 
 from functrans import lax
 from functrans.api.linear_maps import linear_transpose
@@ -32,6 +33,10 @@ __all__ = ["bicgstab", "cg", "gmres"]
 
 Map = Callable[[Any], Any]
 _PRECISION = lax.Precision.HIGHEST
+
+
+def _tree(x: Any) -> Any:
+    return jax.tree_util.tree_structure(x)
 
 
 def _dot(x: Any, y: Any) -> Any:
@@ -67,9 +72,9 @@ def _start(name: str, b: Any, x0: Any) -> tuple[Any, Any]:
     b = tree_map(_inexact, b)
     if x0 is None:
         return b, tree_map(zeros_like, b)
-    if tree_structure(x0) != tree_structure(b):
+    if _tree(x0) != _tree(b):
         raise FunctransValueError(
-            f"{name}: x0 must be a tree like b, got {tree_structure(x0)} for {tree_structure(b)}, at {here()}"
+            f"{name}: x0 must be a tree like b, got {_tree(x0)} for {_tree(b)}, at {here()}"
         )
     for x, y in zip(tree_leaves(x0), tree_leaves(b), strict=True):
         if type_of(x).shape != type_of(y).shape:
@@ -100,7 +105,7 @@ def _solved(
     def flat(function: Map, role: str) -> Map:
         def applied(x: Any) -> Any:
             result = function(unravel(x))
-            if tree_structure(result) != tree_structure(b):
+            if _tree(result) != _tree(b):
                 raise FunctransValueError(f"{name}: {role} must return a tree like its argument, at {here()}")
             return astype(ravel_pytree(result)[0], vector.dtype)
 
