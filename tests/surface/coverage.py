@@ -23,7 +23,7 @@ import numpy as np
 
 import functrans
 from tests.surface.names import every_name, imported
-from tests.surface.reasons import ABSENT, BY_THE_CROSSING, DIFFERENT, HELD, WHOLE_MODULES_ABSENT
+from tests.surface.reasons import ABSENT, BY_THE_CROSSING, DIFFERENT, HELD, OF_NO_USE, WHOLE_MODULES_ABSENT
 from tests.surface.rows import names_met
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/coverage.md"
@@ -87,6 +87,9 @@ def classified(module: str, name: str) -> Name:
     """What functrans has of a name."""
     if module in WHOLE_MODULES_ABSENT:
         return Name(module, name, "absent", WHOLE_MODULES_ABSENT[module])
+    useless = _reason(OF_NO_USE, module, name)
+    if useless is not None:
+        return Name(module, name, "absent", useless)
     theirs = getattr(imported("jax", module), name, None)
     place = imported("functrans", module)
     missing = object()

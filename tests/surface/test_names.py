@@ -387,3 +387,12 @@ def test_dtypes_and_memory_of_others() -> None:
 def test_shardings_are_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     assert ft.debug.visualize_sharding is jax.debug.visualize_sharding
     assert ft.debug.DebugEffect is jax.debug.DebugEffect
+
+
+def test_stages_are_those_of_jit() -> None:
+    from functrans import stages
+
+    traced = ft.jit(lambda x: x * 2).trace(X)
+    lowered = traced.lower()
+    kinds = (stages.Traced, stages.Lowered, stages.Compiled)
+    assert all(isinstance(x, kind) for x, kind in zip((traced, lowered, lowered.compile()), kinds, strict=True))

@@ -15,7 +15,7 @@ import scipy.sparse.linalg
 import functrans as ft
 import functrans.numpy as fnp
 from functrans.experimental.ode import odeint
-from functrans.scipy.optimize import minimize
+from functrans.scipy.optimize import OptimizeResults, minimize
 from functrans.scipy.sparse.linalg import bicgstab, cg, gmres
 
 RNG = np.random.default_rng(0)
@@ -162,7 +162,7 @@ def test_derivatives_of_a_minimum(x64: None) -> None:
 
 def test_a_search_that_ends_without_a_minimum() -> None:
     down = minimize(lambda x: fnp.sum(-(x**3)), fnp.ones(1), method="BFGS", options={"maxiter": 3})
-    assert not bool(down.success) and int(down.status) != 0
+    assert isinstance(down, OptimizeResults) and not bool(down.success) and int(down.status) != 0
     nan = minimize(lambda x: fnp.sum(fnp.log(x)), -fnp.ones(1), method="BFGS")
     assert not bool(nan.success)
     one = minimize(rosenbrock, fnp.zeros(2), method="BFGS", options={"maxiter": 1})

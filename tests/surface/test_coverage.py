@@ -1,0 +1,62 @@
+"""The table of coverage is what the command prints, and what it says is so."""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from functools import cache
+
+import jax
+import pytest
+
+from tests.surface.coverage import PAGE, all_names, page
+from tests.surface.names import imported
+from tests.surface.reasons import ABSENT, DIFFERENT, HELD, WHOLE_MODULES_ABSENT
+from tests.surface.rows import names_met
+
+ROOT = PAGE.parents[1]
+WRITTEN_WITH = re.search(r"the names of jax (\d+(?:\.\d+)*)", PAGE.read_text(encoding="utf-8"))[1]
+of_this_jax = pytest.mark.skipif(jax.__version__ != WRITTEN_WITH, reason="the page lists the names of another jax")
+
+
+@of_this_jax
+def test_the_page_is_what_the_command_prints():
+    assert PAGE.read_text(encoding="utf-8") == page(), "python -m tests.surface.coverage --write"
+
+
+def test_what_is_absent_has_a_reason():
+    without = [n.qualified for n in all_names() if n.kind == "absent" and not n.why]
+    assert not without, "give a reason in tests/surface/reasons.py"
+
+
+@of_this_jax
+def test_no_name_is_left_untested():
+    assert not [n.qualified for n in all_names() if n.kind == "untested"]
+
+
+@of_this_jax
+def test_reasons_and_evidence_are_of_names_that_there_are():
+    qualified = [n.qualified for n in all_names()]
+    for table in (ABSENT, DIFFERENT, HELD):
+        for names in table.values():
+            strangers = [p for p in names.split() if not any(fnmatchcase(q, p) for q in qualified)]
+            assert not strangers
+    assert not set(WHOLE_MODULES_ABSENT) - {n.module for n in all_names()} - {"experimental.array_serialization"}
+
+
+@cache
+def _words(file: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", (ROOT / file).read_text(encoding="utf-8")))
+
+
+def test_files_that_hold_names_speak_of_them():
+    """Of each, unless it is JAX's own object, which the test of identities holds, or a row holds it as well."""
+    missing = []
+    for n in all_names():
+        if n.qualified in names_met() or n.kind not in ("there", "different"):
+            continue
+        files = [f for f, names in HELD.items() if any(fnmatchcase(n.qualified, p) for p in names.split())]
+        ours, theirs = (getattr(imported(package, n.module), n.name) for package in ("functrans", "jax"))
+        if files and ours is not theirs and not any(n.name in _words(file) for file in files):
+            missing.append((n.qualified, files))
+    assert not missing
