@@ -127,14 +127,18 @@ def logs_compilations() -> bool:
     return bool(_config.log_compiles.value or _config.explain_cache_misses.value)
 
 
+def _word(choice: Any) -> str:
+    return str(choice.name).lower()
+
+
 def on_words_for_keys() -> str:
     """``jax_legacy_prng_key``: 'allow', 'warn' or 'error' where words are given for a random key."""
-    return str(_config.legacy_prng_key.value.name).lower()
+    return _word(_config.legacy_prng_key.value)
 
 
 def on_wide_dtypes() -> str:
     """``jax_explicit_x64_dtypes``: 'warn', 'error' or 'allow' where 64 bits are asked for and they are off."""
-    return str(_config.explicit_x64_dtypes.value.name).lower()
+    return _word(_config.explicit_x64_dtypes.value)
 
 
 default_device: Callable[[], Device] = _pxla.get_default_device
