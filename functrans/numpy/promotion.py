@@ -159,7 +159,9 @@ def promote_operands(
     integers of bools. Raises TypeError without a common dtype and ValueError without a common shape.
     """
     if all_alike(operands):
-        shape = promoted_shape(operation, [x.type.shape for x in operands])
+        shape = common_shape(operation, *[x.type.shape for x in operands])
+        if rank_promotion() != "allow":
+            check_ranks(operation, *[x.type.shape for x in operands])
         return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
@@ -167,7 +169,9 @@ def promote_operands(
         if weak:
             return [scalar_of_kind(x, dtype) for x in operands]
         return [_promoted(x, dtype, False) for x in operands]
-    shape = promoted_shape(operation, [shape_of(x) for x in operands])
+    shape = common_shape(operation, *[shape_of(x) for x in operands])
+    if rank_promotion() != "allow":
+        check_ranks(operation, *[shape_of(x) for x in operands])
     if not weak and all(is_scalar(x) or type_of(x).weak_type for x in operands):
         # Beside weak arrays alone a NumPy scalar keeps its dtype: as a Python number it would leave the result weak.
         return [to_dtype(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands]
@@ -239,15 +243,8 @@ def promote_one(operation: str, x: Any, inexact: bool = False, numeric: bool = F
     return _promoted(x, dtype, weak)
 
 
-def promoted_shape(operation: str, shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """As ``common_shape``, where ``jax_numpy_rank_promotion`` lets arrays of these ranks meet."""
-    shape = common_shape(operation, *shapes)
-    if rank_promotion() != "allow":
-        _check_ranks(operation, shapes)
-    return shape
-
-
-def _check_ranks(operation: str, shapes: list[tuple[int, ...]]) -> None:
+def check_ranks(operation: str, *shapes: tuple[int, ...]) -> None:
+    """What ``jax_numpy_rank_promotion`` asks for where it is not 'allow': an error or a warning for different ranks."""
     if len({len(shape) for shape in shapes if shape}) < 2:
         return
     listed = " and ".join(map(str, dict.fromkeys(shapes)))
@@ -316,11 +313,15 @@ def select(which: Any, on_true: Any, on_false: Any) -> Any:
 def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> list[Any]:
     """As promote_operands, but Python numbers become arrays too."""
     if all_alike(operands):
-        shape = promoted_shape(operation, [x.type.shape for x in operands])
+        shape = common_shape(operation, *[x.type.shape for x in operands])
+        if rank_promotion() != "allow":
+            check_ranks(operation, *[x.type.shape for x in operands])
         return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
-    shape = promoted_shape(operation, [shape_of(x) for x in operands])
+    shape = common_shape(operation, *[shape_of(x) for x in operands])
+    if rank_promotion() != "allow":
+        check_ranks(operation, *[shape_of(x) for x in operands])
     return [
         filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape)
         for x in operands

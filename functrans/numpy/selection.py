@@ -12,6 +12,7 @@ from jax.dtypes import finfo  # type: ignore[attr-defined]
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
+from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
 from functrans.numpy.comparison import greater, isnan, less, logical_or, not_equal, truth
 from functrans.numpy.creation import asarray
@@ -28,11 +29,11 @@ from functrans.numpy.promotion import (
     as_operand,
     axis_index,
     broadcast,
+    check_ranks,
     common_dtype,
     common_shape,
     is_scalar,
     operand_type,
-    promoted_shape,
     refuse_out,
     scalar_of_kind,
     shape_of,
@@ -74,7 +75,9 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     which = truth("where", condition)
     x, y = as_operand("where", x), as_operand("where", y)
     dtype, weak = common_dtype("where", x, y)
-    shape = promoted_shape("where", [shape_of(which), shape_of(x), shape_of(y)])
+    shape = common_shape("where", shape_of(which), shape_of(x), shape_of(y))
+    if rank_promotion() != "allow":
+        check_ranks("where", shape_of(which), shape_of(x), shape_of(y))
     on_true, on_false = (_alternative(v, dtype, weak, shape) for v in (x, y))
     if is_scalar(which):
         return to_array(on_true if which else on_false)
