@@ -25,6 +25,7 @@ import functrans
 from tests.surface.names import every_name, imported
 from tests.surface.reasons import ABSENT, BY_THE_CROSSING, DIFFERENT, HELD, OF_NO_USE, WHOLE_MODULES_ABSENT
 from tests.surface.rows import names_met
+from tests.surface.settings import SETTINGS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/coverage.md"
 KINDS = ("there", "JAX's own", "different", "absent", "untested")
@@ -135,10 +136,15 @@ def lines() -> Iterator[str]:
         for why, group in _grouped([n for n in names if n.kind == kind]):
             yield f"- {group}: {why}"
     yield "\n## Untested\n"
+    if not any(n.kind == "untested" for n in names):
+        yield "None."
     for module in dict.fromkeys(n.module for n in names):
         found = [n.name for n in names if n.module == module and n.kind == "untested"]
         if found:
             yield f"- `{_full(module)}`: {', '.join(found)}"
+    yield "\n## Settings\n\nOf `jax.config`, and the contexts of the same names.\n"
+    for what, settings in SETTINGS.items():
+        yield f"- {what}: {', '.join(f'`{name}`' for name in sorted(settings.split()))}"
     yield "\n## Name by name\n\nNames that are JAX's own are in italics.\n"
     for module in dict.fromkeys(n.module for n in names):
         own = [n for n in names if n.module == module and n.kind not in ("absent", "untested")]

@@ -13,6 +13,7 @@ from tests.surface.coverage import PAGE, all_names, page
 from tests.surface.names import imported
 from tests.surface.reasons import ABSENT, DIFFERENT, HELD, WHOLE_MODULES_ABSENT
 from tests.surface.rows import names_met
+from tests.surface.settings import SETTINGS
 
 ROOT = PAGE.parents[1]
 WRITTEN_WITH = re.search(r"the names of jax (\d+(?:\.\d+)*)", PAGE.read_text(encoding="utf-8"))[1]
@@ -60,3 +61,11 @@ def test_files_that_hold_names_speak_of_them():
         if files and ours is not theirs and not any(n.name in _words(file) for file in files):
             missing.append((n.qualified, files))
     assert not missing
+
+
+@of_this_jax
+def test_every_setting_is_spoken_of_once():
+    listed = [name for names in SETTINGS.values() for name in names.split() if not name.startswith("functrans")]
+    assert len(listed) == len(set(listed))
+    known = {name for name in jax.config.values if not name.startswith("functrans")}
+    assert set(listed) == known
