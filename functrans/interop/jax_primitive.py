@@ -72,11 +72,10 @@ def _alone(eqn: Equation, values: dict[Any, Any]) -> list[Any]:
 _INDEXING = (Gather, ScatterFamily, DynamicSlice, DynamicUpdateSlice)
 
 
-def _checked(error: Any, enabled: Any, *operands: Any, program: Jaxpr, name: str) -> tuple[Any, list[Any]]:
+def _checked(look: checks.Looking, *operands: Any, program: Jaxpr, name: str) -> list[Any]:
     """What ``checkify`` looks for among the operations of our program, which it does not see."""
-    look = checks.wanted(enabled)
-    if not any(look):
-        return error, functrans_p.bind(*operands, program=program, name=name)
+    if not (look.nans or look.divisions or look.indices):
+        return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
     values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
     for eqn in program.equations:
         held = [e.op for inner in subjaxprs(eqn.op) for e in all_equations(inner)] if eqn.op.holds_jaxprs else []
@@ -92,12 +91,12 @@ def _checked(error: Any, enabled: Any, *operands: Any, program: Jaxpr, name: str
         if look.divisions and isinstance(eqn.op, Div):
             divisor = eqn.inputs[1]
             given = values[divisor] if type(divisor) is Var else _constant(divisor)
-            error = checks.with_division(error, jax.numpy.any(jax.numpy.equal(given, 0)))
+            look.divides(jax.numpy.any(jax.numpy.equal(given, 0)))
         results = _alone(eqn, values)
         if look.nans:
-            error = checks.with_nans(error, enabled, eqn.op.name, results)
+            look.look_for_nans(eqn.op.name, results)
         values.update(zip(eqn.outputs, results, strict=True))
-    return error, [values[a] if type(a) is Var else _constant(a) for a in program.outputs]
+    return [values[a] if type(a) is Var else _constant(a) for a in program.outputs]
 
 
 def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:

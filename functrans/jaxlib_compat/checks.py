@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,18 +23,8 @@ from functrans.jaxlib_compat.versions import private
 )
 
 
-class Wanted(NamedTuple):
-    """What ``checkify`` was asked to look for."""
-
-    nans: bool
-    divisions: bool
-    indices: bool
-
-
-def wanted(enabled: Any) -> Wanted:
-    """Of the kinds of errors that checkify hands to a rule."""
-    kinds = (_checkify.NaNError, _checkify.DivisionByZeroError, _checkify.OOBError)
-    return Wanted(*[kind in enabled for kind in kinds])
+_adds_an_error = inspect.signature(_checkify.assert_func)
+_WITH_CONTEXT = "ctx" in _adds_an_error.parameters  # from jax 0.12 on
 
 
 class _Named(NamedTuple):
@@ -41,16 +32,32 @@ class _Named(NamedTuple):
     multiple_results: bool = True
 
 
-def with_nans(error: Any, enabled: Any, name: str, results: Sequence[Any]) -> Any:
-    """The error, and that of a NaN among the results of the operation of this name."""
-    return _checkify.check_nans(_Named(name), error, enabled, results)
+class Looking:
+    """What ``checkify`` looks for while it goes through a program, and the error found so far."""
 
+    def __init__(self, context: tuple[Any, ...], error: Any, enabled: Any) -> None:
+        self._context, self.error, self._enabled = context, error, enabled
+        self.nans, self.divisions, self.indices = (
+            kind in enabled for kind in (_checkify.NaNError, _checkify.DivisionByZeroError, _checkify.OOBError)
+        )
 
-def with_division(error: Any, is_zero: Any) -> Any:
-    """The error, and that of a division by zero where a flag says so."""
-    return _checkify.assert_func(error, is_zero, _checkify.DivisionByZeroError(_checkify.get_traceback()))
+    def look_for_nans(self, name: str, results: Sequence[Any]) -> None:
+        """Among the results of the operation of this name."""
+        self.error = _checkify.check_nans(_Named(name), *self._context, self.error, self._enabled, results)
+
+    def divides(self, by_zero: Any) -> None:
+        """A division, by zero where the flag says so."""
+        error = _checkify.DivisionByZeroError(_checkify.get_traceback())
+        self.error = _checkify.assert_func(*self._context, self.error, by_zero, error)
 
 
 def register(primitive: Any, rule: Callable[..., Any]) -> None:
-    """``rule(error, enabled, *operands, **params)`` returns the error and the results of the operation."""
-    _checkify.error_checks[primitive] = rule
+    """``rule(looking, *operands, **params)`` returns the results of the operation."""
+
+    def with_error(*args: Any, **params: Any) -> Any:
+        count = 1 if _WITH_CONTEXT else 0
+        looking = Looking(args[:count], *args[count : count + 2])
+        results = rule(looking, *args[count + 2 :], **params)
+        return looking.error, results
+
+    _checkify.error_checks[primitive] = with_error

@@ -59,6 +59,9 @@ from functrans.lax.placement import dtype as dtype
 from functrans.lax.placement import platform_dependent as platform_dependent
 from functrans.lax.placement import stage as stage
 from functrans.lax.placement import with_sharding_constraint as with_sharding_constraint
+from functrans.lax.polynomials import log2 as log2
+from functrans.lax.polynomials import one_minus_square as one_minus_square
+from functrans.lax.polynomials import polynomial as polynomial
 from functrans.lax.products import DotAlgorithmPreset as DotAlgorithmPreset
 from functrans.lax.products import Precision as Precision
 from functrans.lax.segments import segment_max as segment_max
@@ -234,17 +237,18 @@ __all__ = [
     "dynamic_update_slice", "dynamic_update_slice_in_dim", "empty", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
     "expand_dims", "expm1", "fft", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "igamma",
     "igamma_grad_a", "igammac", "imag", "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le",
-    "lgamma", "linalg", "log", "log1p", "logistic", "lt", "map", "max", "min", "mul", "mulhi", "ne", "neg", "nextafter",
-    "optimization_barrier", "pad", "padtype_to_pads", "pbroadcast", "platform_dependent", "pmax", "pmean", "pmin",
-    "polygamma", "population_count", "pow", "ppermute", "pshuffle", "psum", "psum_scatter", "pswapaxes", "ragged_dot",
-    "random_gamma_grad", "real", "reciprocal", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or",
-    "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window", "reduce_window_shape_tuple", "reduce_xor", "rem",
-    "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan", "scatter", "scatter_add", "scatter_apply",
-    "scatter_max", "scatter_min", "scatter_mul", "scatter_sub", "segment_max", "segment_min", "segment_prod",
-    "segment_sum", "select", "select_n", "shape_as_value", "shift_left", "shift_right_arithmetic",
-    "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt",
-    "square", "squeeze", "stack", "stage", "stop_gradient", "sub", "switch", "tan", "tanh", "tile", "top_k",
-    "transpose", "unstack", "while_loop", "with_sharding_constraint", "zeros_like_array", "zeta",
+    "lgamma", "linalg", "log", "log1p", "log2", "logistic", "lt", "map", "max", "min", "mul", "mulhi", "ne", "neg",
+    "nextafter", "one_minus_square", "optimization_barrier", "pad", "padtype_to_pads", "pbroadcast",
+    "platform_dependent", "pmax", "pmean", "pmin", "polygamma", "polynomial", "population_count", "pow", "ppermute",
+    "pshuffle", "psum", "psum_scatter", "pswapaxes", "ragged_dot", "random_gamma_grad", "real", "reciprocal", "reduce",
+    "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum",
+    "reduce_window", "reduce_window_shape_tuple", "reduce_xor", "rem", "reshape", "rev", "rng_bit_generator", "round",
+    "rsqrt", "scan", "scatter", "scatter_add", "scatter_apply", "scatter_max", "scatter_min", "scatter_mul",
+    "scatter_sub", "segment_max", "segment_min", "segment_prod", "segment_sum", "select", "select_n", "shape_as_value",
+    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim",
+    "sort", "sort_key_val", "split", "sqrt", "square", "squeeze", "stack", "stage", "stop_gradient", "sub", "switch",
+    "tan", "tanh", "tile", "top_k", "transpose", "unstack", "while_loop", "with_sharding_constraint",
+    "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

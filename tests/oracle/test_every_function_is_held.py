@@ -44,6 +44,7 @@ NOT_HELD = {
         sparse_sigmoid trunc unwrap where
     """,
     "a polynomial in pieces, of the second degree": """
+        one_minus_square polynomial
         glu hard_silu hard_swish sparse_plus
     """,
     "of integers, bools or bits": """
@@ -57,7 +58,8 @@ NOT_HELD = {
         igamma_grad_a random_gamma_grad
     """,
     "not elementwise": """
-        broadcast_like composite dce_sink dtype frompyfunc platform_dependent ragged_dot stage with_sharding_constraint
+        broadcast_like composite dce_sink dtype frompyfunc minmax platform_dependent ragged_dot stage
+        with_sharding_constraint
         all all_gather all_to_all allclose amax amin any append apply_along_axis apply_over_axes approx_max_k
         approx_min_k arange argmax argmin argpartition argsort argwhere array_equal array_equiv array_repr
         array_split array_str associative_scan atleast_1d atleast_2d atleast_3d average axis_index axis_size

@@ -144,7 +144,8 @@ def lines() -> Iterator[str]:
             yield f"- `{_full(module)}`: {', '.join(found)}"
     yield "\n## Settings\n\nOf `jax.config`, and the contexts of the same names.\n"
     for what, settings in SETTINGS.items():
-        yield f"- {what}: {', '.join(f'`{name}`' for name in sorted(settings.split()))}"
+        here = [name for name in sorted(settings.split()) if name in jax.config.values]
+        yield f"- {what}: {', '.join(f'`{name}`' for name in here)}"
     yield "\n## Name by name\n\nNames that are JAX's own are in italics.\n"
     for module in dict.fromkeys(n.module for n in names):
         own = [n for n in names if n.module == module and n.kind not in ("absent", "untested")]

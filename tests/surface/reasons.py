@@ -21,6 +21,7 @@ WHOLE_MODULES_ABSENT: dict[str, str] = {
     "experimental.mesh_utils": _MANY_DEVICES,
     "experimental.mosaic": _KERNELS,
     "experimental.multihost_utils": _MANY_DEVICES,
+    "experimental.overlap": "the order of XLA's schedule is not written by hand",
     "experimental.pallas": _KERNELS,
     "experimental.profiler": "reads a profile for JAX's own feedback; `functrans.profiler` is there",
     "experimental.random": "a generator with a state, in JAX's references: keys are there",
@@ -29,6 +30,7 @@ WHOLE_MODULES_ABSENT: dict[str, str] = {
     "experimental.serialize_executable": "`functrans.export` and the persistent cache keep programs",
     "experimental.shard_alike": _MANY_DEVICES,
     "experimental.source_mapper": "reads JAX's programs; `lowered.as_text(debug_info=True)` has the lines of ours",
+    "experimental.thunky": _KERNELS,
     "experimental.topologies": _MANY_DEVICES,
     "experimental.transfer": _MANY_DEVICES,
     "experimental.xla_metadata": "no attributes are put on operations for XLA's passes",
@@ -36,11 +38,13 @@ WHOLE_MODULES_ABSENT: dict[str, str] = {
 
 ABSENT: dict[str, str] = {
     _MANY_DEVICES: """
-        pmap reshard set_mesh shard_map smap lax.pcast lax.psend lax.precv lax.ragged_all_to_all
+        pmap reshard set_mesh shard_map smap get_mesh get_abstract_mesh use_abstract_mesh lax.psum_scatter_start
+        experimental.layout.explicit_layout lax.pcast lax.psend lax.precv lax.ragged_all_to_all
         experimental.layout.with_layout_constraint
     """,
     "inner names of JAX's, that no page documents": """
-        ad memory experimental.jet.* experimental.ode.* experimental.rnn.* example_libraries.optimizers.Array
+        ad memory ad_checkpoint.checkpoint_name_fwd ad_checkpoint.name_p
+        experimental.jet.* experimental.ode.* experimental.rnn.* example_libraries.optimizers.Array
         experimental.EArray experimental.cur_qdd custom_derivatives.*_p random.random_gamma_p
         lax.linalg.qdwh lax.AccuracyMode lax.Tolerance
     """,
@@ -48,7 +52,8 @@ ABSENT: dict[str, str] = {
         ad_checkpoint.Offloadable ad_checkpoint.Recompute ad_checkpoint.Saveable
     """,
     "functions are exported for the shapes given": """
-        export.SymbolicScope export.is_symbolic_dim export.symbolic_args_specs export.symbolic_shape
+        export.SymbolicScope export.is_symbolic_dim export.symbolic_args_specs export.symbolic_dim_bounds
+        export.symbolic_shape
     """,
     "tokens: effects keep the order of the program without": "lax.after_all lax.create_token",
     "its numbers come from no key; `random.uniform` has one": "lax.rng_uniform",
@@ -63,13 +68,16 @@ ABSENT: dict[str, str] = {
     "which routine decomposes a matrix is not chosen by hand": """
         lax.linalg.EigImplementation lax.linalg.EighImplementation lax.linalg.SvdAlgorithm
     """,
+    "choices of JAX's own compilation": "CompilerEffortLevel Inline",
+    "a type for annotations": "random.Key",
     "not there yet": "scipy.* numpy.* lax.* nn.* random.*",
 }
 
 # There, being JAX's own objects, and of no use to programs of functrans.
 OF_NO_USE: dict[str, str] = {
     _MANY_DEVICES: """
-        sharding.auto_axes sharding.explicit_axes sharding.reshard sharding.set_mesh sharding.use_abstract_mesh
+        sharding.auto_axes sharding.explicit_axes sharding.no_collectives sharding.reshard sharding.set_mesh
+        sharding.use_abstract_mesh
     """,
 }
 
@@ -142,7 +150,8 @@ HELD: dict[str, str] = {
         numpy.set_printoptions random.key_dtype random.key_impl lax.DotAlgorithmPreset
     """,
     "tests/surface/test_lax.py": """
-        lax.composite lax.stage lax.ragged_dot lax.mulhi lax.linalg.cholesky_update lax.linalg.symmetric_product
+        lax.composite lax.stage lax.ragged_dot lax.mulhi lax.log2 lax.one_minus_square lax.polynomial
+        numpy.minmax numpy.top_k lax.linalg.cholesky_update lax.linalg.symmetric_product
     """,
     "tests/surface/test_solvers.py": "scipy.optimize.OptimizeResults",
     "tests/api/test_custom_rules.py": "custom_jvp custom_vjp custom_derivatives.custom_*",

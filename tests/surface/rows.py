@@ -68,7 +68,8 @@ jnp.can_cast(x.dtype, jnp.float32) * n|x.astype(jnp.promote_types(jnp.float32, j
 x.astype(jnp.result_type(x, 1.0))|jnp.broadcast_shapes((3, 1), (4,))[0] * n|jnp.c_[v, v]
 jnp.triu_indices_from(s)[0] * n|jnp.mgrid[0:2, 0:3] * n|jnp.empty((2,)) * 0 * n|jnp.corrcoef(y)
 ~jnp.sort(jnp.argpartition(y, 1)[:, 1:], 1)|~jnp.partition(y, 1, 1)[:, 1]|jnp.polyfit(v, x[0], 1)
-jnp.pad(x, 2, "median")|jnp.pad(x, 2, "mean", stat_length=(1, 2))|jnp.pad(i, 2, "linear_ramp", end_values=((1, 2), (3, 4)))
+jnp.pad(x, 2, "median")|jnp.pad(x, 2, "mean", stat_length=(1, 2))
+jnp.pad(i, 2, "linear_ramp", end_values=((1, 2), (3, 4)))
 jnp.ufunc(jnp.add, 2, 1).accumulate(v)|lax.broadcast_shapes((3, 1), (4,))[0] * n|lax.broadcast_to_rank(v, 2)
 lax.abs(x)|lax.shape_as_value((2, 3)) * n|lax.empty((2,), jnp.float32) * 0 * n
 lax.conv_general_permutations(("NCHW", "OIHW", "NCHW"))[0][1] * n

@@ -43,6 +43,8 @@ SETTINGS: dict[str, str] = {
         jax_softmax_custom_jvp jax_source_url_schema jax_threefry_gpu_kernel_lowering jax_traceback_filtering
         jax_traceback_in_locations_limit jax_tracer_error_num_traceback_frames jax_use_direct_linearize
         jax_use_emit_pipeline_primitive jax_use_magma jax_use_simplified_jaxpr_constants jax_bcoo_cusparse_lowering
+        jax_accurate_erf_inv jax_custom_jvp3 jax_remat_barrier_no_cotangents jax_use_cpp_shard_args
+        jax_use_hlo_logistic_lowering
     """,
     "Of several devices or processes, kernels by hand, exported programs of JAX's and TensorFlow": """
         jax2tf_associative_scan_reductions jax2tf_default_native_serialization jax_auto_pcast
@@ -55,6 +57,10 @@ SETTINGS: dict[str, str] = {
         jax_pallas_enable_debug_checks jax_pallas_poison_buffers jax_pallas_use_mosaic_gpu jax_pallas_verbose_errors
         jax_ragged_dot_use_gpu_pallas_triton_lowering jax_remove_custom_partitioning_ptr_from_cache_key
         jax_remove_size_one_mesh_axis_from_type jax_serialization_version jax_share_binary_between_hosts
+        jax_distributed_verify_secure_credentials jax_export_deserialize_expired_versions
+        jax_mosaic_unzip_debug_locations jax_mtls_ca_file jax_mtls_cert_file jax_mtls_key_file jax_mtls_peer_uri_prefix
+        jax_pallas_auto_assign_collective_ids jax_pallas_auto_assign_collective_ids_limit
+        jax_raise_on_ppermute_sort_diff jax_use_rgv3
         jax_share_binary_between_hosts_timeout_ms jax_sort_devices_by_process_index jax_use_shardy_partitioner
     """,
 }

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import functrans as ft
+import functrans.numpy as fnp
 from functrans import lax
 from tests.agreement import assert_same
 from tests.surface.test_by_the_crossing import transformed
@@ -46,6 +47,14 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda x: lax.linalg.symmetric_product(x[:, :, None], jnp.zeros((2, 3, 3)), symmetrize_output=True),
         lambda x: x[:, :, None] * x[:, None],
     ),
+    "log2": (lambda x: lax.log2(x * x + 1), lambda x: jnp.log2(x * x + 1)),
+    "one_minus_square": (lax.one_minus_square, lambda x: 1 - x**2),
+    "polynomial": (lambda x: lax.polynomial(x, (1.0, x, 2.0)), lambda x: 1 + x * x + 2 * x * x),
+    "numpy.minmax": (
+        lambda x: fnp.minmax(x, 1, initial=(1.0, -1.0)), lambda x: (x.min(1, initial=1.0), x.max(1, initial=-1.0)),
+    ),
+    "numpy.top_k": (lambda x: fnp.top_k(x, 2)[0], lambda x: -jnp.sort(-x)[:, :2]),
+    "numpy.top_k, smallest": (lambda x: fnp.top_k(x, 1, axis=0, mode="smallest")[0], lambda x: jnp.sort(x, 0)[:1]),
 }  # fmt: skip
 
 
@@ -78,9 +87,20 @@ def test_the_upper_half_of_products(dtype: Any) -> None:
         (lambda: lax.platform_dependent(X, gpu=jnp.sin), ValueError, "'cuda' or 'rocm'"),
         (lambda: lax.platform_dependent(X, other=jnp.sin), ValueError, "no branch for the platform"),
         (lambda: lax.platform_dependent(X, cpu=3), TypeError, "must be a function"),
+        (lambda: lax.polynomial(X, ()), ValueError, "at least one coefficient"),
+        (lambda: lax.log2(X, accuracy=1), NotImplementedError, "accuracy"),
+        (lambda: fnp.top_k(X, 4), ValueError, "k=4"),
+        (lambda: fnp.top_k(X, 1, mode="other"), ValueError, "mode must be"),
         (lambda: lax.composite(3, "x"), TypeError, "a function is needed"),
     ],
 )
 def test_wrong_use_is_refused(call: Callable[[], Any], error: Any, text: str) -> None:
     with pytest.raises(error, match=text):
         call()
+
+
+def test_digits_near_the_ends() -> None:
+    x = np.float32([1 - 2**-20, 1e-8])
+    wanted = 1 - x.astype(np.float64) ** 2
+    np.testing.assert_allclose(lax.one_minus_square(x), wanted, rtol=3e-7)
+    np.testing.assert_allclose(ft.grad(lambda x: fnp.sum(lax.one_minus_square(x)))(x), -2 * x, rtol=3e-7)
