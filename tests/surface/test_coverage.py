@@ -45,7 +45,7 @@ def test_reasons_and_evidence_are_of_names_that_there_are():
 
 # Names of older versions of JAX than that of the page.
 GONE = """
-lax.psend lax.precv
+lax.psend lax.precv experimental.cur_qdd
 """
 
 
