@@ -250,6 +250,7 @@ IN_TURNS = {
     "surface/test_lax.py": 2,
     "surface/test_rows.py": 8,
     "surface/test_solvers.py": 2,
+    "surface/test_sparse_functions.py": 4,
 }
 QUICK_PARTS = 16
 

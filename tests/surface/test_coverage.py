@@ -9,7 +9,7 @@ from functools import cache
 import jax
 import pytest
 
-from tests.surface.coverage import PAGE, all_names, page
+from tests.surface.coverage import PAGE, all_names, computes, page
 from tests.surface.names import imported
 from tests.surface.reasons import ABSENT, DIFFERENT, HELD, OF_NO_USE
 from tests.surface.rows import names_met
@@ -55,16 +55,23 @@ def _words(file: str) -> frozenset[str]:
 
 
 def test_files_that_hold_names_speak_of_them():
-    """Of each, unless it is JAX's own object, which the test of identities holds, or a row holds it as well."""
+    """Of each that no row holds; of JAX's own objects only of those that compute, where the test of identities does
+    not say enough.
+    """
     missing = []
     for n in all_names():
-        if n.qualified in names_met() or n.kind not in ("there", "different"):
+        if n.qualified in names_met() or n.kind in ("absent", "untested"):
             continue
         files = [f for f, names in HELD.items() if any(fnmatchcase(n.qualified, p) for p in names.split())]
         ours, theirs = (getattr(imported(package, n.module), n.name) for package in ("functrans", "jax"))
-        if files and ours is not theirs and not any(n.name in _words(file) for file in files):
-            missing.append((n.qualified, files))
+        if ours is theirs and not (n.module.startswith(COMPUTING) and computes(theirs) and not n.name.endswith("_p")):
+            continue
+        if files and not any(n.name in _words(file) for file in files):
+            missing.append(n.qualified)
     assert not missing
+
+
+COMPUTING = ("example_libraries", "experimental", "image", "ref", "tree", "scipy")
 
 
 def test_every_setting_is_spoken_of_once():

@@ -226,6 +226,7 @@ def test_functions_of_trees_take_traced_leaves() -> None:
     def f(x: Any) -> Any:
         given = {"a": x, "b": (x * 2, None)}
         leaves, structure = tree.flatten(given)
+        assert tree.flatten_with_path(given)[1] == structure and tree.static().metadata["static"]
         paths, _ = tree_util.tree_flatten_with_path(given)
         names = [tree_util.keystr(path) for path, _ in paths]
         assert names == ["['a']", "['b'][0]"] and tree_util.treedef_is_leaf(structure) is False
