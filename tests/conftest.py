@@ -246,11 +246,11 @@ IN_TURNS = {
     "scipy/test_signal.py": 4,
     "scipy/test_special.py": 8,
     "scipy/test_stats.py": 8,
-    "surface/test_by_the_crossing.py": 4,
-    "surface/test_lax.py": 2,
-    "surface/test_rows.py": 8,
-    "surface/test_solvers.py": 2,
-    "surface/test_sparse_functions.py": 4,
+    "surface/test_by_the_crossing.py": 8,
+    "surface/test_lax.py": 4,
+    "surface/test_rows.py": 16,
+    "surface/test_solvers.py": 4,
+    "surface/test_sparse_functions.py": 8,
 }
 QUICK_PARTS = 16
 
