@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import code
+import importlib
 import inspect
 import logging
 import string
@@ -250,7 +250,7 @@ def breakpoint(
     others = {k: v for k, v in variables.items() if k not in arrays}
 
     def stop(values: dict[str, Any]) -> None:
-        code.interact(f"breakpoint at {place}", local={**others, **values}, exitmsg="")
+        importlib.import_module("code").interact(f"breakpoint at {place}", local={**others, **values}, exitmsg="")
 
     _callback(stop, (arrays,), {}, ordered)
     return token

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
-from jax.extend.core import Primitive
 from jax.tree_util import tree_leaves
 
 from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
@@ -150,11 +149,3 @@ def discharged(jaxpr: Any, consts: Iterable[Any]) -> Any:
     """A program of JAX, closed, in which the references made in it have become values."""
     closed = import_module("jax.extend.core").ClosedJaxpr(jaxpr, tuple(consts))
     return _discharge.discharge_state(closed)
-
-
-def jax_operation(module: str, name: str) -> Any:
-    """The operation that a module of JAX names ``add_p`` and the like, or raises AttributeError."""
-    found = getattr(import_module(f"jax.{module}"), name, None) if name.endswith("_p") else None
-    if not isinstance(found, Primitive):
-        raise AttributeError(f"module 'functrans.{module}' has no attribute {name!r}")
-    return found

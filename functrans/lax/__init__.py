@@ -18,7 +18,7 @@ from functrans.api.loops import map as map
 from functrans.api.loops import scan as scan
 from functrans.api.loops import while_loop as while_loop
 from functrans.api.reduce import reduce as reduce
-from functrans.jaxlib_compat.jax_programs import jax_operation
+from functrans.jaxlib_compat.operations import jax_operation
 from functrans.lax import linalg as linalg
 from functrans.lax.convolution import conv as conv
 from functrans.lax.convolution import conv_dimension_numbers as conv_dimension_numbers

@@ -1,6 +1,6 @@
 """Operations on matrices, under the names and with the signatures of ``jax.lax.linalg``."""
 
-from functrans.jaxlib_compat.jax_programs import jax_operation
+from functrans.jaxlib_compat.operations import jax_operation
 from functrans.lax.symmetric import cholesky_update as cholesky_update
 from functrans.lax.symmetric import symmetric_product as symmetric_product
 from functrans.ops.factorisations import cholesky as cholesky
