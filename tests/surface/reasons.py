@@ -75,6 +75,10 @@ ABSENT: dict[str, str] = {
 
 # There, being JAX's own objects, and of no use to programs of functrans.
 OF_NO_USE: dict[str, str] = {
+    "operations of JAX's that functrans has no counterpart of": """
+        lax.after_all_p lax.create_token_p lax.ragged_all_to_all_p lax.rng_uniform_p lax.select_and_scatter_p
+        lax.linalg.cholesky_update_p lax.linalg.symmetric_product_p
+    """,
     _MANY_DEVICES: """
         sharding.auto_axes sharding.explicit_axes sharding.no_collectives sharding.reshard sharding.set_mesh
         sharding.use_abstract_mesh

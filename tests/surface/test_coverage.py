@@ -9,6 +9,7 @@ from functools import cache
 import jax
 import pytest
 
+from functrans.interop.from_jax import TABLE
 from tests.surface.coverage import PAGE, all_names, computes, page
 from tests.surface.names import imported
 from tests.surface.reasons import ABSENT, DIFFERENT, HELD, OF_NO_USE
@@ -52,6 +53,14 @@ lax.psend lax.precv experimental.cur_qdd
 @cache
 def _words(file: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", (ROOT / file).read_text(encoding="utf-8")))
+
+
+def test_operations_of_jax_have_counterparts():
+    """Each is in the table of the bridge, whose tests meet them all; those of sparse matrices its functions meet."""
+    found = [n for n in all_names() if n.name.endswith("_p") and n.kind == "JAX's own" and n.module.startswith("lax")]
+    names = {n.qualified: getattr(imported("jax", n.module), n.name).name for n in found}
+    assert len(names) > 100
+    assert not [qualified for qualified, name in names.items() if name not in TABLE]
 
 
 def test_files_that_hold_names_speak_of_them():
