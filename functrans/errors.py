@@ -21,7 +21,7 @@
      └─ InternalError (AssertionError)            a malformed jaxpr: a fault of a rule or of functrans
 
 Each subclasses the built-in that a Python user would expect to catch, and those that JAX has too (``jax.errors``)
-subclass JAX's: code written for JAX catches them.
+subclass JAX's: code written for JAX catches them. Names of ``jax.errors`` that have no class here are JAX's classes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,14 @@ from types import FrameType
 from typing import Any
 
 import jax
+from jax.errors import ConcretizationTypeError as ConcretizationTypeError
+from jax.errors import InconclusiveDimensionOperation as InconclusiveDimensionOperation
+from jax.errors import JAXIndexError as JAXIndexError
+from jax.errors import JaxprTypeError as JaxprTypeError
+from jax.errors import JaxRuntimeError as JaxRuntimeError
+from jax.errors import JAXTypeError as JAXTypeError
+from jax.errors import KeyReuseError as KeyReuseError
+from jax.errors import UnexpectedTracerError as UnexpectedTracerError
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 

@@ -35,6 +35,9 @@ from functrans.trace.replay import replay
 from functrans.xla.modules import platform_module
 
 DisabledSafetyCheck = jax.export.DisabledSafetyCheck
+default_export_platform = jax.export.default_export_platform
+maximum_supported_calling_convention_version = jax.export.maximum_supported_calling_convention_version
+minimum_supported_calling_convention_version = jax.export.minimum_supported_calling_convention_version
 register_namedtuple_serialization = jax.export.register_namedtuple_serialization
 register_pytree_node_serialization = jax.export.register_pytree_node_serialization
 

@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parent
 gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and little garbage
 QUICKLY_COMPILED = frozenset(
     "compose crossing crossing_libraries derivatives effects errors interop jacobians laws linalg nn numpy ops".split()
-    + "project random scipy".split()
+    + "project random scipy surface".split()
 )
 OPTIMISED_IN_TURNS = frozenset("control oracle api".split())
 OPTIMISED_PARTS = 4
@@ -246,6 +246,11 @@ IN_TURNS = {
     "scipy/test_signal.py": 4,
     "scipy/test_special.py": 8,
     "scipy/test_stats.py": 8,
+    "surface/test_by_the_crossing.py": 8,
+    "surface/test_lax.py": 4,
+    "surface/test_rows.py": 16,
+    "surface/test_solvers.py": 4,
+    "surface/test_sparse_functions.py": 8,
 }
 QUICK_PARTS = 16
 

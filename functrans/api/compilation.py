@@ -194,6 +194,8 @@ class JitSettings:
             known = builder.callees.get(local)
             if known is not None:
                 return known[1]  # type: ignore[no-any-return]
+        if configuration.refuses_tracing():
+            raise FunctransRuntimeError(f"{self.name} was to be traced, and jax_no_tracing is set, at {here()}")
         with Builder(f"jit of {self.name}", order=order) as inner:
             inner.remedy, inner.lends = _REMEDY, True
             result = self.call(tree, static, [inner.new_input(t) for t in types])

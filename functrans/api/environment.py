@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import gc
+import importlib.metadata
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType, GeneratorType
 from typing import Any
 
 import jax
 import numpy as np
 
 from functrans.api import compilation, staging
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.api.arguments import argument_numbers, check_callable
+from functrans.api.linear_maps import vjp
+from functrans.errors import EscapedTracerError, FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
 from functrans.jaxlib_compat import configuration
-from functrans.trace.frames import set_full_tracebacks
-from functrans.trace.tracer import Tracer
+from functrans.trace.frames import describe_place, function_name, named_as, set_full_tracebacks
+from functrans.trace.state import untraced
+from functrans.trace.tracer import Tracer, producer_of
 from functrans.xla import execute, host_callbacks
 
 config = jax.config
-tree = jax.tree
-tree_util = jax.tree_util
 ShapeDtypeStruct = jax.ShapeDtypeStruct
 Array = jax.Array
 float0 = jax.dtypes.float0
+Device = jax.Device
 devices = jax.devices
 local_devices = jax.local_devices
 default_backend = jax.default_backend
@@ -31,6 +37,49 @@ default_device = jax.default_device
 enable_x64 = jax.enable_x64
 disable_jit = jax.disable_jit
 default_matmul_precision = jax.default_matmul_precision
+default_prng_impl = jax.default_prng_impl
+numpy_dtype_promotion = jax.numpy_dtype_promotion
+numpy_rank_promotion = jax.numpy_rank_promotion
+debug_nans = jax.debug_nans
+debug_infs = jax.debug_infs
+enable_checks = jax.enable_checks
+enable_custom_prng = jax.enable_custom_prng
+legacy_prng_key = jax.legacy_prng_key
+threefry_partitionable = jax.threefry_partitionable
+softmax_custom_jvp = jax.softmax_custom_jvp
+allow_f16_reductions = jax.allow_f16_reductions
+jax2tf_associative_scan_reductions = jax.jax2tf_associative_scan_reductions
+explain_cache_misses = jax.explain_cache_misses
+no_tracing = jax.no_tracing
+no_execution = jax.no_execution
+debug_key_reuse = jax.debug_key_reuse
+transfer_guard = jax.transfer_guard
+transfer_guard_host_to_device = jax.transfer_guard_host_to_device
+transfer_guard_device_to_device = jax.transfer_guard_device_to_device
+transfer_guard_device_to_host = jax.transfer_guard_device_to_host
+array_garbage_collection_guard = jax.array_garbage_collection_guard
+thread_guard = jax.thread_guard
+make_user_context = jax.make_user_context
+remove_size_one_mesh_axis_from_type = jax.remove_size_one_mesh_axis_from_type
+auto_pcast = jax.auto_pcast
+typeof = jax.typeof
+live_arrays = jax.live_arrays
+device_count = jax.device_count
+local_device_count = jax.local_device_count
+process_count = jax.process_count
+process_index = jax.process_index
+process_indices = jax.process_indices
+host_count = jax.host_count
+host_id = jax.host_id
+host_ids = jax.host_ids
+ds = jax.ds
+NamedSharding = jax.NamedSharding
+P = jax.P
+Shard = jax.Shard
+make_mesh = jax.make_mesh
+make_array_from_callback = jax.make_array_from_callback
+make_array_from_process_local_data = jax.make_array_from_process_local_data
+make_array_from_single_device_arrays = jax.make_array_from_single_device_arrays
 
 
 def device_put(x: Any, device: Any = None, **options: Any) -> Any:
@@ -70,6 +119,16 @@ def block_until_ready(x: Any) -> Any:
     return jax.block_until_ready(x)  # type: ignore[no-untyped-call]
 
 
+def copy_to_host_async(x: Any) -> Any:
+    """Begin to copy every array in ``x`` to the host, and return ``x`` at once.
+
+    >>> import functrans as ft
+    >>> float(ft.copy_to_host_async(ft.grad(lambda x: x * x)(3.0)))
+    6.0
+    """
+    return jax.copy_to_host_async(x)  # type: ignore[no-untyped-call]
+
+
 @contextmanager
 def named_scope(name: str) -> Iterator[None]:
     """A name for a part of a program, for people who read profiles. (It does not change what is computed.)
@@ -82,6 +141,154 @@ def named_scope(name: str) -> Iterator[None]:
         yield
 
 
+def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:
+    """``fun`` in a ``named_scope`` of this name, its own by default.
+
+    >>> import functrans as ft
+    >>> float(ft.grad(ft.named_call(lambda x: x * x, name="square"))(3.0))
+    6.0
+    """
+    check_callable(fun, "named_call")
+    scope = function_name(fun) if name is None else name
+
+    def named(*args: Any, **kwargs: Any) -> Any:
+        with named_scope(scope):
+            return fun(*args, **kwargs)
+
+    return named_as(fun, named)
+
+
+def fwd_and_bwd(
+    fun: Callable[..., Any], argnums: int | Sequence[int], has_aux: bool = False, jitted: bool = True
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The forward and the backward pass of a function, as two functions; compiled, unless ``jitted`` is False.
+
+    Args:
+      fun: the function.
+      argnums: which arguments it is differentiated by, an int or several.
+      has_aux: it returns a pair, and its second part is passed on.
+
+    Returns:
+      ``forward(*args)`` returns the value and the residuals (and the auxiliary part);
+      ``backward(residuals, cotangent)`` returns the cotangents of the arguments, a tuple where ``argnums`` is one.
+
+    Raises:
+      TypeError: ``fun`` is no function, ``argnums`` no integers. What ``vjp`` raises is raised by ``forward``.
+
+    >>> import functrans as ft
+    >>> forward, backward = ft.fwd_and_bwd(lambda x, y: x * y, argnums=(0, 1))
+    >>> value, residuals = forward(3.0, 4.0)
+    >>> float(value), [float(x) for x in backward(residuals, 1.0)]
+    (12.0, [4.0, 3.0])
+    """
+    check_callable(fun, "fwd_and_bwd")
+    numbers = argument_numbers(argnums, "fwd_and_bwd")
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        places = [i + len(args) if i < 0 else i for i in numbers]
+
+        def of_these(*moving: Any) -> Any:
+            given = list(args)
+            for i, x in zip(places, moving, strict=True):
+                given[i] = x
+            return fun(*given, **kwargs)
+
+        return vjp(of_these, *[args[i] for i in places], has_aux=has_aux)
+
+    def backward(residuals: Any, cotangent: Any) -> Any:
+        sent = residuals(cotangent)
+        return sent[0] if isinstance(argnums, int) else sent
+
+    if jitted:
+        return compilation.jit(forward), compilation.jit(backward)
+    return forward, backward
+
+
+@contextmanager
+def ensure_compile_time_eval() -> Iterator[None]:
+    """In the block operations are run at once, also while a function is traced: their results have values.
+
+    Raises EscapedTracerError where an operation takes a value that is being traced: it has none.
+
+    >>> import functrans as ft, functrans.numpy as fnp
+    >>> @ft.jit
+    ... def scaled(x):
+    ...     with ft.ensure_compile_time_eval():
+    ...         size = int(fnp.sum(fnp.arange(4)))  # a number, for a shape or a test
+    ...     return x * size
+    >>> float(scaled(2.0))
+    12.0
+    """
+    with jax.ensure_compile_time_eval(), untraced():
+        yield
+
+
+@contextmanager
+def checking_leaks() -> Iterator[None]:
+    """A block that ends with an error if a value that was traced in it outlives its trace: in a global, an attribute, a
+    list. Used later on it is an error in any case; this finds it where it is kept. It collects garbage: slow.
+
+    Raises:
+      EscapedTracerError: with the value, where it was made and what holds it.
+
+    >>> import functrans as ft
+    >>> kept = []
+    >>> try:
+    ...     with ft.checking_leaks():
+    ...         slope = ft.grad(lambda x: (kept.append(x), x * x)[1])(3.0)
+    ... except ft.errors.EscapedTracerError as error:
+    ...     print(str(error).splitlines()[0])
+    a traced value of type f32[]... outlives grad of <lambda>, held by a list
+    """
+    before = [x for x in gc.get_objects() if type(x) is Tracer]
+    known = set(map(id, before))
+    yield
+    gc.collect()
+    for x in gc.get_objects():
+        if type(x) is Tracer and id(x) not in known and not x.builder.open:
+            raise EscapedTracerError(_leak(x))
+
+
+def _leak(x: Tracer) -> str:
+    holders = [r for r in gc.get_referrers(x) if not isinstance(r, FrameType | GeneratorType)]
+    kinds = sorted({type(r).__name__ for r in holders})
+    producer = producer_of(x)
+    made = "an argument or a captured value" if producer is None else f"made at {describe_place(producer.where)}"
+    return (
+        f"a traced value of type {x.type} outlives {x.builder.purpose}, held by {_listed(kinds)}\n{made}\nReturn it "
+        "from the function that is transformed (has_aux=True carries extra results out)."
+    )
+
+
+def _listed(kinds: list[str]) -> str:
+    return " and ".join(f"{'an' if k[0] in 'aeiou' else 'a'} {k}" for k in kinds) or "what is no object of Python"
+
+
+def check_tracer_leaks(on: bool = True) -> contextlib.AbstractContextManager[None]:
+    """``checking_leaks()``, or a block that does nothing.
+
+    >>> import functrans as ft
+    >>> with ft.check_tracer_leaks(False):
+    ...     slope = ft.grad(lambda x: x * x)(3.0)
+    """
+    return checking_leaks() if on else contextlib.nullcontext()
+
+
+def print_environment_info(return_string: bool = False) -> str | None:
+    """Print the versions of functrans, JAX and NumPy, the devices and the system: what a report of a fault should hold.
+
+    >>> import functrans as ft
+    >>> ft.print_environment_info(return_string=True).splitlines()[0]
+    'functrans: 0.1.0'
+    """
+    version = importlib.metadata.version("functrans")
+    text = f"functrans: {version}\n{jax.print_environment_info(return_string=True)}"
+    if return_string:
+        return text
+    print(text)
+    return None
+
+
 def clear_caches() -> None:
     """Forget every remembered trace, program and executable.
 
@@ -92,13 +299,25 @@ def clear_caches() -> None:
     compilation.clear()
 
 
-def log_compiles(on: bool = True) -> None:
+class log_compiles:
     """Log every compilation with its reason to the logger ``functrans.compile`` (or set FUNCTRANS_LOG_COMPILES=1).
 
+    Called, it holds from then on; in a ``with`` statement it holds for the block, as ``jax.log_compiles``.
+
     >>> import functrans as ft
-    >>> ft.log_compiles(False)
+    >>> with ft.log_compiles(False):
+    ...     slope = ft.grad(lambda x: x * x)(3.0)
     """
-    execute.set_log_compiles(on)
+
+    def __init__(self, on: bool = True) -> None:
+        self.before = execute.log_compiles
+        execute.set_log_compiles(on)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        execute.set_log_compiles(self.before)
 
 
 def recomputation_bound(computations: int | None) -> None:

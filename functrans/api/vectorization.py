@@ -105,6 +105,7 @@ def vmap(
                 f"{here()}\n  in_axes: {in_axes}"
             )
         leaves, tree = tree_flatten((args, kwargs))
+        sparse = _holds_sparse(tree)
         axes: list[Any] = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
         places = [i for i, axis in enumerate(axes) if axis is not None]
         arrays, types = entering([leaves[i] for i in places], lambda i: "an argument of vmap")
@@ -117,7 +118,10 @@ def vmap(
         def of_a_lane(*inputs: Any) -> Any:
             for i, x in zip(places, inputs, strict=True):
                 leaves[i] = x
-            return call(fun, tree, leaves)  # what is not mapped is handed on as it is
+            if not sparse:
+                return call(fun, tree, leaves)  # what is not mapped is handed on as it is
+            args, kwargs = tree_map(_in_lanes, tree_unflatten(tree, leaves), is_leaf=_is_sparse)
+            return fun(*args, **kwargs)
 
         with axis_scope({} if axis_name is None else {axis_name: size}):
             purpose = f"vmap of {function_name(fun)}"
@@ -159,7 +163,7 @@ def _holds_sparse(tree: Any) -> bool:
 
 
 def _in_lanes(x: Any) -> Any:
-    """A sparse matrix of which data and indices have got axes of lanes has them too."""
+    """A sparse matrix of which data and indices have got axes of lanes has them too, and one of a lane has not."""
     if not _is_sparse(x):
         return x
     lead = x.indices.shape[:-2]

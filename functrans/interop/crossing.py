@@ -134,7 +134,10 @@ def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params:
         if known is None:
             equation = _Equation(primitive, avals, params)
             if primitive.ref_allocating:
-                return Reference(own, equation.outvars[0].aval, tracers[0])
+                if tracers:
+                    return Reference(own, equation.outvars[0].aval, tracers[0])
+                of_nothing = equation.outvars[0].aval.inner_aval  # jax.empty_ref
+                return Reference(own, equation.outvars[0].aval, np.zeros(of_nothing.shape, of_nothing.dtype))
             if key is None or equation.effects:
                 values = _results(_translated(equation, operands))
             else:

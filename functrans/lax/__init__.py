@@ -4,6 +4,10 @@ Types are strict, as there: arrays must agree in dtype (and in shape where they 
 the dtype of the array it meets. ``functrans.numpy`` promotes and broadcasts.
 """
 
+from jax.lax import ConvGeneralDilatedDimensionNumbers as ConvGeneralDilatedDimensionNumbers
+from jax.lax import DotDimensionNumbers as DotDimensionNumbers
+from jax.lax import PrecisionLike as PrecisionLike
+
 from functrans.api.associative_scan import associative_scan as associative_scan
 from functrans.api.conditional import cond as cond
 from functrans.api.conditional import switch as switch
@@ -14,6 +18,7 @@ from functrans.api.loops import map as map
 from functrans.api.loops import scan as scan
 from functrans.api.loops import while_loop as while_loop
 from functrans.api.reduce import reduce as reduce
+from functrans.jaxlib_compat.operations import jax_operation
 from functrans.lax import linalg as linalg
 from functrans.lax.convolution import conv as conv
 from functrans.lax.convolution import conv_dimension_numbers as conv_dimension_numbers
@@ -47,6 +52,16 @@ from functrans.lax.indexing import dynamic_update_slice_in_dim as dynamic_update
 from functrans.lax.indexing import index_in_dim as index_in_dim
 from functrans.lax.indexing import index_take as index_take
 from functrans.lax.indexing import scatter_apply as scatter_apply
+from functrans.lax.placement import broadcast_like as broadcast_like
+from functrans.lax.placement import composite as composite
+from functrans.lax.placement import dce_sink as dce_sink
+from functrans.lax.placement import dtype as dtype
+from functrans.lax.placement import platform_dependent as platform_dependent
+from functrans.lax.placement import stage as stage
+from functrans.lax.placement import with_sharding_constraint as with_sharding_constraint
+from functrans.lax.polynomials import log2 as log2
+from functrans.lax.polynomials import one_minus_square as one_minus_square
+from functrans.lax.polynomials import polynomial as polynomial
 from functrans.lax.products import DotAlgorithmPreset as DotAlgorithmPreset
 from functrans.lax.products import Precision as Precision
 from functrans.lax.segments import segment_max as segment_max
@@ -67,6 +82,8 @@ from functrans.lax.shapes import stack as stack
 from functrans.lax.shapes import tile as tile
 from functrans.lax.shapes import unstack as unstack
 from functrans.lax.shapes import zeros_like_array as zeros_like_array
+from functrans.lax.wide_products import mulhi as mulhi
+from functrans.lax.wide_products import ragged_dot as ragged_dot
 from functrans.lax.windowed import padtype_to_pads as padtype_to_pads
 from functrans.lax.windowed import reduce_window as reduce_window
 from functrans.lax.windowed import reduce_window_shape_tuple as reduce_window_shape_tuple
@@ -210,26 +227,33 @@ __all__ = [
     "all_to_all", "approx_max_k", "approx_min_k", "argmax", "argmin", "asin", "asinh", "associative_scan", "atan",
     "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc",
     "bitcast_convert_type", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim",
-    "broadcast_shapes", "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex",
-    "concatenate", "cond", "conj", "conv", "conv_dimension_numbers", "conv_general_dilated",
-    "conv_general_dilated_local", "conv_general_dilated_patches", "conv_general_permutations",
+    "broadcast_like", "broadcast_shapes", "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz",
+    "collapse", "complex", "composite", "concatenate", "cond", "conj", "conv", "conv_dimension_numbers",
+    "conv_general_dilated", "conv_general_dilated_local", "conv_general_dilated_patches", "conv_general_permutations",
     "conv_general_shape_tuple", "conv_shape_tuple", "conv_transpose", "conv_transpose_shape_tuple",
     "conv_with_general_padding", "convert_element_type", "cos", "cosh", "cumlogsumexp", "cummax", "cummin", "cumprod",
-    "cumsum", "custom_linear_solve", "custom_root", "digamma", "div", "dot", "dot_general", "dynamic_index_in_dim",
-    "dynamic_slice", "dynamic_slice_in_dim", "dynamic_update_index_in_dim", "dynamic_update_slice",
-    "dynamic_update_slice_in_dim", "empty", "eq", "erf", "erf_inv", "erfc", "exp", "exp2", "expand_dims", "expm1",
-    "fft", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "igamma", "igamma_grad_a", "igammac",
-    "imag", "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le", "lgamma", "linalg", "log", "log1p",
-    "logistic", "lt", "map", "max", "min", "mul", "ne", "neg", "nextafter", "optimization_barrier", "pad",
-    "padtype_to_pads", "pbroadcast", "pmax", "pmean", "pmin", "polygamma", "population_count", "pow", "ppermute",
-    "pshuffle", "psum", "psum_scatter", "pswapaxes", "random_gamma_grad", "real", "reciprocal", "reduce", "reduce_and",
-    "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum", "reduce_window",
-    "reduce_window_shape_tuple", "reduce_xor", "rem", "reshape", "rev", "rng_bit_generator", "round", "rsqrt", "scan",
-    "scatter", "scatter_add", "scatter_apply", "scatter_max", "scatter_min", "scatter_mul", "scatter_sub",
-    "segment_max", "segment_min", "segment_prod", "segment_sum", "select", "select_n", "shape_as_value", "shift_left",
-    "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort",
-    "sort_key_val", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub", "switch", "tan", "tanh",
-    "tile", "top_k", "transpose", "unstack", "while_loop", "zeros_like_array", "zeta",
+    "cumsum", "custom_linear_solve", "custom_root", "dce_sink", "digamma", "div", "dot", "dot_general", "dtype",
+    "dynamic_index_in_dim", "dynamic_slice", "dynamic_slice_in_dim", "dynamic_update_index_in_dim",
+    "dynamic_update_slice", "dynamic_update_slice_in_dim", "empty", "eq", "erf", "erf_inv", "erfc", "exp", "exp2",
+    "expand_dims", "expm1", "fft", "floor", "fori_loop", "full", "full_like", "gather", "ge", "gt", "igamma",
+    "igamma_grad_a", "igammac", "imag", "index_in_dim", "index_take", "integer_pow", "iota", "is_finite", "le",
+    "lgamma", "linalg", "log", "log1p", "log2", "logistic", "lt", "map", "max", "min", "mul", "mulhi", "ne", "neg",
+    "nextafter", "one_minus_square", "optimization_barrier", "pad", "padtype_to_pads", "pbroadcast",
+    "platform_dependent", "pmax", "pmean", "pmin", "polygamma", "polynomial", "population_count", "pow", "ppermute",
+    "pshuffle", "psum", "psum_scatter", "pswapaxes", "ragged_dot", "random_gamma_grad", "real", "reciprocal", "reduce",
+    "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum",
+    "reduce_window", "reduce_window_shape_tuple", "reduce_xor", "rem", "reshape", "rev", "rng_bit_generator", "round",
+    "rsqrt", "scan", "scatter", "scatter_add", "scatter_apply", "scatter_max", "scatter_min", "scatter_mul",
+    "scatter_sub", "segment_max", "segment_min", "segment_prod", "segment_sum", "select", "select_n", "shape_as_value",
+    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim",
+    "sort", "sort_key_val", "split", "sqrt", "square", "squeeze", "stack", "stage", "stop_gradient", "sub", "switch",
+    "tan", "tanh", "tile", "top_k", "transpose", "unstack", "while_loop", "with_sharding_constraint",
+    "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())
+
+
+def __getattr__(name: str) -> object:
+    """JAX's own operations (``add_p``), which take traced values: for programs that bind them."""
+    return jax_operation("lax", name)

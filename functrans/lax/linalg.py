@@ -1,5 +1,8 @@
 """Operations on matrices, under the names and with the signatures of ``jax.lax.linalg``."""
 
+from functrans.jaxlib_compat.operations import jax_operation
+from functrans.lax.symmetric import cholesky_update as cholesky_update
+from functrans.lax.symmetric import symmetric_product as symmetric_product
 from functrans.ops.factorisations import cholesky as cholesky
 from functrans.ops.factorisations import lu as lu
 from functrans.ops.general_spectra import eig as eig
@@ -17,8 +20,14 @@ from functrans.ops.triangular import tridiagonal_solve as tridiagonal_solve
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
-    "cholesky", "eig", "eigh", "hessenberg", "householder_product", "lu", "lu_pivots_to_permutation", "ormqr", "qr",
-    "schur", "svd", "triangular_solve", "tridiagonal", "tridiagonal_solve",
+    "cholesky", "cholesky_update", "eig", "eigh", "hessenberg", "householder_product", "lu",
+    "lu_pivots_to_permutation", "ormqr", "qr", "schur", "svd", "symmetric_product", "triangular_solve", "tridiagonal",
+    "tridiagonal_solve",
 ]  # fmt: skip
 
 guard_namespace(globals())
+
+
+def __getattr__(name: str) -> object:
+    """JAX's own operations (``cholesky_p``), which take traced values: for programs that bind them."""
+    return jax_operation("lax.linalg", name)

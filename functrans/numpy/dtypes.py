@@ -71,6 +71,7 @@ float8_e3m4, float8_e4m3, float8_e4m3b11fnuz, float8_e4m3fnuz, float8_e5m2fnuz, 
 float4_e2m1fn, float6_e2m3fn, float6_e3m2fn = (_scalar_type(f"float{n}") for n in ("4_e2m1fn", "6_e2m3fn", "6_e3m2fn"))
 int1, int2, int4 = (_scalar_type(f"int{n}") for n in (1, 2, 4))
 uint1, uint2, uint4 = (_scalar_type(f"uint{n}") for n in (1, 2, 4))
+ComplexWarning = np.exceptions.ComplexWarning
 object_, character, flexible = np.object_, np.character, np.flexible
 single, double, csingle, cdouble = float32, float64, complex64, complex128
 int_, uint, float_, complex_ = int64, uint64, float64, complex128

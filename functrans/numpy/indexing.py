@@ -23,6 +23,7 @@ from functrans.errors import (
     NonConcreteBooleanIndexError,
 )
 from functrans.ir.types import describe
+from functrans.jaxlib_compat.configuration import checks_indices
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import BOOL, INTEGERS, UNSIGNED, Array, common_shape, to_dtype
 from functrans.trace.tracer import Tracer
@@ -229,6 +230,8 @@ def read(
     parsed, shape = parse(tuple(x.shape), key)
     if shape != tuple(x.shape):
         x = lax.reshape(x, shape)
+    if mode in (None, "promise_in_bounds") and checks_indices():
+        _check_bounds(parsed, wrap_negative_indices)
     if mode in _STATIC_MODES or not _out_of_bounds(parsed):
         x, parsed = _apply_static(x, parsed, wrap_negative_indices)
     if parsed.group < 0 and mode in _STATIC_MODES and parsed.is_window:
@@ -246,6 +249,20 @@ def read(
             mode="promise_in_bounds" if mode is None else mode, fill_value=fill_value,
         )  # fmt: skip
     return lax.reshape(x, plan.shape) if tuple(x.shape) != plan.shape else x
+
+
+def _check_bounds(key: Key, wrap: bool) -> None:
+    """Raise IndexError for a static integer outside of its axis: what ``jax_check_static_indices`` asks for."""
+    axis = 0
+    for e in key.entries:
+        if e is not None:
+            n = key.shape[axis]
+            if type(e) is int and not (-n if wrap else 0) <= e < n:
+                raise FunctransIndexError(
+                    f"index {e} is out of bounds for axis {axis} of size {n}, and jax_check_static_indices is on "
+                    "(without it the nearest element is read)"
+                )
+            axis += 1
 
 
 def _out_of_bounds(key: Key) -> bool:

@@ -9,22 +9,29 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.creation import asarray
+from functrans.numpy.grids import linspace
 from functrans.numpy.joining import take_rows
 from functrans.numpy.promotion import Array, ArrayLike, as_operand, is_scalar, scalar_of_kind, static_value, to_dtype
+from functrans.numpy.quantiles import median
 from functrans.numpy.reductions import max as max_over
 from functrans.numpy.reductions import mean as mean_over
 from functrans.numpy.reductions import min as min_over
 from functrans.trace.tracer import Tracer
 
-_STATISTICS = {"maximum": max_over, "minimum": min_over, "mean": mean_over}
-_MODES = ("constant", "edge", "reflect", "symmetric", "wrap", "empty", *_STATISTICS)
+_STATISTICS = {"maximum": max_over, "minimum": min_over, "mean": mean_over, "median": median}
+_MODES = ("constant", "edge", "linear_ramp", "reflect", "symmetric", "wrap", "empty", *_STATISTICS)
+_OPTIONS = {
+    "constant": ("constant_values",), "linear_ramp": ("end_values",), "reflect": ("reflect_type",),
+    "symmetric": ("reflect_type",), **dict.fromkeys(_STATISTICS, ("stat_length",)),
+}  # fmt: skip
 
 
 def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Array:
     """``array`` with a border of static widths: an int, (before, after), or one pair an axis.
 
     ``mode``: 'constant' (``constant_values``, 0), 'edge' (the nearest element), 'reflect' and 'symmetric' (mirrored
-    without and with the edge), 'wrap' (periodic), 'maximum', 'minimum', 'mean' (of the whole axis), 'empty' (zeros).
+    without and with the edge), 'wrap' (periodic), 'linear_ramp' (from ``end_values``, 0, to the edge), 'maximum',
+    'minimum', 'mean', 'median' (of the axis, or of ``stat_length`` elements at its ends), 'empty' (zeros).
 
     >>> import functrans.numpy as fnp
     >>> fnp.pad(fnp.array([1, 2]), 1)
@@ -33,10 +40,7 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
     x = asarray(as_operand("pad", array))
     if mode not in _MODES:
         raise NotImplementedError(f"pad: mode must be one of {', '.join(_MODES)}, got {mode!r}")
-    allowed = {"constant": ("constant_values",), "reflect": ("reflect_type",), "symmetric": ("reflect_type",)}.get(
-        mode, ()
-    )
-    strange = set(kwargs) - set(allowed)
+    strange = set(kwargs) - set(_OPTIONS.get(mode, ()))
     if strange:
         raise FunctransValueError(f"pad: mode {mode!r} has no option {', '.join(sorted(strange))}")
     if kwargs.get("reflect_type", "even") != "even":
@@ -44,6 +48,9 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
     widths = _widths(x.ndim, pad_width)
     if mode in ("constant", "empty"):
         return _constant(x, widths, kwargs.get("constant_values", 0))
+    ends = _pairs(x.ndim, "end_values", kwargs.get("end_values", 0))
+    lengths = kwargs.get("stat_length")
+    lengths = [None] * x.ndim if lengths is None else _pairs(x.ndim, "stat_length", lengths)
     for axis, (before, after) in enumerate(widths):
         if not before and not after:
             continue
@@ -53,7 +60,9 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
                 f"pad: axis {axis} of shape {tuple(x.shape)} is empty and can be padded with constants only"
             )
         if mode in _STATISTICS:
-            x = _statistic(x, axis, before, after, _STATISTICS[mode])
+            x = _statistic(x, axis, before, after, _STATISTICS[mode], lengths[axis])
+        elif mode == "linear_ramp":
+            x = _ramps(x, axis, before, after, ends[axis])
         else:
             x = take_rows(x, _sources(mode, n, before, after), axis)
     return x
@@ -95,15 +104,43 @@ def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     return x
 
 
-def _statistic(x: Any, axis: int, before: int, after: int, function: Any) -> Any:
-    value = function(x, axis, keepdims=True)
-    if value.dtype != x.dtype:
-        value = to_dtype(
-            lax.round(value, lax.RoundingMethod.TO_NEAREST_EVEN) if x.dtype.kind in "iu" else value, x.dtype
-        )
+def _pairs(rank: int, name: str, given: Any) -> Any:
+    """(before, after) for each axis, of one value, one pair or a pair an axis; traced values stay what they are."""
+    if np.ndim(given) == 0:
+        return [(given, given)] * rank
+    try:
+        return np.broadcast_to(np.asarray(static_value("pad", name, given)), (rank, 2)).tolist()
+    except ValueError:
+        raise FunctransValueError(
+            f"pad: {name} of shape {np.shape(given)} does not give (before, after) for {rank} axes"
+        ) from None
+
+
+def _ramps(x: Any, axis: int, before: int, after: int, ends: Any) -> Any:
+    first, last = lax.index_in_dim(x, 0, axis, False), lax.index_in_dim(x, x.shape[axis] - 1, axis, False)
+    ramps = [
+        linspace(end, edge, width, endpoint=False, dtype=x.dtype, axis=axis)
+        for end, edge, width in ((ends[0], first, before), (ends[1], last, after))
+    ]
+    return lax.concatenate([ramps[0], x, lax.rev(ramps[1], (axis,))], axis)
+
+
+def _statistic(x: Any, axis: int, before: int, after: int, function: Any, lengths: Any) -> Any:
+    size = x.shape[axis]
+    if lengths is not None and min(lengths) < 1:
+        raise FunctransValueError(f"pad: stat_length must be at least 1, got {tuple(lengths)}")
+    near = [size, size] if lengths is None else [min(int(n), size) for n in lengths]
+    ends = [lax.slice_in_dim(x, 0, near[0], axis=axis), lax.slice_in_dim(x, size - near[1], size, axis=axis)]
+    if near == [size, size]:
+        ends[1] = ends[0]
     shape = list(x.shape)
     parts = []
-    for width in (before, after):
+    for part, width in zip(ends, (before, after), strict=True):
+        value = function(part, axis, keepdims=True)
+        if value.dtype != x.dtype:
+            value = to_dtype(
+                lax.round(value, lax.RoundingMethod.TO_NEAREST_EVEN) if x.dtype.kind in "iu" else value, x.dtype
+            )
         shape[axis] = width
         parts.append(lax.broadcast_in_dim(value, shape, tuple(range(x.ndim))))
     return lax.concatenate([parts[0], x, parts[1]], axis)

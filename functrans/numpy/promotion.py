@@ -38,6 +38,7 @@ from functrans.ir.types import (
     type_of,
     x64_enabled,
 )
+from functrans.jaxlib_compat.configuration import on_wide_dtypes, rank_promotion
 from functrans.ops.structural import convert
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import concrete
@@ -157,6 +158,8 @@ def promote_operands(
     """
     if all_alike(operands):
         shape = common_shape(operation, *[x.type.shape for x in operands])
+        if rank_promotion() != "allow":
+            check_ranks(operation, *[x.type.shape for x in operands])
         return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
@@ -165,6 +168,8 @@ def promote_operands(
             return [scalar_of_kind(x, dtype) for x in operands]
         return [_promoted(x, dtype, False) for x in operands]
     shape = common_shape(operation, *[shape_of(x) for x in operands])
+    if rank_promotion() != "allow":
+        check_ranks(operation, *[shape_of(x) for x in operands])
     if not weak and all(is_scalar(x) or type_of(x).weak_type for x in operands):
         # Beside weak arrays alone a NumPy scalar keeps its dtype: as a Python number it would leave the result weak.
         return [to_dtype(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands]
@@ -236,6 +241,19 @@ def promote_one(operation: str, x: Any, inexact: bool = False, numeric: bool = F
     return _promoted(x, dtype, weak)
 
 
+def check_ranks(operation: str, *shapes: tuple[int, ...]) -> None:
+    """What ``jax_numpy_rank_promotion`` asks for where it is not 'allow': an error or a warning for different ranks."""
+    if len({len(shape) for shape in shapes if shape}) < 2:
+        return
+    listed = " and ".join(map(str, dict.fromkeys(shapes)))
+    remedy = "Give the smaller one leading axes of size 1 (x[None]), or set jax_numpy_rank_promotion to 'allow'."
+    if rank_promotion() == "raise":
+        raise FunctransValueError(
+            f"{operation}: shapes {listed} have different ranks, and jax_numpy_rank_promotion is 'raise'. {remedy}"
+        )
+    warn(f"{operation}: arrays of different ranks are broadcast, of shapes {listed}. {remedy}")
+
+
 def common_shape(operation: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
     """NumPy's broadcast of shapes; a ValueError names the operation, the shapes and the axis that disagrees."""
     first = shapes[0]
@@ -294,10 +312,14 @@ def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeri
     """As promote_operands, but Python numbers become arrays too."""
     if all_alike(operands):
         shape = common_shape(operation, *[x.type.shape for x in operands])
+        if rank_promotion() != "allow":
+            check_ranks(operation, *[x.type.shape for x in operands])
         return [broadcast(x, shape) for x in operands]
     operands = tuple([as_operand(operation, x) for x in operands])
     dtype, weak = common_dtype(operation, *operands, inexact=inexact, numeric=numeric)
     shape = common_shape(operation, *[shape_of(x) for x in operands])
+    if rank_promotion() != "allow":
+        check_ranks(operation, *[shape_of(x) for x in operands])
     return [
         filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape)
         for x in operands
@@ -313,12 +335,26 @@ def requested_dtype(operation: str, dtype: Any) -> DType:
     if not x64_enabled() and not any(dtype is kind for kind in (int, float, complex)):
         asked = _named_dtype(dtype)
         if asked is not None and asked != canonical:
+            if on_wide_dtypes() != "warn":
+                _refuse_wide(operation, asked)
             warn(
                 f"{operation}: dtype {asked.name} was asked for and {canonical.name} is used, because 64-bit types are "
                 "off. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program, "
                 f"or ask for {canonical.name}."
             )
     return canonical
+
+
+def _refuse_wide(operation: str, asked: DType) -> None:
+    if on_wide_dtypes() == "error":
+        raise FunctransValueError(
+            f"{operation}: dtype {asked.name} was asked for, 64-bit types are off, and jax_explicit_x64_dtypes is "
+            "'error'. Turn them on with functrans.config.update('jax_enable_x64', True) at the start of the program."
+        )
+    raise NotImplementedError(
+        f"{operation}: dtype {asked.name} was asked for, and 64-bit types are off. jax_explicit_x64_dtypes='allow' is "
+        "not there in functrans: turn 64-bit types on with functrans.config.update('jax_enable_x64', True)."
+    )
 
 
 def _named_dtype(dtype: Any) -> DType | None:

@@ -230,6 +230,20 @@ def min(
 amax, amin = max, min
 
 
+def minmax(
+    a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, initial: Any = None,
+    where: ArrayLike | None = None,
+) -> tuple[Array, Array]:  # fmt: skip
+    """The smallest and the largest element over ``axis``; ``initial`` is one for both, or a pair.
+
+    >>> import functrans.numpy as fnp
+    >>> [int(x) for x in fnp.minmax(fnp.array([2, -1, 5]))]
+    [-1, 5]
+    """
+    low, high = initial if isinstance(initial, tuple) else (initial, initial)
+    return min(a, axis, out, keepdims, low, where), max(a, axis, out, keepdims, high, where)
+
+
 @as_one_program
 def all(
     a: ArrayLike, axis: Axis = None, out: None = None, keepdims: bool = False, *, where: ArrayLike | None = None

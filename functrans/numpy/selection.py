@@ -12,6 +12,7 @@ from jax.dtypes import finfo  # type: ignore[attr-defined]
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
+from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
 from functrans.numpy.comparison import greater, isnan, less, logical_or, not_equal, truth
 from functrans.numpy.creation import asarray
@@ -28,6 +29,7 @@ from functrans.numpy.promotion import (
     as_operand,
     axis_index,
     broadcast,
+    check_ranks,
     common_dtype,
     common_shape,
     is_scalar,
@@ -74,6 +76,8 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     x, y = as_operand("where", x), as_operand("where", y)
     dtype, weak = common_dtype("where", x, y)
     shape = common_shape("where", shape_of(which), shape_of(x), shape_of(y))
+    if rank_promotion() != "allow":
+        check_ranks("where", shape_of(which), shape_of(x), shape_of(y))
     on_true, on_false = (_alternative(v, dtype, weak, shape) for v in (x, y))
     if is_scalar(which):
         return to_array(on_true if which else on_false)
@@ -335,9 +339,17 @@ def _gather_along(x: Any, at: Any, axis: int, others: tuple[int, ...], mode: str
     )
 
 
-def extract(condition: ArrayLike, arr: ArrayLike) -> Array:
-    """The elements where the condition, whose values must be known, holds."""
-    return take(ravel(arr), flatnonzero(condition), 0)
+def extract(
+    condition: ArrayLike, arr: ArrayLike, *, size: int | None = None, fill_value: ArrayLike = 0
+) -> Array:
+    """The elements where the condition holds: its values must be known, or ``size`` says how many elements the result
+    has, the first of them that hold and then ``fill_value``.
+
+    >>> import functrans as ft, functrans.numpy as fnp
+    >>> ft.jit(lambda x: fnp.extract(x > 1.0, x, size=3))(fnp.array([2.0, 1.0, 3.0]))
+    Array([2., 3., 0.], dtype=float32)
+    """
+    return compress(ravel(condition), arr, size=size, fill_value=fill_value)
 
 
 def _holds(condition: Any) -> Any:

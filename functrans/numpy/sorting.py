@@ -24,7 +24,7 @@ from functrans.numpy.promotion import (
     requested_dtype,
     to_dtype,
 )
-from functrans.numpy.selection import take, where
+from functrans.numpy.selection import take, take_along_axis, where
 from functrans.numpy.shapes import ravel
 
 
@@ -255,6 +255,28 @@ def digitize(x: ArrayLike, bins: ArrayLike, right: bool = False, *, method: str 
     return where(greater_equal(last, first), up, down)
 
 
+def top_k(
+    a: ArrayLike, k: int, /, *, axis: int = -1, mode: str = "largest", sorted: bool = True
+) -> tuple[Array, Array]:
+    """The k largest (``mode='smallest'``: smallest) elements along an axis, in order, and their positions.
+
+    Raises ValueError for another mode, or a k below 0 or above the size of the axis.
+
+    >>> import functrans.numpy as fnp
+    >>> values, places = fnp.top_k(fnp.array([3.0, 1.0, 2.0]), 2)
+    >>> values.tolist(), places.tolist()
+    ([3.0, 2.0], [0, 2])
+    """
+    x = asarray(a)
+    axis = axis_index("top_k", axis, x.ndim)
+    if mode not in ("largest", "smallest"):
+        raise FunctransValueError(f"top_k: mode must be 'largest' or 'smallest', got {mode!r}")
+    if not 0 <= k <= x.shape[axis]:
+        raise FunctransValueError(f"top_k: k={k} is not between 0 and the {x.shape[axis]} elements along axis {axis}")
+    places = lax.slice_in_dim(argsort(x, axis, descending=mode == "largest"), 0, k, axis=axis)
+    return take_along_axis(x, places, axis), places
+
+
 __all__ = [
-    "argpartition", "argsort", "digitize", "lexsort", "partition", "searchsorted", "sort", "sort_complex",
+    "argpartition", "argsort", "digitize", "lexsort", "partition", "searchsorted", "sort", "sort_complex", "top_k",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError, warn
 from functrans.ir.types import array_type, is_differentiable, promote, short_dtype, type_of
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.lax.indexing import apply_counted
 from functrans.numpy import arithmetic
 from functrans.numpy.creation import asarray, ones_like
@@ -31,7 +32,6 @@ from functrans.numpy.promotion import (
     scalar_of_kind,
     to_dtype,
 )
-from functrans.trace.tracer import Tracer
 
 _STRATEGIES = ("auto", "gather", "static_slice", "dynamic_slice")
 
@@ -301,7 +301,7 @@ def _is_distinct(x: Any, key: Any, unique_indices: bool, mode: Any) -> bool:
     arrays = [e for e in parsed.entries if e is not None and type(e) is not slice and type(e) is not int]
     if all(not a.ndim for a in arrays):
         return True
-    if any(type(a) is Tracer for a in arrays):
+    if any(isinstance(a, JaxTracer) for a in arrays):  # ours, or one of JAX that traces inside of our trace
         return False
     sizes = iter(parsed.shape)
     columns = []

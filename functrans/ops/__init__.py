@@ -1,7 +1,14 @@
-"""The primitives: one class an operation, one file a family."""
+"""The primitives: one class an operation, one file a family. Functions of ``jax.ops`` stand in ``functrans.lax``, and
+are found here, too.
+"""
+
+from importlib import import_module as _import_module
+
+_SEGMENTS = ("segment_max", "segment_min", "segment_prod", "segment_sum")
 
 
 def __getattr__(name: str) -> object:
-    """Whoever looks for a function of ``jax.ops`` is told where it stands."""
-    where = f"; functrans.lax.{name} is what jax.ops.{name} does" if name.startswith("segment_") else ""
-    raise AttributeError(f"module 'functrans.ops' has no attribute {name!r}{where}")
+    """The functions of ``jax.ops``, from the room above when somebody asks for them."""
+    if name in _SEGMENTS:
+        return getattr(_import_module("functrans.lax"), name)
+    raise AttributeError(f"module 'functrans.ops' has no attribute {name!r}")

@@ -9,8 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransTypeError, FunctransValueError, warn
 from functrans.ir.types import describe, is_key_dtype, scalar_type, type_of, x64_enabled
+from functrans.jaxlib_compat.configuration import on_words_for_keys, seed_offset
+from functrans.numpy.arithmetic import add
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import requested_dtype, shape_argument
 from functrans.ops.keys import (
@@ -56,6 +58,8 @@ def typed_key(name: str, key: Key, batched: bool = False) -> tuple[Any, bool]:
             implementation_of(key.dtype)
         elif key.dtype == _UINT32 and len(key.shape):
             key, words = bind(RandomWrap(implementation_name(None)), key), True
+            if on_words_for_keys() != "allow":
+                _legacy(name)
         else:
             raise FunctransTypeError(
                 f"{name}: a random key is needed, got an array {type_of(key)} at {here()}\nMake one with "
@@ -72,6 +76,18 @@ def typed_key(name: str, key: Key, batched: bool = False) -> tuple[Any, bool]:
             "it over them with functrans.vmap, or pick one."
         )
     return key, words
+
+
+def _legacy(name: str) -> None:
+    remedy = (
+        "Make keys with functrans.random.key(seed), or set jax_legacy_prng_key to 'allow'."
+    )
+    if on_words_for_keys() == "error":
+        raise FunctransValueError(
+            f"{name} was given words (uint32) for a random key, and jax_legacy_prng_key is 'error', at "
+            f"{here()}\n{remedy}"
+        )
+    warn(f"{name} was given words (uint32) for a random key. {remedy}")
 
 
 def _as_given(key: Any, words: bool) -> Any:
@@ -94,6 +110,9 @@ def _seeded(name: str, seed: Any, implementation: str) -> Any:
     seed = asarray(seed)
     if type_of(seed).dtype.kind not in "iu":
         raise FunctransTypeError(f"{name}: the seed is an integer, got {type_of(seed)} at {here()}")
+    offset = seed_offset()
+    if offset:
+        seed = add(seed, offset)
     return bind(RandomSeed(implementation), seed)
 
 

@@ -102,18 +102,27 @@ class axis_scope:
 
 def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function of concrete values as if this thread were tracing nothing: it is run, not staged."""
-    builder, trace = state.builder, current_trace()
-    if builder is None and trace is EVALUATION:
+    if state.builder is None and current_trace() is EVALUATION:
         return function(*args)
-    state.builder = None
-    set_trace(EVALUATION)
-    try:
+    with untraced():
         return function(*args)
-    finally:
-        state.builder = builder
+
+
+class untraced:
+    """Inside, this thread traces nothing."""
+
+    __slots__ = ("builder", "trace")
+
+    def __enter__(self) -> None:
+        self.builder, self.trace = state.builder, current_trace()
+        state.builder = None
+        set_trace(EVALUATION)
+
+    def __exit__(self, *exc: object) -> None:
+        builder = state.builder = self.builder
         if builder is not None:  # whose trace may have served another in between
             builder.trace.builder = builder  # type: ignore[union-attr]
-        set_trace(trace)
+        set_trace(self.trace)
 
 
 def _abandon() -> None:

@@ -98,7 +98,7 @@ def note_compilation(name: str, equations: int, seconds: float, reason: str, loa
         _count += not loaded
         _log.append(Compilation(name, equations, seconds, reason))
         del _log[:-1000]
-    if os.environ.get("FUNCTRANS_LOG_COMPILES") or log_compiles:
+    if os.environ.get("FUNCTRANS_LOG_COMPILES") or log_compiles or configuration.logs_compilations():
         logger.warning(
             "%s %s (%d equations) in %.3f s: %s", "loaded" if loaded else "compiled", name, equations, seconds, reason
         )

@@ -1,4 +1,4 @@
-"""Iterative LQR for a pendulum: linearised dynamics by jacfwd, quadratic costs by hessian, Riccati in a reverse scan."""
+"""Iterative LQR for a pendulum: dynamics by jacfwd, quadratic costs by hessian, Riccati in a reverse scan."""
 
 import jax
 import jax.numpy as jnp

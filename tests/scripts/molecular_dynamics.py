@@ -47,7 +47,7 @@ def main():
     key1, key2 = jax.random.split(jax.random.PRNGKey(0))
     positions = jnp.asarray(grid, jnp.float32) + 0.05 * jax.random.normal(key1, grid.shape)
     velocities = 0.2 * jax.random.normal(key2, grid.shape)
-    (r, v, _), totals = simulate(positions, velocities, 40)
+    (r, *_), totals = simulate(positions, velocities, 40)
     distances = jnp.sqrt(jnp.sum(displacement(r[:, None], r[None]) ** 2, -1))
     counts, _ = jnp.histogram(distances[jnp.triu_indices(len(r), 1)], bins=8, range=(0.0, 3.0))
     return {"positions": r, "energies": totals, "counts": counts}

@@ -38,11 +38,10 @@ def inverse(params, z):
 
 
 def moons(key, n):
-    k1, k2 = random.split(key)
     t = jnp.linspace(0, jnp.pi, n // 2)
     upper = jnp.stack([jnp.cos(t), jnp.sin(t)], 1)
     lower = jnp.stack([1 - jnp.cos(t), 0.5 - jnp.sin(t)], 1)
-    return jnp.concatenate([upper, lower]) + 0.05 * random.normal(k1, (n, 2))
+    return jnp.concatenate([upper, lower]) + 0.05 * random.normal(key, (n, 2))
 
 
 @jax.jit

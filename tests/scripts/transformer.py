@@ -13,10 +13,11 @@ WIDTH, HEADS, CONTEXT = 16, 2, 12
 def init(key):
     ks = iter(random.split(key, 8))
     dense = lambda *shape: random.normal(next(ks), shape) / np.sqrt(shape[0])
-    return dict(
-        embed=dense(len(CHARS), WIDTH), place=0.1 * dense(CONTEXT, WIDTH), qkv=dense(WIDTH, 3 * WIDTH),
-        out=dense(WIDTH, WIDTH), up=dense(WIDTH, 4 * WIDTH), down=dense(4 * WIDTH, WIDTH), gain=jnp.ones((2, WIDTH)),
-    )
+    return {
+        "embed": dense(len(CHARS), WIDTH), "place": 0.1 * dense(CONTEXT, WIDTH), "qkv": dense(WIDTH, 3 * WIDTH),
+        "out": dense(WIDTH, WIDTH), "up": dense(WIDTH, 4 * WIDTH), "down": dense(4 * WIDTH, WIDTH),
+        "gain": jnp.ones((2, WIDTH)),
+    }
 
 
 def norm(x, gain):

@@ -1,0 +1,3 @@
+"""``jax.dlpack``: arrays of other libraries on the same memory. Arrays are JAX's own."""
+
+from jax.dlpack import *

@@ -1,0 +1,3 @@
+"""``jax.dtypes``: dtypes are JAX's own."""
+
+from jax.dtypes import *

@@ -1,0 +1,33 @@
+"""``jax.example_libraries.optimizers``: gradient descent and its kin. JAX's own, which take traced values."""
+
+from jax.example_libraries.optimizers import InitFn as InitFn
+from jax.example_libraries.optimizers import JoinPoint as JoinPoint
+from jax.example_libraries.optimizers import Optimizer as Optimizer
+from jax.example_libraries.optimizers import OptimizerState as OptimizerState
+from jax.example_libraries.optimizers import Params as Params
+from jax.example_libraries.optimizers import ParamsFn as ParamsFn
+from jax.example_libraries.optimizers import Schedule as Schedule
+from jax.example_libraries.optimizers import State as State
+from jax.example_libraries.optimizers import Step as Step
+from jax.example_libraries.optimizers import UpdateFn as UpdateFn
+from jax.example_libraries.optimizers import Updates as Updates
+from jax.example_libraries.optimizers import adagrad as adagrad
+from jax.example_libraries.optimizers import adam as adam
+from jax.example_libraries.optimizers import adamax as adamax
+from jax.example_libraries.optimizers import clip_grads as clip_grads
+from jax.example_libraries.optimizers import constant as constant
+from jax.example_libraries.optimizers import exponential_decay as exponential_decay
+from jax.example_libraries.optimizers import inverse_time_decay as inverse_time_decay
+from jax.example_libraries.optimizers import l2_norm as l2_norm
+from jax.example_libraries.optimizers import make_schedule as make_schedule
+from jax.example_libraries.optimizers import momentum as momentum
+from jax.example_libraries.optimizers import nesterov as nesterov
+from jax.example_libraries.optimizers import optimizer as optimizer
+from jax.example_libraries.optimizers import pack_optimizer_state as pack_optimizer_state
+from jax.example_libraries.optimizers import piecewise_constant as piecewise_constant
+from jax.example_libraries.optimizers import polynomial_decay as polynomial_decay
+from jax.example_libraries.optimizers import rmsprop as rmsprop
+from jax.example_libraries.optimizers import rmsprop_momentum as rmsprop_momentum
+from jax.example_libraries.optimizers import sgd as sgd
+from jax.example_libraries.optimizers import sm3 as sm3
+from jax.example_libraries.optimizers import unpack_optimizer_state as unpack_optimizer_state

@@ -1,0 +1,36 @@
+"""``jax.example_libraries.stax``: layers as pairs of functions. JAX's own, which take traced values."""
+
+from jax.example_libraries.stax import AvgPool as AvgPool
+from jax.example_libraries.stax import BatchNorm as BatchNorm
+from jax.example_libraries.stax import Conv as Conv
+from jax.example_libraries.stax import Conv1DTranspose as Conv1DTranspose
+from jax.example_libraries.stax import ConvTranspose as ConvTranspose
+from jax.example_libraries.stax import Dense as Dense
+from jax.example_libraries.stax import Dropout as Dropout
+from jax.example_libraries.stax import Elu as Elu
+from jax.example_libraries.stax import Exp as Exp
+from jax.example_libraries.stax import FanInConcat as FanInConcat
+from jax.example_libraries.stax import FanInSum as FanInSum
+from jax.example_libraries.stax import FanOut as FanOut
+from jax.example_libraries.stax import Flatten as Flatten
+from jax.example_libraries.stax import Gelu as Gelu
+from jax.example_libraries.stax import GeneralConv as GeneralConv
+from jax.example_libraries.stax import GeneralConvTranspose as GeneralConvTranspose
+from jax.example_libraries.stax import Identity as Identity
+from jax.example_libraries.stax import LeakyRelu as LeakyRelu
+from jax.example_libraries.stax import LogSoftmax as LogSoftmax
+from jax.example_libraries.stax import MaxPool as MaxPool
+from jax.example_libraries.stax import Relu as Relu
+from jax.example_libraries.stax import Selu as Selu
+from jax.example_libraries.stax import Sigmoid as Sigmoid
+from jax.example_libraries.stax import Softmax as Softmax
+from jax.example_libraries.stax import Softplus as Softplus
+from jax.example_libraries.stax import SumPool as SumPool
+from jax.example_libraries.stax import Tanh as Tanh
+from jax.example_libraries.stax import elementwise as elementwise
+from jax.example_libraries.stax import glorot as glorot
+from jax.example_libraries.stax import logsoftmax as logsoftmax
+from jax.example_libraries.stax import parallel as parallel
+from jax.example_libraries.stax import randn as randn
+from jax.example_libraries.stax import serial as serial
+from jax.example_libraries.stax import shape_dependent as shape_dependent

@@ -1,0 +1,14 @@
+"""JAX's operations by the names that its modules give them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+
+def jax_operation(module: str, name: str) -> Any:
+    """The operation that a module of JAX names ``add_p`` and the like, or raises AttributeError."""
+    found = getattr(import_module(f"jax.{module}"), name, None) if name.endswith("_p") else None
+    if found is None or not isinstance(found, import_module("jax.extend.core").Primitive):
+        raise AttributeError(f"module 'functrans.{module}' has no attribute {name!r}")
+    return found

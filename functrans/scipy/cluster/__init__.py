@@ -1,0 +1,3 @@
+"""``jax.scipy.cluster``: ``vq``."""
+
+from functrans.scipy.cluster import vq as vq

@@ -1,0 +1,3 @@
+"""``jax.scipy.sparse``: ``linalg``."""
+
+from functrans.scipy.sparse import linalg as linalg

@@ -1,0 +1,3 @@
+"""``jax.scipy.spatial``: ``transform``."""
+
+from functrans.scipy.spatial import transform as transform

@@ -1,0 +1,3 @@
+"""``jax.tree_util``: pytrees are JAX's own, and so are the functions on them."""
+
+from jax.tree_util import *

@@ -1,0 +1,3 @@
+"""``jax.typing``: types for annotations."""
+
+from jax.typing import *

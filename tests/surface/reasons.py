@@ -1,0 +1,194 @@
+"""What the table of coverage says beyond what it finds out by itself: {what is said: names or patterns}."""
+
+from __future__ import annotations
+
+_MANY_DEVICES = (
+    "a program of functrans computes on one device; arrays that are spread over several are refused, and JAX computes "
+    "with them"
+)
+_KERNELS = "kernels written by hand for GPUs and TPUs: write them with JAX, and call them in functrans' transforms"
+
+WHOLE_MODULES_ABSENT: dict[str, str] = {
+    "experimental.array_serialization": _MANY_DEVICES,
+    "experimental.buffer_callback": "Python on device buffers, in JAX's runtime: `pure_callback` and `ffi` are there",
+    "experimental.colocated_python": _MANY_DEVICES,
+    "experimental.compilation_cache.compilation_cache": "the setting `jax_compilation_cache_dir` is honoured",
+    "experimental.compute_on": "host memory of accelerators is not addressed",
+    "experimental.control_deps": "the order of XLA's schedule is not written by hand",
+    "experimental.custom_partitioning": _MANY_DEVICES,
+    "experimental.fused": "host memory of accelerators is not addressed",
+    "experimental.hijax": "types and operations of one's own for JAX's tracers; `functrans.Composite` is one for ours",
+    "experimental.mesh_utils": _MANY_DEVICES,
+    "experimental.mosaic": _KERNELS,
+    "experimental.multihost_utils": _MANY_DEVICES,
+    "experimental.overlap": "the order of XLA's schedule is not written by hand",
+    "experimental.pallas": _KERNELS,
+    "experimental.profiler": "reads a profile for JAX's own feedback; `functrans.profiler` is there",
+    "experimental.random": "a generator with a state, in JAX's references: keys are there",
+    "experimental.roofline": "reads JAX's programs; `compiled.cost_analysis()` reads ours",
+    "experimental.scheduling_groups": "the order of XLA's schedule is not written by hand",
+    "experimental.serialize_executable": "`functrans.export` and the persistent cache keep programs",
+    "experimental.shard_alike": _MANY_DEVICES,
+    "experimental.source_mapper": "reads JAX's programs; `lowered.as_text(debug_info=True)` has the lines of ours",
+    "experimental.thunky": _KERNELS,
+    "experimental.topologies": _MANY_DEVICES,
+    "experimental.transfer": _MANY_DEVICES,
+    "experimental.xla_metadata": "no attributes are put on operations for XLA's passes",
+}
+
+ABSENT: dict[str, str] = {
+    _MANY_DEVICES: """
+        pmap reshard set_mesh shard_map smap get_mesh get_abstract_mesh use_abstract_mesh lax.psum_scatter_start
+        experimental.layout.explicit_layout lax.pcast lax.psend lax.precv lax.ragged_all_to_all
+        experimental.layout.with_layout_constraint
+    """,
+    "inner names of JAX's, that no page documents": """
+        ad memory ad_checkpoint.checkpoint_name_fwd ad_checkpoint.name_p
+        experimental.jet.* experimental.ode.* experimental.rnn.* example_libraries.optimizers.Array
+        experimental.EArray experimental.cur_qdd custom_derivatives.*_p random.random_gamma_p
+        lax.linalg.qdwh lax.AccuracyMode lax.Tolerance
+    """,
+    "what a policy of JAX answers; those of `checkpoint_policies` are there": """
+        ad_checkpoint.Offloadable ad_checkpoint.Recompute ad_checkpoint.Saveable
+    """,
+    "functions are exported for the shapes given": """
+        export.SymbolicScope export.is_symbolic_dim export.symbolic_args_specs export.symbolic_dim_bounds
+        export.symbolic_shape
+    """,
+    "tokens: effects keep the order of the program without": "lax.after_all lax.create_token",
+    "its numbers come from no key; `random.uniform` has one": "lax.rng_uniform",
+    "products of rows in groups beyond `ragged_dot`": "lax.ragged_dot_general lax.RaggedDotDimensionNumbers",
+    "products of numbers of four and eight bits in scaled blocks, for few accelerators": """
+        lax.scaled_dot nn.get_scaled_dot_general_config nn.scaled_dot_general nn.scaled_matmul
+    """,
+    "products are computed as `precision` and `DotAlgorithmPreset` say": "lax.DotAlgorithm",
+    "which routine decomposes a matrix is not chosen by hand": """
+        lax.linalg.EigImplementation lax.linalg.EighImplementation lax.linalg.SvdAlgorithm
+    """,
+    "choices of JAX's own compilation": "CompilerEffortLevel Inline",
+    "a type for annotations": "random.Key ref.AbstractRef",
+    "not there yet": "scipy.* numpy.* lax.* nn.* random.*",
+}
+
+# There, being JAX's own objects, and of no use to programs of functrans.
+OF_NO_USE: dict[str, str] = {
+    "operations of JAX's that functrans has no counterpart of": """
+        lax.after_all_p lax.create_token_p lax.ragged_all_to_all_p lax.rng_uniform_p lax.select_and_scatter_p
+        lax.linalg.cholesky_update_p lax.linalg.symmetric_product_p
+    """,
+    _MANY_DEVICES: """
+        sharding.auto_axes sharding.explicit_axes sharding.no_collectives sharding.reshard sharding.set_mesh
+        sharding.use_abstract_mesh
+    """,
+}
+
+DIFFERENT: dict[str, str] = {
+    "a tuple where JAX returns a list": """
+        numpy.broadcast_arrays lax.approx_max_k lax.approx_min_k lax.top_k
+    """,
+    "the order within the parts, which is not specified, is another": "numpy.argpartition numpy.partition",
+    "`frompyfunc` makes one; functions such as `add` are plain functions, without `reduce`, `at` and their kin":
+        "numpy.ufunc",
+    "may be called as well, and then holds from there on": "log_compiles",
+    "the setting is refused by name; the block is honoured": "check_tracer_leaks checking_leaks",
+    "refused by name when a program is to be run": "debug_key_reuse",
+    "refused by name when it is set to False and a program is to be run": "allow_f16_reductions",
+    "holds for `jit`; un-jitted transforms are traced at every call": "no_tracing",
+    "compilations are logged with their reasons, by the logger `functrans.compile`": "explain_cache_misses",
+    "an operation on a value that is being traced is an error, and not staged": "ensure_compile_time_eval",
+    "without meaning here: derivatives of softmax are the same": "softmax_custom_jvp",
+    "without meaning here: it checks JAX's own programs": "enable_checks",
+    "without meaning here: they concern other frameworks, or arrays on several devices": """
+        jax2tf_associative_scan_reductions remove_size_one_mesh_axis_from_type auto_pcast
+    """,
+    "the tangent and the cotangent are solutions of the variational equation and its adjoint; forward mode is there; "
+    "NaN where the steps did not suffice": "experimental.ode.odeint",
+    "derivatives of `x` are those of the condition of a minimum, in both modes; the line search is another":
+        "scipy.optimize.minimize",
+    "the residual that `tol` bounds is not multiplied by the preconditioner": "scipy.sparse.linalg.gmres",
+    "differentiated by the distribution function, without bias": "random.wald random.truncated_normal",
+    "an interactive Python with the local variables, instead of JAX's debugger": "debug.breakpoint",
+    "called while a function is traced, with the one device": "debug.inspect_array_sharding",
+    "the logger is `functrans.debug`": "debug.log",
+    "classes of its own, which are also JAX's": """
+        errors.NonConcreteBooleanIndexError errors.Tracer*
+    """,
+    "keeps no operation of that name in the program": "lax.composite",
+    "the branch is chosen while the function is traced": "lax.platform_dependent",
+    "refused for shardings over several devices": "lax.with_sharding_constraint",
+    "automatic checks look at functrans' operations one by one, and refuse divisions and indices in what they hold":
+        "experimental.checkify.checkify",
+}
+BY_THE_CROSSING: dict[str, str] = {
+    "tests/interop/test_operations.py": "lax.*_p lax.linalg.*_p experimental.sparse.*_p",
+}
+# The tests, by file, that hold names which no row can: transforms, contexts, classes.
+HELD: dict[str, str] = {
+    "tests/surface/test_configuration.py": """
+        allow_f16_reductions array_garbage_collection_guard auto_pcast check_tracer_leaks checking_leaks debug_infs
+        debug_key_reuse debug_nans default_prng_impl enable_checks enable_custom_prng ensure_compile_time_eval
+        explain_cache_misses jax2tf_associative_scan_reductions legacy_prng_key log_compiles make_user_context
+        no_execution no_tracing numpy_dtype_promotion numpy_rank_promotion remove_size_one_mesh_axis_from_type
+        softmax_custom_jvp thread_guard threefry_partitionable transfer_guard transfer_guard_device_to_device
+        transfer_guard_device_to_host transfer_guard_host_to_device
+    """,
+    "tests/surface/test_names.py": """
+        Device copy_to_host_async default_backend device_count ds empty_ref free_ref freeze fwd_and_bwd host_count
+        host_id host_ids live_arrays local_device_count local_devices make_array_from_callback
+        make_array_from_process_local_data make_array_from_single_device_arrays make_mesh new_ref
+        print_environment_info process_count process_index process_indices typeof debug.breakpoint
+        debug.inspect_array_sharding debug.log debug.visualize_array_sharding debug.visualize_sharding dtypes.*
+        dlpack.* ffi.* monitoring.* profiler.* ref.* stages.* tree.* tree_util.* typing.* sharding.get_abstract_mesh
+        sharding.get_mesh sharding.make_single_device_sharding errors.* export.default_export_platform export.m*
+        experimental.primal_tangent_dtype numpy.ComplexWarning lax.ConvGeneralDilatedDimensionNumbers
+        lax.DotDimensionNumbers lax.PrecisionLike nn.initializers.Initializer lax.dce_sink
+    """,
+    "tests/surface/test_by_the_crossing.py": """
+        example_libraries.* experimental.checkify.* experimental.rnn.*
+    """,
+    "tests/surface/test_sparse_functions.py": "experimental.sparse.*",
+    "tests/surface/test_numpy_and_random.py": """
+        numpy.unique_* numpy.einsum_path numpy.fromstring numpy.get_printoptions numpy.printoptions
+        numpy.set_printoptions random.key_dtype random.key_impl lax.DotAlgorithmPreset
+    """,
+    "tests/surface/test_lax.py": """
+        lax.composite lax.stage lax.ragged_dot lax.mulhi lax.log2 lax.one_minus_square lax.polynomial
+        numpy.minmax numpy.top_k lax.linalg.cholesky_update lax.linalg.symmetric_product
+    """,
+    "tests/surface/test_solvers.py": "scipy.optimize.OptimizeResults",
+    "tests/api/test_custom_rules.py": "custom_jvp custom_vjp custom_derivatives.custom_*",
+    "tests/api/test_symbolic_zeros.py": """
+        custom_derivatives.CustomVJPPrimal custom_derivatives.SymbolicZero custom_derivatives.zero_from_primal
+        custom_derivatives.custom_vjp_primal_tree_values
+    """,
+    "tests/api/test_rules_made_anew.py": "custom_derivatives.linear_call",
+    "tests/errors/test_combinators.py": "custom_derivatives.closure_convert custom_derivatives.custom_gradient",
+    "tests/control/test_custom_batching.py": "custom_batching.*",
+    "tests/control/test_checkpoint.py": "ad_checkpoint.*",
+    "tests/effects/test_callbacks.py": "pure_callback experimental.io_callback",
+    "tests/effects/test_debugging.py": "debug.callback debug.print effects_barrier",
+    "tests/api/test_jit_options.py": "make_jaxpr disable_jit enable_x64",
+        "tests/api/test_same_bits.py": "clear_caches",
+    "tests/api/test_ecosystem.py": "device_get named_scope default_matmul_precision",
+    "tests/control/test_lanes.py": "block_until_ready",
+    "tests/jaxlib_compat/test_executors.py": "default_device",
+    "tests/test_export.py": "export.*",
+    "tests/derivatives/test_taylor_laws.py": "experimental.jet.jet",
+    "tests/ops/array_samples.py": "lax.ConvDimensionNumbers",
+    "tests/crossing/test_types.py": "errors.*",
+    "tests/ops/test_arrays_against_jax.py": """
+        lax.FftType lax.ScatterDimensionNumbers lax.conv_dimension_numbers lax.scatter_apply
+    """,
+    "tests/ops/test_against_jax.py": "lax.Precision lax.GatherScatterMode",
+    "tests/ops/test_collectives.py": "lax.pbroadcast",
+    "tests/random/test_bit_generator.py": "lax.RandomAlgorithm",
+    "tests/linalg/test_against_jax.py": "lax.linalg.*",
+    "tests/linalg/test_spectra.py": "lax.linalg.eig numpy.linalg.*",
+    "tests/scipy/test_stats.py": "scipy.stats.*",
+    "tests/scipy/test_multivariate_normal.py": "scipy.stats.multivariate_normal.*",
+    "tests/numpy/test_placing_and_mapping.py": """
+        numpy.array_repr numpy.array_str numpy.from_dlpack numpy.frombuffer numpy.fromfile numpy.fromiter numpy.load
+        numpy.mask_indices numpy.save numpy.savez numpy.trim_zeros
+    """,
+    "tests/numpy/test_fitting.py": "numpy.roots",
+}

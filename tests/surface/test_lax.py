@@ -1,0 +1,106 @@
+"""Functions of ``jax.lax`` that JAX itself does not transform in every way: against what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functrans as ft
+import functrans.numpy as fnp
+from functrans import lax
+from tests.agreement import assert_same
+from tests.surface.test_by_the_crossing import transformed
+
+X = np.float32([[0.3, -1.2, 0.8], [1.5, 0.4, -0.6]])
+SIZES = np.int32([1, 1])
+POSITIVE = np.float32([[2, 0.3, 0.1], [0, 1.5, 0.2], [0, 0, 1.2]])
+
+
+def _rows(x: Any, matrices: Any) -> Any:
+    return jnp.concatenate([x[:1] @ matrices[0], x[1:] @ matrices[1]])
+
+
+FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "composite": (lax.composite(lambda x: x**3, "my.cube"), lambda x: x**3),
+    "stage": (lambda x: lax.stage(x) * lax.stage(2.0), lambda x: x * 2.0),
+    "ragged_dot": (
+        lambda x: lax.ragged_dot(x, jnp.stack([x.T, 2 * x.T]), SIZES), lambda x: _rows(x, jnp.stack([x.T, 2 * x.T])),
+    ),
+    "ragged_dot, rows behind": (
+        lambda x: lax.ragged_dot(x, jnp.stack([x.T, 2 * x.T]), np.int32([1, 0])),
+        lambda x: _rows(x * np.float32([[1], [0]]), jnp.stack([x.T, 2 * x.T])),
+    ),
+    "cholesky_update": (
+        lambda x: lax.linalg.cholesky_update(POSITIVE, x[0]),
+        lambda x: jnp.linalg.cholesky(POSITIVE.T @ POSITIVE + jnp.outer(x[0], x[0])).T,
+    ),
+    "symmetric_product": (
+        lambda x: lax.linalg.symmetric_product(x, jnp.diag(x[:, 0]), alpha=2.0, beta=0.5),
+        lambda x: 2 * x @ x.T + 0.5 * jnp.diag(x[:, 0]),
+    ),
+    "symmetric_product, in a batch": (
+        lambda x: lax.linalg.symmetric_product(x[:, :, None], jnp.zeros((2, 3, 3)), symmetrize_output=True),
+        lambda x: x[:, :, None] * x[:, None],
+    ),
+    "log2": (lambda x: lax.log2(x * x + 1), lambda x: jnp.log2(x * x + 1)),
+    "one_minus_square": (lax.one_minus_square, lambda x: 1 - x**2),
+    "polynomial": (lambda x: lax.polynomial(x, (1.0, x, 2.0)), lambda x: 1 + x * x + 2 * x * x),
+    "numpy.minmax": (
+        lambda x: fnp.minmax(x, 1, initial=(1.0, -1.0)), lambda x: (x.min(1, initial=1.0), x.max(1, initial=-1.0)),
+    ),
+    "numpy.top_k": (lambda x: fnp.top_k(x, 2)[0], lambda x: -jnp.sort(-x)[:, :2]),
+    "numpy.top_k, smallest": (lambda x: fnp.top_k(x, 1, axis=0, mode="smallest")[0], lambda x: jnp.sort(x, 0)[:1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_they_mean_what_is_said(name: str) -> None:
+    ours, meaning = FUNCTIONS[name]
+    assert_same(transformed(ft, ours, X), transformed(jax, meaning, X), 512, weak=False, context=name)
+
+
+@pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.uint8, np.int8, np.int16])
+def test_the_upper_half_of_products(dtype: Any) -> None:
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(0)
+    x, y = (rng.integers(limits.min, limits.max, 200, dtype, endpoint=True) for _ in range(2))
+    corners = np.array([limits.min, limits.max, 0, 1], dtype)
+    x, y = np.concatenate([x, np.repeat(corners, 4)]), np.concatenate([y, np.tile(corners, 4)])
+    wanted = ((x.astype(object) * y.astype(object)) >> limits.bits).astype(dtype)
+    np.testing.assert_array_equal(lax.mulhi(x, y), wanted)
+    np.testing.assert_array_equal(ft.vmap(lax.mulhi, (0, None))(x, y[5]), lax.mulhi(x, np.full_like(x, y[5])))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda: lax.mulhi(X, X), TypeError, "integer dtype"),
+        (lambda: lax.ragged_dot(X, X, SIZES), ValueError, "group_sizes"),
+        (lambda: lax.ragged_dot(X, X[None], SIZES, group_offset=1), NotImplementedError, "group_offset"),
+        (lambda: lax.linalg.cholesky_update(X, X[0]), ValueError, "upper triangular"),
+        (lambda: lax.linalg.symmetric_product(X, X), ValueError, "symmetric_product"),
+        (lambda: lax.platform_dependent(X, gpu=jnp.sin), ValueError, "'cuda' or 'rocm'"),
+        (lambda: lax.platform_dependent(X, other=jnp.sin), ValueError, "no branch for the platform"),
+        (lambda: lax.platform_dependent(X, cpu=3), TypeError, "must be a function"),
+        (lambda: lax.polynomial(X, ()), ValueError, "at least one coefficient"),
+        (lambda: lax.log2(X, accuracy=1), NotImplementedError, "accuracy"),
+        (lambda: fnp.top_k(X, 4), ValueError, "k=4"),
+        (lambda: fnp.top_k(X, 1, mode="other"), ValueError, "mode must be"),
+        (lambda: lax.composite(3, "x"), TypeError, "a function is needed"),
+    ],
+)
+def test_wrong_use_is_refused(call: Callable[[], Any], error: Any, text: str) -> None:
+    with pytest.raises(error, match=text):
+        call()
+
+
+def test_digits_near_the_ends() -> None:
+    x = np.float32([1 - 2**-20, 1e-8])
+    wanted = 1 - x.astype(np.float64) ** 2
+    np.testing.assert_allclose(lax.one_minus_square(x), wanted, rtol=3e-7)
+    np.testing.assert_allclose(ft.grad(lambda x: fnp.sum(lax.one_minus_square(x)))(x), -2 * x, rtol=3e-7)
