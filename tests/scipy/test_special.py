@@ -22,10 +22,12 @@ from functrans.scipy.stats import norm
 x, y = np.array([0.3, 0.7, 1.5, 2.2]), np.array([1.2, 9.0, 0.4, 30.0])
 p = np.array([1e-10, 0.2, 0.6, 0.99])
 ONE = (
-    "digamma entr erf erfc exp1 expi expit factorial gamma gammaln gammasgn i0 i0e i1 i1e log_ndtr log_softmax "
-    "logsumexp ndtr softmax"
+    "dawsn digamma entr erf erfc erfcx exp1 expi expit factorial gamma gammaln gammasgn i0 i0e i1 i1e log_ndtr "
+    "log_softmax loggamma logsumexp ndtr softmax spence"
 )
-TWO = "beta betaln boxcox boxcox1p comb gammainc gammaincc kl_div poch rel_entr xlog1py xlogy"
+TWO = "beta betaln boxcox boxcox1p comb gammainc gammaincc kl_div owens_t poch rel_entr xlog1py xlogy"
+ONLY_OURS = frozenset("airy ellipe ellipk iv ive jv kv kve lambertw rgamma yv".split())
+OF_OTHER_RESULTS = frozenset("bernoulli bessel_jn fresnel lpmn lpmn_values sici sph_harm_y wofz".split())
 CALLS = {
     **dict.fromkeys(ONE.split(), (x,)),
     **dict.fromkeys(("erfinv", "logit", "ndtri"), (p,)),
@@ -34,15 +36,21 @@ CALLS = {
     "betainc": (x, y, p),
     "polygamma": (np.array([0, 1, 2, 3]), x),
     "multigammaln": (y + 2, 3),
+    "expn": (np.array([3, 1, 2, 7]), x),
+    "hyp1f1": (x, y, p),
+    "hyp2f1": (x, y, y + 1.5, p),
 }
-LESS_EXACT_IN_JAX = {"beta", "betaln"}  # JAX's betaln is wrong in the seventh digit: held against mpmath below
+# JAX's betaln is wrong in the seventh digit, its hyp2f1(2.2, 30, 31.5, 0.99) by a tenth: held against mpmath
+LESS_EXACT_IN_JAX = {"beta", "betaln", "hyp2f1"}
 
 
 def test_every_function_is_called_here() -> None:
-    assert set(CALLS) == set(special.__all__)
+    """Or in test_special_values, where JAX has none or results are several, complex, or of another shape."""
+    assert set(CALLS) | ONLY_OURS | OF_OTHER_RESULTS == set(special.__all__)
+    assert {*CALLS, *OF_OTHER_RESULTS, "lpmn", "lpmn_values"} >= set(special.__all__) & set(dir(jax.scipy.special))
 
 
-@pytest.mark.parametrize("name", sorted(set(special.__all__) - LESS_EXACT_IN_JAX))
+@pytest.mark.parametrize("name", sorted(set(CALLS) - LESS_EXACT_IN_JAX))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_and_gradients_of_jax(name: str, dtype) -> None:
     with jax.enable_x64(dtype == np.float64):
@@ -59,10 +67,17 @@ def test_values_and_gradients_of_jax(name: str, dtype) -> None:
                 slope = ft.grad(lambda *q: fnp.sum(ours(*q)), argnums=i)(*args)
                 if (name, i) not in {("gammainc", 0), ("gammaincc", 0), ("zeta", 0)}:
                     theirs_slope = jax.grad(lambda *q: theirs(*q).sum(), argnums=i)(*args)
-                    np.testing.assert_allclose(slope, theirs_slope, rtol=1e-10)
+                    assert np.isfinite(slope).all()
+                    clean = np.isfinite(theirs_slope)  # not JAX's of spence at 1.5, which is -0.81
+                    np.testing.assert_allclose(slope[clean], theirs_slope[clean], rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", special.__all__)
+def test_every_function_of_jax_is_here() -> None:
+    public = {name for name in dir(jax.scipy.special) if not name.startswith("_")}
+    assert not public - set(special.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(set(special.__all__) - ONLY_OURS - {"lpmn", "lpmn_values"}))
 def test_signatures_are_those_of_jax(name: str) -> None:
     ours, theirs = (inspect.signature(getattr(m, name)) for m in (special, jax.scipy.special))
     assert list(ours.parameters) == list(theirs.parameters)

@@ -81,4 +81,4 @@ def airy(x: ArrayLike) -> tuple[Array, Array, Array, Array]:
     [0.13529, -0.15915, 1.20742, 0.93244]
     """
     x = real_operand("airy", x)
-    return tuple(bind(Airy(second, slope), x) for second in (False, True) for slope in (False, True))  # type: ignore[return-value]
+    return tuple(bind(Airy(second, slope), x) for second in (False, True) for slope in (False, True))

@@ -35,7 +35,7 @@ class Bessel(Evaluated):
         safe, y = where(plain, order, 0.5), where(plain, size, 1.0)
         sine, cosine = sine_cosine_pi(safe)
         first, second = modified(safe, y) if modify else oscillating(safe, y)
-        whole, turned = sine == 0.0, v < 0.0
+        whole, turned = order == lax.floor(order), v < 0.0
         odd = whole & (lax.rem(v, 2.0) != 0.0)
         if self.kind in ("k", "ke"):
             out = second * lax.exp(-y) if self.kind == "k" else second

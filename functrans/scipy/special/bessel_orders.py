@@ -207,14 +207,14 @@ def modified(order: Any, x: Any) -> tuple[Any, Any]:
     far = is_far(order, x)
     ratio = _descending_ratio(where(far, 0.0, order), where(far, 1.0, x), 1.0)
     # x K_(o+1) is 2 o K_o + x K_(o-1)
-    near = 1.0 / (where(first, x * high, 2.0 * order * k + x * before) + x * ratio * k)
+    near = 1.0 / (x * where(first, high, before) + (where(first, 0.0, 2.0 * order) + x * ratio) * k)
     near = where(first & (x < 1.0), series, near)
     return where(far, asymptotic(order, where(far, x, 64.0), 0, -1.0), near), k
 
 
 def is_far(order: Any, x: Any) -> Any:
     """Whether the asymptotic series are exact to a rounding."""
-    return x > lax.max(32.0, 0.5 * (order * order))
+    return x > lax.max(20.0 if is_double(x) else 10.0, 0.5 * (order * order))
 
 
 def asymptotic(order: Any, x: Any, derivative: int, sign: float) -> Any:

@@ -64,6 +64,7 @@ class Elliptic(Evaluated):
         (m,) = operands
         b, d = _parts(m)
         out = b + (1.0 - where(m < 1.0, m, 0.0)) * d if self.second else b + d
+        out = where(m == -math.inf, math.inf if self.second else 0.0, out)
         return where(m < 1.0, out, where(m == 1.0, 1.0 if self.second else math.inf, math.nan))
 
     def partial(self, i: int, out: Any, m: Any) -> Any:

@@ -57,8 +57,8 @@ class Dawsn(Evaluated):
         far = size > 1e8
         y = where(far, 1.0, size)
         square = lax.square(y)
-        beyond = 40.0 / lax.max(square, 40.0)  # exp(-40) is nothing: so far the integral goes
-        nodes = gauss(x, 40)
+        beyond = 52.0 / lax.max(square, 52.0)  # exp(-52) is nothing: so far the integral goes
+        nodes = gauss(x, 48)
         v = nodes.points * nodes.spread(beyond / (1.0 + lax.sqrt(1.0 - beyond)))
         c = v * (2.0 - v)
         total: Any = 0.0
@@ -83,7 +83,6 @@ class Dawsn(Evaluated):
 
 _STEPS = 11
 _STEP = math.sqrt(math.pi / (_STEPS + 1))
-_RIM = 7.0  # from here on exp(-z^2) is nothing beside the integral near the real axis
 
 
 class Wofz(Evaluated):
@@ -112,9 +111,11 @@ class Wofz(Evaluated):
         return where(below, gaussian - (-1.0) ** self.order * upper, upper)
 
     def _upper_right(self, z: Any) -> Any:
-        far = lax.abs(z) >= _RIM
+        x, y = lax.real(z), lax.imag(z)
+        # there the poles do not count, or are passed (y > pi / step), and none of the nodes is near
+        far = (y * _STEP > math.pi) | (x * x + y * (2.0 * math.pi / _STEP - y) > 37.0)
         near = _from_first(self.order, where(far, 1.0, z), _faddeeva(where(far, 1.0, z)), 2.0 / _ROOT_PI)
-        z = where(far, z, 2.0 * _RIM)
+        z = where(far, z, 16.0)
         total: Any = 0.0
         inverse = 1.0 / z
         for k in range(_STEPS + 1):  # over both t and -t, relative to 1 / z

@@ -90,6 +90,7 @@ class Expn(Evaluated):
 
     def define(self, *operands: Any) -> Any:
         n, x = operands
+        x = lax.abs(x) + where(x < 0.0, math.nan, 0.0)  # -0 is 0
         steps, terms = (200, 20) if _is_double(x) else (60, 11)
         large, whole = x > 0.5, n == lax.floor(n)
         order = where(n < 1.0, 1.0, n)
