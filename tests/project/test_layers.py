@@ -36,12 +36,12 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # numpy is written in terms of lax, as in JAX; random in terms of both, nn of the three
-# (initializers), scipy of nn too (softmax, logsumexp).
+# (initializers), scipy of nn too (softmax, logsumexp), and of random (samples of an estimated density).
 SAME_FLOOR = {
     "numpy": {"lax"},
     "nn": {"numpy", "lax", "random"},
     "random": {"numpy", "lax"},
-    "scipy": {"numpy", "lax", "nn"},
+    "scipy": {"numpy", "lax", "nn", "random"},
 }
 
 # (file, imported module): imports inside a function, each with the reason why it cannot stand at the top.
