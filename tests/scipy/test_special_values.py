@@ -126,6 +126,12 @@ def test_legendre_functions() -> None:
     ours = special.lpmn(4, 4, z)
     np.testing.assert_allclose(ours[0], values, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(ours[1], slopes, rtol=1e-11, atol=1e-11)
+    ends = np.array([-1.0, 1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        np.testing.assert_allclose(special.lpmn(2, 2, ends)[1], jax.scipy.special.lpmn(2, 2, ends)[1])
+    exact = [[float(mp.diff(lambda t, n=n: mp.legendre(n, t), at)) for at in ends] for n in range(5)]
+    np.testing.assert_allclose(special.lpmn(4, 4, ends)[1][0], exact, rtol=1e-12)
     np.testing.assert_allclose(special.lpmn_values(4, 4, z, True), normalized, rtol=1e-12, atol=1e-13)
     np.testing.assert_allclose(special.lpmn_values(4, 4, z, False), values, rtol=1e-12, atol=1e-12)
 

@@ -118,8 +118,8 @@ def helmert(n: int, full: bool = False) -> Array:
     """The matrix of Helmert: n - 1 orthonormal rows [n - 1, n] whose sums are 0; if ``full``, with the constant row.
 
     >>> from functrans.scipy import linalg
-    >>> linalg.helmert(2).round(4).tolist()
-    [[0.7070999741554260, -0.7070999741554260]]
+    >>> linalg.helmert(2).round(4)
+    Array([[ 0.7071, -0.7071]], dtype=float32)
     """
     n = _order("helmert", n, 1)
     rows = [

@@ -115,7 +115,7 @@ def jv(v: ArrayLike, x: ArrayLike) -> Array:
 
     >>> from functrans.scipy import special
     >>> round(float(special.jv(0.5, 1.0)), 5)
-    0.67140
+    0.6714
     """
     return bind(Bessel("j"), *real_operands("jv", v, x))
 

@@ -83,8 +83,8 @@ def rgamma(x: ArrayLike) -> Array:
     """1 / gamma(x) of real or complex numbers, elementwise: 0, and differentiable, where gamma has its poles.
 
     >>> from functrans.scipy import special
-    >>> float(special.rgamma(-1.0))
-    0.0
+    >>> float(special.rgamma(-1.0)) == 0.0
+    True
     """
     x, is_complex = _number("rgamma", x)
     return complex_rgamma(x) if is_complex else bind(RGAMMA, x)
@@ -115,8 +115,8 @@ def bernoulli(n: int) -> Array:
       ValueError: a negative n. TypeError: n is no integer.
 
     >>> from functrans.scipy import special
-    >>> special.bernoulli(2).round(4).tolist()
-    [1.0, -0.5, 0.16670000553131104]
+    >>> [round(float(b), 4) for b in special.bernoulli(2)]
+    [1.0, -0.5, 0.1667]
     """
     count = operator.index(static_value("bernoulli", "n", n))
     if count < 0:
