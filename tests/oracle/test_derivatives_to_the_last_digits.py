@@ -95,7 +95,7 @@ CASES = [
     for name, row in elementwise_table.ROWS.items()
     for dtype in (*WHOLE, *(HALF if row.half else ()))
 ]
-CASES += covering_share([(name, dtype) for name in SPECIAL_ROWS for dtype in WHOLE], 8)  # large programs
+CASES += covering_share([(name, dtype) for name in SPECIAL_ROWS for dtype in WHOLE], 16)  # large programs
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)

@@ -214,7 +214,7 @@ def modified(order: Any, x: Any) -> tuple[Any, Any]:
 
 def is_far(order: Any, x: Any) -> Any:
     """Whether the asymptotic series are exact to a rounding."""
-    return x > lax.max(20.0 if is_double(x) else 10.0, 0.5 * (order * order))
+    return x > lax.max(20.0 if is_double(x) else 12.0, 0.5 * (order * order))
 
 
 def asymptotic(order: Any, x: Any, derivative: int, sign: float) -> Any:
@@ -231,8 +231,10 @@ def asymptotic(order: Any, x: Any, derivative: int, sign: float) -> Any:
         odd = 2.0 * k + 1.0
         grown = term * ((four - odd * odd) * (0.125 * sign) * inverse / (k + 1.0))
         grown = grown * ((odd + 2.0 * derivative) / odd)
-        new = total + grown
-        return k + 1.0, where(active, grown, term), where(active, new, total), active & (
+        # the series diverges in the end: no further than to its least term
+        active = active & ((lax.abs(grown) < lax.abs(term)) | (k < lax.abs(order)))
+        new = where(active, total + grown, total)
+        return k + 1.0, where(active, grown, term), new, active & (
             lax.abs(grown) > epsilon(x) * 0.25 * lax.abs(new)
         )
 
