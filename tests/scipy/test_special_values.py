@@ -197,7 +197,7 @@ HYPERGEOMETRIC = [
 
 @pytest.mark.parametrize("k", range(2), ids=["hyp1f1", "hyp2f1"])
 def test_hypergeometric_functions_have_derivatives_by_every_argument(k: int) -> None:
-    """First and mixed second ones; measured: 5e-15."""
+    """First and mixed second ones; measured: 5e-15, or a rounding of values near 1."""
     function = (special.hyp1f1, special.hyp2f1)[k]
     rows = [row for row in HYPERGEOMETRIC if row[0] is function]
     points, count = np.array([row[2] for row in rows]).T, 3 + k
@@ -210,7 +210,8 @@ def test_hypergeometric_functions_have_derivatives_by_every_argument(k: int) -> 
                 orders = [(n > 0) * (a == i) + (n > 1) * (a == j) for a in range(count)]
                 with mp.workdps(50):
                     wanted = float(mp.diff(exact, at, tuple(orders)) if n else exact(*at))
-                assert abs(values[place] - wanted) <= 2e-14 * abs(wanted), (at, orders, values[place], wanted)
+                allowed = 2e-14 * abs(wanted) + EPS
+                assert abs(values[place] - wanted) <= allowed, (at, orders, values[place], wanted)
 
 
 def test_hypergeometric_functions_of_large_parameters() -> None:

@@ -143,7 +143,7 @@ def iv(v: ArrayLike, x: ArrayLike) -> Array:
 def ive(v: ArrayLike, x: ArrayLike) -> Array:
     """exp(-abs(x)) I_v(x), elementwise; as ``jv``.
 
-    A derivative is a difference where 2 < x < v^2 / 2 or x < 20: that of order n loses a factor of x^n to rounding there.
+    Derivatives are differences for 2 < x < max(20, v^2 / 2): that of order n loses a factor of x^n to rounding there.
 
     >>> from functrans.scipy import special
     >>> round(float(special.ive(0.5, 1.0)), 5)
@@ -165,7 +165,7 @@ def kv(v: ArrayLike, x: ArrayLike) -> Array:
 def kve(v: ArrayLike, x: ArrayLike) -> Array:
     """exp(x) K_v(x), elementwise, for x >= 0; as ``jv``.
 
-    A derivative is a difference where 2 < x < v^2 / 2 or x < 20: that of order n loses a factor of x^n to rounding there.
+    Derivatives are differences for 2 < x < max(20, v^2 / 2): that of order n loses a factor of x^n to rounding there.
 
     >>> from functrans.scipy import special
     >>> round(float(special.kve(0.5, 1.0)), 5)
