@@ -154,6 +154,10 @@ FALLING = (*positive(1e-2, 60, 1e-30), (60, 80, 4), (110, 650, 5))
 WAVES = (*positive(1e-2, 60, 1e-30), (60, 1e5, 8))
 SPECIAL_ROWS: dict[str, Row] = {
     "erfcx": _row(special.erfcx, _erfcx, (*positive(1e-3, 20, 1e-300, 1e15), (-8, -1e-3, 16), (-26, -8, 6))),
+    "erfcinv": _row(
+        special.erfcinv, lambda u: s.ndtri(u / 2) * (-1 / mp.sqrt(2)),
+        (*positive(1e-3, 0.9999, 1e-150), (1.001, 1.999, 12), *near(1.0, 0.02, 4)),
+    ),
     "dawsn": _row(special.dawsn, _dawsn, signed(1e-3, 20, 1e-100, 1e12)),
     "owens_t by h": _row(
         lambda h: special.owens_t(h, 0.75), lambda u: _owens_by_h(u, M(0.75)), both((1e-3, 8, 12), (8, 36, 5))
