@@ -60,6 +60,7 @@ from functrans.scipy.special.bessel import Bessel, BesselAsymptotic
 from functrans.scipy.special.hypergeometric import Hyp1f1, Hyp2f1
 from functrans.scipy.special.lambert import Lambertw
 from functrans.scipy.special.legendre import LEGENDRE
+from functrans.scipy.special.struve_functions import STRUVE, StruveSeries
 from functrans.scipy.special.trigonometric_integrals import Fresnel, SineIntegral
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
@@ -330,6 +331,8 @@ def special_rows() -> Iterator[Row]:
             yield Row(BesselAsymptotic(sign, 1), (a, x + 25), {"wrt": (1,), **heavy})
         for second, slope in ((False, False), (False, True), (True, False), (True, True)):
             yield Row(Airy(second, slope), (x - 1,), heavy)
+        for op in (STRUVE, StruveSeries(1)):
+            yield Row(op, (a, x), {"wrt": (1,), **heavy})
         yield Row(LEGENDRE, (whole, whole * 0 + 1, x), {"wrt": (2,), **heavy})
         yield Row(Hyp1f1((0, 0, 0)), (a, b, x), {"wrt": (2,), **heavy})
         yield Row(Hyp1f1((1, 0, 1)), (a, b, x), {"wrt": (0,), **heavy})

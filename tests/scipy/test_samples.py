@@ -70,6 +70,16 @@ def test_errors_of_means(options: dict[str, Any]) -> None:
     assert_agree(lambda x: stats.sem(x, **options), lambda x: jax.scipy.stats.sem(x, **options), [x], np.float64)
 
 
+def test_entropies_and_divergences_of_probabilities() -> None:
+    p, q = RNG.uniform(0.0, 2.0, (2, 5, 3))
+    p[0] = 0.0
+    for args, options in (((p,), {}), ((p, q), {"base": 2.0}), ((p, q[:, :1]), {"axis": 1}), ((q, p), {})):
+        np.testing.assert_allclose(*[m.entropy(*args, **options) for m in (stats, scipy.stats)], rtol=1e-12)
+    rows = p[1:] / p[1:].sum(0)
+    slope = ft.grad(lambda p: fnp.sum(stats.entropy(p)))(rows)
+    np.testing.assert_allclose(slope, -np.log(rows) - scipy.stats.entropy(rows), rtol=1e-12)
+
+
 SAMPLE, PLANE = RNG.normal(size=9), RNG.normal(size=(2, 9))
 WEIGHTS = RNG.uniform(0.5, 2.0, 9)
 
@@ -116,6 +126,7 @@ def test_an_estimated_density_is_a_tree_and_differentiable() -> None:
         (lambda: stats.rankdata(SAMPLE, "first"), ValueError, "rankdata: method must be 'average', 'min', 'max'"),
         (lambda: stats.mode(SAMPLE, nan_policy="no"), ValueError, "mode: nan_policy must be 'propagate', 'omit' or "),
         (lambda: stats.mode(SAMPLE, nan_policy="omit"), NotImplementedError, "nan_policy='omit' is not supported"),
+        (lambda: stats.entropy(WEIGHTS, base=-1.0), ValueError, "entropy: the base must be positive, got -1.0"),
         (lambda: stats.sem(SAMPLE, nan_policy="raise"), NotImplementedError, "use 'propagate' or 'omit'"),
         (lambda: stats.gaussian_kde(np.ones(1)), ValueError, "at least two numbers is needed, got shape (1, 1)"),
         (lambda: stats.gaussian_kde(SAMPLE, weights=np.ones(3)), ValueError, "9 weights are needed, got shape (3,)"),

@@ -26,7 +26,7 @@ ONE = (
     "log_softmax loggamma logsumexp ndtr softmax spence"
 )
 TWO = "beta betaln boxcox boxcox1p comb gammainc gammaincc kl_div owens_t poch rel_entr xlog1py xlogy"
-ONLY_OURS = frozenset("airy ellipe ellipk erfcinv iv ive jv kv kve lambertw rgamma yv".split())
+ONLY_OURS = frozenset("airy ellipe ellipk erfcinv iv ive jv kv kve lambertw rgamma struve yv".split())
 ONLY_OURS -= set(dir(jax.scipy.special))
 OF_OTHER_RESULTS = frozenset("bernoulli bessel_jn fresnel lpmn lpmn_values sici sph_harm_y wofz".split())
 CALLS = {
@@ -102,13 +102,20 @@ def test_the_normal_distribution() -> None:
         ("gamma", [-2.5, -1.0, -0.0, 0.0, 3.0, np.nan, -0.5]),
         ("ndtri", [0.0, 1.0, -1.0, 0.5, 2.0, np.nan]),
         ("log_ndtr", [-1000.0, -30.0, -19.0, 0.0, 9.0, 50.0, np.inf, -np.inf]),
-        ("entr", [0.0, -1.0, 1.0]),
+        ("entr", [0.0, -1.0, 1.0, np.nan]),
     ],
 )
 def test_edges_of_the_domain(name: str, points) -> None:
     with jax.enable_x64(True):
         ours = getattr(special, name)(np.array(points))
         np.testing.assert_allclose(ours, getattr(scipy.special, name)(np.array(points)), rtol=2e-8)
+
+
+@pytest.mark.parametrize("name", ["rel_entr", "kl_div"])
+def test_edges_of_divergences(name: str) -> None:
+    p, q = (v.ravel() for v in np.meshgrid(*[np.array([0.0, -1.0, 1.0, 0.3, np.nan])] * 2))
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(getattr(special, name)(p, q), getattr(scipy.special, name)(p, q), rtol=1e-13, atol=1e-16)
 
 
 @pytest.mark.parametrize("name", ["xlogy", "xlog1py"])

@@ -187,6 +187,30 @@ def test_bessel_functions_of_every_order(name: str) -> None:
     assert checked > 20
 
 
+@pytest.mark.parametrize(("dtype", "units"), [(np.float64, 16), (np.float32, 27)])
+def test_functions_of_struve(dtype: Any, units: float) -> None:
+    """Values and slopes; the bounds are what was measured, in roundings of the value, of x, of v and of the waves."""
+    orders = [0.0, 0.5, 0.7, 1.0, 2.25, 7.0, 20.0, 29.0, -0.3, -0.5, -1.0, -1.5, -2.7, -3.5, -7.2]
+    points = [1e-3, 0.5, 3.0, 3.9, 4.1, 8.0, 12.0, 21.0, 59.0, 150.0, 1e4]
+    pairs = np.array(covering_share(list(itertools.product(orders, points)), 3), dtype)
+    found = np.asarray(special.struve(*pairs.T)), np.asarray(ft.vmap(ft.grad(special.struve, 1))(*pairs.T))
+    assert found[0].dtype == dtype
+    eps, tiny, largest = (float(getattr(np.finfo(dtype), name)) for name in ("eps", "tiny", "max"))
+    for k, (order, at) in enumerate(pairs.astype(float)):
+        with mp.workdps(50):
+            v, x = mp.mpf(order), mp.mpf(at)
+            lower, value, upper = (mp.struveh(v + n, x) for n in (-1, 0, 1))
+            slope = (lower - upper + (x / 2) ** v * mp.rgamma(v + 1.5) / mp.sqrt(mp.pi)) / 2
+            waves = mp.sqrt(2 / (mp.pi * x)) if x > abs(v) else 0
+            for n, exact in enumerate((value, slope)):
+                scale = abs(exact) * (1 + abs(v) * (order % 1 != 0)) + waves + abs(x * slope) * (n == 0)
+                if 10 * tiny < abs(exact) < largest:
+                    assert abs(mp.mpf(float(found[n][k])) - exact) <= units * eps * scale, (order, at, n)
+    x = np.array([0.0, -1.5, np.nan])
+    for v in (0.0, 1.0, 2.0, 3.0):
+        np.testing.assert_allclose(special.struve(v, x), scipy.special.struve(v, x), rtol=1e-12)
+
+
 HYPERGEOMETRIC = [
     (special.hyp1f1, mp.hyp1f1, (1.5, 2.75, 3.0)), (special.hyp1f1, mp.hyp1f1, (1.5, 2.75, -30.0)),
     (special.hyp1f1, mp.hyp1f1, (-1.3, 0.7, -2.0)), (special.hyp1f1, mp.hyp1f1, (0.3, 0.4, 20.0)),
@@ -295,6 +319,7 @@ def test_every_transform_of_a_mixture(transform: str) -> None:
         (lambda: ft.grad(special.jv)(1.5, 2.0), TypeError, "jv(v, x) has no derivative by its order v"),
         (lambda: ft.grad(special.yv)(1.5, 2.0), TypeError, "yv(v, x) has no derivative by its order v"),
         (lambda: ft.grad(special.iv)(1.5, 2.0), TypeError, "iv(v, x) has no derivative by its order v"),
+        (lambda: ft.grad(special.struve)(1.5, 2.0), TypeError, "struve(v, x) has no derivative by its order v"),
         (lambda: ft.grad(special.kve)(1.5, 2.0), TypeError, "kve(v, x) has no derivative by its order v"),
         (lambda: ft.grad(special.expn)(2.0, 1.0), TypeError, "expn(n, x) has no derivative by its order n"),
         (lambda: special.jv(0, 1j), TypeError, "jv takes real numbers, got dtype c128"),

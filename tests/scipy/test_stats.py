@@ -22,7 +22,7 @@ SHAPES = {
     "gamma": (2.2,), "gennorm": (1.6,), "geom": (0.35,), "nbinom": (2.5, 0.4), "pareto": (1.8,), "poisson": (2.7,),
     "t": (4.5,), "truncnorm": (-0.6, 1.9), "vonmises": (1.3,), "wrapcauchy": (0.4,),
 }  # fmt: skip
-OF_SAMPLES = {"gaussian_kde", "mode", "rankdata", "sem"}
+OF_SAMPLES = {"entropy", "gaussian_kde", "mode", "rankdata", "sem"}
 ELEMENTWISE = sorted(set(stats.__all__) - {"dirichlet", "multinomial", "multivariate_normal"} - OF_SAMPLES)
 FUNCTIONS = ("logpdf", "pdf", "logpmf", "pmf", "cdf", "logcdf", "sf", "logsf", "ppf", "isf")
 PAIRS = [(d, f) for d in ELEMENTWISE for f in FUNCTIONS if hasattr(getattr(jax.scipy.stats, d), f)]

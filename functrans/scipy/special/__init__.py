@@ -43,6 +43,7 @@ from functrans.scipy.special.lambert import lambertw
 from functrans.scipy.special.legendre import lpmn, lpmn_values, sph_harm_y
 from functrans.scipy.special.normal import erf, erfc, erfcinv, erfinv, log_ndtr, ndtr, ndtri
 from functrans.scipy.special.normalised import log_softmax, softmax
+from functrans.scipy.special.struve_functions import struve
 from functrans.scipy.special.trigonometric_integrals import fresnel, sici
 from functrans.trace.frames import guard_namespace
 
@@ -52,7 +53,7 @@ __all__ = [
     "factorial", "fresnel", "gamma", "gammainc", "gammaincc", "gammaln", "gammasgn", "hyp1f1", "hyp2f1", "i0",
     "i0e", "i1", "i1e", "iv", "ive", "jv", "kl_div", "kv", "kve", "lambertw", "log_ndtr", "log_softmax", "loggamma",
     "logit", "logsumexp", "lpmn", "lpmn_values", "multigammaln", "ndtr", "ndtri", "owens_t", "poch", "polygamma",
-    "rel_entr", "rgamma", "sici", "softmax", "spence", "sph_harm_y", "wofz", "xlog1py", "xlogy", "yv", "zeta",
+    "rel_entr", "rgamma", "sici", "softmax", "spence", "sph_harm_y", "struve", "wofz", "xlog1py", "xlogy", "yv", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

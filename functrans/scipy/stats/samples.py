@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from functrans import numpy as fnp
 from functrans.errors import FunctransValueError
 from functrans.ir.types import canonical_dtype
 from functrans.numpy.promotion import Array, ArrayLike, axis_indices, promote_dtypes
+from functrans.scipy.special.entropies import entr, rel_entr
 
 _FLOAT = np.dtype(np.float64)
 
@@ -163,4 +165,31 @@ def sem(
     return fnp.std(x, axis, ddof=ddof, keepdims=keepdims) / x.dtype.type(np.sqrt(size))
 
 
-__all__ = ["mode", "rankdata", "sem"]
+def entropy(pk: ArrayLike, qk: ArrayLike | None = None, base: float | None = None, axis: int = 0) -> Array:
+    """The entropy of probabilities along an axis, or their divergence from others (Kullback and Leibler's).
+
+    Args:
+      pk: not negative, of any rank; divided by its sum.
+      qk: of a shape that broadcasts with that of pk; divided by its sum. With it the sum of p log(p / q) is returned.
+      base: of logarithms; e by default.
+      axis: along which.
+
+    Raises:
+      ValueError: a base that is not positive.
+
+    >>> import functrans.numpy as fnp
+    >>> from functrans.scipy import stats
+    >>> round(float(stats.entropy(fnp.array([1., 1.]), base=2)), 4)
+    1.0
+    """
+    if base is not None and base <= 0:
+        raise FunctransValueError(f"entropy: the base must be positive, got {base}")
+    operands = [pk] if qk is None else [pk, qk]
+    parts = [fnp.asarray(x) for x in promote_dtypes("entropy", *[fnp.asarray(x) for x in operands], inexact=True)]
+    parts = [x / fnp.sum(x, axis, keepdims=True) for x in fnp.broadcast_arrays(*parts)]
+    terms = entr(parts[0]) if qk is None else rel_entr(*parts)
+    total = fnp.sum(terms, axis)
+    return total if base is None else total * (1.0 / math.log(base))
+
+
+__all__ = ["entropy", "mode", "rankdata", "sem"]
