@@ -42,7 +42,7 @@ _CORRECTION_SLOPE = (
     0.16277477497457599538,
 )  # fmt: skip
 # Of 1 / Gamma(1 + z) in powers of z, from the first one (DLMF 5.7.1).
-_RECIPROCAL = (
+RECIPROCAL = (
     0.577215664901532860607, -0.655878071520253881077, -0.042002635034095235529, 0.166538611382291489502,
     -0.0421977345555443367482, -0.00962197152787697356211, 0.0072189432466630995424, -0.00116516759185906511211,
     -0.000215241674114950972816, 0.000128050282388116186153, -0.0000201348547807882386557,
@@ -67,7 +67,7 @@ def correction(z: Any) -> Any:
 
 def reciprocal_excess(z: Any) -> Any:
     """(1 / Gamma(1 + z) - 1) / z for 0 <= z <= 1."""
-    return horner(z, _RECIPROCAL)
+    return horner(z, RECIPROCAL)
 
 
 def excess_over_log(w: Any) -> tuple[Any, Any]:

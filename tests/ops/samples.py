@@ -45,7 +45,23 @@ from functrans.ops import (
     windows,
 )
 from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumbers
-from functrans.scipy.special import entropies, exponential_integrals, gamma_functions, normal
+from functrans.scipy.special import (
+    complex_gamma,
+    dilogarithm,
+    elliptic,
+    entropies,
+    error_functions,
+    exponential_integrals,
+    gamma_functions,
+    normal,
+)
+from functrans.scipy.special.airy_functions import Airy
+from functrans.scipy.special.bessel import Bessel, BesselAsymptotic
+from functrans.scipy.special.hypergeometric import Hyp1f1, Hyp2f1
+from functrans.scipy.special.lambert import Lambertw
+from functrans.scipy.special.legendre import LEGENDRE
+from functrans.scipy.special.struve_functions import STRUVE, StruveSeries
+from functrans.scipy.special.trigonometric_integrals import Fresnel, SineIntegral
 from functrans.trace.primitive import Primitive
 from functrans.transform.linearize import linearize_jaxpr
 
@@ -289,6 +305,42 @@ def incomplete_rows() -> Iterator[Row]:
             yield Row(op, (x / 3,), {"roundings": 256, **flags})
         for op in (normal.LOG_NDTR, normal.NDTR_RATIO, normal.NDTR_EXCESS, normal.NdtrExcess(1)):
             yield Row(op, (x - 1,), {"roundings": 256, **flags})
+
+
+def special_rows() -> Iterator[Row]:
+    """Functions of scipy.special that are sums, loops and integrals; to the last digits they are checked elsewhere."""
+    for dtype in (f32, f64, bf16):
+        a, b, x, half = (np.asarray(v, dtype) for v in ([0.8, 2.3], [1.7, 0.9], [2.1, 0.6], [0.3, -0.4]))
+        whole = np.asarray([2.0, 3.0], dtype)
+        flags = {"roundings": 256, "execute": dtype == f32}
+        heavy = {"roundings": 1024, "second_order": False, "execute": False}
+        for op in (
+            error_functions.ERFCX, error_functions.DAWSN, error_functions.Dawsn(2), dilogarithm.SPENCE,
+            dilogarithm.LogOverStep(1), complex_gamma.RGAMMA, Lambertw(False), SineIntegral(False), SineIntegral(True),
+            Fresnel(False), Fresnel(True),
+        ):  # fmt: skip
+            yield Row(op, (x,), flags)
+        yield Row(Lambertw(True), (half * 0 - a / 9,), flags)
+        for op in (elliptic.ELLIPK, elliptic.ELLIPE):
+            yield Row(op, (half,), flags)
+        yield Row(error_functions.OWENS_T, (x, a), flags)
+        yield Row(exponential_integrals.EXPN, (whole, x), {"wrt": (1,), **heavy})
+        for kind in ("j", "y", "i", "k", "ie", "ke"):
+            yield Row(Bessel(kind), (a, x), {"wrt": (1,), **heavy})
+        for sign in (-1.0, 1.0):
+            yield Row(BesselAsymptotic(sign, 1), (a, x + 25), {"wrt": (1,), **heavy})
+        for second, slope in ((False, False), (False, True), (True, False), (True, True)):
+            yield Row(Airy(second, slope), (x - 1,), heavy)
+        for op in (STRUVE, StruveSeries(1)):
+            yield Row(op, (a, x), {"wrt": (1,), **heavy})
+        yield Row(LEGENDRE, (whole, whole * 0 + 1, x), {"wrt": (2,), **heavy})
+        yield Row(Hyp1f1((0, 0, 0)), (a, b, x), {"wrt": (2,), **heavy})
+        yield Row(Hyp1f1((1, 0, 1)), (a, b, x), {"wrt": (0,), **heavy})
+        yield Row(Hyp2f1((0, 0, 0, 0)), (a, b, b + 1, x / 3), {"wrt": (3,), **heavy})
+        yield Row(Hyp2f1((0, 1, 0, 0)), (a, b, b + 1, x / 3), {"wrt": (2,), **heavy})
+    for dtype in (c64, c128):
+        z = np.asarray([0.7 + 0.4j, -1.2 + 0.9j, 0.3 - 0.2j], dtype)
+        yield Row(error_functions.WOFZ, (z,), {"roundings": 256, "execute": dtype == c64})
 
 
 def structural_rows() -> Iterator[Row]:
@@ -633,6 +685,6 @@ def _of_copies(f: Any, *args: Any, **flags: Any) -> Row:
 
 
 ROWS = [
-    *elementwise_rows(), *incomplete_rows(), *structural_rows(), *reduction_rows(), *product_rows(), *slicing_rows(),
-    *indexing_rows(), *representation_rows(), *control_rows(), *combinator_rows(),
+    *elementwise_rows(), *incomplete_rows(), *special_rows(), *structural_rows(), *reduction_rows(), *product_rows(),
+    *slicing_rows(), *indexing_rows(), *representation_rows(), *control_rows(), *combinator_rows(),
 ]  # fmt: skip

@@ -21,10 +21,14 @@ import functrans as ft
 import functrans.numpy as fnp
 from functrans import nn
 from functrans.scipy import special, stats
-from tests.oracle import series
-from tests.oracle.elementwise_table import ROWS, STILL_EXCEEDING, grid
+from tests.oracle import elementwise_table, series
+from tests.oracle.elementwise_table import grid
+from tests.oracle.special_table import MEASURED, SPECIAL_ROWS
+from tests.turns import covering_share
 
 pytestmark = [pytest.mark.usefixtures("x64"), pytest.mark.machine_code]
+ROWS = {**elementwise_table.ROWS, **SPECIAL_ROWS}
+STILL_EXCEEDING = {**elementwise_table.STILL_EXCEEDING, **MEASURED}
 ALLOWED = (4, 4, 16)  # units, by the order of the derivative
 DTYPES: dict[str, Any] = {
     "float32": np.float32,
@@ -86,7 +90,12 @@ def allowed(name: str, dtype: str) -> list[float]:
 
 
 WHOLE, HALF = ["float32", "float64"], ["float16", "bfloat16"]
-CASES = [(name, dtype) for name, row in ROWS.items() for dtype in (*WHOLE, *(HALF if row.half else ()))]
+CASES = [
+    (name, dtype)
+    for name, row in elementwise_table.ROWS.items()
+    for dtype in (*WHOLE, *(HALF if row.half else ()))
+]
+CASES += covering_share([(name, dtype) for name in SPECIAL_ROWS for dtype in WHOLE], 16)  # large programs
 
 
 @pytest.mark.parametrize(("name", "dtype"), CASES)

@@ -16,9 +16,11 @@ import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax, nn
 from functrans.scipy import special
-from tests.oracle.elementwise_table import ROWS
+from tests.oracle import elementwise_table
+from tests.oracle.special_table import SPECIAL_ROWS
 from tests.oracle.test_mixed_derivatives_to_the_last_digits import PAIRS
 
+ROWS = {**elementwise_table.ROWS, **SPECIAL_ROWS}
 NAMESPACES = {"lax": lax, "numpy": fnp, "nn": nn, "special": special}
 
 # The row of a function that has another name than it.
@@ -28,7 +30,10 @@ ROW_OF = {
     "div": "divide", "mul": "multiply", "swish": "silu", "sigmoid": "logistic", "expit": "logistic",
     "erf_inv": "erfinv", "lgamma": "gammaln", "bessel_i0e": "i0e", "bessel_i1e": "i1e", "integer_pow": "x**3",
     "igamma": "igamma by x", "igammac": "igammac by x", "gammainc": "igamma by x", "gammaincc": "igammac by x",
-    "betainc": "betainc by x", "polygamma": "trigamma",
+    "betainc": "betainc by x", "polygamma": "trigamma", "owens_t": "owens_t by h", "sici": "sici, sine",
+    "fresnel": "fresnel, sine", "expn": "expn, order 1", "jv": "jv, order 2.25", "yv": "yv, order 2.25",
+    "iv": "iv, order 2.25", "ive": "ive, order 2.25", "kv": "kv, order 2.25", "kve": "kve, order 2.25",
+    "airy": "airy, first", "hyp1f1": "hyp1f1 by x", "hyp2f1": "hyp2f1 by x",
 }  # fmt: skip
 
 NOT_HELD = {
@@ -56,6 +61,9 @@ NOT_HELD = {
     """,
     "derivatives of igamma: of these that by its parameter, and the same over its derivative": """
         igamma_grad_a random_gamma_grad
+    """,
+    "held against mpmath and SciPy in tests/scipy/test_special_values.py": """
+        bernoulli bessel_jn loggamma lpmn lpmn_values sph_harm_y struve wofz
     """,
     "not elementwise": """
         broadcast_like composite dce_sink dtype frompyfunc minmax platform_dependent ragged_dot stage
@@ -117,8 +125,11 @@ def test_every_function_has_a_row_or_a_reason() -> None:
     assert all(row in rows for row in ROW_OF.values())
 
 
-# Of more operands than one, or with a row for another parameter than by default.
-PARAMETERS = frozenset("betainc celu gammainc gammaincc igamma igammac integer_pow multigammaln polygamma zeta".split())
+# Of more operands or results than one, or with a row for another parameter than by default.
+PARAMETERS = frozenset("""
+    airy betainc celu expn fresnel gammainc gammaincc hyp1f1 hyp2f1 igamma igammac integer_pow iv ive jv kv kve
+    multigammaln owens_t polygamma sici yv zeta
+""".split())  # fmt: skip
 
 
 def unary() -> list[tuple[str, int]]:

@@ -36,14 +36,15 @@ FLOORS = (
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # numpy is written in terms of lax, as in JAX; random in terms of both, nn of the three
-# (initializers), scipy of nn too (softmax, logsumexp). Solvers work on trees as vectors.
+# (initializers), scipy of nn too (softmax, logsumexp), and of random (samples of an estimated density). Solvers work on
+# trees as vectors.
 SAME_FLOOR = {
     "flatten_util": {"numpy", "lax"},
     "experimental": {"numpy", "lax", "flatten_util"},
     "numpy": {"lax"},
     "nn": {"numpy", "lax", "random"},
     "random": {"numpy", "lax"},
-    "scipy": {"numpy", "lax", "nn", "flatten_util"},
+    "scipy": {"numpy", "lax", "nn", "random", "flatten_util"},
 }
 
 # (file, imported module): imports inside a function, each with the reason why it cannot stand at the top.

@@ -22,10 +22,13 @@ from functrans.scipy.stats import norm
 x, y = np.array([0.3, 0.7, 1.5, 2.2]), np.array([1.2, 9.0, 0.4, 30.0])
 p = np.array([1e-10, 0.2, 0.6, 0.99])
 ONE = (
-    "digamma entr erf erfc exp1 expi expit factorial gamma gammaln gammasgn i0 i0e i1 i1e log_ndtr log_softmax "
-    "logsumexp ndtr softmax"
+    "dawsn digamma entr erf erfc erfcx exp1 expi expit factorial gamma gammaln gammasgn i0 i0e i1 i1e log_ndtr "
+    "log_softmax loggamma logsumexp ndtr softmax spence"
 )
-TWO = "beta betaln boxcox boxcox1p comb gammainc gammaincc kl_div poch rel_entr xlog1py xlogy"
+TWO = "beta betaln boxcox boxcox1p comb gammainc gammaincc kl_div owens_t poch rel_entr xlog1py xlogy"
+ONLY_OURS = frozenset("airy ellipe ellipk erfcinv iv ive jv kv kve lambertw rgamma struve yv".split())
+ONLY_OURS -= set(dir(jax.scipy.special))
+OF_OTHER_RESULTS = frozenset("bernoulli bessel_jn fresnel lpmn lpmn_values sici sph_harm_y wofz".split())
 CALLS = {
     **dict.fromkeys(ONE.split(), (x,)),
     **dict.fromkeys(("erfinv", "logit", "ndtri"), (p,)),
@@ -34,15 +37,22 @@ CALLS = {
     "betainc": (x, y, p),
     "polygamma": (np.array([0, 1, 2, 3]), x),
     "multigammaln": (y + 2, 3),
+    "expn": (np.array([3, 1, 2, 7]), x),
+    "hyp1f1": (x, y, p),
+    "hyp2f1": (x, y, y + 1.5, p),
+    **({} if "erfcinv" in ONLY_OURS else {"erfcinv": (p,)}),  # from jax 0.12 on
 }
-LESS_EXACT_IN_JAX = {"beta", "betaln"}  # JAX's betaln is wrong in the seventh digit: held against mpmath below
+# JAX's betaln is wrong in the seventh digit, its hyp2f1(2.2, 30, 31.5, 0.99) by a tenth: held against mpmath
+LESS_EXACT_IN_JAX = {"beta", "betaln", "hyp2f1"}
 
 
 def test_every_function_is_called_here() -> None:
-    assert set(CALLS) == set(special.__all__)
+    """Or in test_special_values, where JAX has none or results are several, complex, or of another shape."""
+    assert set(CALLS) | ONLY_OURS | OF_OTHER_RESULTS == set(special.__all__)
+    assert {*CALLS, *OF_OTHER_RESULTS, "lpmn", "lpmn_values"} >= set(special.__all__) & set(dir(jax.scipy.special))
 
 
-@pytest.mark.parametrize("name", sorted(set(special.__all__) - LESS_EXACT_IN_JAX))
+@pytest.mark.parametrize("name", sorted(set(CALLS) - LESS_EXACT_IN_JAX))
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_and_gradients_of_jax(name: str, dtype) -> None:
     with jax.enable_x64(dtype == np.float64):
@@ -59,10 +69,17 @@ def test_values_and_gradients_of_jax(name: str, dtype) -> None:
                 slope = ft.grad(lambda *q: fnp.sum(ours(*q)), argnums=i)(*args)
                 if (name, i) not in {("gammainc", 0), ("gammaincc", 0), ("zeta", 0)}:
                     theirs_slope = jax.grad(lambda *q: theirs(*q).sum(), argnums=i)(*args)
-                    np.testing.assert_allclose(slope, theirs_slope, rtol=1e-10)
+                    assert np.isfinite(slope).all()
+                    clean = np.isfinite(theirs_slope)  # not JAX's of spence at 1.5, which is -0.81
+                    np.testing.assert_allclose(slope[clean], theirs_slope[clean], rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", special.__all__)
+def test_every_function_of_jax_is_here() -> None:
+    public = {name for name in dir(jax.scipy.special) if not name.startswith("_")}
+    assert not public - set(special.__all__)
+
+
+@pytest.mark.parametrize("name", sorted(set(special.__all__) - ONLY_OURS - {"lpmn", "lpmn_values"}))
 def test_signatures_are_those_of_jax(name: str) -> None:
     ours, theirs = (inspect.signature(getattr(m, name)) for m in (special, jax.scipy.special))
     assert list(ours.parameters) == list(theirs.parameters)
@@ -85,13 +102,21 @@ def test_the_normal_distribution() -> None:
         ("gamma", [-2.5, -1.0, -0.0, 0.0, 3.0, np.nan, -0.5]),
         ("ndtri", [0.0, 1.0, -1.0, 0.5, 2.0, np.nan]),
         ("log_ndtr", [-1000.0, -30.0, -19.0, 0.0, 9.0, 50.0, np.inf, -np.inf]),
-        ("entr", [0.0, -1.0, 1.0]),
+        ("entr", [0.0, -1.0, 1.0, np.nan]),
     ],
 )
 def test_edges_of_the_domain(name: str, points) -> None:
     with jax.enable_x64(True):
         ours = getattr(special, name)(np.array(points))
         np.testing.assert_allclose(ours, getattr(scipy.special, name)(np.array(points)), rtol=2e-8)
+
+
+@pytest.mark.parametrize("name", ["rel_entr", "kl_div"])
+def test_edges_of_divergences(name: str) -> None:
+    p, q = (v.ravel() for v in np.meshgrid(*[np.array([0.0, -1.0, 1.0, 0.3, np.nan])] * 2))
+    with jax.enable_x64(True):
+        expected = getattr(scipy.special, name)(p, q)
+        np.testing.assert_allclose(getattr(special, name)(p, q), expected, rtol=1e-13, atol=1e-16)
 
 
 @pytest.mark.parametrize("name", ["xlogy", "xlog1py"])

@@ -191,7 +191,8 @@ def _rel_entr(p: Any, q: Any) -> Any:
     both = lax.gt(p, 0.0) & lax.gt(q, 0.0)
     safe_p, safe_q = where(both, p, 1.0), where(both, q, 1.0)
     inside = lax.sub(bind(XLOGX, safe_p), bind(XLOGY, safe_p, safe_q))
-    return where(both, inside, where(lax.eq(p, 0.0) & lax.ge(q, 0.0), 0.0, math.inf))
+    outside = where(lax.eq(p, p) & lax.eq(q, q), math.inf, math.nan)
+    return where(both, inside, where(lax.eq(p, 0.0) & lax.ge(q, 0.0), 0.0, outside))
 
 
 def rel_entr(p: ArrayLike, q: ArrayLike) -> Array:

@@ -135,7 +135,7 @@ _AROUND_THREE_HALVES = (
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156)
 
 
-def _stirling_correction(z: Any) -> Any:
+def stirling_correction(z: Any) -> Any:
     inverse = 1.0 / z
     square = inverse * inverse
     out: Any = _STIRLING[-1]
@@ -155,7 +155,7 @@ class Betaln(Evaluated):
         far = where(large, b, 8.0)
         both = a + far
         expanded = -(both - 0.5) * lax.log1p(a / far) - a * (lax.log(far) - 1.0)
-        expanded = expanded + _stirling_correction(far) - _stirling_correction(both)
+        expanded = expanded + stirling_correction(far) - stirling_correction(both)
         near = where(large, 1.0, b)
         return lax.lgamma(a) + where(large, expanded, lax.lgamma(near) - lax.lgamma(a + near))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from functrans.numpy.promotion import static_value
 from functrans.numpy.reductions import sum as total
 from functrans.numpy.selection import where
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.scipy.special.complex_gamma import RGAMMA, complex_gamma, complex_loggamma, complex_rgamma
 from functrans.scipy.special.gamma_functions import BETA, BETALN, GAMMA, GAMMA_RATIO, Factorial, sign_of_gamma
 from functrans.trace.binding import bind
 
@@ -41,13 +44,85 @@ def gammasgn(x: ArrayLike) -> Array:
 
 
 def gamma(x: ArrayLike) -> Array:
-    """The gamma function, elementwise.
+    """The gamma function of real or complex numbers, elementwise; NaN at the poles left of zero.
+
+    Of complex numbers by its logarithm, whose rounding is multiplied by its size.
 
     >>> from functrans.scipy import special
     >>> round(float(special.gamma(5.0)), 3)
     24.0
     """
-    return bind(GAMMA, real_operand("gamma", x))
+    x, is_complex = _number("gamma", x)
+    return complex_gamma(x) if is_complex else bind(GAMMA, x)
+
+
+def _number(name: str, x: ArrayLike) -> tuple[Any, bool]:
+    """An operand that may be complex, and whether it is."""
+    if kind_of(type_of(asarray(x)).dtype) == "c":
+        return asarray(x), True
+    return real_operand(name, x), False
+
+
+def loggamma(x: ArrayLike) -> Array:
+    """The logarithm of the gamma function, elementwise: its principal branch, with a cut along the negative axis.
+
+    Of real numbers it is real: NaN for x <= 0.
+
+    >>> from functrans.scipy import special
+    >>> round(float(special.loggamma(5.0)), 3), round(complex(special.loggamma(-2.5 + 0j)).imag, 3)
+    (3.178, -9.425)
+    """
+    x, is_complex = _number("loggamma", x)
+    if is_complex:
+        return complex_loggamma(x)
+    positive = x > 0.0
+    return where(positive, lax.lgamma(where(positive, x, 1.0)), math.nan)
+
+
+def rgamma(x: ArrayLike) -> Array:
+    """1 / gamma(x) of real or complex numbers, elementwise: 0, and differentiable, where gamma has its poles.
+
+    >>> from functrans.scipy import special
+    >>> float(special.rgamma(-1.0)) == 0.0
+    True
+    """
+    x, is_complex = _number("rgamma", x)
+    return complex_rgamma(x) if is_complex else bind(RGAMMA, x)
+
+
+@functools.cache
+def _bernoulli(count: int) -> tuple[float, ...]:
+    """B_0, B_1, ..., from the tangent numbers, which are whole (Brent and Harvey 2013, section 3)."""
+    half = count // 2 + 1
+    tangent = [0, *[math.factorial(k) for k in range(half)]]
+    for k in range(2, half + 1):
+        for j in range(k, half + 1):
+            tangent[j] = (j - k) * tangent[j - 1] + (j - k + 2) * tangent[j]
+    out = [1.0, -0.5, *[0.0] * (count - 1)]
+    for k in range(1, count // 2 + 1):
+        numerator, denominator = 2 * k * tangent[k] * (-1) ** (k - 1), 4**k * (4**k - 1)
+        try:
+            out[2 * k] = numerator / denominator
+        except OverflowError:
+            out[2 * k] = math.copysign(math.inf, numerator)
+    return tuple(out[: count + 1])
+
+
+def bernoulli(n: int) -> Array:
+    """The numbers of Bernoulli B_0, ..., B_n as floats: [n + 1]; B_1 = -1/2.
+
+    Raises:
+      ValueError: a negative n. TypeError: n is no integer.
+
+    >>> from functrans.scipy import special
+    >>> [round(float(b), 4) for b in special.bernoulli(2)]
+    [1.0, -0.5, 0.1667]
+    """
+    count = operator.index(static_value("bernoulli", "n", n))
+    if count < 0:
+        raise FunctransValueError(f"bernoulli: n must not be negative, got {n!r}")
+    with np.errstate(over="ignore"):
+        return asarray(list(_bernoulli(count)))
 
 
 @jit

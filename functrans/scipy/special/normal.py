@@ -250,6 +250,21 @@ LOG_NDTR, NDTR_RATIO, NDTR_EXCESS = LogNdtr(), NdtrRatio(), NdtrExcess(0)
 NDTRI, QUANTILE_DENSITY = Ndtri(), QuantileDensity()
 
 
+@jit
+def _erfcinv(y: Any) -> Any:
+    return bind(NDTRI, 0.5 * y) * -math.sqrt(0.5)
+
+
+def erfcinv(y: ArrayLike) -> Array:
+    """The inverse of ``erfc``, elementwise, exact where y is small; NaN outside of [0, 2].
+
+    >>> from functrans.scipy import special
+    >>> round(float(special.erfcinv(1e-20)), 4)
+    6.6015
+    """
+    return in_single(_erfcinv, real_operand("erfcinv", y))
+
+
 def ndtri(p: ArrayLike) -> Array:
     """The x with P(Z <= x) = p for a standard normal Z, elementwise.
 

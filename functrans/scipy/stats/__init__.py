@@ -1,4 +1,4 @@
-"""``jax.scipy.stats`` by functrans: densities, masses and distribution functions, differentiable by every argument.
+"""``jax.scipy.stats`` by functrans: distributions, differentiable by every argument, and statistics of samples.
 
     from functrans.scipy import stats
     stats.gamma.logpdf(x, a, scale=2.0)
@@ -27,9 +27,12 @@ from functrans.scipy.stats.continuous import (
     wrapcauchy,
 )
 from functrans.scipy.stats.discrete import bernoulli, betabinom, binom, geom, nbinom, poisson
+from functrans.scipy.stats.kernel_density import gaussian_kde
+from functrans.scipy.stats.samples import entropy, mode, rankdata, sem
 
 __all__ = [
-    "bernoulli", "beta", "betabinom", "binom", "cauchy", "chi2", "dirichlet", "expon", "gamma", "gennorm", "geom",
-    "gumbel_l", "gumbel_r", "laplace", "logistic", "multinomial", "multivariate_normal", "nbinom", "norm", "pareto",
-    "poisson", "t", "truncnorm", "uniform", "vonmises", "wrapcauchy",
+    "bernoulli", "beta", "betabinom", "binom", "cauchy", "chi2", "dirichlet", "entropy", "expon", "gamma",
+    "gaussian_kde", "gennorm", "geom", "gumbel_l", "gumbel_r", "laplace", "logistic", "mode", "multinomial",
+    "multivariate_normal", "nbinom", "norm", "pareto", "poisson", "rankdata", "sem", "t", "truncnorm", "uniform",
+    "vonmises", "wrapcauchy",
 ]  # fmt: skip

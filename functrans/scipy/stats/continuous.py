@@ -40,6 +40,11 @@ def _symmetric(tail: Formula) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _cauchy_quantile(above_median: Any) -> Any:
+    end = lax.abs(above_median) == 0.5
+    return where(end, lax.sign(above_median) * math.inf, lax.tan(where(end, 0.0, above_median) * math.pi))
+
+
 beta = Continuous(
     "beta", ("a", "b"),
     lambda y, a, b: xlogy(a - 1.0, y) + xlog1py(b - 1.0, -y) - betaln(a, b),
@@ -53,8 +58,8 @@ cauchy = Continuous(
     lambda y: -math.log(math.pi) - lax.log1p(lax.square(y)),
     cdf=lambda y: lax.atan2(lax.full_like(y, 1.0), -y) * (1.0 / math.pi),
     sf=lambda y: lax.atan2(lax.full_like(y, 1.0), y) * (1.0 / math.pi),
-    ppf=lambda q: lax.tan((q - 0.5) * math.pi),
-    isf=lambda q: lax.tan((0.5 - q) * math.pi),
+    ppf=lambda q: _cauchy_quantile(q - 0.5),
+    isf=lambda q: _cauchy_quantile(0.5 - q),
 )  # fmt: skip
 
 chi2 = Continuous(
@@ -153,14 +158,14 @@ t = Continuous(
 )  # fmt: skip
 
 uniform = Continuous(
-    "uniform", (), lambda y: lax.full_like(y, 0.0), cdf=lambda y: y, sf=lambda y: 1.0 - y, ppf=lambda q: q,
+    "uniform", (), lambda y: 0.0 * y, cdf=lambda y: y, sf=lambda y: 1.0 - y, ppf=lambda q: q,
     isf=lambda q: 1.0 - q, **_UNIT_INTERVAL,
 )  # fmt: skip
 
 vonmises = Continuous(
     "vonmises", ("kappa",),
     lambda y, kappa: kappa * (lax.cos(y) - 1.0) - lax.log(2.0 * math.pi * lax.bessel_i0e(kappa)),
-    located=False,
+    located=False, domain=lambda kappa: kappa >= 0.0,
 )  # fmt: skip
 
 wrapcauchy = Continuous(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
+
 from functrans import lax
+from functrans.numpy.reductions import sum as total
 from functrans.numpy.selection import where
 from functrans.scipy.special.entropies import xlog1py, xlogy
 from functrans.scipy.special.gammas import betaln
-from functrans.scipy.stats.families import Discrete
+from functrans.scipy.stats.families import Discrete, is_probability
 
 
-def _is_probability(p: Any) -> Any:
-    return (p >= 0.0) & (p <= 1.0)
+def _is_count(n: Any) -> Any:
+    return (n >= 0.0) & (n == lax.floor(n))
 
 
 def _log_choices(n: Any, k: Any) -> Any:
@@ -20,7 +24,7 @@ def _log_choices(n: Any, k: Any) -> Any:
 
 
 bernoulli = Discrete(
-    "bernoulli", ("p",), lambda k, p: xlogy(k, p) + xlog1py(1.0 - k, -p), highest=lambda p: 1.0, domain=_is_probability
+    "bernoulli", ("p",), lambda k, p: xlogy(k, p) + xlog1py(1.0 - k, -p), highest=lambda p: 1.0, domain=is_probability
 ).with_cdf(lambda k, p: where(k < 1.0, 1.0 - p, 1.0), located=False)
 bernoulli.expose("ppf", "q", lambda q, p: where(q <= 1.0 - p, 0.0, lax.full_like(p, 1.0)), located=False)
 
@@ -29,12 +33,12 @@ betabinom = Discrete(
     lambda k, n, a, b: (
         -lax.log1p(n) - betaln(n - k + 1.0, k + 1.0) + betaln(k + a, n - k + b) - betaln(a, b)
     ),
-    highest=lambda n, a, b: n, domain=lambda n, a, b: (n >= 0.0) & (a > 0.0) & (b > 0.0),
+    highest=lambda n, a, b: n, domain=lambda n, a, b: _is_count(n) & (a > 0.0) & (b > 0.0),
 )  # fmt: skip
 
 binom = Discrete(
     "binom", ("n", "p"), lambda k, n, p: _log_choices(n, k) + xlogy(k, p) + xlog1py(n - k, -p),
-    highest=lambda n, p: n, domain=lambda n, p: (n >= 0.0) & _is_probability(p),
+    highest=lambda n, p: n, domain=lambda n, p: _is_count(n) & is_probability(p),
 )  # fmt: skip
 
 geom = Discrete(
@@ -50,4 +54,28 @@ nbinom = Discrete(
 
 poisson = Discrete(
     "poisson", ("mu",), lambda k, mu: xlogy(k, mu) - lax.lgamma(k + 1.0) - mu, domain=lambda mu: mu >= 0.0
-).with_cdf(lambda k, mu: lax.igammac(k + 1.0, mu))
+).with_cdf(lambda k, mu: where(k == math.inf, 1.0, lax.igammac(where(k == math.inf, 0.0, k) + 1.0, mu)))
+
+
+_SUMMED, _LARGE = 256, 100.0  # below this mean, so many terms are all that count
+# of mu^-1, mu^-2, ...: minus the coefficients of the asymptotic series of the entropy (Evans and Boersma 1988, SIAM
+# Review 30; the later ones found from its values in sixty digits)
+_ENTROPY = (1 / 12, 1 / 24, 19 / 360, 9 / 80, 863 / 2520, 1375 / 1008, 33953 / 5040)
+
+
+def _poisson_entropy(mu: Any, loc: Any) -> Any:
+    large = mu > _LARGE
+    near, inverse = where(large, 1.0, mu), 1.0 / where(large, mu, _LARGE)
+    shape = (*mu.shape, _SUMMED)
+    k = lax.broadcast_in_dim(np.arange(_SUMMED).astype(mu.dtype), shape, (mu.ndim,))
+    spread = lax.broadcast_in_dim(near, shape, tuple(range(mu.ndim)))
+    information = spread - xlogy(k, spread) + lax.lgamma(k + 1.0)  # -log(probability)
+    possible = information < math.inf
+    small = total(where(possible, information, 0.0) * lax.exp(-information), -1)
+    series: Any = 0.0
+    for c in reversed(_ENTROPY):
+        series = (series + c) * inverse
+    return where(large, 0.5 * (math.log(2.0 * math.pi) + 1.0 - lax.log(inverse)) - series, small)
+
+
+poisson.expose("entropy", None, _poisson_entropy)

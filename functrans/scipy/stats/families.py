@@ -29,6 +29,7 @@ _SUMMARIES = {
     "logsf": "The logarithm of the probability of values above the first argument",
     "ppf": "The number that values stay below with probability q",
     "isf": "The number that values stay above with probability q",
+    "entropy": "The entropy in nats",
 }
 
 
@@ -37,6 +38,10 @@ def _everywhere_positive(*parameters: Any) -> Any:
     for p in parameters:
         inside = (p > 0.0) & inside
     return inside
+
+
+def is_probability(p: Any) -> Any:
+    return (p >= 0.0) & (p <= 1.0)
 
 
 class Family:
@@ -52,6 +57,7 @@ class Family:
     logsf: Formula
     ppf: Formula
     isf: Formula
+    entropy: Formula
 
     def __init__(self, name: str, parameters: tuple[str, ...], defaults: dict[str, int], domain: Formula) -> None:
         self.name = name
@@ -62,12 +68,15 @@ class Family:
     def __repr__(self) -> str:
         return f"functrans.scipy.stats.{self.name}"
 
-    def expose(self, name: str, first: str, formula: Formula, located: bool = True) -> None:
-        """Make ``formula(first, *parameters, loc, scale)`` of promoted operands the function ``name``."""
+    def expose(self, name: str, first: str | None, formula: Formula, located: bool = True) -> None:
+        """Make ``formula(first, *parameters, loc, scale)`` of promoted operands the function ``name``.
+
+        Without ``first`` it is a function of the parameters alone.
+        """
         defaults = self.defaults if located else {}
         signature = inspect.Signature([
             inspect.Parameter(n, _POSITIONAL, default=defaults.get(n, inspect.Parameter.empty))
-            for n in (first, *self.parameters, *defaults)
+            for n in (*(() if first is None else (first,)), *self.parameters, *defaults)
         ])  # fmt: skip
         what = f"{self.name}.{name}"
 
@@ -75,12 +84,22 @@ class Family:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             operands = real_operands(what, *bound.arguments.values())
-            valid = self.domain(*operands[1 : 1 + len(self.parameters)])
-            out = formula(*operands)
-            return out if valid is True else where(valid, out, math.nan)
+            start = 0 if first is None else 1
+            valid = self.domain(*operands[start : start + len(self.parameters)])
+            # what the formula sees instead of a number outside has derivatives there
+            if name in ("ppf", "isf"):
+                inside = is_probability(operands[0])
+                operands[0], valid = where(inside, operands[0], 0.5), inside & valid
+            elif first is not None:
+                valid = (operands[0] == operands[0]) & valid
+            if "scale" in defaults:
+                inside = operands[-1] > 0.0
+                operands[-1], valid = where(inside, operands[-1], 1.0), inside & valid
+            return where(valid, formula(*operands), math.nan)
 
         function.__name__, function.__qualname__, function.__module__ = name, what, __name__
-        function.__doc__ = f"{_SUMMARIES[name]}, elementwise; NaN outside the parameters' domain."
+        quantile = ", and where q is no probability" if name in ("ppf", "isf") else ""
+        function.__doc__ = f"{_SUMMARIES[name]}, elementwise; NaN outside the parameters' domain{quantile}."
         function.__signature__ = signature  # type: ignore[attr-defined]
         setattr(self, name, function)
 
@@ -174,7 +193,8 @@ class Discrete(Family):
         def log_pmf(*operands: Any) -> Any:
             k, *inner, loc = operands
             k = k - loc
-            outside = k < lowest if highest is None else (k < lowest) | (k > highest(*inner))
+            outside = (k < lowest) | (k != lax.floor(k)) | (k == math.inf)
+            outside = outside if highest is None else outside | (k > highest(*inner))
             return where(outside, -math.inf, log_mass(where(outside, lowest, k), *inner))
 
         self.expose("logpmf", "k", log_pmf)

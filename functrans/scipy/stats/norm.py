@@ -6,8 +6,15 @@ import math
 from typing import Any
 
 from functrans import lax
+from functrans.numpy.selection import where
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operands
 from functrans.scipy.special.normal import log_ndtr, ndtr, ndtri
+
+
+def _located(name: str, x: ArrayLike, loc: ArrayLike, scale: ArrayLike) -> list[Any]:
+    """The operands, NaN in the place of a scale that is not positive."""
+    x, loc, scale = real_operands(name, x, loc, scale)
+    return [x, loc, where(scale > 0.0, scale, math.nan)]
 
 
 def logpdf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
@@ -17,7 +24,7 @@ def logpdf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
     >>> round(float(norm.logpdf(0.0)), 4)
     -0.9189
     """
-    x, loc, scale = real_operands("norm.logpdf", x, loc, scale)
+    x, loc, scale = _located("norm.logpdf", x, loc, scale)
     square = lax.square(scale)
     return -0.5 * (math.log(2 * math.pi) + lax.log(square) + lax.square(x - loc) / square)
 
@@ -33,7 +40,7 @@ def pdf(x: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
 
 
 def _standardised(name: str, x: Any, loc: Any, scale: Any) -> Any:
-    x, loc, scale = real_operands(name, x, loc, scale)
+    x, loc, scale = _located(name, x, loc, scale)
     return (x - loc) / scale
 
 
@@ -64,7 +71,7 @@ def ppf(q: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
     >>> float(norm.ppf(0.5))
     0.0
     """
-    q, loc, scale = real_operands("norm.ppf", q, loc, scale)
+    q, loc, scale = _located("norm.ppf", q, loc, scale)
     return ndtri(q) * scale + loc
 
 
@@ -95,5 +102,5 @@ def isf(q: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
     >>> float(norm.isf(0.5))
     0.0
     """
-    q, loc, scale = real_operands("norm.isf", q, loc, scale)
+    q, loc, scale = _located("norm.isf", q, loc, scale)
     return loc - ndtri(q) * scale  # 1 - q would lose the digits of a small q

@@ -23,14 +23,15 @@ def _log_mass(a: Any, b: Any) -> Any:
 
 
 def _standardised(name: str, x: Any, a: Any, b: Any, loc: Any, scale: Any) -> tuple[Any, Any, Any, Any, Any]:
-    """((x - loc) / scale cut to the bounds, the bounds, the scale, whether they are in order)"""
+    """((x - loc) / scale cut to the bounds, the bounds, the scale, whether bounds are in order and it is positive)"""
     x, a, b, loc, scale = real_operands(name, x, a, b, loc, scale)
-    ordered = a < b
+    ordered = (a < b) & (scale > 0.0)
+    scale = where(scale > 0.0, scale, math.nan)
     return (x - loc) / scale, where(ordered, a, -1.0), where(ordered, b, 1.0), scale, ordered
 
 
 def logpdf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
-    """The logarithm of the density at x, elementwise; NaN where a >= b.
+    """The logarithm of the density at x, elementwise; NaN where a >= b or scale <= 0.
 
     >>> from functrans.scipy.stats import truncnorm
     >>> round(float(truncnorm.logpdf(0.0, -1.0, 1.0)), 4)
@@ -44,7 +45,7 @@ def logpdf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: 
 
 
 def pdf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
-    """The density at x, elementwise; NaN where a >= b.
+    """The density at x, elementwise; NaN where a >= b or scale <= 0.
 
     >>> from functrans.scipy.stats import truncnorm
     >>> float(truncnorm.pdf(2.0, -1.0, 1.0))
@@ -65,7 +66,7 @@ def _log_below(y: Any, a: Any, b: Any) -> Any:
 
 
 def logcdf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
-    """The logarithm of the probability of values up to x, elementwise; NaN where a >= b.
+    """The logarithm of the probability of values up to x, elementwise; NaN where a >= b or scale <= 0.
 
     >>> from functrans.scipy.stats import truncnorm
     >>> round(float(truncnorm.logcdf(0.0, -1.0, 1.0)), 4)
@@ -76,7 +77,7 @@ def logcdf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: 
 
 
 def cdf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
-    """The probability of values up to x, elementwise; NaN where a >= b.
+    """The probability of values up to x, elementwise; NaN where a >= b or scale <= 0.
 
     >>> from functrans.scipy.stats import truncnorm
     >>> float(truncnorm.cdf(1.0, -1.0, 1.0))
@@ -86,7 +87,7 @@ def cdf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: Arr
 
 
 def logsf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
-    """The logarithm of the probability of values above x, elementwise; NaN where a >= b.
+    """The logarithm of the probability of values above x, elementwise; NaN where a >= b or scale <= 0.
 
     >>> from functrans.scipy.stats import truncnorm
     >>> round(float(truncnorm.logsf(0.0, -1.0, 1.0)), 4)
@@ -97,7 +98,7 @@ def logsf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: A
 
 
 def sf(x: ArrayLike, a: ArrayLike, b: ArrayLike, loc: ArrayLike = 0, scale: ArrayLike = 1) -> Array:
-    """The probability of values above x, elementwise; NaN where a >= b.
+    """The probability of values above x, elementwise; NaN where a >= b or scale <= 0.
 
     >>> from functrans.scipy.stats import truncnorm
     >>> float(truncnorm.sf(-1.0, -1.0, 1.0))
