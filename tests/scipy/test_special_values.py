@@ -113,6 +113,7 @@ def test_spherical_harmonics_and_their_derivatives_are_those_of_scipy() -> None:
     np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-13)
     assert ours.dtype == theirs.dtype
     assert complex(special.sph_harm_y(1, 2, 0.3, 0.4)) == 0.0
+    assert special.sph_harm_y(1, 0, np.float16(0.3), np.float16(0.4)).dtype == np.complex64
     large = special.sph_harm_y(np.array([300, 300]), np.array([0, 250]), np.array([1.1, 1.1]), np.array([0.0, 0.2]))
     np.testing.assert_allclose(large, scipy.special.sph_harm_y([300, 300], [0, 250], 1.1, [0.0, 0.2]), rtol=1e-10)
 

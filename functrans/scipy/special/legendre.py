@@ -19,7 +19,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import kind_of, type_of
 from functrans.lax.evaluated import Evaluated, everywhere, rows, stacked
 from functrans.numpy.creation import asarray
-from functrans.numpy.promotion import static_value
+from functrans.numpy.promotion import static_value, to_dtype
 from functrans.numpy.selection import where
 from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
 from functrans.trace.binding import bind
@@ -101,7 +101,10 @@ def sph_harm_y(
     degree, order = _integers("sph_harm_y", "degrees n", n), _integers("sph_harm_y", "orders m", m)
     if n_max is not None:
         degree = lax.min(degree, lax.full_like(degree, operator.index(static_value("sph_harm_y", "n_max", n_max))))
-    degree, order, theta, phi = real_operands("sph_harm_y", degree, order, theta, phi)
+    operands = real_operands("sph_harm_y", degree, order, theta, phi)
+    if operands[0].dtype.itemsize < 4:  # no complex number has halves
+        operands = [to_dtype(x, np.dtype(np.float32)) for x in operands]
+    degree, order, theta, phi = operands
     size, angle = bind(LEGENDRE, degree, order, theta), order * phi
     return lax.complex(size * lax.cos(angle), size * lax.sin(angle))
 

@@ -260,7 +260,7 @@ def erfcinv(y: ArrayLike) -> Array:
 
     >>> from functrans.scipy import special
     >>> round(float(special.erfcinv(1e-20)), 4)
-    6.6015
+    6.6016
     """
     return in_single(_erfcinv, real_operand("erfcinv", y))
 
