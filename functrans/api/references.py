@@ -341,13 +341,22 @@ def freeze(ref: Ref) -> Any:
 
 @api_boundary
 def empty_ref(ty: Any) -> Ref:
-    """A reference to zeros of the shape and dtype that ``ty`` has."""
+    """A reference to zeros of the shape and dtype that ``ty`` has.
+
+    >>> import numpy as np, functrans as ft
+    >>> ft.empty_ref(np.zeros(2, np.float32))[...].tolist()
+    [0.0, 0.0]
+    """
     return new_ref(full(tuple(ty.shape), 0, np.dtype(ty.dtype)))
 
 
 @api_boundary
 def free_ref(ref: Ref) -> None:
-    """As ``freeze``, for who does not want what it holds."""
+    """As ``freeze``, for who does not want what it holds.
+
+    >>> import functrans as ft
+    >>> ft.free_ref(ft.new_ref(1.0))
+    """
     freeze(ref)
 
 

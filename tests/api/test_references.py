@@ -19,6 +19,7 @@ x = np.arange(1.0, 4.0, dtype=np.float32)
 
 def test_reads_and_writes_outside_of_traces() -> None:
     r = ft.new_ref(np.zeros((2, 3), np.float32))
+    assert isinstance(r, ft.Ref)
     assert (r.shape, r.dtype, r.ndim, r.size, len(r)) == ((2, 3), np.float32, 2, 6, 2)
     r[0, 1], r[1], r[:, 2] = 1, x, x[:2]
     np.testing.assert_array_equal(r[...], [[0, 1, 1], [1, 2, 2]])
