@@ -463,7 +463,7 @@ from functrans.numpy.sorting import (
     top_k,
 )
 from functrans.numpy.statistics import corrcoef, cov
-from functrans.numpy.universal import frompyfunc, ufunc
+from functrans.numpy.universal import frompyfunc, ufunc, with_methods
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
@@ -512,5 +512,6 @@ __all__ = [
     "var", "vdot", "vecdot", "vecmat", "vectorize", "vsplit", "vstack", "where", "zeros", "zeros_like",
 ]  # fmt: skip
 
+with_methods(globals())
 install_everywhere(globals())
 guard_namespace(globals())

@@ -29,8 +29,16 @@ from functrans.numpy.shapes import broadcast_arrays, broadcast_to, expand_dims, 
 __all__ = ["frompyfunc", "ufunc"]
 
 
-class ufunc:
-    """A function of scalars, applied to the elements of arrays that are broadcast together. ``frompyfunc`` makes it.
+class _HasMethods(type):
+    """A function that ``with_methods`` gave its methods is an instance, too."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return type.__instancecheck__(cls, instance) or type(getattr(instance, "ufunc", None)) is _OfArrays
+
+
+class ufunc(metaclass=_HasMethods):
+    """A function of scalars, applied to the elements of arrays that are broadcast together. ``frompyfunc`` makes it;
+    ``add``, ``maximum`` and their kin are functions that have its methods.
 
     The methods of a function of two operands take its elements in order, one after the other: it need not be
     associative.
@@ -45,7 +53,10 @@ class ufunc:
         self.nin, self.nout, self.nargs, self.identity = nin, nout, nin, identity
         self.__name__: str = name or str(getattr(func, "__name__", "ufunc"))
         self.__doc__ = func.__doc__
-        self._elementwise = vectorize(func)
+        self._elementwise = self._of_elements(func)
+
+    def _of_elements(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return vectorize(func)
 
     def __repr__(self) -> str:
         return f"<functrans.numpy.ufunc {self.__name__!r}>"
@@ -224,3 +235,86 @@ def frompyfunc(func: Callable[..., Any], /, nin: int, nout: int, *, identity: An
     [5. 3.] 7.0
     """
     return ufunc(func, nin, nout, identity=identity)
+
+
+# -- the functions of this package -------------------------------------------------------------------------------------
+
+Reduction = Callable[..., Any]
+
+
+class _OfArrays(ufunc):
+    """A function of arrays, with faster ways for some of its methods."""
+
+    def __init__(
+        self, func: Callable[..., Any], nin: int, identity: Any, reduction: Reduction | None = None,
+        accumulation: Reduction | None = None, update: str = "",
+    ) -> None:  # fmt: skip
+        super().__init__(func, nin, 1, identity=identity)
+        self._reduction, self._accumulation, self._update = reduction, accumulation, update
+
+    def _of_elements(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
+
+    def reduce(
+        self, a: ArrayLike, axis: Any = 0, dtype: Any = None, out: None = None, keepdims: bool = False,
+        initial: Any = None, where: ArrayLike | None = None,
+    ) -> Array:  # fmt: skip
+        """As ``functrans.numpy.ufunc.reduce``."""
+        if self._reduction is None:
+            return super().reduce(a, axis, dtype, out, keepdims, initial, where)
+        refuse_out(f"{self.__name__}.reduce", out)
+        x = asarray(a) if dtype is None else to_dtype(asarray(a), requested_dtype(f"{self.__name__}.reduce", dtype))
+        options = {"initial": initial, "where": where}
+        return self._reduction(x, axis, keepdims=keepdims, **{k: v for k, v in options.items() if v is not None})
+
+    def accumulate(self, a: ArrayLike, axis: int = 0, dtype: Any = None, out: None = None) -> Array:
+        """As ``functrans.numpy.ufunc.accumulate``."""
+        if self._accumulation is None:
+            return super().accumulate(a, axis, dtype, out)
+        refuse_out(f"{self.__name__}.accumulate", out)
+        x = asarray(a) if dtype is None else to_dtype(asarray(a), requested_dtype(f"{self.__name__}.accumulate", dtype))
+        return self._accumulation(x, axis_index(f"{self.__name__}.accumulate", axis, x.ndim))
+
+    def at(self, a: ArrayLike, indices: Any, b: ArrayLike | None = None, /, *, inplace: bool = True) -> Array:
+        """As ``functrans.numpy.ufunc.at``."""
+        if inplace or b is None or not self._update:
+            return super().at(a, indices, b, inplace=inplace)
+        x = asarray(a)
+        return getattr(x.at[indices], self._update)(to_dtype(asarray(b), np.dtype(x.dtype)))
+
+
+_METHODS = "reduce", "accumulate", "at", "outer", "reduceat"
+_FACTS = "nin", "nout", "nargs", "identity"
+_BINARY: dict[str, Any] = {
+    "add": 0, "subtract": None, "multiply": 1, "divide": None, "true_divide": None, "floor_divide": None,
+    "power": None, "float_power": None, "remainder": None, "mod": None, "fmod": None, "arctan2": None, "hypot": 0,
+    "logaddexp": -float("inf"), "logaddexp2": -float("inf"), "maximum": None, "minimum": None, "fmax": None,
+    "fmin": None, "gcd": 0, "lcm": None, "bitwise_and": -1, "bitwise_or": 0, "bitwise_xor": 0, "logical_and": True,
+    "logical_or": False, "logical_xor": False, "left_shift": None, "right_shift": None, "copysign": None,
+    "nextafter": None, "heaviside": None,
+}  # fmt: skip
+_UPDATES = {"add": "add", "multiply": "multiply", "maximum": "max", "minimum": "min"}
+
+
+def with_methods(namespace: dict[str, Any]) -> None:
+    """Give the functions of two operands, and ``negative``, the methods of universal functions.
+
+    They stay functions: a call costs what it did.
+    """
+    reductions = {
+        "add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min", "logical_and": "all", "logical_or": "any",
+    }  # fmt: skip
+    accumulations: dict[str, Reduction] = {
+        "add": namespace["cumsum"], "multiply": namespace["cumprod"], "maximum": lax.cummax, "minimum": lax.cummin,
+        "logaddexp": lax.cumlogsumexp,
+    }  # fmt: skip
+    for name, identity in {**_BINARY, "negative": None}.items():
+        function = namespace[name]
+        reduction = namespace[reductions[name]] if name in reductions else None
+        made = _OfArrays(
+            function, 1 if name == "negative" else 2, identity, reduction, accumulations.get(name),
+            _UPDATES.get(name, ""),
+        )  # fmt: skip
+        function.ufunc = made
+        for part in (*_METHODS, *_FACTS):
+            setattr(function, part, getattr(made, part))

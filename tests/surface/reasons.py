@@ -87,7 +87,7 @@ DIFFERENT: dict[str, str] = {
         numpy.broadcast_arrays lax.approx_max_k lax.approx_min_k lax.top_k
     """,
     "the order within the parts, which is not specified, is another": "numpy.argpartition numpy.partition",
-    "`frompyfunc` makes one; functions such as `add` are plain functions, without `reduce`, `at` and their kin":
+    "`frompyfunc` makes one; functions such as `add` are plain functions that have its methods":
         "numpy.ufunc",
     "may be called as well, and then holds from there on": "log_compiles",
     "the setting is refused by name; the block is honoured": "check_tracer_leaks checking_leaks",
