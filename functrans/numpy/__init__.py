@@ -40,6 +40,8 @@ from functrans.numpy.arithmetic import (
     subtract,
     true_divide,
 )
+from functrans.numpy.array_api import __array_api_version__ as __array_api_version__
+from functrans.numpy.array_api import __array_namespace_info__ as __array_namespace_info__
 from functrans.numpy.array_methods import install_everywhere
 from functrans.numpy.calculus import (
     diff,

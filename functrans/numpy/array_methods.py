@@ -6,6 +6,7 @@ Binary operators return NotImplemented for what is no array, so that the other o
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -418,6 +419,18 @@ def _counterparts(namespace: Mapping[str, Any]) -> Callable[[str], str | None]:
     return find
 
 
+def _array_namespace(self: Tracer, /, *, api_version: str | None = None) -> Any:
+    """The module whose functions take this (array API standard)."""
+    if api_version is not None and api_version not in _VERSIONS:
+        raise FunctransValueError(
+            f"__array_namespace__: there is no version {api_version!r} of the array API, only {', '.join(_VERSIONS)}"
+        )
+    return sys.modules["functrans.numpy"]
+
+
+_VERSIONS = "2021.12", "2022.12", "2023.12", "2024.12", "2025.12"
+
+
 def install_everywhere(namespace: Mapping[str, Any]) -> None:
     """Operators for tracers; ``array[tracer]`` and ``array.at[...]`` of concrete arrays; NumPy's protocols, whose
     functions are looked up in ``namespace``.
@@ -425,6 +438,7 @@ def install_everywhere(namespace: Mapping[str, Any]) -> None:
     install(Tracer)
     Tracer.__array_ufunc__ = array_ufunc(namespace)
     Tracer.__array_function__ = array_function(namespace)
+    Tracer.__array_namespace__ = _array_namespace
     patch_array_indexing(_is_tracer, get_item, _update, _read)
     set_counterparts(_counterparts(namespace))
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrans import lax
+from functrans.errors import FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.numpy.comparison import truth
 from functrans.numpy.creation import asarray
@@ -38,6 +39,8 @@ def nonzero(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) ->
     (Array([1], dtype=int32),)
     """
     a = as_operand("nonzero", a)
+    if not np.ndim(a):
+        raise FunctransValueError("nonzero: an array of rank 0 has no positions; use functrans.numpy.atleast_1d(a)")
     if size is not None and type(a) is Tracer:
         return _of_size(a, int(static_value("nonzero", "size", size)), fill_value)
     what = "nonzero (where with the condition alone; pass size= to fix the length)"

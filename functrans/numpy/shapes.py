@@ -241,13 +241,13 @@ def broadcast_to(array: ArrayLike, shape: Any) -> Array:
     return asarray(broadcast(as_array("broadcast_to", x), sizes))
 
 
-def broadcast_arrays(*args: ArrayLike) -> tuple[Array, ...]:
-    """The arrays repeated to their common shape, as a tuple."""
+def broadcast_arrays(*args: ArrayLike) -> list[Array]:
+    """The arrays repeated to their common shape."""
     arrays = [as_array("broadcast_arrays", a) for a in args]
     if not arrays:
-        return ()
+        return []
     common = common_shape("broadcast_arrays", *[tuple(a.shape) for a in arrays])
-    return tuple([asarray(broadcast(a, common)) for a in arrays])
+    return [asarray(broadcast(a, common)) for a in arrays]
 
 
 def atleast_1d(*arys: ArrayLike) -> Any:

@@ -104,15 +104,17 @@ NO_SECOND_ORDER = {
     "JAX has no derivative of igamma_grad_a": [
         "lax.igamma(p, p)", "lax.igammac(p, p + 1)", "jss.gammainc(p, 1.5)", "jss.gammaincc(p, 1.5)",
     ],
-    "an error of JAX": ["jss.exp1(p)"],
+    "an error of JAX": ["jss.exp1(p)", "jss.expn(2, p)"],
 }  # fmt: skip
 NO_DERIVATIVE = {
     "differentiated by the distribution function: tests/random/test_derivatives.py": ["jr.wald(k, p)"],
     "a loop of unknown length": ["x.at[j].apply(jnp.sin)"],
+    "JAX's are NaN around 1.5; held against mpmath": ["jss.spence(p)"],
     "JAX has none": ['lax.reduce_window(x, 0.0, lambda a, b: a + b + a * b, (2, 2), (1, 1), "VALID")'],
 }
 LEFT_OUT = {
     "correlations of 1, where they are clipped": ["jnp.corrcoef(x)"],
+    "JAX's is NaN for small numbers; held against mpmath": ["jss.bessel_jn(p, v=2)"],
     "the order within the parts is not said": ["jnp.argpartition(y, 1)", "jnp.partition(y, 1, 1)"],
 }
 
