@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from jax.experimental.sparse import BCOO
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map
 
@@ -109,6 +110,8 @@ def vmap(
         axes: list[Any] = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
         places = [i for i, axis in enumerate(axes) if axis is not None]
         arrays, types = entering([leaves[i] for i in places], lambda i: "an argument of vmap")
+        if len(places) < len(leaves):  # what is handed on may be no array, but no mask is to be lost on its way
+            entering([x for x in leaves if isinstance(x, np.ma.MaskedArray)], lambda i: "an argument of vmap")
         size = mapped_size(axes, dict(zip(places, types, strict=True)), (args, kwargs), axis_size)
         lanes: list[ArrayType] = []
         for i, t in zip(places, types, strict=True):
