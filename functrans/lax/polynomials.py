@@ -9,7 +9,7 @@ from typing import Any
 from functrans.api.custom_rules import custom_jvp
 from functrans.errors import FunctransValueError
 from functrans.ir.types import type_of
-from functrans.ops.elementwise import add, mul, sub
+from functrans.ops.elementwise import add, div, mul, sub
 from functrans.ops.functions import log
 from functrans.ops.structural import full
 from functrans.trace.frames import here
@@ -31,7 +31,7 @@ def log2(x: Any, *, accuracy: Any = None) -> Any:
     """
     if accuracy is not None:
         raise NotImplementedError("log2: accuracy= is not supported; leave it out.")
-    return mul(log(x), _like(x, 1 / math.log(2)))
+    return div(log(x), math.log(2))
 
 
 @custom_jvp
