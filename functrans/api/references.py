@@ -169,9 +169,21 @@ def _values(references: Sequence[Ref]) -> list[Any]:
     return [r._read() for r in references]
 
 
-def _set(references: Sequence[Ref], values: Sequence[Any]) -> None:
-    for r, x in zip(references, values, strict=True):
-        r._value = x
+def _after(references: Sequence[Ref], before: Sequence[Any], written: list[int]) -> list[Any]:
+    """What references hold at the end of a function that had them with the values ``before``; ``written``: the places
+    of those that it wrote to are added."""
+    now = _values(references)
+    written += [i for i, (x, y) in enumerate(zip(before, now, strict=True)) if x is not y and i not in written]
+    return now
+
+
+def _set(references: Sequence[Ref], values: Sequence[Any], written: list[int]) -> None:
+    """Those that were only read stay: under grad they live outside, and the value is of the trace."""
+    for i in written:
+        r = references[i]
+        if current_builder() is not r._home:
+            r._reach(writes=True)
+        r._value = values[i]
 
 
 def with_references(call: Callable[[Sequence[Ref]], Result]) -> Result:
@@ -199,11 +211,13 @@ def loop(
         if not references:
             return run(body, init, test, "")
 
+        written: list[int] = []
+
         def extended(carry: Any, *rest: Any) -> Any:
             values, own = carry
             with _placed(references, values):
                 result = body(own, *rest)
-                now = _values(references)
+                now = _after(references, values, written)
             if test is not None:
                 return now, result
             pair = isinstance(result, tuple | list) and len(result) == 2
@@ -217,7 +231,7 @@ def loop(
 
         result = run(extended, (_values(references), init), None if test is None else asked, "[1]")
         (values, own), *stacked = (result,) if test is not None else result
-        _set(references, values)
+        _set(references, values, written)
         return own if test is not None else (own, *stacked)
 
     return with_references(call)
@@ -230,16 +244,18 @@ def branch(run: Callable[..., Any], functions: Sequence[Callable[..., Any]], ope
         if not references:
             return run(functions, operands)
 
+        written: list[int] = []
+
         def extended(function: Callable[..., Any]) -> Callable[..., Any]:
             def with_values(values: Any, *own: Any) -> Any:
                 with _placed(references, values):
                     result = function(*own)
-                    return _values(references), result
+                    return _after(references, values, written), result
 
             return with_values
 
         values, result = run([*map(extended, functions)], (_values(references), *operands))
-        _set(references, values)
+        _set(references, values, written)
         return result
 
     return with_references(call)
@@ -254,7 +270,7 @@ class JittedWithReferences:
     def __init__(self, jit: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self.jit = jit
         self.known: weakref.WeakSet[Ref] = weakref.WeakSet()  # that it has reached for
-        self.programs: dict[Any, Callable[..., Any]] = {}
+        self.programs: dict[Any, tuple[Callable[..., Any], list[int]]] = {}  # and the references that they write to
 
     def __call__(self, call: Callable[[Sequence[Any]], Any], leaves: Sequence[Any], key: Any) -> Any:
         """``call(leaves)``, compiled, where some of the leaves are references or it reaches for others."""
@@ -268,25 +284,28 @@ class JittedWithReferences:
                 "It would stand for two values: give it once."
             )
         full_key = (key, places, tuple(map(id, outside)))
-        program = self.programs.get(full_key)
-        if program is None:
-            program = self.programs[full_key] = self.jit(_as_values(call, outside, places, len(leaves)))
+        known = self.programs.get(full_key)
+        if known is None:
+            written: list[int] = []
+            program = self.jit(_as_values(call, outside, places, len(leaves), written))
+            known = self.programs[full_key] = program, written
+        program, written = known
         rest = [x for x in leaves if type(x) is not Ref]
-        result, own, theirs = program(_values(outside), _values(given), rest)
-        _set(outside, own)
-        _set(given, theirs)
+        result, values = program(_values(outside), _values(given), rest)
+        _set([*outside, *given], values, written)
         return result
 
 
 def _as_values(
-    call: Callable[[Sequence[Any]], Any], outside: Sequence[Ref], places: tuple[int, ...], count: int
-) -> Callable[..., Any]:
+    call: Callable[[Sequence[Any]], Any], outside: Sequence[Ref], places: tuple[int, ...], count: int,
+    written: list[int],
+) -> Callable[..., Any]:  # fmt: skip
     def of_values(outside_values: Sequence[Any], given: Sequence[Any], rest: Sequence[Any]) -> Any:
         arguments = [Ref(x, current_builder()) for x in given]
         references, others = iter(arguments), iter(rest)
         with _placed(outside, outside_values):
             result = call([next(references) if i in places else next(others) for i in range(count)])
-            return result, _values(outside), _values(arguments)
+            return result, _after([*outside, *arguments], [*outside_values, *given], written)
 
     return of_values
 

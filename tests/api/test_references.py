@@ -174,6 +174,18 @@ def test_reads_from_outside_in_transforms() -> None:
         assert float(wrap(ft.grad(f))(2.0)) == float(r[...])
         np.testing.assert_array_equal(wrap(ft.vmap(f))(x), x * r[...])
         r[...] = 4.0
+    step = lambda c, _: (c * r[...], None)
+    inner = {
+        "jit": ft.jit(f), "scan": lambda x: lax.scan(step, x, None, 1)[0],
+        "cond": lambda x: lax.cond(True, f, lambda x: x, x),
+        "argument": lambda x: ft.jit(lambda x, r: x * r[...])(x, r),
+    }  # fmt: skip
+    for g in inner.values():
+        for _ in range(2):
+            assert float(ft.grad(g)(2.0)) == 4.0
+            np.testing.assert_array_equal(ft.vmap(g)(x), 4 * x)
+            assert float(r[...]) == 4.0
+            r[...] = 4.0
 
 
 def test_wrong_uses_are_refused() -> None:

@@ -98,13 +98,13 @@ ROWS = [text for group in GROUPS for text in re.split(r"(?<! )\|(?! )|\n", group
 EVERY = 1 if os.environ.get("FUNCTRANS_TESTS") == "thorough" else 31
 
 
-def _lanes(x: Any) -> Any:
+def lanes(x: Any) -> Any:
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.split(x, 2)
     return np.stack([x, x[::-1] if x.ndim else x * np.float32(0.9)])
 
 
-def _total(function: Callable[..., Any]) -> Callable[..., Any]:
+def total_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """The inexact results, each with its own weight, added up."""
 
     def total(*arguments: Any) -> Any:
@@ -122,25 +122,25 @@ def _everything(transforms: Any, function: Callable[..., Any], row: Row) -> Call
     """() -> the value, and the value and the gradient over two lanes, by the transforms of JAX or ours."""
     smooth = row.differentiated and any(
         jnp.issubdtype(leaf.dtype, np.inexact)
-        for leaf in jax.tree.leaves(jax.eval_shape(jax.vmap(row.function, axis_name="a"), *map(_lanes, row.arguments)))
+        for leaf in jax.tree.leaves(jax.eval_shape(jax.vmap(row.function, axis_name="a"), *map(lanes, row.arguments)))
     )
 
     def results(*arguments: Any) -> Any:
         lanes = transforms.vmap(function, axis_name="a")(*arguments[1])
         slopes = None
         if smooth:
-            gradient = transforms.grad(_total(function), row.differentiated)
+            gradient = transforms.grad(total_of(function), row.differentiated)
             slopes = transforms.vmap(gradient, axis_name="a")(*arguments[1])
         return None if row.named else function(*arguments[0]), lanes, slopes
 
-    return lambda run: run(results)(row.arguments, tuple(map(_lanes, row.arguments)))
+    return lambda run: run(results)(row.arguments, tuple(map(lanes, row.arguments)))
 
 
 @pytest.mark.parametrize("part", range(10))
 def test_every_function_is_traced_under_vmap_and_grad(part: int) -> None:
     for text in ROWS[part::10]:
         row = _row(text)
-        expected = jax.eval_shape(jax.vmap(row.function, axis_name="a"), *map(_lanes, row.arguments))
+        expected = jax.eval_shape(jax.vmap(row.function, axis_name="a"), *map(lanes, row.arguments))
         program = _everything(ft, ft.from_jax(row.function), row)(ft.make_jaxpr)
         found = [(t.shape, t.dtype) for t in program.out_types]
         start = 0 if row.named else len(jax.tree.leaves(expected))

@@ -12,6 +12,7 @@ import pytest
 
 import functrans as ft
 from tests.agreement import assert_same
+from tests.interop.test_census import lanes, total_of
 from tests.surface.rows import TEXTS, Row, is_available, row_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of JAX, about deprecated functions and casts
@@ -21,29 +22,9 @@ AVAILABLE = [text for text in TEXTS if is_available(text)]
 PARTS = -(-len(AVAILABLE) // TOGETHER)
 
 
-def _lanes(x: Any) -> Any:
-    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.split(x, 2)
-    return np.stack([x, x[::-1] if x.ndim else x * np.float32(0.9)])
-
-
-def _total(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The inexact results, each with its own weight, added up."""
-
-    def total(*arguments: Any) -> Any:
-        result = np.float32(0)
-        for leaf in jax.tree.leaves(function(*arguments)):
-            if jnp.issubdtype(leaf.dtype, np.inexact):
-                weights = np.cos(np.arange(leaf.size, dtype=np.float32)).reshape(leaf.shape)
-                result = result + (leaf * weights.astype(leaf.dtype)).sum().real.astype(np.float32)
-        return result
-
-    return total
-
-
 def is_smooth(row: Row) -> bool:
     """Whether there is something to differentiate, by what and of what."""
-    types = jax.eval_shape(jax.vmap(row.theirs, axis_name="a"), *map(_lanes, row.arguments))
+    types = jax.eval_shape(jax.vmap(row.theirs, axis_name="a"), *map(lanes, row.arguments))
     return bool(row.differentiated) and any(jnp.issubdtype(t.dtype, np.inexact) for t in jax.tree.leaves(types))
 
 
@@ -55,7 +36,7 @@ def results(of: Any, function: Callable[..., Any], row: Row, smooth: bool, given
         found.append(function(*arguments))
     if not smooth:
         return found
-    slopes = of.grad(_total(function), row.differentiated)
+    slopes = of.grad(total_of(function), row.differentiated)
     found.append(of.vmap(slopes, axis_name="a")(*lanes))
     if row.named:
         return found
@@ -71,7 +52,7 @@ def results(of: Any, function: Callable[..., Any], row: Row, smooth: bool, given
         tangents = [np.sin(np.arange(x.size, dtype=np.float32) + 1).reshape(x.shape).astype(x.dtype) for x in place]
         found.append(of.jvp(moved, tuple(place), tuple(tangents))[1])
     if row.order > 1:
-        found.append(of.grad(_total(slopes), row.differentiated)(*arguments))
+        found.append(of.grad(total_of(slopes), row.differentiated)(*arguments))
     return found
 
 
@@ -84,7 +65,7 @@ def check(texts: list[str]) -> None:
     """The rows, in one program of each side."""
     rows = [row_of(text) for text in texts]
     smooth = list(map(is_smooth, rows))
-    given = [(row.arguments, tuple(map(_lanes, row.arguments))) for row in rows]
+    given = [(row.arguments, tuple(map(lanes, row.arguments))) for row in rows]
 
     def all_of(of: Any, which: str) -> Any:
         return lambda given: [
