@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -43,7 +45,8 @@ def jit_function(
             outputs, record, remove = cache_miss(*args, **kwargs)
         except Exception as error:
             call._clear_cache()
-            raise on_error(error) from error.__cause__
+            shown = on_error(error)
+            raise shown from shown.__cause__
         except BaseException:
             call._clear_cache()
             raise
@@ -51,7 +54,7 @@ def jit_function(
 
     call = _jax.pjit(
         name,
-        fun,
+        _weakly_held(fun),
         guarded,
         list(static_argnums),
         list(static_argnames),
@@ -61,6 +64,17 @@ def jit_function(
         _jit_signatures,
     )
     return call
+
+
+def _weakly_held(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, or a stand-in for one that no weak reference can be made to (``np.sin``, a class with slots): the
+    cache of signatures makes one, and what is left of it when that fails crashes the process later.
+    """
+    try:
+        weakref.ref(fun)
+    except TypeError:
+        return functools.partial(fun)
+    return fun
 
 
 def clear_all() -> None:

@@ -155,6 +155,20 @@ def test_a_method_of_a_pytree_class_is_traced_with_its_fields() -> None:
     assert isinstance(gradient, Scale) and float(gradient.factor) == 3.0
 
 
+def test_functions_that_cannot_be_referred_to_weakly() -> None:
+    class Doubling:
+        __slots__ = ()
+
+        def __call__(self, x: Any) -> Any:
+            return 2 * x
+
+    doubling = Doubling()
+    for _ in range(3):
+        assert ft.jit(doubling)(3.0) == 6.0
+        np.testing.assert_array_equal(ft.jit(np.cos)(x0), fnp.cos(x0))
+        np.testing.assert_array_equal(ft.jit(ft.grad(lambda x: fnp.sum(ft.jit(np.sin)(x))))(x0), fnp.cos(x0))
+
+
 def test_partials_and_callable_objects() -> None:
     np.testing.assert_array_equal(ft.jit(functools.partial(lambda k, x: x * k, 3.0))(x0), x0 * 3)
     assert float(ft.grad(functools.partial(lambda k, x: k * x**2, 3.0))(np.float32(2.0))) == 12.0
