@@ -198,11 +198,7 @@ def type_of(x: Any) -> ArrayType:
         dtype = x.dtype
         if dtype not in _NUMERIC:
             raise _not_numeric(dtype)
-        if isinstance(x, np.ma.MaskedArray):
-            raise FunctransValueError(
-                f"a masked array {dtype.name}{list(x.shape)} cannot be computed with, because its mask would be lost\n"
-                "Pass x.filled(value), or x.data and x.mask as two arrays."
-            )
+        refuse_mask(x)
         return array_type(x.shape, dtype if x64_enabled() else NARROW.get(dtype, dtype), False)
     if isinstance(x, jax.Array):
         return array_type(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
@@ -217,6 +213,15 @@ def type_of(x: Any) -> ArrayType:
         kind = next(t for t in (bool, int, float, complex) if isinstance(x, t))
         return scalar_type(kind)
     raise FunctransTypeError(f"{describe(x)} is not a number, an array or a traced value")
+
+
+def refuse_mask(x: Any) -> None:
+    """Refuse NumPy's masked arrays: ValueError."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise FunctransValueError(
+            f"a masked array {x.dtype.name}{list(x.shape)} cannot be computed with, because its mask would be lost\n"
+            "Pass x.filled(value), or x.data and x.mask as two arrays."
+        )
 
 
 def _extension(*names: str) -> frozenset[np.dtype[Any]]:

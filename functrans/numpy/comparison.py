@@ -342,11 +342,12 @@ def array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> Array:
 
 def array_equiv(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Whether two arrays are equal after broadcasting."""
-    same = None
+    shapes = [operand_type("array_equiv", as_operand("array_equiv", a)).shape for a in (a1, a2)]
     try:
-        same = equal(a1, a2)
+        np.broadcast_shapes(*shapes)
     except ValueError:
         return lax.full((), False, BOOL)
+    same = equal(a1, a2)
     return lax.reduce_and(same, tuple(range(len(same.shape))))
 
 

@@ -22,7 +22,7 @@ from functrans.errors import (
     FunctransTypeError,
     NonConcreteBooleanIndexError,
 )
-from functrans.ir.types import describe
+from functrans.ir.types import describe, refuse_mask
 from functrans.jaxlib_compat.configuration import checks_indices
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import BOOL, INTEGERS, UNSIGNED, Array, common_shape, to_dtype
@@ -139,6 +139,7 @@ def _parse_item(item: Any) -> list[Any]:
         if isinstance(item, jax.Array):
             item = np.asarray(item)  # a Python list: its values are known
     if isinstance(item, np.ndarray | jax.Array) or type(item) is Tracer:
+        refuse_mask(item)
         if item.dtype == BOOL:
             return _parse_mask(item)
         if item.dtype in INTEGERS:

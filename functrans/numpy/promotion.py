@@ -34,6 +34,7 @@ from functrans.ir.types import (
     is_differentiable,
     kind_of,
     promote,
+    refuse_mask,
     scalar_type,
     type_of,
     x64_enabled,
@@ -395,6 +396,7 @@ def axis_indices(operation: str, axis: Any, rank: int) -> tuple[int, ...]:
 def static_value(operation: str, name: str, x: Any) -> Any:
     """The concrete value of an argument that decides a shape; TypeError where it is traced without a value."""
     if type(x) is not Tracer:
+        refuse_mask(x)
         return x
     value = concrete(x) if not is_differentiable(x.type.dtype) else None
     if value is not None:

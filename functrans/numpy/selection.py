@@ -12,6 +12,7 @@ from jax.dtypes import finfo  # type: ignore[attr-defined]
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
+from functrans.ir.types import refuse_mask
 from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
 from functrans.numpy.comparison import greater, isnan, less, logical_or, not_equal, truth
@@ -353,7 +354,10 @@ def extract(
 
 
 def _holds(condition: Any) -> Any:
-    return not_equal(condition, 0) if type(condition) is Tracer else np.asarray(condition, bool)
+    if type(condition) is Tracer:
+        return not_equal(condition, 0)
+    refuse_mask(condition)
+    return np.asarray(condition, bool)
 
 
 def _compressed(condition: Any, x: Array, axis: int | None, size: int, fill_value: Any) -> Array:

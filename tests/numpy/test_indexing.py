@@ -361,3 +361,29 @@ def test_insert_and_select_of_weak_arrays_are_weak() -> None:
             wanted = jax.eval_shape(lambda a, b=b, both=both: both(jnp, a, b), a)
             found = ft.eval_shape(lambda a, b=b, both=both: both(fnp, a, b), a)
             assert (found.dtype, found.weak_type) == (wanted.dtype, wanted.weak_type)
+
+
+MASKED = np.ma.masked_array([0, 1, 2], [False, True, False])
+MASKED_TRUTH = np.ma.masked_array([True, False, True], [False, True, False])
+WITH_MASKS: dict[str, Callable[[Any], Any]] = {
+    "x[i]": lambda x: x[MASKED],
+    "x[i, None]": lambda x: x[MASKED, None],
+    "x[mask]": lambda x: x[MASKED_TRUTH],
+    "set": lambda x: x.at[MASKED].set(0.0),
+    "add at a mask": lambda x: x.at[MASKED_TRUTH].add(1.0),
+    "take": lambda x: fnp.take(x, MASKED),
+    "delete": lambda x: fnp.delete(x, MASKED),
+    "insert": lambda x: fnp.insert(x, MASKED, 0.0),
+    "repeat": lambda x: fnp.repeat(x, MASKED),
+    "compress": lambda x: fnp.compress(MASKED_TRUTH, x),
+    "split": lambda x: fnp.split(x, MASKED),
+    "array_equiv": lambda x: fnp.array_equiv(x, MASKED),
+}
+
+
+@pytest.mark.parametrize("name", WITH_MASKS)
+def test_masked_arrays_choose_nothing(name: str) -> None:
+    with pytest.raises(ValueError, match="its mask would be lost"):
+        ft.jit(WITH_MASKS[name])(fnp.arange(3.0))
+    with pytest.raises(ValueError, match="its mask would be lost|masked arrays are not supported"):  # or JAX's words
+        WITH_MASKS[name](fnp.arange(3.0))
