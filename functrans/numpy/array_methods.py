@@ -412,7 +412,8 @@ def _counterparts(namespace: Mapping[str, Any]) -> Callable[[str], str | None]:
     def find(called: str) -> str | None:
         name = called.rpartition(".")[2]
         found = _COUNTERPARTS.get(name)
-        if found is None and name not in ("float", "complex", "item", "tolist") and callable(namespace.get(name)):
+        own = namespace.get(name) if name in namespace["__all__"] else None
+        if found is None and own is not None and own is not getattr(np, name, None):
             found = f"functrans.numpy.{name}"
         return found if found != called else None
 

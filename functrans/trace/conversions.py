@@ -17,6 +17,7 @@ from functrans.errors import (
     TracerBoolConversionError,
     TracerIntegerConversionError,
 )
+from functrans.ir.program import Where
 from functrans.ir.types import kind_of
 from functrans.trace.frames import describe_place, formats_text, users_call, where
 from functrans.trace.tracer import Tracer
@@ -25,12 +26,11 @@ from functrans.trace.values import demand, losing, obtainable
 
 def _number(x: Tracer, asked: str) -> np.ndarray[Any, Any]:
     """The value of x as a plain number or array, which has no derivative."""
-    value = demand(x, asked, TracerArrayConversionError, _NUMBER)
+    value = demand(x, asked, TracerArrayConversionError, _NUMBER, instead_of_call)
     lost = losing(x)
     if lost:
-        place, called = users_call()
-        counterpart = _counterpart(called) if called else None
-        fix = f"Call {counterpart} instead of {called}. " if counterpart else ""
+        place, instead = instead_of_call()
+        fix = f"{instead} " if instead else ""
         raise DifferentiatedValueError(
             f"{asked} makes a constant of a value that is being differentiated "
             f"({', '.join(sorted(b.purpose for b in lost))}), and its derivative would be lost, at "
@@ -38,6 +38,13 @@ def _number(x: Tracer, asked: str) -> np.ndarray[Any, Any]:
             "a constant is meant, say so with functrans.lax.stop_gradient(x)."
         )
     return value
+
+
+def instead_of_call() -> tuple[Where, str]:
+    """Where the user's code is now; and the advice to take the namesake in functrans of what it calls there, if any."""
+    place, called = users_call()
+    counterpart = _counterpart(called) if called else None
+    return place, f"Use {counterpart} instead of {called}." if counterpart else ""
 
 
 def _no_counterpart(name: str) -> str | None:

@@ -14,10 +14,10 @@ import linecache
 import os
 import sys
 from collections.abc import Callable, Iterable
-from types import CodeType, FrameType, FunctionType, TracebackType
+from types import CodeType, FrameType, FunctionType, ModuleType, TracebackType
 from typing import Any, TypeVar
 
-from functrans.errors import DifferentiatedValueError, FunctransError
+from functrans.errors import ConcretizationError, FunctransError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Where
 from functrans.jaxlib_compat.versions import is_jax_file
@@ -149,7 +149,8 @@ def users_line(depth: int) -> Where:
 def users_call() -> tuple[Where, str | None]:
     """Where the user's code is now, the innermost frame outside of installed packages, and what it calls there.
 
-    ``math.sin`` in ``x * math.sin(x)``; None where it cannot be read, or is functrans' own.
+    ``math.sin`` in ``x * math.sin(x)``, ``np.r_`` in ``np.r_[x, y]``; None where it cannot be read, or is functrans'
+    own.
     """
     users = _users_frame(2)
     if users is None:
@@ -169,16 +170,19 @@ def _called(frame: FrameType) -> str | None:
         expression = ast.parse(b"".join(lines).decode().strip(), mode="eval").body
     except (SyntaxError, ValueError):
         return None
-    if not isinstance(expression, ast.Call):
-        return None
-    base = expression.func
+    function: ast.expr = expression
+    while isinstance(function, ast.Call | ast.Subscript):  # np.vectorize(f)(x), np.r_[x, y]
+        function = function.func if isinstance(function, ast.Call) else function.value
+    base = function
     while isinstance(base, ast.Attribute):
         base = base.value
     if not isinstance(base, ast.Name):
         return None
     named = frame.f_locals.get(base.id, frame.f_globals.get(base.id))
+    if not isinstance(expression, ast.Call) and not isinstance(named, ModuleType):
+        return None
     module = getattr(named, "__module__", None) or getattr(named, "__name__", None) or ""
-    return None if str(module).split(".")[0] == "functrans" else ast.unparse(expression.func)
+    return None if str(module).split(".")[0] == "functrans" else ast.unparse(function)
 
 
 _REMAINDER = (6, 19)  # the arguments of BINARY_OP for % and %=
@@ -206,7 +210,12 @@ def set_full_tracebacks(on: bool) -> None:
 
 
 def filter_traceback(error: BaseException) -> BaseException:
-    """Drop functrans' own frames from the error's traceback, but for the one that raised it; note the user's line."""
+    """The error, without functrans' own frames in its traceback but for the one that raised it, and with a note of the
+    user's line. Where NumPy took the refusal of ``float(x)`` to mean that a sequence was given (``array[0] = x``), the
+    refusal.
+    """
+    if type(error) is ValueError and isinstance(error.__cause__, ConcretizationError):
+        error = error.__cause__
     _note_line(error)
     if show_all_frames():
         return error
@@ -233,11 +242,8 @@ def api_boundary(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            cause = error.__cause__
-            if type(error) is ValueError and isinstance(cause, DifferentiatedValueError):
-                # NumPy took the refusal of float() to mean that a sequence was given (array[0] = x)
-                error, cause = cause, None
-            raise filter_traceback(error) from cause
+            shown = filter_traceback(error)
+            raise shown from shown.__cause__
         except (KeyboardInterrupt, SystemExit):
             interrupted()
             raise

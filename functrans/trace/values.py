@@ -9,14 +9,14 @@ of a loop have no value: the error says so. Which derivatives a value would lose
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from functrans.errors import ConcretizationError
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, Where
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.trace.dependence import DERIVATIVE
 from functrans.trace.engine import engine
@@ -232,17 +232,23 @@ def obtainable(x: Any) -> Any:
         return None
 
 
-def demand(x: Tracer, asked: str, error: type[ConcretizationError], fix: str) -> np.ndarray[Any, Any]:
-    """The value of a tracer as a NumPy array, or ``error``: what was asked, where, and what to write instead."""
+def demand(
+    x: Tracer, asked: str, error: type[ConcretizationError], fix: str, by: Callable[[], tuple[Where, str]] | None = None
+) -> np.ndarray[Any, Any]:
+    """The value of a tracer as a NumPy array, or ``error``: what was asked, where, and what to write instead.
+
+    ``by`` knows the place, and a fix of the call that stands there, where the caller is code of a package.
+    """
     try:
         return np.asarray(value_of(x))
     except _NoValue as missing:
         owner = missing.builder
         tracing, own_remedy = ("JAX", "") if owner is None else (owner.purpose, owner.remedy)
-        remedy = "\n".join(dict.fromkeys(text for text in (own_remedy, fix) if text))
+        place, instead = (where(), "") if by is None else by()
+        remedy = "\n".join(dict.fromkeys(text for text in (instead, own_remedy, fix) if text))
         raise error(
             f"{asked} needs a concrete value, and this one of type {x.type} has none while it is traced by "
-            f"{tracing}, at {describe_place(where())}\n{remedy}"
+            f"{tracing}, at {describe_place(place)}\n{remedy}"
         ) from None
 
 

@@ -154,7 +154,7 @@ def _listed(table: dict[str, list[str]]) -> set[str]:
 
 def is_available(text: str) -> bool:
     """Whether functrans has every name of a row."""
-    for name in _names_of(text):
+    for name in names_of(text):
         *modules, last = name.split(".")
         place: Any = functrans
         for module in modules:
@@ -172,22 +172,32 @@ TEXTS = [
 ]
 
 
+def variables_of(text: str) -> list[str]:
+    """The names of the variables in an expression."""
+    return [n for n in VARIABLES if re.search(rf'(?<![\w."]){n}(?![\w"=(])', text)]
+
+
+def read(text: str, names: dict[str, Any]) -> Callable[..., Any]:
+    """An expression, as a function of its variables."""
+    return eval(f"lambda {', '.join(variables_of(text))}: {text}", dict(names))  # type: ignore[no-any-return]
+
+
 def row_of(text: str) -> Row:
     """A row, read."""
     expression = text.lstrip("~")
-    used = [n for n in VARIABLES if re.search(rf'(?<![\w."]){n}(?![\w"=(])', expression)]
-    source = f"lambda {', '.join(used)}: {expression}"
+    used = variables_of(expression)
     inexact = [i for i, n in enumerate(used) if jnp.issubdtype(VARIABLES[n].dtype, np.inexact)]
     order = 1 if text in _listed(NO_SECOND_ORDER) else 2
     if text.startswith("~") or text in _listed(NO_DERIVATIVE):
         order = 0
     return Row(
-        text, eval(source, namespace(functrans)), eval(source, namespace(jax)), tuple([VARIABLES[n] for n in used]),
+        text, read(expression, namespace(functrans)), read(expression, namespace(jax)),
+        tuple([VARIABLES[n] for n in used]),
         tuple(inexact) if order else (), order, '"a"' in expression, text not in _listed(NO_FORWARD_MODE),
     )  # fmt: skip
 
 
-def _names_of(text: str) -> set[str]:
+def names_of(text: str) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(text.lstrip("~"), mode="eval")):
         parts: list[str] = []
@@ -204,7 +214,7 @@ def names_met() -> frozenset[str]:
     """The public names that occur in rows, in full."""
     found = set()
     for text in TEXTS:
-        for name in _names_of(text):
+        for name in names_of(text):
             parts = name.split(".")
             found.update(".".join(parts[:end]) for end in range(1, len(parts) + 1))
     return frozenset(found)
