@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,15 +63,15 @@ def array_function(namespace: Mapping[str, Any]) -> Function:
             raise _no_counterpart(called, name)
         if found is function:  # it reads the values, where there are some
             return inspect.unwrap(function)(*args, **options)
-        parameters = _parameters(function, found)
-        if parameters is None:
+        meeting = _meeting(function, found)
+        if meeting is None or (len(args) <= meeting.alike and options.keys() <= meeting.options):
             return _call(called, found, args, options)
         given = {**_signature(function).bind(*args, **options).arguments}
         given |= given.pop("kwargs", {})
-        lacking = [k for k, v in given.items() if k not in parameters and not _is_default(function, k, v)]
+        lacking = [k for k, v in given.items() if k not in meeting.own_names and not _is_default(function, k, v)]
         if lacking:
             raise _not_taken(called, lacking)
-        ours = {parameters[k]: v for k, v in given.items() if k in parameters}
+        ours = {meeting.own_names[k]: v for k, v in given.items() if k in meeting.own_names}
         bound = inspect.BoundArguments(_signature(found), ours)
         return _call(called, found, bound.args, bound.kwargs)
 
@@ -94,12 +94,17 @@ _signature = cache(inspect.signature)
 _POSITIONAL = inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
-@cache
-def _parameters(theirs: Function, ours: Function) -> dict[str, str] | None:
-    """What ours calls each parameter of NumPy's that it has: the same, or what stands in its place and NumPy has not.
+class _Meeting(NamedTuple):
+    """How arguments for a function of NumPy's go to ours."""
 
-    None where they take any number of arguments, or one shows no signature: arguments are passed on as they are.
-    """
+    alike: int  # parameters from the first on that are the same by position
+    options: frozenset[str]  # what ours takes by name
+    own_names: dict[str, str]  # of each parameter of NumPy's that ours has: the same, or what stands in its place
+
+
+@cache
+def _meeting(theirs: Function, ours: Function) -> _Meeting | None:
+    """None where they take any number of arguments, or one shows no signature: arguments are passed on as they are."""
     try:
         signatures = _signature(theirs), _signature(ours)
     except ValueError:
@@ -107,9 +112,12 @@ def _parameters(theirs: Function, ours: Function) -> dict[str, str] | None:
     kinds = [{p.kind for p in s.parameters.values()} for s in signatures]
     if inspect.Parameter.VAR_POSITIONAL in kinds[0] | kinds[1] or inspect.Parameter.VAR_KEYWORD in kinds[1]:
         return None
-    places = [[k for k, p in s.parameters.items() if p.kind in _POSITIONAL] for s in signatures]
-    by_place = {k: own for k, own in zip(*places, strict=False) if own not in places[0]}
-    return by_place | {k: k for k in signatures[1].parameters}
+    names, own = [[k for k, p in s.parameters.items() if p.kind in _POSITIONAL] for s in signatures]
+    by_place = {k: mine for k, mine in zip(names, own, strict=False) if mine not in names}
+    own_names = by_place | {k: k for k in signatures[1].parameters}
+    same = [own_names.get(k) == mine for k, mine in zip(names, own, strict=False)]
+    named = frozenset(k for k, p in signatures[1].parameters.items() if p.kind is not inspect.Parameter.POSITIONAL_ONLY)
+    return _Meeting([*same, False].index(False), named, own_names)
 
 
 def _is_default(function: Function, parameter: str, value: Any) -> bool:
