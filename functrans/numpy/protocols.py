@@ -27,7 +27,9 @@ def array_ufunc(namespace: Mapping[str, Any]) -> Function:
 
     def method(self: Any, ufunc: Any, how: str, *inputs: Any, **options: Any) -> Any:
         name = ufunc.__name__
-        called = f"np.{name}" if how == "__call__" else f"np.{name}.{how}"
+        method_name = name if how == "__call__" else f"{name}.{how}"
+        own = f"functrans.numpy.{method_name}"
+        called = f"np.{method_name}" if getattr(np, name, None) is ufunc else f"the universal function {method_name}"
         if options.pop("out", None) is not None:
             raise _refusal(called, "with out= would write a traced value into a NumPy array", "Use the returned array.")
         found = namespace.get(name)
@@ -36,14 +38,14 @@ def array_ufunc(namespace: Mapping[str, Any]) -> Function:
         if found is None:
             raise _no_counterpart(called, name)
         if how == "at":
-            fix = f"Use {_own(called)} with inplace=False, and the array that it returns."
+            fix = f"Use {own} with inplace=False, and the array that it returns."
             raise _refusal(called, "would change an array in place", fix)
         # what NumPy's own code passes where nothing is meant
         options = {k: v for k, v in options.items() if v is not np._NoValue and not (k == "where" and v is True)}
         lacking = options.keys() - _signature(found).parameters.keys() if options else ()
         if lacking:
-            raise _not_taken(called, lacking)
-        return _call(called, found, inputs, options)
+            raise _not_taken(called, own, lacking)
+        return _call(called, own, found, inputs, options)
 
     return method
 
@@ -58,36 +60,32 @@ def array_function(namespace: Mapping[str, Any]) -> Function:
             inner = namespace.get(module.removeprefix("numpy."))
             where = vars(inner) if isinstance(inner, ModuleType) else {}
         found = where.get(name)
-        called = f"{module.replace('numpy', 'np', 1)}.{name}"
+        called, own = f"{module.replace('numpy', 'np', 1)}.{name}", f"functrans.{module}.{name}"
         if found is None or not callable(found):
             raise _no_counterpart(called, name)
         if found is function:  # it reads the values, where there are some
             return inspect.unwrap(function)(*args, **options)
         meeting = _meeting(function, found)
         if meeting is None or (len(args) <= meeting.alike and options.keys() <= meeting.options):
-            return _call(called, found, args, options)
+            return _call(called, own, found, args, options)
         given = {**_signature(function).bind(*args, **options).arguments}
         given |= given.pop("kwargs", {})
         lacking = [k for k, v in given.items() if k not in meeting.own_names and not _is_default(function, k, v)]
         if lacking:
-            raise _not_taken(called, lacking)
+            raise _not_taken(called, own, lacking)
         ours = {meeting.own_names[k]: v for k, v in given.items() if k in meeting.own_names}
         bound = inspect.BoundArguments(_signature(found), ours)
-        return _call(called, found, bound.args, bound.kwargs)
+        return _call(called, own, found, bound.args, bound.kwargs)
 
     return method
 
 
-def _call(called: str, function: Function, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+def _call(called: str, own: str, function: Function, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
     try:
         return function(*args, **options)
     except Exception as error:
-        error.add_note(f"{called} of a traced value is {_own(called)}.")
+        error.add_note(f"{called} of a traced value is {own}.")
         raise
-
-
-def _own(called: str) -> str:
-    return f"functrans.{called.replace('np', 'numpy', 1)}"
 
 
 _signature = cache(inspect.signature)
@@ -131,11 +129,11 @@ def _refusal(called: str, what: str, fix: str) -> FunctransTypeError:
     return FunctransTypeError(f"{called} {what}, at {describe_place(place)}\n{fix}")
 
 
-def _not_taken(called: str, options: Iterable[str]) -> FunctransTypeError:
+def _not_taken(called: str, own: str, options: Iterable[str]) -> FunctransTypeError:
     names = ", ".join(f"{k}=" for k in sorted(options))
     return _refusal(
         called,
-        f"was called on a traced value with {names}, which {_own(called)} does not take",
+        f"was called on a traced value with {names}, which {own} does not take",
         "Leave it out; functrans.numpy.astype converts, and functrans.numpy.where chooses.",
     )
 

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import scipy.special
 
 import functrans
 import functrans as ft
@@ -29,7 +30,7 @@ from tests.turns import covering_share
 pytestmark = pytest.mark.filterwarnings("ignore")  # of NumPy and JAX, about deprecated functions and casts
 
 OURS = namespace(functrans)
-NUMPYS = {**OURS, "jnp": np}
+NUMPYS = {**OURS, "jnp": np, "scipy_special": scipy.special}
 
 # With arguments at other places than JAX's, by other names, or of NumPy's alone; and how ours is called.
 ARRANGED = {
@@ -102,6 +103,7 @@ REFUSED = {
     "jnp.r_[v, 1.0]": "Use functrans.numpy.r_ instead of np.r_",
     "jnp.c_[v, v]": "Use functrans.numpy.c_ instead of np.c_",
     "jnp.emath.sqrt(x)": "np.lib.scimath.sqrt was called on a traced value, and functrans.numpy has no function",
+    "scipy_special.erf(x)": "Use functrans.scipy.special.erf instead of scipy_special.erf",
     "jnp.copyto(jnp.zeros(4), v)": "functrans.numpy has no function of that name",
     "jnp.save('x.npy', x)": "needs a concrete value", "jnp.savez('x.npz', x)": "needs a concrete value",
     "jnp.from_dlpack(x)": "__dlpack__() method was called on traced array",
