@@ -198,7 +198,8 @@ def type_of(x: Any) -> ArrayType:
         dtype = x.dtype
         if dtype not in _NUMERIC:
             raise _not_numeric(dtype)
-        refuse_mask(x)
+        if isinstance(x, np.ma.MaskedArray):
+            raise _masked(x)
         return array_type(x.shape, dtype if x64_enabled() else NARROW.get(dtype, dtype), False)
     if isinstance(x, jax.Array):
         return array_type(x.shape, x.dtype, bool(getattr(x, "weak_type", False)))
@@ -218,10 +219,14 @@ def type_of(x: Any) -> ArrayType:
 def refuse_mask(x: Any) -> None:
     """Refuse NumPy's masked arrays: ValueError."""
     if isinstance(x, np.ma.MaskedArray):
-        raise FunctransValueError(
-            f"a masked array {x.dtype.name}{list(x.shape)} cannot be computed with, because its mask would be lost\n"
-            "Pass x.filled(value), or x.data and x.mask as two arrays."
-        )
+        raise _masked(x)
+
+
+def _masked(x: Any) -> FunctransValueError:
+    return FunctransValueError(
+        f"a masked array {x.dtype.name}{list(x.shape)} cannot be computed with, because its mask would be lost\n"
+        "Pass x.filled(value), or x.data and x.mask as two arrays."
+    )
 
 
 def _extension(*names: str) -> frozenset[np.dtype[Any]]:

@@ -17,7 +17,15 @@ from functrans.numpy.equations import inv
 from functrans.numpy.grids import arange, diag, vander
 from functrans.numpy.joining import concatenate
 from functrans.numpy.products import matmul, outer
-from functrans.numpy.promotion import Array, ArrayLike, as_array, inexact_dtype, promote_dtypes, static_value
+from functrans.numpy.promotion import (
+    Array,
+    ArrayLike,
+    as_array,
+    inexact_dtype,
+    promote_dtypes,
+    static_array,
+    static_value,
+)
 from functrans.numpy.selection import where
 from functrans.numpy.shapes import atleast_1d, expand_dims, matrix_transpose, roll
 from functrans.numpy.sorting import argsort
@@ -51,7 +59,7 @@ def roots(p: ArrayLike, *, strip_zeros: bool = True) -> Array:
     if size < 2:
         return lax.full((0,), 0, _complex(x.dtype))
     if strip_zeros:
-        known = np.asarray(static_value("roots (strip_zeros=True)", "the coefficients", not_equal(x, 0)))
+        known = static_array("roots (strip_zeros=True)", "the coefficients", not_equal(x, 0))
         found = np.flatnonzero(known)
         return _all_roots(lax.slice_in_dim(x, int(found[0]) if len(found) else size, size))
     is_zero = equal(x, 0)

@@ -26,6 +26,7 @@ from functrans.numpy.promotion import (
     inexact_dtype,
     is_scalar,
     promote_dtypes,
+    static_array,
     static_value,
     to_dtype,
 )
@@ -65,7 +66,7 @@ def bincount(
     if len(values.shape) != 1:
         raise FunctransValueError(f"bincount: a vector is needed, got shape {tuple(values.shape)}")
     if length is None:
-        known = np.asarray(static_value("bincount (without length=)", "the array", values))
+        known = static_array("bincount (without length=)", "the array", values)
         length = max(operator.index(minlength), int(known.max(initial=-1)) + 1)
     if weights is None:
         w: Any = 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import describe, type_of
+from functrans.ir.types import describe, refuse_mask, type_of
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import (
     Array,
@@ -24,6 +24,7 @@ from functrans.numpy.promotion import (
     promote_dtypes,
     refuse_out,
     requested_dtype,
+    static_array,
     static_value,
     to_dtype,
 )
@@ -215,6 +216,7 @@ def _split(operation: str, ary: ArrayLike, indices_or_sections: Any, axis: int, 
     x = asarray(as_operand(operation, ary))
     axis = axis_index(operation, axis, x.ndim)
     n = x.shape[axis]
+    refuse_mask(indices_or_sections)
     given = static_value(operation, "indices_or_sections", indices_or_sections)
     if isinstance(given, list | tuple) or np.ndim(given):
         cuts = [operator.index(static_value(operation, "an index", i)) for i in given]
@@ -276,7 +278,7 @@ def repeat(
     if not x.ndim:
         x = lax.reshape(x, (1,))
     axis = axis_index("repeat", axis, x.ndim)
-    counts = np.asarray(static_value("repeat", "repeats", repeats))
+    counts = static_array("repeat", "repeats", repeats)
     if counts.dtype.kind not in "iub" or (counts.size and counts.min() < 0):
         raise FunctransValueError(f"repeat: repeats must be integers not below 0, got {describe(repeats)}")
     n = x.shape[axis]
@@ -315,7 +317,7 @@ def _positions(operation: str, obj: Any, n: int) -> np.ndarray[Any, Any]:
     """Static positions on an axis of size n, from an int, a slice or an array of them."""
     if isinstance(obj, slice):
         return np.arange(n)[obj]
-    at = np.asarray(static_value(operation, "the positions", obj))
+    at = static_array(operation, "the positions", obj)
     if at.dtype == bool:
         return np.flatnonzero(at)
     if at.size and at.dtype.kind not in "iu":

@@ -11,7 +11,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.creation import asarray
 from functrans.numpy.grids import linspace
 from functrans.numpy.joining import take_rows
-from functrans.numpy.promotion import Array, ArrayLike, as_operand, is_scalar, scalar_of_kind, static_value, to_dtype
+from functrans.numpy.promotion import Array, ArrayLike, as_operand, is_scalar, scalar_of_kind, static_array, to_dtype
 from functrans.numpy.quantiles import median
 from functrans.numpy.reductions import max as max_over
 from functrans.numpy.reductions import mean as mean_over
@@ -75,7 +75,7 @@ def _widths(rank: int, pad_width: Any) -> list[tuple[int, int]]:
             pairs[axis] = (width, width) if np.ndim(width) == 0 else tuple(width)
     else:
         pairs = pad_width
-    given = np.asarray(static_value("pad", "pad_width", pairs))
+    given = static_array("pad", "pad_width", pairs)
     if given.dtype.kind not in "iu":
         raise FunctransTypeError(f"pad: widths must be integers, got dtype {given.dtype.name}")
     try:
@@ -94,7 +94,7 @@ def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
     if is_scalar(values) or (traced and not values.ndim) or (np.ndim(values) == 0 and not traced):
         value = np.asarray(scalar_of_kind(values, x.dtype), x.dtype) if is_scalar(values) else to_dtype(values, x.dtype)
         return lax.pad(x, value, [(b, a, 0) for b, a in widths])
-    pairs = np.broadcast_to(np.asarray(static_value("pad", "constant_values", values)), (x.ndim, 2))
+    pairs = np.broadcast_to(static_array("pad", "constant_values", values), (x.ndim, 2))
     for axis, (before, after) in enumerate(widths):
         for side, width in ((0, before), (1, after)):
             config = [(0, 0, 0)] * x.ndim
@@ -109,7 +109,7 @@ def _pairs(rank: int, name: str, given: Any) -> Any:
     if np.ndim(given) == 0:
         return [(given, given)] * rank
     try:
-        return np.broadcast_to(np.asarray(static_value("pad", name, given)), (rank, 2)).tolist()
+        return np.broadcast_to(static_array("pad", name, given), (rank, 2)).tolist()
     except ValueError:
         raise FunctransValueError(
             f"pad: {name} of shape {np.shape(given)} does not give (before, after) for {rank} axes"

@@ -32,7 +32,7 @@ from functrans.numpy.promotion import (
     common_dtype,
     common_shape,
     requested_dtype,
-    static_value,
+    static_array,
     to_dtype,
 )
 from functrans.numpy.selection import clip, where
@@ -209,7 +209,7 @@ def ravel_multi_index(
     strides = np.cumprod([1, *(sizes[:-1] if order == "F" else sizes[:0:-1])], dtype=np.int64).tolist()
     for i, n, stride in zip(indices, sizes, strides if order == "F" else strides[::-1], strict=True):
         if mode == "raise":
-            known = np.asarray(static_value("ravel_multi_index (mode='raise')", "an index array", i))
+            known = static_array("ravel_multi_index (mode='raise')", "an index array", i)
             if known.size and (known.min() < 0 or known.max() >= n):
                 raise FunctransValueError(
                     f"ravel_multi_index: indices from {known.min()} to {known.max()} for an axis of size {n}"
@@ -262,7 +262,7 @@ def trim_zeros(filt: ArrayLike, trim: str = "fb", axis: int | Sequence[int] | No
     [1, 0, 2]
     """
     x = as_array("trim_zeros", filt)
-    known = np.asarray(static_value("trim_zeros", "the array", not_equal(x, 0)))
+    known = static_array("trim_zeros", "the array", not_equal(x, 0))
     front, back = ("f" in trim.lower(), "b" in trim.lower())
     if not front and not back:
         return asarray(x)

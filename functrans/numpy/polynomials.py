@@ -11,7 +11,7 @@ from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.numpy.arithmetic import add, multiply, negative, true_divide
 from functrans.numpy.creation import asarray
-from functrans.numpy.promotion import Array, ArrayLike, as_array, promote_dtypes, static_value
+from functrans.numpy.promotion import Array, ArrayLike, as_array, promote_dtypes, static_array, static_value
 from functrans.numpy.shapes import atleast_1d, ravel
 from functrans.numpy.signals import convolve
 
@@ -25,7 +25,7 @@ def _vectors(operation: str, *operands: ArrayLike, inexact: bool = False) -> lis
 
 
 def _without_leading_zeros(operation: str, p: Any, tolerance: float = 0.0) -> Any:
-    known = np.asarray(static_value(f"{operation} (trim_leading_zeros=True)", "the coefficients", p))
+    known = static_array(f"{operation} (trim_leading_zeros=True)", "the coefficients", p)
     found = np.flatnonzero(np.abs(known) > tolerance)
     start = int(found[0]) if len(found) else known.shape[0]
     return lax.slice_in_dim(p, start, known.shape[0])

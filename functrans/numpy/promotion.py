@@ -396,7 +396,6 @@ def axis_indices(operation: str, axis: Any, rank: int) -> tuple[int, ...]:
 def static_value(operation: str, name: str, x: Any) -> Any:
     """The concrete value of an argument that decides a shape; TypeError where it is traced without a value."""
     if type(x) is not Tracer:
-        refuse_mask(x)
         return x
     value = concrete(x) if not is_differentiable(x.type.dtype) else None
     if value is not None:
@@ -412,11 +411,16 @@ def static_value(operation: str, name: str, x: Any) -> Any:
         ) from None
 
 
+def static_array(operation: str, name: str, x: Any) -> np.ndarray[Any, Any]:
+    """``static_value`` of an array, without a mask."""
+    refuse_mask(x)
+    return np.asarray(static_value(operation, name, x))
+
+
 def shape_argument(operation: str, shape: Any) -> tuple[int, ...]:
     """A shape given as an int or a sequence of ints, checked."""
     if isinstance(shape, np.ndarray | jax.Array) or type(shape) is Tracer:
-        shape = static_value(operation, "the shape", shape)
-        shape = np.asarray(shape).tolist()
+        shape = static_array(operation, "the shape", shape).tolist()
     sizes: Sequence[Any] = shape if isinstance(shape, Sequence) else (shape,)
     if isinstance(shape, str):
         raise FunctransTypeError(f"{operation}: a shape is an int or a sequence of ints, got {describe(shape)}")

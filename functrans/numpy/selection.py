@@ -38,7 +38,7 @@ from functrans.numpy.promotion import (
     refuse_out,
     scalar_of_kind,
     shape_of,
-    static_value,
+    static_array,
     to_dtype,
 )
 from functrans.numpy.shapes import ravel
@@ -188,7 +188,7 @@ def choose(a: ArrayLike, choices: Any, out: None = None, mode: str = "raise") ->
     options = [as_operand("choose", c) for c in choices]
     n = len(options)
     if mode == "raise":
-        known = np.asarray(static_value("choose (mode='raise')", "the index array", index))
+        known = static_array("choose (mode='raise')", "the index array", index)
         if known.size and (known.min() < 0 or known.max() >= n):
             raise FunctransValueError(f"choose: indices must lie in [0, {n}), got {known.min()} to {known.max()}")
     elif mode == "wrap":
@@ -387,7 +387,7 @@ def compress(
     refuse_out("compress", out)
     if size is not None:
         return _compressed(asarray(condition), asarray(a), axis, size, fill_value)
-    keep = np.asarray(static_value("compress", "the condition", _holds(condition)))
+    keep = static_array("compress", "the condition", _holds(condition))
     return take(a, np.flatnonzero(keep).astype(np.int32), axis)
 
 
