@@ -28,6 +28,9 @@ def _release(version: str) -> tuple[int, ...]:
 JAX: Final = _release(jax.__version__)
 """The release of jax, (0, 10, 2) or later: what differs between two of them is a comparison with it."""
 
+ARRAY_API: Final = "2025.12" if JAX >= (0, 11) else "2024.12"
+"""The version of the array API standard that ``jax.numpy`` of this release follows."""
+
 
 _DIRECTORIES: Final = tuple(
     os.path.dirname(os.path.abspath(import_module(name).__file__ or "")) + os.sep for name in ("jax", "jaxlib")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -9,11 +10,15 @@ import numpy as np
 
 from functrans.errors import FunctransValueError
 from functrans.ir.types import canonical_dtype
+from functrans.jaxlib_compat.versions import ARRAY_API
 from functrans.numpy.dtypes import isdtype
 
-__all__ = ["__array_api_version__", "__array_namespace_info__"]
+__all__ = ["__array_api_version__", "__array_namespace_info__", "several"]
 
-__array_api_version__ = "2024.12"
+__array_api_version__ = ARRAY_API
+
+several: Callable[[Iterable[Any]], Sequence[Any]] = tuple if ARRAY_API >= "2025.12" else list
+"""What holds the results of functions with as many results as arguments: up to the standard of 2024 a list."""
 
 _NAMES = (
     "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "complex64",
@@ -35,10 +40,10 @@ class _NamespaceInfo:
         """The device of new arrays; None: wherever JAX puts them."""
         return jax.config.jax_default_device  # type: ignore[attr-defined]
 
-    def devices(self) -> list[jax.Device | None]:
+    def devices(self) -> Sequence[jax.Device | None]:
         """Those that arrays may be put on; None: the default one."""
         devices = [d for backend in {jax.default_backend(), "cpu"} for d in jax.devices(backend)]
-        return [None, *dict.fromkeys(devices)]
+        return several([None, *dict.fromkeys(devices)])
 
     def default_dtypes(self, *, device: Any = None) -> dict[str, np.dtype[Any]]:
         """The dtypes of results of Python numbers, by kind."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import add, multiply, power, subtract, true_divide
+from functrans.numpy.array_api import several
 from functrans.numpy.creation import array, asarray, zeros
 from functrans.numpy.elementary import log
 from functrans.numpy.promotion import (
@@ -154,7 +156,7 @@ def geomspace(
     return to_dtype(result, to)
 
 
-def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Array]:
+def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Sequence[Array]:
     """Coordinate arrays of a grid from 1-d coordinate vectors.
 
     >>> import functrans.numpy as fnp
@@ -177,7 +179,7 @@ def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: 
     for axis, v in zip(axes, vectors, strict=True):
         shape = tuple(full) if not sparse else tuple(n if i == axis else 1 for i, n in enumerate(full))
         result.append(lax.broadcast_in_dim(v, shape, (axis,)))
-    return result
+    return several(result)
 
 
 def ix_(*args: ArrayLike) -> tuple[Array, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.numpy.array_api import several
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import as_one_program
 from functrans.numpy.indexing import wide_index
@@ -241,13 +242,11 @@ def broadcast_to(array: ArrayLike, shape: Any) -> Array:
     return asarray(broadcast(as_array("broadcast_to", x), sizes))
 
 
-def broadcast_arrays(*args: ArrayLike) -> list[Array]:
+def broadcast_arrays(*args: ArrayLike) -> Sequence[Array]:
     """The arrays repeated to their common shape."""
     arrays = [as_array("broadcast_arrays", a) for a in args]
-    if not arrays:
-        return []
-    common = common_shape("broadcast_arrays", *[tuple(a.shape) for a in arrays])
-    return [asarray(broadcast(a, common)) for a in arrays]
+    common = common_shape("broadcast_arrays", *[tuple(a.shape) for a in arrays]) if arrays else ()
+    return several([asarray(broadcast(a, common)) for a in arrays])
 
 
 def atleast_1d(*arys: ArrayLike) -> Any:
@@ -275,7 +274,7 @@ def _at_least(operation: str, arrays: Sequence[Any], to: Any) -> Any:
         x = asarray(a)
         sizes = to(tuple(x.shape))
         result.append(x if tuple(x.shape) == sizes else lax.reshape(x, sizes))
-    return result[0] if len(result) == 1 else result
+    return result[0] if len(result) == 1 else several(result)
 
 
 # -- reversing and shifting ----------------------------------------------------------------------------------------

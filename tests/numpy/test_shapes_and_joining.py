@@ -119,7 +119,7 @@ def test_joining_agrees_with_jax() -> None:
             found[f"stack {axis}"] = lambda x, y, axis=axis: module.stack([x, y], axis)
         found["dtype"] = lambda x, y: module.concatenate([x, y], dtype=np.float16)
         found["block"] = lambda x, y: module.block([[x[0], x[1]], [x[1], x[0]]])
-        found["broadcast_arrays"] = lambda x, y: tuple(module.broadcast_arrays(x, x[0], 2))  # a list before jax 0.12
+        found["broadcast_arrays"] = lambda x, y: module.broadcast_arrays(x, x[0], 2)
         found["array"] = lambda x, y: module.array([[x[0], x[1]], [x[1], 0 * x[0]]])
         found["array of numbers"] = lambda x, y: module.array([1, x[0, 0, 0], 2.5])
         found["ndmin"] = lambda x, y: module.array(x[0, 0], ndmin=3)
