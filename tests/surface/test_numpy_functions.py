@@ -8,6 +8,7 @@ compared.
 from __future__ import annotations
 
 import linecache
+import operator
 import re
 from collections.abc import Callable
 from typing import Any
@@ -253,6 +254,43 @@ def test_no_mask_is_lost() -> None:
                 continue
             assert_same(first, second, context=f"{text} with {name} masked")
     assert refusals > 100
+
+
+# Next to arrays of NumPy, A, without jit: the derivative is JAX's, or nothing comes of it.
+A = np.arange(4.0, dtype=np.float32)
+BESIDE = """
+np.where(A > 1, v, A)|np.select([A > 1], [v], 0.0)|np.insert(A, 1, v[0])|np.append(A, v)|np.block([A, v])|A @ v|v @ A
+np.kron(A, v)|np.interp(v, A, A)|np.trapezoid(A, v)|np.einsum("i,i", A, v)|np.correlate(A, v)|np.linspace(v[0], 1.0, 3)
+np.full_like(v, v[1])|np.linalg.solve(np.eye(4), v)|np.polyval(A, v)|np.hstack([v[0], A])|np.outer(A, v)
+np.clip(A, v, None)|np.zeros(np.shape(v)) + v[0]|A - v|v ** A|np.maximum(A, v)|np.float32(2) * v|np.stack([v, A])|sum([v[0], A[1], v[1]])
+"""
+BESIDE_REFUSED = """
+np.vectorize(lambda a: a * v[0])(A)|np.apply_along_axis(lambda a: a * v[0], 0, A)|np.sum([v[0], v[1]])|A.dot(v)
+np.piecewise(A, [A > 1], [lambda a: a * v[0], 0.0])|np.array([v[0], v[1]], dtype=object).sum()|A.take(v)
+np.put(A, [0], v[0])|operator.iadd(A, v)|operator.setitem(A, 0, v[0])|operator.setitem(A, slice(None), v)|A.fill(v[0])
+np.asarray([v, A])|np.float32(v[0])|np.random.normal(v)|np.ma.dot(A, v)|np.ma.masked_array(A, A > 1) * v
+np.pad(A, 1, constant_values=v[0])|np.nan_to_num(A, nan=v[0])|np.concatenate([[v[0]], A])
+np.add(A, np.ma.masked_array(A, A > 1)) + np.ma.masked_array(v)
+"""
+
+
+def beside(of: Any, text: str) -> Any:
+    return eval(f"lambda v: {text}", {"np": of, "A": A.copy(), "operator": operator})
+
+
+@pytest.mark.parametrize("text", re.split(r"\||\n", BESIDE.strip()))
+def test_next_to_arrays_of_numpy(text: str) -> None:
+    v = VARIABLES["v"]
+    expected = jax.grad(total_of(beside(jax.numpy, text)))(v)
+    assert_same(ft.grad(total_of(beside(np, text)))(v), expected, context=text)
+    assert_same(ft.jit(ft.grad(total_of(beside(np, text))))(v), expected, context=text)
+
+
+@pytest.mark.parametrize("text", re.split(r"\||\n", BESIDE_REFUSED.strip()))
+def test_what_arrays_of_numpy_cannot_hold_is_refused(text: str) -> None:
+    for transform in (ft.grad, lambda f: ft.jit(ft.grad(f))):
+        refused = caught((TypeError, ValueError), lambda: transform(total_of(beside(np, text)))(VARIABLES["v"]))  # noqa: B023
+        assert isinstance(refused.error, FunctransError), refused.text
 
 
 def test_a_value_that_is_there_is_saved(tmp_path: Any) -> None:
