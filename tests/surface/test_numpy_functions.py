@@ -262,7 +262,8 @@ BESIDE = """
 np.where(A > 1, v, A)|np.select([A > 1], [v], 0.0)|np.insert(A, 1, v[0])|np.append(A, v)|np.block([A, v])|A @ v|v @ A
 np.kron(A, v)|np.interp(v, A, A)|np.trapezoid(A, v)|np.einsum("i,i", A, v)|np.correlate(A, v)|np.linspace(v[0], 1.0, 3)
 np.full_like(v, v[1])|np.linalg.solve(np.eye(4), v)|np.polyval(A, v)|np.hstack([v[0], A])|np.outer(A, v)
-np.clip(A, v, None)|np.zeros(np.shape(v)) + v[0]|A - v|v ** A|np.maximum(A, v)|np.float32(2) * v|np.stack([v, A])|sum([v[0], A[1], v[1]])
+np.clip(A, v, None)|np.zeros(np.shape(v)) + v[0]|A - v|v ** A|np.maximum(A, v)
+np.float32(2) * v|np.stack([v, A])|sum([v[0], A[1], v[1]])
 """
 BESIDE_REFUSED = """
 np.vectorize(lambda a: a * v[0])(A)|np.apply_along_axis(lambda a: a * v[0], 0, A)|np.sum([v[0], v[1]])|A.dot(v)
