@@ -20,10 +20,12 @@ from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
 from functrans.trace.frames import describe_place, function_name, here, named_as
+from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering, leaf_types
 from functrans.transform.linearize import linearize_jaxpr
 
 
+@takes(concrete=False)
 @api_boundary
 def checkpoint(
     fun: Callable[..., Any],
@@ -93,6 +95,7 @@ def checkpoint(
     return checkpointed
 
 
+@takes(concrete=False)
 @api_boundary
 def remat(
     fun: Callable[..., Any],

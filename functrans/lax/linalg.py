@@ -1,5 +1,9 @@
 """Operations on matrices, under the names and with the signatures of ``jax.lax.linalg``."""
 
+from jax.lax.linalg import EighImplementation as EighImplementation
+from jax.lax.linalg import EigImplementation as EigImplementation
+from jax.lax.linalg import SvdAlgorithm as SvdAlgorithm
+
 from functrans.jaxlib_compat.operations import jax_operation
 from functrans.lax.symmetric import cholesky_update as cholesky_update
 from functrans.lax.symmetric import symmetric_product as symmetric_product
@@ -20,9 +24,9 @@ from functrans.ops.triangular import tridiagonal_solve as tridiagonal_solve
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
-    "cholesky", "cholesky_update", "eig", "eigh", "hessenberg", "householder_product", "lu",
-    "lu_pivots_to_permutation", "ormqr", "qr", "schur", "svd", "symmetric_product", "triangular_solve", "tridiagonal",
-    "tridiagonal_solve",
+    "EigImplementation", "EighImplementation", "SvdAlgorithm", "cholesky", "cholesky_update", "eig", "eigh",
+    "hessenberg", "householder_product", "lu", "lu_pivots_to_permutation", "ormqr", "qr", "schur", "svd",
+    "symmetric_product", "triangular_solve", "tridiagonal", "tridiagonal_solve",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 
+from jax.lax import DotAlgorithm as DotAlgorithm
+
 
 class Precision(enum.Enum):
     """How exact a matrix product is on hardware that can trade exactness for speed."""
