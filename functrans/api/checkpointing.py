@@ -26,7 +26,6 @@ from functrans.transform.linearize import linearize_jaxpr
 
 
 @takes(concrete=False)
-@api_boundary
 def checkpoint(
     fun: Callable[..., Any],
     *,
@@ -96,7 +95,6 @@ def checkpoint(
 
 
 @takes(concrete=False)
-@api_boundary
 def remat(
     fun: Callable[..., Any],
     *,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 import weakref
@@ -422,7 +423,6 @@ def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[s
 
 
 @takes(in_shardings=None, out_shardings=None, device=None, backend=None)
-@api_boundary
 def jit(
     fun: Callable[..., Any] | None = None,
     *,
@@ -431,7 +431,7 @@ def jit(
     donate_argnums: int | Sequence[int] | None = None,
     donate_argnames: str | Iterable[str] | None = None,
     keep_unused: bool = False,
-    inline: bool = False,
+    inline: bool | enum.Enum = False,
     compiler_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """A version of ``fun`` that is traced and compiled once for each signature of its arguments.
@@ -441,7 +441,7 @@ def jit(
       static_argnums, static_argnames: arguments that are Python values: hashable, part of the key of the program.
       donate_argnums, donate_argnames: arguments whose buffers the results may reuse; they cannot be used afterwards.
       keep_unused: keep arguments that the result does not depend on as inputs of the compiled program.
-      inline: inside another trace, emit the function's equations instead of a call.
+      inline: inside another trace, emit the function's equations instead of a call (JAX's ``Inline.JAX_EARLY``).
       compiler_options: options of XLA by name, for the calls outside of other jitted functions; a call inside of one
         raises ValueError.
 
@@ -479,6 +479,8 @@ def jit(
         raise FunctransTypeError(
             f"jit: compiler_options is a dict of XLA's options by name, got {describe(compiler_options)}"
         )
+    if isinstance(inline, enum.Enum):  # JAX's Inline, where it has it
+        inline = inline.name == "JAX_EARLY"
     options = tuple(sorted((compiler_options or {}).items()))
     settings = JitSettings(fun, *statics, *donates, keep_unused, inline, options)
     return compiled_function(settings)

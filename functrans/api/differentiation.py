@@ -54,7 +54,6 @@ from functrans.transform.transpose import transpose
 
 
 @takes(reduce_axes=())
-@api_boundary
 def grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -94,7 +93,6 @@ def grad(
 
 
 @takes(reduce_axes=())
-@api_boundary
 def value_and_grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,

@@ -250,7 +250,6 @@ def _linearized(jaxpr: Jaxpr, wrt: tuple[bool, ...]) -> tuple[LinearizedJaxpr, l
 
 
 @takes(in_nzs=None)
-@api_boundary
 def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of ``fun`` at ``primals`` and its derivative there, as a function that may be called many times.
 
@@ -266,7 +265,6 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
 
 
 @takes(reduce_axes=(), saveable_args=True, in_nzs=None)
-@api_boundary
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of ``fun`` at ``primals`` and its pullback: cotangent of the result -> tuple of cotangents of the
     arguments.
@@ -286,7 +284,6 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
 
 @takes(reduce_axes=())
-@api_boundary
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., Any]:
     """The transpose of a function that is linear in its arguments.
 

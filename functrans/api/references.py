@@ -315,7 +315,6 @@ def _as_values(
 
 
 @takes(pin=False)
-@api_boundary
 def new_ref(init_val: Any, *, memory_space: None = None, kind: None = None) -> Ref:
     """A mutable reference to a copy of an array.
 
@@ -361,7 +360,6 @@ def freeze(ref: Ref) -> Any:
 
 
 @takes(memory_space=None, pin=False)
-@api_boundary
 def empty_ref(ty: Any) -> Ref:
     """A reference to zeros of the shape and dtype that ``ty`` has.
 

@@ -47,7 +47,6 @@ def is_none(x: Any) -> bool:
 
 
 @takes(sum_match=False)
-@api_boundary
 def vmap(
     fun: Callable[..., Any],
     in_axes: Any = 0,

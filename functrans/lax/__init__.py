@@ -62,9 +62,11 @@ from functrans.lax.placement import with_sharding_constraint as with_sharding_co
 from functrans.lax.polynomials import log2 as log2
 from functrans.lax.polynomials import one_minus_square as one_minus_square
 from functrans.lax.polynomials import polynomial as polynomial
+from functrans.lax.products import AccuracyMode as AccuracyMode
 from functrans.lax.products import DotAlgorithm as DotAlgorithm
 from functrans.lax.products import DotAlgorithmPreset as DotAlgorithmPreset
 from functrans.lax.products import Precision as Precision
+from functrans.lax.products import Tolerance as Tolerance
 from functrans.lax.segments import segment_max as segment_max
 from functrans.lax.segments import segment_min as segment_min
 from functrans.lax.segments import segment_prod as segment_prod
@@ -87,6 +89,7 @@ from functrans.lax.wide_products import RaggedDotDimensionNumbers as RaggedDotDi
 from functrans.lax.wide_products import mulhi as mulhi
 from functrans.lax.wide_products import ragged_dot as ragged_dot
 from functrans.lax.wide_products import ragged_dot_general as ragged_dot_general
+from functrans.lax.wide_products import scaled_dot as scaled_dot
 from functrans.lax.windowed import padtype_to_pads as padtype_to_pads
 from functrans.lax.windowed import reduce_window as reduce_window
 from functrans.lax.windowed import reduce_window_shape_tuple as reduce_window_shape_tuple
@@ -225,9 +228,9 @@ from functrans.ops.windows import ScatterDimensionNumbers as ScatterDimensionNum
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
-    "ConvDimensionNumbers", "DotAlgorithm", "DotAlgorithmPreset", "FftType", "GatherDimensionNumbers",
+    "AccuracyMode", "ConvDimensionNumbers", "DotAlgorithm", "DotAlgorithmPreset", "FftType", "GatherDimensionNumbers",
     "GatherScatterMode", "Precision", "RaggedDotDimensionNumbers", "RandomAlgorithm", "RoundingMethod",
-    "ScatterDimensionNumbers", "abs", "acos", "acosh", "add", "all_gather", "all_to_all", "approx_max_k",
+    "ScatterDimensionNumbers", "Tolerance", "abs", "acos", "acosh", "add", "all_gather", "all_to_all", "approx_max_k",
     "approx_min_k", "argmax", "argmin", "asin", "asinh", "associative_scan", "atan", "atan2", "atanh", "axis_index",
     "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc", "bitcast_convert_type", "bitwise_and",
     "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_like", "broadcast_shapes",
@@ -247,12 +250,12 @@ __all__ = [
     "pshuffle", "psum", "psum_scatter", "pswapaxes", "ragged_dot", "ragged_dot_general", "random_gamma_grad", "real",
     "reciprocal", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod",
     "reduce_sum", "reduce_window", "reduce_window_shape_tuple", "reduce_xor", "rem", "reshape", "rev",
-    "rng_bit_generator", "round", "rsqrt", "scan", "scatter", "scatter_add", "scatter_apply", "scatter_max",
-    "scatter_min", "scatter_mul", "scatter_sub", "segment_max", "segment_min", "segment_prod", "segment_sum", "select",
-    "select_n", "shape_as_value", "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh",
-    "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt", "square", "squeeze", "stack", "stage",
-    "stop_gradient", "sub", "switch", "tan", "tanh", "tile", "top_k", "transpose", "unstack", "while_loop",
-    "with_sharding_constraint", "zeros_like_array", "zeta",
+    "rng_bit_generator", "round", "rsqrt", "scaled_dot", "scan", "scatter", "scatter_add", "scatter_apply",
+    "scatter_max", "scatter_min", "scatter_mul", "scatter_sub", "segment_max", "segment_min", "segment_prod",
+    "segment_sum", "select", "select_n", "shape_as_value", "shift_left", "shift_right_arithmetic",
+    "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt",
+    "square", "squeeze", "stack", "stage", "stop_gradient", "sub", "switch", "tan", "tanh", "tile", "top_k",
+    "transpose", "unstack", "while_loop", "with_sharding_constraint", "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

@@ -6,16 +6,16 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
-from jax.lax import RaggedDotDimensionNumbers as RaggedDotDimensionNumbers
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import type_of
 from functrans.ops.cumulative import cumsum
 from functrans.ops.elementwise import add, mul, sub
 from functrans.ops.logic import and_, ge, lt, select, shift_right_arithmetic, shift_right_logical
-from functrans.ops.products import dot_general
-from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, full, transpose
+from functrans.ops.products import DotDimensionNumbers, dot_general
+from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, full, reshape, transpose
 from functrans.trace.frames import here
 from functrans.trace.keywords import refuse
 
@@ -51,6 +51,25 @@ def mulhi(x: Any, y: Any, /) -> Any:
     return add(add(mul(a, c), shift(middle, half)), shift(low, half))
 
 
+class RaggedDotDimensionNumbers:
+    """The axes of ``ragged_dot_general``.
+
+    Args:
+      dot_dimension_numbers: ``((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch))``.
+      lhs_ragged_dimensions: the one axis of lhs that is divided into groups.
+      rhs_group_dimensions: the one axis of rhs that numbers the groups, or none.
+    """
+
+    def __init__(
+        self, dot_dimension_numbers: DotDimensionNumbers, lhs_ragged_dimensions: Sequence[int],
+        rhs_group_dimensions: Sequence[int],
+    ) -> None:  # fmt: skip
+        (left, right), (left_batch, right_batch) = dot_dimension_numbers
+        self.dot_dimension_numbers = (tuple(left), tuple(right)), (tuple(left_batch), tuple(right_batch))
+        self.lhs_ragged_dimensions = tuple(lhs_ragged_dimensions)
+        self.rhs_group_dimensions = tuple(rhs_group_dimensions)
+
+
 def ragged_dot(
     lhs: Any, rhs: Any, group_sizes: Any, precision: Any = None, preferred_element_type: Any = None,
     group_offset: Any = None, out_sharding: Any = None,
@@ -73,16 +92,15 @@ def ragged_dot(
     >>> lax.ragged_dot(np.ones((3, 1), np.float32), weights, np.int32([1, 2]))[:, 0].tolist()
     [1.0, 10.0, 10.0]
     """
+    refuse("ragged_dot", group_offset=group_offset, out_sharding=out_sharding)
     left, right, sizes = (type_of(x).shape for x in (lhs, rhs, group_sizes))
     if len(left) != 2 or len(right) != 3 or len(sizes) != 1 or left[1] != right[1] or right[0] != sizes[0]:
         raise FunctransValueError(
             f"ragged_dot: lhs [m, k], rhs [g, k, n] and group_sizes [g] are needed, got shapes {left}, {right} and "
             f"{sizes} at {here()}"
         )
-    numbers = RaggedDotDimensionNumbers((((1,), (1,)), ((), ())), (0,), (0,))  # type: ignore[no-untyped-call]
-    return ragged_dot_general(
-        lhs, rhs, group_sizes, numbers, precision, preferred_element_type, group_offset, out_sharding
-    )
+    numbers = RaggedDotDimensionNumbers((((1,), (1,)), ((), ())), (0,), (0,))
+    return ragged_dot_general(lhs, rhs, group_sizes, numbers, precision, preferred_element_type)
 
 
 def ragged_dot_general(
@@ -163,3 +181,43 @@ def _groups_apart(x: Any, group_sizes: Any, ragged: int, outer: Sequence[int]) -
     place = broadcasted_iota(sizes.dtype, shape, ragged + 1)
     inside = and_(lt(place, spread(ends)), ge(place, spread(sub(ends, group_sizes))))
     return select(inside, broadcast_in_dim(x, shape, tuple(range(1, len(shape)))), full(shape, 0, own.dtype))
+
+
+def scaled_dot(
+    lhs: Any, rhs: Any, *, lhs_scale: Any = None, rhs_scale: Any = None,
+    dimension_numbers: DotDimensionNumbers | None = None, preferred_element_type: Any = None,
+) -> Any:  # fmt: skip
+    """A product of arrays in blocks, each block times its scale.
+
+    Args:
+      lhs, rhs: matrices ``[m, k]``, ``[k, n]``, or stacks of them ``[b, m, k]``, ``[b, k, n]``; floating, of any width.
+      lhs_scale, rhs_scale: as their array, but along contracting axes one number for a block: its size divides k.
+      dimension_numbers: as of ``dot_general``, for other axes.
+      preferred_element_type: of the products, the sums and the result; bfloat16 by default.
+
+    Raises ValueError for scales that do not fit.
+
+    >>> from functrans import lax
+    >>> import numpy as np
+    >>> lax.scaled_dot(np.ones((1, 4), "f4"), np.ones((4, 1), "f4"), lhs_scale=np.float32([[1, 10]])).tolist()
+    [[22.0]]
+    """
+    dtype = np.dtype(ml_dtypes.bfloat16 if preferred_element_type is None else preferred_element_type)
+    if dimension_numbers is None:
+        dimension_numbers = (((2,), (1,)), ((0,), (0,))) if type_of(lhs).ndim == 3 else (((1,), (0,)), ((), ()))
+    left, right = (_scaled(x, scale, dtype) for x, scale in ((lhs, lhs_scale), (rhs, rhs_scale)))
+    return dot_general(left, right, dimension_numbers, preferred_element_type=dtype)
+
+
+def _scaled(x: Any, scale: Any, dtype: np.dtype[Any]) -> Any:
+    x = convert(x, dtype)
+    if scale is None:
+        return x
+    shape, blocks = type_of(x).shape, type_of(scale).shape
+    if len(shape) != len(blocks) or any(b == 0 or n % b for n, b in zip(shape, blocks, strict=True)):
+        raise FunctransValueError(
+            f"scaled_dot: a scale of shape {blocks} does not divide an array of shape {shape} into blocks, at {here()}"
+        )
+    apart = tuple([size for n, b in zip(shape, blocks, strict=True) for size in (b, n // b)])
+    spread = broadcast_in_dim(convert(scale, dtype), apart, tuple(range(0, len(apart), 2)))
+    return mul(x, reshape(spread, shape))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import ml_dtypes
@@ -322,6 +322,20 @@ _ALGORITHMS: dict[str, tuple[str, str, str, int, int]] = {
 }
 
 
+class DotAlgorithm(NamedTuple):
+    """The arithmetic of a product by its parts: what its operands are rounded to, in what it adds, and in how many
+    passes over how many parts of each. One that is none of ``lax.DotAlgorithmPreset`` is refused.
+    """
+
+    lhs_precision_type: Any
+    rhs_precision_type: Any
+    accumulation_type: Any
+    lhs_component_count: int = 1
+    rhs_component_count: int = 1
+    num_primitive_operations: int = 1
+    allow_imprecise_accumulation: bool = False
+
+
 _STORED = {t: np.dtype(name) for t, name in {"f16": "float16", "f32": "float32", "f64": "float64"}.items()}
 _STORED["bf16"] = np.dtype(ml_dtypes.bfloat16)
 
@@ -332,7 +346,7 @@ def precision_name(precision: Any) -> str:
         precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
         if precision is None:
             return "DEFAULT"
-    if isinstance(precision, jax.lax.DotAlgorithm):
+    if hasattr(precision, "accumulation_type"):
         return _algorithm_name(precision)
     if isinstance(precision, tuple | list):
         if len(precision) != 2:
@@ -352,7 +366,7 @@ def precision_name(precision: Any) -> str:
     )
 
 
-def _algorithm_name(algorithm: jax.lax.DotAlgorithm) -> str:
+def _algorithm_name(algorithm: DotAlgorithm) -> str:
     """The preset that says the same."""
     types = [
         np.dtype(t) for t in (algorithm.lhs_precision_type, algorithm.rhs_precision_type, algorithm.accumulation_type)

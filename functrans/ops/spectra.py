@@ -5,10 +5,10 @@ What their derivatives are where values are repeated or zero stands in ``spectra
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from functrans.errors import FunctransValueError
@@ -318,8 +318,25 @@ def svd(
     >>> lax.linalg.svd(np.float32([[0, 2], [1, 0]]), compute_uv=False).tolist()
     [2.0, 1.0]
     """
-    if algorithm is not None and algorithm != jax.lax.linalg.SvdAlgorithm.DEFAULT:
-        refuse("svd", algorithm=algorithm)
+    refuse("svd", algorithm=algorithm)
     s, *vectors = bind_all(Svd(bool(compute_uv), bool(full_matrices)), [x])
     check_subset("svd", subset_by_index, s.shape[-1])
     return (vectors[0], s, vectors[1]) if vectors else s
+
+
+class EighImplementation(enum.Enum):
+    """Ways to decompose a Hermitian matrix, as JAX names them; none is chosen by hand."""
+
+    QR = "qr"
+    JACOBI = "jacobi"
+    QDWH = "qdwh"
+
+
+class SvdAlgorithm(enum.Enum):
+    """Ways to decompose a matrix into singular values and vectors, as JAX names them; ``DEFAULT`` is taken."""
+
+    DEFAULT = "default"
+    QR = "QR"
+    JACOBI = "Jacobi"
+    POLAR = "polar"
+    DIVIDE_AND_CONQUER = "divide_and_conquer"

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from functrans.trace.frames import here
+from functrans.trace.frames import api_boundary, here
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,12 +40,14 @@ _REASONS = {
     "with_accums": _JAX_ALONE,
     "with_logs": "return what is to be logged with has_aux=True",
 }
+# The names of values that hold without anything being done for them.
+_HELD = {"accuracy": ("DEFAULT", "HIGHEST"), "algorithm": ("DEFAULT",), "implementation": ("LAPACK",)}
 
 
 def refuse(operation: str, **keywords: Any) -> None:
     """Raise NotImplementedError for the first keyword that is not None, with its name, the reason and the line."""
     for keyword, value in keywords.items():
-        if value is not None:
+        if value is not None and getattr(value, "name", "") not in _HELD.get(keyword, ()):
             raise NotImplementedError(
                 f"{operation}: {keyword}= is not supported: {_REASONS[keyword]} (at {here()})"
             )
@@ -53,6 +55,8 @@ def refuse(operation: str, **keywords: Any) -> None:
 
 def takes(**defaults: Any) -> Callable[[F], F]:
     """A decorator: the function takes these keywords, too, and refuses any value of theirs but the default.
+
+    It is an ``api_boundary``, too.
 
     >>> from functrans.trace.keywords import takes
     >>> takes(out_sharding=None)(lambda x: x + 1)(2, out_sharding=None)
@@ -79,6 +83,6 @@ def takes(**defaults: Any) -> Callable[[F], F]:
         ]
         refusing.refused = tuple(defaults)  # type: ignore[attr-defined]
         refusing.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        return refusing  # type: ignore[return-value]
+        return api_boundary(refusing)  # type: ignore[return-value]
 
     return taking

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,14 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda x: lax.linalg.symmetric_product(x[:, :, None], jnp.zeros((2, 3, 3)), symmetrize_output=True),
         lambda x: x[:, :, None] * x[:, None],
     ),
+    "scaled_dot": (
+        lambda x: lax.scaled_dot(x, x.T, lhs_scale=x[:, :1], rhs_scale=x.T, preferred_element_type=np.float32),
+        lambda x: x * x[:, :1] @ (x.T * x.T),
+    ),
+    "scaled_dot, in a batch": (
+        lambda x: lax.scaled_dot(x[:, None], x[..., None], lhs_scale=x[:, :1, None], preferred_element_type=np.float32),
+        lambda x: jnp.einsum("bmk,bkn,b->bmn", x[:, None], x[..., None], x[:, 0]),
+    ),
     "log2": (lambda x: lax.log2(x * x + 1), lambda x: jnp.log2(x * x + 1)),
     "one_minus_square": (lax.one_minus_square, lambda x: 1 - x**2),
     "polynomial": (lambda x: lax.polynomial(x, (1.0, x, 2.0)), lambda x: 1 + x * x + 2 * x * x),
@@ -84,9 +93,11 @@ def test_products_of_groups(name: str, total: int) -> None:
     rng = np.random.default_rng(0)
     x, y = (rng.normal(size=shape).astype(np.float32) for shape in (left, right))
     sizes = rng.multinomial(total, [0.4, 0.3, 0.3], of_sizes[:-1]).astype(np.int32)
-    numbers = lax.RaggedDotDimensionNumbers(axes, [ragged], groups)
+    numbers, theirs = (of.RaggedDotDimensionNumbers(axes, [ragged], groups) for of in (lax, jax.lax))
     ours = lambda x, y: lax.ragged_dot_general(x, y, sizes, numbers)
-    theirs = lambda x, y: jax.lax.ragged_dot_general(x, y, sizes, numbers)
+    theirs = functools.partial(
+        jax.lax.ragged_dot_general, group_sizes=sizes, ragged_dot_dimension_numbers=theirs
+    )
     v, w, v2, w2 = (rng.normal(size=z.shape).astype(np.float32) for z in (x, y, x, y))
     by = theirs(v, y), theirs(x, w)  # a bilinear function: JAX has not all its derivatives
     slope = lambda x, y: ft.jvp(ours, (x, y), (v, w))[1]
@@ -108,6 +119,20 @@ def test_products_of_groups_that_overflow() -> None:
     x, y = np.float32([[1, np.inf], [2, 3]]), np.float32([[1], [np.inf]])
     numbers = lax.RaggedDotDimensionNumbers((((1,), (0,)), ((), ())), [1], [])
     assert lax.ragged_dot_general(x, y, np.int32([1, 1]), numbers)[..., 0].tolist() == [[1, 2], [np.inf, np.inf]]
+
+
+def test_scaled_products_of_narrow_numbers() -> None:
+    dtype = jnp.float8_e4m3fn
+    x, scale = np.random.default_rng(0).normal(size=(4, 64)).astype(dtype), np.float32([[2, 0.5]] * 4)
+    wide = (x.astype(np.float32).reshape(4, 2, 32) * scale[..., None]).reshape(4, 64)
+    found = lax.scaled_dot(x, x.T, lhs_scale=scale, rhs_scale=scale.T, preferred_element_type=np.float32)
+    np.testing.assert_allclose(found, wide @ wide.T, rtol=1e-5)
+    assert lax.scaled_dot(x, x.T).dtype == jnp.bfloat16
+
+
+def test_the_highest_accuracy_is_there_already() -> None:
+    for mode in lax.AccuracyMode:
+        assert ft.jit(functools.partial(lax.tanh, accuracy=mode))(X).tolist() == lax.tanh(X).tolist()
 
 
 def test_algorithms_of_products() -> None:
@@ -161,6 +186,8 @@ def _numbers(ragged: list[int], groups: list[int]) -> Any:
         (lambda: lax.ragged_dot_general(X, X, SIZES, _numbers([0], [])), ValueError, "one axis of groups"),
         (lambda: lax.ragged_dot_general(X, X, SIZES, _numbers([2], [])), ValueError, "one ragged axis"),
         (lambda: lax.ragged_dot_general(X, X, X[0].reshape(1, 3), _numbers([1], [])), ValueError, "shape .g. or"),
+        (lambda: lax.scaled_dot(X, X.T, lhs_scale=X[:, :2]), ValueError, "does not divide"),
+        (lambda: lax.exp(X, accuracy=lax.Tolerance(ulps=1)), NotImplementedError, "accuracy"),
         (lambda: lax.linalg.cholesky_update(X, X[0]), ValueError, "upper triangular"),
         (lambda: lax.linalg.symmetric_product(X, X), ValueError, "symmetric_product"),
         (lambda: lax.platform_dependent(X, gpu=jnp.sin), ValueError, "'cuda' or 'rocm'"),
