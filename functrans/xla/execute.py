@@ -40,6 +40,7 @@ from functrans.xla import nonfinite
 from functrans.xla.compilation import compile_or_load
 from functrans.xla.host_callbacks import original_error
 from functrans.xla.lower import Module, lower_module
+from functrans.xla.memory_maps import MemoryMaps
 from functrans.xla.modules import platform_module
 from functrans.xla.refusals import refused
 
@@ -291,6 +292,7 @@ class Program:
         key = None if self.jit or self.waits or options else _text_key(module.text, device, without_fusion)
         executable = _executables.find(key) if key else None
         if executable is None:
+            memory_maps.before_compiling()
             try:
                 executable, loaded = compile_or_load(
                     module.text,
@@ -522,6 +524,9 @@ def clear() -> None:
     """Forget every executable."""
     for cache in caches:
         cache.clear()
+
+
+memory_maps = MemoryMaps(clear)
 
 
 engine.run_operation = run_operation
