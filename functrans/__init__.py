@@ -174,6 +174,7 @@ _NAMES_ON_DEMAND = {
     "sparsity": "functrans.api.sparse",
     "to_jax": "functrans.interop",
 }
+_NAMES_OF_JAX = frozenset("CompilerEffortLevel Inline get_abstract_mesh get_mesh".split())  # newer versions have them
 
 
 def __getattr__(name: str) -> object:
@@ -182,4 +183,6 @@ def __getattr__(name: str) -> object:
         return _import_module(f"functrans.{name}")
     if name in _NAMES_ON_DEMAND:
         return getattr(_import_module(_NAMES_ON_DEMAND[name]), name)
+    if name in _NAMES_OF_JAX:
+        return getattr(_import_module("jax"), name)
     raise AttributeError(f"module 'functrans' has no attribute {name!r}")

@@ -1,5 +1,9 @@
 """What stands in ``jax.ad_checkpoint``: checkpoints, their policies and names, and what a backward pass stores."""
 
+from jax.ad_checkpoint import Offloadable as Offloadable
+from jax.ad_checkpoint import Recompute as Recompute
+from jax.ad_checkpoint import Saveable as Saveable
+
 from functrans.api.checkpointing import checkpoint as checkpoint
 from functrans.api.checkpointing import print_saved_residuals as print_saved_residuals
 from functrans.api.checkpointing import remat as remat
@@ -8,5 +12,6 @@ from functrans.control import checkpoint_policies as checkpoint_policies
 from functrans.ops.naming import checkpoint_name as checkpoint_name
 
 __all__ = [
-    "checkpoint", "checkpoint_name", "checkpoint_policies", "print_saved_residuals", "remat", "saved_residuals",
+    "Offloadable", "Recompute", "Saveable", "checkpoint", "checkpoint_name", "checkpoint_policies",
+    "print_saved_residuals", "remat", "saved_residuals",
 ]  # fmt: skip

@@ -9,8 +9,14 @@ from functrans.api.symbolic_zeros import CustomVJPPrimal as CustomVJPPrimal
 from functrans.api.symbolic_zeros import SymbolicZero as SymbolicZero
 from functrans.api.symbolic_zeros import custom_vjp_primal_tree_values as custom_vjp_primal_tree_values
 from functrans.api.symbolic_zeros import zero_from_primal as zero_from_primal
+from functrans.jaxlib_compat.operations import jax_operation
 
 __all__ = [
     "CustomVJPPrimal", "SymbolicZero", "closure_convert", "custom_gradient", "custom_jvp", "custom_vjp",
     "custom_vjp_primal_tree_values", "linear_call", "zero_from_primal",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> object:
+    """JAX's own operations (``custom_jvp_call_p``), which take traced values: for programs that bind them."""
+    return jax_operation("custom_derivatives", name)

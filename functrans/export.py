@@ -307,7 +307,7 @@ def words_of(x: Any) -> Any:
 
 
 @api_boundary
-def deserialize(data: bytes | bytearray) -> Exported:
+def deserialize(blob: bytes | bytearray) -> Exported:
     """What ``Exported.serialize`` (or that of ``jax.export``) wrote. Only for bytes that you trust: they are run.
 
     Raises TypeError for what is no bytes, ValueError for other bytes, ImportError without the package flatbuffers.
@@ -317,16 +317,16 @@ def deserialize(data: bytes | bytearray) -> Exported:
     >>> deserialize(export(ft.jit(lambda x: x * 2.0))(1.0).serialize()).fun_name
     '<lambda>'
     """
-    if not isinstance(data, bytes | bytearray | memoryview):
-        raise FunctransTypeError(f"deserialize takes bytes, got {describe(data)}")
+    if not isinstance(blob, bytes | bytearray | memoryview):
+        raise FunctransTypeError(f"deserialize takes bytes, got {describe(blob)}")
     _need_flatbuffers()
     try:
-        return Exported(jax.export.deserialize(bytearray(data)))
+        return Exported(jax.export.deserialize(bytearray(blob)))
     except FunctransError:
         raise
     except Exception as error:
         raise FunctransValueError(
-            f"these {len(data)} bytes are not an exported function ({type(error).__name__}: {error}); they must be "
+            f"these {len(blob)} bytes are not an exported function ({type(error).__name__}: {error}); they must be "
             "what Exported.serialize returned, whole"
         ) from error
 

@@ -20,11 +20,12 @@ from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
 from functrans.trace.frames import describe_place, function_name, here, named_as
+from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering, leaf_types
 from functrans.transform.linearize import linearize_jaxpr
 
 
-@api_boundary
+@takes(concrete=False)
 def checkpoint(
     fun: Callable[..., Any],
     *,
@@ -93,7 +94,7 @@ def checkpoint(
     return checkpointed
 
 
-@api_boundary
+@takes(concrete=False)
 def remat(
     fun: Callable[..., Any],
     *,

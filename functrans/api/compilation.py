@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +28,7 @@ from functrans.jaxlib_compat.tracing import JaxTracer, evaluates
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
 from functrans.trace.frames import filter_traceback, function_name, here, interrupted, named_as, outermost_of
+from functrans.trace.keywords import takes
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.trace.state import axis_scope, current_builder, foreseen_order
@@ -91,19 +93,20 @@ class JitSettings:
     """What ``jit`` was told, and the traces it remembers."""
 
     __slots__ = (
-        "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name", "of_snapshots",
-        "referring", "static_argnames", "static_argnums", "traces", "__weakref__",
+        "compiler_options", "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name",
+        "of_snapshots", "referring", "static_argnames", "static_argnums", "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
         self, fun: Callable[..., Any], static_argnums: tuple[int, ...], static_argnames: tuple[str, ...],
         donate_argnums: tuple[int, ...], donate_argnames: tuple[str, ...], keep_unused: bool, inline: bool,
+        compiler_options: tuple[tuple[str, Any], ...] = (),
     ) -> None:  # fmt: skip
         self.fun = fun
         self.name = function_name(fun)
         self.static_argnums, self.static_argnames = static_argnums, static_argnames
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
-        self.keep_unused, self.inline = keep_unused, inline
+        self.keep_unused, self.inline, self.compiler_options = keep_unused, inline, compiler_options
         self.dispatcher: Callable[..., Any] | None = None
         self.of_snapshots: Callable[..., Any] | None = None  # as the dispatcher, for NumPy arrays nobody writes to
         self.traces = Cache(2 * _CAPACITY)
@@ -214,6 +217,11 @@ class JitSettings:
 
     def stage_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The call inside an open trace: an equation (or the callee's equations, with ``inline``)."""
+        if self.compiler_options:
+            raise FunctransValueError(
+                f"jit of {self.name}: compiler_options are for a program of its own, and this call is a part of "
+                f"another one, at {here()}\nGive them to the outermost jit."
+            )
         leaves, tree, static = self.split(args, kwargs)
         callee = self.callee(self.types(leaves), tree, static)
         operands = [*callee.captured, *leaves]
@@ -238,7 +246,9 @@ class JitSettings:
     def with_references(self, args: tuple[Any, ...], kwargs: dict[str, Any], reached: Ref | None = None) -> Any:
         """The call by way of a function of values, compiled as this one."""
         if self.referring is None:
-            of_values = functools.partial(jit, keep_unused=self.keep_unused, inline=self.inline)
+            of_values = functools.partial(
+                jit, keep_unused=self.keep_unused, inline=self.inline, compiler_options=dict(self.compiler_options)
+            )
             self.referring = JittedWithReferences(of_values)
         leaves, tree, static = self.split(args, kwargs)
         if reached is not None and not any(x is reached for x in leaves):
@@ -308,6 +318,7 @@ class JitSettings:
                 (False,) * len(callee.captured) + tuple(donated),
                 True,
                 self.keep_unused,
+                self.compiler_options,
             )
         return program
 
@@ -411,7 +422,7 @@ def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[s
     return tuple(dict.fromkeys([*nums, *sorted(extra_nums)])), tuple(dict.fromkeys([*names, *sorted(extra_names)]))
 
 
-@api_boundary
+@takes(in_shardings=None, out_shardings=None, device=None, backend=None)
 def jit(
     fun: Callable[..., Any] | None = None,
     *,
@@ -420,7 +431,8 @@ def jit(
     donate_argnums: int | Sequence[int] | None = None,
     donate_argnames: str | Iterable[str] | None = None,
     keep_unused: bool = False,
-    inline: bool = False,
+    inline: bool | enum.Enum = False,
+    compiler_options: Mapping[str, Any] | None = None,
 ) -> Any:
     """A version of ``fun`` that is traced and compiled once for each signature of its arguments.
 
@@ -429,7 +441,9 @@ def jit(
       static_argnums, static_argnames: arguments that are Python values: hashable, part of the key of the program.
       donate_argnums, donate_argnames: arguments whose buffers the results may reuse; they cannot be used afterwards.
       keep_unused: keep arguments that the result does not depend on as inputs of the compiled program.
-      inline: inside another trace, emit the function's equations instead of a call.
+      inline: inside another trace, emit the function's equations instead of a call (JAX's ``Inline.JAX_EARLY``).
+      compiler_options: options of XLA by name, for the calls outside of other jitted functions; a call inside of one
+        raises ValueError.
 
     Returns:
       A function of the same arguments.
@@ -441,7 +455,7 @@ def jit(
     if fun is None:
         return functools.partial(
             jit, static_argnums=static_argnums, static_argnames=static_argnames, donate_argnums=donate_argnums,
-            donate_argnames=donate_argnames, keep_unused=keep_unused, inline=inline,
+            donate_argnames=donate_argnames, keep_unused=keep_unused, inline=inline, compiler_options=compiler_options,
         )  # fmt: skip
     check_callable(fun, "jit")
     if inspect.isgeneratorfunction(fun):
@@ -461,7 +475,14 @@ def jit(
     overlap = set(statics[0]) & set(donates[0])
     if overlap:
         raise FunctransValueError(f"jit: arguments {sorted(overlap)} are both static and donated")
-    settings = JitSettings(fun, *statics, *donates, keep_unused, inline)
+    if compiler_options is not None and not isinstance(compiler_options, Mapping):
+        raise FunctransTypeError(
+            f"jit: compiler_options is a dict of XLA's options by name, got {describe(compiler_options)}"
+        )
+    if isinstance(inline, enum.Enum):  # JAX's Inline, where it has it
+        inline = inline.name == "JAX_EARLY"
+    options = tuple(sorted((compiler_options or {}).items()))
+    settings = JitSettings(fun, *statics, *donates, keep_unused, inline, options)
     return compiled_function(settings)
 
 
@@ -475,7 +496,10 @@ def on_device(x: Any) -> Any:
 
 def dispatcher_of(settings: JitSettings, miss: Callable[..., Any], *kind: str) -> Any:
     """A C++ dispatcher; those of one function share their signatures where they are of one kind."""
-    options = (settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline)
+    options = (
+        settings.donate_argnums, settings.donate_argnames, settings.keep_unused, settings.inline,
+        settings.compiler_options,
+    )  # fmt: skip
     return dispatcher.jit_function(
         settings.name,
         settings.fun,

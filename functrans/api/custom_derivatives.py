@@ -21,6 +21,7 @@ from functrans.jaxlib_compat.tracing import evaluates
 from functrans.ops.structural import convert
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
+from functrans.trace.keywords import takes
 from functrans.trace.leaves import leaf_types
 from functrans.trace.replay import replay
 from functrans.trace.state import current_builder
@@ -43,7 +44,8 @@ class _Pullback:
         return cls(jaxpr, tree, list(captured))
 
 
-def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
+@takes(with_logs=False, remat=False, with_accums=None)
+def custom_gradient(fun: Callable[..., Any] | None = None) -> Callable[..., Any]:
     """A function with a reverse derivative rule of its own, written together with it.
 
     Args:
@@ -60,6 +62,8 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> float(f(3.0)), float(ft.grad(f)(3.0))
     (9.0, 3.0)
     """
+    if fun is None:
+        return custom_gradient
     check_callable(fun, "custom_gradient")
     name = function_name(fun)
 

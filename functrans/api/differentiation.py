@@ -43,6 +43,7 @@ from functrans.ir.types import (
 from functrans.ops.elementwise import mul
 from functrans.ops.structural import convert, scalar_literal, zeros
 from functrans.trace.frames import function_name, here, named_as
+from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering, named
 from functrans.trace.primitive import Linear
 from functrans.trace.tracer import Tracer
@@ -52,7 +53,7 @@ from functrans.transform.linearize import linearize as linearize_replay
 from functrans.transform.transpose import transpose
 
 
-@api_boundary
+@takes(reduce_axes=())
 def grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,
@@ -91,7 +92,7 @@ def grad(
     return gradient
 
 
-@api_boundary
+@takes(reduce_axes=())
 def value_and_grad(
     fun: Callable[..., Any],
     argnums: int | Sequence[int] = 0,

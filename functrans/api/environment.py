@@ -82,13 +82,18 @@ make_array_from_process_local_data = jax.make_array_from_process_local_data
 make_array_from_single_device_arrays = jax.make_array_from_single_device_arrays
 
 
-def device_put(x: Any, device: Any = None, **options: Any) -> Any:
+def device_put(
+    x: Any, device: Any = None, *, src: Any = None, donate: Any = False, may_alias: Any = None
+) -> Any:
     """The leaves of ``x`` on a device (or sharding); traced values are returned as they are.
+
+    ``src``, ``donate``, ``may_alias``: as in JAX, for arrays.
 
     >>> import numpy as np, functrans as ft
     >>> ft.device_put(np.ones(2, np.float32)).tolist()
     [1.0, 1.0]
     """
+    options = {"src": src, "donate": donate, "may_alias": may_alias}
     leaves, structure = jax.tree_util.tree_flatten(x)
     if any(isinstance(leaf, np.ndarray) for leaf in leaves):
         leaves = [snapshot(leaf) if isinstance(leaf, np.ndarray) else leaf for leaf in leaves]
@@ -264,14 +269,14 @@ def _listed(kinds: list[str]) -> str:
     return " and ".join(f"{'an' if k[0] in 'aeiou' else 'a'} {k}" for k in kinds) or "what is no object of Python"
 
 
-def check_tracer_leaks(on: bool = True) -> contextlib.AbstractContextManager[None]:
+def check_tracer_leaks(new_val: bool = True) -> contextlib.AbstractContextManager[None]:
     """``checking_leaks()``, or a block that does nothing.
 
     >>> import functrans as ft
     >>> with ft.check_tracer_leaks(False):
     ...     slope = ft.grad(lambda x: x * x)(3.0)
     """
-    return checking_leaks() if on else contextlib.nullcontext()
+    return checking_leaks() if new_val else contextlib.nullcontext()
 
 
 def print_environment_info(return_string: bool = False) -> str | None:
@@ -309,9 +314,9 @@ class log_compiles:
     ...     slope = ft.grad(lambda x: x * x)(3.0)
     """
 
-    def __init__(self, on: bool = True) -> None:
+    def __init__(self, new_val: bool = True) -> None:
         self.before = execute.log_compiles
-        execute.set_log_compiles(on)
+        execute.set_log_compiles(new_val)
 
     def __enter__(self) -> None:
         pass

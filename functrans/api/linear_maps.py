@@ -39,6 +39,7 @@ from functrans.ir.types import (
 )
 from functrans.ops.structural import convert
 from functrans.trace.frames import function_name, here
+from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering, leaf_types, named
 from functrans.trace.replay import replay, trace
 from functrans.trace.state import current_builder
@@ -248,7 +249,7 @@ def _linearized(jaxpr: Jaxpr, wrt: tuple[bool, ...]) -> tuple[LinearizedJaxpr, l
     return linearize_jaxpr(jaxpr, wrt), []
 
 
-@api_boundary
+@takes(in_nzs=None)
 def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of ``fun`` at ``primals`` and its derivative there, as a function that may be called many times.
 
@@ -263,7 +264,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     return _linear_map(fun, primals, "linearize", "forward", has_aux)
 
 
-@api_boundary
+@takes(reduce_axes=(), saveable_args=True, in_nzs=None)
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """The value of ``fun`` at ``primals`` and its pullback: cotangent of the result -> tuple of cotangents of the
     arguments.
@@ -282,7 +283,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return _linear_map(fun, primals, "vjp", "backward", has_aux)
 
 
-@api_boundary
+@takes(reduce_axes=())
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., Any]:
     """The transpose of a function that is linear in its arguments.
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from functrans.api.arguments import argument_numbers, check_callable, check_chunk_size
-from functrans.api.jacobians import Options, Taken, listening_jacrev, taken
+from functrans.api.jacobians import Options, Taken, jacrev, listening_jacrev, taken
 from functrans.api.staging import api_boundary, apply
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import all_equations
 from functrans.ir.types import describe, kind_of, type_of
 from functrans.jacobians.evaluation import blocks
@@ -27,6 +27,7 @@ def jacobian(
     argnums: int | Sequence[int] = 0,
     has_aux: bool = False,
     holomorphic: bool = False,
+    allow_int: bool = False,
     *,
     memory: int | None = None,
     chunk_size: int | None = None,
@@ -34,7 +35,7 @@ def jacobian(
     """The dense Jacobian of ``fun`` by the cheapest of forward mode, reverse mode, both (through a bottleneck) and
     coloured products (where many entries are zero by the structure of the function).
 
-    Args and errors are those of ``jacfwd``.
+    Args and errors are those of ``jacfwd``, of ``jacrev`` where ``allow_int`` is True: so it is computed then.
       memory: the most bytes that the result and temporary arrays may take together, None: any number. Inputs are not
         counted.
       chunk_size: the most directions at a time, None: as many as ``memory`` allows.
@@ -52,6 +53,14 @@ def jacobian(
     [[2.0, 0.0], [0.0, 4.0]]
     """
     check_callable(fun, "jacobian")
+    if allow_int:
+        budget = check_memory(memory, "jacobian")
+        if budget is not None:
+            raise FunctransValueError(
+                f"jacobian: by integers (allow_int=True) it is jacrev's, which keeps no budget, at {here()}\n"
+                "Leave memory out."
+            )
+        return jacrev(fun, argnums, has_aux, holomorphic, True, chunk_size=chunk_size)
     options = Options(argnums, has_aux, holomorphic)
     return _planned(lambda listen: fun, fun, options, memory, chunk_size, "jacobian")
 

@@ -25,6 +25,7 @@ from functrans.ir.types import describe, short_dtype, type_of
 from functrans.ops.structural import convert, full
 from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary, here
+from functrans.trace.keywords import takes
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 
@@ -313,7 +314,7 @@ def _as_values(
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
-@api_boundary
+@takes(pin=False)
 def new_ref(init_val: Any, *, memory_space: None = None, kind: None = None) -> Ref:
     """A mutable reference to a copy of an array.
 
@@ -358,7 +359,7 @@ def freeze(ref: Ref) -> Any:
     return value
 
 
-@api_boundary
+@takes(memory_space=None, pin=False)
 def empty_ref(ty: Any) -> Ref:
     """A reference to zeros of the shape and dtype that ``ty`` has.
 

@@ -16,7 +16,7 @@ from functrans.api.planned import Make, symmetric
 from functrans.api.staging import api_boundary, apply, tree_flatten, tree_unflatten
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import describe, type_of
-from functrans.jacobians import compressed, reports
+from functrans.jacobians import compressed, reports, terms
 from functrans.jacobians.evaluation import linear_program
 from functrans.jacobians.patterns import Pattern
 from functrans.jacobians.remembered import Made, coloured, detected
@@ -102,7 +102,8 @@ def sparse_jacobian(
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """The entries of the Jacobian of ``fun`` from few products: its pattern is detected, and coloured so that columns
-    that share no row are pushed forward together, and rows that share no column pulled back together.
+    that share no row are pushed forward together, and rows that share no column pulled back together. Or entry by
+    entry, where that takes fewer operations: where few inputs make each value, and what moves is known.
 
     Detection and colouring happen while tracing: at the first un-jitted call with a program, and once for all calls
     under ``jit``.
@@ -114,7 +115,7 @@ def sparse_jacobian(
       format: 'bcoo': a ``jax.experimental.sparse.BCOO``; 'rows': ``CompressedRows``, the entries row by row with their
         pattern, which costs least; 'scipy': a ``scipy.sparse.csr_array``, outside of traces.
       mode: 'forward': colour columns; 'reverse': rows; 'both': some of each (an arrow needs three passes); None: the
-        fewest passes.
+        fewest operations, entry by entry, too (``explain`` says which).
       pattern: where there may be entries, if it is known better than it can be detected; entries elsewhere give wrong
         results. None: it is detected.
       chunk_size: the most directions at a time, None: all.
@@ -197,15 +198,18 @@ def _sparse(
 def _entries(call: Taken, made: Made, what: str) -> list[Any]:
     """The outputs, and the entries."""
     count, wrt, first = len(call.jaxpr.inputs), call.wrt, call.first
-    chunk, colouring = made.plan.chosen.chunk, made.plan.colouring
+    plan = made.plan
 
     def transformed(inputs: list[Any]) -> list[Any]:
         outs, linear = linear_program(call.jaxpr, inputs[:count], wrt, first, made.read())
-        return [*outs, compressed.entries(linear, call.ins, call.outs, colouring, inputs[count], chunk)]
+        if plan.sums is not None:
+            return [*outs, terms.entries(plan.sums, linear, inputs[count:])]
+        source = inputs[count]
+        return [*outs, compressed.entries(linear, call.ins, call.outs, plan.colouring, source, plan.chosen.chunk)]
 
-    source = made.arrays[0]
-    in_types = lambda: [*call.jaxpr.in_types, type_of(source)]
-    values = [*call.captured, *call.leaves, source]
+    arrays = made.arrays if plan.sums is not None else made.arrays[:1]
+    in_types = lambda: [*call.jaxpr.in_types, *map(type_of, arrays)]
+    values = [*call.captured, *call.leaves, *arrays]
     return apply((what, wrt, first, made), call.jaxpr, values, transformed, what, in_types)
 
 

@@ -219,6 +219,7 @@ def apply(
 
 def clear() -> None:
     """Forget every program and executable."""
-    _traced.clear()
-    _programs.clear()
     execute.clear()
+
+
+execute.caches += [_traced, _programs]

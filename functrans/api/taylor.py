@@ -48,17 +48,18 @@ def taylor(fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Seq
 
 @api_boundary
 def jet(
-    fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]], **_unused: Any
-) -> tuple[Any, list[Any]]:
-    """As ``taylor``, of derivatives and not of Taylor coefficients: the k-th is ``k!`` times the coefficient. Names and
-    meaning are those of ``jax.experimental.jet.jet``.
+    fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]],
+    factorial_scaled: bool = True, **_unused: Any,
+) -> tuple[Any, list[Any]]:  # fmt: skip
+    """As ``taylor``, of derivatives and not of Taylor coefficients, unless ``factorial_scaled`` is False: the k-th is
+    ``k!`` times the coefficient. Names and meaning are those of ``jax.experimental.jet.jet``.
 
     >>> from functrans.experimental.jet import jet
     >>> value, derivatives = jet(lambda x: 1 / (1 - x), (0.0,), ([1.0, 0.0, 0.0],))
     >>> float(value), [float(d) for d in derivatives]
     (1.0, [1.0, 2.0, 6.0])
     """
-    return coefficients_along(fun, primals, series, "jet", False)
+    return coefficients_along(fun, primals, series, "jet", not factorial_scaled)
 
 
 @api_boundary

@@ -27,6 +27,7 @@ from functrans.ir.types import ArrayType, array_type, describe
 from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import reshape, spread, transpose
 from functrans.trace.frames import function_name, here, named_as
+from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering
 from functrans.trace.primitive import Lanes
 from functrans.trace.state import axis_scope
@@ -45,7 +46,7 @@ def is_none(x: Any) -> bool:
     return x is None
 
 
-@api_boundary
+@takes(sum_match=False)
 def vmap(
     fun: Callable[..., Any],
     in_axes: Any = 0,

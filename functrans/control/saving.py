@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from jax.ad_checkpoint import Offloadable, Recompute, Saveable
+
 from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.trace.replay import emit, replay, trace
 
-Policy = Callable[..., bool]
+Policy = Callable[..., Any]  # to bool, or to what policies of JAX answer
 
 
 class Cut(NamedTuple):
@@ -27,9 +29,20 @@ class Cut(NamedTuple):
 
 
 def saveable(policy: Policy, eqn: Equation) -> bool:
-    """What the policy says of an operation."""
+    """What the policy says of an operation: a bool, ``Saveable`` or ``Recompute``.
+
+    Raises NotImplementedError for ``Offloadable``.
+    """
     parameters = {name.rstrip("_"): value for name, value in eqn.op.parameters().items()}
-    return bool(policy(eqn.op, *[a.type for a in eqn.inputs], **parameters))
+    answer = policy(eqn.op, *[a.type for a in eqn.inputs], **parameters)
+    if answer is Saveable or answer is Recompute:
+        return answer is Saveable
+    if isinstance(answer, Offloadable) or answer is Offloadable:
+        raise NotImplementedError(
+            f"checkpoint: the policy offloads a result of {eqn.op.name}, and functrans keeps values in the memory of "
+            "the device; answer Saveable or Recompute"
+        )
+    return bool(answer)
 
 
 def cut(jaxpr: Jaxpr, policy: Policy) -> Cut:

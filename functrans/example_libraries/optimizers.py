@@ -1,5 +1,6 @@
 """``jax.example_libraries.optimizers``: gradient descent and its kin. JAX's own, which take traced values."""
 
+from jax.example_libraries.optimizers import Array as Array
 from jax.example_libraries.optimizers import InitFn as InitFn
 from jax.example_libraries.optimizers import JoinPoint as JoinPoint
 from jax.example_libraries.optimizers import Optimizer as Optimizer

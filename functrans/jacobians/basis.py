@@ -169,7 +169,7 @@ def _applied(eqn: Equation, operands: list[Any], lanes: Lanes, known: Known) -> 
             own = {id(x): known[a] for a, x in zip(eqn.inputs, operands, strict=True) if a in known}
             return push(placed[0], lanes.size, placed[1], [own.get(id(x)) for x in placed[1]])
         if not any(type(x) is Spread for x in operands):
-            found = _kept(eqn, operands, known) or _by_element(eqn, operands, lanes.size)
+            found = kept(eqn, operands, known) or _by_element(eqn, operands, lanes.size)
             if found is not None:
                 return found
     mapped = [type(x) in MANY for x in operands]
@@ -182,12 +182,12 @@ def _applied(eqn: Equation, operands: list[Any], lanes: Lanes, known: Known) -> 
     return [Spread(x) if m else x for x, m in zip(declared, flags, strict=True)]
 
 
-def _kept(eqn: Equation, operands: Sequence[Any], known: Known) -> list[Seeds] | None:
+def kept(eqn: Equation, operands: Sequence[Any], known: Known) -> list[Seeds] | None:
     """The results as seeds, where they are."""
     op = eqn.op
     places = op.moving(len(operands))
     if places and all(i in places or type(x) is Literal or eqn.inputs[i] in known for i, x in enumerate(operands)):
-        return _moved(eqn, operands, places, known)
+        return moved(eqn, operands, places, known)
     if not op.elementwise or op.multiple:
         return None
     seeds = [x for x in operands if type(x) is Seeds]
@@ -208,18 +208,15 @@ def _scale(x: Seeds) -> Any:
     return scalar_literal(1, x.type.dtype, x.type.weak_type) if x.scale is None else x.scale
 
 
-def _moved(eqn: Equation, operands: Sequence[Any], places: Sequence[int], known: Known) -> list[Seeds]:
+def moved(eqn: Equation, operands: Sequence[Any], places: Sequence[int], known: Known) -> list[Seeds]:
     """Among operands that are not seeds only zeros stand at these places: the program is linear."""
     op = eqn.op
     types = [v.type for v in eqn.outputs]
     numbers = [
-        x.directions + INDEX.type(1) if type(x) is Seeds
-        else np.zeros(x.shape, INDEX) if i in places
-        else np.asarray(x.value if type(x) is Literal else known[eqn.inputs[i]], x.type.dtype)
+        x.directions + INDEX.type(1) if type(x) is Seeds else np.zeros(x.shape, INDEX) if i in places else x
         for i, x in enumerate(operands)
-    ]  # fmt: skip
-    found = op.over_numbers().impl(*numbers)
-    directions = [np.asarray(n, INDEX) - INDEX.type(1) for n in (found if op.multiple else [found])]
+    ]
+    directions = [n - INDEX.type(1) for n in numbers_moved(eqn, numbers, known)]
     if all(type(x) is not Seeds or x.scale is None for x in operands):
         return [Seeds(d, None, t) for d, t in zip(directions, types, strict=True)]
     arrays = [
@@ -229,6 +226,19 @@ def _moved(eqn: Equation, operands: Sequence[Any], places: Sequence[int], known:
     ]  # fmt: skip
     scales = bind_all(op, arrays) if op.multiple else [bind(op, *arrays)]
     return [Seeds(d, as_declared(s, t), t) for d, s, t in zip(directions, scales, types, strict=True)]
+
+
+def numbers_moved(eqn: Equation, operands: Sequence[Any], known: Known) -> list[Any]:
+    """What an operation that moves elements makes of numbers: NumPy arrays in the places of these, else operands that
+    are literals or known."""
+    op = eqn.op
+    numbers = [
+        np.asarray(x) if isinstance(x, np.ndarray | np.generic)
+        else np.asarray(x.value if type(x) is Literal else known[eqn.inputs[i]], x.type.dtype)
+        for i, x in enumerate(operands)
+    ]  # fmt: skip
+    found = op.over_numbers().impl(*numbers)
+    return [np.asarray(n, INDEX) for n in (found if op.multiple else [found])]
 
 
 def _by_element(eqn: Equation, operands: Sequence[Any], number: int) -> list[Any] | None:

@@ -8,7 +8,8 @@ or the colours of the pattern. A plan that the function's derivative rules do no
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from functrans.errors import FunctransError, FunctransValueError, NotLinearError
@@ -17,17 +18,20 @@ from functrans.ir.types import ArrayType, kind_of
 from functrans.jacobians.budget import Budget, bytes_of, in_words, peak_bytes
 from functrans.jacobians.colouring import Colouring, bicolour, colour_columns, colour_rows, colour_star
 from functrans.jacobians.patterns import Pattern
+from functrans.jacobians.terms import sums_of
 from functrans.trace.frames import here
 from functrans.trace.primitive import program_cost
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 
 FORWARD, REVERSE, MIXED = "forward", "reverse", "mixed"
+BY_ENTRY = "entry by entry"
 COLUMNS, ROWS, BOTH, STAR = "coloured columns", "coloured rows", "coloured columns and rows", "star colouring"
 _WORTH_DETECTING = 1024  # entries of a Jacobian from which on it may pay to know which are zero
 _FEW = 3  # passes that colouring both sides is not going to beat
 _DENSITY = 0.25  # of entries, from which on no colouring pays
 _COMPLEX_ROWS = "there is no reverse mode from complex results to real inputs"
+_MOST_TERMS = 32  # of a value
 _STORED = 8.0  # operations in the time that storing an element out of order takes
 
 
@@ -63,6 +67,7 @@ class Plan(NamedTuple):
     pattern: Any = None
     colouring: Any = None
     note: str = ""
+    sums: Any = None
 
 
 class Question(NamedTuple):
@@ -96,9 +101,11 @@ _MODES = {"forward": (True, False), "reverse": (False, True), None: (True, True)
 
 
 def sparse_plan(
-    question: Question, pattern: Pattern, mode: str | None, chunk_size: int | None = None, name: str = "sparse_jacobian"
-) -> Plan:
-    """The colouring with the fewest passes; ``mode``: by the products that it says.
+    question: Question, pattern: Pattern, mode: str | None, chunk_size: int | None = None,
+    name: str = "sparse_jacobian", read: Mapping[int, Any] = MappingProxyType({}),
+) -> Plan:  # fmt: skip
+    """The colouring with the fewest passes, or entry by entry, where that is cheaper; ``mode``: by the products that it
+    says. ``read``: the values, by place, of inputs of the program that the pattern is for.
 
     Raises NotLinearError where the function's rules do not support the products, or say nothing of their sums.
     """
@@ -121,8 +128,20 @@ def sparse_plan(
         flops = (made.columns + made.rows) * weighing.cost + _STORED * pattern.size
         weighed.append((weighing.weighed(kind, made.columns, made.rows, flops, 16 * pattern.size), made))
     chosen, colouring = min(weighed, key=lambda pair: (pair[0].flops, pair[0].reverse))
-    candidates = tuple([c for c, _ in weighed])
-    return Plan(chosen, candidates, weighing.n, weighing.m, pattern=pattern, colouring=colouring)
+    candidates, sums = [c for c, _ in weighed], None
+    if mode is None and chunk_size is None:
+        known = [read.get(place) for place in weighing.split.sources]
+        most = min(2 * (colouring.columns + colouring.rows), _MOST_TERMS)
+        sums = sums_of(
+            weighing.linear, known, weighing.ins, weighing.outs, weighing.split.nonzero[: question.first], pattern, most
+        )
+    if sums is not None:
+        candidates.append(weighing.weighed(BY_ENTRY, 0, 0, sums.cost, 16 * pattern.size))
+        if sums.cost < chosen.flops:
+            chosen = candidates[-1]
+        else:
+            sums = None
+    return Plan(chosen, tuple(candidates), weighing.n, weighing.m, pattern=pattern, colouring=colouring, sums=sums)
 
 
 def _none_possible(candidates: Sequence[Candidate], memory: int | None, name: str) -> FunctransError:

@@ -33,6 +33,10 @@ class Reading:
     def fits(self, given: Sequence[Any]) -> bool:
         return all(self._same(place, given[place]) for place in self.values)
 
+    def known(self) -> dict[int, Any]:
+        """The values, by place, that count as they are."""
+        return {place: value for place, (nonzero, value) in self.values.items() if not nonzero}
+
     def _same(self, place: int, x: Any) -> bool:
         if isinstance(x, jax.Array) and x is self.objects[place]:  # it cannot be written to
             return True
@@ -64,10 +68,12 @@ class Made:
             if (np.diff(pattern.starts) == 1).all():
                 self.columns = pattern.columns
             self.arrays = [jax.device_put(places_in_passes(plan.colouring)), _column(places)]
+        if plan.sums is not None:
+            self.arrays = [jax.device_put(x) for x in (plan.sums.first, plan.sums.to, plan.sums.more)]
 
     def read(self) -> dict[int, Any]:
         """The values, by place, of inputs of the program that the plan was made for."""
-        return {place: value for place, (nonzero, value) in self.reading.values.items() if not nonzero}
+        return self.reading.known()
 
     def coordinates(self) -> Any:
         """``[entries, 2]``: row and column of each, on the default device."""
@@ -114,7 +120,7 @@ def coloured(
     if pattern is None:
         found, reading = detected(jaxpr, wrt, first, given)
         pattern = found.pattern
-    made = Made(sparse_plan(question, pattern, mode, chunk_size, name), reading)
+    made = Made(sparse_plan(question, pattern, mode, chunk_size, name, reading.known()), reading)
     known.append(made)
     del known[:-_KEPT]
     return made

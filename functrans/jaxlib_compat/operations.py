@@ -12,3 +12,8 @@ def jax_operation(module: str, name: str) -> Any:
     if found is None or not isinstance(found, import_module("jax.extend.core").Primitive):
         raise AttributeError(f"module 'functrans.{module}' has no attribute {name!r}")
     return found
+
+
+def type_of_keys() -> Any:
+    """``jax.random.Key``; AttributeError where JAX has none."""
+    return import_module("jax.random").Key

@@ -62,8 +62,11 @@ from functrans.lax.placement import with_sharding_constraint as with_sharding_co
 from functrans.lax.polynomials import log2 as log2
 from functrans.lax.polynomials import one_minus_square as one_minus_square
 from functrans.lax.polynomials import polynomial as polynomial
+from functrans.lax.products import AccuracyMode as AccuracyMode
+from functrans.lax.products import DotAlgorithm as DotAlgorithm
 from functrans.lax.products import DotAlgorithmPreset as DotAlgorithmPreset
 from functrans.lax.products import Precision as Precision
+from functrans.lax.products import Tolerance as Tolerance
 from functrans.lax.segments import segment_max as segment_max
 from functrans.lax.segments import segment_min as segment_min
 from functrans.lax.segments import segment_prod as segment_prod
@@ -82,8 +85,11 @@ from functrans.lax.shapes import stack as stack
 from functrans.lax.shapes import tile as tile
 from functrans.lax.shapes import unstack as unstack
 from functrans.lax.shapes import zeros_like_array as zeros_like_array
+from functrans.lax.wide_products import RaggedDotDimensionNumbers as RaggedDotDimensionNumbers
 from functrans.lax.wide_products import mulhi as mulhi
 from functrans.lax.wide_products import ragged_dot as ragged_dot
+from functrans.lax.wide_products import ragged_dot_general as ragged_dot_general
+from functrans.lax.wide_products import scaled_dot as scaled_dot
 from functrans.lax.windowed import padtype_to_pads as padtype_to_pads
 from functrans.lax.windowed import reduce_window as reduce_window
 from functrans.lax.windowed import reduce_window_shape_tuple as reduce_window_shape_tuple
@@ -222,14 +228,15 @@ from functrans.ops.windows import ScatterDimensionNumbers as ScatterDimensionNum
 from functrans.trace.frames import guard_namespace
 
 __all__ = [
-    "ConvDimensionNumbers", "DotAlgorithmPreset", "FftType", "GatherDimensionNumbers", "GatherScatterMode", "Precision",
-    "RandomAlgorithm", "RoundingMethod", "ScatterDimensionNumbers", "abs", "acos", "acosh", "add", "all_gather",
-    "all_to_all", "approx_max_k", "approx_min_k", "argmax", "argmin", "asin", "asinh", "associative_scan", "atan",
-    "atan2", "atanh", "axis_index", "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc",
-    "bitcast_convert_type", "bitwise_and", "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim",
-    "broadcast_like", "broadcast_shapes", "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz",
-    "collapse", "complex", "composite", "concatenate", "cond", "conj", "conv", "conv_dimension_numbers",
-    "conv_general_dilated", "conv_general_dilated_local", "conv_general_dilated_patches", "conv_general_permutations",
+    "AccuracyMode", "ConvDimensionNumbers", "DotAlgorithm", "DotAlgorithmPreset", "FftType", "GatherDimensionNumbers",
+    "GatherScatterMode", "Precision", "RaggedDotDimensionNumbers", "RandomAlgorithm", "RoundingMethod",
+    "ScatterDimensionNumbers", "Tolerance", "abs", "acos", "acosh", "add", "all_gather", "all_to_all", "approx_max_k",
+    "approx_min_k", "argmax", "argmin", "asin", "asinh", "associative_scan", "atan", "atan2", "atanh", "axis_index",
+    "axis_size", "batch_matmul", "bessel_i0e", "bessel_i1e", "betainc", "bitcast_convert_type", "bitwise_and",
+    "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast", "broadcast_in_dim", "broadcast_like", "broadcast_shapes",
+    "broadcast_to_rank", "broadcasted_iota", "cbrt", "ceil", "clamp", "clz", "collapse", "complex", "composite",
+    "concatenate", "cond", "conj", "conv", "conv_dimension_numbers", "conv_general_dilated",
+    "conv_general_dilated_local", "conv_general_dilated_patches", "conv_general_permutations",
     "conv_general_shape_tuple", "conv_shape_tuple", "conv_transpose", "conv_transpose_shape_tuple",
     "conv_with_general_padding", "convert_element_type", "cos", "cosh", "cumlogsumexp", "cummax", "cummin", "cumprod",
     "cumsum", "custom_linear_solve", "custom_root", "dce_sink", "digamma", "div", "dot", "dot_general", "dtype",
@@ -240,15 +247,15 @@ __all__ = [
     "lgamma", "linalg", "log", "log1p", "log2", "logistic", "lt", "map", "max", "min", "mul", "mulhi", "ne", "neg",
     "nextafter", "one_minus_square", "optimization_barrier", "pad", "padtype_to_pads", "pbroadcast",
     "platform_dependent", "pmax", "pmean", "pmin", "polygamma", "polynomial", "population_count", "pow", "ppermute",
-    "pshuffle", "psum", "psum_scatter", "pswapaxes", "ragged_dot", "random_gamma_grad", "real", "reciprocal", "reduce",
-    "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod", "reduce_sum",
-    "reduce_window", "reduce_window_shape_tuple", "reduce_xor", "rem", "reshape", "rev", "rng_bit_generator", "round",
-    "rsqrt", "scan", "scatter", "scatter_add", "scatter_apply", "scatter_max", "scatter_min", "scatter_mul",
-    "scatter_sub", "segment_max", "segment_min", "segment_prod", "segment_sum", "select", "select_n", "shape_as_value",
-    "shift_left", "shift_right_arithmetic", "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim",
-    "sort", "sort_key_val", "split", "sqrt", "square", "squeeze", "stack", "stage", "stop_gradient", "sub", "switch",
-    "tan", "tanh", "tile", "top_k", "transpose", "unstack", "while_loop", "with_sharding_constraint",
-    "zeros_like_array", "zeta",
+    "pshuffle", "psum", "psum_scatter", "pswapaxes", "ragged_dot", "ragged_dot_general", "random_gamma_grad", "real",
+    "reciprocal", "reduce", "reduce_and", "reduce_max", "reduce_min", "reduce_or", "reduce_precision", "reduce_prod",
+    "reduce_sum", "reduce_window", "reduce_window_shape_tuple", "reduce_xor", "rem", "reshape", "rev",
+    "rng_bit_generator", "round", "rsqrt", "scaled_dot", "scan", "scatter", "scatter_add", "scatter_apply",
+    "scatter_max", "scatter_min", "scatter_mul", "scatter_sub", "segment_max", "segment_min", "segment_prod",
+    "segment_sum", "select", "select_n", "shape_as_value", "shift_left", "shift_right_arithmetic",
+    "shift_right_logical", "sign", "sin", "sinh", "slice", "slice_in_dim", "sort", "sort_key_val", "split", "sqrt",
+    "square", "squeeze", "stack", "stage", "stop_gradient", "sub", "switch", "tan", "tanh", "tile", "top_k",
+    "transpose", "unstack", "while_loop", "with_sharding_constraint", "zeros_like_array", "zeta",
 ]  # fmt: skip
 
 guard_namespace(globals())

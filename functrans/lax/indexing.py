@@ -47,7 +47,9 @@ def index_in_dim(operand: Any, index: int, axis: int = 0, keepdims: bool = True)
     return out if keepdims else squeeze(out, (axis,))
 
 
-def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: int = 0) -> Any:
+def dynamic_slice_in_dim(
+    operand: Any, start_index: Any, slice_size: int, axis: int = 0, *, allow_negative_indices: bool = True
+) -> Any:
     """``slice_size`` elements along ``axis`` from a position that may be traced; moved inside where they stick out.
 
     >>> from functrans import lax
@@ -57,25 +59,30 @@ def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: 
     shape = type_of(operand).shape
     axis = canonical_axis("dynamic_slice_in_dim", axis, len(shape))
     sizes = (*shape[:axis], int(slice_size), *shape[axis + 1 :])
-    return dynamic_slice(operand, _starts(len(shape), start_index, axis), sizes)
+    starts = _starts(len(shape), start_index, axis)
+    return dynamic_slice(operand, starts, sizes, allow_negative_indices=allow_negative_indices)
 
 
 def _starts(ndim: int, index: Any, axis: int) -> Sequence[Any]:
     return [index if a == axis else 0 for a in range(ndim)]
 
 
-def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Any:
+def dynamic_index_in_dim(
+    operand: Any, index: Any, axis: int = 0, keepdims: bool = True, *, allow_negative_indices: bool = True
+) -> Any:
     """The elements at a position along ``axis`` that may be traced.
 
     >>> from functrans import lax
     >>> int(lax.dynamic_index_in_dim(lax.iota(int, 5), 2, keepdims=False))
     2
     """
-    out = dynamic_slice_in_dim(operand, index, 1, axis)
+    out = dynamic_slice_in_dim(operand, index, 1, axis, allow_negative_indices=allow_negative_indices)
     return out if keepdims else squeeze(out, (axis,))
 
 
-def dynamic_update_slice_in_dim(operand: Any, update: Any, start_index: Any, axis: int) -> Any:
+def dynamic_update_slice_in_dim(
+    operand: Any, update: Any, start_index: Any, axis: int, *, allow_negative_indices: bool = True
+) -> Any:
     """The operand with ``update`` written from a position along ``axis`` that may be traced.
 
     >>> from functrans import lax
@@ -84,10 +91,13 @@ def dynamic_update_slice_in_dim(operand: Any, update: Any, start_index: Any, axi
     """
     ndim = type_of(operand).ndim
     axis = canonical_axis("dynamic_update_slice_in_dim", axis, ndim)
-    return dynamic_update_slice(operand, update, _starts(ndim, start_index, axis))
+    starts = _starts(ndim, start_index, axis)
+    return dynamic_update_slice(operand, update, starts, allow_negative_indices=allow_negative_indices)
 
 
-def dynamic_update_index_in_dim(operand: Any, update: Any, index: Any, axis: int) -> Any:
+def dynamic_update_index_in_dim(
+    operand: Any, update: Any, index: Any, axis: int, *, allow_negative_indices: bool = True
+) -> Any:
     """The operand with ``update`` (with or without the axis, of size 1) written at a position along ``axis``.
 
     >>> from functrans import lax
@@ -103,7 +113,7 @@ def dynamic_update_index_in_dim(operand: Any, update: Any, index: Any, axis: int
             update = broadcast_in_dim(scalar_literal(update, type_.dtype), wide, ())
         else:
             update = reshape(update, wide)
-    return dynamic_update_slice_in_dim(operand, update, index, axis)
+    return dynamic_update_slice_in_dim(operand, update, index, axis, allow_negative_indices=allow_negative_indices)
 
 
 def index_take(src: Any, idxs: Sequence[Any], axes: Sequence[int]) -> Any:

@@ -55,7 +55,7 @@ def stage(x: Any, /) -> Any:
     return array if builder is None else builder.lift(array)
 
 
-def dce_sink(x: Any) -> None:
+def dce_sink(val: Any, *, prevent_mlir_dce: bool = False) -> None:
     """Nothing: what nobody uses is left out of a program."""
 
 

@@ -1,8 +1,11 @@
-"""Precisions of products, as ``jax.lax`` names them. Their values are names that ``dot_general`` understands."""
+"""How exact products and elementwise functions are to be, as ``jax.lax`` says it."""
 
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
+
+from functrans.ops.products import DotAlgorithm as DotAlgorithm
 
 
 class Precision(enum.Enum):
@@ -27,3 +30,18 @@ class DotAlgorithmPreset(enum.Enum):
     TF32_TF32_F32_X3 = "TF32_TF32_F32_X3"
     F32_F32_F32 = "F32_F32_F32"
     F64_F64_F64 = "F64_F64_F64"
+
+
+class AccuracyMode(enum.Enum):
+    """How exact an elementwise function is to be: as exact as functrans can in either way."""
+
+    HIGHEST = 1
+    DEFAULT = 2
+
+
+class Tolerance(NamedTuple):
+    """Bounds of the error of an elementwise function: refused, as there is no telling that they are kept."""
+
+    atol: float = 0.0
+    rtol: float = 0.0
+    ulps: int = 0

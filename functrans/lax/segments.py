@@ -17,6 +17,7 @@ from functrans.ops.slicing import concatenate
 from functrans.ops.structural import convert, full, reduce_sum, reshape
 from functrans.ops.windows import ScatterDimensionNumbers
 from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 
 
 class _Reduction(NamedTuple):
@@ -122,6 +123,7 @@ _DOCUMENTATION = """The {what} of the rows of ``data`` with the same number in `
 def _segment_function(
     name: str, what: str, empty: str, example: str, reduction: _Reduction, derivatives: str = ""
 ) -> Callable[..., Any]:
+    @takes(out_sharding=None)
     def function(
         data: Any, segment_ids: Any, num_segments: int | None = None, indices_are_sorted: bool = False,
         unique_indices: bool = False, bucket_size: int | None = None, mode: Any = None,

@@ -12,15 +12,20 @@ from functrans.errors import FunctransValueError
 from functrans.ir.types import scalar_type, type_of
 from functrans.ops import slicing, structural
 from functrans.ops.slicing import canonical_axis
+from functrans.trace.keywords import refuse
 
 
-def reshape(operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None) -> Any:
+def reshape(
+    operand: Any, new_sizes: Sequence[int], dimensions: Sequence[int] | None = None, *, out_sharding: Any = None
+) -> Any:
     """The same elements in row-major order (of the axes in the order ``dimensions``) under another shape.
 
     >>> from functrans import lax
     >>> lax.reshape(lax.iota(int, 6), (2, 3)).shape
     (2, 3)
     """
+    if out_sharding is not None:
+        refuse("reshape", out_sharding=out_sharding)
     if dimensions is not None:
         operand = structural.transpose(operand, tuple(dimensions))
     return structural.reshape(operand, tuple(new_sizes))
@@ -106,13 +111,17 @@ def broadcast_to_rank(x: Any, rank: int) -> Any:
     return expand_dims(x, tuple(range(rank - type_of(x).ndim)))
 
 
-def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Sequence[int] | None = None) -> Any:
+def full_like(
+    x: Any, fill_value: Any, dtype: Any = None, shape: Sequence[int] | None = None, sharding: Any = None
+) -> Any:
     """An array filled with a scalar, with the shape and dtype of ``x`` unless they are given.
 
     >>> from functrans import lax
     >>> lax.full_like(lax.full((2,), 0.0), 1).tolist()
     [1.0, 1.0]
     """
+    if sharding is not None:
+        refuse("full_like", sharding=sharding)
     type_ = type_of(x)
     to = type_.shape if shape is None else tuple(shape)
     if dtype is None and type_.weak_type:

@@ -20,6 +20,7 @@ from functrans.errors import FunctransValueError
 from functrans.ir.types import kind_of
 from functrans.numpy.promotion import Array, ArrayLike, requested_dtype, shape_argument
 from functrans.random.keys import default_float
+from functrans.trace.keywords import takes
 
 Initializer = Callable[..., Array]
 Axes = int | Sequence[int]
@@ -29,6 +30,7 @@ def _dtype(dtype: Any) -> Any:
     return default_float() if dtype is None else requested_dtype("an initializer", dtype)
 
 
+@takes(out_sharding=None)
 def zeros(key: Any, shape: Any, dtype: Any = None) -> Array:
     """An initializer: zeros, whatever the key.
 
@@ -39,6 +41,7 @@ def zeros(key: Any, shape: Any, dtype: Any = None) -> Array:
     return fnp.zeros(shape, _dtype(dtype))
 
 
+@takes(out_sharding=None)
 def ones(key: Any, shape: Any, dtype: Any = None) -> Array:
     """An initializer: ones, whatever the key.
 

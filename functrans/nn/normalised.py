@@ -32,6 +32,8 @@ from functrans.numpy.promotion import (
     to_dtype,
 )
 from functrans.numpy.selection import where as choose_where
+from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 
 _INT32 = np.dtype(np.int32)
 
@@ -149,6 +151,7 @@ def log_softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) ->
     return subtract(shifted, log(_total(exp(shifted), axes, left)))
 
 
+@takes(out_sharding=None)
 def one_hot(x: ArrayLike, num_classes: int, *, dtype: Any = None, axis: int = -1) -> Array:
     """Integers as unit vectors along a new axis of size ``num_classes``; zeros for integers outside.
 
@@ -171,10 +174,20 @@ def one_hot(x: ArrayLike, num_classes: int, *, dtype: Any = None, axis: int = -1
 
 def standardize(
     x: ArrayLike, axis: Any = -1, mean: ArrayLike | None = None, variance: ArrayLike | None = None,
-    epsilon: ArrayLike = 1e-5, where: ArrayLike | None = None,
+    epsilon: ArrayLike = 1e-5, where: ArrayLike | None = None, *, algorithm: str = "fast",
 ) -> Array:  # fmt: skip
     """(x - mean) / sqrt(variance + epsilon) over ``axis``; the mean and variance of the elements that ``where`` leaves.
+
+    The variance is mean(x²) - mean² (``algorithm="fast"``), or with ``"stable"`` mean((x - mean)²), which keeps its
+    digits where the mean is large. Raises ValueError for another algorithm.
+
+    >>> import functrans.numpy as fnp
+    >>> from functrans import nn
+    >>> nn.standardize(fnp.array([1e4, 1e4 + 1.0]), algorithm="stable").round(2).tolist()
+    [-1.0, 1.0]
     """
+    if algorithm not in ("fast", "stable"):
+        raise FunctransValueError(f"standardize: the algorithm is 'fast' or 'stable', got {algorithm!r} at {here()}")
     (x,) = promote_dtypes("standardize", asarray(x), inexact=True)
     kept, mask, left = x, None, None
     if where is not None:
@@ -186,10 +199,13 @@ def standardize(
         mean = reductions.mean(kept, axis, keepdims=True, where=where)
         mean = mean if left is None else select(left, mean, 0.0)
     if variance is None:
-        square_mean = reductions.mean(lax.square(kept), axis, keepdims=True, where=where)
-        square_mean = square_mean if left is None else select(left, square_mean, 0.0)
-        variance = subtract(square_mean, lax.square(as_array("standardize", mean)))
-        variance = choose_where(lax.lt(variance, 0.0), 0.0, variance)  # of rounding; the root of it would be NaN
+        stable = algorithm == "stable"
+        squares = lax.square(subtract(kept, mean) if stable else kept)
+        variance = reductions.mean(squares, axis, keepdims=True, where=where)
+        variance = variance if left is None else select(left, variance, 0.0)
+        if not stable:
+            variance = subtract(variance, lax.square(as_array("standardize", mean)))
+            variance = choose_where(lax.lt(variance, 0.0), 0.0, variance)  # of rounding; its root would be NaN
     scale = lax.rsqrt(lax.add(as_array("standardize", variance), epsilon))
     if mask is None:
         return multiply(subtract(x, mean), scale)

@@ -34,6 +34,7 @@ from functrans.numpy.promotion import (
     to_dtype,
 )
 from functrans.ops.exponentials import log_add_exp
+from functrans.trace.keywords import takes
 from functrans.trace.tracer import Tracer
 
 add = binary(
@@ -322,6 +323,7 @@ def _nonzero(x: Any) -> Any:
     return x or 1 if is_scalar(x) else select(lax.eq(x, 0), 1, x)
 
 
+@takes(out=None, where=None)
 def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """log(exp(x1) + exp(x2)) without overflow; of complex operands its principal value.
 
@@ -332,6 +334,7 @@ def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     return _log_add_exp(*promote_arrays("logaddexp", x1, x2, inexact=True))
 
 
+@takes(out=None, where=None)
 def logaddexp2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """log2(2**x1 + 2**x2) without overflow; of complex operands that of the principal logarithm."""
     x1, x2 = promote_arrays("logaddexp2", x1, x2, inexact=True)

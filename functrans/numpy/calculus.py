@@ -9,7 +9,7 @@ from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.numpy.arithmetic import absolute, add, multiply, remainder, subtract, true_divide
 from functrans.numpy.comparison import not_equal
-from functrans.numpy.creation import asarray
+from functrans.numpy.creation import asarray, full_like
 from functrans.numpy.grids import diagonal
 from functrans.numpy.joining import concatenate
 from functrans.numpy.promotion import (
@@ -171,8 +171,13 @@ def trace(
     return sum_over(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
-def polyval(p: ArrayLike, x: ArrayLike, *, unroll: int = 16) -> Array:
+_MANY_COEFFICIENTS = 64  # are not written out, and compile in a time that does not depend on their number
+
+
+def polyval(p: ArrayLike, x: ArrayLike, *, unroll: int | None = 16) -> Array:
     """The polynomial with coefficients ``p`` (highest first, along axis 0) at ``x``, by Horner's scheme.
+
+    ``unroll``: how many steps of the loop over more than 64 coefficients are written out.
 
     >>> import functrans.numpy as fnp
     >>> fnp.polyval(fnp.array([1., 0., 2.]), 3.)
@@ -180,6 +185,9 @@ def polyval(p: ArrayLike, x: ArrayLike, *, unroll: int = 16) -> Array:
     """
     coefficients, x = promote_dtypes("polyval", asarray(p), asarray(x))
     tail = tuple(coefficients.shape[1:])
+    if coefficients.shape[0] > _MANY_COEFFICIENTS:
+        start = multiply(coefficients[0], full_like(x, 1))
+        return lax.scan(lambda y, c: (add(multiply(y, x), c), None), start, coefficients[1:], unroll=unroll or 1)[0]
     zero = (0,) * len(tail)
     result: Any = None
     for i in range(coefficients.shape[0]):

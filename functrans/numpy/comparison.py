@@ -28,6 +28,7 @@ from functrans.numpy.promotion import (
     scalar_of_kind,
     to_dtype,
 )
+from functrans.trace.keywords import refuse, takes
 
 _FALSE = "Array(False, dtype=bool)"
 _TRUE = "Array(True, dtype=bool)"
@@ -124,6 +125,7 @@ def truth(operation: str, x: ArrayLike) -> Any:
 def _logical(name: str, primitive: Callable[..., Any], summary: str, example: str) -> Callable[..., Any]:
     of_bools = binary(name, primitive, summary, example)
 
+    @takes(out=None, where=None)
     def function(x: Any, y: Any, /) -> Any:
         return of_bools(truth(name, x), truth(name, y))
 
@@ -211,13 +213,17 @@ def _is_infinity(operation: str, x: Any, infinity: float) -> Any:
     return lax.eq(promote_one(operation, x), infinity) if dtype in FLOATS else _all_equal_to(False, x)
 
 
-def isposinf(x: ArrayLike, /) -> Array:
+def isposinf(x: ArrayLike, /, out: Any = None) -> Array:
     """Whether x is positive infinity; TypeError for complex x."""
+    if out is not None:
+        refuse("isposinf", out=out)
     return _is_infinity("isposinf", x, np.inf)
 
 
-def isneginf(x: ArrayLike, /) -> Array:
+def isneginf(x: ArrayLike, /, out: Any = None) -> Array:
     """Whether x is negative infinity; TypeError for complex x."""
+    if out is not None:
+        refuse("isneginf", out=out)
     return _is_infinity("isneginf", x, -np.inf)
 
 

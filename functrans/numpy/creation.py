@@ -30,14 +30,16 @@ from functrans.numpy.promotion import (
     shape_argument,
     to_dtype,
 )
+from functrans.trace.keywords import refuse, takes
 from functrans.trace.tracer import Tracer
 
 _WIDE_DATA = (np.dtype(np.float64), np.dtype(np.complex128))
 
 
 def array(
-    object: Any, dtype: Any = None, copy: bool = True, order: str | None = "K", ndmin: int = 0, *, device: Any = None
-) -> Array:
+    object: Any, dtype: Any = None, copy: bool = True, order: str | None = "K", ndmin: int = 0, *, device: Any = None,
+    out_sharding: Any = None,
+) -> Array:  # fmt: skip
     """An array of the numbers in ``object``: a number, array, traced value, or nested lists of them.
 
     Raises ValueError for ragged lists and TypeError for what is not numeric.
@@ -46,6 +48,8 @@ def array(
     >>> fnp.array([1, 2, 3])
     Array([1, 2, 3], dtype=int32)
     """
+    if out_sharding is not None:
+        refuse("array", out_sharding=out_sharding)
     if order not in (None, "K", "C"):
         raise NotImplementedError(
             f"array: order={order!r} is not supported, because arrays have no memory order; use 'K'"
@@ -64,14 +68,17 @@ def array(
 
 
 def asarray(
-    a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
-) -> Array:
+    a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None,
+    out_sharding: Any = None,
+) -> Array:  # fmt: skip
     """``a`` as an array; arrays and traced values are returned as they are, or with ``copy=True`` a copy.
 
     >>> import functrans.numpy as fnp
     >>> fnp.asarray([1.5, 2])
     Array([1.5, 2. ], dtype=float32)
     """
+    if out_sharding is not None:
+        refuse("asarray", out_sharding=out_sharding)
     if dtype is None and device is None and not copy and (type(a) is Tracer or isinstance(a, jax.Array)):
         return a
     return array(a, dtype, copy=bool(copy), order=order, device=device)
@@ -179,6 +186,7 @@ def _check_sizes(operation: str, shape: tuple[int, ...]) -> None:
         raise FunctransValueError(f"{operation}: sizes of a shape cannot be negative, got {shape}")
 
 
+@takes(out_sharding=None)
 def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     """An array of zeros (float32 by default; float64 with x64 on).
 
@@ -189,6 +197,7 @@ def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     return _filled("zeros", shape, 0, dtype, device)
 
 
+@takes(out_sharding=None)
 def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     """An array of ones (float32 by default; float64 with x64 on).
 
@@ -199,11 +208,13 @@ def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     return _filled("ones", shape, 1, dtype, device)
 
 
+@takes(out_sharding=None)
 def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     """An array of zeros: there is no uninitialised memory."""
     return _filled("empty", shape, 0, dtype, device)
 
 
+@takes(out_sharding=None)
 def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, device: Any = None) -> Array:
     """An array filled with ``fill_value``, a scalar or an array that broadcasts to ``shape``.
 
@@ -247,11 +258,13 @@ def _like(operation: str, a: Any, value: Any, dtype: Any, shape: Any, device: An
     return _placed(result, device)
 
 
+@takes(out_sharding=None)
 def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """Zeros of the shape and dtype of ``a``."""
     return _like("zeros_like", a, 0, dtype, shape, device)
 
 
+@takes(out_sharding=None)
 def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """Ones of the shape and dtype of ``a``."""
     return _like("ones_like", a, 1, dtype, shape, device)
@@ -262,6 +275,7 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
     return _like("empty_like", prototype, 0, dtype, shape, device)
 
 
+@takes(out_sharding=None)
 def full_like(a: Any, fill_value: ArrayLike, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """``fill_value`` in the shape and dtype of ``a``."""
     own = a if type(a) is Tracer or hasattr(a, "dtype") else as_array("full_like", a)

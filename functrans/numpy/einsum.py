@@ -15,11 +15,12 @@ from functrans.numpy.creation import asarray
 from functrans.numpy.grids import diagonal
 from functrans.numpy.products import contract
 from functrans.numpy.promotion import Array, common_dtype, refuse_out, requested_dtype, to_dtype
+from functrans.trace.keywords import refuse
 
 
 def einsum(
     subscripts: Any, /, *operands: Any, out: None = None, optimize: Any = "auto", precision: Any = None,
-    preferred_element_type: Any = None,
+    preferred_element_type: Any = None, out_sharding: Any = None,
 ) -> Array:  # fmt: skip
     """The sum of products that ``subscripts`` names: "ij,jk->ik" is a matrix product.
 
@@ -30,6 +31,8 @@ def einsum(
     >>> fnp.einsum("ij,j->i", fnp.ones((2, 3)), fnp.ones(3))
     Array([3., 3.], dtype=float32)
     """
+    if out_sharding is not None:
+        refuse("einsum", out_sharding=out_sharding)
     refuse_out("einsum", out)
     if not isinstance(subscripts, str):
         subscripts, operands = _interleaved(subscripts, operands)

@@ -33,6 +33,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.ops.structural import scalar_literal
 from functrans.trace.frames import filter_traceback, trims_tracebacks
+from functrans.trace.keywords import refuse
 from functrans.trace.state import state
 from functrans.trace.tracer import Tracer
 
@@ -153,7 +154,9 @@ def inexact_unary(name: str, primitive: Function, summary: str, example: str) ->
 def numeric_unary(name: str, primitive: Function, summary: str, example: str) -> Function:
     """A function of numbers of any dtype that keeps the dtype."""
 
-    def function(x: Any, /) -> Any:
+    def function(x: Any, /, *, out: Any = None, where: Any = None) -> Any:
+        if out is not None or where is not None:
+            refuse(name, out=out, where=where)
         try:
             if type(x) is Tracer:
                 return primitive(x)
@@ -208,7 +211,9 @@ def binary(
     """A function of two promoted operands; ``of_bools`` and ``of_complex`` replace the primitive for these dtypes."""
     direct = direct_dtypes(inexact, of_complex is not None)
 
-    def function(x: Any, y: Any, /) -> Any:
+    def function(x: Any, y: Any, /, *, out: Any = None, where: Any = None) -> Any:
+        if out is not None or where is not None:
+            refuse(name, out=out, where=where)
         try:
             if type(x) is Tracer:
                 if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:

@@ -34,12 +34,14 @@ from functrans.numpy.promotion import (
     static_value,
     to_dtype,
 )
+from functrans.trace.keywords import takes
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 
 _INDEX = np.dtype(np.int32)
 
 
+@takes(out_sharding=None)
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Array:
     """start, start + step, ... below stop; one argument is ``stop``. The arguments must be static.
 

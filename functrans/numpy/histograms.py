@@ -37,8 +37,10 @@ from functrans.numpy.selection import clip, where
 from functrans.numpy.shapes import ravel
 from functrans.numpy.sorting import searchsorted
 from functrans.numpy.updates import IndexUpdate
+from functrans.trace.keywords import takes
 
 
+@takes(out_sharding=None)
 def bincount(
     x: ArrayLike, weights: ArrayLike | None = None, minlength: int = 0, *, length: int | None = None
 ) -> Array:
@@ -118,6 +120,7 @@ def _bin_numbers(x: Any, edges: Any) -> Any:
     return where(at_end, n - 1, searchsorted(edges, x, "right"))
 
 
+@takes(out_sharding=None)
 def histogram(
     a: ArrayLike, bins: ArrayLike = 10, range: Sequence[ArrayLike] | None = None, weights: ArrayLike | None = None,
     density: bool | None = None,

@@ -29,6 +29,7 @@ from functrans.numpy.promotion import (
     to_dtype,
 )
 from functrans.numpy.shapes import atleast_1d, atleast_2d, atleast_3d, ravel
+from functrans.trace.keywords import takes
 from functrans.trace.tracer import Tracer
 
 
@@ -263,6 +264,7 @@ def tile(A: ArrayLike, reps: Any) -> Array:
     return lax.reshape(spread, tuple(r * n for r, n in zip(counts, sizes, strict=True)))
 
 
+@takes(out_sharding=None)
 def repeat(
     a: ArrayLike, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
 ) -> Array:

@@ -32,6 +32,7 @@ from functrans.numpy.promotion import (
 from functrans.numpy.shapes import moveaxis, ravel
 from functrans.ops.products import DotGeneral, precision_name
 from functrans.trace.binding import bind
+from functrans.trace.keywords import refuse, takes
 from functrans.trace.tracer import Tracer
 
 _ARRAYS = frozenset([Tracer, ArrayImpl])
@@ -62,6 +63,7 @@ def _pair(operation: str, a: ArrayLike, b: ArrayLike) -> tuple[Any, Any]:
     return as_array(operation, a), as_array(operation, b)
 
 
+@takes(out_sharding=None)
 def dot(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The sum of products over the last axis of a and the last but one of b (the only one of a vector).
 
@@ -93,7 +95,9 @@ def _dot(a: Any, b: Any, precision: Any = None, preferred_element_type: Any = No
 _compiled_dot = jit(_dot)  # not of dot, which calls it: ``disable_jit`` runs what stands here
 
 
-def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
+def matmul(
+    a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
+) -> Array:
     """The matrix product over the last two axes, other axes broadcast; a vector is a row on the left, a column on the
     right. TypeError for scalars and sizes that do not fit.
 
@@ -101,6 +105,8 @@ def matmul(a: ArrayLike, b: ArrayLike, *, precision: Any = None, preferred_eleme
     >>> fnp.matmul(fnp.ones((2, 3)), fnp.ones(3))
     Array([3., 3.], dtype=float32)
     """
+    if out_sharding is not None:
+        refuse("matmul", out_sharding=out_sharding)
     if precision is None and preferred_element_type is None and concrete_arrays(a, b):
         return _compiled_matmul(a, b)
     return _matmul(a, b, precision, preferred_element_type)
@@ -235,6 +241,7 @@ def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Array:
     return multiply(lax.broadcast_in_dim(x, shape, (0,)), lax.broadcast_in_dim(y, shape, (1,)))
 
 
+@takes(out_sharding=None)
 def tensordot(
     a: ArrayLike, b: ArrayLike, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None
 ) -> Array:

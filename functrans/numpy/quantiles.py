@@ -29,6 +29,7 @@ from functrans.numpy.promotion import (
 from functrans.numpy.reductions import any as any_over
 from functrans.numpy.reductions import sum as sum_over
 from functrans.numpy.selection import take_along_axis, where
+from functrans.trace.keywords import takes
 
 Axis = Any
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest", "inverted_cdf")
@@ -196,6 +197,7 @@ def _hundredths(operation: str, q: ArrayLike) -> Any:
     return lax.div(asarray(q), 100.0)
 
 
+@takes(out_sharding=None)
 @one_program(*_STATIC)
 def percentile(
     a: ArrayLike, q: ArrayLike, axis: Axis = None, out: None = None, overwrite_input: bool = False,

@@ -65,7 +65,7 @@ def ceil(x: ArrayLike, /) -> Array:
     return _stepwise("ceil", x, lax.ceil)
 
 
-def trunc(x: ArrayLike, /) -> Array:
+def trunc(x: ArrayLike) -> Array:
     """x without its fractional part: the nearest integer toward 0.
 
     >>> import functrans.numpy as fnp

@@ -117,7 +117,7 @@ def clip(arr: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None 
     return result if type(result) is Tracer else asarray(result)
 
 
-def fmax(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+def fmax(x1: ArrayLike, x2: ArrayLike) -> Array:
     """The larger of x1 and x2, the other one where one is NaN.
 
     >>> import functrans.numpy as fnp
@@ -127,7 +127,7 @@ def fmax(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     return where(logical_or(greater(x1, x2), isnan(x2)), x1, x2)
 
 
-def fmin(x1: ArrayLike, x2: ArrayLike, /) -> Array:
+def fmin(x1: ArrayLike, x2: ArrayLike) -> Array:
     """The smaller of x1 and x2, the other one where one is NaN."""
     return where(logical_or(less(x1, x2), isnan(x2)), x1, x2)
 
@@ -280,8 +280,9 @@ def take(
 
 
 def take_along_axis(
-    arr: ArrayLike, indices: ArrayLike, axis: int | None = -1, mode: str | None = None, fill_value: Any = None
-) -> Array:
+    arr: ArrayLike, indices: ArrayLike, axis: int | None = -1, mode: str | None = None, fill_value: Any = None, *,
+    wrap_negative_indices: bool = True,
+) -> Array:  # fmt: skip
     """Elements of ``arr`` at ``indices`` along ``axis``, other positions being equal; both have the same rank.
 
     >>> import functrans.numpy as fnp
@@ -306,7 +307,7 @@ def take_along_axis(
         )
     axis = axis_index("take_along_axis", axis, rank)
     n = x.shape[axis]
-    if mode != "promise_in_bounds":
+    if wrap_negative_indices:
         at = normalized(at, n)
     others = common_shape(
         "take_along_axis", *[(*s[:axis], 1, *s[axis + 1 :]) for s in (tuple(x.shape), tuple(at.shape))]

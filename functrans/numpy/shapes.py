@@ -29,6 +29,7 @@ from functrans.numpy.promotion import (
     shape_argument,
     shape_of,
 )
+from functrans.trace.keywords import takes
 from functrans.trace.tracer import Tracer
 
 
@@ -53,6 +54,7 @@ def size(a: ArrayLike, axis: int | Sequence[int] | None = None) -> int:
     return math.prod(sizes[i] for i in axis_indices("size", axis, len(sizes)))
 
 
+@takes(out_sharding=None)
 @as_one_program
 def reshape(a: ArrayLike, shape: Any, order: str = "C", *, copy: bool | None = None) -> Array:
     """The elements of ``a`` in row-major (order="F": column-major) order in another shape; one size may be -1.
@@ -96,6 +98,7 @@ def _whole_shape(own: tuple[int, ...], wanted: tuple[int, ...]) -> tuple[int, ..
     return wanted
 
 
+@takes(out_sharding=None)
 @as_one_program
 def ravel(a: ArrayLike, order: str = "C") -> Array:
     """The elements of ``a`` as a vector.
@@ -222,6 +225,7 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     return common_shape("broadcast_shapes", *[shape_argument("broadcast_shapes", s) for s in shapes]) if shapes else ()
 
 
+@takes(out_sharding=None)
 @as_one_program
 def broadcast_to(array: ArrayLike, shape: Any) -> Array:
     """``array`` repeated along axes of size 1 and new leading axes to ``shape``.

@@ -143,7 +143,7 @@ def hanning(M: int) -> Array:
     return _window(lambda n, m: 0.5 * (1 - np.cos(2 * np.pi * n / (m - 1))))(M)
 
 
-def i0(x: ArrayLike, /) -> Array:
+def i0(x: ArrayLike) -> Array:
     """The modified Bessel function of the first kind of order 0, of real numbers.
 
     >>> import functrans.numpy as fnp

@@ -412,9 +412,9 @@ def sign(x: Any) -> Any:
     return bind(SIGN, x)
 
 
-def clamp(low: Any, x: Any, high: Any) -> Any:
-    """min(max(x, low), high)."""
-    return bind(CLAMP, *align(CLAMP, low, x, high))
+def clamp(min: Any, x: Any, max: Any) -> Any:
+    """x, but ``min`` where it is below it and ``max`` where it is above."""
+    return bind(CLAMP, *align(CLAMP, min, x, max))
 
 
 def floor(x: Any) -> Any:
@@ -432,6 +432,6 @@ def round_(x: Any, to_even: bool = False) -> Any:
     return bind(Round(bool(to_even)), x)
 
 
-def nextafter(x: Any, y: Any) -> Any:
+def nextafter(x1: Any, x2: Any) -> Any:
     """nextafter of corresponding elements."""
-    return binary(NEXTAFTER, x, y)
+    return binary(NEXTAFTER, x1, x2)

@@ -28,6 +28,7 @@ from functrans.ops.structural import (
 )
 from functrans.trace.binding import bind
 from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 
@@ -340,6 +341,7 @@ def pmin(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:
     return _over(Pmin, x, axis_name, axis_index_groups, "pmin")
 
 
+@takes(to="varying")
 def all_gather(x: Any, axis_name: Any, *, axis_index_groups: Any = None, axis: int = 0, tiled: bool = False) -> Any:
     """The values of every lane along a new axis (an existing one with ``tiled``), for each leaf."""
     _refuse_groups(axis_index_groups, "all_gather")

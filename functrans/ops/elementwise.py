@@ -15,9 +15,9 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, check_integer, short_dtype, type_of
+from functrans.ir.types import ArrayType, array_type, canonical_dtype, check_integer, short_dtype, type_of
 from functrans.ir.types import kind_of as kind_of
-from functrans.ops.structural import broadcast_in_dim, scalar_literal
+from functrans.ops.structural import broadcast_in_dim, convert, scalar_literal
 from functrans.trace.binding import bind
 from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
@@ -449,8 +449,10 @@ def sub(x: Any, y: Any) -> Any:
     return binary(SUB, x, y)
 
 
-def mul(x: Any, y: Any) -> Any:
-    """x * y."""
+def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
+    """x * y; with ``out_dtype`` of operands that are converted to it first."""
+    if out_dtype is not None:
+        x, y = (convert(x, canonical_dtype(out_dtype)) for x in (x, y))
     return binary(MUL, x, y)
 
 

@@ -20,6 +20,7 @@ from functrans.ops.representation import bitcast_convert_type
 from functrans.ops.structural import convert
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Fusion
 
 
@@ -293,8 +294,10 @@ ASINH_SLOPE, ACOSH_SLOPE = AsinhSlope(), AcoshSlope()
 LOGISTIC_SLOPE, LOG_ADD_EXP = LogisticSlope(), LogAddExp()
 
 
-def exp2(x: Any) -> Any:
+def exp2(x: Any, *, accuracy: Any = None) -> Any:
     """exp2 of each element."""
+    if accuracy is not None:
+        refuse("exp2", accuracy=accuracy)
     return bind(EXP2, x)
 
 
@@ -308,8 +311,10 @@ def cosh(x: Any) -> Any:
     return bind(COSH, x)
 
 
-def tanh(x: Any) -> Any:
+def tanh(x: Any, *, accuracy: Any = None) -> Any:
     """tanh of each element."""
+    if accuracy is not None:
+        refuse("tanh", accuracy=accuracy)
     return bind(TANH, x)
 
 
@@ -333,8 +338,10 @@ def atanh(x: Any) -> Any:
     return bind(ATANH, x)
 
 
-def logistic(x: Any) -> Any:
+def logistic(x: Any, *, accuracy: Any = None) -> Any:
     """1 / (1 + exp(-x))."""
+    if accuracy is not None:
+        refuse("logistic", accuracy=accuracy)
     return bind(LOGISTIC, x)
 
 

@@ -13,6 +13,7 @@ from functrans.ops.expanded import Expanded
 from functrans.ops.logic import gt, select
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Fusion, Tangent, Value
 
 
@@ -255,53 +256,73 @@ SIN, COS, TAN, ASIN, ACOS, ATAN, ATAN2 = Sin(), Cos(), Tan(), Asin(), Acos(), At
 ATAN_SLOPE, ATAN2_SLOPE = AtanSlope(), Atan2Slope()
 
 
-def exp(x: Any) -> Any:
+def exp(x: Any, *, accuracy: Any = None) -> Any:
     """exp of each element."""
+    if accuracy is not None:
+        refuse("exp", accuracy=accuracy)
     return bind(EXP, x)
 
 
-def expm1(x: Any) -> Any:
+def expm1(x: Any, *, accuracy: Any = None) -> Any:
     """exp(x) - 1, exact near 0."""
+    if accuracy is not None:
+        refuse("expm1", accuracy=accuracy)
     return bind(EXPM1, x)
 
 
-def log(x: Any) -> Any:
+def log(x: Any, *, accuracy: Any = None) -> Any:
     """log of each element."""
+    if accuracy is not None:
+        refuse("log", accuracy=accuracy)
     return bind(LOG, x)
 
 
-def log1p(x: Any) -> Any:
+def log1p(x: Any, *, accuracy: Any = None) -> Any:
     """log(1 + x), exact near 0."""
+    if accuracy is not None:
+        refuse("log1p", accuracy=accuracy)
     return bind(LOG1P, x)
 
 
-def sqrt(x: Any) -> Any:
+def sqrt(x: Any, *, accuracy: Any = None) -> Any:
     """sqrt of each element."""
+    if accuracy is not None:
+        refuse("sqrt", accuracy=accuracy)
     return bind(SQRT, x)
 
 
-def rsqrt(x: Any) -> Any:
+def rsqrt(x: Any, *, accuracy: Any = None) -> Any:
     """1 / sqrt(x)."""
+    if accuracy is not None:
+        refuse("rsqrt", accuracy=accuracy)
     return bind(RSQRT, x)
 
 
-def cbrt(x: Any) -> Any:
+def cbrt(x: Any, *, accuracy: Any = None) -> Any:
     """cbrt of each element."""
+    if accuracy is not None:
+        refuse("cbrt", accuracy=accuracy)
     return bind(CBRT, x)
 
 
-def sin(x: Any) -> Any:
+def sin(x: Any, *, accuracy: Any = None) -> Any:
     """sin of each element."""
+    if accuracy is not None:
+        refuse("sin", accuracy=accuracy)
     return bind(SIN, x)
 
 
-def cos(x: Any) -> Any:
+def cos(x: Any, *, accuracy: Any = None) -> Any:
     """cos of each element."""
+    if accuracy is not None:
+        refuse("cos", accuracy=accuracy)
     return bind(COS, x)
 
 
-def tan(x: Any) -> Any:
+def tan(x: Any, *, accuracy: Any = None) -> Any:
     """tan of each element."""
+    if accuracy is not None:
+        refuse("tan", accuracy=accuracy)
     return bind(TAN, x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from functrans.ops.reductions import argmax
 from functrans.ops.spectral_tangents import DIFFERENCES, VALUES, SpectralSplit, along
 from functrans.ops.structural import broadcasted_iota, convert, reduce_sum
 from functrans.trace.binding import bind_all
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Tangent, Value
 
 
@@ -219,7 +221,7 @@ def eig(
       compute_right_eigenvectors: also V with x V = V diag(w).
       enable_eigvec_derivs: not needed: derivatives of eigenvectors are there in any case. They hold where eigenvalues
         are distinct and no vector has two elements of the largest size.
-      implementation, use_magma: None; LAPACK computes.
+      implementation, use_magma: None or LAPACK, which computes. Others raise NotImplementedError.
 
     Returns:
       [w ``[..., n]``, U ``[..., n, n]`` if asked for, V ``[..., n, n]`` if asked for], complex, of length 1 and with
@@ -235,6 +237,7 @@ def eig(
     >>> sorted(w.imag.tolist())
     [-1.0, 1.0]
     """
+    refuse("eig", implementation=implementation, use_magma=use_magma or None)
     return list(bind_all(Eig(bool(compute_left_eigenvectors), bool(compute_right_eigenvectors)), [x]))
 
 
@@ -313,3 +316,11 @@ def tridiagonal(a: Any, *, lower: bool = True) -> tuple[Any, Any, Any, Any]:
     """
     packed, diagonal, beside, taus = bind_all(Tridiagonal(bool(lower)), [a])
     return packed, diagonal, beside, taus
+
+
+class EigImplementation(enum.Enum):
+    """Libraries that decompose a general matrix, as JAX names them; LAPACK does."""
+
+    CUSOLVER = "cusolver"
+    MAGMA = "magma"
+    LAPACK = "lapack"

@@ -305,14 +305,14 @@ def choose(mask: Any, new: Any, old: Any) -> Any:
     return bind(SELECT, broadcast_in_dim(mask, shape) if shape else mask, new, old)
 
 
-def select(which: Any, on_true: Any, on_false: Any) -> Any:
-    """on_true where ``which`` is true, on_false elsewhere; numbers stand for arrays."""
+def select(pred: Any, on_true: Any, on_false: Any) -> Any:
+    """on_true where ``pred`` is true, on_false elsewhere; numbers stand for arrays."""
     if type(on_true) is not Tracer or type(on_false) is not Tracer or on_true.type is not on_false.type:
         on_true, on_false = align(SELECT, on_true, on_false)
-        shape = type_of(which).shape
+        shape = type_of(pred).shape
         if shape:  # scalars that are not literals
             on_true, on_false = (
                 broadcast_in_dim(x, shape, ()) if type(x) is not Literal and not type_of(x).shape else x
                 for x in (on_true, on_false)
             )
-    return bind(SELECT, which, on_true, on_false)
+    return bind(SELECT, pred, on_true, on_false)

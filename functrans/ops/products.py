@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import ml_dtypes
@@ -18,6 +18,7 @@ from functrans.ops.structural import Axes, Transpose, broadcast_in_dim, convert,
 from functrans.trace.binding import bind
 from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.series import Line
 from functrans.trace.tracer import producer_of, tracer_for
@@ -321,12 +322,32 @@ _ALGORITHMS: dict[str, tuple[str, str, str, int, int]] = {
 }
 
 
+class DotAlgorithm(NamedTuple):
+    """The arithmetic of a product by its parts: what its operands are rounded to, in what it adds, and in how many
+    passes over how many parts of each. One that is none of ``lax.DotAlgorithmPreset`` is refused.
+    """
+
+    lhs_precision_type: Any
+    rhs_precision_type: Any
+    accumulation_type: Any
+    lhs_component_count: int = 1
+    rhs_component_count: int = 1
+    num_primitive_operations: int = 1
+    allow_imprecise_accumulation: bool = False
+
+
+_STORED = {t: np.dtype(name) for t, name in {"f16": "float16", "f32": "float32", "f64": "float64"}.items()}
+_STORED["bf16"] = np.dtype(ml_dtypes.bfloat16)
+
+
 def precision_name(precision: Any) -> str:
     """A precision of functrans or JAX, a string, a pair of them or None (the configured default) as a string."""
     if precision is None:
         precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
         if precision is None:
             return "DEFAULT"
+    if hasattr(precision, "accumulation_type"):
+        return _algorithm_name(precision)
     if isinstance(precision, tuple | list):
         if len(precision) != 2:
             raise FunctransValueError(f"dot_general: precision must be one value or a pair, got {precision!r}")
@@ -343,6 +364,19 @@ def precision_name(precision: Any) -> str:
         f"dot_general: unknown precision {precision!r}; use one of {', '.join(_PRECISIONS)} or an algorithm "
         f"({', '.join(_ALGORITHMS)})"
     )
+
+
+def _algorithm_name(algorithm: DotAlgorithm) -> str:
+    """The preset that says the same."""
+    types = [
+        np.dtype(t) for t in (algorithm.lhs_precision_type, algorithm.rhs_precision_type, algorithm.accumulation_type)
+    ]
+    for name, (left, right, accumulation, components, primitives) in _ALGORITHMS.items():
+        same_types = types == [_STORED.get(t) for t in (left, right, accumulation)]
+        counts = (algorithm.lhs_component_count, algorithm.rhs_component_count, algorithm.num_primitive_operations)
+        if same_types and counts == (components, components, primitives) and not algorithm.allow_imprecise_accumulation:
+            return name
+    raise FunctransValueError(f"dot_general: {algorithm} is none of the algorithms {', '.join(_ALGORITHMS)}")
 
 
 # -- functions -------------------------------------------------------------------------------------------------------
@@ -363,11 +397,15 @@ def dot_general(
     dimension_numbers: DotDimensionNumbers,
     precision: Any = None,
     preferred_element_type: Any = None,
+    *,
+    out_sharding: Any = None,
 ) -> Any:
     """Sums of products over the contracting axes.
 
     ``dimension_numbers``: ``((lhs_contracting, rhs_contracting), (lhs_batch, rhs_batch))``.
     """
+    if out_sharding is not None:
+        refuse("dot_general", out_sharding=out_sharding)
     x, y = type_of(lhs), type_of(rhs)
     if preferred_element_type is not None:
         dtype = canonical_dtype(preferred_element_type)
@@ -388,8 +426,15 @@ def _axes(axes: Sequence[int]) -> Axes:
     return tuple([int(a) for a in axes])
 
 
-def dot(lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None) -> Any:
-    """Vector and matrix products of operands of rank 1 or 2."""
+def dot(
+    lhs: Any, rhs: Any, precision: Any = None, preferred_element_type: Any = None, *,
+    dimension_numbers: DotDimensionNumbers | None = None, out_sharding: Any = None,
+) -> Any:  # fmt: skip
+    """Vector and matrix products of operands of rank 1 or 2; with ``dimension_numbers``, ``dot_general``."""
+    if out_sharding is not None:
+        refuse("dot", out_sharding=out_sharding)
+    if dimension_numbers is not None:
+        return dot_general(lhs, rhs, dimension_numbers, precision, preferred_element_type)
     x, y = type_of(lhs), type_of(rhs)
     if not 1 <= x.ndim <= 2 or not 1 <= y.ndim <= 2 or x.shape[-1] != y.shape[0]:
         raise FunctransTypeError(f"dot: incompatible shapes {x.shape} and {y.shape}; vectors and matrices only")

@@ -15,6 +15,7 @@ from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import reshape
 from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 
 _UINT32, _UINT64 = np.dtype(np.uint32), np.dtype(np.uint64)
@@ -80,7 +81,10 @@ class RngBitGenerator(Primitive):
 
 
 def rng_bit_generator(
-    key: Any, shape: Sequence[int], dtype: Any = np.uint32, algorithm: Any = RandomAlgorithm.RNG_DEFAULT
-) -> list[Any]:
+    key: Any, shape: Sequence[int], dtype: Any = np.uint32, algorithm: Any = RandomAlgorithm.RNG_DEFAULT, *,
+    out_sharding: Any = None,
+) -> list[Any]:  # fmt: skip
     """(the next key, random integers of this shape and dtype) by a generator of XLA, from a key u32[4] or u64[2]."""
+    if out_sharding is not None:
+        refuse("rng_bit_generator", out_sharding=out_sharding)
     return list(bind_all(RngBitGenerator(tuple(shape), canonical_dtype(dtype), int(algorithm)), [key]))

@@ -26,6 +26,7 @@ from functrans.ops.structural import (
 )
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Combination, Fusion, Lanes, Primitive, Tangent, Value
 from functrans.trace.tracer import Tracer
 
@@ -394,13 +395,17 @@ def reduce_prod(operand: Any, axes: Sequence[int]) -> Any:
     return _reduce(ReduceProd, operand, axes)
 
 
-def reduce_max(operand: Any, axes: Sequence[int]) -> Any:
+def reduce_max(operand: Any, axes: Sequence[int], *, out_sharding: Any = None) -> Any:
     """The largest element over ``axes``."""
+    if out_sharding is not None:
+        refuse("reduce_max", out_sharding=out_sharding)
     return _reduce(ReduceMax, operand, axes)
 
 
-def reduce_min(operand: Any, axes: Sequence[int]) -> Any:
+def reduce_min(operand: Any, axes: Sequence[int], *, out_sharding: Any = None) -> Any:
     """The smallest element over ``axes``."""
+    if out_sharding is not None:
+        refuse("reduce_min", out_sharding=out_sharding)
     return _reduce(ReduceMin, operand, axes)
 
 

@@ -242,10 +242,10 @@ def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = 
     return keys, values
 
 
-def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Any, Any]:
+def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> tuple[Any, Any]:
     """The ``k`` largest elements along ``axis``, the largest first, and their positions (int32).
 
-    Of equal elements the earlier one comes first.
+    Of equal elements the earlier one comes first, with ``is_stable=False``, too.
 
     Raises:
       ValueError: complex elements, k negative or larger than the axis, or no such axis.

@@ -18,6 +18,7 @@ from functrans.ops.logic import eq, lt, select
 from functrans.ops.structural import full
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Fusion
 from functrans.trace.replay import evaluate
 
@@ -243,8 +244,10 @@ def erf(x: Any) -> Any:
     return bind(ERF, x)
 
 
-def erfc(x: Any) -> Any:
+def erfc(x: Any, *, accuracy: Any = None) -> Any:
     """1 - erf(x), exact for large x."""
+    if accuracy is not None:
+        refuse("erfc", accuracy=accuracy)
     return bind(ERFC, x)
 
 

@@ -5,6 +5,7 @@ What their derivatives are where values are repeated or zero stands in ``spectra
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ from functrans.ops.spectral_tangents import (
     diagonal_part,
 )
 from functrans.trace.binding import bind_all
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Tangent, Value
 
 
@@ -262,7 +264,7 @@ def eigh(
       symmetrize_input: decompose (x + x^H) / 2. If False one triangle alone is read, and has a derivative.
       sort_eigenvalues: they are in ascending order in any case.
       subset_by_index: None or (0, n), all of them.
-      implementation: None; which kernel computes is given by the platform.
+      implementation: None: which kernel computes is given by the platform. Others raise NotImplementedError.
 
     Returns:
       eigenvectors ``[..., n, n]`` in columns, eigenvalues ``[..., n]``, real. NaN where the kernel does not converge.
@@ -277,6 +279,7 @@ def eigh(
     >>> values.tolist()
     [1.0, 2.0]
     """
+    refuse("eigh", implementation=implementation)
     shape = np.shape(x)
     if symmetrize_input and len(shape) > 1 and shape[-1] == shape[-2]:  # others are refused by the operation
         x = mul(add(x, adjoint(x)), 0.5)
@@ -301,7 +304,7 @@ def svd(
       full_matrices: U ``[..., m, m]`` and V^H ``[..., n, n]``, else ``[..., m, k]`` and ``[..., k, n]``.
       compute_uv: if False the singular values alone.
       subset_by_index: None or (0, k), all of them.
-      algorithm: None; which kernel computes is given by the platform.
+      algorithm: None or DEFAULT: which kernel computes is given by the platform. Others raise NotImplementedError.
 
     Returns:
       U, s ``[..., k]`` in descending order, V^H; or s. NaN where the kernel does not converge.
@@ -315,6 +318,25 @@ def svd(
     >>> lax.linalg.svd(np.float32([[0, 2], [1, 0]]), compute_uv=False).tolist()
     [2.0, 1.0]
     """
+    refuse("svd", algorithm=algorithm)
     s, *vectors = bind_all(Svd(bool(compute_uv), bool(full_matrices)), [x])
     check_subset("svd", subset_by_index, s.shape[-1])
     return (vectors[0], s, vectors[1]) if vectors else s
+
+
+class EighImplementation(enum.Enum):
+    """Ways to decompose a Hermitian matrix, as JAX names them; none is chosen by hand."""
+
+    QR = "qr"
+    JACOBI = "jacobi"
+    QDWH = "qdwh"
+
+
+class SvdAlgorithm(enum.Enum):
+    """Ways to decompose a matrix into singular values and vectors, as JAX names them; ``DEFAULT`` is taken."""
+
+    DEFAULT = "default"
+    QR = "QR"
+    JACOBI = "Jacobi"
+    POLAR = "polar"
+    DIVIDE_AND_CONQUER = "divide_and_conquer"

@@ -29,6 +29,7 @@ from functrans.ir.types import (
 from functrans.trace.binding import as_operand, bind
 from functrans.trace.detection import Detection, Entry
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Combination, Fusion, Lanes, Primitive, Tangent, Value
 from functrans.trace.tracer import Tracer, producer_of, tracer_for
 
@@ -349,8 +350,10 @@ def iota(dtype: Any, size: int) -> Any:
     return broadcasted_iota(dtype, (size,), 0)
 
 
-def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int) -> Any:
+def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int, *, out_sharding: Any = None) -> Any:
     """0, 1, 2 ... along the axis ``dimension`` of an array of this shape."""
+    if out_sharding is not None:
+        refuse("broadcasted_iota", out_sharding=out_sharding)
     return bind(Iota(canonical_dtype(dtype), tuple(shape), int(dimension)))
 
 
@@ -367,8 +370,12 @@ def check_axes(what: str, x: ArrayType, axes: Sequence[int]) -> None:
         raise FunctransValueError(f"{what}: axes {tuple(axes)} are not distinct axes of an array of shape {x.shape}")
 
 
-def broadcast_in_dim(operand: Any, shape: Sequence[int], broadcast_dimensions: Sequence[int] = ()) -> Any:
+def broadcast_in_dim(
+    operand: Any, shape: Sequence[int], broadcast_dimensions: Sequence[int] = (), *, out_sharding: Any = None
+) -> Any:
     """Put operand axis i at axis ``broadcast_dimensions[i]`` of ``shape``; repeat along the rest."""
+    if out_sharding is not None:
+        refuse("broadcast_in_dim", out_sharding=out_sharding)
     shape, dims = tuple(shape), tuple(broadcast_dimensions)
     type_ = type_of(operand)
     if type_.shape == shape and dims == tuple(range(len(shape))) and type(operand) is Tracer:
@@ -382,8 +389,10 @@ def broadcast_in_dim(operand: Any, shape: Sequence[int], broadcast_dimensions: S
     return bind(BroadcastInDim(shape, dims), operand)
 
 
-def broadcast(operand: Any, sizes: Sequence[int]) -> Any:
+def broadcast(operand: Any, sizes: Sequence[int], *, out_sharding: Any = None) -> Any:
     """New leading axes of these sizes."""
+    if out_sharding is not None:
+        refuse("broadcast", out_sharding=out_sharding)
     shape = type_of(operand).shape
     return broadcast_in_dim(operand, (*sizes, *shape), tuple(range(len(sizes), len(sizes) + len(shape))))
 
@@ -399,19 +408,21 @@ def zeros_like(x: Any) -> Any:
     return full(x.shape, 0, x.dtype)
 
 
-def full(shape: Sequence[int], value: Any, dtype: Any = None) -> Any:
+def full(shape: Sequence[int], fill_value: Any, dtype: Any = None, *, sharding: Any = None) -> Any:
     """An array of this shape filled with a scalar."""
-    type_ = type_of(value)
+    if sharding is not None:
+        refuse("full", sharding=sharding)
+    type_ = type_of(fill_value)
     if type_.ndim:
         raise FunctransTypeError(f"full: the fill value has shape {type_.shape}; it must be a scalar")
     if dtype is None:
         to, weak = type_.dtype, type_.weak_type
     else:
         to, weak = canonical_dtype(dtype), False
-    if isinstance(value, bool | int | float | complex | np.generic):
-        value = scalar_literal(value, to, weak)
+    if isinstance(fill_value, bool | int | float | complex | np.generic):
+        value = scalar_literal(fill_value, to, weak)
     else:
-        value = convert(value, to, weak)
+        value = convert(fill_value, to, weak)
     return broadcast_in_dim(value, tuple(shape), ())
 
 
@@ -463,8 +474,10 @@ def transpose(operand: Any, permutation: Sequence[int]) -> Any:
     return bind(Transpose(permutation), operand)
 
 
-def reduce_sum(operand: Any, axes: Sequence[int]) -> Any:
+def reduce_sum(operand: Any, axes: Sequence[int], *, out_sharding: Any = None) -> Any:
     """The sum over ``axes``."""
+    if out_sharding is not None:
+        refuse("reduce_sum", out_sharding=out_sharding)
     axes = tuple(axes)
     if not axes and type(operand) is Tracer:
         return operand

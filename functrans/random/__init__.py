@@ -5,6 +5,7 @@
     x = random.normal(first, (3,))
 """
 
+from functrans.jaxlib_compat.operations import jax_operation, type_of_keys
 from functrans.random.continuous import (
     cauchy,
     exponential,
@@ -57,3 +58,10 @@ __all__ = [
 ]  # fmt: skip
 
 guard_namespace(globals())
+
+
+def __getattr__(name: str) -> object:
+    """JAX's own operations (``random_gamma_p``), which take traced values, and its type of keys."""
+    if name == "Key":  # newer versions have it
+        return type_of_keys()
+    return jax_operation("random", name)

@@ -27,6 +27,7 @@ from functrans.random.arguments import (
     static,
 )
 from functrans.random.keys import Key, Shape, random_bits, split_key, typed_key
+from functrans.trace.keywords import takes
 
 # -- uniform and normal ------------------------------------------------------------------------------------------------
 
@@ -52,6 +53,7 @@ def _uniform(key: Any, minval: Any, maxval: Any, *, shape: tuple[int, ...], dtyp
     return fnp.maximum(minval, drawn)
 
 
+@takes(out_sharding=None)
 def uniform(
     key: Key, shape: Shape = (), dtype: Any = None, minval: ArrayLike = 0.0, maxval: ArrayLike = 1.0
 ) -> Array:
@@ -91,6 +93,7 @@ def _normal(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return (parts[0] + 1j * parts[1]) / np.asarray(np.sqrt(2), dtype)
 
 
+@takes(out_sharding=None)
 def normal(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     """Numbers of the standard normal distribution; complex ones have a variance of 1 in both parts together.
 
@@ -160,6 +163,7 @@ def _truncated_normal(key: Any, lower: Any, upper: Any, *, shape: tuple[int, ...
     return _between_bounds(fnp.clip(out, *inside), *bounds)
 
 
+@takes(out_sharding=None)
 def truncated_normal(
     key: Key, lower: ArrayLike, upper: ArrayLike, shape: Shape | None = None, dtype: Any = None
 ) -> Array:
@@ -180,6 +184,7 @@ def _lognormal(key: Any, sigma: Any, *, shape: tuple[int, ...], dtype: Any) -> A
     return lax.exp(fnp.multiply(_normal(key, shape=shape, dtype=dtype), sigma))
 
 
+@takes(out_sharding=None)
 def lognormal(key: Key, sigma: ArrayLike = 1.0, shape: Shape | None = None, dtype: Any = None) -> Array:
     """exp of normal numbers with mean 0 and standard deviation ``sigma``.
 
@@ -203,6 +208,7 @@ def _exponential(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.neg(lax.log1p(lax.neg(between(key, 0.0, 1.0, shape, dtype))))
 
 
+@takes(out_sharding=None)
 def exponential(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     """Numbers of the exponential distribution with mean 1.
 
@@ -219,6 +225,7 @@ def _cauchy(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.tan(lax.mul(lax.sub(u, 0.5), math.pi))
 
 
+@takes(out_sharding=None)
 def cauchy(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     """Numbers of the Cauchy distribution.
 
@@ -235,6 +242,7 @@ def _laplace(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.mul(lax.sign(u), lax.log1p(lax.neg(lax.abs(u))))
 
 
+@takes(out_sharding=None)
 def laplace(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     """Numbers of the Laplace distribution with scale 1.
 
@@ -251,6 +259,7 @@ def _logistic(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.sub(lax.log(x), lax.log1p(lax.neg(x)))
 
 
+@takes(out_sharding=None)
 def logistic(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     """Numbers of the logistic distribution.
 
@@ -272,6 +281,7 @@ def _gumbel(key: Any, *, shape: tuple[int, ...], dtype: Any, mode: str) -> Any:
     return lax.neg(lax.log(lax.neg(lax.log1p(lax.neg(x)))))
 
 
+@takes(out_sharding=None)
 def gumbel(key: Key, shape: Shape = (), dtype: Any = None, mode: str | None = None) -> Array:
     """Numbers of the Gumbel distribution; ``mode='high'`` draws twice the bits for the far tail.
 
@@ -299,6 +309,7 @@ def _pareto(key: Any, b: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.exp(fnp.divide(_exponential(key, shape=shape, dtype=dtype), b))
 
 
+@takes(out_sharding=None)
 def pareto(key: Key, b: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of the Pareto distribution with shape parameter ``b``, at least 1.
 
@@ -315,6 +326,7 @@ def _rayleigh(key: Any, scale: Any, *, shape: tuple[int, ...], dtype: Any) -> An
     return lax.mul(broadcast(scale, shape), lax.sqrt(lax.mul(log_u, -2.0)))
 
 
+@takes(out_sharding=None)
 def rayleigh(key: Key, scale: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Lengths of normal vectors in the plane with standard deviation ``scale``.
 
@@ -368,6 +380,7 @@ def _wald(key: Any, mean: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return _of_mean(lax.select(lax.le(z, mean / (mean + x)), x, square / x), own_mean)
 
 
+@takes(out_sharding=None)
 def wald(key: Key, mean: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of the Wald (inverse Gaussian) distribution with this mean.
 
@@ -414,6 +427,7 @@ def _triangular(key: Any, left: Any, mode: Any, right: Any, *, shape: tuple[int,
     return lax.select(u < (mode - left) / (right - left), lower, upper)
 
 
+@takes(out_sharding=None)
 def triangular(
     key: Key, left: ArrayLike, mode: ArrayLike, right: ArrayLike, shape: Shape | None = None, dtype: Any = None
 ) -> Array:

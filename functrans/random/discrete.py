@@ -18,6 +18,7 @@ from functrans.random.arguments import Array, ArrayLike, floating, limits, sampl
 from functrans.random.continuous import _gumbel, between, gumbel_mode
 from functrans.random.keys import Key, Shape, default_integer, random_bits, split_key, typed_key
 from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 
 _INT32 = np.dtype(np.int32)
 
@@ -54,6 +55,7 @@ def _randint(key: Any, minval: Any, maxval: Any, *, shape: tuple[int, ...], dtyp
     return lax.add(minval, lax.convert_element_type(lax.rem(offset, span), dtype))
 
 
+@takes(out_sharding=None)
 def randint(key: Key, shape: Shape, minval: ArrayLike, maxval: ArrayLike, dtype: Any = None) -> Array:
     """Integers in [minval, maxval), each equally likely.
 
@@ -92,6 +94,7 @@ def _bernoulli(key: Any, p: Any, *, shape: tuple[int, ...], mode: str) -> Any:
     return fnp.less(between(key, 0.0, 1.0, shape, p.dtype), p)
 
 
+@takes(out_sharding=None)
 def bernoulli(key: Key, p: ArrayLike = 0.5, shape: Shape | None = None, mode: str = "low") -> Array:
     """True with probability ``p``; ``mode='high'`` draws twice the bits, for tiny probabilities.
 
@@ -116,6 +119,7 @@ def _rademacher(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.convert_element_type(2 * signs - 1, dtype)
 
 
+@takes(out_sharding=None)
 def rademacher(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     """1 or -1, each equally likely.
 
@@ -128,6 +132,7 @@ def rademacher(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     return _rademacher(typed, shape=shape_argument("rademacher", shape), dtype=to)
 
 
+@takes(out_sharding=None)
 def categorical(
     key: Key, logits: ArrayLike, axis: int = -1, shape: Shape | None = None, replace: bool = True,
     mode: str | None = None,
@@ -180,6 +185,7 @@ def _geometric(key: Any, p: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.convert_element_type(lax.floor(ratio) + 1.0, dtype)
 
 
+@takes(out_sharding=None)
 def geometric(key: Key, p: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """How many trials it takes to the first success, which has probability ``p``.
 
@@ -250,6 +256,7 @@ def _poisson(key: Any, rate: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return fnp.where(rate == 0.0, dtype.type(0), lax.select(small, few, many))
 
 
+@takes(method="exact", out_sharding=None)
 def poisson(key: Key, lam: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of the Poisson distribution with this rate.
 

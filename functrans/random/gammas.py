@@ -34,6 +34,7 @@ from functrans.random.continuous import _exponential, _normal, between
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.binding import bind
 from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 from functrans.trace.primitive import Lanes, Tangent, Value
 
 
@@ -138,6 +139,7 @@ def _logarithm_of_gamma_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
     return out, lax.mul(tangents[0], bind(RandomLoggammaGrad(1), primals[0], out))
 
 
+@takes(method="exact", out_sharding=None)
 def gamma(key: Key, a: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of the gamma distribution with shape parameter ``a`` and scale 1; differentiable by ``a``.
 
@@ -148,6 +150,7 @@ def gamma(key: Key, a: ArrayLike, shape: Shape | None = None, dtype: Any = None)
     return _gamma_numbers("gamma", key, a, shape, dtype, False)
 
 
+@takes(method="exact", out_sharding=None)
 def loggamma(key: Key, a: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """The logarithms of gamma numbers, which do not underflow for a small ``a``.
 
@@ -168,6 +171,7 @@ def _beta(key: Any, a: Any, b: Any, *, shape: tuple[int, ...], dtype: Any) -> An
     return of_a / (of_a + of_b)
 
 
+@takes(method="exact", out_sharding=None)
 def beta(key: Key, a: ArrayLike, b: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of the beta distribution with parameters ``a`` and ``b``; differentiable by both.
 
@@ -185,6 +189,7 @@ def _dirichlet(key: Any, alpha: Any, *, shape: tuple[int, ...], dtype: Any) -> A
     return terms / fnp.sum(terms, axis=-1, keepdims=True)
 
 
+@takes(out_sharding=None)
 def dirichlet(key: Key, alpha: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Probabilities of the Dirichlet distribution with parameters ``alpha [..., n]``: [*shape, n].
 
@@ -207,6 +212,7 @@ def _chisquare(key: Any, df: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return lax.mul(lax.exp(_gamma(key, fnp.divide(df, 2.0), shape=shape, log_space=True)), 2.0)
 
 
+@takes(method="exact", out_sharding=None)
 def chisquare(key: Key, df: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of the chi-square distribution with ``df`` degrees of freedom.
 
@@ -227,6 +233,7 @@ def _t(key: Any, df: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return with_logarithm(n * fnp.sqrt(half / drawn), 0.5 * (lax.log(half) - logarithm_of_gamma(half, drawn)))
 
 
+@takes(out_sharding=None)
 def t(key: Key, df: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of Student's t distribution with ``df`` degrees of freedom.
 
@@ -247,6 +254,7 @@ def _f(key: Any, dfnum: Any, dfden: Any, *, shape: tuple[int, ...], dtype: Any) 
     return with_logarithm(fnp.divide(*means), above - lax.log(dfnum) - (below - lax.log(dfden)))
 
 
+@takes(out_sharding=None)
 def f(key: Key, dfnum: ArrayLike, dfden: ArrayLike, shape: Shape | None = None, dtype: Any = None) -> Array:
     """Numbers of the F distribution with ``dfnum`` and ``dfden`` degrees of freedom.
 

@@ -28,6 +28,7 @@ from functrans.ops.keys import key_dtype as dtype_of_implementation
 from functrans.ops.structural import convert
 from functrans.trace.binding import bind
 from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 from functrans.trace.tracer import Tracer
 
 Key = Any  # an array of random keys, traced or not, or uint32 words
@@ -238,6 +239,7 @@ def _small(data: int) -> Any:
 
 
 
+@takes(out_sharding=None)
 def bits(key: Key, shape: Shape = (), dtype: Any = None) -> Any:
     """Random bits: unsigned integers, each of them equally likely.
 

@@ -16,6 +16,7 @@ from functrans.random.continuous import _gumbel, _uniform, gumbel_mode
 from functrans.random.discrete import randint
 from functrans.random.keys import Key, Shape, default_integer, random_bits, split_key, typed_key
 from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 
 
 def _shuffled(key: Any, x: Any, axis: int) -> Any:
@@ -28,6 +29,7 @@ def _shuffled(key: Any, x: Any, axis: int) -> Any:
     return x
 
 
+@takes(out_sharding=None)
 def permutation(key: Key, x: int | ArrayLike, axis: int = 0, independent: bool = False) -> Array:
     """The slices of an array along ``axis`` in a random order, or 0 ... x - 1 in a random order for an integer x.
 

@@ -26,6 +26,7 @@ from functrans.random.discrete import _rademacher
 from functrans.random.gammas import _gamma, logarithm_of_gamma
 from functrans.random.keys import Key, Shape, split_key, typed_key
 from functrans.trace.frames import here
+from functrans.trace.keywords import takes
 
 
 @static
@@ -33,6 +34,7 @@ def _maxwell(key: Any, *, shape: tuple[int, ...], dtype: Any) -> Any:
     return fnp.linalg.norm(_normal(key, shape=(*shape, 3), dtype=dtype), axis=-1)
 
 
+@takes(out_sharding=None)
 def maxwell(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
     """Lengths of normal vectors in space.
 
@@ -75,6 +77,7 @@ def _generalized_normal(key: Any, p: Any, *, shape: tuple[int, ...], dtype: Any)
     return with_logarithm(drawn, to_dtype(fnp.divide(logarithm_of_gamma(a, g), p), drawn.dtype))
 
 
+@takes(out_sharding=None)
 def generalized_normal(key: Key, p: float, shape: Shape = (), dtype: Any = None) -> Array:
     """Numbers with a density proportional to exp(-abs(x) ** p).
 
@@ -96,6 +99,7 @@ def _ball(key: Any, p: Any, *, d: int, shape: tuple[int, ...], dtype: Any) -> An
     return fnp.divide(g, size[..., None])
 
 
+@takes(out_sharding=None)
 def ball(key: Key, d: int, p: float = 2, shape: Shape = (), dtype: Any = None) -> Array:
     """Points spread evenly in the unit ball of the p-norm in ``d`` dimensions: [*shape, d].
 
@@ -125,6 +129,7 @@ def _multivariate_normal(key: Any, mean: Any, cov: Any, *, shape: tuple[int, ...
     return fnp.add(mean, fnp.einsum("...ij,...j->...i", factor, drawn))
 
 
+@takes(out_sharding=None)
 def multivariate_normal(
     key: Key, mean: ArrayLike, cov: ArrayLike, shape: Shape | None = None, dtype: Any = None,
     method: str = "cholesky",
@@ -170,6 +175,7 @@ def _orthogonal(key: Any, *, rows: int, columns: int, shape: tuple[int, ...], dt
     return fnp.matrix_transpose(found) if rows < columns else found
 
 
+@takes(out_sharding=None)
 def orthogonal(key: Key, n: int, shape: Shape = (), dtype: Any = None, m: int | None = None) -> Array:
     """Orthogonal matrices, each equally likely; unitary ones for a complex dtype.
 

@@ -40,6 +40,7 @@ from functrans.xla import nonfinite
 from functrans.xla.compilation import compile_or_load
 from functrans.xla.host_callbacks import original_error
 from functrans.xla.lower import Module, lower_module
+from functrans.xla.memory_maps import MemoryMaps
 from functrans.xla.modules import platform_module
 from functrans.xla.refusals import refused
 
@@ -147,6 +148,7 @@ class Program:
         "keep_unused",
         "kept",
         "name",
+        "options",
         "reason",
         "waits",
     )
@@ -159,6 +161,7 @@ class Program:
         donated: Sequence[bool] = (),
         jit: bool = False,
         keep_unused: bool = False,
+        options: tuple[tuple[str, Any], ...] = (),
     ) -> None:
         self.jaxpr = jaxpr
         self.name = name
@@ -166,6 +169,7 @@ class Program:
         self.jit = jit  # compiled with XLA's usual passes, whatever the size
         self.donated = tuple(donated)
         self.keep_unused = keep_unused
+        self.options = options  # of XLA, by name
         self.waits = False  # for the end of each run, because Python functions are called in it
         self.device: Any = None
         self.executable: Any = None
@@ -255,6 +259,7 @@ class Program:
             self.donated,
             self.jit,
             self.keep_unused,
+            self.options,
         )
 
     def run_here(self, *args: Any) -> list[Any]:
@@ -267,6 +272,7 @@ class Program:
     def compile_for(self, device: Any, module: Module, options: Mapping[str, Any] | None = None) -> None:
         """Compile the program ahead of its first call, as ``module`` says, for calls on this device."""
         self.device = device
+        options = {**dict(self.options), **(options or {})}
         self._call = self._compile_module(self._kept_jaxpr(), module, device, time.perf_counter(), options)
 
     def _compile(self, device: Any) -> Callable[..., Any]:
@@ -275,7 +281,8 @@ class Program:
         if segments is not None:
             return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
-        return self._compile_module(jaxpr, self.module([compiler.lowering_platform(device)]), device, start)
+        module = self.module([compiler.lowering_platform(device)])
+        return self._compile_module(jaxpr, module, device, start, dict(self.options))
 
     def _compile_module(
         self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
@@ -285,6 +292,7 @@ class Program:
         key = None if self.jit or self.waits or options else _text_key(module.text, device, without_fusion)
         executable = _executables.find(key) if key else None
         if executable is None:
+            memory_maps.before_compiling()
             try:
                 executable, loaded = compile_or_load(
                     module.text,
@@ -411,15 +419,20 @@ def program(
     donated: Sequence[bool] = (),
     jit: bool = False,
     keep_unused: bool = False,
+    options: tuple[tuple[str, Any], ...] = (),
 ) -> Program:
     """The callable for a jaxpr: equal programs share one executable, if they are cut alike."""
     places = tuple([eqn.where for eqn in jaxpr.equations]) if value_checks_on() else ()  # for the error's line
-    context = (configuration.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused)
+    context = (configuration.trace_context(), places, tuple(donated) if any(donated) else (), jit, keep_unused, options)
+
     def make() -> Program:
         segments = None if jit else cut(jaxpr)  # by the user's lines, which the jaxpr's key does not hold
         key = (jaxpr.key, context, segments and tuple([len(s.jaxpr.equations) for s in segments]))
         known: Program | None = _programs.find(key)
-        return _programs.add(key, Program(jaxpr, name, reason, donated, jit, keep_unused)) if known is None else known
+        if known is not None:
+            return known
+        made: Program = _programs.add(key, Program(jaxpr, name, reason, donated, jit, keep_unused, options))
+        return made
 
     return jaxpr.remember(("program", context), make)
 
@@ -511,6 +524,9 @@ def clear() -> None:
     """Forget every executable."""
     for cache in caches:
         cache.clear()
+
+
+memory_maps = MemoryMaps(clear)
 
 
 engine.run_operation = run_operation

@@ -181,6 +181,18 @@ def test_a_policy_of_ones_own_sees_operations_types_and_parameters() -> None:
     assert ("name", [(3,)], {"name": "square"}) in seen
 
 
+def test_a_policy_may_answer_as_those_of_jax() -> None:
+    from functrans.ad_checkpoint import Offloadable, Recompute, Saveable, saved_residuals
+
+    def stored(answer: Any) -> list[str]:
+        policy = lambda primitive, *types, **parameters: answer if primitive.name == "sin" else Recompute
+        return [source for _, source in saved_residuals(ft.checkpoint(lambda x: fnp.sin(fnp.sin(x)), policy=policy), X)]
+
+    assert len(stored(Saveable)) == 2 and len(stored(Recompute)) == 1
+    with pytest.raises(NotImplementedError, match="the policy offloads a result of sin"):
+        stored(Offloadable("device", "pinned_host"))
+
+
 def test_what_is_stored_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     def f(w: Any, x: Any) -> Any:
         y = ft.checkpoint(lambda x: ft.checkpoint_name(fnp.sin(x @ w), "y"), policy=P.save_only_these_names("y"))(x)

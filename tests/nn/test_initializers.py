@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 import jax
@@ -68,14 +67,6 @@ def test_weights_of_double_precision_and_under_transforms() -> None:
     make = initializers.he_uniform()
     mapped = ft.jit(ft.vmap(lambda key: make(key, (4, 5))))(keys)
     np.testing.assert_array_equal(mapped, np.stack([make(key, (4, 5)) for key in keys]))
-
-
-def test_names_and_arguments_are_those_of_jax() -> None:
-    for name in set(initializers.__all__) - {"Initializer"}:
-        ours, theirs = (
-            list(inspect.signature(getattr(m, name)).parameters) for m in (initializers, jax.nn.initializers)
-        )
-        assert ours == [p for p in theirs if p != "out_sharding"], name
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 import functrans as ft
 from functrans import random
-from tests.jax_version import JAX
 
 F32 = np.float32
 a = F32([0.3, 1.0, 4.0])
@@ -160,17 +159,3 @@ def test_gamma_numbers_move_with_their_parameter_as_in_jax() -> None:
     ours = ft.jacfwd(lambda a: random.loggamma(KEY, a))(a)
     theirs = jax.jacfwd(lambda a: jax.random.loggamma(KEY, a))(a)
     np.testing.assert_allclose(ours, theirs, rtol=2e-5)
-
-
-EXACT_OR_APPROXIMATE = {"beta", "chisquare", "gamma", "loggamma", "poisson"}
-
-
-def test_functions_have_the_names_and_arguments_of_jax() -> None:
-    import inspect
-
-    # Ours draw by the exact method, JAX's default; jax 0.12 offers five of them an approximate one as well.
-    for name in random.__all__:
-        ours = list(inspect.signature(getattr(random, name)).parameters)
-        beyond = {"out_sharding", "method"} if JAX >= (0, 12) and name in EXACT_OR_APPROXIMATE else {"out_sharding"}
-        theirs = [p for p in inspect.signature(getattr(jax.random, name)).parameters if p not in beyond]
-        assert ours == theirs, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,14 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda x: lax.linalg.symmetric_product(x[:, :, None], jnp.zeros((2, 3, 3)), symmetrize_output=True),
         lambda x: x[:, :, None] * x[:, None],
     ),
+    "scaled_dot": (
+        lambda x: lax.scaled_dot(x, x.T, lhs_scale=x[:, :1], rhs_scale=x.T, preferred_element_type=np.float32),
+        lambda x: x * x[:, :1] @ (x.T * x.T),
+    ),
+    "scaled_dot, in a batch": (
+        lambda x: lax.scaled_dot(x[:, None], x[..., None], lhs_scale=x[:, :1, None], preferred_element_type=np.float32),
+        lambda x: jnp.einsum("bmk,bkn,b->bmn", x[:, None], x[..., None], x[:, 0]),
+    ),
     "log2": (lambda x: lax.log2(x * x + 1), lambda x: jnp.log2(x * x + 1)),
     "one_minus_square": (lax.one_minus_square, lambda x: 1 - x**2),
     "polynomial": (lambda x: lax.polynomial(x, (1.0, x, 2.0)), lambda x: 1 + x * x + 2 * x * x),
@@ -64,6 +73,94 @@ def test_they_mean_what_is_said(name: str) -> None:
     assert_same(transformed(ft, ours, X), transformed(jax, meaning, X), 512, weak=False, context=name)
 
 
+# lhs, rhs, ((contracting axes), (batch axes)), the ragged axis, axes of groups, sizes: the ragged axis is free (after a
+# batch and another free axis), contracted (after another contracted one), in a batch.
+RAGGED: dict[str, tuple[Any, ...]] = {
+    "free": ((5, 4), (3, 4, 2), (((1,), (1,)), ((), ())), 0, [0], (3,)),
+    "free, groups last": ((4, 5), (4, 2, 3), (((0,), (0,)), ((), ())), 1, [2], (3,)),
+    "free, one size for all": ((2, 3, 5, 4), (2, 3, 4, 2), (((3,), (2,)), ((0,), (0,))), 2, [1], (3,)),
+    "free, in a batch": ((2, 3, 5, 4), (2, 3, 4, 2), (((3,), (2,)), ((0,), (0,))), 2, [1], (2, 3, 3)),
+    "contracted": ((4, 5), (5, 2), (((1,), (0,)), ((), ())), 1, [], (3,)),
+    "contracted, in a batch": ((3, 2, 4, 5), (5, 2, 3, 2), (((0, 3), (2, 0)), ((1,), (1,))), 3, [], (2, 3, 3)),
+    "batch": ((5, 4, 3), (3, 2, 5), (((2,), (0,)), ((0,), (2,))), 0, [], (3,)),
+}
+
+
+@pytest.mark.parametrize("name", RAGGED)
+@pytest.mark.parametrize("total", [5, 3])
+def test_products_of_groups(name: str, total: int) -> None:
+    left, right, axes, ragged, groups, of_sizes = RAGGED[name]
+    rng = np.random.default_rng(0)
+    x, y = (rng.normal(size=shape).astype(np.float32) for shape in (left, right))
+    sizes = rng.multinomial(total, [0.4, 0.3, 0.3], of_sizes[:-1]).astype(np.int32)
+    numbers, theirs = (of.RaggedDotDimensionNumbers(axes, [ragged], groups) for of in (lax, jax.lax))
+    ours = lambda x, y: lax.ragged_dot_general(x, y, sizes, numbers)
+    theirs = functools.partial(
+        jax.lax.ragged_dot_general, group_sizes=sizes, ragged_dot_dimension_numbers=theirs
+    )
+    v, w, v2, w2 = (rng.normal(size=z.shape).astype(np.float32) for z in (x, y, x, y))
+    by = theirs(v, y), theirs(x, w)  # a bilinear function: JAX has not all its derivatives
+    slope = lambda x, y: ft.jvp(ours, (x, y), (v, w))[1]
+    value, pullback = ft.vjp(ours, x, y)
+    c = rng.normal(size=value.shape).astype(np.float32)
+    for found, wanted in (
+        (value, theirs(x, y)),
+        (ft.jit(ours)(x, y), theirs(x, y)),
+        (slope(x, y), by[0] + by[1]),
+        ([fnp.vdot(sent, z) for sent, z in zip(pullback(c), (v, w), strict=True)], [jnp.vdot(c, z) for z in by]),
+        (ft.jvp(slope, (x, y), (v2, w2))[1], theirs(v, w2) + theirs(v2, w)),
+        (ft.vmap(ours, (0, None))(np.stack([x, 2 * x]), y), jnp.stack([theirs(x, y), theirs(2 * x, y)])),
+        (ft.vmap(ours, (None, -1))(x, np.stack([y, 2 * y], -1)), jnp.stack([theirs(x, y), theirs(x, 2 * y)])),
+    ):
+        assert_same(found, wanted, 2000, weak=False, context=name)
+
+
+def test_products_of_groups_that_overflow() -> None:
+    x, y = np.float32([[1, np.inf], [2, 3]]), np.float32([[1], [np.inf]])
+    numbers = lax.RaggedDotDimensionNumbers((((1,), (0,)), ((), ())), [1], [])
+    assert lax.ragged_dot_general(x, y, np.int32([1, 1]), numbers)[..., 0].tolist() == [[1, 2], [np.inf, np.inf]]
+
+
+def test_scaled_products_of_narrow_numbers() -> None:
+    dtype = jnp.float8_e4m3fn
+    x, scale = np.random.default_rng(0).normal(size=(4, 64)).astype(dtype), np.float32([[2, 0.5]] * 4)
+    wide = (x.astype(np.float32).reshape(4, 2, 32) * scale[..., None]).reshape(4, 64)
+    found = lax.scaled_dot(x, x.T, lhs_scale=scale, rhs_scale=scale.T, preferred_element_type=np.float32)
+    np.testing.assert_allclose(found, wide @ wide.T, rtol=1e-5)
+    assert lax.scaled_dot(x, x.T).dtype == jnp.bfloat16
+
+
+def test_the_highest_accuracy_is_there_already() -> None:
+    for mode in lax.AccuracyMode:
+        assert ft.jit(functools.partial(lax.tanh, accuracy=mode))(X).tolist() == lax.tanh(X).tolist()
+
+
+def test_algorithms_of_products() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float16)
+    algorithm = lax.DotAlgorithm(np.float16, np.float16, np.float32)
+    ours = lax.dot(x, x, precision=algorithm, preferred_element_type=np.float32)
+    by_name = lax.dot(x, x, precision="F16_F16_F32", preferred_element_type=np.float32)
+    assert ours.dtype == np.float32 and ours.tolist() == by_name.tolist()
+    program = ft.make_jaxpr(lambda x: lax.dot(x, x, precision=algorithm))(x)
+    assert "F16_F16_F32" in str(program)
+    for wrong in (algorithm._replace(lhs_precision_type=np.int8), algorithm._replace(num_primitive_operations=2)):
+        with pytest.raises(ValueError, match="is none of the algorithms"):
+            lax.dot(x, x, precision=wrong)
+
+
+def test_decompositions_by_a_routine_of_choice() -> None:
+    linalg, x = lax.linalg, np.float32([[2, 1], [1, 3]])
+    assert linalg.svd(x, algorithm=linalg.SvdAlgorithm.DEFAULT)[1].shape == (2,)
+    assert linalg.eig(x, implementation=linalg.EigImplementation.LAPACK)[0].shape == (2,)
+    for call in (
+        lambda: linalg.svd(x, algorithm=linalg.SvdAlgorithm.JACOBI),
+        lambda: linalg.eigh(x, implementation=linalg.EighImplementation.QDWH),
+        lambda: linalg.eig(x, implementation=linalg.EigImplementation.MAGMA),
+    ):
+        with pytest.raises(NotImplementedError, match="which kernel computes is given by the platform"):
+            call()
+
+
 @pytest.mark.parametrize("dtype", [np.uint32, np.int32, np.uint8, np.int8, np.int16])
 def test_the_upper_half_of_products(dtype: Any) -> None:
     limits = np.iinfo(dtype)
@@ -76,12 +173,21 @@ def test_the_upper_half_of_products(dtype: Any) -> None:
     np.testing.assert_array_equal(ft.vmap(lax.mulhi, (0, None))(x, y[5]), lax.mulhi(x, np.full_like(x, y[5])))
 
 
+def _numbers(ragged: list[int], groups: list[int]) -> Any:
+    return lax.RaggedDotDimensionNumbers((((1,), (1,)), ((), ())), ragged, groups)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [
         (lambda: lax.mulhi(X, X), TypeError, "integer dtype"),
         (lambda: lax.ragged_dot(X, X, SIZES), ValueError, "group_sizes"),
         (lambda: lax.ragged_dot(X, X[None], SIZES, group_offset=1), NotImplementedError, "group_offset"),
+        (lambda: lax.ragged_dot_general(X, X, SIZES, _numbers([0], [])), ValueError, "one axis of groups"),
+        (lambda: lax.ragged_dot_general(X, X, SIZES, _numbers([2], [])), ValueError, "one ragged axis"),
+        (lambda: lax.ragged_dot_general(X, X, X[0].reshape(1, 3), _numbers([1], [])), ValueError, "shape .g. or"),
+        (lambda: lax.scaled_dot(X, X.T, lhs_scale=X[:, :2]), ValueError, "does not divide"),
+        (lambda: lax.exp(X, accuracy=lax.Tolerance(ulps=1)), NotImplementedError, "accuracy"),
         (lambda: lax.linalg.cholesky_update(X, X[0]), ValueError, "upper triangular"),
         (lambda: lax.linalg.symmetric_product(X, X), ValueError, "symmetric_product"),
         (lambda: lax.platform_dependent(X, gpu=jnp.sin), ValueError, "'cuda' or 'rocm'"),

@@ -397,3 +397,30 @@ def test_stages_are_those_of_jit() -> None:
     lowered = traced.lower()
     kinds = (stages.Traced, stages.Lowered, stages.Compiled)
     assert all(isinstance(x, kind) for x, kind in zip((traced, lowered, lowered.compile()), kinds, strict=True))
+
+
+@pytest.mark.parametrize(
+    "name", ["CompilerEffortLevel", "Inline", "get_abstract_mesh", "get_mesh", "random.Key", "ref.AbstractRef"]
+)
+def test_what_newer_versions_of_jax_have_is_theirs(name: str) -> None:
+    module, _, last = name.rpartition(".")
+    theirs, ours = (importlib.import_module(f"{package}.{module}".rstrip(".")) for package in ("jax", "functrans"))
+    assert hasattr(ours, last) == hasattr(theirs, last)
+    assert getattr(ours, last, None) is getattr(theirs, last, None)
+
+
+@pytest.mark.skipif(not hasattr(jax, "Inline"), reason="this jax has no Inline")
+def test_how_calls_are_inlined() -> None:
+    for choice in jax.Inline:  # type: ignore[attr-defined]
+        program = ft.make_jaxpr(ft.jit(fnp.sin, inline=choice))(X)
+        assert (program.equations[0].op.name == "sin") == (choice.name == "JAX_EARLY")
+
+
+def test_operations_of_jax_in_other_modules() -> None:
+    key = jax.random.key(0).reshape(1)
+    found = ft.jit(lambda a: ft.random.random_gamma_p.bind(key, a, log_space=True))(X[:1])
+    np.testing.assert_allclose(found, jax.random.random_gamma_p.bind(key, X[:1], log_space=True), rtol=1e-6)
+    assert ft.custom_derivatives.custom_jvp_call_p is jax.custom_derivatives.custom_jvp_call_p
+    product = lambda x: ft.lax.linalg.symmetric_product_p.bind(x, x @ x.T, alpha=1.0, beta=0.5)
+    x = X[:2, None] * X
+    np.testing.assert_allclose(np.tril(ft.jit(product)(x)), np.tril(1.5 * x @ x.T), rtol=1e-6)

@@ -103,7 +103,7 @@ gumbel_l = Continuous(
     sf=lambda y: lax.exp(-lax.exp(y)),
     logcdf=lambda y: _log_one_minus_exp(lax.exp(y)),
     logsf=lambda y: -lax.exp(y),
-    ppf=lambda q: lax.log(-lax.log1p(-q)),
+    ppf=lambda p: lax.log(-lax.log1p(-p)),
     isf=lambda q: lax.log(-lax.log(q)),
 )  # fmt: skip
 
@@ -114,7 +114,7 @@ gumbel_r = Continuous(
     sf=lambda y: -lax.expm1(-lax.exp(-y)),
     logcdf=lambda y: -lax.exp(-y),
     logsf=lambda y: _log_one_minus_exp(lax.exp(-y)),
-    ppf=lambda q: -lax.log(-lax.log(q)),
+    ppf=lambda p: -lax.log(-lax.log(p)),
     isf=lambda q: -lax.log(-lax.log1p(-q)),
 )  # fmt: skip
 
@@ -134,7 +134,7 @@ logistic = Continuous(
     logcdf=lambda y: -softplus(-y),
     logsf=lambda y: -softplus(y),
     ppf=logit,
-    isf=lambda q: -logit(q),
+    isf=lambda x: -logit(x),
 )  # fmt: skip
 
 pareto = Continuous(

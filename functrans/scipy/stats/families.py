@@ -40,6 +40,11 @@ def _everywhere_positive(*parameters: Any) -> Any:
     return inside
 
 
+def _first_parameter(quantile: Formula) -> str:
+    """The name that JAX gives the probability: q, p or x."""
+    return next(iter(inspect.signature(quantile).parameters))
+
+
 def is_probability(p: Any) -> Any:
     return (p >= 0.0) & (p <= 1.0)
 
@@ -137,8 +142,9 @@ class Continuous(Family):
             self.expose("logcdf", "x", self._inside(logcdf, -math.inf, 0.0) if logcdf else _logarithm(below))
             self.expose("logsf", "x", self._inside(logsf, 0.0, -math.inf) if logsf else _logarithm(above))
         if ppf is not None:
-            self.expose("ppf", "q", self._quantile(ppf))
-            self.expose("isf", "q", self._quantile(isf or (lambda q, *parameters: ppf(1.0 - q, *parameters))))
+            self.expose("ppf", _first_parameter(ppf), self._quantile(ppf))
+            above = isf or (lambda q, *parameters: ppf(1.0 - q, *parameters))
+            self.expose("isf", _first_parameter(above), self._quantile(above))
 
     def _split(self, operands: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...], Any]:
         """(y, the shape parameters, scale or None)"""
