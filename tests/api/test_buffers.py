@@ -111,14 +111,16 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "reversed": lambda x: x[::-1],
     "a record's field": lambda x: x.view([("a", np.float32)])["a"],
 }
-TAKING = ["jit", "jit, keyword", "jit, donated", "grad", "vmap", "asarray", "a function of functrans.numpy", "device_put"]
+TAKING = [
+    "jit", "jit, keyword", "jit, donated", "grad", "vmap", "asarray", "a function of functrans.numpy", "device_put",
+]  # fmt: skip
 donating = ft.jit(lambda x: fnp.matmul(x, x), donate_argnums=0)
 
 
 @pytest.mark.parametrize("name", TAKING)
 @pytest.mark.parametrize("kind", [*OTHERS, "a file"])
 def test_so_may_arrays_of_every_kind(kind: str, name: str, tmp_path: Path) -> None:
-    call = CALLS[name] if name in CALLS else donating
+    call = CALLS.get(name, donating)
     original = np.random.default_rng(0).normal(size=(N, N)).astype(np.float32)
     if kind == "a file":
         memory = np.memmap(tmp_path / "file", np.float32, "w+", shape=(N, N))
