@@ -168,6 +168,8 @@ class Ppermute(_OverOneAxis):
             if len(self.perm) == lanes.size:
                 return x, False
             x = broadcast_in_dim(x, (lanes.size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+        if not lanes.size:
+            return x, True
         source = {to: origin for origin, to in self.perm}
         rows = [
             slice_in_dim(x, source[to], source[to] + 1)

@@ -43,6 +43,15 @@ def test_bools_are_counted(total: str, wide: bool) -> None:
             assert found.dtype == expected.dtype
 
 
+@pytest.mark.parametrize("exchange", [
+    lambda m, v: m.psum(v, "i"), lambda m, v: m.pmean(v, "i"), lambda m, v: m.pmax(v, "i"),
+    lambda m, v: m.all_gather(v, "i"), lambda m, v: m.ppermute(v, "i", []), lambda m, v: m.axis_index("i") + v,
+])  # fmt: skip
+def test_over_no_lanes(exchange) -> None:
+    found, expected = (of.vmap(lambda v, of=of: exchange(of.lax, v), axis_name="i")(x[:0]) for of in (ft, jax))
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+
+
 def test_axis_index_numbers_the_lanes() -> None:
     np.testing.assert_array_equal(lanes(lambda v: lax.axis_index("i"), x), [0, 1])
 
