@@ -347,7 +347,7 @@ class JitSettings:
             leaves, _, _ = self.split(args, kwargs)
         except FunctransValueError as unhashable:
             return filter_traceback(unhashable)  # type: ignore[return-value]
-        arrays = [x for x in leaves if isinstance(x, jax.Array)]
+        arrays = [x for x in leaves if isinstance(x, jax.Array) and not isinstance(x, JaxTracer)]
         if any(x.is_deleted() for x in arrays):
             gone = next(x for x in arrays if x.is_deleted())
             return FunctransRuntimeError(
@@ -384,14 +384,15 @@ def _is_plain(x: np.ndarray[Any, Any]) -> bool:
 
 
 def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
+    kinds = (int, np.integer) if kind is int else (kind,)
     if value is None:
         return ()
-    if isinstance(value, kind):
-        return (value,)
+    if isinstance(value, kinds):
+        return (kind(value),)
     if isinstance(value, Iterable) and not isinstance(value, str):
         result = tuple(value)
-        if all(isinstance(v, kind) for v in result):
-            return result
+        if all(isinstance(v, kinds) for v in result):
+            return tuple(map(kind, result))
     raise FunctransTypeError(f"jit: {what} must be one {kind.__name__} or a sequence of them, got {describe(value)}")
 
 

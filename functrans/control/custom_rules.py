@@ -26,7 +26,7 @@ from functrans.control.rules import (
 )
 from functrans.errors import FunctransTypeError, NotLinearError
 from functrans.ir.effects import Effects
-from functrans.ir.program import Jaxpr
+from functrans.ir.program import Jaxpr, live_equations
 from functrans.ir.types import ArrayType, is_differentiable, type_of
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import full
@@ -37,7 +37,13 @@ from functrans.trace.primitive import Lanes, Tangent, Value, is_linear, one_run
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.trace.state import surroundings
 from functrans.transform.jvp import How, differentiate, instantiate_zero
-from functrans.transform.transpose import check_linear, dependent_part, transpose, transpose_jaxpr
+from functrans.transform.transpose import (
+    check_linear,
+    check_no_offset,
+    dependent_part,
+    transpose,
+    transpose_jaxpr,
+)
 
 _MOST_RULES = 2  # nested rules that are linearized by themselves
 _MOST_TRANSPOSED = 12  # nested rules that are transposed in place of their functions
@@ -114,7 +120,7 @@ class CustomJvp(InPlace):
         if surroundings().rules >= _MOST_RULES:
             return self.as_linear(primals, tangents)
         rule, values, args, wanted = self._tangents(primals, tangents)
-        _check_rule(rule, len(wanted), self.name_)
+        _check_rule(rule, len(wanted), len(self.jaxpr.outputs), self.name_)
         with rules_around(surroundings().rules + 1):
             outs, slopes = linearize_at_zero(rule, [*values, *args], wanted)
         count = len(self.jaxpr.outputs)
@@ -150,7 +156,7 @@ class CustomJvp(InPlace):
         """Cotangents of the linear arguments by the rule.
 
         A function is linear, whatever it is made of (a check that calls back is not), where its derivative does not
-        depend on them. Raises ``error`` where it does.
+        depend on them. Raises ``error`` where it does, and where a result has none (``floor``).
         """
         linear = [is_linear(x) for x in args]
         smooth = [is_differentiable(t.dtype) for t in self.jaxpr.in_types[len(consts) :]]
@@ -159,7 +165,14 @@ class CustomJvp(InPlace):
         tangents = sum(smooth)
         moving = VALUE.outputs(rule, [*[False] * len(values), *linear, *[False] * tangents])
         count = len(self.jaxpr.outputs)
-        if any(map(is_linear, consts)) or any(moving[count:]) or surroundings().rules >= _MOST_TRANSPOSED:
+        reached = [
+            d for d, t in zip(VALUE.outputs(self.jaxpr, [*map(is_linear, consts), *linear]), self.jaxpr.out_types,
+            strict=True) if is_differentiable(t.dtype)
+        ]  # fmt: skip
+        along_them = [flag for flag, s in zip(linear, smooth, strict=True) if s]
+        slopes = VALUE.outputs(rule, [*[False] * (len(values) + len(args)), *along_them])[count:]
+        flat = any(r and not d for r, d in zip(reached, slopes, strict=True))
+        if any(map(is_linear, consts)) or any(moving[count:]) or flat or surroundings().rules >= _MOST_TRANSPOSED:
             raise error
         at = [full(x.shape, 0, x.dtype) if flag else x for x, flag in zip(args, linear, strict=True)]
         along = [x if flag else full(x.shape, 0, x.dtype) for x, flag, s in zip(args, linear, smooth, strict=True) if s]
@@ -200,21 +213,30 @@ class CustomJvp(InPlace):
         return self.jaxpr, self.primal_operands(operands)
 
 
-def _check_rule(rule: Jaxpr, count: int, name: str) -> None:
-    """Raise NotLinearError unless a jvp rule is linear in its last ``count`` inputs.
+def _check_rule(rule: Jaxpr, count: int, results: int, name: str) -> None:
+    """Raise NotLinearError unless what a jvp rule gives after so many ``results`` is linear in its last ``count``
+    inputs.
 
     Rules are traced at each un-jitted call: what of them the tangents reach is checked once, though the rest, in which
     the function itself is called, never equals that of another call.
     """
     def check() -> None:
-        program, linear = dependent_part(rule, [False] * (len(rule.inputs) - count) + [True] * count)
+        given = [False] * (len(rule.inputs) - count) + [True] * count
+        program, linear = dependent_part(rule, given)
+        depends = VALUE.outputs(rule, given)[results:]
+        constant = [a for a, d in zip(rule.outputs[results:], depends, strict=True) if not d and or_none(a) is not None]
         with rules_around(0):
             _check_linear(program, linear, f"the jvp rule of {name}")
+            if constant:
+                equations, live = live_equations(rule.equations, constant, keep_effects=False)
+                inputs = [v for v in rule.inputs if v in live]
+                _check_no_offset(Jaxpr(inputs, equations, constant), f"the jvp rule of {name}")
 
     rule.remember("checked linear", check)
 
 
 _check_linear = functools.lru_cache(maxsize=256)(check_linear)
+_check_no_offset = functools.lru_cache(maxsize=256)(check_no_offset)
 
 
 def refuse_closed_over(tangents: Sequence[Any], name: str, what: str) -> None:

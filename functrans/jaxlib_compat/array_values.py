@@ -95,7 +95,7 @@ def put(value: Any, array_type: TypedArray, device: Device, *, committed: bool =
         [array],
         [device],
         committed,
-        copy and array is value,  # np.asarray made a fresh array otherwise
+        copy and (array is value or array.base is not None),  # a view, as of an array of another class
         enable_x64=True,
     )
 

@@ -61,6 +61,11 @@ def _total(terms: Any, axes: tuple[int, ...], left: Any) -> Any:
     return total if left is None else select(left, total, 1.0)
 
 
+def _masked(operation: str, x: Any, where: Any, filling: float) -> Any:
+    """Constant where masked: what comes back to such an element goes no further, to those that it was divided with."""
+    return x if where is None else select(reductions.mask_of(operation, where, tuple(x.shape)), x, filling)
+
+
 def logsumexp(
     a: ArrayLike, axis: Any = None, b: ArrayLike | None = None, keepdims: bool = False, return_sign: bool = False,
     where: ArrayLike | None = None,
@@ -140,7 +145,7 @@ def softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Arr
     axes = axis_indices("softmax", axis, x.ndim)
     shifted, _, left = _shifted("softmax", x, axes, where)
     terms = exp(shifted)
-    return lax.div(terms, broadcast(_total(terms, axes, left), tuple(terms.shape)))
+    return _masked("softmax", lax.div(terms, broadcast(_total(terms, axes, left), tuple(terms.shape))), where, 0.0)
 
 
 def log_softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Array:
@@ -148,7 +153,7 @@ def log_softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) ->
     (x,) = promote_dtypes("log_softmax", asarray(x), inexact=True)
     axes = axis_indices("log_softmax", axis, x.ndim)
     shifted, _, left = _shifted("log_softmax", x, axes, where)
-    return subtract(shifted, log(_total(exp(shifted), axes, left)))
+    return _masked("log_softmax", subtract(shifted, log(_total(exp(shifted), axes, left))), where, -math.inf)
 
 
 @takes(out_sharding=None)

@@ -237,14 +237,15 @@ def _to_device(self: Any, device: Any, *, stream: Any = None) -> Any:
 
 
 def _rounded(function: Function) -> Function:
-    """``round(x)``, ``math.floor(x)`` ...: of a scalar a whole Python number where x has a value, like ``int(x)``."""
+    """``round(x)``, ``math.floor(x)`` ...: integers unless digits are given; of a scalar a Python number where x has a
+    value, like ``int(x)``.
+    """
 
-    def method(self: Any, *digits: Any) -> Any:
-        if not digits and not self.type.shape:
-            value = obtainable(self)
-            if value is not None:
-                return int(function(value))
-        return function(self, *digits)
+    def method(self: Any, digits: int | None = None) -> Any:
+        if digits is not None:
+            return function(self, digits)
+        value = None if self.type.shape else obtainable(self)
+        return creation.astype(function(self), int) if value is None else int(function(value))
 
     return method
 

@@ -20,6 +20,7 @@ from functrans.numpy.promotion import (
     ArrayLike,
     as_array,
     as_operand,
+    common_dtype,
     is_scalar,
     operand_type,
     promote_arrays,
@@ -268,12 +269,13 @@ def copysign(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> fnp.copysign(1., -2.)
     Array(-1., dtype=float32, weak_type=True)
     """
+    dtype, weak = common_dtype("copysign", as_operand("copysign", x1), as_operand("copysign", x2), inexact=True)
     x1, x2 = promote_operands("copysign", x1, x2, inexact=True)
     if operand_type("copysign", x1).dtype in COMPLEX or operand_type("copysign", x2).dtype in COMPLEX:
         raise FunctransTypeError("copysign: complex operands have no sign")
     if is_scalar(x1):
         x1, x2 = promote_arrays("copysign", x1, x2)
-    size = lax.abs(x1)
+    size = lax.abs(to_dtype(x1, dtype, weak))  # alone in the result: weak only where both are
     if is_scalar(x2):
         return lax.neg(size) if np.signbit(x2) else size
     return lax.select(signbit(x2), lax.neg(size), size)

@@ -12,6 +12,7 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy.arithmetic import add, multiply, power, subtract, true_divide
 from functrans.numpy.array_api import several
 from functrans.numpy.creation import array, asarray, zeros
@@ -90,7 +91,7 @@ def linspace(
     start, stop = (to_dtype(as_array("linspace", x), computed) for x in (start, stop))
     shape = common_shape("linspace", start.shape, stop.shape)
     intervals = count - 1 if endpoint else count
-    if all(isinstance(x, np.ndarray | np.generic | jax.Array) for x in (start, stop)) and type(start) is not Tracer:
+    if not any(isinstance(x, JaxTracer) for x in (start, stop)):
         wide: Any = np.complex128 if computed in COMPLEX else np.float64
         exact = np.linspace(np.asarray(start, wide), np.asarray(stop, wide), count, endpoint=endpoint)
         result = asarray(exact.astype(computed))

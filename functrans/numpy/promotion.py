@@ -385,7 +385,7 @@ def axis_indices(operation: str, axis: Any, rank: int) -> tuple[int, ...]:
     """Axes (an int, a sequence of distinct ints, or None for all) as numbers in [0, rank)."""
     if axis is None:
         return tuple(range(rank))
-    if not isinstance(axis, tuple | list | np.ndarray):
+    if not isinstance(axis, tuple | list) and not (isinstance(axis, np.ndarray) and axis.ndim):
         return (axis_index(operation, axis, rank),)
     axes = tuple(axis_index(operation, a, rank) for a in axis)
     if len(set(axes)) != len(axes):

@@ -81,7 +81,7 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
         check_ranks("where", shape_of(which), shape_of(x), shape_of(y))
     on_true, on_false = (_alternative(v, dtype, weak, shape) for v in (x, y))
     if is_scalar(which):
-        return to_array(on_true if which else on_false)
+        return to_dtype(to_array(on_true if which else on_false), dtype, weak)  # a weak one beside a strong one is not
     if which.shape != shape and which.shape != ():
         which = broadcast(which, shape)
     return lax.select(which, on_true, on_false)

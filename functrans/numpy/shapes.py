@@ -7,10 +7,12 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy.array_api import several
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import as_one_program
@@ -30,7 +32,6 @@ from functrans.numpy.promotion import (
     shape_of,
 )
 from functrans.trace.keywords import takes
-from functrans.trace.tracer import Tracer
 
 
 def shape(a: ArrayLike) -> tuple[int, ...]:
@@ -332,9 +333,11 @@ def roll(a: ArrayLike, shift: Any, axis: int | Sequence[int] | None = None) -> A
     if axis is None:
         return lax.reshape(roll(ravel(x), shift, 0), x.shape) if x.ndim != 1 else roll(x, shift, 0)
     axes = [axis_index("roll", i, x.ndim) for i in (axis if isinstance(axis, Sequence) else (axis,))]
-    shifts = list(shift) if isinstance(shift, Sequence | np.ndarray) and np.ndim(shift) else [shift]
-    if type(shift) is Tracer and shift.ndim:
+    shifts = list(shift) if isinstance(shift, Sequence) else [shift]
+    if isinstance(shift, JaxTracer) and shift.ndim:
         shifts = [lax.reshape(lax.slice(shift, (i,), (i + 1,)), ()) for i in range(shift.shape[0])]
+    elif isinstance(shift, np.ndarray | jax.Array) and shift.ndim:
+        shifts = list(np.asarray(shift))
     shifts = shifts * len(axes) if len(shifts) == 1 else shifts
     axes = axes * len(shifts) if len(axes) == 1 else axes
     if len(shifts) != len(axes):
@@ -350,7 +353,7 @@ def _roll_one(x: Any, shift: Any, axis: int) -> Any:
         return x
     sizes = tuple(x.shape)
     zero = (0,) * len(sizes)
-    if type(shift) is not Tracer:
+    if not isinstance(shift, JaxTracer):
         at = n - operator.index(shift) % n
         if at == n:
             return x

@@ -48,7 +48,7 @@ class ufunc(metaclass=_HasMethods):
         self, func: Callable[..., Any], /, nin: int, nout: int, *, name: str | None = None, identity: Any = None
     ) -> None:
         for what, count in (("nin", nin), ("nout", nout)):
-            if not isinstance(count, int) or count < 1:
+            if not isinstance(count, int | np.integer) or count < 1:
                 raise FunctransValueError(f"frompyfunc: {what} must be a positive integer, got {count!r}")
         self.nin, self.nout, self.nargs, self.identity = nin, nout, nin, identity
         self.__name__: str = name or str(getattr(func, "__name__", "ufunc"))

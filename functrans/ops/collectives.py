@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransError, FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, array_type, describe
+from functrans.ir.types import ArrayType, array_type, describe, type_of
 from functrans.jaxlib_compat.tracing import mapped_axes
 from functrans.ops import elementwise, logic
 from functrans.ops.reductions import reduce_max, reduce_min
@@ -169,6 +169,8 @@ class Ppermute(_OverOneAxis):
             if len(self.perm) == lanes.size:
                 return x, False
             x = broadcast_in_dim(x, (lanes.size, *x.shape), tuple(range(1, len(x.shape) + 1)))
+        if not lanes.size:
+            return x, True
         source = {to: origin for origin, to in self.perm}
         rows = [
             slice_in_dim(x, source[to], source[to] + 1)
@@ -315,13 +317,17 @@ def _over(op: Callable[..., Any], x: Any, axis_name: Any, groups: Any, what: str
 
 
 def psum(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:
-    """The sum over one or more mapped axes, for each leaf."""
+    """The sum over one or more mapped axes, for each leaf; of bools how many are true."""
     _refuse_groups(axis_index_groups, "psum")
     names = _names(axis_name)
     size = axis_size(names)
-    return jax.tree_util.tree_map(
-        lambda leaf: leaf * size if isinstance(leaf, bool | int | float | complex) else bind(Psum(names), leaf), x
-    )
+
+    def total(leaf: Any) -> Any:
+        if isinstance(leaf, bool | int | float | complex):
+            return np.int32(leaf * size) if isinstance(leaf, bool) else leaf * size
+        return bind(Psum(names), convert(leaf, np.dtype(np.int32)) if type_of(leaf).dtype == np.bool_ else leaf)
+
+    return jax.tree_util.tree_map(total, x)
 
 
 def pmean(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:

@@ -15,16 +15,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from functrans.errors import NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Var, all_equations
-from functrans.ir.types import is_differentiable
+from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import add
 from functrans.trace.binding import as_operand
 from functrans.trace.dependence import VALUE
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Linear, Primitive
-from functrans.trace.replay import Backward, again, replay_into
+from functrans.trace.replay import Backward, again, evaluate, replay_into
 from functrans.transform.jvp import jvp_jaxpr
 
 
@@ -167,6 +169,41 @@ def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
                 f"{describe_place(jaxpr.equations[-1].where)} has a derivative that depends on them: tangents may only "
                 "be added, scaled by other values and rearranged"
             ) from None
+
+
+_MOST_PROBED = 2**20  # elements that are computed to see whether they are zeros
+
+
+def check_no_offset(jaxpr: Jaxpr, what: str) -> None:
+    """Raise NotLinearError, naming the operation, where results that depend on no linear input are not zero.
+
+    Who forgot to multiply by the tangent would get a gradient of zero. A zero may be computed from other values
+    (``0 * x``): it is tried at some. What cannot be tried (a callback, an operation of another library) is believed.
+    """
+    if any(eqn.op.unknown or eqn.op.effects for eqn in all_equations(jaxpr)):
+        return
+    variables = [*jaxpr.inputs, *[v for eqn in jaxpr.equations for v in eqn.outputs]]
+    if sum(v.type.size for v in variables) > _MOST_PROBED:
+        return
+    try:
+        with np.errstate(all="ignore"):
+            found = evaluate(jaxpr, [_some(v.type) for v in jaxpr.inputs])
+    except Exception:  # nobody can compute it from these values
+        return
+    for a, x in zip(jaxpr.outputs, found, strict=True):
+        if np.any((x != 0) & (x == x)):  # NaN is 0 times infinity
+            place = next((eqn.where for eqn in jaxpr.equations if a in eqn.outputs), None)
+            raise NotLinearError(
+                f"{what} must be linear in the tangents, and a tangent that it returns depends on none of them and is "
+                f"not zero, at {describe_place(place)}\nMultiply it by the tangent; for zero return zeros_like."
+            )
+
+
+def _some(type_: ArrayType) -> np.ndarray[Any, Any]:
+    """Numbers between 0 and 1, or ones, that no operation singles out."""
+    if not is_differentiable(type_.dtype):
+        return np.ones(type_.shape, type_.dtype)
+    return np.asarray(0.6 + 0.3 * np.cos(np.arange(type_.size).reshape(type_.shape))).astype(type_.dtype)
 
 
 def _bends(jaxpr: Jaxpr, linear: Sequence[bool]) -> bool:

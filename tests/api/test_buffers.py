@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,58 @@ def test_an_array_may_be_written_to_as_soon_as_the_call_has_returned(name: str) 
         np.testing.assert_array_equal(result(a, write), expected)
 
 
+class Subclass(np.ndarray[Any, Any]):
+    """An array of another class."""
+
+
+# Arrays of N by N whose memory begins where XLA reads it in place, and what writes to that memory.
+def aligned() -> Any:
+    memory = np.zeros(4 * N * N + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + 4 * N * N].view(np.float32).reshape(N, N)
+
+
+def frozen(x: Any) -> Any:
+    view = x[:]
+    view.flags.writeable = False
+    return view
+
+
+OTHERS: dict[str, Callable[[Any], Any]] = {
+    "aligned": lambda x: x,
+    "a subclass": lambda x: x.view(Subclass),
+    "a read-only view": frozen,
+    "transposed": lambda x: x.T,
+    "memory of another object": lambda x: np.frombuffer(memoryview(x).toreadonly(), np.float32).reshape(N, N),
+    "reversed": lambda x: x[::-1],
+    "a record's field": lambda x: x.view([("a", np.float32)])["a"],
+}
+TAKING = [
+    "jit", "jit, keyword", "jit, donated", "grad", "vmap", "asarray", "a function of functrans.numpy", "device_put",
+]  # fmt: skip
+donating = ft.jit(lambda x: fnp.matmul(x, x), donate_argnums=0)
+
+
+@pytest.mark.parametrize("name", TAKING)
+@pytest.mark.parametrize("kind", [*OTHERS, "a file"])
+def test_so_may_arrays_of_every_kind(kind: str, name: str, tmp_path: Path) -> None:
+    call = CALLS.get(name, donating)
+    original = np.random.default_rng(0).normal(size=(N, N)).astype(np.float32)
+    if kind == "a file":
+        memory = np.memmap(tmp_path / "file", np.float32, "w+", shape=(N, N))
+        argument = memory
+    else:
+        memory = aligned()
+        argument = OTHERS[kind](memory)
+    memory[...] = original
+    expected = np.array(call(np.array(argument)))
+    for _ in range(3):
+        memory[...] = original
+        found = call(argument)
+        memory.fill(0)
+        np.testing.assert_array_equal(np.array(found), expected)
+
+
 def test_a_trace_sees_an_array_as_it_is_at_each_use() -> None:
     a = np.ones(3, np.float32)
 
@@ -161,10 +214,6 @@ def test_what_nobody_can_write_to_is_not_copied() -> None:
     assert not is_settled(frozen), "its base can be written to"
     assert is_settled(np.asarray(fnp.ones(3))) and is_settled(np.frombuffer(b"12345678"))
     assert not is_settled(np.frombuffer(memoryview(bytearray(8)).toreadonly()))
-
-
-class Subclass(np.ndarray[Any, Any]):
-    """An array of another class."""
 
 
 def test_a_jitted_function_takes_every_kind_of_numpy_array_after_every_other() -> None:

@@ -95,6 +95,20 @@ def test_donated_arguments_give_the_same_result(options: Any) -> None:
     assert x.is_deleted(), "a donated array of the result's type is given up"
 
 
+@pytest.mark.parametrize("options", [
+    {"static_argnums": np.int8(1)}, {"static_argnames": "flag"}, {"donate_argnums": 0},
+])  # fmt: skip
+@pytest.mark.parametrize("transform", [
+    lambda f: f, ft.jit, ft.grad, ft.vmap, lambda f: lambda x: ft.jvp(f, (x,), (x,)),
+])  # fmt: skip
+def test_an_error_of_the_function_is_the_one_that_is_seen(options: Any, transform: Any) -> None:
+    def refuses(x: Any, flag: bool) -> Any:
+        raise ValueError("of the function")
+
+    with pytest.raises(ValueError, match="of the function"):
+        transform(lambda x: ft.jit(refuses, **options)(x, flag=False))(x0)
+
+
 def test_keep_unused_and_inline_change_no_result() -> None:
     for options in ({"keep_unused": True}, {"inline": True}):
         compiled = ft.jit(lambda x, unused: x * 2, **options)

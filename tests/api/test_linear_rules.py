@@ -32,6 +32,12 @@ def _doubled(u: Any) -> Any:
     return lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * 2.0), (0, u))[1]
 
 
+def _ruled(function: Callable[[Any], Any]) -> Any:
+    ruled = ft.custom_jvp(function)
+    ruled.defjvp(lambda primals, tangents: ft.jvp(function, primals, tangents))
+    return ruled
+
+
 def _refuse(cotangent: Any, x: Any) -> Any:
     raise NotImplementedError("no transpose here")
 
@@ -74,6 +80,9 @@ NONLINEAR: dict[str, Callable[[Any], Any]] = {
     "offset_in_jit": lambda u: ft.jit(lambda v: 2.0 - v)(u),
     "inner_gradient": lambda u: ft.grad(lambda v: v**3)(u),
     "solve": lambda u: fnp.linalg.solve(fnp.eye(2) * u, fnp.ones(2))[0],
+    "function_of_steps_with_a_rule": lambda u: _ruled(fnp.floor)(u),
+    "nothing_of_the_tangent": lambda u: fnp.ones_like(u) * 2.0,
+    "nothing_of_it_in_a_program": lambda u: lax.scan(lambda c, _: (c + 1.0, None), 0.0 * fnp.ones_like(u), None, 2)[0],
 }
 LINEAR: dict[str, Callable[[Any], Any]] = {
     "jit": lambda u: ft.jit(lambda v: 3.0 * v)(u),
@@ -112,6 +121,34 @@ def test_a_rule_that_is_not_linear_is_refused(name: str, transform: str) -> None
     with pytest.raises(NotLinearError, match="the jvp rule of <lambda> must be linear") as refused:
         REVERSE[transform](_with_rule(NONLINEAR[name]))
     assert "test_linear_rules.py" in str(refused.value)
+
+
+# A tangent that depends on none: right where it is zero, however that is written.
+ZEROS: dict[str, Callable[[Any], Any]] = {
+    "zeros_like": fnp.zeros_like,
+    "number": lambda x: fnp.asarray(0.0),
+    "product": lambda x: 0 * x,
+    "difference": lambda x: fnp.sin(x) - fnp.sin(x),
+    "jit": lambda x: ft.jit(lambda v: fnp.zeros_like(v))(x),
+    "scan": lambda x: lax.scan(lambda c, _: (c * x, None), fnp.zeros_like(x), None, 2)[0],
+    "infinite": lambda x: fnp.exp(100 * x) * 0.0,
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_a_tangent_of_zero_is_not_accused(name: str) -> None:
+    f = ft.custom_jvp(lambda x: x * x)
+    f.defjvp(lambda primals, tangents: (f(*primals), ZEROS[name](*primals)))
+    for transform in REVERSE.values():
+        assert float(transform(f)) == 0.0
+
+
+def test_a_rule_that_forgets_its_tangent_is_refused() -> None:
+    f = ft.custom_jvp(lambda x, y: (x, fnp.sin(y)))
+    f.defjvp(lambda p, t: (f(*p), (t[0], fnp.cos(p[1]))))
+    for function in (lambda x: f(x, 1.0)[1], lambda x: ft.jit(f)(x, x)[0] * x, lambda x: ft.vmap(f)(x, x)[1].sum()):
+        with pytest.raises(NotLinearError, match=r"depends on none of them and is not zero[\s\S]*test_linear_rules"):
+            ft.grad(lambda x, function=function: fnp.sum(function(x)))(np.float32([1.0, 2.0]))
 
 
 @pytest.mark.parametrize("name", ["while_loop", "refused_by_another_library"])

@@ -383,3 +383,15 @@ def test_the_compile_log_names_the_reason(caplog: pytest.LogCaptureFixture) -> N
     finally:
         ft.log_compiles(False)
     assert ft.compilation_log(), "the log is kept for programs too"
+
+
+@pytest.mark.parametrize("function", [round, math.floor, math.ceil, math.trunc, lambda x: round(x, None)])
+@pytest.mark.parametrize("transform", [
+    ft.jit, ft.vmap, lambda f: lambda x: ft.jit(ft.vmap(f))(x), lambda f: lambda x: ft.jvp(f, (x,), (x,))[0],
+])  # fmt: skip
+def test_rounded_values_are_integers_where_they_have_no_value_too(function: Any, transform: Any) -> None:
+    x = np.float32([1.5, -2.25, 3.0])
+    rounded = transform(lambda x: function(x))(x)
+    np.testing.assert_array_equal(rounded, [function(float(v)) for v in x])
+    assert rounded.dtype == jnp.asarray(1).dtype
+    assert transform(lambda x: round(x, 1))(x).dtype == np.float32

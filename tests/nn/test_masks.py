@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -117,6 +118,21 @@ def test_a_row_is_as_if_masked_elements_were_not_there(name: str) -> None:
     slope = pullback(cotangent.astype(np.float32))[0]
     np.testing.assert_allclose(slope[mask], kept_pullback(cotangent.astype(np.float32))[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(slope[~mask], 0.0)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("sent", [1.0, 1e30, np.inf, np.nan])
+def test_what_comes_back_to_masked_elements_changes_nothing(name: str, sent: float) -> None:
+    x = X.astype(np.float32)
+    cotangent = np.cos(np.arange(MASK.size)).reshape(MASK.shape).astype(np.float32)
+    for of in (lambda f: f, ft.jit):
+        pull = of(lambda x, ct: ft.vjp(lambda x: getattr(nn, name)(x, where=MASK), x)[1](ct)[0])
+        found = np.asarray(pull(x, np.where(MASK, cotangent, sent)))
+        np.testing.assert_array_equal(found, pull(x, np.where(MASK, cotangent, 0.0).astype(np.float32)))
+        expected = jax.vjp(lambda x: getattr(jax.nn, name)(x, where=MASK), x)[1](cotangent)[0]
+        np.testing.assert_allclose(found[:2], expected[:2], rtol=1e-5, atol=1e-6)  # JAX's are NaN where all is masked
+        tangent = ft.jvp(lambda x: getattr(nn, name)(x, where=MASK), (x,), (np.full_like(x, sent),))[1]
+        np.testing.assert_array_equal(np.where(MASK, 0.0, tangent), 0.0)
 
 
 def test_batched_gradients_of_masked_rows() -> None:

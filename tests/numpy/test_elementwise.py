@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from typing import Any
 
 import jax
@@ -211,3 +213,15 @@ def test_a_list_is_refused_with_the_way_to_make_it_an_array() -> None:
 def test_a_python_number_costs_no_equation_of_its_own() -> None:
     program = ft.make_jaxpr(lambda x: fnp.maximum(2.0 * x + 1, 0) / 3 - x**2)(np.ones(3, np.float32))
     assert len(program.equations) == 6  # mul, add, max, div, mul, sub
+
+
+@pytest.mark.parametrize("function", [
+    lambda m, a, b: m.where(True, a, b), lambda m, a, b: m.where(False, a, b), lambda m, a, b: m.copysign(a, b),
+    lambda m, a, b: m.add(a, b),
+])  # fmt: skip
+def test_a_result_is_weak_only_where_all_operands_are(function: Any) -> None:
+    operands = [0.5, jnp.asarray(0.5), np.float32(0.5), np.float32([1.0, 2.0]), jnp.asarray(2), np.int32([1, 2])]
+    for a, b in itertools.product(operands, repeat=2):
+        expected = jax.eval_shape(lambda a=a, b=b: function(jnp, a, b))
+        for found in (function(fnp, a, b), ft.jit(functools.partial(function, fnp))(a, b)):
+            assert (found.dtype, found.weak_type) == (expected.dtype, expected.weak_type), (a, b)

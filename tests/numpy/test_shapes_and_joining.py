@@ -146,6 +146,22 @@ def test_a_traced_shift_rolls_like_a_static_one() -> None:
         np.testing.assert_array_equal(ft.jit(lambda x, n: fnp.roll(x, n, 1))(X, shift), np.roll(X, shift, 1))
 
 
+@pytest.mark.parametrize("kind", [list, np.asarray, jnp.asarray])
+def test_shifts_may_be_an_array_of_any_kind(kind: Any) -> None:
+    shifts, axes = kind([1, -2]), (0, 1)
+    np.testing.assert_array_equal(fnp.roll(X, shifts, axes), np.roll(X, [1, -2], axes))
+    slopes = ft.grad(lambda x: fnp.sum(fnp.roll(x, shifts, axes) * X))(X)
+    np.testing.assert_array_equal(slopes, np.roll(X, [-1, 2], axes))
+
+
+@pytest.mark.parametrize("axis", [np.int8(1), np.array(1), jnp.asarray(1)])
+def test_an_axis_may_be_an_array_of_one_integer(axis: Any) -> None:
+    np.testing.assert_array_equal(fnp.sum(X, axis), X.sum(1))
+    np.testing.assert_array_equal(fnp.moveaxis(X, axis, 0), np.moveaxis(X, 1, 0))
+    slopes = ft.grad(lambda x: fnp.sum(fnp.max(x, axis=fnp.argmax(x[0, 0]) * 0 + axis)))(X)
+    np.testing.assert_array_equal(fnp.sum(slopes, 1), np.ones(X.max(1).shape))
+
+
 def test_made_arrays_agree_with_jax() -> None:
     def cases(m: Any) -> dict[str, Any]:
         made: dict[str, Any] = {

@@ -29,6 +29,29 @@ def test_a_reduction_of_what_is_not_mapped() -> None:
     np.testing.assert_allclose(lanes(lambda v: lax.add(v, lax.pmax(np.float32(1.5), "i")), x), x + 1.5)
 
 
+@pytest.mark.parametrize("total", ["psum", "pmean"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_bools_are_counted(total: str, wide: bool) -> None:
+    def counted(library):
+        function = getattr(library.lax, total)
+        sums = lambda v, w: (function(v > 2, "i"), function(w > 2, "i"), function(True, "i"))
+        return library.vmap(sums, (0, None), axis_name="i")(x, x[0])
+
+    with jax.enable_x64(wide):
+        for found, expected in zip(counted(ft), counted(jax), strict=True):
+            np.testing.assert_array_equal(found, expected)
+            assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("exchange", [
+    lambda m, v: m.psum(v, "i"), lambda m, v: m.pmean(v, "i"), lambda m, v: m.pmax(v, "i"),
+    lambda m, v: m.all_gather(v, "i"), lambda m, v: m.ppermute(v, "i", []), lambda m, v: m.axis_index("i") + v,
+])  # fmt: skip
+def test_over_no_lanes(exchange) -> None:
+    found, expected = (of.vmap(lambda v, of=of: exchange(of.lax, v), axis_name="i")(x[:0]) for of in (ft, jax))
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+
+
 def test_axis_index_numbers_the_lanes() -> None:
     np.testing.assert_array_equal(lanes(lambda v: lax.axis_index("i"), x), [0, 1])
 
