@@ -20,6 +20,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import (
     broadcast_in_dim,
     convert,
+    full,
     iota,
     reduce_sum,
     reshape,
@@ -324,7 +325,7 @@ def psum(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:
 
     def total(leaf: Any) -> Any:
         if isinstance(leaf, bool | int | float | complex):
-            return np.int32(leaf * size) if isinstance(leaf, bool) else leaf * size
+            return full((), leaf * size, np.dtype(np.int32)) if isinstance(leaf, bool) else leaf * size
         return bind(Psum(names), convert(leaf, np.dtype(np.int32)) if type_of(leaf).dtype == np.bool_ else leaf)
 
     return jax.tree_util.tree_map(total, x)

@@ -66,7 +66,8 @@ NOT_HELD = {
         bernoulli bessel_jn loggamma lpmn lpmn_values sph_harm_y struve wofz
     """,
     "not elementwise": """
-        broadcast_like composite dce_sink dtype frompyfunc minmax platform_dependent ragged_dot stage
+        broadcast_like composite dce_sink dtype frompyfunc minmax platform_dependent ragged_dot
+        ragged_dot_general scaled_dot stage
         with_sharding_constraint
         all all_gather all_to_all allclose amax amin any append apply_along_axis apply_over_axes approx_max_k
         approx_min_k arange argmax argmin argpartition argsort argwhere array_equal array_equiv array_repr
