@@ -65,7 +65,11 @@ def slope(cdf: Any, x: float, parameters: Any, k: int) -> Any:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize(("name", "parameters"), CASES)
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    # between bounds a last bit of erf is many of the sample: the machine code of either library has to be the usual one
+    [pytest.param(*case, marks=pytest.mark.machine_code if case[0] == "truncated_normal" else ()) for case in CASES],
+)
 def test_samples_move_as_their_quantiles_stay(name: str, parameters: Any, dtype: Any) -> None:
     """Among them the operation RandomLoggammaGrad, of two orders."""
     cdf = DISTRIBUTIONS[name][0]
