@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -239,3 +240,44 @@ def release_objects(result: Any) -> Any:
     return jax.tree_util.tree_map(
         lambda x: x.value if type(x) is _Held else x, result, is_leaf=lambda x: type(x) is _Held
     )
+
+
+def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
+    """One number or name (``kind``) or several, as a tuple."""
+    kinds = (int, np.integer) if kind is int else (kind,)
+    if value is None:
+        return ()
+    if isinstance(value, kinds):
+        return (kind(value),)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        result = tuple(value)
+        if all(isinstance(v, kinds) for v in result):
+            return tuple(map(kind, result))
+    raise FunctransTypeError(f"jit: {what} must be one {kind.__name__} or a sequence of them, got {describe(value)}")
+
+
+def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[str, ...], what: str) -> tuple[Any, Any]:
+    """argnums and argnames completed from each other by the function's signature, and checked against it."""
+    if not nums and not names:  # a signature costs 50 us, and the usual function needs none
+        return nums, names
+    try:
+        parameters = list(inspect.signature(fun).parameters.values())
+    except (ValueError, TypeError):
+        return nums, names
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    by_keyword = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    for i in nums:
+        if not variadic and not -len(positional) <= i < len(positional):
+            raise FunctransValueError(
+                f"jit: {what}argnums has {i}, and {function_name(fun)} takes {len(positional)} positional argument(s)"
+            )
+    for name in names:
+        if name not in by_keyword and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            raise FunctransValueError(
+                f"jit: {what}argnames has {name!r}, and {function_name(fun)} has no argument of that name"
+            )
+    order = [p.name for p in positional]
+    extra_nums = {order.index(n) for n in names if n in order}
+    extra_names = {order[i] for i in nums if -len(order) <= i < len(order) and order[i] in by_keyword}
+    return tuple(dict.fromkeys([*nums, *sorted(extra_nums)])), tuple(dict.fromkeys([*names, *sorted(extra_names)]))

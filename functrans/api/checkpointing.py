@@ -8,9 +8,8 @@ from typing import Any
 
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_leaves, tree_map, tree_unflatten
 
-from functrans.api.arguments import check_callable
+from functrans.api.arguments import check_callable, resolve_names
 from functrans.api.bodies import shared
-from functrans.api.compilation import resolve_names
 from functrans.api.staging import api_boundary, output, stage
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, as_shape_struct, shape_struct
-from functrans.api.arguments import check_callable
+from functrans.api.arguments import check_callable, resolve_names, tuple_of
 from functrans.api.references import JittedWithReferences, Reached, Ref
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
@@ -382,45 +382,6 @@ def _is_plain(x: np.ndarray[Any, Any]) -> bool:
     """Whether its dtype and shape say all of an array: a masked one, or one of another byte order, is refused."""
     return type(x) is np.ndarray and x.dtype.isnative
 
-
-def tuple_of(value: Any, kind: type, what: str) -> tuple[Any, ...]:
-    kinds = (int, np.integer) if kind is int else (kind,)
-    if value is None:
-        return ()
-    if isinstance(value, kinds):
-        return (kind(value),)
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        result = tuple(value)
-        if all(isinstance(v, kinds) for v in result):
-            return tuple(map(kind, result))
-    raise FunctransTypeError(f"jit: {what} must be one {kind.__name__} or a sequence of them, got {describe(value)}")
-
-
-def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[str, ...], what: str) -> tuple[Any, Any]:
-    """argnums and argnames completed from each other by the function's signature, and checked against it."""
-    if not nums and not names:  # a signature costs 50 us, and the usual function needs none
-        return nums, names
-    try:
-        parameters = list(inspect.signature(fun).parameters.values())
-    except (ValueError, TypeError):
-        return nums, names
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    by_keyword = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    for i in nums:
-        if not variadic and not -len(positional) <= i < len(positional):
-            raise FunctransValueError(
-                f"jit: {what}argnums has {i}, and {function_name(fun)} takes {len(positional)} positional argument(s)"
-            )
-    for name in names:
-        if name not in by_keyword and not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            raise FunctransValueError(
-                f"jit: {what}argnames has {name!r}, and {function_name(fun)} has no argument of that name"
-            )
-    order = [p.name for p in positional]
-    extra_nums = {order.index(n) for n in names if n in order}
-    extra_names = {order[i] for i in nums if -len(order) <= i < len(order) and order[i] in by_keyword}
-    return tuple(dict.fromkeys([*nums, *sorted(extra_nums)])), tuple(dict.fromkeys([*names, *sorted(extra_names)]))
 
 
 @takes(in_shardings=None, out_shardings=None, device=None, backend=None)

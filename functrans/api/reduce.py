@@ -39,6 +39,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import broadcast_in_dim, convert, reduce_sum, reshape, transpose
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import replay
 from functrans.trace.state import current_builder
@@ -93,8 +94,7 @@ def reduce(
             f"reduce needs a function as its third argument, got {describe(computation)} at {here()}\n"
             "Write reduce(operands, init_values, computation, dimensions)."
         )
-    if out_sharding is not None:
-        raise FunctransTypeError(f"reduce: out_sharding must be None, got {describe(out_sharding)} at {here()}")
+    refuse("reduce", out_sharding=out_sharding)
     leaves, tree, types = operand_types("operands of reduce", operands)
     starts, start_tree, start_types = operand_types("init_values of reduce", init_values)
     _check_operands(tree, types, start_tree, start_types)

@@ -7,8 +7,8 @@ from typing import Any
 
 from jax.tree_util import tree_unflatten
 
-from functrans.api.arguments import check_callable
-from functrans.api.compilation import JitSettings, compiled_function, resolve_names, tuple_of
+from functrans.api.arguments import check_callable, resolve_names, tuple_of
+from functrans.api.compilation import JitSettings, compiled_function
 from functrans.interop.collectives import COLLECTIVES
 from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES

@@ -15,6 +15,8 @@ from functrans.trace.primitive import program_cost
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
+STORED = 8.0  # operations in the time that reading or storing an element out of order takes
+
 
 class Costs(NamedTuple):
     """Of one run: ``flops``: floating-point operations; ``bytes``: the most that is stored at once besides the inputs,

@@ -26,7 +26,7 @@ from functrans.ops.windows import GatherDimensionNumbers, ScatterDimensionNumber
 from functrans.trace.binding import bind, bind_all
 from functrans.transform.linearize import LinearProgram
 
-_INSIDE = "promise_in_bounds"
+INSIDE = "promise_in_bounds"
 
 
 def entries(
@@ -57,7 +57,7 @@ def entries(
         parts = [concatenate([pad(x, 0, [(0, 0, 0), (0, width - x.shape[1], 0)]) for x in parts], 0)]
     # Computed once and then read here and there: inside of the gather each entry would compute its own again.
     (passes,) = bind_all(KEEP, parts)
-    return bind(Gather(GatherDimensionNumbers((), (0, 1), (0, 1), (), ()), (1, 1), _INSIDE), passes, source)
+    return bind(Gather(GatherDimensionNumbers((), (0, 1), (0, 1), (), ()), (1, 1), INSIDE), passes, source)
 
 
 def entry_dtype(outs: Sequence[ArrayType]) -> np.dtype[Any]:
@@ -95,7 +95,7 @@ def as_blocks(
         )
         return blocks_of(select(hits, broadcast_in_dim(data, (m, n), (0,)), scalar_literal(0, data.dtype)), ins, outs)
     empty = full((m * n,), 0, data.dtype)
-    op = Scatter(ScatterDimensionNumbers((), (0,), (0,), (), ()), _INSIDE, True, True)
+    op = Scatter(ScatterDimensionNumbers((), (0,), (0,), (), ()), INSIDE, True, True)
     whole = reshape(bind(op, empty, places, data), (m, n)) if data.shape[0] else reshape(empty, (m, n))
     return blocks_of(whole, ins, outs)
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from functrans.errors import FunctransError, FunctransValueError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Var, all_equations, live_equations
 from functrans.ir.types import ArrayType, kind_of
-from functrans.jacobians.budget import Budget, bytes_of, in_words, peak_bytes
+from functrans.jacobians.budget import STORED, Budget, bytes_of, in_words, peak_bytes
 from functrans.jacobians.colouring import Colouring, bicolour, colour_columns, colour_rows, colour_star
 from functrans.jacobians.patterns import Pattern
 from functrans.jacobians.terms import sums_of
@@ -32,7 +32,6 @@ _FEW = 3  # passes that colouring both sides is not going to beat
 _DENSITY = 0.25  # of entries, from which on no colouring pays
 _COMPLEX_ROWS = "there is no reverse mode from complex results to real inputs"
 _MOST_TERMS = 32  # of a value
-_STORED = 8.0  # operations in the time that storing an element out of order takes
 
 
 class Candidate(NamedTuple):
@@ -125,11 +124,12 @@ def sparse_plan(
         found = choices(pattern, question.symmetric, forward, reverse and not weighing.no_reverse)
     weighed = []
     for kind, made in found:
-        flops = (made.columns + made.rows) * weighing.cost + _STORED * pattern.size
+        kept = made.columns * weighing.m + made.rows * weighing.n
+        flops = (made.columns + made.rows) * weighing.cost + kept + STORED * pattern.size
         weighed.append((weighing.weighed(kind, made.columns, made.rows, flops, 16 * pattern.size), made))
     chosen, colouring = min(weighed, key=lambda pair: (pair[0].flops, pair[0].reverse))
     candidates, sums = [c for c, _ in weighed], None
-    if mode is None and chunk_size is None:
+    if mode is None and chunk_size is None and not weighing.no_reverse:
         known = [read.get(place) for place in weighing.split.sources]
         most = min(2 * (colouring.columns + colouring.rows), _MOST_TERMS)
         sums = sums_of(
@@ -183,7 +183,7 @@ class _Weighing:
 
     def candidates(self) -> tuple[list[Candidate], dict[str, dict[str, Any]]]:
         stored = self.n * self.m
-        turned = _STORED if len(self.outs) and self.n > 1 else 1.0  # columns become rows
+        turned = STORED if len(self.outs) and self.n > 1 else 1.0  # columns become rows
         found = [
             self.weighed(FORWARD, self.n, 0, self.n * self.cost + turned * stored, 2 * self.result, self.no_forward),
             self.weighed(REVERSE, 0, self.m, self.m * self.cost + stored, 2 * self.result, self.no_reverse),
@@ -264,7 +264,7 @@ class _Weighing:
             return []
         result = []
         for name, made in choices(pattern, self.question.symmetric, True, not self.no_reverse):
-            flops = made.columns * self.cost + made.rows * self.cost + _STORED * pattern.size + self.n * self.m
+            flops = made.columns * self.cost + made.rows * self.cost + STORED * pattern.size + self.n * self.m
             fixed = self.result + 4 * pattern.size * 4
             candidate = self.weighed(name, made.columns, made.rows, flops, fixed)
             result.append((candidate, {"pattern": pattern, "colouring": made}))

@@ -20,7 +20,8 @@ from functrans.errors import MissingRuleError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, Typed
 from functrans.jacobians.basis import INDEX, Known, Seeds, array_of, kept, moved, numbers_moved, push, standard
-from functrans.jacobians.compressed import entry_dtype
+from functrans.jacobians.budget import STORED
+from functrans.jacobians.compressed import INSIDE, entry_dtype
 from functrans.jacobians.patterns import Pattern
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import add, mul
@@ -35,10 +36,8 @@ from functrans.trace.replay import emit, replay, replay_into
 from functrans.transform.linearize import LinearProgram
 from functrans.transform.transpose import transpose_jaxpr
 
-_INSIDE = "promise_in_bounds"
 _WRITTEN = 1 << 16  # numbers of rows that may be written into the program
 _LONGER, _SHORT = 8, 10  # times as many equations as the linear program that sums may have, which is longer than this
-_STORED = 8.0  # operations in the time that an element out of order takes
 
 
 class NotAFew(Exception):
@@ -133,7 +132,7 @@ def _collected(program: Jaxpr, rows: Any, columns: Any, pattern: Pattern) -> Sum
     later = own != first[slots]
     to, more = slots[later], own[later]
     order = np.argsort(to, kind="stable")
-    cost = program_cost(program) + _STORED * (places.size + 2 * to.size)
+    cost = program_cost(program) + rows.size + STORED * (places.size + 2 * to.size)  # each factor is kept
     return Sums(program, _column(first), _column(to[order]), _column(more[order]), cost)
 
 
@@ -149,12 +148,12 @@ def entries(sums: Sums, linear: LinearProgram, arrays: Sequence[Any]) -> Any:
     found = _taken(data, first)
     if not to.shape[0]:
         return found
-    op = ScatterAdd(ScatterDimensionNumbers((), (0,), (0,), (), ()), _INSIDE, True, False)
+    op = ScatterAdd(ScatterDimensionNumbers((), (0,), (0,), (), ()), INSIDE, True, False)
     return bind(op, found, to, _taken(data, more))
 
 
 def _taken(data: Any, places: Any) -> Any:
-    return bind(Gather(GatherDimensionNumbers((), (0,), (0,), (), ()), (1,), _INSIDE), data, places)
+    return bind(Gather(GatherDimensionNumbers((), (0,), (0,), (), ()), (1,), INSIDE), data, places)
 
 
 # -- the linear program ------------------------------------------------------------------------------------------------
@@ -182,7 +181,7 @@ def _applied(eqn: Equation, operands: list[Any], known: Known, most: int) -> Seq
     places = op.moving(len(operands))
     if places and all(i in places or type(x) is Literal or eqn.inputs[i] in known for i, x in enumerate(operands)):
         results = _moved(eqn, operands, places, known)
-    elif op.multiple:
+    elif op.multiple or op.holds_jaxprs:
         raise NotAFew
     else:
         results = [_scaled(eqn, operands, known) if op.elementwise else _summed(eqn, operands, known)]
@@ -291,13 +290,13 @@ def _summed(eqn: Equation, operands: list[Any], known: Known) -> Terms:
     values = {a: x for a, x in zip(eqn.inputs, operands, strict=True) if type(a) is Var}
     linear = [type(values[v]) is Terms for v in variables]
     one = Jaxpr(variables, [eqn], eqn.outputs)
-    try:
-        back, has = transpose_jaxpr(one, linear, [True])
-    except MissingRuleError:
-        raise NotAFew from None
     given = [v for v, is_linear in zip(variables, linear, strict=True) if not is_linear]
     inputs = [*[values[v] for v in given], *standard([t])]
-    pulled = iter(push(back, t.size, inputs, [known.get(v) for v in given]))
+    try:
+        back, has = transpose_jaxpr(one, linear, [True])
+        pulled = iter(push(back, t.size, inputs, [known.get(v) for v in given]))
+    except MissingRuleError:
+        raise NotAFew from None
     found: list[Entries] = []
     for v, h in zip([v for v, is_linear in zip(variables, linear, strict=True) if is_linear], has, strict=True):
         to = next(pulled) if h else None

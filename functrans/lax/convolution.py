@@ -17,6 +17,7 @@ from functrans.ops.slicing import rev
 from functrans.ops.structural import transpose
 from functrans.ops.windowed_reductions import dilated, window_counts
 from functrans.trace.binding import bind
+from functrans.trace.keywords import refuse
 
 Padding = str | Sequence[tuple[int, int]]
 _PRECISIONS = ("DEFAULT", "HIGH", "HIGHEST")
@@ -115,8 +116,7 @@ def conv_general_dilated(
     [[[21.0, 32.0]]]
     """
     x, y = type_of(lhs), type_of(rhs)
-    if out_sharding is not None:
-        raise NotImplementedError("conv_general_dilated: out_sharding is not supported")
+    refuse("conv_general_dilated", out_sharding=out_sharding)
     d = conv_dimension_numbers(x.shape, y.shape, dimension_numbers)
     ones = (1,) * (x.ndim - 2)
     strides = tuple(map(int, window_strides))

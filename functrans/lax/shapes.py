@@ -205,8 +205,7 @@ def empty(shape: Sequence[int], dtype: Any, *, out_sharding: Any = None) -> Any:
     >>> lax.empty((2,), 'float32').shape
     (2,)
     """
-    if out_sharding is not None:
-        raise NotImplementedError("empty: out_sharding is not supported")
+    refuse("empty", out_sharding=out_sharding)
     return structural.full(tuple(shape), 0, dtype)
 
 

@@ -36,7 +36,7 @@ from functrans.numpy import (
 )
 from functrans.numpy.families import direct_dtypes, number
 from functrans.numpy.indexing import get_item
-from functrans.numpy.promotion import Array, refuse_sharding, requested_dtype
+from functrans.numpy.promotion import Array, requested_dtype
 from functrans.numpy.protocols import array_function, array_ufunc
 from functrans.numpy.updates import IndexUpdate, IndexUpdateHelper
 from functrans.ops.elementwise import ADD, DIV, MUL, SUB
@@ -44,6 +44,7 @@ from functrans.ops.logic import EQ, GE, GT, LE, LT, NE
 from functrans.trace.binding import bind
 from functrans.trace.conversions import set_counterparts
 from functrans.trace.frames import here
+from functrans.trace.keywords import refuse
 from functrans.trace.primitive import Primitive
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
@@ -158,7 +159,7 @@ def _contains(self: Any, value: Any) -> Any:
 
 
 def _reshape(self: Any, *args: Any, order: str = "C", out_sharding: Any = None) -> Any:
-    refuse_sharding("x.reshape", out_sharding)
+    refuse("x.reshape", out_sharding=out_sharding)
     return shapes.reshape(self, args[0] if len(args) == 1 else args, order=order)
 
 
@@ -177,7 +178,7 @@ def _copy(self: Any) -> Any:
 
 
 def _flatten(self: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
-    refuse_sharding("x.ravel", out_sharding)
+    refuse("x.ravel", out_sharding=out_sharding)
     return shapes.ravel(self, order)
 
 
@@ -185,7 +186,7 @@ def _repeat(
     self: Any, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None,
     out_sharding: Any = None,
 ) -> Any:  # fmt: skip
-    refuse_sharding("x.repeat", out_sharding)
+    refuse("x.repeat", out_sharding=out_sharding)
     return joining.repeat(self, repeats, axis, total_repeat_length=total_repeat_length)
 
 

@@ -24,12 +24,12 @@ from functrans.numpy.promotion import (
     is_scalar,
     operand_type,
     promote_dtypes,
-    refuse_out,
 )
 from functrans.numpy.reductions import sum as sum_over
 from functrans.numpy.selection import take, where
 from functrans.numpy.shapes import ravel
 from functrans.numpy.sorting import searchsorted
+from functrans.trace.keywords import refuse
 
 
 def _cut(x: Any, axis: int, start: int, stop: int, step: int = 1) -> Any:
@@ -167,7 +167,7 @@ def trace(
     >>> fnp.trace(fnp.eye(3))
     Array(3., dtype=float32)
     """
-    refuse_out("trace", out)
+    refuse("trace", out=out)
     return sum_over(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 

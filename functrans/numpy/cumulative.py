@@ -18,19 +18,20 @@ from functrans.numpy.promotion import (
     ArrayLike,
     as_array,
     axis_index,
-    refuse_out,
     requested_dtype,
     select,
     to_dtype,
 )
 from functrans.numpy.reductions import integer_sum_dtype
+from functrans.trace.keywords import refuse
 
 
 def _running(
     operation: str, primitive: Callable[..., Any], neutral: int, a: ArrayLike, axis: int | None, dtype: Any, out: Any,
     without_nan: bool = False, promote_integers: bool = False,
 ) -> Array:  # fmt: skip
-    refuse_out(operation, out)
+    if out is not None:
+        refuse(operation, out=out)
     x = as_array(operation, a)
     if axis is None or not x.shape:
         x = lax.reshape(x, (x.size if not hasattr(x, "type") else x.type.size,))

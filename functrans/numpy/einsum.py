@@ -14,7 +14,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.creation import asarray
 from functrans.numpy.grids import diagonal
 from functrans.numpy.products import contract
-from functrans.numpy.promotion import Array, common_dtype, refuse_out, requested_dtype, to_dtype
+from functrans.numpy.promotion import Array, common_dtype, requested_dtype, to_dtype
 from functrans.trace.keywords import refuse
 
 
@@ -33,7 +33,7 @@ def einsum(
     """
     if out_sharding is not None:
         refuse("einsum", out_sharding=out_sharding)
-    refuse_out("einsum", out)
+    refuse("einsum", out=out)
     if not isinstance(subscripts, str):
         subscripts, operands = _interleaved(subscripts, operands)
     arrays = [asarray(x) for x in operands]

@@ -22,14 +22,13 @@ from functrans.numpy.promotion import (
     axis_index,
     broadcast,
     promote_dtypes,
-    refuse_out,
     requested_dtype,
     static_array,
     static_value,
     to_dtype,
 )
 from functrans.numpy.shapes import atleast_1d, atleast_2d, atleast_3d, ravel
-from functrans.trace.keywords import takes
+from functrans.trace.keywords import refuse, takes
 from functrans.trace.tracer import Tracer
 
 
@@ -101,7 +100,7 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Ar
     Array([[1., 1.],
            [0., 0.]], dtype=float32)
     """
-    refuse_out("stack", out)
+    refuse("stack", out=out)
     parts = _common("stack", _arrays("stack", arrays), dtype)
     shapes = dict.fromkeys(tuple(p.shape) for p in parts)
     if len(shapes) > 1:

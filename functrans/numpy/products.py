@@ -25,7 +25,6 @@ from functrans.numpy.promotion import (
     common_shape,
     operand_type,
     promote_dtypes,
-    refuse_out,
     requested_dtype,
     to_dtype,
 )
@@ -235,7 +234,7 @@ def outer(a: ArrayLike, b: ArrayLike, out: None = None) -> Array:
     Array([[3, 4],
            [6, 8]], dtype=int32)
     """
-    refuse_out("outer", out)
+    refuse("outer", out=out)
     x, y = promote_dtypes("outer", ravel(asarray(a)), ravel(asarray(b)))
     shape = (x.shape[0], y.shape[0])
     return multiply(lax.broadcast_in_dim(x, shape, (0,)), lax.broadcast_in_dim(y, shape, (1,)))

@@ -436,20 +436,3 @@ def shape_argument(operation: str, shape: Any) -> tuple[int, ...]:
             ) from error
         result.append(size)
     return tuple(result)
-
-
-def refuse_out(operation: str, out: Any) -> None:
-    """Refuse NumPy's ``out=``: results are new arrays."""
-    if out is not None:
-        raise NotImplementedError(
-            f"{operation}: out= is not supported, because arrays are immutable; use the returned array."
-        )
-
-
-def refuse_sharding(operation: str, out_sharding: Any) -> None:
-    """Refuse JAX's ``out_sharding=``: a result is where its operands are."""
-    if out_sharding is not None:
-        raise NotImplementedError(
-            f"{operation}: out_sharding= is not supported, because a program of functrans computes on one device; "
-            "leave it out."
-        )

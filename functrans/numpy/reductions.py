@@ -37,7 +37,6 @@ from functrans.numpy.promotion import (
     inexact_dtype,
     is_scalar,
     promote_dtypes,
-    refuse_out,
     requested_dtype,
     scalar_of_kind,
     select,
@@ -46,6 +45,7 @@ from functrans.numpy.promotion import (
     to_dtype,
 )
 from functrans.ops.reductions import greatest, least
+from functrans.trace.keywords import refuse
 from functrans.trace.tracer import Tracer
 
 Axis = Any  # int, sequence of ints, or None for all axes
@@ -54,7 +54,8 @@ _DTYPE = np.dtype[Any]
 
 
 def _operand(operation: str, a: ArrayLike, axis: Axis, out: Any) -> tuple[Any, tuple[int, ...]]:
-    refuse_out(operation, out)
+    if out is not None:
+        refuse(operation, out=out)
     x = as_array(operation, a)
     return x, axis_indices(operation, static_value(operation, "axis", axis), len(x.shape))
 
@@ -445,7 +446,8 @@ def count_nonzero(a: ArrayLike, axis: Axis = None, keepdims: bool = False) -> Ar
 def _position(
     operation: str, primitive: Callable[..., Any], a: ArrayLike, axis: Any, out: Any, keepdims: bool
 ) -> Array:
-    refuse_out(operation, out)
+    if out is not None:
+        refuse(operation, out=out)
     x = as_array(operation, a)
     rank = len(x.shape)
     if axis is None:

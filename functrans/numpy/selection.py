@@ -35,13 +35,13 @@ from functrans.numpy.promotion import (
     common_shape,
     is_scalar,
     operand_type,
-    refuse_out,
     scalar_of_kind,
     shape_of,
     static_array,
     to_dtype,
 )
 from functrans.numpy.shapes import ravel
+from functrans.trace.keywords import refuse
 from functrans.trace.tracer import Tracer
 
 
@@ -181,7 +181,7 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
 
 def choose(a: ArrayLike, choices: Any, out: None = None, mode: str = "raise") -> Array:
     """At each place the element of ``choices[a]``. ``mode`` is 'wrap' or 'clip' (or 'raise', with static ``a``)."""
-    refuse_out("choose", out)
+    refuse("choose", out=out)
     index = as_array("choose", a)
     if index.dtype not in INTEGERS:
         raise FunctransTypeError(f"choose: the index array must be integer, got dtype {index.dtype.name}")
@@ -241,7 +241,7 @@ def take(
     >>> fnp.take(fnp.array([5., 6., 7.]), fnp.array([2, 0]))
     Array([7., 5.], dtype=float32)
     """
-    refuse_out("take", out)
+    refuse("take", out=out)
     x, at = as_array("take", a), as_array("take", indices)
     if at.dtype not in INTEGERS and at.size:
         raise FunctransTypeError(f"take: indices must be integers, got dtype {at.dtype.name}")
@@ -385,7 +385,7 @@ def compress(
     >>> ft.jit(lambda x: fnp.compress(x > 1.0, x, size=3))(fnp.array([2.0, 1.0, 3.0]))
     Array([2., 3., 0.], dtype=float32)
     """
-    refuse_out("compress", out)
+    refuse("compress", out=out)
     if size is not None:
         return _compressed(asarray(condition), asarray(a), axis, size, fill_value)
     keep = static_array("compress", "the condition", _holds(condition))

@@ -19,12 +19,12 @@ from functrans.numpy.promotion import (
     as_array,
     axis_index,
     axis_indices,
-    refuse_out,
     requested_dtype,
     to_dtype,
 )
 from functrans.numpy.selection import where as select
 from functrans.numpy.shapes import broadcast_arrays, broadcast_to, expand_dims, moveaxis, ravel, reshape
+from functrans.trace.keywords import refuse
 
 __all__ = ["frompyfunc", "ufunc"]
 
@@ -63,9 +63,7 @@ class ufunc(metaclass=_HasMethods):
 
     def __call__(self, *args: ArrayLike, out: None = None, where: None = None) -> Any:
         """The function of the elements."""
-        refuse_out(self.__name__, out)
-        if where is not None:
-            raise NotImplementedError(f"{self.__name__}: where= is not supported; choose with functrans.numpy.where.")
+        refuse(self.__name__, out=out, where=where)
         if len(args) != self.nin:
             raise FunctransTypeError(f"{self.__name__} takes {self.nin} operands, got {len(args)}")
         result = self._elementwise(*args)
@@ -201,7 +199,7 @@ class ufunc(metaclass=_HasMethods):
                 f"{name} is of functions of two operands and one result, and {self.__name__} has {self.nin} and "
                 f"{self.nout}"
             )
-        refuse_out(name, out)
+        refuse(name, out=out)
         return name
 
     def _rows(self, name: str, a: Any, axis: Any, dtype: Any) -> tuple[Any, tuple[int, ...], tuple[int, ...]]:
@@ -262,7 +260,7 @@ class _OfArrays(ufunc):
         """As ``functrans.numpy.ufunc.reduce``."""
         if self._reduction is None:
             return super().reduce(a, axis, dtype, out, keepdims, initial, where)
-        refuse_out(f"{self.__name__}.reduce", out)
+        refuse(f"{self.__name__}.reduce", out=out)
         x = asarray(a) if dtype is None else to_dtype(asarray(a), requested_dtype(f"{self.__name__}.reduce", dtype))
         options = {"initial": initial, "where": where}
         return self._reduction(x, axis, keepdims=keepdims, **{k: v for k, v in options.items() if v is not None})
@@ -271,7 +269,7 @@ class _OfArrays(ufunc):
         """As ``functrans.numpy.ufunc.accumulate``."""
         if self._accumulation is None:
             return super().accumulate(a, axis, dtype, out)
-        refuse_out(f"{self.__name__}.accumulate", out)
+        refuse(f"{self.__name__}.accumulate", out=out)
         x = asarray(a) if dtype is None else to_dtype(asarray(a), requested_dtype(f"{self.__name__}.accumulate", dtype))
         return self._accumulation(x, axis_index(f"{self.__name__}.accumulate", axis, x.ndim))
 

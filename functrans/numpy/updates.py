@@ -28,10 +28,10 @@ from functrans.numpy.promotion import (
     common_shape,
     is_scalar,
     operand_type,
-    refuse_sharding,
     scalar_of_kind,
     to_dtype,
 )
+from functrans.trace.keywords import refuse
 
 _STRATEGIES = ("auto", "gather", "static_slice", "dynamic_slice")
 
@@ -77,7 +77,7 @@ class IndexUpdate:
 
         ``strategy`` (from jax 0.12 on) tells JAX how to index; the elements are the same.
         """
-        refuse_sharding("x.at[...].get", out_sharding)
+        refuse("x.at[...].get", out_sharding=out_sharding)
         if getattr(strategy, "value", strategy) not in _STRATEGIES:  # a string, or a member of JAX's enumeration
             raise FunctransValueError(f"x.at[...].get: strategy={strategy!r} is none of {', '.join(_STRATEGIES)}")
         return read(
@@ -143,7 +143,7 @@ def _update(
     mode: Any = None, out_sharding: None = None, wrap_negative_indices: bool = True,
 ) -> Array:  # fmt: skip
     name = f"x.at[...].{operation}"
-    refuse_sharding(name, out_sharding)
+    refuse(name, out_sharding=out_sharding)
     mode = mode_name(mode)
     mode = "drop" if mode in (None, "fill") else mode
     x = asarray(x)
