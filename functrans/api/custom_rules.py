@@ -28,7 +28,7 @@ from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import entering, leaf_types
 from functrans.trace.state import foreseen_order
-from functrans.trace.values import Computed, Result
+from functrans.trace.values import Computed, Result, has_value
 
 Traced = tuple[Jaxpr, list[Any]]
 
@@ -107,21 +107,28 @@ class _CustomFunction:
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
             builder.known.custom = arguments
             inputs = [
-                builder.new_input(t, values[i] if i < len(values) else None) for i, t in enumerate(types)
+                builder.new_input(t, values[i] if i < len(values) and has_value(values[i]) else None)
+                for i, t in enumerate(types)
             ]
             return builder.finish([output(builder, x, None, what) for x in function(*inputs)])
 
-    def _rule(self, make: Callable[[int], Traced], order: int) -> tuple[Rule, list[Any]]:
-        """The rule traced now if a derivative may be taken here, else later if it is asked for after all."""
+    def _rule(
+        self, make: Callable[[int, Sequence[Any]], Traced], order: int, values: Sequence[Any]
+    ) -> tuple[Rule, list[Any]]:
+        """The rule traced now if a derivative may be taken here, else later if it is asked for after all.
+
+        ``make``: (the order left, values of the rule's inputs) -> the rule; ``values``: those that stand for them here.
+        """
+        later = functools.partial(make, 0, values)
         if order > 0:
             try:
-                return make(order - 1)
+                return make(order - 1, values)
             except Exception as failure:  # a rule that fails matters only to somebody who differentiates
-                return DeferredRule(functools.partial(_fail, failure)), []
-        return DeferredRule(lambda _: make(0)), []
+                later = functools.partial(_fail, failure)
+        return DeferredRule(lambda _: later(), asking=lambda _, values: make(0, values)), []
 
 
-def _fail(failure: Exception, differentiated: tuple[bool, ...]) -> Traced:
+def _fail(failure: Exception) -> Traced:
     raise failure
 
 
@@ -285,15 +292,17 @@ class custom_jvp(_CustomFunction):
         rule_consts: list[Any] = []
         if self.symbolic_zeros:
 
-            def select(given: tuple[bool, ...]) -> Traced:
+            def select(given: tuple[bool, ...], values: Sequence[Any] = leaves) -> Traced:
                 told = functools.partial(rule, given=given)
-                return self._trace(told, rule_types, leaves, 0, "the jvp rule", leaves)
+                return self._trace(told, rule_types, values, 0, "the jvp rule", leaves)
 
-            traced = DeferredRule(select)
+            traced = DeferredRule(select, asking=select)
         else:
-            traced, rule_consts = self._rule(
-                lambda remaining: self._trace(rule, rule_types, leaves, remaining, "the jvp rule", leaves), order
-            )
+
+            def trace(remaining: int, values: Sequence[Any]) -> Traced:
+                return self._trace(rule, rule_types, values, remaining, "the jvp rule", leaves)
+
+            traced, rule_consts = self._rule(trace, order, leaves)
         op = CustomJvp(jaxpr, traced, len(consts), len(rule_consts), name)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *rule_consts, *leaves]))
 
@@ -370,11 +379,9 @@ class custom_vjp(_CustomFunction):
         if self.symbolic_zeros:
             forward, backward = rules.selective()
         else:
-            forward, forward_consts = self._rule(rules.trace_forward, order)
-            if isinstance(forward, Jaxpr):
-                backward, backward_consts = self._rule(rules.trace_backward, order)
-            else:
-                backward = DeferredRule(lambda _: rules.trace_backward(0))
+            forward, forward_consts = self._rule(rules.trace_forward, order, leaves)
+            left = order if isinstance(forward, Jaxpr) else 0
+            backward, backward_consts = self._rule(rules.trace_backward, left, ())
         counts = (len(consts), len(forward_consts), len(backward_consts))
         op = CustomVjp(jaxpr, forward, backward, counts, name, self.symbolic_zeros)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves]))
@@ -397,18 +404,19 @@ class _VjpRules:
     def selective(self) -> tuple[Rule, Rule]:
         """Both rules, traced for the arguments that are differentiated and the cotangents that are given."""
 
-        def both(perturbed: tuple[bool, ...]) -> tuple[Traced, Callable[[tuple[bool, ...]], Traced]]:
+        def both(
+            perturbed: tuple[bool, ...], values: Sequence[Any]
+        ) -> tuple[Traced, Callable[[tuple[bool, ...], Sequence[Any]], Traced]]:
             rules = copy.copy(self)
             rules.perturbed = perturbed
-            return rules.trace_forward(0), lambda given: rules.trace_backward(0, given)
+            forward = rules.trace_forward(0, values or self.leaves)
+            return forward, lambda given, values: rules.trace_backward(0, values, given)
 
         return rules_together(both)
 
-    def trace_forward(self, order: int) -> Traced:
-        jaxpr, captured = self.owner._trace(
-            self.forward, self.types, self.leaves, order, "the fwd rule", self.leaves
-        )
-        computed = Computed(jaxpr, [*captured, *self.leaves])
+    def trace_forward(self, order: int, values: Sequence[Any]) -> Traced:
+        jaxpr, captured = self.owner._trace(self.forward, self.types, values, order, "the fwd rule", self.leaves)
+        computed = Computed(jaxpr, [*captured, *values])
         self.residual_values = [Result(computed, i) for i in range(len(self.out_types), len(jaxpr.outputs))]
         return jaxpr, captured
 
@@ -435,12 +443,14 @@ class _VjpRules:
         self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
         return [*outs, *residuals]
 
-    def trace_backward(self, order: int, given: tuple[bool, ...] | None = None) -> Traced:
-        """``given``, with symbolic_zeros: which cotangents of the differentiable results are not zero."""
+    def trace_backward(self, order: int, values: Sequence[Any], given: tuple[bool, ...] | None = None) -> Traced:
+        """``values``: of residuals and cotangents, where these are known. ``given``, with symbolic_zeros: which
+        cotangents of the differentiable results are not zero.
+        """
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
         types = [*self.residual_types, *cotangents]
         backward = functools.partial(self.backward, given)
-        return self.owner._trace(backward, types, self.residual_values, order, "the bwd rule", self.leaves)
+        return self.owner._trace(backward, types, values or self.residual_values, order, "the bwd rule", self.leaves)
 
     def cotangents(self, values: Sequence[Any], given: tuple[bool, ...] | None) -> list[Any]:
         """Those of all results as ``bwd`` is told them."""

@@ -22,12 +22,13 @@ from functrans.api.arguments import (
 from functrans.api.staging import (
     api_boundary,
     as_values,
+    at_values,
     stage,
     tree_flatten,
     tree_structure,
     tree_unflatten,
 )
-from functrans.errors import FunctransTypeError
+from functrans.errors import ConcretizationError, FunctransTypeError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import (
     ArrayType,
@@ -37,15 +38,16 @@ from functrans.ir.types import (
     tangent_type,
     type_of,
 )
-from functrans.ops.structural import convert
+from functrans.ops.structural import convert, zeros
 from functrans.trace.frames import function_name, here
 from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering, leaf_types, named
+from functrans.trace.primitive import Linear
 from functrans.trace.replay import replay, trace
 from functrans.trace.state import current_builder
 from functrans.transform.linearize import LinearizedJaxpr, linearize_jaxpr
 from functrans.transform.linearize import linearize as linearize_replay
-from functrans.transform.transpose import transpose_jaxpr
+from functrans.transform.transpose import transpose, transpose_jaxpr
 from functrans.xla import execute
 
 
@@ -133,12 +135,16 @@ class LinearMap:
         rest = iter(zip(cotangents, types, strict=True))
         by_output = [next(rest) if d else None for d in differentiable]
         used = [ct for ct, nz in zip(by_output, self.nonzero, strict=True) if nz and ct is not None]
-        program, has = transpose_jaxpr(self.jaxpr, linear, (True,) * len(used))
         inputs = [t for t in self.in_types if is_differentiable(t.dtype)]
-        sent = [t for t, h in zip(inputs, has, strict=True) if h]
-        given, given_types = [ct for ct, _ in used], [t for _, t in used]
-        results = iter(self._apply("backward", program, given, given_types, sent))
-        by_input = iter([next(results) if h else None for h in has])
+        try:
+            program, has = transpose_jaxpr(self.jaxpr, linear, (True,) * len(used))
+        except ConcretizationError:  # by a rule that asks for the number behind a cotangent
+            by_input = iter(self._at_values(inputs, used))
+        else:
+            sent = [t for t, h in zip(inputs, has, strict=True) if h]
+            given, given_types = [ct for ct, _ in used], [t for _, t in used]
+            results = iter(self._apply("backward", program, given, given_types, sent))
+            by_input = iter([next(results) if h else None for h in has])
         leaves = []
         for t in self.in_types:
             if not is_differentiable(t.dtype):
@@ -147,6 +153,26 @@ class LinearMap:
             ct = next(by_input)
             leaves.append(zero_value(t) if ct is None else ct)
         return tree_unflatten(self.in_tree, leaves)
+
+    def _at_values(self, inputs: Sequence[ArrayType], cotangents: Sequence[tuple[Any, ArrayType]]) -> list[Any]:
+        """Cotangents of the differentiable ``inputs``, by rules that ask for the numbers behind those of the results.
+        """
+
+        def transformed(values: list[Any]) -> list[Any]:
+            operands = [*values[: len(self.residuals)], *map(Linear, inputs)]
+            sent = transpose(self.jaxpr, operands, values[len(self.residuals) :])
+            return [
+                zeros(t.shape, t) if ct is None else convert(ct, t.dtype, t.weak_type and weak)
+                for ct, t in zip(sent, inputs, strict=True)
+            ]
+
+        as_a_rule = self.jaxpr.out_types
+        weak = all(t.weak_type or not usual.weak_type for (_, t), usual in zip(cotangents, as_a_rule, strict=True))
+        values = [*self.residuals, *[ct for ct, _ in cotangents]]
+        if current_builder() is not None:
+            return as_values(transformed(values))
+        types = [*self.jaxpr.in_types[: len(self.residuals)], *[t for _, t in cotangents]]
+        return at_values(transformed, values, types, "backward")
 
     def _apply(
         self, key: str, program: Jaxpr, given: list[Any], given_types: list[ArrayType], results: list[ArrayType]

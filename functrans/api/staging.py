@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
-from functrans.errors import FunctransTypeError
+from functrans.errors import ConcretizationError, FunctransTypeError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations
 from functrans.ir.snapshots import snapshot
@@ -209,12 +209,23 @@ def apply(
     program = jaxpr.memo.get(memo_key)
     if program is None:
         types = jaxpr.in_types if in_types is None else in_types()
-        result, captured = trace(lambda *inputs: transformed(list(inputs)), types, name, order=0)
+        try:
+            result, captured = trace(lambda *inputs: transformed(list(inputs)), types, name, order=0)
+        except ConcretizationError:  # by a rule that asks for the number behind a tangent or cotangent
+            return at_values(transformed, values, types, name)
         if captured:  # by a rule: it is no function of the program alone
             return execute.run(result, [*captured, *values], name)
         reason = f"the first {name} of a program with this structure and these types"
         program = jaxpr.remember(memo_key, lambda: execute.program(result, name, reason))
     return program(*values)
+
+
+def at_values(
+    transformed: Callable[[list[Any]], Sequence[Any]], values: Sequence[Any], types: Sequence[ArrayType], name: str
+) -> list[Any]:
+    """Run ``transformed(values)``, which may ask for their numbers: a program for these values alone."""
+    staged = stage(lambda *inputs: transformed(list(inputs)), list(values), types, name, values=True, order=0)
+    return list(execute.run(staged.jaxpr, [*staged.captured, *values], name))
 
 
 def clear() -> None:

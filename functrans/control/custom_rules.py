@@ -11,6 +11,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
+from jax.errors import ConcretizationTypeError
+
 from functrans.control.at_zero import linearize_at_zero
 from functrans.control.call import InPlace
 from functrans.control.masking import under_mask
@@ -97,13 +99,13 @@ class CustomJvp(InPlace):
         consts, rule_consts, args = self.split(primals)
         const_ts, _, arg_ts = self.split(tangents)
         refuse_closed_over(const_ts, self.name_, "custom_jvp")
-        rule, values = resolve(self.rule, rule_consts, arg_ts)
         types = self.jaxpr.in_types[len(consts) :]
         wanted = [
             full(t.shape, 0, t.dtype) if dt is None else dt
             for dt, t in zip(arg_ts, types, strict=True)
             if is_differentiable(t.dtype)
         ]
+        rule, values = resolve(self.rule, rule_consts, arg_ts, [*args, *wanted])
         return rule, values, args, wanted
 
     def _outputs(self, outs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
@@ -305,14 +307,10 @@ class CustomVjp(InPlace):
         consts, forward_consts, backward_consts, args = self.split(primals)
         const_ts, _, _, arg_ts = self.split(tangents)
         refuse_closed_over(const_ts, self.name_, "custom_vjp")
-        forward, values = resolve(self.forward, forward_consts, arg_ts)
+        forward, values = resolve(self.forward, forward_consts, arg_ts, args)
         results = replay(forward, [*values, *args])
         count = len(self.jaxpr.outputs)
-        backward: Rule
-        if isinstance(self.backward, DeferredRule) and self.told_of_zeros:
-            backward, values = self.backward.told(tuple([t is not None for t in arg_ts])), backward_consts
-        else:
-            backward, values = resolve(self.backward, backward_consts, arg_ts)
+        backward, values = self._backward(backward_consts, arg_ts)
         types = self.jaxpr.in_types[len(consts) :]
         slopes = [
             full(t.shape, 0, t.dtype) if dt is None else dt
@@ -323,6 +321,17 @@ class CustomVjp(InPlace):
         pullback = CustomPullback(backward, len(values), len(results) - count, out_types, self.name_)
         return results[:count], pullback, [*values, *results[count:], *slopes]
 
+    def _backward(self, consts: Sequence[Any], tangents: Sequence[Tangent]) -> tuple[Rule, list[Any]]:
+        """The backward rule and the values for its leading inputs: where they are differentiated that have tangents."""
+        if not isinstance(self.backward, DeferredRule):
+            return self.backward, list(consts)
+        if not self.told_of_zeros:
+            try:
+                return resolve(self.backward, consts, tangents)
+            except ConcretizationTypeError:  # it asks for the number behind a cotangent, which there is none of yet
+                pass
+        return self.backward.told(tuple([t is not None for t in tangents])), list(consts)
+
     def _slopes(self, results: Sequence[Any]) -> list[Any]:
         rest = iter(results)
         return [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
@@ -331,7 +340,7 @@ class CustomVjp(InPlace):
         outs, pullback, operands = self._forward(primals, tangents)
         try:
             pushed = pullback.forward(operands)
-        except NotLinearError:  # may never run forward: a rule that pushes tangents through this may be pulled back
+        except (NotLinearError, ConcretizationTypeError):  # a rule that pushes tangents through this may be pulled back
             pushed = bind_all(pullback, operands)
         return outs, self._slopes(pushed)
 
@@ -462,8 +471,8 @@ class CustomPullback(InPlace):
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         consts, residuals, slopes = self.split(operands)
-        backward, values = resolve(self.backward, consts, cotangent)
         cts = [full(t.shape, 0, t.dtype) if ct is None else ct for ct, t in zip(cotangent, self.types, strict=True)]
+        backward, values = resolve(self.backward, consts, cotangent, [*residuals, *cts])
         sent = replay(backward, [*values, *residuals, *cts])
         return [None] * (len(consts) + len(residuals)) + [
             or_none(ct) if is_linear(x) else None for ct, x in zip(sent, slopes, strict=True)

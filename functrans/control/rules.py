@@ -2,7 +2,9 @@
 
 A rule is traced where the function is called, so it may close over traced values, and every transform finds plain
 jaxprs. It uses up one order of differentiation of the trace it stands in; where none is left (``Builder.order``) the
-rule stays a Python function (``DeferredRule``), traced only if somebody differentiates after all.
+rule stays a Python function (``DeferredRule``), traced only if somebody differentiates after all. So does one that asks
+for the number behind a tangent or cotangent, which there is none of where the function is called: it is traced at each
+use, if the derivative itself is taken of numbers.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+
+from jax.errors import ConcretizationTypeError
 
 from functrans.control.masking import under_mask
 from functrans.ir.program import Jaxpr, Literal
@@ -20,6 +24,7 @@ from functrans.ops.constants import trace_closed
 from functrans.ops.structural import reduce_sum, spread
 from functrans.trace.primitive import Lanes
 from functrans.trace.state import surroundings
+from functrans.trace.values import has_value
 from functrans.transform.vmap import vmap
 
 ZERO = Literal(False, array_type((), float0))
@@ -38,17 +43,23 @@ class DeferredRule:
     A backward rule that is told of zeros is traced for (which arguments are differentiated, which cotangents are not
     zero).
 
+    ``asking``: (the same, values of the rule's inputs) -> (jaxpr, captured values), for a rule that asks for the number
+    behind one of them: it is traced with these, and for them alone.
+
     Equal to itself alone: what a user's rule reads may change between two traces of the same function. ``token`` is
     for rules that are derived from another: equal where the same is derived from the same rule.
     """
 
-    __slots__ = ("around", "known", "make", "token")
+    __slots__ = ("around", "asking", "known", "make", "token")
 
-    def __init__(self, make: Callable[[Any], tuple[Any, list[Any]]], token: Any = None) -> None:
-        self.make = make
+    def __init__(
+        self, make: Callable[[Any], tuple[Any, list[Any]]], token: Any = None,
+        asking: Callable[[Any, Sequence[Any]], tuple[Any, list[Any]]] | None = None,
+    ) -> None:  # fmt: skip
+        self.make, self.asking = make, asking
         self.around = configuration.Surroundings()  # the rule runs where the function was called, but for the time
         self.token = object() if token is None else token
-        self.known: dict[Any, tuple[Any, list[Any]]] = {}
+        self.known: dict[Any, Any] = {}  # the programs; errors of those that asked
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is DeferredRule and self.token == other.token)
@@ -59,14 +70,24 @@ class DeferredRule:
     def __repr__(self) -> str:
         return "a rule not traced yet"
 
-    def at(self, differentiated: Any) -> tuple[Jaxpr, list[Any]]:
-        """The program where these arguments are differentiated."""
+    def at(self, differentiated: Any, values: Sequence[Any] = ()) -> tuple[Jaxpr, list[Any]]:
+        """The program where these arguments are differentiated, of inputs that have these ``values`` if it asks."""
         found = self.known.get(differentiated)
-        if found is None:  # of two threads that trace it the first to end is right for both
+        if found is None:
             with self.around.again():
-                made = self.make(differentiated)
-            found = self.known.setdefault(differentiated, made)
-        return found
+                try:
+                    found = self.make(differentiated)
+                except ConcretizationTypeError as error:  # ours, or that of JAX about its own
+                    if self.asking is None:
+                        raise
+                    found = error.with_traceback(None)
+            found = self.known.setdefault(differentiated, found)  # of two threads the first to end is right for both
+        if not isinstance(found, Exception):
+            return found  # type: ignore[no-any-return]
+        if self.asking is None or not values or not all(map(has_value, values)):
+            raise found
+        with self.around.again():
+            return self.asking(differentiated, values)
 
     def then(self, how: Any, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
         """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
@@ -74,36 +95,56 @@ class DeferredRule:
 
     def told(self, differentiated: tuple[bool, ...]) -> DeferredRule:
         """A backward rule where these arguments are differentiated: it waits for which cotangents are given."""
-        return DeferredRule(lambda given: self.at((differentiated, given)), (self.token, differentiated))
+        return DeferredRule(
+            lambda given: self.at((differentiated, given)), (self.token, differentiated),
+            lambda given, values: self.at((differentiated, given), values),
+        )  # fmt: skip
 
 
 Rule = Jaxpr | DeferredRule
 
 
-def rules_together(make: Callable[[tuple[bool, ...]], tuple[Any, Any]]) -> tuple[DeferredRule, DeferredRule]:
+def rules_together(
+    make: Callable[[tuple[bool, ...], Sequence[Any]], tuple[Any, Any]], asking: bool = True
+) -> tuple[DeferredRule, DeferredRule]:
     """A forward and a backward rule that are told of zeros.
 
-    ``make``: which arguments are differentiated -> (the forward rule traced for them, (which cotangents are given) ->
-    the backward rule traced for those).
+    ``make``: (which arguments are differentiated, their values or nothing) -> (the forward rule traced for them, (which
+    cotangents are given, values of its inputs or nothing) -> the backward rule traced for those). ``asking``: it may be
+    called again with values where a rule asks for them.
     """
     known: dict[tuple[bool, ...], tuple[Any, Any]] = {}
 
-    def both(differentiated: tuple[bool, ...]) -> tuple[Any, Any]:
+    def both(differentiated: tuple[bool, ...], values: Sequence[Any] = ()) -> tuple[Any, Any]:
         found = known.get(differentiated)
-        if found is None:  # of two threads the first to end is right for both: forward and backward belong together
-            found = known.setdefault(differentiated, make(differentiated))
+        if values:
+            found = known[differentiated] = make(differentiated, values)
+        elif found is None:  # of two threads the first to end is right for both: forward and backward belong together
+            found = known.setdefault(differentiated, make(differentiated, ()))
         return found
 
-    forward = DeferredRule(lambda differentiated: both(differentiated)[0])
-    return forward, DeferredRule(lambda key: both(key[0])[1](key[1]))
+    def forward(differentiated: tuple[bool, ...], values: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
+        return both(differentiated, values)[0]  # type: ignore[no-any-return]
+
+    def backward(key: tuple[Any, Any], values: Sequence[Any] = ()) -> tuple[Any, list[Any]]:
+        return both(key[0])[1](key[1], values)  # type: ignore[no-any-return]
+
+    if not asking:
+        return DeferredRule(forward), DeferredRule(backward)
+    return DeferredRule(forward, asking=forward), DeferredRule(backward, asking=backward)
 
 
-def resolve(rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = ()) -> tuple[Jaxpr, list[Any]]:
-    """The rule's program, where ``tangents`` are those of the arguments, and the values for its leading inputs."""
+def resolve(
+    rule: Rule, consts: Sequence[Any], tangents: Sequence[Any] = (), inputs: Sequence[Any] = ()
+) -> tuple[Jaxpr, list[Any]]:
+    """The rule's program, where ``tangents`` are those of the arguments, and the values for its leading inputs.
+
+    ``inputs``: the values for the other inputs, where they are known.
+    """
     if not isinstance(rule, DeferredRule):
         return rule, list(consts)
     with rules_around(0):  # what the user's function differentiates is no part of the rule
-        program, captured = rule.at(tuple([t is not None for t in tangents]))
+        program, captured = rule.at(tuple([t is not None for t in tangents]), inputs)
     return program, [*consts, *captured]
 
 

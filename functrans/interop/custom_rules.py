@@ -357,7 +357,8 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int, told
         # Where all arguments at once are refused, those that are differentiated may not be: what one function of JAX
         # closes over is an argument of another that calls it.
         told_of_zeros = True
-        first, second = rules_together(_or_raise(error, lambda given: _vjp_rules_for(bare, name, count, given)))
+        make = _or_raise(error, lambda given: _vjp_rules_for(bare, name, count, given))
+        first, second = rules_together(lambda given, _: make(given), asking=False)
     else:
         consts, args = args[:count], args[count:]
         first, values = traced
@@ -370,12 +371,12 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int, told
 
 def _vjp_rules_for(
     application: Application, name: str, count: int, differentiated: Given
-) -> tuple[Traced, Callable[[Given], Traced]]:
+) -> tuple[Traced, Callable[[Given, Sequence[Any]], Traced]]:
     """The rules that were told which arguments are differentiated, and which cotangents are given."""
     refuse_closed_over([d or None for d in differentiated[:count]], name, "custom_vjp")
     rule = VjpRule(application.equation, differentiated)
     forward = _traced(application, rule.forward(), 0)
-    return forward, lambda given: _pulled_back(application, rule, 0, 0, given)
+    return forward, lambda given, _: _pulled_back(application, rule, 0, 0, given)
 
 
 # -- operations that are objects ---------------------------------------------------------------------------------------

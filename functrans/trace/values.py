@@ -232,6 +232,26 @@ def obtainable(x: Any) -> Any:
         return None
 
 
+def has_value(x: Any) -> bool:
+    """Whether the value of x could be asked for now; nothing runs."""
+    kind = type(x)
+    if kind is Result:
+        return x.computed.values is not None or all(map(has_value, x.computed.operands))
+    if kind is not Tracer:
+        return not isinstance(x, JaxTracer)
+    builder: Builder = x.builder
+    values = builder.known.values
+    if x.variable.id in values:
+        return has_value(values[x.variable.id])
+    if not builder.open or builder.climbs:
+        return False
+    try:
+        _, inputs = _needed(builder, x.variable, ())
+    except _NoValue:
+        return False
+    return all(has_value(values[v.id]) for v in inputs)
+
+
 def demand(
     x: Tracer, asked: str, error: type[ConcretizationError], fix: str, by: Callable[[], tuple[Where, str]] | None = None
 ) -> np.ndarray[Any, Any]:
