@@ -27,7 +27,7 @@ from functrans.trace.binding import bind_all
 from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import entering, leaf_types
-from functrans.trace.state import foreseen_order
+from functrans.trace.state import current_builder, foreseen_order
 from functrans.trace.values import Computed, Result, has_value
 
 Traced = tuple[Jaxpr, list[Any]]
@@ -113,19 +113,26 @@ class _CustomFunction:
             return builder.finish([output(builder, x, None, what) for x in function(*inputs)])
 
     def _rule(
-        self, make: Callable[[int, Sequence[Any]], Traced], order: int, values: Sequence[Any]
+        self, make: Callable[[int, Sequence[Any]], Traced], order: int, values: Sequence[Any], kept: Sequence[Any]
     ) -> tuple[Rule, list[Any]]:
         """The rule traced now if a derivative may be taken here, else later if it is asked for after all.
 
-        ``make``: (the order left, values of the rule's inputs) -> the rule; ``values``: those that stand for them here.
+        ``make``: (the order left, values of the rule's inputs) -> the rule. ``values``: those that stand for them here;
+        ``kept``: the same, kept with a rule for later.
         """
-        later = functools.partial(make, 0, values)
+        later = functools.partial(make, 0, kept)
         if order > 0:
             try:
                 return make(order - 1, values)
             except Exception as failure:  # a rule that fails matters only to somebody who differentiates
                 later = functools.partial(_fail, failure)
         return DeferredRule(lambda _: later(), asking=lambda _, values: make(0, values)), []
+
+
+def _with_numbers(values: list[Any]) -> list[Any]:
+    """The values, or none of them where nobody can ask for the numbers behind them: a rule keeps them."""
+    builder = current_builder()
+    return values if builder is not None and builder.known.given else []
 
 
 def _fail(failure: Exception) -> Traced:
@@ -257,6 +264,7 @@ class custom_jvp(_CustomFunction):
 
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_jvp", leaves)
         out_tree, out_types = trees[0], jaxpr.out_types
+        known = _with_numbers(leaves)
         smooth = [is_differentiable(t.dtype) for t in types]
 
         def rule(*inputs: Any, given: tuple[bool, ...] | None = None) -> list[Any]:
@@ -292,17 +300,17 @@ class custom_jvp(_CustomFunction):
         rule_consts: list[Any] = []
         if self.symbolic_zeros:
 
-            def select(given: tuple[bool, ...], values: Sequence[Any] = leaves) -> Traced:
+            def select(given: tuple[bool, ...], values: Sequence[Any] = known) -> Traced:
                 told = functools.partial(rule, given=given)
-                return self._trace(told, rule_types, values, 0, "the jvp rule", leaves)
+                return self._trace(told, rule_types, values, 0, "the jvp rule", known)
 
             traced = DeferredRule(select, asking=select)
         else:
 
             def trace(remaining: int, values: Sequence[Any]) -> Traced:
-                return self._trace(rule, rule_types, values, remaining, "the jvp rule", leaves)
+                return self._trace(rule, rule_types, values, remaining, "the jvp rule", known)
 
-            traced, rule_consts = self._rule(trace, order, leaves)
+            traced, rule_consts = self._rule(trace, order, leaves, known)
         op = CustomJvp(jaxpr, traced, len(consts), len(rule_consts), name)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *rule_consts, *leaves]))
 
@@ -371,7 +379,8 @@ class custom_vjp(_CustomFunction):
 
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp", leaves)
         out_tree, out_types = trees[0], jaxpr.out_types
-        rules = _VjpRules(self, name, args, static, tree, types, leaves, out_tree, out_types)
+        known = _with_numbers(leaves)
+        rules = _VjpRules(self, name, args, static, tree, types, known, out_tree, out_types)
         forward: Rule
         backward: Rule
         forward_consts: list[Any] = []
@@ -379,9 +388,11 @@ class custom_vjp(_CustomFunction):
         if self.symbolic_zeros:
             forward, backward = rules.selective()
         else:
-            forward, forward_consts = self._rule(rules.trace_forward, order, leaves)
+            forward, forward_consts = self._rule(rules.trace_forward, order, leaves, known)
             left = order if isinstance(forward, Jaxpr) else 0
-            backward, backward_consts = self._rule(rules.trace_backward, left, ())
+            backward, backward_consts = self._rule(rules.trace_backward, left, (), ())
+            if not known:
+                rules.residual_values = []
         counts = (len(consts), len(forward_consts), len(backward_consts))
         op = CustomVjp(jaxpr, forward, backward, counts, name, self.symbolic_zeros)
         return tree_unflatten(out_tree, bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves]))
@@ -394,7 +405,9 @@ class _VjpRules:
         self, owner: custom_vjp, name: str, args: Sequence[Any], static: Sequence[Any], tree: Any,
         types: Sequence[ArrayType], leaves: Sequence[Any], out_tree: Any, out_types: Sequence[ArrayType],
     ) -> None:  # fmt: skip
-        self.owner, self.name, self.args, self.static, self.tree = owner, name, args, static, tree
+        held = owner._static(args)
+        self.args = [x if i in held else None for i, x in enumerate(args)]
+        self.owner, self.name, self.static, self.tree = owner, name, static, tree
         self.types, self.leaves, self.out_tree, self.out_types = types, leaves, out_tree, out_types
         self.residual_tree: Any = None
         self.residual_types: list[ArrayType] = []
@@ -416,8 +429,9 @@ class _VjpRules:
 
     def trace_forward(self, order: int, values: Sequence[Any]) -> Traced:
         jaxpr, captured = self.owner._trace(self.forward, self.types, values, order, "the fwd rule", self.leaves)
-        computed = Computed(jaxpr, [*captured, *values])
-        self.residual_values = [Result(computed, i) for i in range(len(self.out_types), len(jaxpr.outputs))]
+        if len(values) == len(self.types):
+            computed = Computed(jaxpr, [*captured, *values])
+            self.residual_values = [Result(computed, i) for i in range(len(self.out_types), len(jaxpr.outputs))]
         return jaxpr, captured
 
     def forward(self, *inputs: Any) -> list[Any]:

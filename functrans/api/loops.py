@@ -21,12 +21,14 @@ from functrans.api.bodies import (
     typed_leaves,
 )
 from functrans.api.references import loop
+from functrans.api.staging import as_arrays
 from functrans.control.chunks import in_chunks
 from functrans.control.progress import progress_label
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, array_type, describe, kind_of, type_of
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.elementwise import add
 from functrans.ops.logic import lt
 from functrans.ops.slicing import concatenate, slice_in_dim
@@ -131,6 +133,10 @@ def _scan(
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, carry_types, strict=True)]
     op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), count, progress)
     results = bind_all(op, [*found.captured, *carry, *slices])
+    inputs = found.jaxpr.inputs[len(found.captured) :]
+    for i, (before, after) in enumerate(zip(inputs, found.jaxpr.outputs[:count], strict=False)):
+        if after is before and isinstance(carry[i], JaxTracer):  # every step hands it on: no lane decides it
+            results[i] = carry[i]
     return rebuild(carry_tree, results[:count]), rebuild(shape[1], results[count:])
 
 
@@ -223,6 +229,7 @@ def _scan_in_python(
             "are unknown"
         )
     rows = []
+    carry = as_arrays(carry, lambda i: "the initial carry of scan")
     for i in reversed(range(length)) if reverse else range(length):
         carry, y = f(carry, rebuild(tree, [_row(x, i) for x in xs]))
         rows.append(y)
@@ -251,13 +258,13 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     Args:
       f: a function of a slice of ``xs``.
       xs: a pytree of arrays ``[n, ...]``.
-      batch_size: vectorize over so many slices at a time.
+      batch_size: vectorize over so many slices at a time; 0: over all.
 
     Returns:
       The results of ``f``, stacked: ``[n, ...]``.
 
     Raises:
-      ValueError: the leading axes disagree, or ``batch_size`` is not positive.
+      ValueError: the leading axes disagree, or ``batch_size`` is negative.
 
     >>> import functrans as ft, numpy as np
     >>> [float(y) for y in ft.lax.map(lambda x: x * x, np.arange(3.0, dtype='float32'))]
@@ -271,14 +278,15 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
     if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool):
         raise FunctransTypeError(f"map: batch_size must be a positive integer, got {describe(batch_size)} at {here()}")
-    if batch_size < 1:
-        raise FunctransValueError(f"map got batch_size={batch_size}, which is not positive, at {here()}")
+    if batch_size < 0:
+        raise FunctransValueError(f"map got batch_size={batch_size}, which is negative, at {here()}")
     leaves, tree, types = operand_types("xs of map", xs)
     length = _scan_length(types, None)
     row_types = [array_type(t.shape[1:], t.dtype, t.weak_type) for t in types]
     purpose = f"the function of map ({function_name(f)})"
     body = trace_body(f, row_types, lambda inputs: (rebuild(tree, inputs),), purpose, _SCAN_REMEDY)
-    stacked = in_chunks(body.jaxpr, body.captured, leaves, length, batch_size, function_name(f))
+    size = batch_size or max(length, 1)
+    stacked = in_chunks(body.jaxpr, body.captured, leaves, length, size, function_name(f))
     return rebuild(body.tree, stacked)
 
 
@@ -329,7 +337,7 @@ def _while(
     """``while_loop`` for the user's call of ``what``; ``shown``: as for ``_scan``."""
     carry, tree, types = operand_types(f"the initial value of {what}", init_val)
     if plain_python() and all(type(x) is not Tracer for x in carry):
-        value = init_val
+        value = as_arrays(init_val, lambda i: "the initial carry of while_loop")  # which a body cannot write to
         while cond_fun(value):
             value = body_fun(value)
         return value
@@ -410,7 +418,8 @@ def fori_loop(
         length = max(last - first, 0)
         if plain_python() and length == 0:
             return init_val
-        start = first if weak else np.asarray(first, dtype)
+        known = not (isinstance(lower, JaxTracer) or isinstance(upper, JaxTracer))
+        start = first if known or weak else np.asarray(first, dtype)  # known ones are Python's, as in JAX
 
         def step(carry: Any, _: Any) -> Any:
             i, value = carry
@@ -470,4 +479,4 @@ def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:
             f"the bounds of fori_loop must have one dtype, got {a} and {b} at {here()}\nConvert one with .astype(...)."
         )
     strong = b if a.weak_type else a
-    return strong.dtype, a.weak_type and b.weak_type
+    return strong.dtype, a.weak_type and (b.weak_type or a.dtype == b.dtype)  # that of the index

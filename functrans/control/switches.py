@@ -74,8 +74,19 @@ class Switch(Branching):
             return lane_by_lane(self, lanes, operands, mapped, 1)
         op = SwitchLanes(self.branches, lanes.size, tuple(which), (False,) * len(self.branches[0].outputs))
         if lanes.axis_name in self.axis_names():  # lanes speak with each other: all branches run
-            return replay(op.selecting(lanes.axis_name), operands), [True] * len(self.branches[0].outputs)
-        return bind_all(op, operands), [True] * len(self.branches[0].outputs)
+            outs = replay(op.selecting(lanes.axis_name), operands)
+        else:
+            outs = bind_all(op, operands)
+        handed_on = [None if i is None or which[i] else operands[1 + i] for i in self._handed_on()]
+        return [a if b is None else b for a, b in zip(outs, handed_on, strict=True)], [b is None for b in handed_on]
+
+    def _handed_on(self) -> list[int | None]:
+        """For each result the input that it is in every branch, if it is."""
+        each = []
+        for branch in self.branches:
+            places = {v: i for i, v in enumerate(branch.inputs)}
+            each.append([places.get(a) if type(a) is Var else None for a in branch.outputs])
+        return [first if all(i == first for i in rest) else None for first, *rest in zip(*each, strict=True)]
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         none = (None,) * len(self.branches[0].outputs)

@@ -19,13 +19,13 @@ from functrans.trace.state import current_builder
 
 
 def dtype(x: Any) -> np.dtype[Any]:
-    """The dtype that an array or a number has in a program.
+    """The dtype that an array or a number has in a program; that of a class of numbers.
 
     >>> from functrans import lax
     >>> lax.dtype(1.5)
     dtype('float32')
     """
-    return type_of(x).dtype
+    return np.dtype(x) if isinstance(x, type) else type_of(x).dtype
 
 
 def broadcast_like(arr: Any, like_arr: Any) -> Any:

@@ -156,7 +156,7 @@ def _by_group(x: Any, groups: int) -> Any:
 
 def _seen(targets: int, sources: int, is_causal: bool, lengths: Any, window: Any) -> list[Any]:
     """What a query may see, as bools that broadcast to [B, K, G, T, S]."""
-    at, of = arange(targets)[:, None], arange(sources)[None, :]
+    at, of = arange(targets)[None, None, None, :, None], arange(sources)[None, None, None, None, :]
     seen = [less_equal(of, at)] if is_causal else []
     if window is not None:
         left, right = _window(window)

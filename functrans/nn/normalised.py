@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from functrans.numpy.promotion import (
     promote_dtypes,
     requested_dtype,
     select,
+    static_value,
     to_dtype,
 )
 from functrans.numpy.selection import where as choose_where
@@ -166,6 +168,7 @@ def one_hot(x: ArrayLike, num_classes: int, *, dtype: Any = None, axis: int = -1
     """
     x = asarray(x)
     axis = axis_index("one_hot", axis, x.ndim + 1)
+    num_classes = operator.index(static_value("one_hot", "num_classes", num_classes))
     if num_classes < 0:
         raise FunctransValueError(f"one_hot: num_classes must not be negative, got {num_classes}")
     to = scalar_type(float).dtype if dtype is None else requested_dtype("one_hot", dtype)

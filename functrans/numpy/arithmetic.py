@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from functrans import lax
-from functrans.errors import FunctransTypeError
+from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.numpy.families import binary, checked, inexact_unary, numeric_unary
 from functrans.numpy.promotion import (
@@ -369,10 +369,10 @@ _PI = float(np.pi)
 
 
 def _real_arrays(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any]:
-    """Two floating operands as arrays of one shape; TypeError for complex ones."""
+    """Two floating operands as arrays of one shape; ValueError for complex ones."""
     x1, x2 = promote_arrays(operation, x1, x2, inexact=True)
     if x1.dtype in COMPLEX:
-        raise FunctransTypeError(f"{operation}: complex operands are not supported")
+        raise FunctransValueError(f"{operation}: complex operands are not supported")
     return x1, x2
 
 

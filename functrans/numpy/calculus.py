@@ -27,7 +27,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.numpy.reductions import sum as sum_over
 from functrans.numpy.selection import take, where
-from functrans.numpy.shapes import ravel
+from functrans.numpy.shapes import broadcast_arrays, ravel
 from functrans.numpy.sorting import searchsorted
 from functrans.trace.keywords import refuse
 
@@ -148,14 +148,15 @@ def trapezoid(y: ArrayLike, x: ArrayLike | None = None, dx: ArrayLike = 1.0, axi
         steps: Any = dx
     else:
         values, at = promote_dtypes("trapezoid", asarray(y), asarray(x), inexact=True)
+        along = 0 if at.ndim == 1 else axis_index("trapezoid", axis, at.ndim)  # each counts its own axes
+        steps = subtract(_cut(at, along, 1, 0), _cut(at, along, 0, -1))
         axis = axis_index("trapezoid", axis, values.ndim)
         if at.ndim == 1:
             shape = [1] * values.ndim
-            shape[axis] = at.shape[0]
-            at = lax.reshape(at, shape)
-        steps = subtract(_cut(at, axis, 1, 0), _cut(at, axis, 0, -1))
+            shape[axis] = steps.shape[0]
+            steps = lax.reshape(steps, shape)
     sums = add(_cut(values, axis, 1, 0), _cut(values, axis, 0, -1))
-    return multiply(sum_over(multiply(sums, steps), axis), 0.5)
+    return multiply(sum_over(multiply(*broadcast_arrays(sums, steps)), axis), 0.5)
 
 
 def trace(

@@ -9,6 +9,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError
+from functrans.numpy.creation import asarray
 from functrans.numpy.families import binary, checked, numeric_unary
 from functrans.numpy.promotion import (
     BOOL,
@@ -20,6 +21,7 @@ from functrans.numpy.promotion import (
     ArrayLike,
     as_array,
     as_operand,
+    broadcast,
     common_dtype,
     is_scalar,
     operand_type,
@@ -350,12 +352,12 @@ def array_equal(a1: ArrayLike, a2: ArrayLike, equal_nan: bool = False) -> Array:
 
 def array_equiv(a1: ArrayLike, a2: ArrayLike) -> Array:
     """Whether two arrays are equal after broadcasting."""
-    shapes = [operand_type("array_equiv", as_operand("array_equiv", a)).shape for a in (a1, a2)]
+    arrays = [asarray(a1), asarray(a2)]
     try:
-        np.broadcast_shapes(*shapes)
+        shape = np.broadcast_shapes(*[a.shape for a in arrays])
     except ValueError:
         return lax.full((), False, BOOL)
-    same = equal(a1, a2)
+    same = equal(*[broadcast(a, shape) for a in arrays])
     return lax.reduce_and(same, tuple(range(len(same.shape))))
 
 

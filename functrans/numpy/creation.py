@@ -109,8 +109,12 @@ def _from_object(x: Any, dtype: np.dtype[Any] | None) -> Any:
         return x.__jax_array__()
     if hasattr(x, "__array__"):
         return _from_object(np.asarray(x), dtype)
-    if isinstance(x, memoryview | bytes | bytearray):
-        return _from_object(np.asarray(x), dtype)
+    try:
+        buffer = memoryview(x)
+    except TypeError:
+        pass
+    else:
+        return _from_object(np.asarray(buffer), dtype)
     raise FunctransTypeError(f"array: numbers or nested lists of numbers are needed, got {describe(x)}")
 
 

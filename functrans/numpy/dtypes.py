@@ -102,7 +102,8 @@ def promote_types(a: Any, b: Any) -> np.dtype[Any]:
 
 def can_cast(from_: Any, to: Any, casting: str = "safe") -> bool:
     """Whether NumPy's rule ``casting`` allows the conversion."""
-    return bool(np.can_cast(np.dtype(getattr(from_, "dtype", from_)), np.dtype(to), casting=casting))  # type: ignore[arg-type]
+    given = from_ if isinstance(from_, type) else getattr(from_, "dtype", from_)
+    return bool(np.can_cast(np.dtype(given), np.dtype(to), casting=casting))  # type: ignore[arg-type]
 
 
 def issubdtype(arg1: Any, arg2: Any) -> bool:
@@ -127,16 +128,16 @@ def isdtype(dtype: Any, kind: Any) -> bool:
 
 def isscalar(element: Any) -> bool:
     """Whether this is a number, or an array of rank 0."""
-    if isinstance(element, int | float | complex | np.generic):
-        return True
-    return (type(element) is Tracer or isinstance(element, jax.Array)) and element.ndim == 0
+    if isinstance(element, Tracer | jax.Array | np.ndarray):
+        return element.ndim == 0
+    return np.isscalar(element)
 
 
 def iscomplexobj(x: Any) -> bool:
     """Whether the dtype is complex."""
     if x is None:
         return False
-    x = np.asarray(x) if isinstance(x, list | tuple) else as_operand("iscomplexobj", x)
+    x = asarray(x) if isinstance(x, list | tuple) else as_operand("iscomplexobj", x)
     return type_of(x).dtype.kind == "c"
 
 

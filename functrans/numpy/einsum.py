@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import opt_einsum
 
 from functrans import lax
@@ -169,7 +170,7 @@ def _sum_out(array: Any, names: str, needed: set[str]) -> tuple[Any, str]:
     """Sum the axes that nobody needs any more."""
     done = tuple(i for i, c in enumerate(names) if c not in needed)
     if done:
-        array = lax.reduce_sum(array, done)
+        array = lax.reduce_or(array, done) if array.dtype == np.bool_ else lax.reduce_sum(array, done)
         names = "".join(c for c in names if c in needed)
     return array, names
 

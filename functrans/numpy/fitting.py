@@ -152,7 +152,7 @@ def polyfit(
     spread = true_divide(inv(matmul(matrix_transpose(left), left)), outer(scale, scale))
     factor = true_divide(squares, size - order) if scaled else asarray(1.0)
     if values.ndim == 2:
-        spread, factor = expand_dims(spread, 2), atleast_1d(factor)
+        spread, factor = expand_dims(spread, 2), expand_dims(atleast_1d(factor), (0, 1))
     return found, multiply(spread, factor)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError
 from functrans.ir.types import kind_of, short_dtype, type_of
+from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.numpy.creation import asarray
-from functrans.numpy.promotion import Array, ArrayLike, broadcast, common_shape, promote_one, to_dtype
+from functrans.numpy.promotion import Array, ArrayLike, broadcast, check_ranks, common_shape, promote_one, to_dtype
 from functrans.numpy.selection import where
 
 _INT32 = np.dtype(np.int32)
@@ -49,6 +50,8 @@ def ldexp(x1: ArrayLike, x2: ArrayLike) -> Array:
     if kind_of(exponent.dtype) not in "iub":
         raise FunctransTypeError(f"ldexp: the exponent must be an integer, got {type_of(exponent)}")
     shape = common_shape("ldexp", tuple(x.shape), tuple(exponent.shape))
+    if rank_promotion() != "allow":
+        check_ranks("ldexp", tuple(x.shape), tuple(exponent.shape))
     x, exponent = broadcast(x, shape), broadcast(to_dtype(exponent, _INT32), shape)
     bias = _format(x.dtype)[1]
     # In three steps, none of which leaves the normal numbers before the result does.
@@ -83,16 +86,25 @@ def frexp(x: ArrayLike, /) -> tuple[Array, Array]:
 def spacing(x: ArrayLike, /) -> Array:
     """The distance from x to the next number away from zero, with the sign of x, elementwise.
 
+    Of float16 it is that to the next number above, as in NumPy and JAX.
+
     >>> import functrans.numpy as fnp
     >>> float(fnp.spacing(1.0)) == 2.0**-23
     True
     """
     x = _floating("spacing", x)
-    integer = _format(x.dtype)[2]
-    size = lax.stop_gradient(lax.abs(x))
-    bits = lax.bitcast_convert_type(size, integer)
-    # the least bit of a number that shares the exponent of x, less the number without it
-    without = lax.bitwise_and(bits, -2)
-    gap = lax.bitcast_convert_type(lax.bitwise_or(bits, 1), x.dtype) - lax.bitcast_convert_type(without, x.dtype)
-    gap = where(size == math.inf, math.nan, gap)
-    return where(lax.bitcast_convert_type(lax.stop_gradient(x), integer) < 0, -gap, gap)
+    mantissa, bias, integer = _format(x.dtype)
+    bits = lax.bitcast_convert_type(lax.stop_gradient(x), integer)
+    sign = lax.bitwise_and(bits, np.iinfo(integer).min)
+    size = lax.bitwise_xor(bits, sign)
+    exponent = lax.shift_right_logical(size, mantissa)
+    infinite = exponent > 2 * bias
+    if x.dtype == np.float16:
+        power = lax.bitwise_and(size, (1 << mantissa) - 1) == 0
+        exponent = where((sign != 0) & power & (exponent > 0), exponent - 1, exponent)
+        sign = lax.full_like(sign, 0)
+    # by its bits: the processor may take subnormal numbers for zeros
+    normal = lax.shift_left(exponent - mantissa, mantissa)
+    subnormal = lax.shift_left(lax.full_like(exponent, 1), lax.max(exponent - 1, 0))
+    gap = lax.bitcast_convert_type(lax.bitwise_or(where(exponent > mantissa, normal, subnormal), sign), x.dtype)
+    return where(infinite, math.nan, gap)

@@ -12,6 +12,7 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
+from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy.arithmetic import add, multiply, power, subtract, true_divide
 from functrans.numpy.array_api import several
@@ -26,6 +27,7 @@ from functrans.numpy.promotion import (
     as_array,
     axis_index,
     broadcast,
+    check_ranks,
     common_dtype,
     common_shape,
     inexact_dtype,
@@ -35,6 +37,7 @@ from functrans.numpy.promotion import (
     static_value,
     to_dtype,
 )
+from functrans.numpy.shapes import moveaxis
 from functrans.trace.keywords import takes
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
@@ -53,6 +56,8 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *,
     Array([0, 1, 2], dtype=int32)
     """
     given = [static_value("arange", "an argument", x) for x in (start, stop, step) if x is not None]
+    if any(map(np.iscomplexobj, given)):
+        raise FunctransValueError(f"arange: complex numbers have no order, got {given}")
     if any(np.ndim(x) for x in given):
         raise FunctransTypeError(f"arange: scalars are needed, got {given}")
     if stop is None and step is not None:
@@ -90,6 +95,8 @@ def linspace(
     count, to, computed = _grid_arguments("linspace", start, stop, num, dtype)
     start, stop = (to_dtype(as_array("linspace", x), computed) for x in (start, stop))
     shape = common_shape("linspace", start.shape, stop.shape)
+    if rank_promotion() != "allow":
+        check_ranks("linspace", start.shape, stop.shape)
     intervals = count - 1 if endpoint else count
     if not any(isinstance(x, JaxTracer) for x in (start, stop)):
         wide: Any = np.complex128 if computed in COMPLEX else np.float64
@@ -154,9 +161,9 @@ def geomspace(
     start, stop = (asarray(start, computed), asarray(stop, computed))
     sign = lax.sign(start) if computed not in COMPLEX else lax.full(start.shape, 1, computed)
     first, last = multiply(start, sign), multiply(stop, sign)
-    exponents = linspace(log(first), log(last), num, endpoint, dtype=computed, axis=axis)
-    result = multiply(lax.exp(exponents), sign)
-    return to_dtype(result, to)
+    exponents = linspace(log(first), log(last), num, endpoint, dtype=computed)
+    result = to_dtype(multiply(lax.exp(exponents), broadcast(sign, exponents.shape)), to)
+    return moveaxis(result, 0, axis_index("geomspace", axis, result.ndim))
 
 
 def meshgrid(*xi: ArrayLike, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Sequence[Array]:
@@ -205,6 +212,8 @@ def _band(rows: int, columns: int, k: Any, compare: Any) -> Array:
     """The bool matrix of compare(i + k, j)."""
     i = lax.broadcasted_iota(_INDEX, (rows, columns), 0)
     j = lax.broadcasted_iota(_INDEX, (rows, columns), 1)
+    if isinstance(k, int):
+        k = max(-rows - 1, min(k, columns + 1))  # beyond are no elements, and it may be any integer
     if not isinstance(k, int) or k:
         i = add(i, k)
     return compare(i, j)

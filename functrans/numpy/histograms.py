@@ -209,7 +209,7 @@ def histogram2d(
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """``histogramdd`` of points with coordinates ``x`` and ``y``: counts, edges along x, edges along y."""
     first, second = promote_dtypes("histogram2d", as_array("histogram2d", x), as_array("histogram2d", y))
-    if not is_scalar(bins) and np.ndim(bins) == 1 and len(bins) not in (1, 2):
+    if not is_scalar(bins) and (isinstance(bins, list | tuple) or np.ndim(bins)) and len(bins) not in (1, 2):
         bins = [asarray(bins)] * 2
     sample = lax.concatenate([lax.expand_dims(asarray(v), (1,)) for v in (first, second)], 1)
     hist, edges = histogramdd(sample, bins, range, weights, density)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from functrans.errors import FunctransValueError
@@ -37,7 +38,9 @@ class _Grid:
         vectors = [_points(self.name, s) for s in key]
         if not vectors:
             return [] if self.sparse else arange(0)
-        grids = meshgrid(*promote_dtypes(self.name, *vectors), indexing="ij", sparse=self.sparse)
+        with jax.numpy_dtype_promotion("standard"):  # whatever may meet in the user's own operations
+            vectors = promote_dtypes(self.name, *vectors)
+        grids = meshgrid(*vectors, indexing="ij", sparse=self.sparse)
         return list(grids) if self.sparse else stack(grids, 0)
 
 

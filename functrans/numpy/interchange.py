@@ -44,6 +44,8 @@ def array_str(a: Any, max_line_width: int | None = None, precision: int | None =
 def load(file: Any, *args: Any, **kwargs: Any) -> Any:
     """What ``save`` or ``savez`` wrote to a file: an array, or arrays by name."""
     found = np.load(file, *args, **kwargs)
+    if isinstance(found, np.ndarray) and found.dtype == "V2":  # NumPy's format has no word for bfloat16
+        found = found.view(jax.dtypes.bfloat16)
     return asarray(found) if isinstance(found, np.ndarray) else found
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import describe, refuse_mask, type_of
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import (
+    INTEGERS,
     Array,
     ArrayLike,
     as_array,
@@ -267,7 +269,10 @@ def tile(A: ArrayLike, reps: Any) -> Array:
 def repeat(
     a: ArrayLike, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None
 ) -> Array:
-    """Each element repeated along ``axis`` (of the flattened array without one); ``repeats`` must be static.
+    """Each element repeated along ``axis`` (of the flattened array without one).
+
+    ``repeats`` decides the length of the result and must be static, unless that is given: ``total_repeat_length`` cuts
+    it off, or repeats the last element further.
 
     >>> import functrans.numpy as fnp
     >>> fnp.repeat(fnp.array([1, 2]), 2)
@@ -279,6 +284,8 @@ def repeat(
     if not x.ndim:
         x = lax.reshape(x, (1,))
     axis = axis_index("repeat", axis, x.ndim)
+    if total_repeat_length is not None and isinstance(repeats, JaxTracer):
+        return take_rows(x, _repeated(repeats, x.shape[axis], total_repeat_length), axis)
     counts = static_array("repeat", "repeats", repeats)
     if counts.dtype.kind not in "iub" or (counts.size and counts.min() < 0):
         raise FunctransValueError(f"repeat: repeats must be integers not below 0, got {describe(repeats)}")
@@ -295,13 +302,27 @@ def repeat(
     if total_repeat_length is not None:
         sources = sources[:total_repeat_length]
         missing = total_repeat_length - len(sources)
-        sources = np.concatenate([sources, np.full(missing, sources[-1] if len(sources) else 0, sources.dtype)])
+        sources = np.concatenate([sources, np.full(missing, n - 1, sources.dtype)])
     return take_rows(x, sources, axis)
 
 
+def _repeated(repeats: Any, n: int, length: int) -> Any:
+    """The positions of the elements that are repeated as often as traced numbers say: n - 1 behind the last one."""
+    counts = as_array("repeat", repeats)
+    if counts.dtype not in INTEGERS or counts.ndim > 1 or counts.size not in (1, n):
+        raise FunctransValueError(f"repeat: repeats of type {type_of(repeats)} do not match an axis of size {n}")
+    if not length:
+        return np.zeros(0, np.int32)
+    counts = lax.broadcast_in_dim(lax.reshape(counts, (counts.size,)), (n,), (0,))
+    starts = lax.sub(lax.cumsum(counts), counts)
+    begun = asarray(lax.full((length,), 0, np.int32)).at[starts].add(1, mode="drop")
+    return lax.clamp(0, lax.sub(lax.cumsum(begun), 1), max(n - 1, 0))
+
+
 def take_rows(x: Any, indices: Any, axis: int) -> Any:
-    """x at static, in-bounds, non-negative positions of one axis."""
-    indices = np.asarray(indices, np.int32)
+    """x at in-bounds, non-negative positions of one axis."""
+    if not isinstance(indices, JaxTracer):
+        indices = np.asarray(indices, np.int32)
     sizes = tuple(x.shape)
     if not indices.size or not all(sizes):
         return lax.full((*sizes[:axis], indices.size, *sizes[axis + 1 :]), 0, x.dtype)
@@ -326,8 +347,15 @@ def _positions(operation: str, obj: Any, n: int) -> np.ndarray[Any, Any]:
     return at.astype(np.int64)
 
 
+def _sorted_places(keys: Any) -> Any:
+    """The positions of traced keys in their order, equal ones as they stand."""
+    return lax.sort((keys, lax.iota(np.int32, keys.shape[0])), num_keys=1)[1]
+
+
 def delete(arr: ArrayLike, obj: Any, axis: int | None = None, *, assume_unique_indices: bool = False) -> Array:
-    """``arr`` without the elements at the static positions ``obj`` of ``axis`` (of the flattened array without one).
+    """``arr`` without the elements at the positions ``obj`` of ``axis`` (of the flattened array without one).
+
+    The positions must be static, unless they are integers of which none comes twice: ``assume_unique_indices``.
 
     >>> import functrans.numpy as fnp
     >>> fnp.delete(fnp.arange(4), 1)
@@ -338,7 +366,11 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None, *, assume_unique_i
         x, axis = ravel(x), 0
     axis = axis_index("delete", axis, x.ndim)
     n = x.shape[axis]
-    if not isinstance(obj, slice) and np.asarray(obj).dtype == np.bool_ and np.shape(obj) != (n,):
+    if assume_unique_indices and isinstance(obj, JaxTracer) and obj.dtype != np.bool_:
+        kept = asarray(lax.full((n,), 0, np.int32)).at[ravel(obj)].set(1)
+        return take_rows(x, lax.slice_in_dim(_sorted_places(kept), 0, n - obj.size), axis)
+    known = not isinstance(obj, slice | JaxTracer)
+    if known and np.asarray(obj).dtype == np.bool_ and np.shape(obj) != (n,):
         raise FunctransValueError(
             f"delete: a mask of shape {np.shape(obj)} cannot choose from axis {axis} of size {n}; "
             "give one bool for each of its elements"
@@ -352,7 +384,9 @@ def delete(arr: ArrayLike, obj: Any, axis: int | None = None, *, assume_unique_i
 
 
 def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None) -> Array:
-    """``arr`` with ``values`` before the static positions ``obj`` of ``axis`` (of the flattened array without one).
+    """``arr`` with ``values`` before the positions ``obj`` of ``axis`` (of the flattened array without one).
+
+    Raises IndexError for positions out of bounds; traced ones are clipped. A mask must be static.
 
     >>> import functrans.numpy as fnp
     >>> fnp.insert(fnp.arange(3), 1, 9)
@@ -364,16 +398,21 @@ def insert(arr: ArrayLike, obj: Any, values: ArrayLike, axis: int | None = None)
         x, axis = ravel(x), 0
     axis = axis_index("insert", axis, len(x.shape))
     n = x.shape[axis]
-    positions = _positions("insert", obj, n)
-    at = positions.reshape(-1)
-    if at.size and (at.min() < -n or at.max() > n):
+    traced = isinstance(obj, JaxTracer) and obj.dtype in INTEGERS
+    positions = to_dtype(as_array("insert", obj), np.dtype(np.int32)) if traced else _positions("insert", obj, n)
+    at = ravel(positions) if traced else positions.reshape(-1)
+    if not traced and at.size and (at.min() < -n or at.max() > n):
         raise FunctransIndexError(f"insert: positions {at.tolist()} are out of bounds for axis {axis} of size {n}")
-    at = np.where(at < 0, at + n, at)
+    at = lax.clamp(0, lax.select(at < 0, at + n, at), n) if traced else np.where(at < 0, at + n, at)
     rank = len(x.shape)
     new = lax.reshape(new, (*(1,) * (rank - len(new.shape)), *new.shape)) if len(new.shape) < rank else new
     if positions.ndim == 0 and not isinstance(obj, slice):
         new = lax.transpose(new, (*range(1, axis + 1), 0, *range(axis + 1, rank)))  # NumPy's rule for one position
-        at = np.repeat(at, new.shape[axis])
-    new = broadcast(new, (*x.shape[:axis], len(at), *x.shape[axis + 1 :]))
-    order = np.argsort(np.concatenate([at, np.arange(n)]), kind="stable")
+        count = new.shape[axis]
+        at = lax.broadcast_in_dim(at, (count,), (0,)) if traced else np.repeat(at, count)
+    new = broadcast(new, (*x.shape[:axis], at.shape[0], *x.shape[axis + 1 :]))
+    if traced:
+        order = _sorted_places(lax.concatenate([at, lax.iota(np.int32, n)], 0))
+    else:
+        order = np.argsort(np.concatenate([at, np.arange(n)]), kind="stable")
     return take_rows(lax.concatenate([new, x], axis), order, axis)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.numpy.arithmetic import add, multiply, subtract
 from functrans.numpy.creation import asarray
 from functrans.numpy.grids import linspace
 from functrans.numpy.joining import take_rows
+from functrans.numpy.mapping import apply_along_axis
 from functrans.numpy.promotion import Array, ArrayLike, as_operand, is_scalar, scalar_of_kind, static_array, to_dtype
 from functrans.numpy.quantiles import median
 from functrans.numpy.reductions import max as max_over
 from functrans.numpy.reductions import mean as mean_over
 from functrans.numpy.reductions import min as min_over
+from functrans.trace.frames import function_name
 from functrans.trace.tracer import Tracer
 
 _STATISTICS = {"maximum": max_over, "minimum": min_over, "mean": mean_over, "median": median}
@@ -31,20 +35,27 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
 
     ``mode``: 'constant' (``constant_values``, 0), 'edge' (the nearest element), 'reflect' and 'symmetric' (mirrored
     without and with the edge), 'wrap' (periodic), 'linear_ramp' (from ``end_values``, 0, to the edge), 'maximum',
-    'minimum', 'mean', 'median' (of the axis, or of ``stat_length`` elements at its ends), 'empty' (zeros).
+    'minimum', 'mean', 'median' (of the axis, or of ``stat_length`` elements at its ends), 'empty' (zeros). With
+    ``reflect_type='odd'`` what is mirrored is also turned upside down at the edge: twice the edge less it.
+
+    Or a function of (a padded vector, its two widths, the axis, the other arguments) that returns the vector, called
+    for every vector along the first axis, then along the second of what came out, and so on.
 
     >>> import functrans.numpy as fnp
     >>> fnp.pad(fnp.array([1, 2]), 1)
     Array([0, 1, 2, 0], dtype=int32)
     """
     x = asarray(as_operand("pad", array))
+    if callable(mode):
+        return _by_function(x, _widths(x.ndim, pad_width), mode, kwargs)
     if mode not in _MODES:
         raise NotImplementedError(f"pad: mode must be one of {', '.join(_MODES)}, got {mode!r}")
     strange = set(kwargs) - set(_OPTIONS.get(mode, ()))
     if strange:
         raise FunctransValueError(f"pad: mode {mode!r} has no option {', '.join(sorted(strange))}")
-    if kwargs.get("reflect_type", "even") != "even":
-        raise NotImplementedError(f"pad: reflect_type={kwargs['reflect_type']!r} is not supported, only 'even'")
+    reflect_type = kwargs.get("reflect_type", "even")
+    if reflect_type not in ("even", "odd"):
+        raise FunctransValueError(f"pad: reflect_type is 'even' or 'odd', got {reflect_type!r}")
     widths = _widths(x.ndim, pad_width)
     if mode in ("constant", "empty"):
         return _constant(x, widths, kwargs.get("constant_values", 0))
@@ -63,8 +74,23 @@ def pad(array: ArrayLike, pad_width: Any, mode: str = "constant", **kwargs: Any)
             x = _statistic(x, axis, before, after, _STATISTICS[mode], lengths[axis])
         elif mode == "linear_ramp":
             x = _ramps(x, axis, before, after, ends[axis])
+        elif reflect_type == "odd" and n > 1:
+            x = _odd(x, axis, 2 * n if mode == "symmetric" else 2 * n - 2, before, after)
         else:
             x = take_rows(x, _sources(mode, n, before, after), axis)
+    return x
+
+
+def _by_function(x: Any, widths: list[tuple[int, int]], function: Callable[..., Any], options: dict[str, Any]) -> Any:
+    x = _constant(x, widths, 0)
+    for axis, width in enumerate(widths):
+        shape = x.shape
+        x = apply_along_axis(function, axis, x, width, axis, options)
+        if x is None or x.shape != shape:
+            raise FunctransValueError(
+                f"pad: {function_name(function)} has to return the padded vector of {shape[axis]} elements: arrays are "
+                "immutable, vector = vector.at[:width[0]].set(value)"
+            )
     return x
 
 
@@ -144,6 +170,23 @@ def _statistic(x: Any, axis: int, before: int, after: int, function: Any, length
         shape[axis] = width
         parts.append(lax.broadcast_in_dim(value, shape, tuple(range(x.ndim))))
     return lax.concatenate([parts[0], x, parts[1]], axis)
+
+
+def _odd(x: Any, axis: int, period: int, before: int, after: int) -> Any:
+    """The axis continued by its mirror image in a point at each edge: over a period it grows by twice what lies between
+    its ends.
+    """
+    n = x.shape[axis]
+    turns, at = np.divmod(np.arange(-before, n + after), period)
+    mirrored = at >= n
+    shape = [1] * x.ndim
+    shape[axis] = len(at)
+    signs, lasts, steps = (
+        np.reshape(a, shape).astype(x.dtype) for a in (np.where(mirrored, -1, 1), 2 * mirrored, 2 * turns)
+    )
+    first, last = (lax.slice_in_dim(x, i, i + 1, axis=axis) for i in (0, n - 1))
+    taken = multiply(take_rows(x, np.where(mirrored, period - (n == period // 2) - at, at), axis), signs)
+    return add(taken, add(multiply(last, lasts), multiply(subtract(last, first), steps)))
 
 
 def _sources(mode: str, n: int, before: int, after: int) -> np.ndarray[Any, Any]:

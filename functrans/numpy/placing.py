@@ -14,7 +14,8 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.numpy.arithmetic import add, divmod, multiply, remainder
+from functrans.jaxlib_compat.tracing import JaxTracer
+from functrans.numpy.arithmetic import add, divmod, multiply, remainder, subtract
 from functrans.numpy.comparison import greater, less, not_equal
 from functrans.numpy.creation import asarray, ones
 from functrans.numpy.grids import diag_indices, tril_indices, triu_indices
@@ -164,7 +165,8 @@ def unravel_index(indices: ArrayLike, shape: Any) -> tuple[Array, ...]:
     """
     rest: Any = as_array("unravel_index", indices)
     is_unsigned = rest.dtype in UNSIGNED
-    sizes = [operator.index(n) for n in (shape if isinstance(shape, Sequence) else (shape,))]
+    given = shape if isinstance(shape, Sequence) else (shape,)
+    sizes = [n if isinstance(n, JaxTracer) else operator.index(n) for n in given]
     found: list[Any] = []
     for n in reversed(sizes):
         rest, at = divmod(rest, n)
@@ -173,7 +175,7 @@ def unravel_index(indices: ArrayLike, shape: Any) -> tuple[Array, ...]:
     results = []
     for n, at in zip(sizes, reversed(found), strict=True):
         inside = at if is_unsigned else where(less(rest, -1), 0, at)
-        results.append(where(above, n - 1, inside))
+        results.append(where(above, subtract(n, 1), inside))
     return tuple(results)
 
 

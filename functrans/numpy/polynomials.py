@@ -14,6 +14,7 @@ from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import Array, ArrayLike, as_array, promote_dtypes, static_array, static_value
 from functrans.numpy.shapes import atleast_1d, ravel
 from functrans.numpy.signals import convolve
+from functrans.numpy.spectra import eigvals
 
 
 def _vectors(operation: str, *operands: ArrayLike, inexact: bool = False) -> list[Any]:
@@ -32,15 +33,18 @@ def _without_leading_zeros(operation: str, p: Any, tolerance: float = 0.0) -> An
 
 
 def poly(seq_of_zeros: ArrayLike) -> Array:
-    """The coefficients of the polynomial with these zeros and leading coefficient 1.
+    """The coefficients of the polynomial with these zeros and leading coefficient 1; those of the characteristic
+    polynomial of a square matrix [n, n], by its eigenvalues and complex as they are.
+
+    Raises ValueError for a matrix that is not square, and for higher ranks.
 
     >>> import functrans.numpy as fnp
     >>> fnp.poly(fnp.array([1., 2.]))
     Array([ 1., -3.,  2.], dtype=float32)
     """
     zeros = as_array("poly", seq_of_zeros)
-    if len(zeros.shape) == 2:
-        raise NotImplementedError("poly: the characteristic polynomial of a matrix is not supported; pass eigenvalues")
+    if len(zeros.shape) == 2 and zeros.shape[0] == zeros.shape[1]:
+        zeros = eigvals(zeros)
     (roots,) = _vectors("poly", zeros, inexact=True)
     if not roots.shape[0]:
         return lax.full((), 1, roots.dtype)

@@ -11,6 +11,7 @@ from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import type_of
 from functrans.jaxlib_compat.array_values import ArrayImpl
+from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.numpy.arithmetic import conjugate, multiply, subtract
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
@@ -21,6 +22,7 @@ from functrans.numpy.promotion import (
     axis_index,
     axis_indices,
     broadcast,
+    check_ranks,
     common_dtype,
     common_shape,
     operand_type,
@@ -197,6 +199,8 @@ def vecdot(
     x, y = moveaxis(x, axis, -1), moveaxis(y, axis, -1)
     _refuse_sizes("vecdot", x, y, x.ndim - 1, y.ndim - 1)
     shape = common_shape("vecdot", tuple(x.shape), tuple(y.shape))
+    if rank_promotion() != "allow":
+        check_ranks("vecdot", tuple(x.shape), tuple(y.shape))
     x, y = conjugate(broadcast(x, shape)), broadcast(y, shape)
     batch = tuple(range(len(shape) - 1))
     numbers = (((len(shape) - 1,), (len(shape) - 1,)), (batch, batch))

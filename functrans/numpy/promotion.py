@@ -111,7 +111,9 @@ def shape_of(x: Any) -> tuple[int, ...]:
 
 
 def scalar_of_kind(value: Any, dtype: DType) -> Any:
-    """A Python or NumPy scalar as the Python number that is a literal of ``dtype``; integers wrap around."""
+    """A Python or NumPy scalar as the Python number that is a literal of ``dtype``; integers wrap around. A large one
+    of an unsigned dtype, which as a Python number would be refused, is NumPy's.
+    """
     if isinstance(value, np.generic):
         value = as_its_type(value, type_of(value)).item()
     if dtype == BOOL:
@@ -121,8 +123,14 @@ def scalar_of_kind(value: Any, dtype: DType) -> Any:
     if dtype in COMPLEX:
         return complex(value)
     if isinstance(value, int):
-        return int(np.asarray(int(value)).astype(dtype))
+        wrapped = np.asarray(int(value)).astype(dtype)
+        number = int(wrapped)
+        return number if number <= _largest_integer() else wrapped[()]
     return int(value)
+
+
+def _largest_integer() -> int:
+    return int(np.iinfo(scalar_type(int).dtype).max)
 
 
 def to_dtype(x: Any, dtype: DType, weak_type: bool = False) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrans import lax
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.numpy.arithmetic import multiply, subtract, true_divide
 from functrans.numpy.comparison import truth
@@ -64,7 +64,7 @@ def mask_of(operation: str, where: Any, shape: tuple[int, ...]) -> Any:
     """A mask of the operand's shape. One of higher rank is refused: it would add axes to the operand."""
     mask = as_array(operation, where)
     if mask.dtype != BOOL:
-        raise FunctransTypeError(f"{operation}: where must be a bool array, got dtype {mask.dtype.name}")
+        raise FunctransValueError(f"{operation}: where must be a bool array, got dtype {mask.dtype.name}")
     if common_shape(operation, shape, tuple(mask.shape)) != shape:
         raise FunctransValueError(
             f"{operation}: where of shape {tuple(mask.shape)} does not broadcast to the array of shape {shape}"
@@ -377,7 +377,7 @@ def variance(
     x, axes = _operand(operation, a, axis, out)
     to = None if dtype is None else requested_dtype(operation, dtype)
     if to is not None and to not in COMPLEX and x.dtype in COMPLEX:
-        raise FunctransTypeError(
+        raise FunctransValueError(
             f"{operation}: dtype {to.name} cannot hold the complex numbers of the operand; leave dtype out, the result "
             "is real"
         )

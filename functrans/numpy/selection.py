@@ -13,9 +13,8 @@ from functrans import lax
 from functrans.api.compilation import jit
 from functrans.errors import FunctransIndexError, FunctransTypeError, FunctransValueError
 from functrans.ir.types import refuse_mask
-from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.numpy.arithmetic import maximum, minimum, remainder, to_array
-from functrans.numpy.comparison import greater, isnan, less, logical_or, not_equal, truth
+from functrans.numpy.comparison import greater, isnan, less, logical_or, truth
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import concrete_arrays
 from functrans.numpy.indexing import normalized, wide_index
@@ -30,7 +29,6 @@ from functrans.numpy.promotion import (
     as_operand,
     axis_index,
     broadcast,
-    check_ranks,
     common_dtype,
     common_shape,
     is_scalar,
@@ -77,8 +75,6 @@ def _where(condition: Any, x: Any, y: Any) -> Any:
     x, y = as_operand("where", x), as_operand("where", y)
     dtype, weak = common_dtype("where", x, y)
     shape = common_shape("where", shape_of(which), shape_of(x), shape_of(y))
-    if rank_promotion() != "allow":
-        check_ranks("where", shape_of(which), shape_of(x), shape_of(y))
     on_true, on_false = (_alternative(v, dtype, weak, shape) for v in (x, y))
     if is_scalar(which):
         return to_dtype(to_array(on_true if which else on_false), dtype, weak)  # a weak one beside a strong one is not
@@ -100,7 +96,7 @@ def _alternative(x: Any, dtype: np.dtype[Any], weak: bool, shape: tuple[int, ...
 
 
 def clip(arr: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None = None) -> Array:
-    """Elements below ``min`` replaced by it, then those above ``max``; TypeError for complex numbers.
+    """Elements below ``min`` replaced by it, then those above ``max``; ValueError for complex numbers.
 
     >>> import functrans.numpy as fnp
     >>> fnp.clip(fnp.array([-1., 2.]), 0, 1)
@@ -109,7 +105,7 @@ def clip(arr: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None 
     result = as_operand("clip", arr)
     for bound in (arr, min, max):
         if bound is not None and operand_type("clip", bound).dtype in COMPLEX:
-            raise FunctransTypeError("clip: complex numbers have no order; clip the real and imaginary parts")
+            raise FunctransValueError("clip: complex numbers have no order; clip the real and imaginary parts")
     if min is not None:
         result = maximum(min, result)
     if max is not None:
@@ -285,6 +281,8 @@ def take_along_axis(
 ) -> Array:  # fmt: skip
     """Elements of ``arr`` at ``indices`` along ``axis``, other positions being equal; both have the same rank.
 
+    ``mode``: what is read out of bounds, as by ``take``; 'one_hot': zeros.
+
     >>> import functrans.numpy as fnp
     >>> fnp.take_along_axis(fnp.array([[1, 2], [3, 4]]), fnp.array([[1], [0]]), 1)
     Array([[2],
@@ -307,6 +305,8 @@ def take_along_axis(
         )
     axis = axis_index("take_along_axis", axis, rank)
     n = x.shape[axis]
+    if mode is not None and (mode if isinstance(mode, str) else mode.name).lower() == "one_hot":
+        mode, fill_value = "fill", 0  # in JAX a product with unit vectors, of the same values
     if wrap_negative_indices:
         at = normalized(at, n)
     others = common_shape(
@@ -356,7 +356,7 @@ def extract(
 
 def _holds(condition: Any) -> Any:
     if type(condition) is Tracer:
-        return not_equal(condition, 0)
+        return truth("compress", condition)
     refuse_mask(condition)
     return np.asarray(condition, bool)
 

@@ -106,7 +106,7 @@ def cov(
     else:
         divisor = subtract(total, divide(multiply(sum_over(multiply(w, a)), ddof), total))
     x = subtract(x, lax.expand_dims(mean, (1,)))
-    weighted = x if w is None else multiply(x, w)
+    weighted = x if w is None else multiply(x, lax.expand_dims(w, (0,)))
     return squeeze(divide(dot(x, conjugate(transpose(weighted))), divisor))
 
 

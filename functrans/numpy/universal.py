@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,7 @@ class ufunc(metaclass=_HasMethods):
         for what, count in (("nin", nin), ("nout", nout)):
             if not isinstance(count, int | np.integer) or count < 1:
                 raise FunctransValueError(f"frompyfunc: {what} must be a positive integer, got {count!r}")
-        self.nin, self.nout, self.nargs, self.identity = nin, nout, nin, identity
+        self._facts = (func, nin, nout, identity)
         self.__name__: str = name or str(getattr(func, "__name__", "ufunc"))
         self.__doc__ = func.__doc__
         self._elementwise = self._of_elements(func)
@@ -60,6 +61,32 @@ class ufunc(metaclass=_HasMethods):
 
     def __repr__(self) -> str:
         return f"<functrans.numpy.ufunc {self.__name__!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and self._facts == other._facts
+
+    def __hash__(self) -> int:
+        return hash(self._facts[:-1])
+
+    @property
+    def nin(self) -> int:
+        """How many operands there are."""
+        return self._facts[1]
+
+    @property
+    def nout(self) -> int:
+        """How many results there are."""
+        return self._facts[2]
+
+    @property
+    def nargs(self) -> int:
+        """How many operands there are: results are returned, and not written to."""
+        return self._facts[1]
+
+    @property
+    def identity(self) -> Any:
+        """What a reduction begins with; None: with its first element."""
+        return self._facts[3]
 
     def __call__(self, *args: ArrayLike, out: None = None, where: None = None) -> Any:
         """The function of the elements."""
@@ -166,7 +193,7 @@ class ufunc(metaclass=_HasMethods):
         """
         self._binary("outer", None)
         left, right = asarray(A), asarray(B)
-        return self(reshape(left, (*left.shape, *[1] * right.ndim)), right)
+        return self(reshape(left, (*left.shape, *[1] * right.ndim)), reshape(right, (*[1] * left.ndim, *right.shape)))
 
     def reduceat(self, a: ArrayLike, indices: Any, axis: int = 0, dtype: Any = None, out: None = None) -> Array:
         """The reductions of pieces along an axis: from each index to the next, of one element where that is no later.
@@ -209,7 +236,8 @@ class ufunc(metaclass=_HasMethods):
             x = to_dtype(x, requested_dtype(name, dtype))
         axes = axis_indices(name, axis, x.ndim)
         front = moveaxis(x, axes, tuple(range(len(axes))))
-        return reshape(front, (-1, *front.shape[len(axes) :])), tuple(x.shape), axes
+        behind = front.shape[len(axes) :]
+        return reshape(front, (math.prod(front.shape[: len(axes)]), *behind)), tuple(x.shape), axes
 
     def _scanned(self, step: Any, carry: Any, rows: Any) -> Any:
         """``lax.scan`` with the carry in the type that the function gives it."""

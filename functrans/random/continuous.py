@@ -273,6 +273,8 @@ def logistic(key: Key, shape: Shape = (), dtype: Any = None) -> Array:
 @functools.partial(jit, static_argnames=("shape", "dtype", "mode"))
 def _gumbel(key: Any, *, shape: tuple[int, ...], dtype: Any, mode: str) -> Any:
     info = limits(dtype)
+    if mode == "highest" and dtype == np.float32:
+        return _gumbel_of_64_bits(key, shape)
     if mode == "low":
         return lax.neg(lax.log(lax.neg(lax.log(between(key, float(info.tiny), 1.0, shape, dtype)))))
     both = between(key, 0.0, 1.0, (2, *shape), dtype)
@@ -283,7 +285,10 @@ def _gumbel(key: Any, *, shape: tuple[int, ...], dtype: Any, mode: str) -> Any:
 
 @takes(out_sharding=None)
 def gumbel(key: Key, shape: Shape = (), dtype: Any = None, mode: str | None = None) -> Array:
-    """Numbers of the Gumbel distribution; ``mode='high'`` draws twice the bits for the far tail.
+    """Numbers of the Gumbel distribution.
+
+    ``mode='high'`` draws twice the bits for the far tail; ``'highest'`` makes the most of them for both tails, in
+    float32.
 
     >>> from functrans import random
     >>> random.gumbel(random.key(0), (2,)).shape
@@ -299,9 +304,35 @@ def gumbel_mode(name: str, mode: str | None) -> str:
     """The configured mode where none is given; raises ValueError for an unknown one."""
     if mode is None:
         return "high" if jax.config.jax_high_dynamic_range_gumbel else "low"  # type: ignore[attr-defined]
-    if mode not in ("high", "low"):
-        raise FunctransValueError(f"{name}: mode must be 'high' or 'low', got {mode!r}")
+    if mode not in ("highest", "high", "low"):
+        raise FunctransValueError(f"{name}: mode must be 'highest', 'high' or 'low', got {mode!r}")
     return mode
+
+
+def _gumbel_of_64_bits(key: Any, shape: tuple[int, ...]) -> Any:
+    """-log(-log(u)) of u with 64 bits behind the point; 1 - u, whose digits are as many, where that is the smaller."""
+    high, low = random_bits(key, 32, (2, *shape))
+    small = high < np.uint32(1 << 31)
+    rest = lax.bitwise_not(low)  # two's complement: 2 ** 64 less the bits
+    carried = lax.convert_element_type(rest == np.uint32(2**32 - 1), np.uint32)
+    x = _fraction(
+        fnp.where(small, high, lax.bitwise_not(high) + carried), fnp.where(small, low, rest + np.uint32(1))
+    )
+    return -lax.log(-fnp.where(small, lax.log1p(-x), lax.log(x)))
+
+
+def _fraction(high: Any, low: Any) -> Any:
+    """The float32 in (0, 1) with these 64 bits behind the point, cut off where it ends."""
+    leading, later = lax.clz(high), lax.clz(low)
+    none = high == np.uint32(0)
+    top = fnp.where(
+        none,
+        lax.shift_left(low, later),
+        lax.bitwise_or(lax.shift_left(high, leading), lax.shift_right_logical(low, np.uint32(32) - leading)),
+    )
+    exponent = np.uint32(126) - fnp.where(none, np.uint32(32) + later, leading)
+    mantissa = lax.bitwise_and(lax.shift_right_logical(top, np.uint32(8)), np.uint32(2**23 - 1))
+    return lax.bitcast_convert_type(lax.bitwise_or(lax.shift_left(exponent, np.uint32(23)), mantissa), np.float32)
 
 
 @static

@@ -126,7 +126,8 @@ def _multivariate_normal(key: Any, mean: Any, cov: Any, *, shape: tuple[int, ...
             values, vectors = fnp.linalg.eigh(cov)
         factor = fnp.multiply(vectors, fnp.sqrt(values)[..., None, :])
     drawn = _normal(key, shape=(*shape, mean.shape[-1]), dtype=dtype)
-    return fnp.add(mean, fnp.einsum("...ij,...j->...i", factor, drawn))
+    moved = fnp.einsum("...ij,...j->...i", factor, drawn)
+    return fnp.add(fnp.broadcast_to(mean, moved.shape), moved)
 
 
 @takes(out_sharding=None)

@@ -70,7 +70,7 @@ def _along(name: str, x: Any, n: int | None, axis: int, ortho: bool, inverse: bo
         x = lax.convert_element_type(x, np.float32)
     x = moveaxis(_resized(name, x, n, axis), axis, -1)
     size = x.shape[-1]
-    factors = _factors(size, x.dtype, inverse, ortho)
+    factors = np.expand_dims(_factors(size, x.dtype, inverse, ortho), tuple(range(x.ndim - 1)))
     half = (size + 1) // 2
     if inverse:
         # V[k] = (X[k] - i X[n - k]) rotated back, and X[n] counts as 0: where norms differ, at k = 0, X[0] stands alone

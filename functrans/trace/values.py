@@ -47,10 +47,11 @@ class Known:
     A value by the id of its variable is an array, a ``Result``, or a value of another trace: a captured one.
     """
 
-    __slots__ = ("custom", "differentiated", "differentiators", "effects", "performed", "runs", "values")
+    __slots__ = ("custom", "differentiated", "differentiators", "effects", "given", "performed", "runs", "values")
 
     def __init__(self) -> None:
         self.values: dict[int, Any] = {}
+        self.given = False  # every declared input has a value
         self.effects: list[tuple[float, Equation]] = []  # to happen: (place in the order of variables, equation)
         self.runs = NOTHING
         self.performed: set[Equation] = set()

@@ -27,7 +27,8 @@ CALLS = {
     "normal": [((5,),), ((64,), "bfloat16"), ((0, 2),)],
     "truncated_normal": [(-1.0, 2.0, (5,)), (a - 2, a)],
     "lognormal": [(F32(0.5), (4,))],
-    **{name: [((4,),)] for name in ("exponential", "cauchy", "laplace", "logistic", "gumbel", "maxwell", "rademacher")},
+    **{name: [((4,),)] for name in ("exponential", "cauchy", "laplace", "logistic", "maxwell", "rademacher")},
+    "gumbel": [((4,),), ((2, 200), "float32", "highest"), ((9,), "float16", "highest"), ((9,), None, "low")],
     "pareto": [(2.0, (4,))],
     "rayleigh": [(F32(2.0), (4,))],
     "wald": [(F32(2.0), (4,))],
@@ -43,7 +44,10 @@ CALLS = {
         ((6,), 5, 2),
     ],
     "bernoulli": [(0.3, (9,)), (a / 5,), (0.3, (9,), "high")],
-    "categorical": [(a,), (logits, 0), (logits, -1, (5, 2)), (a, -1, (3,), False), (logits, -1, (2, 2), False)],
+    "categorical": [
+        (a,), (logits, 0), (logits, -1, (5, 2)), (a, -1, (3,), False), (logits, -1, (2, 2), False),
+        (a, -1, (30, 3), True, "highest"),
+    ],
     "geometric": [(0.2, (9,))],
     "poisson": [(F32([0.0, 5.0, 50.0, 1000.0]),)],
     "binomial": [

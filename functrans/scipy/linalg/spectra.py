@@ -200,7 +200,7 @@ def sqrtm(A: ArrayLike, blocksize: int = 1) -> Array:
 
     def column(j: Any, found: Any) -> Any:
         before = places < j
-        block = fnp.where(before[:, None] & before, found, 0.0) + fnp.diag(fnp.where(before, roots[j], 1.0))
+        block = fnp.where(before[:, None] & before[None, :], found, 0.0) + fnp.diag(fnp.where(before, roots[j], 1.0))
         known = fnp.where(before, t[:, j], 0.0)
         # where U_ii + U_jj is 0 the root, if there is one, is not unique: take the one with a zero there
         solved = lax.linalg.triangular_solve(block, known[:, None], left_side=True)[:, 0]

@@ -72,6 +72,11 @@ def _whole(name: str, what: str, x: Any) -> int:
     return value
 
 
+def _last_axis(vector: Any, x: Any) -> Any:
+    """A vector along the last axis of an array, in its dtype and with as many axes."""
+    return fnp.asarray(vector, x.dtype).reshape((1,) * (x.ndim - 1) + vector.shape)
+
+
 def _windowed(name: str, window: Any, nperseg: int | None, length: int | None, dtype: Any) -> tuple[Any, int]:
     """The window and its length, from its name or elements; for a signal of this length."""
     if isinstance(window, str | tuple):
@@ -157,8 +162,11 @@ def _spectra(
     places = np.arange(0, total - segment + 1, step)[:, None] + np.arange(segment)
 
     def transformed(v: Any) -> Any:
-        parts = _without_trend(name, v[..., places], trend) * win
+        parts = _without_trend(name, v[..., places], trend)
+        parts *= _last_axis(win, parts)
         return fft.fft(parts, length) if not onesided else fft.rfft(fnp.real(parts), length)
+
+    scale = fnp.asarray(scale, complex_)
 
     first = transformed(signals[0])
     if transform:
@@ -168,7 +176,7 @@ def _spectra(
         if onesided:  # what stands for two frequencies
             twice = np.ones(result.shape[-1], real)
             twice[1 : None if length % 2 else -1] = 2
-            result = result * twice
+            result *= _last_axis(twice, result)
         if len(signals) == 1:
             result = fnp.real(result)
     frequencies = (fft.rfftfreq if onesided else fft.fftfreq)(length, 1.0, dtype=real) * fs
@@ -342,7 +350,7 @@ def istft(
     z = fnp.moveaxis(z, (time, frequency), (-2, -1))
     parts = (fft.irfft if input_onesided else fft.ifft)(z, length)[..., :segment]
     win, _ = _windowed("istft", window, segment, None, np.finfo(z.dtype).dtype)
-    parts = parts * (win * fnp.sum(win))
+    parts = parts * _last_axis(win * fnp.sum(win), parts)
     frames = parts.shape[-2]
     places = np.arange(frames)[:, None] * step + np.arange(segment)
     total = step * (frames - 1) + segment
@@ -350,7 +358,7 @@ def istft(
     norm = fnp.zeros((total,), win.dtype).at[places].add(fnp.broadcast_to(win * win, places.shape))
     if boundary:
         added, norm = (v[..., segment // 2 : total - segment // 2] for v in (added, norm))
-    out = added / fnp.where(norm > 1e-10, norm, 1.0)
+    out = added / _last_axis(fnp.where(norm > 1e-10, norm, 1.0), added)
     if out.ndim > 1 and time != z.ndim - 1:
         out = fnp.moveaxis(out, -1, time - (frequency < time))
     return fnp.arange(out.shape[0], dtype=np.finfo(z.dtype).dtype) / fs, out

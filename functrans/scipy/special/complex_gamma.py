@@ -45,8 +45,8 @@ def complex_loggamma(z: Any) -> Any:
     z = where(pole, 1.0, where(lower, lax.conj(z), z))
     right = _right(where(left, 1.0 - z, z))
     reflected = where(left, z, 0.5)
-    turn = 2.0 * math.pi * (reflected - lax.round(lax.real(reflected)))
-    turn = lax.complex(-lax.imag(turn), lax.real(turn))
+    real, imaginary = lax.real(reflected), lax.imag(reflected)
+    turn = lax.complex(-2.0 * math.pi * imaginary, 2.0 * math.pi * (real - lax.round(real)))
     quarter = (reflected - 0.5) * math.pi
     sine = lax.complex(lax.imag(quarter), -lax.real(quarter)) + lax.log(-lax.expm1(turn))
     out = where(left, (math.log(2.0 * math.pi) - sine) - right, right)

@@ -207,12 +207,15 @@ ERFCX, DAWSN, WOFZ, OWENS_T = Erfcx(), Dawsn(0), Wofz(0), OwensT()
 
 
 def erfcx(x: ArrayLike) -> Array:
-    """The scaled complementary error function exp(x^2) erfc(x), elementwise.
+    """The scaled complementary error function exp(x^2) erfc(x) of real or complex numbers, elementwise.
 
     >>> from functrans.scipy import special
     >>> round(float(special.erfcx(100.0)), 6)
     0.005642
     """
+    (x,) = promote_dtypes("erfcx", asarray(x), inexact=True)
+    if x.dtype.kind == "c":
+        return bind(WOFZ, lax.complex(-lax.imag(x), lax.real(x)))  # of i x
     return bind(ERFCX, real_operand("erfcx", x))
 
 

@@ -84,7 +84,7 @@ def sph_harm_y(
     Args:
       n: degrees, integers >= 0.
       m: orders, integers with abs(m) <= n; beyond, it is 0.
-      theta: the colatitudes, real.
+      theta: the colatitudes, real: in [0, pi], and where they are not, those in it of the same cosine.
       phi: the longitudes, real.
       diff_n: not supported: differentiate instead.
       n_max: larger degrees count as this one, as in JAX; by default there is no limit.
@@ -105,6 +105,7 @@ def sph_harm_y(
     if operands[0].dtype.itemsize < 4:  # no complex number has halves
         operands = [to_dtype(x, np.dtype(np.float32)) for x in operands]
     degree, order, theta, phi = operands
+    theta = where(lax.sin(theta) < 0.0, -theta, theta)  # of the cosine alone: what has the sine has its size
     size, angle = bind(LEGENDRE, degree, order, theta), order * phi
     return lax.complex(size * lax.cos(angle), size * lax.sin(angle))
 

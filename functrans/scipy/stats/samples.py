@@ -35,7 +35,8 @@ def _policy(name: str, nan_policy: str, known: tuple[str, ...] = ("propagate",))
 def _runs(x: Any) -> tuple[Any, Any, Any]:
     """x sorted along its last axis, where runs of equal values begin, and how far in its run each element is."""
     ordered = fnp.sort(x, -1)
-    n, places = x.shape[-1], np.arange(x.shape[-1], dtype=np.int32)
+    n = x.shape[-1]
+    places = np.arange(n, dtype=np.int32).reshape((1,) * (x.ndim - 1) + (n,))
     same = ordered[..., 1:] == ordered[..., :-1]
     if ordered.dtype.kind in "fc":
         same = same | (fnp.isnan(ordered[..., 1:]) & fnp.isnan(ordered[..., :-1]))
@@ -121,7 +122,8 @@ def rankdata(
     order = fnp.argsort(x, -1, stable=True)
     back = fnp.argsort(order, -1, stable=True)
     _, first, length = _runs(x)
-    n, places = x.shape[-1], np.arange(x.shape[-1], dtype=np.int32)
+    n = x.shape[-1]
+    places = np.arange(n, dtype=np.int32).reshape((1,) * (x.ndim - 1) + (n,))
     least = places + 2 - length  # the rank of the first of its run
     last = fnp.concatenate([first[..., 1:], fnp.ones((*x.shape[:-1], 1), bool)], -1)
     most = lax.cummin(fnp.where(last, places + 1, np.int32(n)), axis=x.ndim - 1, reverse=True)
