@@ -14,7 +14,16 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransOverflowError, FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
-from functrans.ir.types import array_type, canonical_dtype, describe, promote, scalar_type, type_of, warn_narrowing
+from functrans.ir.types import (
+    array_type,
+    canonical_dtype,
+    describe,
+    is_key_dtype,
+    promote,
+    scalar_type,
+    type_of,
+    warn_narrowing,
+)
 from functrans.jaxlib_compat.tracing import copied
 from functrans.numpy.promotion import (
     BOOL,
@@ -30,6 +39,8 @@ from functrans.numpy.promotion import (
     shape_argument,
     to_dtype,
 )
+from functrans.ops.keys import RandomWrap, implementation_of, words_of
+from functrans.trace.binding import bind
 from functrans.trace.keywords import refuse, takes
 from functrans.trace.tracer import Tracer
 
@@ -182,7 +193,7 @@ def _filled(operation: str, shape: Any, value: Any, dtype: Any, device: Any) -> 
     to = scalar_type(float).dtype if dtype is None else requested_dtype(operation, dtype)
     sizes = shape_argument(operation, shape)
     _check_sizes(operation, sizes)
-    return _placed(lax.full(sizes, value, to), device)
+    return _placed(_broadcast_value(operation, value, sizes, to), device)
 
 
 def _check_sizes(operation: str, shape: tuple[int, ...]) -> None:
@@ -234,6 +245,9 @@ def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, device: Any = 
 
 
 def _broadcast_value(operation: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> Array:
+    if dtype is not None and is_key_dtype(dtype) and is_scalar(value):
+        words = lax.full((*shape, words_of(dtype)), value, np.uint32)
+        return bind(RandomWrap(implementation_of(dtype)), words)
     if is_scalar(value):
         if isinstance(value, np.generic):
             dtype = canonical_dtype(value.dtype) if dtype is None else dtype

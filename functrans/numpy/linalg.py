@@ -81,7 +81,7 @@ def _vector_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
     if ord == 2:
         return lax.sqrt(_sum_of_squares(x, axes, keepdims))
     if ord == math.inf:
-        return reductions.max(absolute(x), axes, keepdims=keepdims)
+        return reductions.max(absolute(x), axes, keepdims=keepdims, initial=0)
     if ord == -math.inf:
         return reductions.min(absolute(x), axes, keepdims=keepdims)
     if ord == 0:
@@ -97,9 +97,11 @@ def _matrix_norm(x: Any, axes: tuple[int, ...], ord: Any, keepdims: bool) -> Any
         return lax.sqrt(_sum_of_squares(x, axes, keepdims))
     if ord in (1, -1, math.inf, -math.inf):
         summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
-        extreme = reductions.max if ord > 0 else reductions.min
         sums = reductions.sum(absolute(x), summed, keepdims=True)
-        result = extreme(sums, other, keepdims=True)
+        if ord > 0:
+            result = reductions.max(sums, other, keepdims=True, initial=0)
+        else:
+            result = reductions.min(sums, other, keepdims=True)
         shape = tuple(n for i, n in enumerate(result.shape) if i not in axes)
         return result if keepdims else lax.reshape(result, shape)
     if ord in ("nuc", 2, -2):

@@ -213,11 +213,19 @@ class PseudoInverse(Composite):
             return p, None
         if self.hermitian:
             a, moved = (lax.mul(lax.add(x, adjoint(x)), 0.5) for x in (a, moved))
-        first = _product(p, _product(adjoint(p), adjoint(moved)))
-        second = _product(_product(adjoint(moved), adjoint(p)), p)
-        slope = lax.neg(_product(_product(p, moved), p))
-        slope = lax.add(slope, lax.sub(first, _product(_product(first, a), p)))
-        return p, lax.add(slope, lax.sub(second, _product(p, _product(a, second))))
+        first = _product_of_three(p, adjoint(p), adjoint(moved))
+        second = _product_of_three(adjoint(moved), adjoint(p), p)
+        slope = lax.neg(_product_of_three(p, moved, p))
+        slope = lax.add(slope, lax.sub(first, _product_of_three(first, a, p)))
+        return p, lax.add(slope, lax.sub(second, _product_of_three(p, a, second)))
+
+
+def _product_of_three(x: Any, y: Any, z: Any) -> Any:
+    """x y z, by the cheaper of the two products in between: of a long matrix no square of the long side is made."""
+    a, b, c, d = x.shape[-2], *y.shape[-2:], z.shape[-1]
+    if a * c * (b + d) <= b * d * (a + c):
+        return _product(_product(x, y), z)
+    return _product(x, _product(y, z))
 
 
 def pinv(
@@ -345,7 +353,7 @@ def spectral_norm(x: Any, ord: Any) -> Any:
     s = svdvals(x)
     if ord == "nuc":
         return reductions.sum(s, -1)
-    return (reductions.max if ord > 0 else reductions.min)(s, -1)
+    return reductions.max(s, -1, initial=0) if ord > 0 else reductions.min(s, -1)
 
 
 __all__ = [

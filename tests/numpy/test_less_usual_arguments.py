@@ -231,3 +231,33 @@ def test_large_unsigned_numbers_of_numpy(function: Function, jitted: bool) -> No
         np.testing.assert_array_equal(found, theirs(jnp.asarray(x)))
     assert ft.jit(lambda x: fnp.where(x > 2, np.uint32(2**31), x))(x).dtype == np.uint32
     assert int(ft.jit(lambda x: fnp.maximum(x, np.uint32(2**32 - 1))[0])(x)) == 2**32 - 1
+
+
+@pytest.mark.parametrize("name", ["toeplitz", "hankel"])
+def test_columns_and_rows_of_other_batches(name: str) -> None:
+    ours, theirs = getattr(ft.scipy.linalg, name), getattr(jax.scipy.linalg, name)
+    for c, r in (((4,), (4, 3)), ((2, 1, 5), (4, 4)), ((3, 0), (7,)), ((4, 7), (0,)), ((4,), (2, 4, 0))):
+        column = np.arange(np.prod(c), dtype=np.float32).reshape(c)
+        row = 100 + np.arange(np.prod(r), dtype=np.float32).reshape(r)
+        np.testing.assert_array_equal(ours(column, row), theirs(column, row))
+    with pytest.raises(ValueError, match=f"{name}: shapes .3,. and .2,. cannot be broadcast"):
+        ours(np.zeros((3, 4), np.float32), np.zeros((2, 4), np.float32))
+
+
+def test_pseudo_inverses_of_long_matrices() -> None:
+    """No square of the long side is made, which would be 640 GB."""
+    matrix = np.random.default_rng(0).normal(size=(400_000, 2)).astype(np.float32)
+    for given in (matrix, matrix.T):
+        slope = ft.grad(lambda a: fnp.sum(fnp.linalg.pinv(a) ** 2))(given)
+        # of the trace of the inverse Gram matrix G: -2 G^-2 times the matrix
+        gram = given.T @ given if given.shape[0] > 2 else given @ given.T
+        twice = np.linalg.matrix_power(np.linalg.inv(gram.astype(np.float64)), 2)
+        wanted = -2 * (given @ twice if given.shape[0] > 2 else twice @ given)
+        np.testing.assert_allclose(slope, wanted, rtol=1e-3, atol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 0)])
+def test_norms_of_nothing(shape: tuple[int, int]) -> None:
+    for kind in (1, 2, np.inf, "fro", "nuc"):
+        assert float(fnp.linalg.matrix_norm(np.zeros(shape, np.float32), ord=kind)) == 0.0
+    assert float(fnp.linalg.vector_norm(np.zeros(0, np.float32), ord=np.inf)) == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -167,3 +168,17 @@ def test_refusals(name: str) -> None:
     assert text in str(caught.value)
 
 
+
+
+def test_arrays_filled_with_keys() -> None:
+    """A tree that holds keys may be mapped over by ``zeros_like``: keys of so many equal words."""
+    keys = random.split(random.key(0), 3)
+    for ours, theirs in (
+        (fnp.zeros_like(keys), jnp.zeros_like(keys)),
+        (ft.jit(fnp.ones_like)(keys), jnp.ones_like(keys)),
+        (fnp.full_like(keys, 100), jnp.full_like(keys, 100)),
+        (fnp.empty((2, 1), keys.dtype), jnp.zeros((2, 1), keys.dtype)),
+        (fnp.full((3,), keys[1]), jnp.full((3,), keys[1])),
+    ):
+        assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(random.key_data(ours), jax.random.key_data(theirs))

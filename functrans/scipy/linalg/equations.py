@@ -67,7 +67,7 @@ def _system(operation: str, a: ArrayLike, b: ArrayLike) -> tuple[Any, Any, bool]
     """Square matrices and right-hand sides of one batch, and whether these were vectors: one axis less."""
     x, y = matrices(operation, a, b, square=True)
     shape, given = type_of(x).shape, type_of(y).shape
-    vector = len(given) == 1 or len(given) == len(shape) - 1
+    vector = len(given) == 1 or (len(given) == len(shape) - 1 and given[-1] == shape[-1])
     if not given or given[-1 if vector else -2] != shape[-1]:
         raise FunctransValueError(
             f"{operation}: a matrix of shape {shape} needs a right-hand side of {shape[-1]} rows, got shape {given}"

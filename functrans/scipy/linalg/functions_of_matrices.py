@@ -97,7 +97,7 @@ def _triangular(t: Any, z: Any) -> tuple[Any, Any]:
         beyond = half + fnp.sqrt(half * half + b * c)  # an eigenvalue less d
         length = fnp.sqrt(fnp.real(beyond * fnp.conj(beyond) + c * fnp.conj(c)))
         plain = c == 0.0
-        safe = fnp.where(plain, 1.0, length)
+        safe = fnp.astype(fnp.where(plain, 1.0, length), t.dtype)
         cosine, sine = fnp.where(plain, 1.0, beyond / safe), fnp.where(plain, 0.0, c / safe)
         rotation = fnp.stack([fnp.stack([fnp.conj(cosine), fnp.conj(sine)]), fnp.stack([-sine, cosine])])
         rows = product(rotation, lax.dynamic_slice(t, (top, 0), (2, n)))
@@ -215,7 +215,7 @@ def _by_schur(a: Any, b: Any, c: Any, tol: float) -> Any:
     """R Y + Y S = F with triangular R and S, a column of Y at a time."""
     (r, u), (s, v) = schur(a, output="complex"), schur(b, output="complex")
     f = product(adjoint(u), fnp.astype(c, r.dtype), v)
-    sums = fnp.diagonal(r)[:, None] + fnp.diagonal(s)
+    sums = fnp.diagonal(r)[:, None] + fnp.diagonal(s)[None, :]
     singular = fnp.min(fnp.abs(sums)) < tol
     unit = fnp.eye(a.shape[0], dtype=r.dtype)
 
@@ -232,7 +232,7 @@ def _by_schur(a: Any, b: Any, c: Any, tol: float) -> Any:
 
 def _by_eigenvectors(a: Any, b: Any, c: Any, tol: float) -> Any:
     (r, u), (s, v) = fnp.linalg.eig(a), fnp.linalg.eig(b)
-    sums = r[:, None] + s
+    sums = r[:, None] + s[None, :]
     f = product(fnp.linalg.solve(u, fnp.astype(c, u.dtype)), v)
     singular = fnp.min(fnp.abs(sums)) < tol
     y = product(u, f / fnp.where(singular, 1.0, sums))

@@ -10,7 +10,7 @@ from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.ir.types import type_of
 from functrans.numpy.creation import asarray
-from functrans.numpy.promotion import Array, ArrayLike, as_operand, promote_dtypes
+from functrans.numpy.promotion import Array, ArrayLike, as_operand, broadcast, common_shape, promote_dtypes
 from functrans.numpy.shapes import atleast_2d
 from functrans.ops.complex_numbers import conj
 from functrans.ops.matrices import INT32
@@ -43,6 +43,13 @@ def _vectors(operation: str, *operands: ArrayLike) -> list[Any]:
     return [lax.reshape(x, (1,)) if not type_of(x).ndim else x for x in found]
 
 
+def _of_one_batch(operation: str, column: Any, row: Any) -> tuple[Any, Any, int, int]:
+    """Columns [..., m] and rows [..., n] with the same leading axes, and m and n."""
+    (*left, m), (*right, n) = type_of(column).shape, type_of(row).shape
+    batch = common_shape(operation, tuple(left), tuple(right))
+    return broadcast(column, (*batch, m)), broadcast(row, (*batch, n)), m, n
+
+
 def _windows(elements: Any, rows: int, columns: int, backward: bool) -> Any:
     """Row i: ``columns`` elements from number i on, or from number rows - 1 - i on if ``backward``."""
     i, j = (lax.broadcasted_iota(INT32, (rows, columns), axis) for axis in (0, 1))
@@ -64,7 +71,8 @@ def toeplitz(c: ArrayLike, r: ArrayLike | None = None) -> Array:
         row = conj(column)
     else:
         column, row = _vectors("toeplitz", c, r)
-    m, n, axis = type_of(column).shape[-1], type_of(row).shape[-1], type_of(column).ndim - 1
+    column, row, m, n = _of_one_batch("toeplitz", column, row)
+    axis = type_of(column).ndim - 1
     elements = lax.concatenate([lax.rev(column, (axis,)), lax.slice_in_dim(row, min(1, n), n, axis=axis)], axis)
     return _windows(elements, m, n, True)
 
@@ -83,7 +91,8 @@ def hankel(c: ArrayLike, r: ArrayLike | None = None) -> Array:
         row = lax.full_like(column, 0)
     else:
         column, row = _vectors("hankel", c, r)
-    m, n, axis = type_of(column).shape[-1], type_of(row).shape[-1], type_of(column).ndim - 1
+    column, row, m, n = _of_one_batch("hankel", column, row)
+    axis = type_of(column).ndim - 1
     elements = lax.concatenate([column, lax.slice_in_dim(row, min(1, n), n, axis=axis)], axis)
     return _windows(elements, m, n, False)
 
