@@ -11,6 +11,7 @@ from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 
 from functrans.api.arguments import check_callable
 from functrans.api.bodies import trace_body
+from functrans.api.custom_rules import inner_rule
 from functrans.api.loops import map as map_rows
 from functrans.api.staging import as_arrays
 from functrans.control.custom_batching import CustomVmap, UserRule
@@ -75,6 +76,10 @@ class custom_vmap:
         count = len(body.captured)
         rule = UserRule(self.vmap_rule, tree, body.tree, body.jaxpr.out_types, count, name)
         return tree_unflatten(body.tree, bind_all(CustomVmap(body.jaxpr, rule, name), [*body.captured, *leaves]))
+
+    def __getattr__(self, name: str) -> Any:
+        """The rules of another kind are those of the function inside, ``custom_vmap(custom_jvp(f)).defjvp``."""
+        return inner_rule(self, name)
 
     def _by_position(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         try:

@@ -33,6 +33,16 @@ from functrans.trace.values import Computed, Result, has_value
 Traced = tuple[Jaxpr, list[Any]]
 
 
+_RULES = frozenset(("defjvp", "defjvps", "defvjp", "def_vmap"))
+
+
+def inner_rule(outer: Any, name: str) -> Any:
+    """The method by which the function that a custom function is made of is given a rule; else AttributeError."""
+    if name in _RULES and "fun" in vars(outer):
+        return getattr(outer.fun, name)
+    raise AttributeError(f"{type(outer).__name__!r} object has no attribute {name!r}")
+
+
 class _CustomFunction:
     """What both kinds share: arguments, the static ones, tracing."""
 
@@ -62,6 +72,10 @@ class _CustomFunction:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else functools.partial(self, instance)
+
+    def __getattr__(self, name: str) -> Any:
+        """The rules of another kind are those of the function inside, ``custom_vjp(custom_vmap(f)).def_vmap``."""
+        return inner_rule(self, name)
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], list[Any], list[Any]]:
         """All arguments by position; the static ones; the rest."""

@@ -18,6 +18,7 @@ from functrans.ir.types import (
     array_type,
     canonical_dtype,
     describe,
+    float0,
     is_key_dtype,
     promote,
     scalar_type,
@@ -245,6 +246,8 @@ def full(shape: Any, fill_value: ArrayLike, dtype: Any = None, *, device: Any = 
 
 
 def _broadcast_value(operation: str, value: Any, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> Array:
+    if dtype == float0:
+        return np.zeros(shape, float0)
     if dtype is not None and is_key_dtype(dtype) and is_scalar(value):
         words = lax.full((*shape, words_of(dtype)), value, np.uint32)
         return bind(RandomWrap(implementation_of(dtype)), words)

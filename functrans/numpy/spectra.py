@@ -222,7 +222,7 @@ class PseudoInverse(Composite):
 
 def _product_of_three(x: Any, y: Any, z: Any) -> Any:
     """x y z, by the cheaper of the two products in between: of a long matrix no square of the long side is made."""
-    a, b, c, d = x.shape[-2], *y.shape[-2:], z.shape[-1]
+    a, (b, c), d = x.shape[-2], y.shape[-2:], z.shape[-1]
     if a * c * (b + d) <= b * d * (a + c):
         return _product(_product(x, y), z)
     return _product(x, _product(y, z))

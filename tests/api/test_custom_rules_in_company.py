@@ -307,3 +307,31 @@ def test_what_a_rule_gives_beside_its_linear_part_has_no_tangent() -> None:
     assert_same(ft.grad(sine)(0.3), np.cos(0.3), weak=False)
     assert_same(ft.grad(lambda x: both(0.4, x)[1])(0.3), np.cos(0.4), weak=False)
     assert_same(ft.jvp(ft.grad(sine), (0.3,), (1.0,))[1], -np.sin(0.3), weak=False)
+
+
+def test_rules_of_several_kinds_are_given_to_the_outermost_function() -> None:
+    @ft.custom_vjp
+    @ft.custom_batching.custom_vmap
+    def f(x: Any, y: Any) -> Any:
+        return fnp.sin(x) * y
+
+    @f.def_vmap
+    def rule(axis_size: int, in_batched: Any, x: Any, y: Any) -> Any:
+        return fnp.cos(x) * y, True
+
+    f.defvjp(lambda x, y: (f(x, y), y), lambda y, g: (7.0 * g * y, 0.0 * g))
+    xs = np.linspace(0, 1, 5, dtype=np.float32)
+    np.testing.assert_allclose(ft.vmap(f)(xs, 2 * xs), np.cos(xs) * 2 * xs, rtol=1e-6)
+    assert float(ft.grad(f)(0.3, 2.0)) == 14.0
+
+    @ft.custom_batching.custom_vmap
+    @ft.custom_jvp
+    def g(x: Any) -> Any:
+        return 2.0 * x
+
+    g.defjvp(lambda p, t: (2.0 * p[0], 5.0 * t[0]))
+    g.def_vmap(lambda size, batched, x: (3.0 * x, True))
+    assert float(ft.grad(g)(1.0)) == 5.0
+    np.testing.assert_allclose(ft.vmap(g)(xs), 3 * xs)
+    with pytest.raises(AttributeError, match="'custom_jvp' object has no attribute 'def_something'"):
+        ft.custom_jvp(lambda x: x).def_something
