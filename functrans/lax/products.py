@@ -1,42 +1,16 @@
-"""How exact products and elementwise functions are to be, as ``jax.lax`` says it."""
+"""How exact products and elementwise functions are to be, as ``jax.lax`` says it: in the same words, so that JAX's
+functions take them too.
+"""
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
+from jax.lax import AccuracyMode as AccuracyMode
+from jax.lax import DotAlgorithmPreset as DotAlgorithmPreset
+from jax.lax import Precision as Precision
+
 from functrans.ops.products import DotAlgorithm as DotAlgorithm
-
-
-class Precision(enum.Enum):
-    """How exact a matrix product is on hardware that can trade exactness for speed."""
-
-    DEFAULT = "default"
-    HIGH = "high"
-    HIGHEST = "highest"
-
-
-class DotAlgorithmPreset(enum.Enum):
-    """The arithmetic of a matrix product: types of the operands, of the accumulation, number of passes."""
-
-    DEFAULT = "DEFAULT"
-    F16_F16_F16 = "F16_F16_F16"
-    F16_F16_F32 = "F16_F16_F32"
-    BF16_BF16_BF16 = "BF16_BF16_BF16"
-    BF16_BF16_F32 = "BF16_BF16_F32"
-    BF16_BF16_F32_X3 = "BF16_BF16_F32_X3"
-    BF16_BF16_F32_X6 = "BF16_BF16_F32_X6"
-    TF32_TF32_F32 = "TF32_TF32_F32"
-    TF32_TF32_F32_X3 = "TF32_TF32_F32_X3"
-    F32_F32_F32 = "F32_F32_F32"
-    F64_F64_F64 = "F64_F64_F64"
-
-
-class AccuracyMode(enum.Enum):
-    """How exact an elementwise function is to be: as exact as functrans can in either way."""
-
-    HIGHEST = 1
-    DEFAULT = 2
 
 
 class Tolerance(NamedTuple):

@@ -315,6 +315,7 @@ _ALGORITHMS: dict[str, tuple[str, str, str, int, int]] = {
     "BF16_BF16_F32": ("bf16", "bf16", "f32", 1, 1),
     "BF16_BF16_F32_X3": ("bf16", "bf16", "f32", 1, 3),
     "BF16_BF16_F32_X6": ("bf16", "bf16", "f32", 1, 6),
+    "BF16_BF16_F32_X9": ("bf16", "bf16", "f32", 1, 9),
     "TF32_TF32_F32": ("tf32", "tf32", "f32", 1, 1),
     "TF32_TF32_F32_X3": ("tf32", "tf32", "f32", 1, 3),
     "F32_F32_F32": ("f32", "f32", "f32", 1, 1),
@@ -346,7 +347,7 @@ def precision_name(precision: Any) -> str:
         precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
         if precision is None:
             return "DEFAULT"
-    if hasattr(precision, "accumulation_type"):
+    if hasattr(precision, "lhs_precision_type"):
         return _algorithm_name(precision)
     if isinstance(precision, tuple | list):
         if len(precision) != 2:

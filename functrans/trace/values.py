@@ -180,7 +180,7 @@ def _needed(
                     inputs.append(v)
                     continue
                 eqn = producers[v.id]
-                if eqn is None or eqn.op.effects:
+                if eqn is None or eqn.op.effects or eqn.op.axis_names():  # lanes of vmap are no numbers yet
                     raise _NoValue(builder)
                 if eqn not in met:
                     met.add(eqn)

@@ -395,3 +395,24 @@ def test_rounded_values_are_integers_where_they_have_no_value_too(function: Any,
     np.testing.assert_array_equal(rounded, [function(float(v)) for v in x])
     assert rounded.dtype == jnp.asarray(1).dtype
     assert transform(lambda x: round(x, 1))(x).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda x: x if lax.axis_index("i") > 0 else -x,
+        lambda x: x + int(lax.axis_index("i")),
+        lambda x: x / float(lax.psum(fnp.ones(()), "i")),
+        lambda x: [1.0, 2.0][ft.jit(lambda: lax.axis_index("i"))()] + x,
+        lambda x: x * float(ft.random.uniform(ft.random.fold_in(ft.random.key(0), lax.axis_index("i")))),
+    ],
+)
+def test_what_collectives_give_has_no_value_under_vmap(ask: Any) -> None:
+    """They have no operand that is mapped, or none at all."""
+    with pytest.raises(ft.errors.ConcretizationError, match="while it is traced by vmap of <lambda>"):
+        ft.vmap(ask, axis_name="i")(np.arange(2.0, dtype=np.float32))
+
+
+def test_printing_the_number_of_a_lane_shows_its_type(capsys: pytest.CaptureFixture[str]) -> None:
+    ft.vmap(lambda x: (print(lax.axis_index("i")), x)[1], axis_name="i")(np.arange(2.0, dtype=np.float32))
+    assert capsys.readouterr().out == "Tracer<i32[]>\n"

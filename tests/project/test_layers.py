@@ -66,9 +66,11 @@ FORBIDDEN_MODULES = (
     "jax.numpy", "jax.lax", "jax.nn", "jax.scipy", "jax.image", "jax.ops", "jax.example_libraries",
     "jax.experimental", "jax.interpreters",
 )  # fmt: skip
-# Descriptions of memory, the container of a sparse matrix's entries, types for annotations: they compute nothing.
+# Descriptions of memory, the container of a sparse matrix's entries, names of ways to compute, types for annotations:
+# they compute nothing.
 DATA_ONLY = (
     "jax.experimental.layout", "jax.experimental.sparse.BCOO", "jax.experimental.primal_tangent_dtype",
+    "jax.lax.AccuracyMode", "jax.lax.DotAlgorithmPreset", "jax.lax.Precision",
     "jax.lax.ConvGeneralDilatedDimensionNumbers", "jax.lax.DotDimensionNumbers", "jax.lax.PrecisionLike",
 )  # fmt: skip
 
