@@ -273,9 +273,11 @@ def resolve_names(fun: Callable[..., Any], nums: tuple[int, ...], names: tuple[s
                 f"jit: {what}argnums has {i}, and {function_name(fun)} takes {len(positional)} positional argument(s)"
             )
     for name in names:
-        if name not in by_keyword and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        own = any(p.name == name for p in parameters)
+        if name not in by_keyword and (own or not any(p.kind is p.VAR_KEYWORD for p in parameters)):
             raise FunctransValueError(
-                f"jit: {what}argnames has {name!r}, and {function_name(fun)} has no argument of that name"
+                f"jit: {what}argnames has {name!r}, and {function_name(fun)} "
+                + ("takes that by position alone" if own else "has no argument of that name")
             )
     order = [p.name for p in positional]
     extra_nums = {order.index(n) for n in names if n in order}

@@ -11,7 +11,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import is_differentiable, type_of
-from functrans.ops import structural
+from functrans.ops import complex_numbers, structural
 from functrans.ops.arithmetic import integer_pow, pow_, round_
 from functrans.ops.elementwise import kind_of
 from functrans.ops.logic import eq, ne, select
@@ -105,6 +105,16 @@ def in_single(function: Callable[..., Any], *xs: Any) -> Any:
     if dtype.itemsize >= 4:
         return function(*xs)
     return structural.convert(function(*[structural.convert(x, np.dtype(np.float32)) for x in xs]), dtype)
+
+
+def conj(x: Any) -> Any:
+    """The complex conjugate; arrays of real numbers as they are.
+
+    >>> from functrans import lax
+    >>> complex(lax.conj(1 + 2j))
+    (1-2j)
+    """
+    return structural.full((), x) if isinstance(x, bool | int | float) else complex_numbers.conj(x)
 
 
 def reciprocal(x: Any) -> Any:

@@ -28,14 +28,14 @@ def reshape(
         refuse("reshape", out_sharding=out_sharding)
     if dimensions is not None:
         operand = structural.transpose(operand, tuple(dimensions))
-    return structural.reshape(operand, tuple(new_sizes))
+    return structural.reshape(operand, structural.whole_numbers(new_sizes))
 
 
 def squeeze(array: Any, dimensions: Sequence[int] | None = None) -> Any:
     """The array without the axes ``dimensions`` (None: without every axis of size 1).
 
     Raises:
-      ValueError: an axis whose size is not 1.
+      ValueError: an axis whose size is not 1, or the same one twice.
 
     >>> from functrans import lax
     >>> lax.squeeze(lax.full((1, 3, 1), 0.0), (0,)).shape
@@ -45,7 +45,10 @@ def squeeze(array: Any, dimensions: Sequence[int] | None = None) -> Any:
     if dimensions is None:
         gone = {i for i, n in enumerate(shape) if n == 1}
     else:
-        gone = {canonical_axis("squeeze", d, len(shape)) for d in dimensions}
+        axes = [canonical_axis("squeeze", d, len(shape)) for d in dimensions]
+        gone = set(axes)
+        if len(gone) < len(axes):
+            raise FunctransValueError(f"squeeze: axes {tuple(axes)} name one axis twice")
     for d in gone:
         if shape[d] != 1:
             raise FunctransValueError(f"squeeze: axis {d} of an array of shape {shape} has size {shape[d]}, not 1")

@@ -19,6 +19,7 @@ from functrans.numpy.promotion import (
     Array,
     ArrayLike,
     as_array,
+    as_operand,
     axis_index,
     axis_indices,
     broadcast,
@@ -118,6 +119,7 @@ def _matmul(a: Any, b: Any, precision: Any = None, preferred_element_type: Any =
         product = _of_vectors_and_matrices(a, b, precision)
         if product is not None:
             return product
+    a, b = as_operand("matmul", a), as_operand("matmul", b)
     x, y = _pair("matmul", a, b)
     if not x.ndim or not y.ndim:
         raise FunctransTypeError(

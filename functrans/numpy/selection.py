@@ -103,7 +103,8 @@ def clip(arr: ArrayLike, /, min: ArrayLike | None = None, max: ArrayLike | None 
     Array([0., 1.], dtype=float32)
     """
     result = as_operand("clip", arr)
-    for bound in (arr, min, max):
+    min, max = (bound if bound is None else as_operand("clip", bound) for bound in (min, max))
+    for bound in (result, min, max):
         if bound is not None and operand_type("clip", bound).dtype in COMPLEX:
             raise FunctransValueError("clip: complex numbers have no order; clip the real and imaginary parts")
     if min is not None:

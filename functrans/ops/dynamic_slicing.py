@@ -14,7 +14,17 @@ from functrans.ops.elementwise import add, kind_of
 from functrans.ops.indexing import Gather, Scatter
 from functrans.ops.logic import choose, lt, select
 from functrans.ops.slicing import concatenate, slice_
-from functrans.ops.structural import Axes, broadcast_in_dim, convert, full, reshape, scalar_literal, spread, zeros_like
+from functrans.ops.structural import (
+    Axes,
+    broadcast_in_dim,
+    convert,
+    full,
+    reshape,
+    scalar_literal,
+    spread,
+    whole_numbers,
+    zeros_like,
+)
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
 from functrans.trace.binding import bind
 from functrans.trace.detection import Detection, Entry
@@ -248,7 +258,7 @@ def dynamic_slice(
     """The window of ``slice_sizes`` at ``start_indices``, moved inside the operand where it would stick out."""
     shape = type_of(operand).shape
     starts = _start_operands("dynamic_slice", shape, start_indices, allow_negative_indices)
-    return bind(DynamicSlice(tuple(slice_sizes)), operand, *starts)
+    return bind(DynamicSlice(whole_numbers(slice_sizes)), operand, *starts)
 
 
 def dynamic_update_slice(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -347,14 +348,14 @@ class Iota(Primitive):
 
 def iota(dtype: Any, size: int) -> Any:
     """0, 1 ... size - 1."""
-    return broadcasted_iota(dtype, (size,), 0)
+    return broadcasted_iota(dtype, (operator.index(size),), 0)
 
 
 def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int, *, out_sharding: Any = None) -> Any:
     """0, 1, 2 ... along the axis ``dimension`` of an array of this shape."""
     if out_sharding is not None:
         refuse("broadcasted_iota", out_sharding=out_sharding)
-    return bind(Iota(canonical_dtype(dtype), tuple(shape), int(dimension)))
+    return bind(Iota(canonical_dtype(dtype), whole_numbers(shape), int(dimension)))
 
 
 def compare_kind(dtype: np.dtype[Any]) -> str:
@@ -423,7 +424,12 @@ def full(shape: Sequence[int], fill_value: Any, dtype: Any = None, *, sharding: 
         value = scalar_literal(fill_value, to, weak)
     else:
         value = convert(fill_value, to, weak)
-    return broadcast_in_dim(value, tuple(shape), ())
+    return broadcast_in_dim(value, whole_numbers(shape), ())
+
+
+def whole_numbers(sizes: Sequence[Any]) -> tuple[int, ...]:
+    """Sizes, axes or positions as a tuple of them; of an array of them, whose elements are arrays, as Python ints."""
+    return tuple(sizes) if isinstance(sizes, tuple | list) else tuple(map(operator.index, sizes))
 
 
 def zeros(shape: Sequence[int], like: ArrayType) -> Any:
@@ -464,7 +470,7 @@ def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:
 
 def transpose(operand: Any, permutation: Sequence[int]) -> Any:
     """Result axis i is operand axis ``permutation[i]``."""
-    permutation = tuple(permutation)
+    permutation = whole_numbers(permutation)
     if permutation == tuple(range(len(permutation))) and type(operand) is Tracer and operand.ndim == len(permutation):
         return operand
     producer = producer_of(operand)

@@ -345,3 +345,14 @@ def test_array_functions_work_under_disable_jit() -> None:
         expected = function(fnp.asarray(x))
         with ft.disable_jit():
             np.testing.assert_allclose(function(fnp.asarray(x)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("option", ["static_argnames", "donate_argnames"])
+def test_arguments_by_position_alone_have_no_names(option: str) -> None:
+    def function(a: Any, /, b: Any, *rest: Any, **others: Any) -> Any:
+        return b
+
+    for name in ("a", "rest"):
+        with pytest.raises(ValueError, match=f"has '{name}', and function takes that by position alone"):
+            ft.jit(function, **{option: (name,)})
+    assert float(ft.jit(function, **{option: ("b", "anything")})(1.0, 2.0)) == 2.0

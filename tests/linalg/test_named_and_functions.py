@@ -159,8 +159,10 @@ def test_tridiagonal_matrices() -> None:
     slope = ft.grad(lambda d: linalg.eigh_tridiagonal(d, e, eigvals_only=True)[0])(d)
     np.testing.assert_allclose(slope, np.asarray(vectors)[:, 0] ** 2, atol=1e-13)
     z = e + 1j * e[::-1]
-    hermitian = np.diag(d) + np.diag(np.conj(z), 1) + np.diag(z, -1)
-    np.testing.assert_allclose(linalg.eigh_tridiagonal(d, z)[0], np.linalg.eigvalsh(hermitian), atol=1e-13)
+    hermitian = np.diag(d) + np.diag(z, 1) + np.diag(np.conj(z), -1)
+    values, vectors = map(np.asarray, linalg.eigh_tridiagonal(d, z))
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(hermitian), atol=1e-13)
+    np.testing.assert_allclose(vectors @ np.diag(values) @ np.conj(vectors.T), hermitian, atol=1e-13)
 
 
 @pytest.mark.parametrize(

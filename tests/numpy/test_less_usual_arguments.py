@@ -261,3 +261,35 @@ def test_norms_of_nothing(shape: tuple[int, int]) -> None:
     for kind in (1, 2, np.inf, "fro", "nuc"):
         assert float(fnp.linalg.matrix_norm(np.zeros(shape, np.float32), ord=kind)) == 0.0
     assert float(fnp.linalg.vector_norm(np.zeros(0, np.float32), ord=np.inf)) == 0.0
+
+
+class Stands:
+    """An object that stands for an array."""
+
+    def __init__(self, x: Any) -> None:
+        self.x = x
+
+    def __jax_array__(self) -> Any:
+        return self.x
+
+
+@pytest.mark.parametrize("name", ["matmul", "dot", "add", "clip", "where"])
+def test_objects_that_stand_for_arrays(name: str) -> None:
+    square = fnp.asarray(X[:, :3])
+    extra = {"clip": (0.0, 2.0), "where": (square, 0.0)}.get(name, (square,))
+    np.testing.assert_array_equal(getattr(fnp, name)(Stands(square), *extra), getattr(fnp, name)(square, *extra))
+    found = ft.jit(lambda x: getattr(fnp, name)(Stands(x), *extra))(square)
+    np.testing.assert_allclose(found, getattr(fnp, name)(square, *extra), rtol=1e-6)
+
+
+def test_sizes_and_axes_given_as_arrays() -> None:
+    whole = jnp.array
+    assert ft.lax.dynamic_slice(X, [0, 1], whole([2, 2])).shape == (2, 2)
+    assert ft.lax.transpose(X, whole([1, 0])).shape == (4, 3)
+    assert ft.lax.reshape(X, whole([2, 6])).shape == (2, 6)
+    assert ft.lax.full(whole([2, 1]), 0.0).shape == (2, 1)
+    assert ft.lax.iota(np.int32, whole(3)).shape == (3,)
+    assert ft.lax.broadcasted_iota(np.int32, whole([2, 3]), whole(1)).shape == (2, 3)
+    assert isinstance(ft.lax.conj(1.5), jax.Array)
+    with pytest.raises(ValueError, match="name one axis twice"):
+        ft.lax.squeeze(X[None], (0, 0))

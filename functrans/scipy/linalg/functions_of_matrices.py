@@ -297,7 +297,7 @@ def eigh_tridiagonal(
 
     Args:
       d: the diagonal ``[n]``, whose real part is read.
-      e: below the diagonal ``[n - 1]``.
+      e: above the diagonal ``[n - 1]``, its conjugate below, as in JAX.
       eigvals_only: return the eigenvalues alone.
       select: 'a': all; 'i': those of numbers ``select_range[0]`` to ``select_range[1]``.
       select_range: two integers, for select 'i'.
@@ -319,13 +319,13 @@ def eigh_tridiagonal(
         raise NotImplementedError("eigh_tridiagonal: select='v' is not supported: how many there are is not known")
     if select not in ("a", "i"):
         raise FunctransValueError(f"eigh_tridiagonal: select must be 'a', 'i' or 'v', got {select!r}")
-    diagonal, below = (
+    diagonal, above = (
         fnp.asarray(x) for x in promote_dtypes("eigh_tridiagonal", fnp.asarray(d), fnp.asarray(e), inexact=True)
     )
-    if diagonal.ndim != 1 or below.shape != (max(diagonal.shape[0] - 1, 0),):
+    if diagonal.ndim != 1 or above.shape != (max(diagonal.shape[0] - 1, 0),):
         raise FunctransValueError(
             f"eigh_tridiagonal: d must be [n] and e [n - 1], got shapes {tuple(diagonal.shape)} and "
-            f"{tuple(below.shape)}"
+            f"{tuple(above.shape)}"
         )
     n, first, last = diagonal.shape[0], 0, diagonal.shape[0] - 1
     if select == "i":
@@ -334,7 +334,7 @@ def eigh_tridiagonal(
                 f"eigh_tridiagonal: select='i' needs a select_range of two numbers in order, got {select_range!r}"
             )
         first, last = int(select_range[0]), min(int(select_range[1]), n - 1)
-    whole = fnp.diag(fnp.astype(fnp.real(diagonal), below.dtype)) + fnp.diag(below, -1) + fnp.diag(fnp.conj(below), 1)
+    whole = fnp.diag(fnp.astype(fnp.real(diagonal), above.dtype)) + fnp.diag(fnp.conj(above), -1) + fnp.diag(above, 1)
     vectors, values = lax.linalg.eigh(whole, symmetrize_input=False)
     values, vectors = values[first : last + 1], vectors[:, first : last + 1]
     return values if eigvals_only else (values, vectors)
