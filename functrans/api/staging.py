@@ -80,7 +80,6 @@ def stage(
                 builder.known.runs = outer.known.runs
             elif builder.before is EVALUATION:
                 builder.known.runs = EFFECTS
-            builder.known.given = True
             inputs = list(map(builder.new_input, types, leaves))
             builder.known.differentiated = frozenset([x.variable.id for x, d in zip(inputs, differentiated) if d])
         else:

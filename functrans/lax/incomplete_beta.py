@@ -340,7 +340,8 @@ REGULARIZED_INCOMPLETE_BETA, BETA_DENSITY = RegularizedIncompleteBeta(), BetaDen
 
 
 def betainc(a: Any, b: Any, x: Any) -> Any:
-    """The regularized incomplete beta function I_x(a, b); operands of one floating dtype and shape, or scalars.
+    """The regularized incomplete beta function I_x(a, b); operands of one floating dtype, whose axes have equal sizes or
+    1, or scalars.
 
     Its derivatives by a and b are exact, too, where JAX has none.
 
@@ -348,4 +349,4 @@ def betainc(a: Any, b: Any, x: Any) -> Any:
     >>> round(float(lax.betainc(2.0, 3.0, 0.5)), 4)
     0.6875
     """
-    return bind(REGULARIZED_INCOMPLETE_BETA, *align(REGULARIZED_INCOMPLETE_BETA, a, b, x))
+    return bind(REGULARIZED_INCOMPLETE_BETA, *align(REGULARIZED_INCOMPLETE_BETA, a, b, x, ones=True))

@@ -159,6 +159,7 @@ def align(op: Primitive, *operands: Any, ones: bool = False) -> list[Any]:
     lead = arrays[0] if arrays else max(types, key=lambda t: _RANK[kind_of(t.dtype)])
     shape = next((t.shape for t in types if t.shape), ())
     out: list[Any] = []
+    differ = False
     for x, t in zip(operands, types, strict=True):
         if isinstance(x, bool | int | float | complex) and not isinstance(x, np.generic):
             if arrays or t.dtype != lead.dtype:
@@ -168,19 +169,20 @@ def align(op: Primitive, *operands: Any, ones: bool = False) -> list[Any]:
         elif t.shape != shape:
             if not t.shape:
                 x = broadcast_in_dim(x, shape, ())
-            elif ones:
-                return _ones_spread(out[0], x)
+            differ = differ or bool(t.shape)
         out.append(x)
-    return out
+    return _ones_spread(out) if ones and differ else out
 
 
-def _ones_spread(x: Any, y: Any) -> list[Any]:
-    """Two arrays, of which an axis of size one is spread over the other's; as they are where they do not fit so."""
-    own, other = type_of(x).shape, type_of(y).shape
-    if len(own) != len(other) or any(n != m and 1 not in (n, m) for n, m in zip(own, other, strict=True)):
-        return [x, y]
-    shape = tuple([m if n == 1 else n for n, m in zip(own, other, strict=True)])
-    return [broadcast_in_dim(v, shape, range(len(shape))) for v in (x, y)]
+def _ones_spread(operands: list[Any]) -> list[Any]:
+    """Axes of size one spread over those of the other arrays; the operands as they are where they do not fit so."""
+    shapes = [shape for shape in (type_of(x).shape for x in operands) if shape]
+    sizes = list(zip(*shapes, strict=False))
+    if len(set(map(len, shapes))) > 1 or any(len(set(along) - {1}) > 1 for along in sizes):
+        return operands
+    shape = tuple([next((n for n in along if n != 1), 1) for along in sizes])
+    axes = range(len(shape))
+    return [broadcast_in_dim(x, shape, axes) if type_of(x).shape else x for x in operands]
 
 
 _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}

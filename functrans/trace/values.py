@@ -41,23 +41,30 @@ NOTHING, OPERATIONS, EFFECTS = range(3)
 """
 
 
+_NOT_TOLD: frozenset[int] = frozenset((-1,))  # which is no variable's id
+
+
 class Known:
     """What is known while a function is traced: values of variables, and which effects have happened.
 
     A value by the id of its variable is an array, a ``Result``, or a value of another trace: a captured one.
     """
 
-    __slots__ = ("custom", "differentiated", "differentiators", "effects", "given", "performed", "runs", "values")
+    __slots__ = ("custom", "differentiated", "differentiators", "effects", "performed", "runs", "values")
 
     def __init__(self) -> None:
         self.values: dict[int, Any] = {}
-        self.given = False  # every declared input has a value
         self.effects: list[tuple[float, Equation]] = []  # to happen: (place in the order of variables, equation)
         self.runs = NOTHING
         self.performed: set[Equation] = set()
         self.custom: Sequence[Any] = ()  # arguments of a call whose function, or derivative rule, is traced
-        self.differentiated: frozenset[int] = frozenset()  # ids of the inputs that what traces here differentiates by
+        self.differentiated = _NOT_TOLD  # ids of the inputs that what traces here differentiates by
         self.differentiators: dict[int, frozenset[Builder]] = {}  # what ``differentiators`` says, by id of variable
+
+    @property
+    def given(self) -> bool:
+        """Whether every declared input has a value."""
+        return self.differentiated is not _NOT_TOLD
 
     def staged(self, equations: list[Equation]) -> list[Equation]:
         """The equations of the trace, without those whose effects have happened."""

@@ -293,3 +293,11 @@ def test_sizes_and_axes_given_as_arrays() -> None:
     assert isinstance(ft.lax.conj(1.5), jax.Array)
     with pytest.raises(ValueError, match="name one axis twice"):
         ft.lax.squeeze(X[None], (0, 0))
+
+
+def test_axes_of_size_one_of_three_operands() -> None:
+    a, b = np.full((3, 1), 0.5, np.float32), np.linspace(0.1, 0.9, 4, dtype=np.float32)[None]
+    np.testing.assert_allclose(ft.lax.betainc(a, b, b), jax.lax.betainc(a, b, b), rtol=1e-5)
+    assert ft.vmap(ft.lax.betainc, (0, None, None))(a, b[0], b[0]).shape == (3, 4)
+    with pytest.raises(TypeError, match="different shapes"):
+        ft.lax.betainc(a, np.ones((2, 4), np.float32), b)
