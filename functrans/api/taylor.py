@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jax.tree_util import tree_map
 
 from functrans.api.arguments import check_callable, check_tangent, differentiation_order
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
@@ -50,16 +51,18 @@ def taylor(fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Seq
 def jet(
     fun: Callable[..., Any], primals: Sequence[Any], series: Sequence[Sequence[Any]],
     factorial_scaled: bool = True, **_unused: Any,
-) -> tuple[Any, list[Any]]:  # fmt: skip
+) -> tuple[Any, Any]:  # fmt: skip
     """As ``taylor``, of derivatives and not of Taylor coefficients, unless ``factorial_scaled`` is False: the k-th is
-    ``k!`` times the coefficient. Names and meaning are those of ``jax.experimental.jet.jet``.
+    ``k!`` times the coefficient. Names and meaning are those of ``jax.experimental.jet.jet``: of a result that is a
+    tree each leaf has its list of derivatives, and there is no list of trees.
 
     >>> from functrans.experimental.jet import jet
     >>> value, derivatives = jet(lambda x: 1 / (1 - x), (0.0,), ([1.0, 0.0, 0.0],))
     >>> float(value), [float(d) for d in derivatives]
     (1.0, [1.0, 2.0, 6.0])
     """
-    return coefficients_along(fun, primals, series, "jet", not factorial_scaled)
+    value, found = coefficients_along(fun, primals, series, "jet", not factorial_scaled)
+    return value, tree_map(lambda _, *each: list(each), value, *found)
 
 
 @api_boundary

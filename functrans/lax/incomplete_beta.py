@@ -340,8 +340,7 @@ REGULARIZED_INCOMPLETE_BETA, BETA_DENSITY = RegularizedIncompleteBeta(), BetaDen
 
 
 def betainc(a: Any, b: Any, x: Any) -> Any:
-    """The regularized incomplete beta function I_x(a, b); operands of one floating dtype, whose axes have equal sizes or
-    1, or scalars.
+    """The regularized incomplete beta function I_x(a, b); operands of one floating dtype, with axes of one size or 1.
 
     Its derivatives by a and b are exact, too, where JAX has none.
 

@@ -24,6 +24,7 @@ from functrans.errors import (
 )
 from functrans.ir.types import describe, refuse_mask
 from functrans.jaxlib_compat.configuration import checks_indices
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import BOOL, INTEGERS, UNSIGNED, Array, common_shape, to_dtype
 from functrans.trace.tracer import Tracer
@@ -136,7 +137,7 @@ def _parse_item(item: Any) -> list[Any]:
         return [int(item)]
     if isinstance(item, list | tuple):
         item = np.zeros(0, _INT32) if not item else asarray(item)
-        if isinstance(item, jax.Array):
+        if isinstance(item, jax.Array) and not isinstance(item, JaxTracer):
             item = np.asarray(item)  # a Python list: its values are known
     if isinstance(item, np.ndarray | jax.Array) or type(item) is Tracer:
         refuse_mask(item)

@@ -446,6 +446,15 @@ def test_jet_is_that_of_jax() -> None:
     )
 
 
+@pytest.mark.parametrize("order", [1, 3])
+def test_jet_of_a_tree_has_a_list_for_each_leaf(order: int) -> None:
+    series = [V, W, X][:order]
+    of = lambda m: lambda x: {"a": (m.sin(x), x), "b": [x * x]}
+    ours, theirs = jet(of(fnp), (X,), (series,)), jax_jet.jet(of(jnp), (X,), (series,))
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    close(ours, theirs)
+
+
 def test_jet_is_taylor_times_factorials() -> None:
     value, by_taylor = ft.taylor(product, (X,), ([V, W, X],))
     again, by_jet = jet(product, (X,), ([V, 2 * W, 6 * X],))

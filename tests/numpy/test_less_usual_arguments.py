@@ -282,6 +282,14 @@ def test_objects_that_stand_for_arrays(name: str) -> None:
     np.testing.assert_allclose(found, getattr(fnp, name)(square, *extra), rtol=1e-6)
 
 
+def test_lists_of_traced_numbers_are_indices() -> None:
+    for index in (lambda i: ([i, 0],), lambda i: ([i, 0], slice(1, 3)), lambda i: ([[0, i]], [1, 2])):
+        found = ft.jit(lambda x, i, index=index: fnp.asarray(x)[index(i)])(X, 2)
+        np.testing.assert_array_equal(found, X[index(2)])
+    slope = ft.grad(lambda x: fnp.sum(x[[0, fnp.argmax(x[:, 0])], 1]))(X)
+    assert float(slope[2, 1]) == float(slope[0, 1]) == 1.0
+
+
 def test_sizes_and_axes_given_as_arrays() -> None:
     whole = jnp.array
     assert ft.lax.dynamic_slice(X, [0, 1], whole([2, 2])).shape == (2, 2)
