@@ -87,7 +87,7 @@ def _count(name: str, num_segments: Any, ids: Any) -> int:
             return int(np.max(np.asarray(ids), initial=-1)) + 1
         count = operator.index(num_segments)
     except ConcretizationError:
-        raise FunctransTypeError(
+        raise ConcretizationError(
             f"{name}: {what} must be known while tracing, because the shape of the result depends on it, at {here()}. "
             f"Pass num_segments as a Python integer."
         ) from None

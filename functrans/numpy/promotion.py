@@ -402,7 +402,7 @@ def axis_indices(operation: str, axis: Any, rank: int) -> tuple[int, ...]:
 
 
 def static_value(operation: str, name: str, x: Any) -> Any:
-    """The concrete value of an argument that decides a shape; TypeError where it is traced without a value."""
+    """The concrete value of an argument that decides a shape; ConcretizationError for a traced one without a value."""
     if type(x) is not Tracer:
         return x
     value = concrete(x) if not is_differentiable(x.type.dtype) else None
@@ -413,7 +413,7 @@ def static_value(operation: str, name: str, x: Any) -> Any:
     except DifferentiatedValueError:
         raise
     except ConcretizationError:
-        raise FunctransTypeError(
+        raise ConcretizationError(
             f"{operation}: {name} must be known while tracing, because it decides the shape of the result; it is "
             f"traced with type {x.type}. Pass a Python value, or mark the argument with static_argnums."
         ) from None

@@ -170,6 +170,8 @@ def _update(
     x = to_dtype(x, common)
     if alone and (operation != "add" or _is_static_window(x, key)):
         old = read(x, key, mode="clip", unique_indices=True, wrap_negative_indices=wrap_negative_indices)
+        if operation != "apply" and not is_scalar(values):
+            values = broadcast_into(name, values, tuple(old.shape), common)
         values = _COMBINE[operation](old, values)
         values = to_dtype(broadcast_into(name, values, tuple(old.shape), common), common)
         operation, unique_indices = "set", True

@@ -136,3 +136,9 @@ def test_numbers_that_jax_hands_to_a_function_with_rules(numbers):
     ours, theirs = results(ft), results(jax)
     assert_same(ours, theirs)
     assert [x.weak_type for x in jax.tree.leaves(ours)] == [x.weak_type for x in jax.tree.leaves(theirs)]
+
+
+def test_an_argument_that_decides_a_shape_is_asked_for_by_the_names_of_jax() -> None:
+    for ask in (fnp.arange, lambda n: fnp.zeros((n,)), lambda n: fnp.eye(n), lambda n: fnp.repeat(fnp.ones(2), n)):
+        with pytest.raises(jax.errors.ConcretizationTypeError, match="must be known while tracing"):
+            ft.jit(ask)(3)

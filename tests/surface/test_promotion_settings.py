@@ -7,9 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import functrans as ft
+import functrans.numpy as fnp
 from tests.surface.rows import TEXTS, is_available, row_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -20,6 +23,15 @@ SETTINGS: dict[str, Any] = {
 }
 AVAILABLE = [text for text in TEXTS if is_available(text) and '"a"' not in text]
 PARTS = 16
+
+
+@pytest.mark.parametrize("update", ["set", "add", "multiply", "divide", "power", "min", "max"])
+def test_updates_spread_their_values(update: str) -> None:
+    x, values = np.ones((3, 4), np.float32), np.full(4, 2.0, np.float32)
+    with jax.numpy_rank_promotion("raise"):
+        for key in (0, slice(0, 2), np.array([2, 0])):
+            found = getattr(fnp.asarray(x).at[key], update)(values)
+            np.testing.assert_array_equal(found, getattr(jnp.asarray(x).at[key], update)(values))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
