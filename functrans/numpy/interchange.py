@@ -54,7 +54,8 @@ def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0
     >>> fnp.frombuffer(bytes([1, 2]), fnp.uint8).tolist()
     [1, 2]
     """
-    return asarray(np.frombuffer(buffer, canonical_dtype(dtype), count, offset))
+    # The bytes are those of the dtype that was asked for, whatever it becomes with 64-bit types off.
+    return asarray(np.frombuffer(buffer, np.dtype(dtype), count, offset))
 
 
 def fromstring(string: str, dtype: Any = float, count: int = -1, *, sep: str) -> Array:
@@ -79,7 +80,7 @@ def fromiter(iter: Any, dtype: Any, count: int = -1) -> Array:
 
 def fromfile(file: Any, dtype: Any = float, count: int = -1, sep: str = "", offset: int = 0) -> Array:
     """The elements that a file holds, as bytes or as text with ``sep`` between them."""
-    return asarray(np.fromfile(file, canonical_dtype(dtype), count, sep, offset))
+    return asarray(np.fromfile(file, np.dtype(dtype), count, sep, offset))
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:

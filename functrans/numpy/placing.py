@@ -21,6 +21,7 @@ from functrans.numpy.grids import diag_indices, tril_indices, triu_indices
 from functrans.numpy.indexing import normalized
 from functrans.numpy.positions import nonzero
 from functrans.numpy.promotion import (
+    BOOL,
     INTEGERS,
     UNSIGNED,
     Array,
@@ -69,6 +70,8 @@ def put(a: ArrayLike, ind: ArrayLike, v: ArrayLike, mode: str | None = None, *, 
     x, at, values = (ravel(as_array("put", y)) for y in (a, ind, v))
     shape = tuple(as_array("put", a).shape)
     n = x.shape[0]
+    if at.dtype == BOOL:  # positions 0 and 1, and no mask
+        at = to_dtype(at, np.dtype(np.int32))
     if not n or not at.shape[0] or not values.shape[0]:
         return asarray(a)
     if mode == "clip":
