@@ -12,6 +12,7 @@ from functrans import lax
 from functrans.errors import FunctransTypeError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import scalar_type
+from functrans.jaxlib_compat.versions import JAX
 from functrans.numpy.families import binary, checked, inexact_unary, numeric_unary
 from functrans.numpy.promotion import (
     BOOL,
@@ -373,7 +374,7 @@ _PI = float(np.pi)
 
 def _real_arrays(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any]:
     """Two floating operands as arrays of one shape; TypeError for complex ones."""
-    x1, x2 = promote_arrays(operation, x1, x2, inexact=True, strong=True)
+    x1, x2 = promote_arrays(operation, x1, x2, inexact=True, strong=JAX < (0, 12))
     if x1.dtype in COMPLEX:
         raise FunctransTypeError(f"{operation}: complex operands are not supported")
     return x1, x2

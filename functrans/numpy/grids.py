@@ -14,6 +14,7 @@ from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.jaxlib_compat.tracing import JaxTracer
+from functrans.jaxlib_compat.versions import JAX
 from functrans.numpy.arithmetic import add, multiply, power, subtract, true_divide
 from functrans.numpy.array_api import several
 from functrans.numpy.creation import array, asarray, zeros
@@ -234,8 +235,9 @@ def identity(n: Any, dtype: Any = None) -> Array:
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
-    """An [N, M] matrix with ones at and below diagonal ``k``; float32 by default, with 64-bit types on too."""
-    to = np.dtype(np.float32) if dtype is None else requested_dtype("tri", dtype)
+    """An [N, M] matrix with ones at and below diagonal ``k``."""
+    default = scalar_type(float).dtype if JAX >= (0, 12) else np.dtype(np.float32)
+    to = default if dtype is None else requested_dtype("tri", dtype)
     return to_dtype(_band(N, N if M is None else M, k, lax.ge), to)
 
 

@@ -286,7 +286,8 @@ def top_k(
     if not 0 <= k <= x.shape[axis]:
         raise FunctransValueError(f"top_k: k={k} is not between 0 and the {x.shape[axis]} elements along axis {axis}")
     places = lax.slice_in_dim(argsort(x, axis, descending=mode == "largest"), 0, k, axis=axis)
-    return take_along_axis(x, places, axis), places
+    values = take_along_axis(x, places, axis)
+    return values, to_dtype(places, np.dtype(np.int32), type_of(x).weak_type)  # as weak as the elements, as in JAX
 
 
 __all__ = [

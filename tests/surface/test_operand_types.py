@@ -41,11 +41,11 @@ SHARES, TOGETHER = 37, 500  # 37 divides no number of kinds or modes: a share ha
 MORE_THAN_JAX = {
     "a number beside an array takes its dtype, in lax too; bools and integers become what they must be": """
         requires arguments to have the same dtypes|does not accept dtype|is not supported|must be a floating type
-        must have an inexact|not inexact|must be same dtype|have an integer type|integers of the same type
-        reduce_window got inconsistent|must have a number dtype|RFFT input must be|has no attribute 'shape'
-        argument must be a string|expected number, got|select `which` must be scalar|clamp requires min.shape
-        Boolean arguments to jax.numpy.ix_|select cases must have the same shapes|Pred type must be
-        must be integer typed|Passing complex start
+        must have an inexact|not inexact|not compatible with finfo|must be same dtype|have an integer type
+        integers of the same type|reduce_window got inconsistent|must have a number dtype|RFFT input must be
+        has no attribute 'shape'|argument must be a string|expected number, got|select `which` must be scalar
+        clamp requires min.shape|Boolean arguments to jax.numpy.ix_|select cases must have the same shapes
+        Pred type must be|must be integer typed|Passing complex start
     """,
     "an error of JAX: it asks the product of a weak integer for the narrower dtype": "must not be narrower",
     "a number is a vector of one element, and a polynomial of degree 0": """
@@ -54,7 +54,7 @@ MORE_THAN_JAX = {
     "an array stands for its dtype": "array as a dtype|construct a dtype from an array",
     "by default: all axes of size 1, the index type": "missing 1 required positional argument",
     "a mask may be longer": "is out of bounds for axis 0 with size 1|obj must be a slice",
-    "complex numbers are standardised, too": "Clip received a complex value",
+    "complex numbers are standardised and ordered": "Clip received a complex value|compatible with complex inputs",
     "a list, or an array that is known, is a shape": "must have __hash__|only integer scalar arrays|not iterable",
     "there is one more way to write it": "Cannot broadcast to shape with fewer dimensions",
 }  # fmt: skip

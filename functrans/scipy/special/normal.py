@@ -262,7 +262,7 @@ def erfcinv(y: ArrayLike) -> Array:
     >>> round(float(special.erfcinv(1e-20)), 4)
     6.6016
     """
-    return in_single(_erfcinv, real_operand("erfcinv", y))
+    return in_single(_erfcinv, strong_operand("erfcinv", y))
 
 
 def ndtri(p: ArrayLike) -> Array:
