@@ -58,6 +58,8 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     def whole(*arrays: Any) -> list[Any]:
         flipped = [rev(x, (axis,)) for x in arrays] if reverse else list(arrays)
         results = scanned(flipped)
+        if results[0].shape[axis] > 1:  # JAX puts them together by strong zeros
+            results = [convert(x, x.dtype) for x in results]
         return [rev(x, (axis,)) for x in results] if reverse else results
 
     if current_builder() is not None or plain_python():

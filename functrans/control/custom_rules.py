@@ -43,6 +43,7 @@ from functrans.transform.transpose import (
     check_linear,
     check_no_offset,
     dependent_part,
+    offset_at_zero,
     transpose,
     transpose_jaxpr,
 )
@@ -176,6 +177,8 @@ class CustomJvp(InPlace):
         flat = any(r and not d for r, d in zip(reached, slopes, strict=True))
         if any(map(is_linear, consts)) or any(moving[count:]) or flat or surroundings().rules >= _MOST_TRANSPOSED:
             raise error
+        if _offset_at_zero(*dependent_part(self.jaxpr, [*[False] * len(consts), *linear])) is not None:
+            raise error  # an offset has no derivative
         at = [full(x.shape, 0, x.dtype) if flag else x for x, flag in zip(args, linear, strict=True)]
         along = [x if flag else full(x.shape, 0, x.dtype) for x, flag, s in zip(args, linear, smooth, strict=True) if s]
         given = [ct for ct, t in zip(cotangent, self.jaxpr.out_types, strict=True) if is_differentiable(t.dtype)]
@@ -239,6 +242,7 @@ def _check_rule(rule: Jaxpr, count: int, results: int, name: str) -> None:
 
 _check_linear = functools.lru_cache(maxsize=256)(check_linear)
 _check_no_offset = functools.lru_cache(maxsize=256)(check_no_offset)
+_offset_at_zero = functools.lru_cache(maxsize=256)(offset_at_zero)
 
 
 def refuse_closed_over(tangents: Sequence[Any], name: str, what: str) -> None:

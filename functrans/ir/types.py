@@ -7,6 +7,7 @@ the array it meets). Tangents of integer and boolean values have dtype ``float0`
 from __future__ import annotations
 
 import functools
+import operator
 import threading
 import weakref
 from collections.abc import Callable
@@ -181,6 +182,25 @@ def check_integer(value: int) -> None:
             f"the Python integer {value} does not fit into {name}, the dtype of Python integers\n"
             f"Write it as a float or as an array of a dtype that holds it{fix}."
         )
+
+
+def static_shape(operation: str, shape: Any) -> Shape:
+    """A shape that is no sequence of Python integers: one integer, or an error that names the operation and the size.
+
+    Raises TypeError for what is no integer, and for a traced size without a value.
+    """
+    if not np.ndim(shape) and hasattr(shape, "__index__"):
+        return (operator.index(shape),)
+    for size in shape if np.ndim(shape) else (shape,):
+        try:
+            operator.index(size)
+        except FunctransTypeError:
+            raise
+        except TypeError:
+            raise FunctransTypeError(
+                f"{operation}: a shape is an integer or a sequence of integers, got {describe(size)}"
+            ) from None
+    return tuple(map(operator.index, shape))
 
 
 def type_of(x: Any) -> ArrayType:

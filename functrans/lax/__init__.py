@@ -32,6 +32,7 @@ from functrans.lax.convolution import conv_transpose as conv_transpose
 from functrans.lax.convolution import conv_transpose_shape_tuple as conv_transpose_shape_tuple
 from functrans.lax.convolution import conv_with_general_padding as conv_with_general_padding
 from functrans.lax.elementwise import RoundingMethod as RoundingMethod
+from functrans.lax.elementwise import atan2 as atan2
 from functrans.lax.elementwise import conj as conj
 from functrans.lax.elementwise import convert_element_type as convert_element_type
 from functrans.lax.elementwise import pow as pow
@@ -147,7 +148,6 @@ from functrans.ops.exponentials import tanh as tanh
 from functrans.ops.functions import acos as acos
 from functrans.ops.functions import asin as asin
 from functrans.ops.functions import atan as atan
-from functrans.ops.functions import atan2 as atan2
 from functrans.ops.functions import cbrt as cbrt
 from functrans.ops.functions import cos as cos
 from functrans.ops.functions import exp as exp

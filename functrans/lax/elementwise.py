@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import is_differentiable, type_of
-from functrans.ops import complex_numbers, structural
-from functrans.ops.arithmetic import integer_pow, pow_, round_
-from functrans.ops.elementwise import kind_of
+from functrans.ir.types import is_differentiable, short_dtype, type_of
+from functrans.ops import complex_numbers, functions, structural
+from functrans.ops.arithmetic import integer_pow, pow_, round_, square
+from functrans.ops.elementwise import COMPLEX, add, align, div, kind_of, mul
 from functrans.ops.logic import eq, ne, select
 
 
@@ -48,8 +48,41 @@ def pow(x: Any, y: Any) -> Any:
         return integer_pow(x, y)
     base, exponent = type_of(x), type_of(y)
     if kind_of(exponent.dtype) in "iu" and is_differentiable(base.dtype):
-        y = structural.convert(y, base.dtype)
+        y = structural.convert(y, base.dtype, base.weak_type and exponent.weak_type)
     return pow_(x, y)
+
+
+def atan2(x: Any, y: Any) -> Any:
+    """The angle of the point (y, x); of complex numbers -i log((y + i x) / sqrt(x^2 + y^2)).
+
+    >>> from functrans import lax
+    >>> float(lax.atan2(0.0, 1.0))
+    0.0
+    """
+    if kind_of(type_of(x).dtype) != COMPLEX and kind_of(type_of(y).dtype) != COMPLEX:
+        return functions.atan2(x, y)
+    operands = align(functions.ATAN2, x, y, ones=True)
+    shape = max((type_of(v).shape for v in operands), key=len)
+    x, y = [v if type_of(v).shape else structural.broadcast_in_dim(v, shape, ()) for v in operands]
+    direction = div(add(y, mul(x, 1j)), functions.sqrt(add(square(x), square(y))))
+    return mul(functions.log(direction), -1j)
+
+
+def conj(x: Any) -> Any:
+    """The complex conjugate; a floating number becomes a complex one, as in JAX.
+
+    Raises TypeError for other dtypes than float32, float64 and the complex ones.
+
+    >>> from functrans import lax
+    >>> lax.conj(np.float32(1.5)).item()
+    (1.5+0j)
+    """
+    type_ = type_of(x)
+    if kind_of(type_.dtype) == COMPLEX:
+        return complex_numbers.conj(x)
+    if type_.dtype not in (np.float32, np.float64):
+        raise FunctransTypeError(f"conj does not accept operands of dtype {short_dtype(type_.dtype)}")
+    return complex_numbers.complex_(x, structural.zeros(type_.shape, type_))
 
 
 def select_n(which: Any, *cases: Any) -> Any:
@@ -105,16 +138,6 @@ def in_single(function: Callable[..., Any], *xs: Any) -> Any:
     if dtype.itemsize >= 4:
         return function(*xs)
     return structural.convert(function(*[structural.convert(x, np.dtype(np.float32)) for x in xs]), dtype)
-
-
-def conj(x: Any) -> Any:
-    """The complex conjugate; arrays of real numbers as they are.
-
-    >>> from functrans import lax
-    >>> complex(lax.conj(1 + 2j))
-    (1-2j)
-    """
-    return structural.full((), x) if isinstance(x, bool | int | float) else complex_numbers.conj(x)
 
 
 def reciprocal(x: Any) -> Any:

@@ -58,7 +58,7 @@ def dynamic_slice_in_dim(
     """
     shape = type_of(operand).shape
     axis = canonical_axis("dynamic_slice_in_dim", axis, len(shape))
-    sizes = (*shape[:axis], int(slice_size), *shape[axis + 1 :])
+    sizes = (*shape[:axis], operator.index(slice_size), *shape[axis + 1 :])
     starts = _starts(len(shape), start_index, axis)
     return dynamic_slice(operand, starts, sizes, allow_negative_indices=allow_negative_indices)
 

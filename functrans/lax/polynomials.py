@@ -11,13 +11,13 @@ from functrans.errors import FunctransValueError
 from functrans.ir.types import type_of
 from functrans.ops.elementwise import add, div, mul, sub
 from functrans.ops.functions import log
-from functrans.ops.structural import full
+from functrans.ops.structural import broadcast_in_dim, convert, scalar_literal
 from functrans.trace.frames import here
 
 
-def _like(x: Any, value: complex) -> Any:
+def _like(x: Any, value: complex, weak: bool) -> Any:
     t = type_of(x)
-    return full(t.shape, value, t.dtype)
+    return broadcast_in_dim(scalar_literal(value, t.dtype, weak), t.shape, ())
 
 
 def log2(x: Any, *, accuracy: Any = None) -> Any:
@@ -36,14 +36,14 @@ def log2(x: Any, *, accuracy: Any = None) -> Any:
 
 @custom_jvp
 def _one_minus_square(x: Any) -> Any:
-    one = _like(x, 1.0)
+    one = _like(x, 1.0, type_of(x).weak_type)
     return mul(add(one, x), sub(one, x))
 
 
 @_one_minus_square.defjvp
 def _slope(primals: Any, tangents: Any) -> Any:
     (x,) = primals
-    return _one_minus_square(x), mul(mul(_like(x, -2.0), x), tangents[0])
+    return _one_minus_square(x), mul(mul(_like(x, -2.0, type_of(x).weak_type), x), tangents[0])
 
 
 def one_minus_square(x: Any) -> Any:
@@ -61,7 +61,7 @@ def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> A
 
     Args:
       x: a floating or complex array.
-      coeffs: numbers, or arrays like x, the constant term first.
+      coeffs: numbers, or arrays like x, the constant term first; of the dtype of x.
       unroll: accepted; all rounds are written out.
 
     Raises:
@@ -73,7 +73,11 @@ def polynomial(x: Any, coeffs: Sequence[Any], *, unroll: int | None = None) -> A
     """
     if not len(coeffs):
         raise FunctransValueError(f"polynomial: at least one coefficient is needed, at {here()}")
-    terms = [_like(x, c) if isinstance(c, int | float | complex) else c for c in coeffs]
+    of_x = type_of(x)
+    weak = of_x.weak_type and not of_x.shape  # JAX's constants are as weak as a single x
+    terms = [
+        _like(x, c, weak) if isinstance(c, int | float | complex) else convert(c, of_x.dtype) for c in coeffs
+    ]
     result = terms[-1]
     for c in reversed(terms[:-1]):
         result = add(mul(result, x), c)

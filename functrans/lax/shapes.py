@@ -126,7 +126,7 @@ def full_like(
     if sharding is not None:
         refuse("full_like", sharding=sharding)
     type_ = type_of(x)
-    to = type_.shape if shape is None else tuple(shape)
+    to = type_.shape if shape is None else shape
     if dtype is None and type_.weak_type:
         return structural.broadcast_in_dim(structural.convert(fill_value, type_.dtype, True), to, ())
     return structural.full(to, fill_value, type_.dtype if dtype is None else dtype)
@@ -209,7 +209,7 @@ def empty(shape: Sequence[int], dtype: Any, *, out_sharding: Any = None) -> Any:
     (2,)
     """
     refuse("empty", out_sharding=out_sharding)
-    return structural.full(tuple(shape), 0, dtype)
+    return structural.full(shape, 0, dtype)
 
 
 def shape_as_value(shape: Sequence[int]) -> Any:

@@ -15,7 +15,15 @@ from functrans.ops.cumulative import cumsum
 from functrans.ops.elementwise import add, mul, sub
 from functrans.ops.logic import and_, ge, lt, select, shift_right_arithmetic, shift_right_logical
 from functrans.ops.products import DotDimensionNumbers, dot_general
-from functrans.ops.structural import broadcast_in_dim, broadcasted_iota, convert, full, reshape, transpose
+from functrans.ops.structural import (
+    broadcast_in_dim,
+    broadcasted_iota,
+    convert,
+    full,
+    reshape,
+    scalar_literal,
+    transpose,
+)
 from functrans.trace.frames import here
 from functrans.trace.keywords import refuse
 
@@ -37,7 +45,8 @@ def mulhi(x: Any, y: Any, /) -> Any:
             f"mulhi: two arrays of one integer dtype are needed, got {of_x} and {of_y} at {here()}"
         )
     shape = np.broadcast_shapes(of_x.shape, of_y.shape)
-    number: Callable[[int], Any] = lambda value: full(shape, value, of_x.dtype)
+    weak = of_x.weak_type and of_y.weak_type
+    number: Callable[[int], Any] = lambda value: broadcast_in_dim(scalar_literal(value, of_x.dtype, weak), shape, ())
     x, y = [
         x if t.shape == shape else broadcast_in_dim(x, shape, tuple(range(len(shape) - len(t.shape), len(shape))))
         for x, t in ((x, of_x), (y, of_y))

@@ -10,19 +10,25 @@ from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.lax.elementwise import in_single
 from functrans.lax.evaluated import Evaluated
-from functrans.numpy.arithmetic import add, hypot, maximum, minimum, multiply, true_divide
-from functrans.numpy.comparison import greater, greater_equal, less_equal
+from functrans.numpy.arithmetic import absolute, add, hypot, logaddexp, maximum, minimum, multiply, true_divide
+from functrans.numpy.comparison import greater, greater_equal, less, less_equal
 from functrans.numpy.creation import asarray
-from functrans.numpy.elementary import exp, expm1, log, log1p, tanh
+from functrans.numpy.elementary import exp, expm1, log, log1p, sqrt, tanh
 from functrans.numpy.joining import split
 from functrans.numpy.promotion import (
+    BOOL,
+    COMPLEX,
+    INEXACT,
     Array,
     ArrayLike,
     axis_index,
+    common_dtype,
     operand_type,
     promote_arrays,
     promote_one,
     scalar_of_kind,
+    strengthened,
+    to_dtype,
 )
 from functrans.numpy.selection import clip, where
 from functrans.ops.exponentials import log_add_exp
@@ -34,6 +40,18 @@ __all__ = ["tanh"]
 def _floating(operation: str, x: ArrayLike) -> Any:
     x = promote_one(operation, x, inexact=True)
     return asarray(x) if isinstance(x, int | float | complex) else x
+
+
+def _beside(operation: str, x: ArrayLike, number: float, inexact: bool = False) -> Any:
+    """``x`` as an array; a bool or an integer in the type that it has beside the number (a float is weak, then)."""
+    x = asarray(x)
+    if operand_type(operation, x).dtype in INEXACT:
+        return x
+    return to_dtype(x, *common_dtype(operation, x, number, inexact=inexact))
+
+
+def _is_complex(x: Any) -> bool:
+    return operand_type("", x).dtype in COMPLEX
 
 
 def identity(x: ArrayLike) -> Array:
@@ -49,14 +67,16 @@ def relu(x: ArrayLike) -> Array:
     Array(0., dtype=float32, weak_type=True)
     """
     x = asarray(x)
+    if x.dtype == BOOL:
+        x = _beside("relu", x, 0)
     # The comparison is false for NaN, which therefore stays; at 0 the constant is chosen, whose derivative is 0.
     return where(less_equal(x, 0), scalar_of_kind(0, operand_type("relu", x).dtype), x)
 
 
 def relu6(x: ArrayLike) -> Array:
     """min(max(x, 0), 6), with the derivative 0 at both ends."""
-    x = _floating("relu6", x)
-    return where(lax.le(x, 0.0), 0.0, where(lax.ge(x, 6.0), 6.0, x))
+    x = _beside("relu6", x, 6.0)
+    return where(less_equal(x, 0.0), 0.0, where(greater_equal(x, 6.0), 6.0, x))
 
 
 def sigmoid(x: ArrayLike) -> Array:
@@ -77,12 +97,14 @@ def log_sigmoid(x: ArrayLike) -> Array:
 
 def softplus(x: ArrayLike) -> Array:
     """log(1 + exp(x)), without overflow."""
-    return log_add_exp(_floating("softplus", x), 0.0)
+    x = _beside("softplus", x, 0, inexact=True)
+    return logaddexp(x, 0.0) if _is_complex(x) else log_add_exp(x, 0.0)
 
 
 def soft_sign(x: ArrayLike) -> Array:
     """x / (1 + abs(x))."""
-    return bind(SOFT_SIGN, _floating("soft_sign", x))
+    x = _beside("soft_sign", x, 1, inexact=True)
+    return true_divide(x, add(absolute(x), 1.0)) if _is_complex(x) else bind(SOFT_SIGN, x)
 
 
 class SoftSign(Evaluated):
@@ -109,7 +131,7 @@ swish = silu
 
 def mish(x: ArrayLike) -> Array:
     """x * tanh(softplus(x))."""
-    return in_single(lambda x: lax.mul(x, lax.tanh(log_add_exp(x, 0.0))), _floating("mish", x))
+    return in_single(lambda x: lax.mul(x, lax.tanh(softplus(x))), _beside("mish", x, 0, inexact=True))
 
 
 def gelu(x: ArrayLike, approximate: bool = True) -> Array:
@@ -119,9 +141,9 @@ def gelu(x: ArrayLike, approximate: bool = True) -> Array:
 
     >>> from functrans import nn
     >>> nn.gelu(0.)
-    Array(0., dtype=float32, weak_type=True)
+    Array(0., dtype=float32)
     """
-    x = _floating("gelu", x)
+    x = strengthened(_floating("gelu", x))
     return in_single(_gelu_by_tanh if approximate else functools.partial(bind, Gelu(0)), x)
 
 
@@ -155,14 +177,14 @@ class Gelu(Evaluated):
 
 def elu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     """x where x > 0, else alpha * (exp(x) - 1)."""
-    x = _floating("elu", x)
+    x = _beside("elu", x, 0.0)
     # expm1 sees only negative numbers: its overflow would poison the derivative of the other branch
     return where(greater(x, 0), x, multiply(alpha, expm1(where(greater(x, 0), 0.0, x))))
 
 
 def celu(x: ArrayLike, alpha: ArrayLike = 1.0) -> Array:
     """x where x > 0, else alpha * (exp(x / alpha) - 1)."""
-    x = _floating("celu", x)
+    x = _beside("celu", x, 0.0)
     return add(maximum(x, 0.0), multiply(alpha, expm1(true_divide(minimum(x, 0.0), alpha))))
 
 
@@ -173,24 +195,24 @@ def selu(x: ArrayLike) -> Array:
 
 def leaky_relu(x: ArrayLike, negative_slope: ArrayLike = 1e-2) -> Array:
     """x where x >= 0, else negative_slope * x."""
-    x = _floating("leaky_relu", x)
-    return where(lax.ge(x, 0.0), x, multiply(x, negative_slope))
+    x = _beside("leaky_relu", x, 0.0)
+    return where(greater_equal(x, 0.0), x, multiply(x, negative_slope))
 
 
 def hard_tanh(x: ArrayLike) -> Array:
     """x cut to [-1, 1], with the derivative 0 at the ends."""
-    x = _floating("hard_tanh", x)
-    return where(lax.gt(x, 1.0), 1.0, where(lax.lt(x, -1.0), -1.0, x))
+    x = _beside("hard_tanh", x, 1)
+    return where(greater(x, 1), 1, where(less(x, -1), -1, x))
 
 
 def hard_sigmoid(x: ArrayLike) -> Array:
     """relu6(x + 3) / 6."""
-    return true_divide(relu6(add(_floating("hard_sigmoid", x), 3.0)), 6.0)
+    return true_divide(relu6(add(_beside("hard_sigmoid", x, 3.0), 3.0)), 6.0)
 
 
 def hard_silu(x: ArrayLike) -> Array:
     """x * hard_sigmoid(x)."""
-    x = _floating("hard_silu", x)
+    x = _beside("hard_silu", x, 3.0)
     return multiply(x, hard_sigmoid(x))
 
 
@@ -220,7 +242,10 @@ def squareplus(x: ArrayLike, b: ArrayLike = 4) -> Array:
     >>> float(nn.squareplus(0.))
     1.0
     """
-    return bind(SQUARE_PLUS, *promote_arrays("squareplus", x, b, inexact=True))
+    x, b = promote_arrays("squareplus", promote_one("squareplus", x, numeric=True), b, inexact=True)
+    if _is_complex(x):
+        return multiply(add(x, sqrt(add(lax.square(x), b))), 0.5)
+    return bind(SQUARE_PLUS, x, b)
 
 
 def _root(x: Any, b: Any) -> Any:
@@ -288,7 +313,7 @@ def log1mexp(x: ArrayLike) -> Array:
     -46.052
     """
     x = _floating("log1mexp", x)
-    small = lax.lt(x, math.log(2.0))
+    small = less(x, math.log(2.0))
     # each form sees its own numbers only, so that none of its infinities enters a derivative of the other
     near, far = lax.neg(where(small, x, 1.0)), lax.neg(where(small, 1.0, x))
     return where(small, log(lax.neg(expm1(near))), log1p(lax.neg(exp(far))))

@@ -19,6 +19,7 @@ from functrans.numpy.elementary import exp, log
 from functrans.numpy.indexing import wide_index
 from functrans.numpy.promotion import (
     COMPLEX,
+    INEXACT,
     INTEGERS,
     Array,
     ArrayLike,
@@ -135,6 +136,12 @@ def logmeanexp(
     return subtract(total, log(to_dtype(count, total.dtype)))
 
 
+def _beside_infinity(x: ArrayLike, where: Any) -> Any:
+    """Integers and bools among which some are masked, in the default dtype of the infinity that stands for those."""
+    x = asarray(x)
+    return x if where is None or x.dtype in INEXACT else to_dtype(x, scalar_type(float).dtype)
+
+
 def softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Array:
     """exp(x) / sum(exp(x)) over ``axis``, without overflow; masked elements give 0.
 
@@ -143,7 +150,7 @@ def softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Arr
     >>> nn.softmax(fnp.array([0., 0.]))
     Array([0.5, 0.5], dtype=float32)
     """
-    (x,) = promote_dtypes("softmax", asarray(x), inexact=True)
+    (x,) = promote_dtypes("softmax", _beside_infinity(x, where), inexact=True)
     axes = axis_indices("softmax", axis, x.ndim)
     shifted, _, left = _shifted("softmax", x, axes, where)
     terms = exp(shifted)
@@ -152,7 +159,7 @@ def softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Arr
 
 def log_softmax(x: ArrayLike, axis: Any = -1, where: ArrayLike | None = None) -> Array:
     """log(softmax(x)), without underflow; masked elements give -inf."""
-    (x,) = promote_dtypes("log_softmax", asarray(x), inexact=True)
+    (x,) = promote_dtypes("log_softmax", _beside_infinity(x, where), inexact=True)
     axes = axis_indices("log_softmax", axis, x.ndim)
     shifted, _, left = _shifted("log_softmax", x, axes, where)
     return _masked("log_softmax", subtract(shifted, log(_total(exp(shifted), axes, left))), where, -math.inf)

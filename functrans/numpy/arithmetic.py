@@ -11,6 +11,8 @@ import numpy as np
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
+from functrans.ir.types import scalar_type
+from functrans.jaxlib_compat.versions import JAX
 from functrans.numpy.families import binary, checked, inexact_unary, numeric_unary
 from functrans.numpy.promotion import (
     BOOL,
@@ -31,8 +33,10 @@ from functrans.numpy.promotion import (
     promote_operands,
     select,
     shape_of,
+    strengthened_array,
     to_dtype,
 )
+from functrans.ops import functions
 from functrans.ops.exponentials import log_add_exp
 from functrans.trace.keywords import takes
 from functrans.trace.tracer import Tracer
@@ -59,8 +63,8 @@ divide = binary(
     ">>> fnp.divide(1, 2)\n    Array(0.5, dtype=float32, weak_type=True)", inexact=True,
 )  # fmt: skip
 arctan2 = binary(
-    "arctan2", lax.atan2, "The angle in (-pi, pi] of the point (y, x), in radians; real operands.",
-    ">>> fnp.arctan2(0., 1.)\n    Array(0., dtype=float32, weak_type=True)", inexact=True,
+    "arctan2", functions.atan2, "The angle in (-pi, pi] of the point (y, x), in radians.",
+    ">>> fnp.arctan2(0., 1.)\n    Array(0., dtype=float32, weak_type=True)", inexact=True, of_complex=lax.atan2,
 )  # fmt: skip
 atan2 = arctan2
 float_power = binary(
@@ -198,10 +202,10 @@ pow = power
 
 
 def _static_exponent(x: Any) -> int | None:
-    """The exponent as an int where it is concrete and integer (not a bool)."""
-    if type(x) is int:
-        return x
-    if type(x) is Tracer or isinstance(x, float | complex | bool | np.bool_):
+    """The exponent as an int where it is concrete and integer (a bool of Python is, one of NumPy is not)."""
+    if type(x) is int or type(x) is bool:
+        return int(x)
+    if type(x) is Tracer or isinstance(x, float | complex | np.bool_):
         return None
     if not isinstance(x, int | np.integer | np.ndarray | jax.Array) or (
         isinstance(x, np.ndarray | jax.Array) and x.ndim
@@ -337,7 +341,7 @@ def logaddexp(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 @takes(out=None, where=None)
 def logaddexp2(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     """log2(2**x1 + 2**x2) without overflow; of complex operands that of the principal logarithm."""
-    x1, x2 = promote_arrays("logaddexp2", x1, x2, inexact=True)
+    x1, x2 = promote_arrays("logaddexp2", x1, x2, inexact=True, strong=True)
     return _times(_log_add_exp(_times(x1, _LN2), _times(x2, _LN2)), 1.0 / _LN2)
 
 
@@ -359,7 +363,7 @@ def _log_add_exp(x1: Any, x2: Any) -> Any:
     infinite = lax.eq(lax.abs(lax.real(larger)), float("inf"))  # the difference of two of them is not a number
     difference = lax.sub(smaller, lax.select(infinite, 0.0, larger))
     added = lax.select(infinite, 0.0, lax.log1p(lax.exp(difference)))
-    out = lax.add(larger, added)
+    out = strengthened_array(lax.add(larger, added))
     angle = lax.imag(out)
     turns = lax.ceil(lax.sub(lax.mul(angle, 0.5 / _PI), 0.5))  # into (-pi, pi]
     return lax.complex(lax.real(out), lax.sub(angle, lax.mul(turns, 2.0 * _PI)))
@@ -370,7 +374,7 @@ _PI = float(np.pi)
 
 def _real_arrays(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any]:
     """Two floating operands as arrays of one shape; ValueError for complex ones."""
-    x1, x2 = promote_arrays(operation, x1, x2, inexact=True)
+    x1, x2 = promote_arrays(operation, x1, x2, inexact=True, strong=JAX < (0, 12))
     if x1.dtype in COMPLEX:
         raise FunctransValueError(f"{operation}: complex operands are not supported")
     return x1, x2
@@ -418,10 +422,13 @@ def imag(x: ArrayLike, /) -> Array:
 
 def angle(z: ArrayLike, deg: bool = False) -> Array:
     """The argument of complex z in radians (degrees with ``deg``), in (-pi, pi]."""
-    z = promote_one("angle", z, inexact=True)
-    dtype = operand_type("angle", z).dtype
+    z, dtype = checked("angle", z)
     if dtype in COMPLEX:
+        z = promote_one("angle", z)
         result = lax.atan2(lax.imag(z), lax.real(z))
-    else:
-        result = lax.atan2(filled(shape_of(z), 0, dtype, operand_type("angle", z).weak_type), z)
+    else:  # of the default dtype for integers and, as JAX has it, for every single number
+        keeps = dtype in FLOATS and shape_of(z) != ()
+        dtype = dtype if keeps else scalar_type(float).dtype
+        weak = keeps and operand_type("angle", z).weak_type
+        result = lax.atan2(filled(shape_of(z), 0, dtype, weak), to_dtype(z, dtype, weak))
     return lax.mul(result, 180.0 / np.pi) if deg else result

@@ -24,6 +24,7 @@ from functrans.numpy.promotion import (
     is_scalar,
     operand_type,
     promote_dtypes,
+    strengthened,
 )
 from functrans.numpy.reductions import sum as sum_over
 from functrans.numpy.selection import take, where
@@ -184,7 +185,7 @@ def polyval(p: ArrayLike, x: ArrayLike, *, unroll: int | None = 16) -> Array:
     >>> fnp.polyval(fnp.array([1., 0., 2.]), 3.)
     Array(11., dtype=float32)
     """
-    coefficients, x = promote_dtypes("polyval", asarray(p), asarray(x))
+    coefficients, x = map(strengthened, promote_dtypes("polyval", asarray(p), asarray(x)))
     tail = tuple(coefficients.shape[1:])
     if coefficients.shape[0] > _MANY_COEFFICIENTS:
         start = multiply(coefficients[0], full_like(x, 1))

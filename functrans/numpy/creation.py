@@ -274,7 +274,7 @@ def _like(operation: str, a: Any, value: Any, dtype: Any, shape: Any, device: An
     _check_sizes(operation, sizes)
     to = canonical_dtype(own.dtype) if dtype is None else requested_dtype(operation, dtype)
     result = _broadcast_value(operation, value, sizes, to)
-    if dtype is None and getattr(own, "weak_type", False):
+    if dtype is None and getattr(own, "weak_type", False) and not np.ndim(value):
         result = to_dtype(result, to, True)
     return _placed(result, device)
 
@@ -299,9 +299,7 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
 @takes(out_sharding=None)
 def full_like(a: Any, fill_value: ArrayLike, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """``fill_value`` in the shape and dtype of ``a``."""
-    own = a if type(a) is Tracer or hasattr(a, "dtype") else as_array("full_like", a)
-    to = canonical_dtype(own.dtype) if dtype is None else dtype
-    return _like("full_like", a, as_operand("full_like", fill_value), to, shape, device)
+    return _like("full_like", a, as_operand("full_like", fill_value), dtype, shape, device)
 
 
 def copy(a: ArrayLike, order: str | None = None) -> Array:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from functrans import lax
+from functrans.jaxlib_compat.versions import JAX
 from functrans.lax.elementwise import in_single
 from functrans.numpy.families import inexact_unary
 from functrans.numpy.promotion import (
@@ -15,9 +16,10 @@ from functrans.numpy.promotion import (
     Array,
     ArrayLike,
     as_array,
-    is_scalar,
     promote_one,
     select,
+    strengthened,
+    strengthened_array,
 )
 
 _WEAK = "dtype=float32, weak_type=True)"
@@ -69,7 +71,7 @@ asinh, acosh, atanh = arcsinh, arccosh, arctanh
 
 def _scaled_log(x: Any, base: float) -> Any:
     """log(x) / log(base), for complex x by parts."""
-    logarithm = lax.log(x)
+    logarithm = lax.log(x if base == 2.0 and JAX >= (0, 12) else strengthened(x))
     scale = 1.0 / float(np.log(base))
     if logarithm.dtype in COMPLEX:
         return lax.complex(lax.mul(lax.real(logarithm), scale), lax.mul(lax.imag(logarithm), scale))
@@ -79,17 +81,19 @@ def _scaled_log(x: Any, base: float) -> Any:
 
 
 log2 = inexact_unary(
-    "log2", lambda x: _scaled_log(x, 2.0), "log(x) / log(2).", f">>> fnp.log2(8.)\n    Array(3., {_WEAK}"
+    "log2", lambda x: _scaled_log(x, 2.0), "log(x) / log(2).", ">>> fnp.log2(8.).item()\n    3.0"
 )
 log10 = inexact_unary(
     "log10", lambda x: _scaled_log(x, 10.0), "log(x) / log(10).", ">>> bool(abs(fnp.log10(100.) - 2) < 1e-6)\n    True"
 )
 deg2rad = inexact_unary(
-    "deg2rad", lambda x: lax.mul(x, np.pi / 180), "Degrees to radians.", f">>> fnp.deg2rad(0.)\n    Array(0., {_WEAK}"
-)
+    "deg2rad", lambda x: lax.mul(strengthened_array(x), np.pi / 180), "Degrees to radians.",
+    f">>> fnp.deg2rad(0.)\n    Array(0., {_WEAK}",
+)  # fmt: skip
 rad2deg = inexact_unary(
-    "rad2deg", lambda x: lax.mul(x, 180 / np.pi), "Radians to degrees.", f">>> fnp.rad2deg(0.)\n    Array(0., {_WEAK}"
-)
+    "rad2deg", lambda x: lax.mul(strengthened_array(x), 180 / np.pi), "Radians to degrees.",
+    f">>> fnp.rad2deg(0.)\n    Array(0., {_WEAK}",
+)  # fmt: skip
 radians, degrees = deg2rad, rad2deg
 
 _SINC_TERMS = 14  # 1 / 29! is below the precision of float64, in its derivatives too
@@ -102,9 +106,7 @@ def sinc(x: ArrayLike, /) -> Array:
     >>> fnp.sinc(0.)
     Array(1., dtype=float32, weak_type=True)
     """
-    x = promote_one("sinc", x, inexact=True)
-    if is_scalar(x):
-        x = as_array("sinc", x)
+    x = strengthened_array(as_array("sinc", promote_one("sinc", x, inexact=True)))
     return in_single(_sinc, x)
 
 

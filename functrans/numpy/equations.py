@@ -12,7 +12,15 @@ from functrans.ir.types import type_of
 from functrans.numpy import factorised
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import one_program
-from functrans.numpy.promotion import Array, ArrayLike, as_operand, broadcast, common_shape, promote_dtypes
+from functrans.numpy.promotion import (
+    Array,
+    ArrayLike,
+    as_operand,
+    broadcast,
+    common_shape,
+    promote_dtypes,
+    strengthened,
+)
 from functrans.ops.elementwise import real_dtype
 from functrans.ops.matrices import adjoint
 from functrans.ops.orthogonal import geqrf
@@ -175,7 +183,7 @@ def slogdet(a: ArrayLike, *, method: str | None = None) -> SlogdetResult:
         return SlogdetResult(lax.full(shape[:-2], 1, x.dtype), lax.full(shape[:-2], 0, part))
     packed, pivots, order = factorised.factors(x)
     sign = bind(factorised.SIGN_OF_DETERMINANT, x, packed, order, pivots)
-    return SlogdetResult(sign, bind(factorised.LOG_DETERMINANT, x, packed, order))
+    return SlogdetResult(strengthened(sign), strengthened(bind(factorised.LOG_DETERMINANT, x, packed, order)))
 
 
 @one_program("mode")

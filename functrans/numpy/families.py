@@ -191,7 +191,7 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
         return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)
-    if type(value) is int and not -128 <= value < 128:
+    if type(value) is int and not (0 if type_.dtype.kind == "u" else -128) <= value < 128:
         check_integer(value)
         value = scalar_of_kind(value, type_.dtype)
     return _number(value, type_)

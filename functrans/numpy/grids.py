@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import scalar_type
 from functrans.jaxlib_compat.configuration import rank_promotion
 from functrans.jaxlib_compat.tracing import JaxTracer
+from functrans.jaxlib_compat.versions import JAX
 from functrans.numpy.arithmetic import add, multiply, power, subtract, true_divide
 from functrans.numpy.array_api import several
 from functrans.numpy.creation import array, asarray, zeros
@@ -35,6 +37,7 @@ from functrans.numpy.promotion import (
     select,
     shape_of,
     static_value,
+    strengthened,
     to_dtype,
 )
 from functrans.numpy.shapes import moveaxis
@@ -228,8 +231,8 @@ def eye(N: Any, M: Any = None, k: Any = 0, dtype: Any = None, *, device: Any = N
            [0., 1.]], dtype=float32)
     """
     to = scalar_type(float).dtype if dtype is None else requested_dtype("eye", dtype)
-    rows = int(static_value("eye", "N", N))
-    columns = rows if M is None else int(static_value("eye", "M", M))
+    rows = operator.index(static_value("eye", "N", N))
+    columns = rows if M is None else operator.index(static_value("eye", "M", M))
     if rows < 0 or columns < 0:
         raise FunctransValueError(f"eye: sizes cannot be negative, got {(rows, columns)}")
     return to_dtype(_band(rows, columns, k, lax.eq), to)
@@ -242,7 +245,8 @@ def identity(n: Any, dtype: Any = None) -> Array:
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
     """An [N, M] matrix with ones at and below diagonal ``k``."""
-    to = scalar_type(float).dtype if dtype is None else requested_dtype("tri", dtype)
+    default = scalar_type(float).dtype if JAX >= (0, 12) else np.dtype(np.float32)
+    to = default if dtype is None else requested_dtype("tri", dtype)
     return to_dtype(_band(N, N if M is None else M, k, lax.ge), to)
 
 
@@ -274,19 +278,19 @@ def triu(m: ArrayLike, k: int = 0) -> Array:
 
 def tril_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Array, Array]:
     """Row and column indices of the lower triangle of an [n, m] matrix."""
-    rows, columns = np.tril_indices(n, k, m)
+    rows, columns = np.tril_indices(operator.index(n), k, m)
     return asarray(rows), asarray(columns)
 
 
 def triu_indices(n: int, k: int = 0, m: int | None = None) -> tuple[Array, Array]:
     """Row and column indices of the upper triangle of an [n, m] matrix."""
-    rows, columns = np.triu_indices(n, k, m)
+    rows, columns = np.triu_indices(operator.index(n), k, m)
     return asarray(rows), asarray(columns)
 
 
 def diag_indices(n: int, ndim: int = 2) -> tuple[Array, ...]:
     """Indices of the main diagonal of an array with ``ndim`` axes of size n."""
-    return (arange(n),) * ndim
+    return (arange(operator.index(n)),) * ndim
 
 
 def diagonal(a: ArrayLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
@@ -336,14 +340,13 @@ def diag(v: ArrayLike, k: int = 0) -> Array:
         return zeros((size, size), x.dtype)
     before = k if k >= 0 else -k * size
     after = size * size - before - (n + (n - 1) * size)
-    zero = np.zeros((), x.dtype)
-    return lax.reshape(lax.pad(x, zero, ((before, after, size),)), (size, size))
+    return lax.reshape(lax.pad(x, 0, ((before, after, size),)), (size, size))
 
 
 def diagflat(v: ArrayLike, k: int = 0) -> Array:
     """The matrix with the elements of ``v`` in row-major order on diagonal ``k``."""
     x = asarray(v)
-    return diag(lax.reshape(x, (x.size,)), k)
+    return strengthened(diag(lax.reshape(x, (x.size,)), k))
 
 
 def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Array:
@@ -354,7 +357,7 @@ def vander(x: ArrayLike, N: int | None = None, increasing: bool = False) -> Arra
     Array([[1, 2],
            [1, 3]], dtype=int32)
     """
-    x = as_array("vander", x)
+    x = strengthened(as_array("vander", x))
     if len(x.shape) != 1:
         raise FunctransValueError(f"vander: a vector is needed, got shape {tuple(x.shape)}")
     n = x.shape[0] if N is None else N

@@ -8,6 +8,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import type_of
 from functrans.numpy.arithmetic import absolute, floor_divide, multiply
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import one_program
@@ -19,6 +20,8 @@ from functrans.numpy.promotion import (
     as_array,
     axis_index,
     promote_arrays,
+    strengthened_array,
+    to_dtype,
 )
 from functrans.numpy.selection import where
 from functrans.numpy.shapes import moveaxis, ravel
@@ -30,7 +33,7 @@ def _integers(operation: str, x1: ArrayLike, x2: ArrayLike) -> tuple[Any, Any]:
     x, y = promote_arrays(operation, x1, x2)
     if x.dtype not in INTEGERS:
         raise FunctransValueError(f"{operation}: integers are needed, got dtype {x.dtype.name}")
-    return asarray(absolute(x)), asarray(absolute(y))
+    return asarray(strengthened_array(absolute(x))), asarray(strengthened_array(absolute(y)))
 
 
 @one_program()
@@ -52,11 +55,10 @@ def gcd(x1: ArrayLike, x2: ArrayLike) -> Array:
         return lax.reduce_or(lax.ne(pair[1], 0), tuple(range(len(pair[1].shape))))
 
     x, y = _integers("gcd", x1, x2)
-    dtype = x.dtype
+    own = type_of(x)
     return lax.while_loop(
-        unfinished, lambda pair: tuple(lax.convert_element_type(v, dtype) for v in step(pair)),
-        tuple(lax.convert_element_type(v, dtype) for v in (x, y)),
-    )[0]  # fmt: skip
+        unfinished, lambda pair: tuple(to_dtype(v, own.dtype, own.weak_type) for v in step(pair)), (x, y)
+    )[0]
 
 
 @one_program()

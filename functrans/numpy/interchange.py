@@ -49,6 +49,11 @@ def load(file: Any, *args: Any, **kwargs: Any) -> Any:
     return asarray(found) if isinstance(found, np.ndarray) else found
 
 
+def _converted(found: np.ndarray[Any, Any]) -> Array:
+    """What was read by the dtype that was asked for, in the one that it has here: with 64-bit types off, a narrower."""
+    return asarray(found.astype(canonical_dtype(found.dtype), copy=False))
+
+
 def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0) -> Array:
     """The elements that the bytes of a buffer hold.
 
@@ -56,7 +61,7 @@ def frombuffer(buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0
     >>> fnp.frombuffer(bytes([1, 2]), fnp.uint8).tolist()
     [1, 2]
     """
-    return asarray(np.frombuffer(buffer, canonical_dtype(dtype), count, offset))
+    return _converted(np.frombuffer(buffer, np.dtype(dtype), count, offset))
 
 
 def fromstring(string: str, dtype: Any = float, count: int = -1, *, sep: str) -> Array:
@@ -81,7 +86,7 @@ def fromiter(iter: Any, dtype: Any, count: int = -1) -> Array:
 
 def fromfile(file: Any, dtype: Any = float, count: int = -1, sep: str = "", offset: int = 0) -> Array:
     """The elements that a file holds, as bytes or as text with ``sep`` between them."""
-    return asarray(np.fromfile(file, canonical_dtype(dtype), count, sep, offset))
+    return _converted(np.fromfile(file, np.dtype(dtype), count, sep, offset))
 
 
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Array:

@@ -21,7 +21,7 @@ from functrans.numpy.grids import eye
 from functrans.numpy.products import cross as _cross
 from functrans.numpy.products import matmul, tensordot, vecdot
 from functrans.numpy.products import outer as _outer
-from functrans.numpy.promotion import Array, ArrayLike, as_operand, axis_indices, promote_dtypes
+from functrans.numpy.promotion import Array, ArrayLike, as_operand, axis_indices, promote_dtypes, strengthened
 from functrans.numpy.selection import where
 from functrans.numpy.shapes import matrix_transpose, ravel
 from functrans.numpy.spectra import (
@@ -217,4 +217,4 @@ def trace(x: ArrayLike, /, *, offset: int = 0, dtype: Any = None) -> Array:
 
 def diagonal(x: ArrayLike, /, *, offset: int = 0) -> Array:
     """A diagonal of the last two axes."""
-    return _diagonal(x, offset, -2, -1)
+    return strengthened(_diagonal(x, offset, -2, -1))

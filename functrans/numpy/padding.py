@@ -9,6 +9,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import type_of
 from functrans.numpy.arithmetic import add, multiply, subtract
 from functrans.numpy.creation import asarray
 from functrans.numpy.grids import linspace
@@ -116,9 +117,9 @@ def _widths(rank: int, pad_width: Any) -> list[tuple[int, int]]:
 
 
 def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
-    traced = type(values) is Tracer
+    traced, weak = type(values) is Tracer, type_of(x).weak_type
     if is_scalar(values) or (traced and not values.ndim) or (np.ndim(values) == 0 and not traced):
-        value = np.asarray(scalar_of_kind(values, x.dtype), x.dtype) if is_scalar(values) else to_dtype(values, x.dtype)
+        value = scalar_of_kind(values, x.dtype) if is_scalar(values) else to_dtype(values, x.dtype, weak)
         return lax.pad(x, value, [(b, a, 0) for b, a in widths])
     pairs = np.broadcast_to(static_array("pad", "constant_values", values), (x.ndim, 2))
     for axis, (before, after) in enumerate(widths):
@@ -126,7 +127,7 @@ def _constant(x: Any, widths: list[tuple[int, int]], values: Any) -> Any:
             config = [(0, 0, 0)] * x.ndim
             config[axis] = (0, width, 0) if side else (width, 0, 0)
             if width:
-                x = lax.pad(x, pairs[axis, side].astype(x.dtype), config)
+                x = lax.pad(x, scalar_of_kind(pairs[axis, side], x.dtype), config)
     return x
 
 
@@ -145,7 +146,7 @@ def _pairs(rank: int, name: str, given: Any) -> Any:
 def _ramps(x: Any, axis: int, before: int, after: int, ends: Any) -> Any:
     first, last = lax.index_in_dim(x, 0, axis, False), lax.index_in_dim(x, x.shape[axis] - 1, axis, False)
     ramps = [
-        linspace(end, edge, width, endpoint=False, dtype=x.dtype, axis=axis)
+        to_dtype(linspace(end, edge, width, endpoint=False, dtype=x.dtype, axis=axis), x.dtype, type_of(x).weak_type)
         for end, edge, width in ((ends[0], first, before), (ends[1], last, after))
     ]
     return lax.concatenate([ramps[0], x, lax.rev(ramps[1], (axis,))], axis)
@@ -163,10 +164,9 @@ def _statistic(x: Any, axis: int, before: int, after: int, function: Any, length
     parts = []
     for part, width in zip(ends, (before, after), strict=True):
         value = function(part, axis, keepdims=True)
-        if value.dtype != x.dtype:
-            value = to_dtype(
-                lax.round(value, lax.RoundingMethod.TO_NEAREST_EVEN) if x.dtype.kind in "iu" else value, x.dtype
-            )
+        if value.dtype != x.dtype and x.dtype.kind in "iu":
+            value = lax.round(value, lax.RoundingMethod.TO_NEAREST_EVEN)
+        value = to_dtype(value, x.dtype, type_of(x).weak_type)
         shape[axis] = width
         parts.append(lax.broadcast_in_dim(value, shape, tuple(range(x.ndim))))
     return lax.concatenate([parts[0], x, parts[1]], axis)

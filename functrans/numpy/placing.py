@@ -14,6 +14,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import describe
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.numpy.arithmetic import add, divmod, multiply, remainder, subtract
 from functrans.numpy.comparison import greater, less, not_equal
@@ -22,6 +23,7 @@ from functrans.numpy.grids import diag_indices, tril_indices, triu_indices
 from functrans.numpy.indexing import normalized
 from functrans.numpy.positions import nonzero
 from functrans.numpy.promotion import (
+    BOOL,
     INTEGERS,
     UNSIGNED,
     Array,
@@ -70,6 +72,8 @@ def put(a: ArrayLike, ind: ArrayLike, v: ArrayLike, mode: str | None = None, *, 
     x, at, values = (ravel(as_array("put", y)) for y in (a, ind, v))
     shape = tuple(as_array("put", a).shape)
     n = x.shape[0]
+    if at.dtype == BOOL:  # positions 0 and 1, and no mask
+        at = to_dtype(at, np.dtype(np.int32))
     if not n or not at.shape[0] or not values.shape[0]:
         return asarray(a)
     if mode == "clip":
@@ -165,7 +169,9 @@ def unravel_index(indices: ArrayLike, shape: Any) -> tuple[Array, ...]:
     """
     rest: Any = as_array("unravel_index", indices)
     is_unsigned = rest.dtype in UNSIGNED
-    given = shape if isinstance(shape, Sequence) else (shape,)
+    given = shape if isinstance(shape, Sequence) or getattr(shape, "ndim", 0) == 1 else (shape,)
+    if any(getattr(n, "ndim", 0) for n in given):
+        raise FunctransValueError(f"unravel_index: shape must be a number or a sequence of them, got {describe(shape)}")
     sizes = [n if isinstance(n, JaxTracer) else operator.index(n) for n in given]
     found: list[Any] = []
     for n in reversed(sizes):

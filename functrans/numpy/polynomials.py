@@ -11,7 +11,15 @@ from functrans import lax
 from functrans.errors import FunctransValueError
 from functrans.numpy.arithmetic import add, multiply, negative, true_divide
 from functrans.numpy.creation import asarray
-from functrans.numpy.promotion import Array, ArrayLike, as_array, promote_dtypes, static_array, static_value
+from functrans.numpy.promotion import (
+    Array,
+    ArrayLike,
+    as_array,
+    promote_dtypes,
+    static_array,
+    static_value,
+    strengthened,
+)
 from functrans.numpy.shapes import atleast_1d, ravel
 from functrans.numpy.signals import convolve
 from functrans.numpy.spectra import eigvals
@@ -57,7 +65,7 @@ def poly(seq_of_zeros: ArrayLike) -> Array:
 
 def _aligned(x: Any, size: int) -> Any:
     """Zeros in front, up to ``size`` coefficients."""
-    return lax.pad(x, x.dtype.type(0) if x.dtype != np.bool_ else False, [(size - x.shape[0], 0, 0)])
+    return lax.pad(x, 0, [(size - x.shape[0], 0, 0)])
 
 
 def polyadd(a1: ArrayLike, a2: ArrayLike) -> Array:
@@ -111,8 +119,8 @@ def polydiv(u: ArrayLike, v: ArrayLike, *, trim_leading_zeros: bool = False) -> 
         factor = multiply(scale, lax.slice_in_dim(x, k, k + 1))
         quotient.append(factor)
         change = lax.neg(multiply(factor, y))
-        x = add(x, lax.pad(change, x.dtype.type(0), [(k, m - n - k, 0)]))
-    q = lax.concatenate(quotient, 0) if quotient else lax.full((1,), 0, x.dtype)
+        x = add(x, lax.pad(change, 0, [(k, m - n - k, 0)]))
+    q = strengthened(lax.concatenate(quotient, 0)) if quotient else lax.full((1,), 0, x.dtype)
     if trim_leading_zeros:
         x = _without_leading_zeros("polydiv", x, float(np.sqrt(np.finfo(x.dtype).eps)))
     return q, x

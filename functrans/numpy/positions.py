@@ -90,8 +90,8 @@ def flatnonzero(a: ArrayLike, *, size: int | None = None, fill_value: Any = None
 
 def argwhere(a: ArrayLike, *, size: int | None = None, fill_value: Any = None) -> Array:
     """The positions of the elements that are not 0, as rows; ``size`` and ``fill_value`` as nonzero."""
-    found = nonzero(a, size=size, fill_value=fill_value)
     rank = len(shape_of(as_operand("argwhere", a)))
+    found = nonzero(a if rank else lax.reshape(asarray(a), (1,)), size=size, fill_value=fill_value)
     columns = [lax.expand_dims(asarray(at), (1,)) for at in found[:rank]]
     if not columns:
         return lax.full((found[0].shape[0], 0), 0, scalar_type(int).dtype)

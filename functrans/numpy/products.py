@@ -29,6 +29,7 @@ from functrans.numpy.promotion import (
     operand_type,
     promote_dtypes,
     requested_dtype,
+    strengthened,
     to_dtype,
 )
 from functrans.numpy.shapes import moveaxis, ravel
@@ -329,5 +330,5 @@ def cross(
     columns = [component(0), component(1), third]
     shape = common_shape("cross", *[tuple(c.shape) for c in columns])
     columns = [lax.reshape(broadcast(c, shape), (*shape, 1)) for c in columns]
-    result = lax.concatenate(columns, len(shape))
+    result = strengthened(lax.concatenate(columns, len(shape)))
     return moveaxis(result, -1, axis_index("cross", axisc, result.ndim))

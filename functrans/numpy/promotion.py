@@ -126,7 +126,7 @@ def scalar_of_kind(value: Any, dtype: DType) -> Any:
         wrapped = np.asarray(int(value)).astype(dtype)
         number = int(wrapped)
         return number if number <= _largest_integer() else wrapped[()]
-    return int(value)
+    return int(value.real if isinstance(value, complex) else value)
 
 
 def _largest_integer() -> int:
@@ -145,6 +145,17 @@ def to_dtype(x: Any, dtype: DType, weak_type: bool = False) -> Any:
         if x.dtype == dtype and type_of(x).weak_type == weak_type:
             return x
     return convert(x, dtype, weak_type)
+
+
+def strengthened(x: Any) -> Any:
+    """``x``, as an array of its dtype that is not weak: an operand of what JAX computes with a strong constant."""
+    own = type_of(x)
+    return to_dtype(x, own.dtype) if own.weak_type else x
+
+
+def strengthened_array(x: Any) -> Any:
+    """``strengthened``, but a single number as it is: JAX's constants are as weak as the number beside them."""
+    return strengthened(x) if shape_of(x) else x
 
 
 def inexact_dtype(dtype: DType) -> DType:
@@ -183,8 +194,17 @@ def promote_operands(
         # Beside weak arrays alone a NumPy scalar keeps its dtype: as a Python number it would leave the result weak.
         return [to_dtype(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands]
     return [
-        scalar_of_kind(x, dtype) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape) for x in operands
+        _number_beside(x, dtype, shape) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape)
+        for x in operands
     ]
+
+
+def _number_beside(x: Any, dtype: DType, shape: tuple[int, ...]) -> Any:
+    """The number that ``x`` is beside an array of this dtype; as an array, where no Python integer may be so large."""
+    value = scalar_of_kind(x, dtype)
+    if type(value) is int and value >= 1 << 31 and dtype in UNSIGNED and not x64_enabled():  # -1 beside uint32
+        return broadcast(np.asarray(value, dtype), shape)
+    return value
 
 
 def all_alike(operands: Sequence[Any]) -> bool:
@@ -317,8 +337,10 @@ def select(which: Any, on_true: Any, on_false: Any) -> Any:
     return lax.select(which, on_true, on_false)
 
 
-def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeric: bool = False) -> list[Any]:
-    """As promote_operands, but Python numbers become arrays too."""
+def promote_arrays(
+    operation: str, *operands: Any, inexact: bool = False, numeric: bool = False, strong: bool = False
+) -> list[Any]:
+    """As promote_operands, but Python numbers become arrays too, and with ``strong`` what has axes is not weak."""
     if all_alike(operands):
         shape = common_shape(operation, *[x.type.shape for x in operands])
         if rank_promotion() != "allow":
@@ -329,9 +351,11 @@ def promote_arrays(operation: str, *operands: Any, inexact: bool = False, numeri
     shape = common_shape(operation, *[shape_of(x) for x in operands])
     if rank_promotion() != "allow":
         check_ranks(operation, *[shape_of(x) for x in operands])
+    strong = strong and weak and shape != ()
+    to_common = _promoted if strong else _to_common
+    weak = weak and not strong
     return [
-        filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(_to_common(x, dtype, weak), shape)
-        for x in operands
+        filled(shape, x, dtype, weak) if is_scalar(x) else broadcast(to_common(x, dtype, weak), shape) for x in operands
     ]
 
 

@@ -23,6 +23,7 @@ from functrans.numpy.promotion import (
     promote_arrays,
     promote_one,
     select,
+    strengthened_array,
     to_dtype,
 )
 
@@ -117,7 +118,7 @@ def round(a: ArrayLike, decimals: int = 0, out: None = None) -> Array:
     narrow = dtype in FLOATS and dtype.itemsize < 4
 
     def at_decimals(x: Any) -> Any:
-        x = to_dtype(x, np.dtype(np.float32)) if narrow else x
+        x = to_dtype(x, np.dtype(np.float32)) if narrow else strengthened_array(x)
         x = lax.div(_to_nearest(lax.mul(x, factor)), factor)
         return to_dtype(x, dtype) if narrow else x
 
@@ -141,7 +142,8 @@ def heaviside(x1: ArrayLike, x2: ArrayLike, /) -> Array:
     >>> fnp.heaviside(2., 0.5)
     Array(1., dtype=float32, weak_type=True)
     """
-    x1, x2 = promote_arrays("heaviside", x1, x2, inexact=True)
+    # JAX's constants are as weak as a single x1
+    x1, x2 = promote_arrays("heaviside", x1, x2, inexact=True, strong=np.ndim(x1) > 0)
     if x1.dtype in COMPLEX:
         raise FunctransTypeError("heaviside: complex numbers have no order; pass the real parts")
     at_zero = lax.select(lax.ne(x1, x1), x1, x2)

@@ -20,6 +20,7 @@ from functrans.numpy.families import concrete_arrays
 from functrans.numpy.indexing import normalized, wide_index
 from functrans.numpy.positions import flatnonzero, nonzero
 from functrans.numpy.promotion import (
+    BOOL,
     COMPLEX,
     INEXACT,
     INTEGERS,
@@ -36,6 +37,7 @@ from functrans.numpy.promotion import (
     scalar_of_kind,
     shape_of,
     static_array,
+    strengthened,
     to_dtype,
 )
 from functrans.numpy.shapes import ravel
@@ -150,11 +152,10 @@ def nan_to_num(
     info = finfo(x.dtype)  # type: ignore[no-untyped-call]
     high = float(info.max) if posinf is None else posinf
     low = float(info.min) if neginf is None else neginf
-    weak = operand_type("nan_to_num", x).weak_type
     result = where(isnan(x), nan if not is_scalar(nan) else scalar_of_kind(nan, x.dtype), x)
     result = where(lax.eq(result, math.inf), high, result)
     result = where(lax.eq(result, -math.inf), low, result)
-    return to_dtype(result, x.dtype, weak)
+    return to_dtype(result, x.dtype)
 
 
 def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], default: ArrayLike = 0) -> Array:
@@ -167,7 +168,7 @@ def select(condlist: Sequence[ArrayLike], choicelist: Sequence[ArrayLike], defau
     """
     if len(condlist) != len(choicelist):
         raise FunctransValueError(f"select: {len(condlist)} conditions for {len(choicelist)} choices")
-    if not condlist:
+    if len(condlist) == 0:
         raise FunctransValueError("select: at least one condition is needed")
     dtype, weak = common_dtype("select", *[as_operand("select", c) for c in (*choicelist, default)])
     result: Any = default
@@ -240,6 +241,8 @@ def take(
     """
     refuse("take", out=out)
     x, at = as_array("take", a), as_array("take", indices)
+    if at.dtype == BOOL:
+        at = to_dtype(at, np.dtype(np.int32))
     if at.dtype not in INTEGERS and at.size:
         raise FunctransTypeError(f"take: indices must be integers, got dtype {at.dtype.name}")
     if axis is None:
@@ -352,7 +355,7 @@ def extract(
     >>> ft.jit(lambda x: fnp.extract(x > 1.0, x, size=3))(fnp.array([2.0, 1.0, 3.0]))
     Array([2., 3., 0.], dtype=float32)
     """
-    return compress(ravel(condition), arr, size=size, fill_value=fill_value)
+    return compress(ravel(condition), ravel(arr), size=size, fill_value=fill_value)
 
 
 def _holds(condition: Any) -> Any:
@@ -372,6 +375,7 @@ def _compressed(condition: Any, x: Array, axis: int | None, size: int, fill_valu
         raise FunctransValueError(f"compress: size={size} is not between 0 and the {count} slices along axis {axis}")
     holds = lax.slice_in_dim(asarray(_holds(condition)), 0, count)
     at = flatnonzero(holds, size=size, fill_value=count)
+    x = strengthened(x)
     return take(lax.slice_in_dim(x, 0, count, axis=axis), at, axis, mode="fill", fill_value=fill_value)
 
 
@@ -387,6 +391,8 @@ def compress(
     Array([2., 3., 0.], dtype=float32)
     """
     refuse("compress", out=out)
+    if np.ndim(condition) != 1:
+        raise FunctransValueError(f"compress: the condition must be a vector, got shape {np.shape(condition)}")
     if size is not None:
         return _compressed(asarray(condition), asarray(a), axis, size, fill_value)
     keep = static_array("compress", "the condition", _holds(condition))

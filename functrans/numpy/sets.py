@@ -13,7 +13,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransValueError
-from functrans.ir.types import scalar_type
+from functrans.ir.types import scalar_type, type_of
 from functrans.numpy.comparison import isnan, logical_and, logical_not, not_equal
 from functrans.numpy.creation import asarray
 from functrans.numpy.joining import concatenate
@@ -28,6 +28,7 @@ from functrans.numpy.promotion import (
     promote_dtypes,
     select,
     static_value,
+    strengthened,
     to_dtype,
 )
 from functrans.numpy.reductions import any as any_over
@@ -72,6 +73,7 @@ def _unique(
 ) -> tuple[Any, Any, Any, Any, Any]:
     """Along axis 0: (distinct rows, where each first was, the number of each row's distinct one, counts, how many)."""
     n = x.shape[0]
+    x = strengthened(x) if x.dtype in COMPLEX else x
     integer = _integer()
     if not n:
         if size and fill_value is None:
@@ -246,7 +248,7 @@ def setdiff1d(
     """
     x = ravel(as_array("setdiff1d", ar1))
     size = _count("setdiff1d", size)
-    fill = to_dtype(as_array("setdiff1d", 0 if fill_value is None else fill_value), x.dtype)
+    fill = to_dtype(as_array("setdiff1d", 0 if fill_value is None else fill_value), x.dtype, type_of(x).weak_type)
     n = x.shape[0]
     if not n:
         return lax.broadcast_in_dim(asarray(fill), (size or 0,))
@@ -314,6 +316,7 @@ def intersect1d(
     """
     size = _count("intersect1d", size)
     values, valid, order, sizes, places = _together("intersect1d", ar1, ar2, assume_unique)
+    values = values if size is None else strengthened(values)
     n = values.shape[0]
     if not n:
         none = lax.full((size or 0,), 0, values.dtype)
@@ -347,6 +350,7 @@ def setxor1d(
     """
     size = _count("setxor1d", size)
     values, valid, _, _, _ = _together("setxor1d", ar1, ar2, assume_unique)
+    values = values if size is None else strengthened(values)
     if not values.shape[0]:
         return lax.full((size or 0,), 0, values.dtype)
     repeated, no = _repeats(values, valid), lax.full((1,), False)

@@ -353,6 +353,8 @@ def _roll_one(x: Any, shift: Any, axis: int) -> Any:
         return x
     sizes = tuple(x.shape)
     zero = (0,) * len(sizes)
+    if getattr(shift, "dtype", None) == np.bool_:
+        shift = lax.convert_element_type(shift, np.int32) if isinstance(shift, JaxTracer) else int(shift)
     if not isinstance(shift, JaxTracer):
         at = n - operator.index(shift) % n
         if at == n:

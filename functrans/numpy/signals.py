@@ -34,9 +34,8 @@ from functrans.numpy.promotion import (
     ArrayLike,
     as_array,
     axis_index,
-    inexact_dtype,
     promote_dtypes,
-    to_dtype,
+    promote_one,
 )
 from functrans.numpy.selection import where
 
@@ -153,7 +152,7 @@ def i0(x: ArrayLike) -> Array:
     values = as_array("i0", x)
     if values.dtype in COMPLEX:
         raise FunctransValueError(f"i0: real numbers are needed, got dtype {values.dtype.name}")
-    return bessel_i(0, asarray(to_dtype(values, inexact_dtype(values.dtype))))
+    return bessel_i(0, asarray(promote_one("i0", values, inexact=True)))
 
 
 def kaiser(M: int, beta: ArrayLike) -> Array:

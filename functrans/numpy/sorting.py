@@ -9,7 +9,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import scalar_type
+from functrans.ir.types import scalar_type, type_of
 from functrans.numpy.comparison import greater_equal, isnan, less, less_equal, logical_and, logical_not, logical_or
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import one_program
@@ -147,7 +147,8 @@ def partition(a: ArrayLike, kth: int, axis: int = -1) -> Array:
 def argpartition(a: ArrayLike, kth: int, axis: int = -1) -> Array:
     """The positions of the elements of ``partition(a, kth, axis)``."""
     x, axis = _partition("argpartition", a, kth, axis)
-    return lax.sort((x, _places(x.shape, axis)), axis)[1]
+    places = lax.sort((x, _places(x.shape, axis)), axis)[1]
+    return to_dtype(places, np.dtype(np.int32), type_of(x).weak_type)  # of int32 and as weak as the elements, as in JAX
 
 
 # -- places in sorted arrays -------------------------------------------------------------------------------------------
@@ -285,7 +286,8 @@ def top_k(
     if not 0 <= k <= x.shape[axis]:
         raise FunctransValueError(f"top_k: k={k} is not between 0 and the {x.shape[axis]} elements along axis {axis}")
     places = lax.slice_in_dim(argsort(x, axis, descending=mode == "largest"), 0, k, axis=axis)
-    return take_along_axis(x, places, axis), places
+    values = take_along_axis(x, places, axis)
+    return values, to_dtype(places, np.dtype(np.int32), type_of(x).weak_type)  # as weak as the elements, as in JAX
 
 
 __all__ = [

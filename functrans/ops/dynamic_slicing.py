@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,6 @@ from functrans.ops.structural import (
     reshape,
     scalar_literal,
     spread,
-    whole_numbers,
     zeros_like,
 )
 from functrans.ops.windows import CLIP, GatherDimensionNumbers, ScatterDimensionNumbers
@@ -258,7 +258,7 @@ def dynamic_slice(
     """The window of ``slice_sizes`` at ``start_indices``, moved inside the operand where it would stick out."""
     shape = type_of(operand).shape
     starts = _start_operands("dynamic_slice", shape, start_indices, allow_negative_indices)
-    return bind(DynamicSlice(whole_numbers(slice_sizes)), operand, *starts)
+    return bind(DynamicSlice(tuple(map(index, slice_sizes))), operand, *starts)
 
 
 def dynamic_update_slice(

@@ -9,7 +9,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import ArrayType, array_type, kind_of, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary, one_axis
 from functrans.ops.structural import broadcast_in_dim, compare_kind, full, scalar_literal
 from functrans.trace.binding import bind
@@ -105,6 +105,11 @@ class Compare(Stepwise):
         return np.dtype(np.bool_)
 
     def infer(self, *types: ArrayType) -> ArrayType:
+        if self.direction not in ("EQ", "NE") and kind_of(types[0].dtype) == "c":
+            raise FunctransTypeError(
+                f"{self.direction.lower()}: complex numbers have no order, got operands of types "
+                f"{', '.join(map(str, types))}; compare their real parts or absolute values"
+            )
         return super().infer(*types).update(weak_type=False)
 
     def impl(self, *arrays: Any) -> Any:

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, Shape, array_type, short_dtype
+from functrans.ir.types import ArrayType, Shape, array_type, kind_of, short_dtype
 from functrans.ops.complex_numbers import conj, real
 from functrans.ops.elementwise import mul, real_dtype
 from functrans.ops.logic import eq, ge, le, select
@@ -105,7 +105,7 @@ class MatrixKernel(Primitive):
         shapes = self.shapes(*problems)
         weak = all(t.weak_type for t in types)
         outs = [
-            array_type((*batch, *shape), to, weak and to == dtype)
+            array_type((*batch, *shape), to, weak and kind_of(to) in "fc")
             for shape, to in zip(shapes, self.dtypes(dtype, len(shapes)), strict=True)
         ]
         return outs if self.multiple else outs[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -142,4 +143,4 @@ def lu_pivots_to_permutation(pivots: Any, permutation_size: int) -> Any:
     >>> lax.linalg.lu_pivots_to_permutation(np.int32([2, 2]), 3).tolist()
     [2, 0, 1]
     """
-    return bind(LuPivotsToPermutation(int(permutation_size)), pivots)
+    return bind(LuPivotsToPermutation(index(permutation_size)), pivots)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from functrans.errors import FunctransTypeError
-from functrans.ir.types import ArrayType, Shape, array_type, canonical_dtype, short_dtype
+from functrans.ir.types import ArrayType, Shape, array_type, canonical_dtype, short_dtype, static_shape
 from functrans.ops.dynamic_slicing import dynamic_update_slice
 from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import reshape
@@ -87,4 +88,8 @@ def rng_bit_generator(
     """(the next key, random integers of this shape and dtype) by a generator of XLA, from a key u32[4] or u64[2]."""
     if out_sharding is not None:
         refuse("rng_bit_generator", out_sharding=out_sharding)
-    return list(bind_all(RngBitGenerator(tuple(shape), canonical_dtype(dtype), int(algorithm)), [key]))
+    try:
+        sizes = tuple(map(index, shape))
+    except TypeError:
+        sizes = static_shape("rng_bit_generator", shape)
+    return list(bind_all(RngBitGenerator(sizes, canonical_dtype(dtype), int(algorithm)), [key]))

@@ -213,11 +213,19 @@ class ReduceMin(_Extremum):
         return greatest(dtype)
 
 
-class ReduceAnd(_Reduction):
+class _OfBits(_Reduction):
+    """A reduction of bools or of the bits of integers, which JAX never has weak."""
+
+    accepts = "biu"
+
+    def infer(self, x: ArrayType) -> ArrayType:
+        return super().infer(x).update(weak_type=False)
+
+
+class ReduceAnd(_OfBits):
     """Bitwise (or logical) and over ``axes``."""
 
     hlo = "and"
-    accepts = "biu"
 
     @staticmethod
     def reference(x: Any, axis: Axes, initial: Any) -> Any:
@@ -227,11 +235,10 @@ class ReduceAnd(_Reduction):
         return True if dtype == np.bool_ else -1 if kind_of(dtype) == "i" else int(np.iinfo(dtype).max)
 
 
-class ReduceOr(_Reduction):
+class ReduceOr(_OfBits):
     """Bitwise (or logical) or over ``axes``."""
 
     hlo = "or"
-    accepts = "biu"
 
     @staticmethod
     def reference(x: Any, axis: Axes, initial: Any) -> Any:
@@ -241,11 +248,10 @@ class ReduceOr(_Reduction):
         return 0
 
 
-class ReduceXor(_Reduction):
+class ReduceXor(_OfBits):
     """Bitwise (or logical) exclusive or over ``axes``."""
 
     hlo = "xor"
-    accepts = "biu"
 
     @staticmethod
     def reference(x: Any, axis: Axes, initial: Any) -> Any:

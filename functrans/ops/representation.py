@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import jax
@@ -175,7 +176,7 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
 
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
     """Values rounded to a float with these numbers of bits."""
-    return bind(ReducePrecision(int(exponent_bits), int(mantissa_bits)), operand)
+    return bind(ReducePrecision(index(exponent_bits), index(mantissa_bits)), operand)
 
 
 def optimization_barrier(operand: Any) -> Any:

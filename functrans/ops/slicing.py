@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -325,8 +326,8 @@ def slice_(
     operand: Any, start_indices: Sequence[int], limit_indices: Sequence[int], strides: Sequence[int] | None = None
 ) -> Any:
     """The elements from start to limit along each axis."""
-    start, limit = tuple(start_indices), tuple(limit_indices)
-    steps = (1,) * len(start) if strides is None else tuple(strides)
+    start, limit = tuple(map(index, start_indices)), tuple(map(index, limit_indices))
+    steps = (1,) * len(start) if strides is None else tuple(map(index, strides))
     shape = type_of(operand).shape
     if limit == shape and not any(start) and all(s == 1 for s in steps) and type(operand) is Tracer:
         return operand
@@ -338,8 +339,8 @@ def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None,
     shape = type_of(operand).shape
     axis = canonical_axis("slice_in_dim", axis, len(shape))
     size = shape[axis]
-    start = 0 if start_index is None else int(start_index)
-    limit = size if limit_index is None else int(limit_index)
+    start = 0 if start_index is None else index(start_index)
+    limit = size if limit_index is None else index(limit_index)
     starts, limits, strides = [0] * len(shape), list(shape), [1] * len(shape)
     starts[axis] = start + size if start < 0 else start
     limits[axis] = limit + size if limit < 0 else limit
@@ -351,7 +352,7 @@ def canonical_axis(what: str, axis: int, ndim: int) -> int:
     """The axis counted from the front; raises ValueError if there is no such axis."""
     if not -ndim <= axis < ndim:
         raise FunctransValueError(f"{what}: axis {axis} is out of bounds for an array of rank {ndim}")
-    return int(axis) % ndim
+    return index(axis) % ndim
 
 
 def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Any:
@@ -370,13 +371,13 @@ def concatenate(operands: Sequence[Any], dimension: int) -> Any:
     """The arrays joined along the axis ``dimension``."""
     if len(operands) == 1 and type(operands[0]) is Tracer:
         return operands[0]
-    return bind(Concatenate(int(dimension)), *operands)
+    return bind(Concatenate(index(dimension)), *operands)
 
 
 def split(operand: Any, sizes: Sequence[int], axis: int = 0) -> list[Any]:
     """Consecutive parts of these sizes along ``axis``."""
     place = canonical_axis("split", axis, type_of(operand).ndim)
-    return list(bind_all(Split(tuple([int(n) for n in sizes]), place), [operand]))
+    return list(bind_all(Split(tuple(map(index, sizes)), place), [operand]))
 
 
 def rev(operand: Any, dimensions: Sequence[int]) -> Any:

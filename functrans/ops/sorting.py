@@ -7,6 +7,7 @@ then by their imaginary part. Differentiation follows the elements to where they
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,8 @@ class TopK(Primitive):
                 f"an operand of shape {x.shape}"
             )
         shape = (*x.shape[: self.axis], self.k, *x.shape[self.axis + 1 :])
-        return [array_type(shape, x.dtype, x.weak_type), array_type(shape, np.dtype(np.int32))]
+        # JAX has the positions as weak as the values.
+        return [array_type(shape, x.dtype, x.weak_type), array_type(shape, np.dtype(np.int32), x.weak_type)]
 
     def impl(self, x: Any) -> Any:
         x = np.asarray(x)
@@ -257,7 +259,7 @@ def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> tu
     """
     if not type_of(operand).ndim:
         raise FunctransTypeError("top_k: an operand of rank 1 or more is needed, got a scalar")
-    values, order = bind_all(TopK(int(k), canonical_axis("top_k", axis, type_of(operand).ndim)), [operand])
+    values, order = bind_all(TopK(index(k), canonical_axis("top_k", axis, type_of(operand).ndim)), [operand])
     return values, order
 
 

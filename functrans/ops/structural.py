@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from functrans.ir.types import (
     is_key_dtype,
     kind_of,
     short_dtype,
+    static_shape,
     type_of,
 )
 from functrans.trace.binding import as_operand, bind
@@ -348,14 +349,18 @@ class Iota(Primitive):
 
 def iota(dtype: Any, size: int) -> Any:
     """0, 1 ... size - 1."""
-    return broadcasted_iota(dtype, (operator.index(size),), 0)
+    return broadcasted_iota(dtype, (index(size),), 0)
 
 
 def broadcasted_iota(dtype: Any, shape: Sequence[int], dimension: int, *, out_sharding: Any = None) -> Any:
     """0, 1, 2 ... along the axis ``dimension`` of an array of this shape."""
     if out_sharding is not None:
         refuse("broadcasted_iota", out_sharding=out_sharding)
-    return bind(Iota(canonical_dtype(dtype), whole_numbers(shape), int(dimension)))
+    try:
+        sizes = tuple(map(index, shape))
+    except TypeError:
+        sizes = static_shape("broadcasted_iota", shape)
+    return bind(Iota(canonical_dtype(dtype), sizes, int(dimension)))
 
 
 def compare_kind(dtype: np.dtype[Any]) -> str:
@@ -377,7 +382,11 @@ def broadcast_in_dim(
     """Put operand axis i at axis ``broadcast_dimensions[i]`` of ``shape``; repeat along the rest."""
     if out_sharding is not None:
         refuse("broadcast_in_dim", out_sharding=out_sharding)
-    shape, dims = tuple(shape), tuple(broadcast_dimensions)
+    try:
+        shape = tuple(map(index, shape))
+    except TypeError:
+        shape = static_shape("broadcast_in_dim", shape)
+    dims = tuple(broadcast_dimensions)
     type_ = type_of(operand)
     if type_.shape == shape and dims == tuple(range(len(shape))) and type(operand) is Tracer:
         return operand
@@ -424,12 +433,16 @@ def full(shape: Sequence[int], fill_value: Any, dtype: Any = None, *, sharding: 
         value = scalar_literal(fill_value, to, weak)
     else:
         value = convert(fill_value, to, weak)
-    return broadcast_in_dim(value, whole_numbers(shape), ())
+    try:
+        sizes = tuple(map(index, shape))
+    except TypeError:
+        sizes = static_shape("full", shape)
+    return broadcast_in_dim(value, sizes, ())
 
 
 def whole_numbers(sizes: Sequence[Any]) -> tuple[int, ...]:
     """Sizes, axes or positions as a tuple of them; of an array of them, whose elements are arrays, as Python ints."""
-    return tuple(sizes) if isinstance(sizes, tuple | list) else tuple(map(operator.index, sizes))
+    return tuple(sizes) if isinstance(sizes, tuple | list) else tuple(map(index, sizes))
 
 
 def zeros(shape: Sequence[int], like: ArrayType) -> Any:
@@ -461,7 +474,10 @@ def _fits(value: int, dtype: np.dtype[Any]) -> bool:
 
 def reshape(operand: Any, new_sizes: Sequence[int]) -> Any:
     """The same elements in row-major order under another shape."""
-    shape = tuple(new_sizes)
+    try:
+        shape = tuple(map(index, new_sizes))
+    except TypeError:
+        shape = static_shape("reshape", new_sizes)
     type_ = type_of(operand)
     if type_.shape == shape and type(operand) is Tracer:
         return operand

@@ -103,9 +103,9 @@ class RandomGamma(Composite):
     def slope(self, alpha: Any, out: Any) -> Any:
         """The derivative of the sample by its parameter."""
         if self.log_space:
-            return bind(RandomLoggammaGrad(1), alpha, out)
+            return _slope_of_logarithm(alpha, out)
         # by way of the logarithm, which has derivatives where the number is 0
-        return lax.mul(out, bind(RandomLoggammaGrad(1), alpha, logarithm_of_gamma(alpha, out)))
+        return lax.mul(out, _slope_of_logarithm(alpha, logarithm_of_gamma(alpha, out)))
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Any]:
         whole = [
@@ -113,6 +113,17 @@ class RandomGamma(Composite):
             for x, m in zip(operands, mapped, strict=True)
         ]
         return bind(self, *whole), True
+
+
+def _slope_of_logarithm(alpha: Any, logarithm: Any) -> Any:
+    """How the logarithm of a gamma number moves with its parameter, and the largest number where that is beyond it.
+
+    The logarithm goes as 1 / alpha, its slope as the square: an infinity would make NaNs of the distributions made of
+    it, which have a weight of 0 there, or the difference of two.
+    """
+    largest = float(limits(logarithm.dtype).max)
+    slope = lax.min(bind(RandomLoggammaGrad(1), alpha, logarithm), largest)
+    return fnp.where(lax.eq(logarithm, -math.inf), largest, slope)
 
 
 @functools.partial(jit, static_argnames=("shape", "log_space"))
@@ -136,7 +147,7 @@ def logarithm_of_gamma(alpha: Any, number: Any) -> Any:
 @logarithm_of_gamma.defjvp
 def _logarithm_of_gamma_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
     out = logarithm_of_gamma(*primals)
-    return out, lax.mul(tangents[0], bind(RandomLoggammaGrad(1), primals[0], out))
+    return out, lax.mul(tangents[0], _slope_of_logarithm(primals[0], out))
 
 
 @takes(method="exact", out_sharding=None)

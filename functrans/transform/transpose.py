@@ -152,7 +152,7 @@ def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
 
     It is if it can be transposed. Where an operation refuses that (a loop of unknown length, an operation of another
     library), which matters only to somebody who takes it, the derivative decides: that of a linear program does not
-    depend on the inputs (nor does that of an offset, which is not seen then).
+    depend on the inputs; nor does that of an offset, for which the program is tried at zero.
     """
     try:
         transpose_jaxpr(jaxpr, linear, VALUE.outputs(jaxpr, linear))
@@ -163,11 +163,16 @@ def check_linear(jaxpr: Jaxpr, linear: Sequence[bool], what: str) -> None:
             "may only be added, scaled by other values and rearranged"
         ) from None
     except Exception:
+        place = describe_place(jaxpr.equations[-1].where)
         if _bends(jaxpr, linear):
             raise NotLinearError(
-                f"{what} must be linear in the tangents, and what it gives at "
-                f"{describe_place(jaxpr.equations[-1].where)} has a derivative that depends on them: tangents may only "
-                "be added, scaled by other values and rearranged"
+                f"{what} must be linear in the tangents, and what it gives at {place} has a derivative that depends on "
+                "them: tangents may only be added, scaled by other values and rearranged"
+            ) from None
+        if offset_at_zero(jaxpr, linear) is not None:
+            raise NotLinearError(
+                f"{what} must be linear in the tangents, and what it gives at {place} is not zero where they are: "
+                "tangents may only be added, scaled by other values and rearranged"
             ) from None
 
 
@@ -178,25 +183,40 @@ def check_no_offset(jaxpr: Jaxpr, what: str) -> None:
     """Raise NotLinearError, naming the operation, where results that depend on no linear input are not zero.
 
     Who forgot to multiply by the tangent would get a gradient of zero. A zero may be computed from other values
-    (``0 * x``): it is tried at some. What cannot be tried (a callback, an operation of another library) is believed.
+    (``0 * x``): it is tried at some.
+    """
+    a = offset_at_zero(jaxpr, [False] * len(jaxpr.inputs))
+    if a is not None:
+        place = next((eqn.where for eqn in jaxpr.equations if a in eqn.outputs), None)
+        raise NotLinearError(
+            f"{what} must be linear in the tangents, and a tangent that it returns depends on none of them and is "
+            f"not zero, at {describe_place(place)}\nMultiply it by the tangent; for zero return zeros_like."
+        )
+
+
+def offset_at_zero(jaxpr: Jaxpr, linear: Sequence[bool]) -> Any:
+    """The first result that is not zero where these inputs are, tried at some values of the others; None without one.
+
+    What cannot be tried (a callback, an operation of another library) is believed to be zero.
     """
     if any(eqn.op.unknown or eqn.op.effects for eqn in all_equations(jaxpr)):
-        return
+        return None
     variables = [*jaxpr.inputs, *[v for eqn in jaxpr.equations for v in eqn.outputs]]
     if sum(v.type.size for v in variables) > _MOST_PROBED:
-        return
+        return None
+    at = [
+        np.zeros(v.type.shape, v.type.dtype) if flag else _some(v.type)
+        for v, flag in zip(jaxpr.inputs, linear, strict=True)
+    ]
     try:
         with np.errstate(all="ignore"):
-            found = evaluate(jaxpr, [_some(v.type) for v in jaxpr.inputs])
+            found = evaluate(jaxpr, at)
     except Exception:  # nobody can compute it from these values
-        return
+        return None
     for a, x in zip(jaxpr.outputs, found, strict=True):
         if np.any((x != 0) & (x == x)):  # NaN is 0 times infinity
-            place = next((eqn.where for eqn in jaxpr.equations if a in eqn.outputs), None)
-            raise NotLinearError(
-                f"{what} must be linear in the tangents, and a tangent that it returns depends on none of them and is "
-                f"not zero, at {describe_place(place)}\nMultiply it by the tangent; for zero return zeros_like."
-            )
+            return a
+    return None
 
 
 def _some(type_: ArrayType) -> np.ndarray[Any, Any]:

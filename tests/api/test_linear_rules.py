@@ -38,6 +38,9 @@ def _ruled(function: Callable[[Any], Any]) -> Any:
     return ruled
 
 
+_shifted = _ruled(lambda v: v + 1.0)  # its derivative is that of a linear function
+
+
 def _refuse(cotangent: Any, x: Any) -> Any:
     raise NotImplementedError("no transpose here")
 
@@ -78,6 +81,9 @@ NONLINEAR: dict[str, Callable[[Any], Any]] = {
     "index": lambda u: fnp.arange(3.0)[u.astype(int)],
     "offset": lambda u: u + 1.0,
     "offset_in_jit": lambda u: ft.jit(lambda v: 2.0 - v)(u),
+    "offset_in_a_function_with_a_rule": lambda u: _shifted(u),
+    "offset_in_such_a_function_in_jit": lambda u: ft.jit(lambda v: 2.0 * _shifted(v))(u),
+    "offset_in_such_a_function_of_a_loop": lambda u: lax.scan(lambda c, _: (_shifted(c), None), u, None, 2)[0],
     "inner_gradient": lambda u: ft.grad(lambda v: v**3)(u),
     "solve": lambda u: fnp.linalg.solve(fnp.eye(2) * u, fnp.ones(2))[0],
     "function_of_steps_with_a_rule": lambda u: _ruled(fnp.floor)(u),
@@ -96,6 +102,7 @@ LINEAR: dict[str, Callable[[Any], Any]] = {
     "select": lambda u: fnp.where(np.array([True, False]), u, 0.0).sum(),
     "zeros_added_to": lambda u: (np.zeros(2, np.float32) + u).sum() + fnp.zeros(2).at[0].set(u)[0],
     "solve": lambda u: fnp.linalg.solve(fnp.eye(2) * 2.0, _pair(u))[0],
+    "function_with_a_rule": lambda u: _ruled(lambda v: lax.cond(True, lambda w: 3.0 * w, lambda w: w, v))(u),
     "sort_of_something_else": lambda u: fnp.sort(fnp.arange(3.0))[1] * u,
 }
 

@@ -99,8 +99,8 @@ def test_a_reduction_whose_function_changes_the_dtype_shows_types_and_cast() -> 
     refusal(TypeError, lambda: ft.jit(count)(vector)).says("reduce", "float32", "int32", "astype")
 
 
-def test_a_map_in_batches_of_nothing_shows_the_number() -> None:
-    refusal(ValueError, lambda: lax.map(lambda x: x, vector, batch_size=0)).says("map", "batch_size=0", "positive")
+def test_a_map_in_batches_of_less_than_nothing_shows_the_number() -> None:
+    refusal(ValueError, lambda: lax.map(lambda x: x, vector, batch_size=-1)).says("map", "batch_size=-1", "negative")
 
 
 def test_a_map_in_batches_of_no_integer_shows_what_came() -> None:

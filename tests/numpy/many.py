@@ -11,10 +11,6 @@ import numpy as np
 import functrans as ft
 from tests.agreement import assert_same
 
-# Functions of weak operands whose result is weak here and strong in JAX, which divides by a strong constant inside.
-# (Comparisons of weak operands are weak bools in JAX, which means nothing: there is one bool dtype.)
-KEEPS_WEAK = frozenset(["angle", "heaviside", "hypot", "log2", "log10", "logaddexp2", "nan_to_num", "power"])
-
 Cases = Mapping[str, Callable[..., Any]]
 
 
@@ -58,8 +54,9 @@ def assert_cases_agree(
         if (name in refused) != (name in refused_by_jax):
             problems.append(f"{name}: {refused.get(name, 'a result')!r}, JAX: {refused_by_jax.get(name, 'a result')!r}")
         elif name not in refused:
+            # Comparisons of weak operands are weak bools in JAX, which means nothing: there is one bool dtype.
             boolean = all(getattr(leaf, "dtype", None) == np.bool_ for leaf in jax.tree.leaves(expected[name]))
-            strict = weak and not boolean and name.partition("(")[0] not in KEEPS_WEAK
+            strict = weak and not boolean
             try:
                 compare = assert_same if values else _assert_same_type
                 compare(found[name], expected[name], operations, weak=strict, scale=scale, context=name)

@@ -137,6 +137,10 @@ def test_arrays_from_files_buffers_and_text(tmp_path: Any) -> None:
     ):  # fmt: skip
         assert isinstance(found, jax.Array)
         np.testing.assert_array_equal(found, A.ravel())
+    wide = A.ravel().astype(np.float64)
+    wide.tofile(tmp_path / "wide.bin")  # the bytes are those of the dtype that is asked for, float64 by default
+    for found in (fnp.frombuffer(wide.tobytes()), fnp.fromfile(tmp_path / "wide.bin")):
+        np.testing.assert_array_equal(found, A.ravel())
     assert fnp.array_repr(A) == repr(A)
     assert fnp.array_str(fnp.asarray(A), precision=2) == np.array_str(A, precision=2)
     with pytest.raises(TypeError, match="from_dlpack: an array with __dlpack__ is needed, got list"):

@@ -164,3 +164,19 @@ def test_an_array_captured_many_times_is_one_input() -> None:
             return x
 
         assert len(ft.make_jaxpr(f)(np.ones(3, np.float32)).inputs) == 2
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int32", "uint32"])
+def test_a_number_beyond_a_narrow_dtype_is_that_of_jax(dtype: str) -> None:
+    x = np.array([1, 100], dtype)
+    functions: dict[str, Callable[[Any, Any, int], Any]] = {
+        "+": lambda m, a, n: a + n, "r-": lambda m, a, n: n - a, "*": lambda m, a, n: a * n,
+        ">": lambda m, a, n: a > n, "<=": lambda m, a, n: a <= n, "==": lambda m, a, n: a == n,
+        "&": lambda m, a, n: a & n, "add": lambda m, a, n: m.add(a, n), "greater": lambda m, a, n: m.greater(a, n),
+        "maximum": lambda m, a, n: m.maximum(a, n), "where": lambda m, a, n: m.where(a > 5, a, n),
+    }  # fmt: skip
+    for number in (-200, -128, -2, -1, 127, 128, 200, 300):
+        for name, f in functions.items():
+            expected = _result(lambda f=f, n=number: jax.jit(lambda a: f(jnp, a, n))(x))
+            found = _result(lambda f=f, n=number: ft.jit(lambda a: f(fnp, a, n))(x))
+            assert found == expected, (name, number)

@@ -155,6 +155,26 @@ def test_dirichlet_numbers_of_small_parameters() -> None:
     np.testing.assert_allclose(moved.sum(2), 0.0, atol=1e-3)  # probabilities add up to 1 whatever the parameters
 
 
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda key, a: random.beta(key, a, a, (50,)), lambda key, a: random.beta(key, a, 2.0, (50,)),
+        lambda key, a: random.beta(key, 2.0, a, (50,)), lambda key, a: random.chisquare(key, a, (50,)),
+        lambda key, a: random.gamma(key, a, (50,)), lambda key, a: random.f(key, a, 3.0, (50,)),
+        lambda key, a: random.dirichlet(key, a * np.float32([1, 0, 0]) + np.float32([0, 1, 2]), (20,)),
+        lambda key, a: random.dirichlet(key, a * np.float32([1, 1, 1]), (20,)),
+    ],
+    ids=["beta a a", "beta a 2", "beta 2 a", "chisquare", "gamma", "f", "dirichlet one small", "dirichlet all small"],
+)  # fmt: skip
+@pytest.mark.parametrize("a", [1e-18, 1e-20, 1e-30, 1e-37])
+def test_numbers_of_tiny_parameters_stand_still(draw: Any, a: float) -> None:
+    # The logarithm of a gamma number goes as -1 / a, its slope as the square, beyond float32 below 1e-19; each of these
+    # numbers is at an end of its range, where exp(-1 / a) times that slope is 0.
+    a = np.float32(a)
+    for moved in (ft.jacfwd(lambda a: draw(KEY, a))(a), ft.jacrev(lambda a: draw(KEY, a))(a)):
+        np.testing.assert_array_equal(moved, 0.0)
+
+
 def test_counts_have_no_derivative() -> None:
     for draw in (
         lambda p: random.binomial(KEY, 20.0, p, (5,)).sum(), lambda p: random.binomial(KEY, 500.0, p, (5,)).sum(),

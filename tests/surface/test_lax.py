@@ -173,6 +173,73 @@ def test_the_upper_half_of_products(dtype: Any) -> None:
     np.testing.assert_array_equal(ft.vmap(lax.mulhi, (0, None))(x, y[5]), lax.mulhi(x, np.full_like(x, y[5])))
 
 
+SIZED: dict[str, Callable[[Any, Any], Any]] = {
+    "full": lambda n, s: lax.full(s, 1.0),
+    "full_like": lambda n, s: lax.full_like(X, 1.0, shape=s),
+    "empty": lambda n, s: lax.empty(s, np.float32),
+    "broadcast": lambda n, s: lax.broadcast(1.0, s),
+    "broadcast_in_dim": lambda n, s: lax.broadcast_in_dim(1.0, s, ()),
+    "broadcasted_iota": lambda n, s: lax.broadcasted_iota(np.int32, s, 0),
+    "iota": lambda n, s: fnp.outer(lax.iota(np.int32, n), fnp.ones(3)),
+    "reshape": lambda n, s: lax.reshape(X, s),
+    "slice": lambda n, s: lax.slice(np.ones((4, 5), np.float32), (0, 0), s),
+    "dynamic_slice": lambda n, s: lax.dynamic_slice(np.ones((4, 5), np.float32), (0, 0), s),
+    "rng_bit_generator": lambda n, s: lax.rng_bit_generator(np.zeros(4, np.uint32), s)[1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_a_size_is_any_integer(name: str) -> None:
+    sized = SIZED[name]
+    for n in (2, np.int32(2), np.uint8(2), np.array(2), jnp.array(2)):
+        for shape in ((n, 3), [n, 3], (n, np.int64(3))):
+            assert sized(n, shape).shape == ft.eval_shape(lambda n=n, s=shape: sized(n, s)).shape == (2, 3)
+    for wrong in (2.0, np.float32(2), "2", None):
+        for call in (lambda n=wrong: sized(n, (n, 3)), lambda n=wrong: ft.make_jaxpr(lambda: sized(n, (n, 3)))()):
+            with pytest.raises(TypeError):
+                call()
+
+
+@pytest.mark.parametrize("name", ["full", "full_like", "empty", "broadcasted_iota", "rng_bit_generator"])
+def test_one_integer_is_a_shape(name: str) -> None:
+    for n in (2, np.int32(2), np.array(2)):
+        assert SIZED[name](None, n).shape == (2,)
+    with pytest.raises(TypeError, match=r"a shape is an integer or a sequence of integers, got 2\.5 of type float"):
+        SIZED[name](None, 2.5)
+
+
+@pytest.mark.parametrize("call", [
+    lambda: lax.concatenate([X, X], 0.5), lambda: lax.top_k(X, 1.5), lambda: lax.slice_in_dim(X, 0, 1.5),
+    lambda: lax.split(X, (0.5, 1.5)), lambda: lax.reduce_precision(X, 5, 2.5), lambda: fnp.eye(2.5),
+    lambda: fnp.tril_indices(2.5), lambda: fnp.diag_indices(2.5),
+])  # fmt: skip
+def test_a_float_is_not_cut_to_an_integer(call: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match="integer"):
+        call()
+
+
+@pytest.mark.parametrize("compare", [lax.lt, lax.le, lax.gt, lax.ge])
+def test_complex_numbers_have_no_order(compare: Any) -> None:
+    z = X.astype(np.complex64)
+    for call in (lambda: compare(z, z), lambda: compare(z, 1.0), lambda: compare(2j, z), lambda: ft.jit(compare)(z, z)):
+        with pytest.raises(TypeError, match=r"complex numbers have no order[\s\S]*test_lax.py"):
+            call()
+
+
+def test_the_angle_of_complex_points_and_the_conjugate_of_real_numbers() -> None:
+    x, y = (X + 0.5j * X**2).astype(np.complex64), (X - 1j).astype(np.complex64)
+    for of in (lax.atan2, fnp.arctan2):
+        np.testing.assert_allclose(of(x, y), jnp.arctan2(x, y), rtol=1e-5)
+        ours, theirs = (
+            lib.jvp(f, (x, y), (y, x))[1] for lib, f in ((ft, of), (jax, jnp.arctan2))
+        )  # fmt: skip
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+    assert lax.conj(X).dtype == np.complex64 and fnp.conj(X).dtype == np.float32
+    np.testing.assert_array_equal(lax.conj(X), jax.lax.conj(X))
+    with pytest.raises(TypeError, match="conj does not accept"):
+        lax.conj(np.int32(1))
+
+
 def _numbers(ragged: list[int], groups: list[int]) -> Any:
     return lax.RaggedDotDimensionNumbers((((1,), (1,)), ((), ())), ragged, groups)
 

@@ -9,7 +9,7 @@ import numpy as np
 from functrans import lax
 from functrans import numpy as fnp
 from functrans.errors import FunctransValueError
-from functrans.numpy.promotion import promote_dtypes
+from functrans.numpy.promotion import promote_dtypes, strengthened
 from functrans.trace.frames import here
 
 Array = Any
@@ -106,7 +106,7 @@ def schur(a: ArrayLike, output: str = "real") -> tuple[Array, Array]:
     x = _matrices("schur", a, square=True)
     if output == "complex" and x.dtype.kind != "c":
         x = lax.convert_element_type(x, np.result_type(x.dtype, np.complex64))
-    t, z = lax.linalg.schur(x)
+    t, z = map(strengthened, lax.linalg.schur(x))
     return t, z
 
 

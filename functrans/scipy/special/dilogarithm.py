@@ -16,7 +16,7 @@ from functrans import lax
 from functrans.lax.evaluated import Evaluated
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand
+from functrans.scipy.special.arguments import Array, ArrayLike, strong_operand
 from functrans.trace.binding import bind
 
 # B_2k / (2k + 1)!
@@ -91,4 +91,4 @@ def spence(x: ArrayLike) -> Array:
     >>> round(float(special.spence(0.0)), 5)
     1.64493
     """
-    return bind(SPENCE, real_operand("spence", x))
+    return bind(SPENCE, strong_operand("spence", x))

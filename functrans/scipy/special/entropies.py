@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from functrans import lax
 from functrans.api.compilation import jit
 from functrans.lax.elementwise import in_single
@@ -13,7 +15,14 @@ from functrans.lax.evaluated import Evaluated, arrays_of
 from functrans.numpy.selection import where
 from functrans.ops.elementwise import binary
 from functrans.ops.special import scipy_reference
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.scipy.special.arguments import (
+    Array,
+    ArrayLike,
+    inexact_operands,
+    is_complex,
+    real_operand,
+    real_operands,
+)
 from functrans.trace.binding import bind
 from functrans.trace.primitive import Tangent, Value
 from functrans.trace.series import Line
@@ -137,7 +146,8 @@ def xlogy(x: ArrayLike, y: ArrayLike) -> Array:
     >>> float(special.xlogy(0.0, 0.0))
     0.0
     """
-    return bind(XLOGY, *real_operands("xlogy", x, y))
+    x, y = inexact_operands("xlogy", x, y)
+    return _complex_product(x, lax.log(y), y) if is_complex(x) else bind(XLOGY, x, y)
 
 
 def xlog1py(x: ArrayLike, y: ArrayLike) -> Array:
@@ -147,7 +157,12 @@ def xlog1py(x: ArrayLike, y: ArrayLike) -> Array:
     >>> float(special.xlog1py(0.0, -1.0))
     0.0
     """
-    return bind(XLOG1PY, *real_operands("xlog1py", x, y))
+    x, y = inexact_operands("xlog1py", x, y)
+    return _complex_product(x, lax.log1p(y), y) if is_complex(x) else bind(XLOG1PY, x, y)
+
+
+def _complex_product(x: Any, logarithm: Any, y: Any) -> Any:
+    return where((x != 0.0) | (y != y), x * logarithm, 0.0)
 
 
 def logit(x: ArrayLike) -> Array:
@@ -157,7 +172,8 @@ def logit(x: ArrayLike) -> Array:
     >>> float(special.logit(0.5))
     0.0
     """
-    return bind(LOGIT, real_operand("logit", x))
+    (x,) = inexact_operands("logit", x, strong=True)
+    return LOGIT.define(x) if is_complex(x) else bind(LOGIT, x)
 
 
 def expit(x: ArrayLike) -> Array:
@@ -167,7 +183,7 @@ def expit(x: ArrayLike) -> Array:
     >>> float(special.expit(0.0))
     0.5
     """
-    return lax.logistic(real_operand("expit", x))
+    return lax.logistic(*inexact_operands("expit", x))
 
 
 @jit
@@ -195,6 +211,10 @@ def _rel_entr(p: Any, q: Any) -> Any:
     return where(both, inside, where(lax.eq(p, 0.0) & lax.ge(q, 0.0), 0.0, outside))
 
 
+def _probabilities(name: str, p: ArrayLike, q: ArrayLike) -> list[Any]:
+    return real_operands(name, p, q, strong=np.ndim(p) > 0)  # JAX's constants are as weak as a single p
+
+
 def rel_entr(p: ArrayLike, q: ArrayLike) -> Array:
     """p log(p / q), elementwise; 0 for p = 0 and q >= 0, else inf where one is not positive.
 
@@ -202,7 +222,7 @@ def rel_entr(p: ArrayLike, q: ArrayLike) -> Array:
     >>> float(special.rel_entr(2.0, 2.0))
     0.0
     """
-    return in_single(_rel_entr, *real_operands("rel_entr", p, q))
+    return in_single(_rel_entr, *_probabilities("rel_entr", p, q))
 
 
 def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
@@ -212,7 +232,7 @@ def kl_div(p: ArrayLike, q: ArrayLike) -> Array:
     >>> float(special.kl_div(2.0, 2.0))
     0.0
     """
-    return in_single(lambda p, q: _rel_entr(p, q) - p + q, *real_operands("kl_div", p, q))
+    return in_single(lambda p, q: _rel_entr(p, q) - p + q, *_probabilities("kl_div", p, q))
 
 
 _BOXCOX_TERMS = 20  # 1 / 21! is below the precision of float64, in its derivatives too
@@ -270,8 +290,8 @@ def boxcox(x: ArrayLike, lmbda: ArrayLike) -> Array:
     >>> float(special.boxcox(3.0, 2.0))
     4.0
     """
-    x, lmbda = real_operands("boxcox", x, lmbda)
-    return bind(Boxcox(False), x, lmbda)
+    x, lmbda = inexact_operands("boxcox", x, lmbda)
+    return _complex_boxcox(lax.log(x), lmbda) if is_complex(x) else bind(Boxcox(False), x, lmbda)
 
 
 def boxcox1p(x: ArrayLike, lmbda: ArrayLike) -> Array:
@@ -281,5 +301,11 @@ def boxcox1p(x: ArrayLike, lmbda: ArrayLike) -> Array:
     >>> float(special.boxcox1p(2.0, 2.0))
     4.0
     """
-    x, lmbda = real_operands("boxcox1p", x, lmbda)
-    return bind(Boxcox(True), x, lmbda)
+    x, lmbda = inexact_operands("boxcox1p", x, lmbda)
+    return _complex_boxcox(lax.log1p(x), lmbda) if is_complex(x) else bind(Boxcox(True), x, lmbda)
+
+
+def _complex_boxcox(logarithm: Any, power: Any) -> Any:
+    zero = power == 0.0
+    divisor = where(zero, 1.0, power)
+    return where(zero, logarithm, lax.expm1(divisor * logarithm) / divisor)

@@ -15,11 +15,17 @@ import numpy as np
 
 from functrans import lax
 from functrans.lax.evaluated import Evaluated
-from functrans.numpy.creation import asarray
-from functrans.numpy.promotion import promote_dtypes, to_dtype
+from functrans.numpy.promotion import strengthened, to_dtype
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.scipy.special.arguments import (
+    Array,
+    ArrayLike,
+    inexact_operands,
+    is_complex,
+    strong_operand,
+    strong_operands,
+)
 from functrans.scipy.special.normal import NDTR_EXCESS, NDTR_RATIO
 from functrans.scipy.special.quadrature import gauss
 from functrans.trace.binding import bind
@@ -213,10 +219,10 @@ def erfcx(x: ArrayLike) -> Array:
     >>> round(float(special.erfcx(100.0)), 6)
     0.005642
     """
-    (x,) = promote_dtypes("erfcx", asarray(x), inexact=True)
-    if x.dtype.kind == "c":
-        return bind(WOFZ, lax.complex(-lax.imag(x), lax.real(x)))  # of i x
-    return bind(ERFCX, real_operand("erfcx", x))
+    (x,) = map(strengthened, inexact_operands("erfcx", x))
+    if is_complex(x):
+        return bind(WOFZ, lax.complex(lax.neg(lax.imag(x)), lax.real(x)))
+    return bind(ERFCX, x)
 
 
 def dawsn(x: ArrayLike) -> Array:
@@ -226,7 +232,7 @@ def dawsn(x: ArrayLike) -> Array:
     >>> round(float(special.dawsn(1.0)), 5)
     0.53808
     """
-    return bind(DAWSN, real_operand("dawsn", x))
+    return bind(DAWSN, strong_operand("dawsn", x))
 
 
 def wofz(z: ArrayLike) -> Array:
@@ -236,8 +242,7 @@ def wofz(z: ArrayLike) -> Array:
     >>> complex(special.wofz(0.0))
     (1+0j)
     """
-    (z,) = promote_dtypes("wofz", asarray(z), inexact=True)
-    z = asarray(z)
+    (z,) = map(strengthened, inexact_operands("wofz", z))
     if z.dtype.kind != "c":
         z = to_dtype(z, np.dtype(np.complex128 if z.dtype == np.float64 else np.complex64))
     return bind(WOFZ, z)
@@ -250,4 +255,4 @@ def owens_t(h: ArrayLike, a: ArrayLike) -> Array:
     >>> round(float(special.owens_t(0.0, 1.0)), 5)
     0.125
     """
-    return bind(OWENS_T, *real_operands("owens_t", h, a))
+    return bind(OWENS_T, *strong_operands("owens_t", h, a))

@@ -21,7 +21,7 @@ from functrans.errors import FunctransTypeError
 from functrans.lax.evaluated import Evaluated, everywhere
 from functrans.numpy.selection import where
 from functrans.ops.special import scipy_reference
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.scipy.special.arguments import Array, ArrayLike, strong_operand, strong_operands
 from functrans.scipy.special.gamma_functions import GAMMA
 from functrans.trace.binding import bind
 
@@ -153,7 +153,7 @@ def exp1(x: ArrayLike) -> Array:
     >>> round(float(special.exp1(1.0)), 5)
     0.21938
     """
-    return bind(EXP1, real_operand("exp1", x))
+    return bind(EXP1, strong_operand("exp1", x))
 
 
 def expi(x: ArrayLike) -> Array:
@@ -165,7 +165,7 @@ def expi(x: ArrayLike) -> Array:
     >>> round(float(special.expi(1.0)), 5)
     1.89512
     """
-    return bind(EXPI, real_operand("expi", x))
+    return bind(EXPI, strong_operand("expi", x))
 
 
 def expn(n: ArrayLike, x: ArrayLike) -> Array:
@@ -177,5 +177,5 @@ def expn(n: ArrayLike, x: ArrayLike) -> Array:
     >>> round(float(special.expn(2, 1.0)), 5)
     0.1485
     """
-    n, x = real_operands("expn", n, x)
+    n, x = strong_operands("expn", n, x)
     return where(n < 0.0, math.nan, bind(EXPN, n, x))

@@ -14,10 +14,17 @@ from functrans.api.compilation import jit
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import kind_of, type_of
 from functrans.numpy.creation import asarray
-from functrans.numpy.promotion import static_value
+from functrans.numpy.promotion import static_value, strengthened
 from functrans.numpy.reductions import sum as total
 from functrans.numpy.selection import where
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.scipy.special.arguments import (
+    Array,
+    ArrayLike,
+    real_operand,
+    real_operands,
+    strong_operand,
+    strong_operands,
+)
 from functrans.scipy.special.complex_gamma import RGAMMA, complex_gamma, complex_loggamma, complex_rgamma
 from functrans.scipy.special.gamma_functions import BETA, BETALN, GAMMA, GAMMA_RATIO, Factorial, sign_of_gamma
 from functrans.trace.binding import bind
@@ -40,7 +47,7 @@ def gammasgn(x: ArrayLike) -> Array:
     >>> float(special.gammasgn(-0.5))
     -1.0
     """
-    return sign_of_gamma(real_operand("gammasgn", x))
+    return sign_of_gamma(strong_operand("gammasgn", x))
 
 
 def gamma(x: ArrayLike) -> Array:
@@ -53,7 +60,7 @@ def gamma(x: ArrayLike) -> Array:
     24.0
     """
     x, is_complex = _number("gamma", x)
-    return complex_gamma(x) if is_complex else bind(GAMMA, x)
+    return complex_gamma(x) if is_complex else bind(GAMMA, asarray(strengthened(x)))
 
 
 def _number(name: str, x: ArrayLike) -> tuple[Any, bool]:
@@ -180,7 +187,7 @@ def beta(a: ArrayLike, b: ArrayLike) -> Array:
     >>> round(float(special.beta(2.0, 3.0)), 5)
     0.08333
     """
-    return bind(BETA, *real_operands("beta", a, b))
+    return bind(BETA, *strong_operands("beta", a, b))
 
 
 def betainc(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Array:
@@ -272,7 +279,7 @@ def poch(z: ArrayLike, m: ArrayLike) -> Array:
     >>> round(float(special.poch(2.0, 3.0)), 3)
     24.0
     """
-    z, m = real_operands("poch", z, m)
+    z, m = strong_operands("poch", z, m)
     at_pole = (m == 0.0) & (z <= 0.0) & (z == lax.floor(z))
     # z taken out: the quotient of the rest is smooth through z = 0, where the derivatives of log(gamma(z)) are infinite
     return where(at_pole, 1.0, z * bind(GAMMA_RATIO, where(at_pole, 1.0, z) + 1.0, m - 1.0))

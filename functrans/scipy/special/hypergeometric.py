@@ -19,7 +19,7 @@ from typing import Any
 from functrans import lax
 from functrans.lax.evaluated import Evaluated, epsilon, everywhere
 from functrans.numpy.selection import where
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operands
+from functrans.scipy.special.arguments import Array, ArrayLike, strong_operands
 from functrans.scipy.special.complex_gamma import RGAMMA
 from functrans.scipy.special.gamma_functions import GAMMA
 from functrans.scipy.special.quadrature import is_double
@@ -351,7 +351,7 @@ def hyp1f1(a: ArrayLike, b: ArrayLike, x: ArrayLike) -> Array:
     >>> round(float(special.hyp1f1(1.0, 2.0, 1.0)), 5)
     1.71828
     """
-    return bind(HYP1F1, *real_operands("hyp1f1", a, b, x))
+    return bind(HYP1F1, *strong_operands("hyp1f1", a, b, x))
 
 
 def hyp2f1(a: ArrayLike, b: ArrayLike, c: ArrayLike, x: ArrayLike) -> Array:
@@ -364,4 +364,4 @@ def hyp2f1(a: ArrayLike, b: ArrayLike, c: ArrayLike, x: ArrayLike) -> Array:
     >>> round(float(special.hyp2f1(1.0, 1.0, 2.0, 0.5)), 5)
     1.38629
     """
-    return bind(HYP2F1, *real_operands("hyp2f1", a, b, c, x))
+    return bind(HYP2F1, *strong_operands("hyp2f1", a, b, c, x))

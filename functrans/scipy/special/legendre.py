@@ -21,7 +21,7 @@ from functrans.lax.evaluated import Evaluated, everywhere, rows, stacked
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import static_value, to_dtype
 from functrans.numpy.selection import where
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, real_operands
+from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, strong_operands
 from functrans.trace.binding import bind
 
 
@@ -101,7 +101,7 @@ def sph_harm_y(
     degree, order = _integers("sph_harm_y", "degrees n", n), _integers("sph_harm_y", "orders m", m)
     if n_max is not None:
         degree = lax.min(degree, lax.full_like(degree, operator.index(static_value("sph_harm_y", "n_max", n_max))))
-    operands = real_operands("sph_harm_y", degree, order, theta, phi)
+    operands = strong_operands("sph_harm_y", degree, order, theta, phi)
     if operands[0].dtype.itemsize < 4:  # no complex number has halves
         operands = [to_dtype(x, np.dtype(np.float32)) for x in operands]
     degree, order, theta, phi = operands

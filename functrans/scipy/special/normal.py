@@ -15,7 +15,7 @@ from functrans.lax.evaluated import Evaluated
 from functrans.numpy.selection import where
 from functrans.ops.bessel import chebyshev
 from functrans.ops.special import scipy_reference
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand
+from functrans.scipy.special.arguments import Array, ArrayLike, real_operand, strong_operand
 from functrans.trace.binding import bind
 
 _ROOT_TAU = math.sqrt(2 * math.pi)
@@ -71,7 +71,7 @@ def ndtr(x: ArrayLike) -> Array:
     >>> float(special.ndtr(0.0))
     0.5
     """
-    return in_single(_ndtr, real_operand("ndtr", x))
+    return in_single(_ndtr, strong_operand("ndtr", x))
 
 
 def _density(x: Any) -> Any:
@@ -262,7 +262,7 @@ def erfcinv(y: ArrayLike) -> Array:
     >>> round(float(special.erfcinv(1e-20)), 4)
     6.6016
     """
-    return in_single(_erfcinv, real_operand("erfcinv", y))
+    return in_single(_erfcinv, strong_operand("erfcinv", y))
 
 
 def ndtri(p: ArrayLike) -> Array:
@@ -272,7 +272,7 @@ def ndtri(p: ArrayLike) -> Array:
     >>> round(float(special.ndtri(0.975)), 3)
     1.96
     """
-    return bind(NDTRI, real_operand("ndtri", p))
+    return bind(NDTRI, strong_operand("ndtri", p))
 
 
 def log_ndtr(x: ArrayLike, series_order: int = 3) -> Array:
@@ -291,4 +291,4 @@ def log_ndtr(x: ArrayLike, series_order: int = 3) -> Array:
         raise FunctransTypeError(f"log_ndtr: series_order must be an integer, got {series_order!r}")
     if not 0 <= series_order <= 30:
         raise FunctransValueError(f"log_ndtr: series_order must lie between 0 and 30, got {series_order}")
-    return bind(LOG_NDTR, real_operand("log_ndtr", x))
+    return bind(LOG_NDTR, strong_operand("log_ndtr", x))

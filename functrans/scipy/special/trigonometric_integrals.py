@@ -18,7 +18,7 @@ from functrans import lax
 from functrans.lax.evaluated import Evaluated
 from functrans.numpy.elementary import sinc
 from functrans.numpy.selection import where
-from functrans.scipy.special.arguments import Array, ArrayLike, real_operand
+from functrans.scipy.special.arguments import Array, ArrayLike, strong_operand
 from functrans.scipy.special.quadrature import half_line, steps
 from functrans.trace.binding import bind
 
@@ -110,7 +110,7 @@ def sici(x: ArrayLike) -> tuple[Array, Array]:
     >>> [round(float(part), 5) for part in special.sici(1.0)]
     [0.94608, 0.3374]
     """
-    x = real_operand("sici", x)
+    x = strong_operand("sici", x)
     return bind(SI, x), bind(CI, x)
 
 
@@ -121,5 +121,5 @@ def fresnel(x: ArrayLike) -> tuple[Array, Array]:
     >>> [round(float(part), 5) for part in special.fresnel(1.0)]
     [0.43826, 0.77989]
     """
-    x = real_operand("fresnel", x)
+    x = strong_operand("fresnel", x)
     return bind(FRESNEL_S, x), bind(FRESNEL_C, x)
