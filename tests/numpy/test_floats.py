@@ -24,7 +24,7 @@ def test_frexp_and_spacing_are_those_of_numpy(dtype) -> None:
         for ours, theirs in zip(fnp.frexp(x), np.frexp(x), strict=True):
             np.testing.assert_array_equal(ours, theirs)
             assert ours.dtype == theirs.dtype
-        x = x[(np.abs(x) != np.finfo(dtype).max) & ((x != 0) | ~np.signbit(x))]  # of -0 NumPy's is positive, JAX's is not
+        x = x[(np.abs(x) != np.finfo(dtype).max) & ((x != 0) | ~np.signbit(x))]  # of -0 JAX is negative
         np.testing.assert_array_equal(fnp.spacing(x), np.spacing(x))
 
 
