@@ -13,7 +13,6 @@ level. It runs as the nest written out up to order 2, and by Taylor mode beyond.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,7 +34,7 @@ from functrans.trace.tracer import Tracer
 from functrans.trace.values import differentiators
 from functrans.transform.jvp import How, differentiate
 from functrans.transform.linearize import linearize
-from functrans.transform.taylor import taylor_to_order
+from functrans.transform.taylor import per_derivative, taylor_to_order, unit_of
 from functrans.transform.transpose import transpose
 from functrans.transform.vmap import vmap_jaxpr
 
@@ -129,15 +128,17 @@ def _written(jaxpr: Jaxpr, place: int, orders: Sequence[int]) -> Jaxpr:
 
 def _by_taylor(jaxpr: Jaxpr, place: int, orders: Sequence[int], inputs: Sequence[Any]) -> list[Any]:
     type_, highest = jaxpr.in_types[place], max(orders)
+    unit = unit_of(highest, type_.dtype)
     series: list[list[Any]] = [[None] * highest for _ in inputs]
-    series[place][0] = scalar_literal(1, type_.dtype, type_.weak_type)
+    series[place][0] = scalar_literal(unit, type_.dtype, type_.weak_type)
     (value,), (found,) = taylor_to_order(jaxpr, inputs, series)
     results = []
     for order in orders:
         c = value if order == 0 else found[order - 1]
         if order > 0:
             c = zeros((), type_) if c is None else convert(c, type_.dtype, type_.weak_type)
-            c = c if order == 1 else mul(c, float(math.factorial(order)))
+            factor = per_derivative(order, unit)
+            c = c if factor == 1.0 else mul(c, factor)
         results.append(c)
     return results
 

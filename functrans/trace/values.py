@@ -17,6 +17,7 @@ import numpy as np
 
 from functrans.errors import ConcretizationError
 from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, Where
+from functrans.ir.types import is_key_dtype
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.trace.dependence import DERIVATIVE
 from functrans.trace.engine import engine
@@ -225,7 +226,9 @@ def concrete(x: Any) -> Any:
 
 
 def obtainable(x: Any) -> Any:
-    """The NumPy value of x, computed if need be, where user code could ask for it; else None."""
+    """The NumPy value of x, computed if need be, where user code could ask for it; else None. Keys have none."""
+    if is_key_dtype(x.dtype):
+        return None
     try:
         return np.asarray(value_of(x))
     except _NoValue:
