@@ -100,7 +100,7 @@ def test_keys_have_no_derivative() -> None:
 
 @pytest.mark.parametrize("transform", [ft.jacfwd, ft.jacrev, ft.jacobian, ft.hessian])
 def test_a_result_that_is_a_key_has_no_jacobian(transform: Any) -> None:
-    with pytest.raises(TypeError, match="(?s)keys have no derivative.*has_aux=True"):
+    with pytest.raises(TypeError, match=r"(?s)keys have no derivative.*has_aux=True"):
         transform(lambda x: (x, random.fold_in(KEY, 1)))(1.0)
 
 
