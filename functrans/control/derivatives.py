@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.call import InPlace
+from functrans.control.holding import jaxpr_axis_names
 from functrans.control.masking import under_mask
 from functrans.errors import ReverseLoopError
 from functrans.ir.program import Jaxpr, live_equations, subjaxprs
@@ -189,7 +190,8 @@ def held(jaxpr: Jaxpr, operands: Sequence[Any]) -> list[Any] | None:
 
 def is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
     """Whether Taylor mode gives what a nest of derivatives of this program gives: it has no effects, which would happen
-    more or less often, and no operation whose every application has a derivative of its own (a backward rule of a
+    more or less often, speaks with no other lanes (reverse mode sends cotangents to them, forward mode has only the
+    lane's own tangent), and has no operation whose every application has a derivative of its own (a backward rule of a
     user's need not be the derivative of anything). Remembered.
 
     ``smooth``: where the nest is finite, too. Reverse mode drops the infinite slope of what a selection has dropped.
@@ -198,7 +200,7 @@ def is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
 
 
 def _is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
-    return not jaxpr.effects and all(
+    return not jaxpr.effects and not jaxpr_axis_names(jaxpr) and all(
         eqn.op.shared and (eqn.op.smooth or not smooth) and all(is_collapsible(p, smooth) for p in subjaxprs(eqn.op))
         for eqn in jaxpr.equations
     )
