@@ -80,7 +80,7 @@ class Computed:
         """Output i; raises an internal signal where an operand has no value."""
         jaxpr = self.jaxpr
         if self.values is None:
-            values: dict[Any, Any] = dict(zip(jaxpr.inputs, [value_of(x) for x in self.operands], strict=True))
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, [_stood_for(x) for x in self.operands], strict=True))
             made = list(dict.fromkeys([a for a in jaxpr.outputs if type(a) is Var and a not in values]))
             if made:
                 program = Jaxpr(jaxpr.inputs, jaxpr.equations, made)
@@ -100,6 +100,14 @@ class Result(NamedTuple):
 
 def value_of(x: Any) -> Any:
     """The concrete value of x (an array); raises an internal signal where there is none."""
+    if type(x) is Tracer and not x.builder.open and x.variable.id not in x.builder.known.values:
+        raise escaped(x)
+    return _stood_for(x)
+
+
+def _stood_for(x: Any) -> Any:
+    """As ``value_of``, of what a variable of a trace stands for: if that trace is a derivative rule's, which is traced
+    when it is needed, x is of a trace that may have ended."""
     kind = type(x)
     if kind is Result:
         return x.computed.value(x.i)
@@ -112,12 +120,10 @@ def value_of(x: Any) -> Any:
     builder: Builder = x.builder
     values = builder.known.values
     if x.variable.id not in values:
-        if not builder.open:
-            raise escaped(x)
         if builder.climbs:
             raise _NoValue(builder)
         _sweep(builder, x.variable)
-    return value_of(values[x.variable.id])
+    return _stood_for(values[x.variable.id])
 
 
 def _sweep(builder: Builder, wanted: Var) -> None:
@@ -142,7 +148,7 @@ def _run_equations(builder: Builder, wanted: Var | None) -> None:
     effects = known.effects if known.runs is EFFECTS else []
     equations, inputs = _needed(builder, wanted, effects)
     free = list(inputs)
-    arguments = [value_of(values[v.id]) for v in free]
+    arguments = [_stood_for(values[v.id]) for v in free]
     kept = [v for eqn in equations for v in eqn.outputs if v is wanted or eqn.op.effects or _held(builder, eqn, v)]
     if known.runs is EFFECTS:
         known.effects = []  # even if one fails: none happens twice
@@ -210,7 +216,7 @@ _BUILDER_REFERENCES = 3  # the list of tracers, the table of shared operations, 
 def _held(builder: Builder, eqn: Equation, var: Var) -> bool:
     """Whether anything besides the builder refers to the tracer of this variable (a hint: recomputing is always right).
     """
-    return sys.getrefcount(builder.tracers[var.id]) > _BUILDER_REFERENCES
+    return not builder.open or sys.getrefcount(builder.tracers[var.id]) > _BUILDER_REFERENCES
 
 
 def concrete(x: Any) -> Any:
