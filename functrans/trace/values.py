@@ -100,7 +100,7 @@ class Result(NamedTuple):
 
 def value_of(x: Any) -> Any:
     """The concrete value of x (an array); raises an internal signal where there is none."""
-    if type(x) is Tracer and not x.builder.open and x.variable.id not in x.builder.known.values:
+    if type(x) is Tracer and not x.builder.open:
         raise escaped(x)
     return _stood_for(x)
 
