@@ -252,7 +252,7 @@ def has_value(x: Any) -> bool:
     values = builder.known.values
     if x.variable.id in values:
         return has_value(values[x.variable.id])
-    if not builder.open or builder.climbs:
+    if builder.climbs:
         return False
     try:
         _, inputs = _needed(builder, x.variable, ())
