@@ -47,10 +47,11 @@ class DeferredRule:
     behind one of them: it is traced with these, and for them alone.
 
     Equal to itself alone: what a user's rule reads may change between two traces of the same function. ``token`` is
-    for rules that are derived from another: equal where the same is derived from the same rule.
+    for rules that are derived from another: equal where the same is derived from the same rule. ``refused``: the error
+    of an attempt to trace it before.
     """
 
-    __slots__ = ("around", "asking", "known", "make", "token")
+    __slots__ = ("around", "asking", "known", "make", "refused", "token")
 
     def __init__(
         self, make: Callable[[Any], tuple[Any, list[Any]]], token: Any = None,
@@ -60,6 +61,7 @@ class DeferredRule:
         self.around = configuration.Surroundings()  # the rule runs where the function was called, but for the time
         self.token = object() if token is None else token
         self.known: dict[Any, Any] = {}  # the programs; errors of those that asked
+        self.refused: Exception | None = None
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is DeferredRule and self.token == other.token)
