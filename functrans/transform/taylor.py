@@ -450,7 +450,7 @@ def unit_of(order: int, dtype: np.dtype[Any]) -> float:
     smallest = float(ml_dtypes.finfo(real_dtype(dtype)).smallest_normal)  # type: ignore[no-untyped-call]
     if math.lgamma(order + 1) <= -math.log(smallest):
         return 1.0
-    return 2.0 ** round(math.lgamma(order + 1) / order / math.log(2))
+    return math.ldexp(1.0, round(math.lgamma(order + 1) / order / math.log(2)))
 
 
 def per_derivative(k: int, unit: float) -> float:
