@@ -455,7 +455,7 @@ def unit_of(order: int, dtype: np.dtype[Any]) -> float:
 
 def per_derivative(k: int, unit: float) -> float:
     """Derivative k is so many times coefficient k along a line with steps of this length."""
-    return math.factorial(k) / int(unit) ** k
+    return float(math.factorial(k) / int(unit) ** k)
 
 
 def _none(k: int) -> None:
