@@ -22,7 +22,7 @@ from functrans.jaxlib_compat import configuration
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import reduce_sum, spread
-from functrans.trace.primitive import Lanes
+from functrans.trace.primitive import Lanes, is_passing
 from functrans.trace.state import surroundings
 from functrans.trace.values import has_value
 from functrans.transform.vmap import vmap
@@ -95,6 +95,14 @@ class DeferredRule:
         """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
         return DeferredRule(lambda differentiated: derive(*self.at(differentiated)), (self.token, how))
 
+    @property
+    def passing(self) -> bool:
+        """Whether no other rule will be equal to it."""
+        root = self.token
+        while type(root) is tuple and root:
+            root = root[0]
+        return type(root) is object
+
     def told(self, differentiated: tuple[bool, ...]) -> DeferredRule:
         """A backward rule where these arguments are differentiated: it waits for which cotangents are given."""
         return DeferredRule(
@@ -104,6 +112,11 @@ class DeferredRule:
 
 
 Rule = Jaxpr | DeferredRule
+
+
+def are_passing(*rules: Rule) -> bool:
+    """Whether an operation with these rules is ``passing``."""
+    return any(rule.passing if isinstance(rule, DeferredRule) else is_passing(rule) for rule in rules)
 
 
 def rules_together(

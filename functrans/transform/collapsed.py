@@ -176,7 +176,7 @@ def _one_equation(op: Primitive, operands: Sequence[Any]) -> Jaxpr:
         result = op.infer(*[k.type if type(k) is Literal else k for k in kinds])
         outs = [Var(len(kinds) + i, t) for i, t in enumerate(result if op.multiple else [result])]
         found = Jaxpr([a for a in atoms if type(a) is Var], [Equation(op, atoms, outs, None)], outs)
-        found = _equations.add((op, kinds), found)
+        found = found if op.passing else _equations.add((op, kinds), found)
     return found  # type: ignore[no-any-return]
 
 

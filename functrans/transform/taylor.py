@@ -243,7 +243,7 @@ def _slopes_of(
     found = _slopes.find(key)
     if found is None:
         made = _make_slopes(op, kinds, given)
-        if made.captured:
+        if made.captured or op.passing:
             return made
         found = _slopes.add(key, made)
     return found  # type: ignore[no-any-return]
