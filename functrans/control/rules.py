@@ -48,10 +48,10 @@ class DeferredRule:
 
     Equal to itself alone: what a user's rule reads may change between two traces of the same function. ``token`` is
     for rules that are derived from another: equal where the same is derived from the same rule. ``refused``: the error
-    of an attempt to trace it before.
+    of an attempt to trace it before. ``passing``: no later trace will hold it again.
     """
 
-    __slots__ = ("around", "asking", "known", "make", "refused", "token")
+    __slots__ = ("around", "asking", "known", "make", "passing", "refused", "token")
 
     def __init__(
         self, make: Callable[[Any], tuple[Any, list[Any]]], token: Any = None,
@@ -62,6 +62,7 @@ class DeferredRule:
         self.token = object() if token is None else token
         self.known: dict[Any, Any] = {}  # the programs; errors of those that asked
         self.refused: Exception | None = None
+        self.passing = token is None
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is DeferredRule and self.token == other.token)
@@ -93,21 +94,19 @@ class DeferredRule:
 
     def then(self, how: Any, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
         """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
-        return DeferredRule(lambda differentiated: derive(*self.at(differentiated)), (self.token, how))
+        return self._from_this(DeferredRule(lambda given: derive(*self.at(given)), (self.token, how)))
 
-    @property
-    def passing(self) -> bool:
-        """Whether no other rule will be equal to it."""
-        root = self.token
-        while type(root) is tuple and root:
-            root = root[0]
-        return type(root) is object
+    def _from_this(self, rule: DeferredRule) -> DeferredRule:
+        rule.passing = self.passing
+        return rule
 
     def told(self, differentiated: tuple[bool, ...]) -> DeferredRule:
         """A backward rule where these arguments are differentiated: it waits for which cotangents are given."""
-        return DeferredRule(
-            lambda given: self.at((differentiated, given)), (self.token, differentiated),
-            lambda given, values: self.at((differentiated, given), values),
+        return self._from_this(
+            DeferredRule(
+                lambda given: self.at((differentiated, given)), (self.token, differentiated),
+                lambda given, values: self.at((differentiated, given), values),
+            )
         )  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
     if traced is not None:
         return traced
     rule = DeferredRule(_or_raise(error, lambda _: make(0)))
-    rule.refused = error
+    rule.refused, rule.passing = error, False  # what from_jax and the crossing translate once comes again
     return rule, []
 
 
@@ -363,7 +363,7 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int, told
         told_of_zeros = True
         make = _or_raise(error, lambda given: _vjp_rules_for(bare, name, count, given))
         first, second = rules_together(lambda given, _: make(given), asking=False)
-        first.refused = error
+        first.refused, first.passing, second.passing = error, False, False
     else:
         consts, args = args[:count], args[count:]
         first, values = traced
