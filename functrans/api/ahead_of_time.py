@@ -279,7 +279,7 @@ class Compiled(Stage):
     [3.0, 3.0]
     """
 
-    __slots__ = ("_dispatch", "_program", "_sharding")
+    __slots__ = ("__weakref__", "_dispatch", "_program", "_sharding")
 
     def __init__(self, lowered: Lowered, program: execute.Program) -> None:
         super().__init__(lowered.fun_name, lowered._call, lowered._tree, lowered._donated)

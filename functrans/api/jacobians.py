@@ -23,7 +23,7 @@ from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree
 from functrans.control.derivatives import held
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, is_differentiable, kind_of
+from functrans.ir.types import ArrayType, is_differentiable, is_key_dtype, kind_of
 from functrans.jacobians import dense
 from functrans.trace.frames import function_name, here, named_as
 from functrans.transform.linearize import linearize
@@ -167,6 +167,11 @@ def check_output(t: ArrayType, what: str, mode: str, holomorphic: bool) -> None:
     """Raise unless an output of this type has a Jacobian by this mode (jacfwd or jacrev)."""
     if holomorphic and kind_of(t.dtype) != "c":
         raise FunctransTypeError(f"{what} with holomorphic=True needs complex results, got {t} at {here()}")
+    if is_key_dtype(t.dtype):
+        raise FunctransTypeError(
+            f"{what}: random keys have no derivative, got {t} at {here()}\n"
+            "Return them apart from the results, with has_aux=True."
+        )
     if mode == "jacrev" and not holomorphic and (kind_of(t.dtype) == "c" or not is_differentiable(t.dtype)):
         raise FunctransTypeError(
             f"{what} needs real floating results, got {t} at {here()}\n"

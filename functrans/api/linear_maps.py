@@ -60,6 +60,7 @@ class LinearMap:
     """
 
     __slots__ = (
+        "__weakref__",  # JAX refers weakly to the functions that it is given
         "direction",
         "in_tree",
         "in_types",

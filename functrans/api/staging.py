@@ -29,6 +29,7 @@ from functrans.trace.builder import Builder
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Name, entering
+from functrans.trace.primitive import is_passing
 from functrans.trace.replay import trace
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
@@ -149,7 +150,9 @@ def resolve(builder: Builder, outputs: Sequence[Any]) -> tuple[Jaxpr, list[Any]]
     key = (structure, pattern, _places(builder.equations), configuration.trace_context())
     found = _traced.get(key) or _traced.find(key)
     if found is None:
-        found = _traced.add(key, _resolved(builder, outputs, key[2:]))
+        found = _resolved(builder, outputs, key[2:])
+        if not any(eqn.op.passing for eqn in builder.equations):  # dead ones are in the key
+            found = _traced.add(key, found)
     jaxpr, kept, sources = found
     captured = [builder.captured[i] for i in kept]
     for source in sources:
@@ -175,7 +178,8 @@ def _resolved(builder: Builder, outputs: Sequence[Any], context: Any) -> _Traced
             variables.append(var)
             sources.append(value if place < 0 else place)
     jaxpr = Jaxpr([*variables, *[t.variable for t in builder.inputs]], equations, atoms)
-    return _Traced(_programs.add((jaxpr, context), jaxpr), tuple(kept), tuple(sources))
+    jaxpr = jaxpr if is_passing(jaxpr) else _programs.add((jaxpr, context), jaxpr)
+    return _Traced(jaxpr, tuple(kept), tuple(sources))
 
 
 def as_arrays(tree: Any, name: Name) -> Any:

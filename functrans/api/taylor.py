@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from functrans.ops.elementwise import mul
 from functrans.ops.structural import convert, full, scalar_literal, zeros
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
-from functrans.transform.taylor import solution, taylor_to_order
+from functrans.transform.taylor import per_derivative, solution, taylor_to_order, unit_of
 
 
 @api_boundary
@@ -252,6 +251,8 @@ def coefficients_along(
     )  # fmt: skip
     jaxpr, captured, out_tree = staged
     first, count = len(captured), len(captured) + len(leaves)
+    steps = [t.dtype for t in (*types, *jaxpr.out_types) if is_differentiable(t.dtype)]
+    unit = max([unit_of(order, dtype) for dtype in steps], default=1.0)
 
     def transformed(inputs: list[Any]) -> list[Any]:
         rest = iter(inputs[count:])
@@ -260,7 +261,7 @@ def coefficients_along(
             for row in pattern
         ]
         if not plain:
-            by_order = [[_times(c, 1.0 / math.factorial(k)) for c in row] for k, row in enumerate(by_order, 1)]
+            by_order = [[_times(c, 1.0 / per_derivative(k, unit)) for c in row] for k, row in enumerate(by_order, 1)]
         columns = [[row[i] for row in by_order] for i in range(len(leaves))]
         outs, found = taylor_to_order(jaxpr, inputs[:count], [[None] * order] * first + columns)
         results = list(outs)
@@ -269,7 +270,7 @@ def coefficients_along(
                 type_ = a.type
                 if is_differentiable(type_.dtype):
                     c = own[k] if own else None  # no argument has a leaf
-                    c = c if plain else _times(c, float(math.factorial(k + 1)))
+                    c = c if plain else _times(c, per_derivative(k + 1, unit))
                     c = zeros(type_.shape, type_) if c is None else convert(c, type_.dtype, type_.weak_type)
                     results.append(c)
         return results

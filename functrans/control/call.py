@@ -32,6 +32,7 @@ class Call(Holding):
     name_: str = "f"
     name = "jit"
     transparent = True
+    passing = False  # its program is remembered by the jitted function, and comes again
 
     def infer(self, *types: ArrayType) -> Any:
         for i, (given, wanted) in enumerate(zip(types, self.jaxpr.in_types, strict=True)):

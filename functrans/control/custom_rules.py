@@ -19,6 +19,7 @@ from functrans.control.masking import under_mask
 from functrans.control.rules import (
     DeferredRule,
     Rule,
+    are_passing,
     batched_rule,
     mapped_rule,
     or_none,
@@ -65,6 +66,11 @@ class CustomJvp(InPlace):
     num_consts: int
     num_rule_consts: int
     name_: str
+
+    @property
+    def passing(self) -> bool:  # type: ignore[override]
+        """Where a rule is, or an operation of a held program."""
+        return are_passing(self.jaxpr, self.rule)
 
     @property
     def effects(self) -> Effects:  # type: ignore[override]
@@ -275,6 +281,11 @@ class CustomVjp(InPlace):
     shared = False
 
     @property
+    def passing(self) -> bool:  # type: ignore[override]
+        """Where a rule is, or an operation of a held program."""
+        return are_passing(self.jaxpr, self.forward, self.backward)
+
+    @property
     def effects(self) -> Effects:  # type: ignore[override]
         """Those of the function: its rules may never run."""
         return self.jaxpr.effects
@@ -404,6 +415,11 @@ class CustomPullback(InPlace):
     types: tuple[ArrayType, ...]
     name_: str
     shared = False
+
+    @property
+    def passing(self) -> bool:  # type: ignore[override]
+        """Where a rule is, or an operation of a held program."""
+        return are_passing(self.backward)
 
     def infer(self, *types: ArrayType) -> Any:
         return list(self.types)

@@ -13,11 +13,11 @@ level. It runs as the nest written out up to order 2, and by Taylor mode beyond.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from functrans.control.call import InPlace
+from functrans.control.holding import jaxpr_axis_names
 from functrans.control.masking import under_mask
 from functrans.errors import ReverseLoopError
 from functrans.ir.program import Jaxpr, live_equations, subjaxprs
@@ -35,7 +35,7 @@ from functrans.trace.tracer import Tracer
 from functrans.trace.values import differentiators
 from functrans.transform.jvp import How, differentiate
 from functrans.transform.linearize import linearize
-from functrans.transform.taylor import taylor_to_order
+from functrans.transform.taylor import per_derivative, taylor_to_order, unit_of
 from functrans.transform.transpose import transpose
 from functrans.transform.vmap import vmap_jaxpr
 
@@ -129,15 +129,17 @@ def _written(jaxpr: Jaxpr, place: int, orders: Sequence[int]) -> Jaxpr:
 
 def _by_taylor(jaxpr: Jaxpr, place: int, orders: Sequence[int], inputs: Sequence[Any]) -> list[Any]:
     type_, highest = jaxpr.in_types[place], max(orders)
+    unit = unit_of(highest, type_.dtype)
     series: list[list[Any]] = [[None] * highest for _ in inputs]
-    series[place][0] = scalar_literal(1, type_.dtype, type_.weak_type)
+    series[place][0] = scalar_literal(unit, type_.dtype, type_.weak_type)
     (value,), (found,) = taylor_to_order(jaxpr, inputs, series)
     results = []
     for order in orders:
         c = value if order == 0 else found[order - 1]
         if order > 0:
             c = zeros((), type_) if c is None else convert(c, type_.dtype, type_.weak_type)
-            c = c if order == 1 else mul(c, float(math.factorial(order)))
+            factor = per_derivative(order, unit)
+            c = c if factor == 1.0 else mul(c, factor)
         results.append(c)
     return results
 
@@ -188,7 +190,8 @@ def held(jaxpr: Jaxpr, operands: Sequence[Any]) -> list[Any] | None:
 
 def is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
     """Whether Taylor mode gives what a nest of derivatives of this program gives: it has no effects, which would happen
-    more or less often, and no operation whose every application has a derivative of its own (a backward rule of a
+    more or less often, speaks with no other lanes (reverse mode sends cotangents to them, forward mode has only the
+    lane's own tangent), and has no operation whose every application has a derivative of its own (a backward rule of a
     user's need not be the derivative of anything). Remembered.
 
     ``smooth``: where the nest is finite, too. Reverse mode drops the infinite slope of what a selection has dropped.
@@ -197,7 +200,7 @@ def is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
 
 
 def _is_collapsible(jaxpr: Jaxpr, smooth: bool) -> bool:
-    return not jaxpr.effects and all(
+    return not jaxpr.effects and not jaxpr_axis_names(jaxpr) and all(
         eqn.op.shared and (eqn.op.smooth or not smooth) and all(is_collapsible(p, smooth) for p in subjaxprs(eqn.op))
         for eqn in jaxpr.equations
     )

@@ -16,7 +16,7 @@ from functrans.ops.dynamic_slicing import dynamic_slice
 from functrans.ops.logic import SELECT
 from functrans.ops.structural import broadcast_in_dim, full, reshape
 from functrans.trace.binding import bind, bind_all
-from functrans.trace.primitive import Primitive, Tangent, Value
+from functrans.trace.primitive import Primitive, Tangent, Value, is_passing
 from functrans.trace.series import Line
 from functrans.transform.jvp import push_tangents
 
@@ -50,6 +50,11 @@ class Holding(Primitive):
         """The operation over programs that ``push`` made: the results, and further values of each; ``extras`` are those
         of each operand, as many for each (None: zero)."""
         self.missing("pushed", "differentiation (jvp, grad, vjp, linearize)")
+
+    @property
+    def passing(self) -> bool:  # type: ignore[override]
+        """Where an operation of a held program is."""
+        return any(map(is_passing, subjaxprs(self)))
 
     def axis_names(self) -> frozenset[Any]:
         return frozenset().union(*[jaxpr_axis_names(jaxpr) for jaxpr in subjaxprs(self)])

@@ -12,7 +12,7 @@ from typing import Any
 
 from functrans.control.call import InPlace
 from functrans.control.masking import under_mask
-from functrans.control.rules import Rule, batched_rule, mapped_rule, resolve, rule_under_mask
+from functrans.control.rules import Rule, are_passing, batched_rule, mapped_rule, resolve, rule_under_mask
 from functrans.errors import NotLinearError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType
@@ -36,6 +36,11 @@ class LinearCall(InPlace):
     transposed: Rule
     counts: tuple[int, int, int]  # consts of jaxpr, consts of transposed, residuals
     name_: str
+
+    @property
+    def passing(self) -> bool:  # type: ignore[override]
+        """Where its transpose is, or an operation of a held program."""
+        return are_passing(self.jaxpr, self.transposed)
 
     def split(self, values: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
         """consts, consts of the transpose, residuals, linear operands."""

@@ -22,7 +22,7 @@ from functrans.jaxlib_compat import configuration
 from functrans.ops import elementwise
 from functrans.ops.constants import trace_closed
 from functrans.ops.structural import reduce_sum, spread
-from functrans.trace.primitive import Lanes
+from functrans.trace.primitive import Lanes, is_passing
 from functrans.trace.state import surroundings
 from functrans.trace.values import has_value
 from functrans.transform.vmap import vmap
@@ -47,10 +47,11 @@ class DeferredRule:
     behind one of them: it is traced with these, and for them alone.
 
     Equal to itself alone: what a user's rule reads may change between two traces of the same function. ``token`` is
-    for rules that are derived from another: equal where the same is derived from the same rule.
+    for rules that are derived from another: equal where the same is derived from the same rule. ``refused``: the error
+    of an attempt to trace it before. ``passing``: no later trace will hold it again.
     """
 
-    __slots__ = ("around", "asking", "known", "make", "token")
+    __slots__ = ("around", "asking", "known", "make", "passing", "refused", "token")
 
     def __init__(
         self, make: Callable[[Any], tuple[Any, list[Any]]], token: Any = None,
@@ -60,6 +61,8 @@ class DeferredRule:
         self.around = configuration.Surroundings()  # the rule runs where the function was called, but for the time
         self.token = object() if token is None else token
         self.known: dict[Any, Any] = {}  # the programs; errors of those that asked
+        self.refused: Exception | None = None
+        self.passing = token is None
 
     def __eq__(self, other: object) -> bool:
         return self is other or (type(other) is DeferredRule and self.token == other.token)
@@ -91,17 +94,28 @@ class DeferredRule:
 
     def then(self, how: Any, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
         """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
-        return DeferredRule(lambda differentiated: derive(*self.at(differentiated)), (self.token, how))
+        return self._from_this(DeferredRule(lambda given: derive(*self.at(given)), (self.token, how)))
+
+    def _from_this(self, rule: DeferredRule) -> DeferredRule:
+        rule.passing = self.passing
+        return rule
 
     def told(self, differentiated: tuple[bool, ...]) -> DeferredRule:
         """A backward rule where these arguments are differentiated: it waits for which cotangents are given."""
-        return DeferredRule(
-            lambda given: self.at((differentiated, given)), (self.token, differentiated),
-            lambda given, values: self.at((differentiated, given), values),
+        return self._from_this(
+            DeferredRule(
+                lambda given: self.at((differentiated, given)), (self.token, differentiated),
+                lambda given, values: self.at((differentiated, given), values),
+            )
         )  # fmt: skip
 
 
 Rule = Jaxpr | DeferredRule
+
+
+def are_passing(*rules: Rule) -> bool:
+    """Whether an operation with these rules is ``passing``."""
+    return any(rule.passing if isinstance(rule, DeferredRule) else is_passing(rule) for rule in rules)
 
 
 def rules_together(

@@ -177,10 +177,12 @@ class SwitchLanes(Branching):
         index, *rest = operands
         if not mapped[0]:
             which = list(mapped[1:])
-            branches = [vmap_jaxpr(branch, lanes, which, True)[0] for branch in self.branches]
+            outs_mapped = union(vmap_jaxpr(branch, lanes, which, False)[1] for branch in self.branches)
+            branches = [vmap_jaxpr(branch, lanes, which, outs_mapped)[0] for branch in self.branches]
             swapped = [_swap(x) if m and own else x for x, m, own in zip(rest, which, self.mapped, strict=True)]
             results = bind_all(self.remade(branches, self.mapped, self.summed), [index, *swapped])
-            return [x if s else _swap(x) for x, s in zip(results, self.summed, strict=True)], [True] * n
+            turned = [m and not s for m, s in zip(outs_mapped, self.summed, strict=True)]
+            return [_swap(x) if t else x for x, t in zip(results, turned, strict=True)], outs_mapped
         size = lanes.size
         inputs = [self._flattened(x, size, m, own) for x, m, own in zip(rest, mapped[1:], self.mapped, strict=True)]
         own = tuple([a or b for a, b in zip(mapped[1:], self.mapped, strict=True)])

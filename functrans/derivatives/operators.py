@@ -21,7 +21,7 @@ from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree
 from functrans.api.taylor import check_order, coefficients_along
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, array_type, describe, type_of
+from functrans.ir.types import ArrayType, array_type, describe, kind_of, type_of
 from functrans.jacobians.basis import standard_arrays
 from functrans.ops.elementwise import mul
 from functrans.ops.structural import broadcast_in_dim, convert, zeros
@@ -29,6 +29,7 @@ from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
 from functrans.transform.collapsed import Lines, collapse, kept_apart
 from functrans.transform.effects import without_effects
+from functrans.transform.taylor import per_derivative, unit_of
 
 
 class Part(NamedTuple):
@@ -192,7 +193,8 @@ def lines_of(order: int, coefficients: Terms, size: int) -> Part:
     wanted = np.array([coefficients.get(tuple(a), 0.0) for a in exponents.tolist()])
     weights = np.linalg.solve(table, wanted)
     needed = np.abs(weights) > 1e-13 * np.max(np.abs(weights), initial=0.0)
-    return Part(order, exponents[needed].astype(float), weights[needed])
+    size_of_one = 2.0 ** round(math.log2(order))  # directions near 1, without rounding: no coefficient overflows
+    return Part(order, exponents[needed] / size_of_one, weights[needed] * size_of_one**order)
 
 
 @api_boundary
@@ -323,7 +325,7 @@ def _jacobian_columns(
 def _real_argument(leaves: Sequence[Any], x: Any, name: str) -> tuple[list[Any], list[ArrayType]]:
     leaves, types = entering(list(leaves), named("the argument", x))
     for given, t in zip(leaves, types, strict=True):
-        if t.dtype.kind != "f" and t.dtype.name != "bfloat16":
+        if kind_of(t.dtype) != "f":
             raise FunctransTypeError(
                 f"{name} needs real floating arguments, got {describe(given)} at {here()}\n"
                 "Convert integers with .astype(float); of a complex argument give the real and the imaginary part."
@@ -360,7 +362,7 @@ def _along_lines(
     def flat_fun(*inputs: Any) -> Any:
         result = fun(tree_unflatten(tree, inputs), *args, **kwargs)
         found = type_of(result) if not isinstance(result, tuple | list | dict | type(None)) else None
-        if found is None or found.shape or found.dtype.kind not in "fV":
+        if found is None or found.shape or kind_of(found.dtype) != "f":
             raise FunctransTypeError(
                 f"{name}: the result of {function_name(fun)} must be a real floating scalar, got {describe(result)} at "
                 f"{here()}\nApply the operator to each component of a field, or use vmap over points."
@@ -409,16 +411,19 @@ def _part_of(
     if order == 0:
         (value,) = collapse(jaxpr, inputs, [None] * len(inputs), Lines(0, 1, None))[0]
         return mul(value, weights[0].astype(value.dtype))
+    unit = 1.0
     if rows is None:
         own, apart, lines = _basis(jaxpr, types, order)
     else:
+        unit = max([unit_of(order, t.dtype) for t in types], default=1.0)
+        rows = rows if unit == 1.0 else mul(rows, unit)
         own, apart, lines = [], [None] * len(types), Lines(rows.shape[0], order, weights)
         place = 0
         for t in types:
             own.append(rows[:, place : place + t.size].astype(t.dtype).reshape((rows.shape[0], *t.shape)))
             place += t.size
     _, (top,) = collapse(jaxpr, inputs, [*[None] * first, *own], lines, [*[None] * first, *apart])
-    return None if top is None else mul(top, float(math.factorial(order)))
+    return None if top is None else mul(top, per_derivative(order, unit))
 
 
 def _basis(jaxpr: Jaxpr, types: Sequence[ArrayType], order: int) -> tuple[list[Any], list[int | None], Lines]:

@@ -20,6 +20,7 @@ import numpy as np
 from functrans.api.custom_rules import custom_jvp, custom_vjp
 from functrans.api.staging import as_values
 from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero
+from functrans.control.rules import DeferredRule
 from functrans.errors import FunctransTypeError, InternalError
 from functrans.interop.control_flow import nested_jit
 from functrans.interop.from_jax import TABLE
@@ -45,7 +46,7 @@ from functrans.trace.frames import here, users_line
 from functrans.trace.jax_trace import BuilderTrace
 from functrans.trace.replay import replay_here, trace
 from functrans.trace.state import foreseen_order, state
-from functrans.trace.tracer import Tracer
+from functrans.trace.tracer import Tracer, producer_of
 from functrans.trace.values import NOTHING
 from functrans.xla import execute
 
@@ -272,6 +273,8 @@ def call(
                 return _results(_DIRECT[method](functions, params, operands))
             if key is None:
                 outs = _translator.run(closed.jaxpr, closed.consts, operands)
+                if method in _DIRECT and _asked_for_numbers(outs):
+                    return _results(_DIRECT[method](functions, params, operands))
             else:
                 program, captured = _translator.held(closed)
                 if not captured:
@@ -294,6 +297,13 @@ _ASKED_FOR_NUMBERS = (
     jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError,
     jax.errors.TracerIntegerConversionError,
 )  # fmt: skip
+
+
+def _asked_for_numbers(outs: Sequence[Any]) -> bool:
+    """Whether a rule of the operation that made these did so, when JAX traced it."""
+    made = next((producer_of(x) for x in outs if type(x) is Tracer), None)
+    rules = [] if made is None else [x for x in made.op.parameters().values() if type(x) is DeferredRule]
+    return any(isinstance(rule.refused, _ASKED_FOR_NUMBERS) for rule in rules)
 
 
 def _again(function: Any, *args: Any) -> list[Any]:

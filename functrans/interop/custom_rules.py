@@ -77,7 +77,11 @@ def _or_raise(error: Exception | None, make: Callable[[Given], T]) -> Callable[[
 def _rule(make: Callable[[int], Traced]) -> tuple[Rule, list[Any]]:
     """The rule as a program now where a derivative may be taken, else later if it is asked for after all."""
     traced, error = _attempt(make)
-    return (DeferredRule(_or_raise(error, lambda _: make(0))), []) if traced is None else traced
+    if traced is not None:
+        return traced
+    rule = DeferredRule(_or_raise(error, lambda _: make(0)))
+    rule.refused, rule.passing = error, False  # what from_jax and the crossing translate once comes again
+    return rule, []
 
 
 def _traced(
@@ -359,6 +363,7 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int, told
         told_of_zeros = True
         make = _or_raise(error, lambda given: _vjp_rules_for(bare, name, count, given))
         first, second = rules_together(lambda given, _: make(given), asking=False)
+        first.refused, first.passing, second.passing = error, False, False
     else:
         consts, args = args[:count], args[count:]
         first, values = traced

@@ -218,7 +218,10 @@ class _Weighing:
     # -- through a bottleneck ------------------------------------------------------------------------------------------
 
     def cut(self) -> Cut | None:
-        """The narrowest place of the linear program, if it is narrower than both ends."""
+        """The narrowest place of the linear program where all that crosses it has the dtype of the ends, if it is
+        narrower than both of them. Complex numbers may not cross: by their parts the second half need not be linear
+        in them, and they are two directions each.
+        """
         types = [*self.ins, *self.outs]
         if not types or any(t.dtype != types[0].dtype or kind_of(t.dtype) == "c" for t in types):
             return None
@@ -228,16 +231,19 @@ class _Weighing:
         last.update((a, len(program.equations)) for a in program.outputs)
         live, best, at = {v for v in moving if v in last}, min(self.n, self.m), -1
         size = sum(v.type.size for v in live)
+        others = 0  # values that cross and are of another dtype
         for i, eqn in enumerate(program.equations):
             if not moving.isdisjoint(eqn.inputs):
                 moving.update(eqn.outputs)
                 read = [v for v in eqn.outputs if last.get(v, -1) > i]
                 live.update(read)
                 size += sum(v.type.size for v in read)
+                others += sum(v.type.dtype != types[0].dtype for v in read)
             ended = {a for a in eqn.inputs if last[a] == i and a in live}
             live -= ended
             size -= sum(a.type.size for a in ended)
-            if 0 < size < best:
+            others -= sum(a.type.dtype != types[0].dtype for a in ended)
+            if not others and 0 < size < best:
                 best, at = size, i
         return None if at < 0 or 2 * best > min(self.n, self.m) else _cut(program, count, at)
 

@@ -163,6 +163,11 @@ def _is_shared(op: Any) -> bool:
     return not op.effects and all(jaxpr.shared for jaxpr in subjaxprs(op))
 
 
+def is_passing(jaxpr: Jaxpr) -> bool:
+    """Whether no other trace will give this program, since an operation is ``passing``: it is not worth remembering."""
+    return jaxpr.remember("passing", lambda: any(eqn.op.passing for eqn in jaxpr.equations))
+
+
 @dataclass_transform(frozen_default=True)
 class Primitive(metaclass=_PrimitiveMeta):
     """An operation on arrays. Subclass it, declare parameters as fields and write the rules as methods."""
@@ -187,6 +192,8 @@ class Primitive(metaclass=_PrimitiveMeta):
     # True: by a rule of the user's, of which nothing is known, as of classes outside of this package with rules of
     # their own that do not say False.
     told_its_derivative: ClassVar[bool] = False
+    # True: it holds a rule that no other trace holds, and that keeps alive whatever the user's functions close over.
+    passing: ClassVar[bool] = False
     unknown: ClassVar[bool] = False  # True: nobody can tell whether it is linear; asked by transform.transpose
     fixes_numbers: ClassVar[bool] = False  # whether needs_number may say yes
     gives_place: ClassVar[bool] = False  # whether in_place may name a program

@@ -17,6 +17,7 @@ import numpy as np
 
 from functrans.errors import ConcretizationError
 from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, Where
+from functrans.ir.types import is_key_dtype
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.trace.dependence import DERIVATIVE
 from functrans.trace.engine import engine
@@ -87,7 +88,7 @@ class Computed:
         """Output i; raises an internal signal where an operand has no value."""
         jaxpr = self.jaxpr
         if self.values is None:
-            values: dict[Any, Any] = dict(zip(jaxpr.inputs, [value_of(x) for x in self.operands], strict=True))
+            values: dict[Any, Any] = dict(zip(jaxpr.inputs, [_stood_for(x) for x in self.operands], strict=True))
             made = list(dict.fromkeys([a for a in jaxpr.outputs if type(a) is Var and a not in values]))
             if made:
                 program = Jaxpr(jaxpr.inputs, jaxpr.equations, made)
@@ -107,6 +108,14 @@ class Result(NamedTuple):
 
 def value_of(x: Any) -> Any:
     """The concrete value of x (an array); raises an internal signal where there is none."""
+    if type(x) is Tracer and not x.builder.open:
+        raise escaped(x)
+    return _stood_for(x)
+
+
+def _stood_for(x: Any) -> Any:
+    """As ``value_of``, of what a variable of a trace stands for: if that trace is a derivative rule's, which is traced
+    when it is needed, x is of a trace that may have ended."""
     kind = type(x)
     if kind is Result:
         return x.computed.value(x.i)
@@ -119,12 +128,10 @@ def value_of(x: Any) -> Any:
     builder: Builder = x.builder
     values = builder.known.values
     if x.variable.id not in values:
-        if not builder.open:
-            raise escaped(x)
         if builder.climbs:
             raise _NoValue(builder)
         _sweep(builder, x.variable)
-    return value_of(values[x.variable.id])
+    return _stood_for(values[x.variable.id])
 
 
 def _sweep(builder: Builder, wanted: Var) -> None:
@@ -149,7 +156,7 @@ def _run_equations(builder: Builder, wanted: Var | None) -> None:
     effects = known.effects if known.runs is EFFECTS else []
     equations, inputs = _needed(builder, wanted, effects)
     free = list(inputs)
-    arguments = [value_of(values[v.id]) for v in free]
+    arguments = [_stood_for(values[v.id]) for v in free]
     kept = [v for eqn in equations for v in eqn.outputs if v is wanted or eqn.op.effects or _held(builder, eqn, v)]
     if known.runs is EFFECTS:
         known.effects = []  # even if one fails: none happens twice
@@ -217,7 +224,7 @@ _BUILDER_REFERENCES = 3  # the list of tracers, the table of shared operations, 
 def _held(builder: Builder, eqn: Equation, var: Var) -> bool:
     """Whether anything besides the builder refers to the tracer of this variable (a hint: recomputing is always right).
     """
-    return sys.getrefcount(builder.tracers[var.id]) > _BUILDER_REFERENCES
+    return not builder.open or sys.getrefcount(builder.tracers[var.id]) > _BUILDER_REFERENCES
 
 
 def concrete(x: Any) -> Any:
@@ -233,7 +240,9 @@ def concrete(x: Any) -> Any:
 
 
 def obtainable(x: Any) -> Any:
-    """The NumPy value of x, computed if need be, where user code could ask for it; else None."""
+    """The NumPy value of x, computed if need be, where user code could ask for it; else None. Keys have none."""
+    if is_key_dtype(x.dtype):
+        return None
     try:
         return np.asarray(value_of(x))
     except _NoValue:
@@ -251,7 +260,7 @@ def has_value(x: Any) -> bool:
     values = builder.known.values
     if x.variable.id in values:
         return has_value(values[x.variable.id])
-    if not builder.open or builder.climbs:
+    if builder.climbs:
         return False
     try:
         _, inputs = _needed(builder, x.variable, ())

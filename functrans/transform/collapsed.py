@@ -24,6 +24,7 @@ from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType
 from functrans.ops.elementwise import MUL, add, mul
 from functrans.ops.logic import eq, select
+from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import (
     BroadcastInDim,
     broadcast_in_dim,
@@ -91,7 +92,7 @@ def collapse(
     nothing = (None,) * max(lines.order - 2, 0)
     inputs = []
     for v, d, axis in zip(jaxpr.inputs, directions, apart or [None] * len(directions), strict=True):
-        if d is None:
+        if d is None or not lines.number:
             inputs.append(given[v])
         elif lines.order > 1:
             inputs.append(_Spread(given[v], (d, *nothing), None, axis))
@@ -175,7 +176,7 @@ def _one_equation(op: Primitive, operands: Sequence[Any]) -> Jaxpr:
         result = op.infer(*[k.type if type(k) is Literal else k for k in kinds])
         outs = [Var(len(kinds) + i, t) for i, t in enumerate(result if op.multiple else [result])]
         found = Jaxpr([a for a in atoms if type(a) is Var], [Equation(op, atoms, outs, None)], outs)
-        found = _equations.add((op, kinds), found)
+        found = found if op.passing else _equations.add((op, kinds), found)
     return found  # type: ignore[no-any-return]
 
 
@@ -205,7 +206,7 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
             program, Lanes(number), [*arrays, *given], [*[False] * len(arrays), *[True] * len(given)]
         )
         n = len(jaxpr.outputs)
-        outs = results[:n]
+        outs = [_on_first_line(x) if m else x for x, m in zip(results[:n], mapped[:n], strict=True)]
         rest = iter(zip(results[n:], mapped[n:], strict=True))
         rows, tops = [], []
         for flags in has:
@@ -230,6 +231,11 @@ def _applied(op: Primitive, operands: Sequence[Any], lines: Lines) -> list[Any]:
         x if t is None and all(c is None for c in row) else _Spread(x, row, t, axis)
         for x, row, t in zip(outs, rows, tops, strict=True)
     ]
+
+
+def _on_first_line(x: Any) -> Any:
+    """A value that is the same on all lines, of an operation whose rule for lanes gives it to each of them."""
+    return reshape(slice_in_dim(x, 0, 1), x.shape[1:])
 
 
 def lines_sum(x: Any, lines: Lines, mapped: bool = True, since: int | None = None) -> Any:

@@ -13,15 +13,19 @@ the operation itself is among them, on the same operand, the series that is bein
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
 
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, live_equations, with_programs
 from functrans.ir.types import is_differentiable
 from functrans.jaxlib_compat import configuration
 from functrans.ops.constants import trace_closed
-from functrans.ops.elementwise import MUL, add, div, mul, sub
+from functrans.ops.elementwise import MUL, add, div, mul, real_dtype, sub
 from functrans.ops.slicing import concatenate, rev, slice_in_dim
 from functrans.ops.structural import as_declared, full, reduce_sum, reshape, zeros
 from functrans.trace.binding import apply_operation, as_operand
@@ -239,7 +243,7 @@ def _slopes_of(
     found = _slopes.find(key)
     if found is None:
         made = _make_slopes(op, kinds, given)
-        if made.captured:
+        if made.captured or op.passing:
             return made
         found = _slopes.add(key, made)
     return found  # type: ignore[no-any-return]
@@ -437,6 +441,21 @@ def taylor_to_order(
         [as_declared(value_of(x), a.type) for x, a in zip(outs, jaxpr.outputs, strict=True)],
         [[coefficient(x, k) for k in range(1, order + 1)] for x in outs],
     )
+
+
+def unit_of(order: int, dtype: np.dtype[Any]) -> float:
+    """How long a step along the line is for derivatives of functions that compute in this dtype: the power of two that
+    keeps ``1 / k!`` a normal number of it, ``unit**k / k!``. It is 1 but for high orders in half precision, and very
+    high ones in others; no digits are lost by it."""
+    smallest = float(ml_dtypes.finfo(real_dtype(dtype)).smallest_normal)  # type: ignore[no-untyped-call]
+    if math.lgamma(order + 1) <= -math.log(smallest):
+        return 1.0
+    return math.ldexp(1.0, round(math.lgamma(order + 1) / order / math.log(2)))
+
+
+def per_derivative(k: int, unit: float) -> float:
+    """Derivative k is so many times coefficient k along a line with steps of this length."""
+    return float(math.factorial(k) / int(unit) ** k)
 
 
 def _none(k: int) -> None:

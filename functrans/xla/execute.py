@@ -33,7 +33,7 @@ from functrans.trace.collection import CollectionPause
 from functrans.trace.engine import engine
 from functrans.trace.frames import where
 from functrans.trace.jax_trace import crossing
-from functrans.trace.primitive import Primitive
+from functrans.trace.primitive import Primitive, is_passing
 from functrans.trace.replay import trace
 from functrans.trace.tracer import check_reachable
 from functrans.xla import nonfinite
@@ -431,8 +431,8 @@ def program(
         known: Program | None = _programs.find(key)
         if known is not None:
             return known
-        made: Program = _programs.add(key, Program(jaxpr, name, reason, donated, jit, keep_unused, options))
-        return made
+        made = Program(jaxpr, name, reason, donated, jit, keep_unused, options)
+        return made if is_passing(jaxpr) else _programs.add(key, made)
 
     return jaxpr.remember(("program", context), make)
 

@@ -149,3 +149,61 @@ def test_a_late_rule_may_close_over_an_array_inside_a_compiled_function():
         assert ft.grad(lambda x, f=f: fnp.sum(f(x)))(ones).tolist() == [1.0, 2.0]
         assert ft.jvp(f, (ones,), (3 * ones,))[1].tolist() == [3.0, 6.0]
         assert ft.vmap(ft.grad(lambda x, f=f: fnp.sum(f(x))))(np.stack([ones, ones])).tolist() == [[1.0, 2.0]] * 2
+
+
+# -- values on demand ------------------------------------------------------------------------------------------------
+# Such a rule is traced when the trace of its arguments has ended.
+
+
+def scaled_with_jvp(lib: Any) -> Any:
+    @lib.custom_jvp
+    def scaled(x: Any, y: Any) -> Any:
+        return x * y
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        x, y = primals
+        factor = 3.0 if x > 0 else 7.0
+        slopes = [
+            factor * other * t for t, other in zip(tangents, (y, x)) if not type(t).__name__.startswith("Symbolic")
+        ]
+        return scaled(x, y), sum(slopes[1:], slopes[0])
+
+    scaled.defjvp(rule, symbolic_zeros=True)
+    return scaled
+
+
+def scaled_with_vjp(lib: Any) -> Any:
+    @lib.custom_vjp
+    def scaled(x: Any, y: Any) -> Any:
+        return x * y
+
+    def forward(x: Any, y: Any) -> Any:
+        return scaled(x.value, y.value), (x.value, y.value)
+
+    def backward(residuals: Any, ct: Any) -> Any:
+        x, y = residuals
+        factor = 3.0 if x > 0 else 7.0
+        return factor * y * ct, factor * x * ct
+
+    scaled.defvjp(forward, backward, symbolic_zeros=True)
+    return scaled
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("make", [scaled_with_jvp, scaled_with_vjp])
+def test_a_rule_may_ask_for_values_of_its_arguments(make: Any, order: int, sign: float) -> None:
+    def of(lib: Any) -> Any:
+        scaled = make(lib)
+        slope = lambda x: scaled(scaled(x * x, 2.5) * sign, x)
+        for _ in range(order):
+            slope = lib.grad(slope)
+        return slope(0.7)
+
+    assert float(of(ft)) == pytest.approx(float(of(jax)), rel=1e-12)
+
+
+def test_where_there_is_no_value_the_rule_is_refused_in_words() -> None:
+    scaled = scaled_with_jvp(ft)
+    with pytest.raises(TypeError, match="needs a concrete value"):
+        ft.jit(ft.grad(lambda x: scaled(fnp.sin(x), 2.0)))(0.7)

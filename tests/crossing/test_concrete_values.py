@@ -64,3 +64,43 @@ def test_an_array_that_is_read_first_inside_of_a_trace_leaves_that_trace_open():
     table = jnp.arange(60.0).reshape(3, 4, 5)
     results = [of.vmap(functools.partial(function, table=table))(X) for of in (ft, jax)]
     assert_same(*results)
+
+
+def _ruled_forward() -> Any:
+    @jax.custom_jvp
+    def ruled(x: Any) -> Any:
+        return x * x
+
+    ruled.defjvp(lambda p, t: (p[0] * p[0], (3.0 if p[0] > 0 else 7.0) * p[0] * t[0]))
+    return ruled
+
+
+def _ruled_backward() -> Any:
+    @jax.custom_vjp
+    def ruled(x: Any) -> Any:
+        return x * x
+
+    def forward(x: Any) -> Any:
+        return x * x, (x, 3.0 if x > 0 else 7.0)
+
+    ruled.defvjp(forward, lambda r, ct: (ct * r[0] * r[1] * (2.0 if r[0] > 0 else 5.0),))
+    return ruled
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("make", [_ruled_forward, _ruled_backward])
+def test_rules_given_in_jax_may_branch_on_values(make: Any, order: int, sign: float) -> None:
+    def slope(of: Any) -> Any:
+        ruled = make()
+        f = lambda x: ruled(ruled(jnp.sin(x)) * sign) * x
+        for _ in range(order):
+            f = of.grad(f)
+        return f(0.7)
+
+    assert_same(slope(ft), slope(jax), weak=False)
+
+
+def test_a_rule_given_in_jax_that_branches_is_refused_under_jit() -> None:
+    with pytest.raises(jax.errors.ConcretizationTypeError):
+        ft.jit(ft.grad(_ruled_forward()))(0.7)

@@ -174,3 +174,22 @@ def test_rules_of_jax_that_close_over_values_that_jax_traces_are_kept(around: st
         "functrans.jit in jit": lambda f, jit: jax.jit(jit(f))(X),
     }
     assert_same(transforms[around](slope(ft.grad), ft.jit), transforms[around](slope(jax.grad), jax.jit))
+
+
+JAX_CALLS: dict[str, Callable[[Any], Any]] = {
+    "jit": lambda f: jax.jit(f)(X),
+    "vmap": lambda f: jax.vmap(f)(jnp.stack([X, X])),
+    "checkpoint": lambda f: jax.checkpoint(f)(X),
+    "cond": lambda f: jax.lax.cond(True, f, f, X),
+    "linearize": lambda f: jax.linearize(f, X)[1](X),
+}
+
+
+@pytest.mark.parametrize("name", JAX_CALLS)
+def test_linear_maps_are_functions_to_jax(name: str) -> None:
+    """JAX refers weakly to a function, and the second one that it could not refer to so crashed the interpreter."""
+    tripled = lambda x: 3.0 * x
+    for f in (ft.linearize(tripled, X)[1], ft.linear_transpose(tripled, X), ft.vjp(tripled, X)[1]):
+        for _ in range(2):
+            (found,) = jax.tree.leaves(JAX_CALLS[name](f))
+            np.testing.assert_allclose(found, np.broadcast_to(3.0 * X, found.shape), rtol=1e-6)

@@ -11,7 +11,8 @@ import pytest
 import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
-from functrans.derivatives import derivatives, differential_operator, laplacian, solution_coefficients
+from functrans.derivatives import derivatives, differential_operator, directional, laplacian, solution_coefficients
+from functrans.experimental.jet import jet
 from functrans.transform.effects import without_effects
 
 pytestmark = pytest.mark.usefixtures("x64")
@@ -148,6 +149,26 @@ def test_a_collapsed_nest_of_forward_mode_goes_through_a_loop_of_unknown_length(
         assert nested(0.7) == pytest.approx(written_out, rel=1e-12)
     finally:
         ft.collapse_nests(None)
+
+
+@pytest.mark.parametrize("order", [8, 9, 12, 20])
+def test_high_orders_in_half_precision_are_as_finite_as_the_derivatives(order: int) -> None:
+    """20! is far beyond the largest number of float16, and 1 / 8! below its smallest normal one."""
+    x = np.float16(0.5)
+    exact = float(np.sin(0.5 + order * np.pi / 2))
+    nested: Callable[[Any], Any] = fnp.sin
+    for _ in range(order):
+        nested = ft.grad(nested)
+    found = [
+        nested(x), derivatives(fnp.sin, order)(x)[order], directional(fnp.sin, np.float16(1.0), order)(x),
+        jet(fnp.sin, (x,), ([np.float16(1.0), *[np.float16(0.0)] * (order - 1)],))[1][-1],
+        differential_operator({(order,): 1.0})(lambda v: fnp.sin(v[0]))(np.array([x])) if order <= 12 else exact,
+    ]  # fmt: skip
+    np.testing.assert_allclose(np.array(found, float), exact, rtol=3e-3)
+
+
+def test_the_orders_do_not_end_where_their_factorials_do() -> None:
+    assert float(derivatives(fnp.sin, 171)(0.5)[-1]) == pytest.approx(-np.cos(0.5), rel=1e-12)
 
 
 # -- numbers ---------------------------------------------------------------------------------------------------------

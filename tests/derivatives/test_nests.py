@@ -147,6 +147,19 @@ def test_custom_rules_and_effects_keep_the_nest() -> None:
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize("on", [None, True])
+def test_a_nest_that_speaks_with_other_lanes_keeps_their_cotangents(on: bool | None) -> None:
+    def f(x: Any) -> Any:
+        return lax.psum(fnp.sin(x * x), "lane") * x
+
+    points = np.array([0.3, 0.7, 1.1])
+    with collapsing(on):
+        found = ft.vmap(nested(f, 3), axis_name="lane")(points)
+    with collapsing(False):
+        expected = ft.vmap(nested(f, 3), axis_name="lane")(points)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_a_value_of_an_inner_derivative_can_be_asked_for() -> None:
     def g(x: Any) -> Any:
         slope = ft.grad(f)(x)

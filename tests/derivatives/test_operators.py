@@ -380,6 +380,18 @@ def attention(x):
     return fnp.sum((ft.nn.softmax(q @ k.T, axis=-1) @ x) ** 2)
 
 
+def branching(x):
+    return lax.cond(fnp.sum(x) > 0.5, lambda x: fnp.sin(x) * fnp.prod(x), lambda x: x**3, x)
+
+
+@ft.custom_batching.custom_vmap
+def in_all_lanes(x):
+    return fnp.sin(x)
+
+
+in_all_lanes.def_vmap(lambda size, mapped, x: (fnp.broadcast_to(fnp.sin(x), (size, x.shape[-1])), True))
+
+
 def deep(x):
     return lax.scan(lambda c, w: (fnp.tanh(c * w + x), fnp.sum(c**3)), x, np.arange(3.0))
 
@@ -447,6 +459,9 @@ MADE_OF = {
     "rows one by one": (lambda x: fnp.sum(lax.scan(lambda c, r: (fnp.tanh(c + r), c @ r), x[0], x)[1] ** 2), (4, 3)),
     "rows reshaped": (lambda x: fnp.sum(fnp.sin(x).reshape(2, 6) * fnp.cos(x.T).reshape(2, 6)), (4, 3)),
     "rows, summed up": (lambda x: fnp.sum(fnp.cumsum(fnp.sin(x), axis=0) ** 2 * fnp.sort(x, axis=1)), (4, 3)),
+    "rows with branches": (lambda x: fnp.sum(ft.vmap(branching)(x) ** 2), (4, 3)),
+    "rows with branches, inside of rows": (lambda x: fnp.sum(ft.vmap(ft.vmap(branching))(x) ** 2), (2, 4, 3)),
+    "rows of a rule for lanes": (lambda x: fnp.sum(in_all_lanes(x) ** 2 * x), 3),
     "rows of matrices": (lambda x: fnp.sum(ft.vmap(lambda m: fnp.linalg.inv(m + MATRIX) ** 2)(x)), (2, 3, 3)),
 }  # fmt: skip
 
@@ -550,8 +565,9 @@ def test_a_field_is_like_its_argument(operator):
 
 
 @pytest.mark.parametrize(
-    "result", [lambda x: x, lambda x: x.sum() * 1j, lambda x: fnp.argmax(x), lambda x: (x.sum(),), lambda x: None],
-    ids=["array", "complex", "integer", "tuple", "nothing"],
+    "result", [lambda x: x, lambda x: x.sum() * 1j, lambda x: fnp.argmax(x), lambda x: (x.sum(),), lambda x: None,
+     lambda x: ft.random.key(0)],
+    ids=["array", "complex", "integer", "tuple", "nothing", "key"],
 )  # fmt: skip
 @pytest.mark.parametrize("operator", [laplacian, biharmonic])
 def test_a_result_that_is_no_real_scalar_is_refused(operator, result):

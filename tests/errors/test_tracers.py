@@ -66,6 +66,14 @@ def test_an_escaped_loop_variable_is_refused_inside_the_enclosing_trace() -> Non
     refusal(RuntimeError, lambda: ft.jit(function)(scalar)).says(("escaped", "leaked", "outlived", "ended"))
 
 
+@pytest.mark.parametrize("ask", [bool, int, lambda x: x > 0, lambda x: f"{x:.2f}", round], ids=lambda f: f.__name__)
+def test_an_escaped_argument_has_no_value_any_more(ask: Any) -> None:
+    kept: list[Any] = []
+    ft.grad(lambda x: (kept.append(x), x * x)[1])(scalar)
+    with pytest.raises(ft.errors.EscapedTracerError):
+        ask(kept[0])
+
+
 def test_an_escaped_tracer_can_still_be_printed() -> None:
     kept: list[Any] = []
     ft.jit(lambda x: kept.append(x) or x)(vector)

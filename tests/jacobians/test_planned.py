@@ -59,6 +59,22 @@ def test_a_shape_has_its_plan_and_jax_numbers(name: str) -> None:
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max())
 
 
+TURNS = np.exp(1j * np.arange(30, dtype=np.float32))
+THROUGH_COMPLEX_NUMBERS: dict[str, Any] = {  # each as narrow as two complex numbers, whose parts are four directions
+    "parts": lambda np_, lib: lambda x: np_.real(TURNS * np_.sum(lib.lax.complex(x[:15], x[15:]))),
+    "spectrum": lambda np_, lib: lambda x: np_.fft.irfft(np_.fft.rfft(x)[:2] * np_.array([1.0, 2.0j]), 30),
+    "modulus": lambda np_, lib: lambda x: np_.abs(np_.exp(1j * np_.sum(x[:15]) * np_.sum(x[15:])) + 1j) * x,
+    "a second order": lambda np_, lib: lib.grad(lambda x: np_.real(np_.sum(lib.lax.complex(x[:15], x[15:])) ** 2)),
+}
+
+
+@pytest.mark.parametrize("name", THROUGH_COMPLEX_NUMBERS)
+def test_a_narrow_place_of_complex_numbers_is_no_bottleneck(name: str) -> None:
+    f, g = THROUGH_COMPLEX_NUMBERS[name](fnp, ft), THROUGH_COMPLEX_NUMBERS[name](jnp, jax)
+    x = np.linspace(0.1, 0.5, 30, dtype=np.float32)
+    np.testing.assert_allclose(ft.jacobian(f)(x), jax.jit(jax.jacfwd(g))(x), rtol=2e-5, atol=2e-5)
+
+
 @pytest.mark.machine_code
 @pytest.mark.parametrize("name", SMALL)
 def test_a_compiled_plan_stays_within_its_budget(name: str) -> None:

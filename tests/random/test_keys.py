@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,6 +97,22 @@ def test_keys_have_no_derivative() -> None:
     assert float(slope) == float(jax.random.normal(KEY))
     assert of_key.dtype == ft.float0
     assert of_key.shape == ()
+
+
+@pytest.mark.parametrize("transform", [ft.jacfwd, ft.jacrev, ft.jacobian, ft.hessian])
+def test_a_result_that_is_a_key_has_no_jacobian(transform: Any) -> None:
+    with pytest.raises(TypeError, match=r"(?s)keys have no derivative.*has_aux=True"):
+        transform(lambda x: (x, random.fold_in(KEY, 1)))(1.0)
+
+
+def test_traced_keys_are_printed_by_their_type(capsys: pytest.CaptureFixture[str]) -> None:
+    def sampled(x: Any) -> Any:
+        key, others = random.key(0), random.split(random.key(1))
+        print(key, f"{others}")
+        return x * random.normal(key)
+
+    ft.grad(sampled)(1.0)
+    assert capsys.readouterr().out == "Tracer<key<fry>[]> Tracer<key<fry>[2]>\n"
 
 
 def test_a_jitted_function_of_keys_is_compiled_once() -> None:
