@@ -146,7 +146,7 @@ class _CustomFunction:
 def _with_numbers(values: list[Any]) -> list[Any]:
     """The values, or none of them where nobody can ask for the numbers behind them: a rule keeps them."""
     builder = current_builder()
-    return values if builder is not None and builder.known.given else []
+    return values if builder is not None and builder.known.has_numbers else []
 
 
 def _fail(failure: Exception) -> Traced:

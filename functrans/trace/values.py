@@ -63,9 +63,9 @@ class Known:
         self.differentiators: dict[int, frozenset[Builder]] = {}  # what ``differentiators`` says, by id of variable
 
     @property
-    def given(self) -> bool:
-        """Whether every declared input has a value."""
-        return self.differentiated is not _NOT_TOLD
+    def has_numbers(self) -> bool:
+        """Whether an input may have a value: by a transform that is told them, or in the trace of a rule."""
+        return self.differentiated is not _NOT_TOLD or bool(self.values)
 
     def staged(self, equations: list[Equation]) -> list[Equation]:
         """The equations of the trace, without those whose effects have happened."""
