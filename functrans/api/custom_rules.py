@@ -120,10 +120,11 @@ class _CustomFunction:
         """
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
             builder.known.custom = arguments
-            inputs = [
-                builder.new_input(t, values[i] if i < len(values) and has_value(values[i]) else None)
-                for i, t in enumerate(types)
-            ]
+            known = [x if has_value(x) else None for x in values]
+            if any(x is not None for x in known):
+                builder.known.differentiated = frozenset()
+            known += [None] * (len(types) - len(known))
+            inputs = [builder.new_input(t, x) for t, x in zip(types, known, strict=True)]
             return builder.finish([output(builder, x, None, what) for x in function(*inputs)])
 
     def _rule(
@@ -146,7 +147,7 @@ class _CustomFunction:
 def _with_numbers(values: list[Any]) -> list[Any]:
     """The values, or none of them where nobody can ask for the numbers behind them: a rule keeps them."""
     builder = current_builder()
-    return values if builder is not None and builder.known.has_numbers else []
+    return values if builder is not None and builder.known.given else []
 
 
 def _fail(failure: Exception) -> Traced:

@@ -9,7 +9,7 @@ of a loop have no value: the error says so. Which derivatives a value would lose
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,6 +43,9 @@ NOTHING, OPERATIONS, EFFECTS = range(3)
 
 
 _NOT_TOLD: frozenset[int] = frozenset((-1,))  # which is no variable's id
+_ALWAYS = -1
+_NONE: dict[int, int] = {}
+_sweeps = 0  # how often equations were run for a value: what had none may have one since
 
 
 class Known:
@@ -51,7 +54,7 @@ class Known:
     A value by the id of its variable is an array, a ``Result``, or a value of another trace: a captured one.
     """
 
-    __slots__ = ("custom", "differentiated", "differentiators", "effects", "performed", "runs", "values")
+    __slots__ = ("custom", "differentiated", "differentiators", "effects", "obtainable", "performed", "runs", "values")
 
     def __init__(self) -> None:
         self.values: dict[int, Any] = {}
@@ -61,11 +64,12 @@ class Known:
         self.custom: Sequence[Any] = ()  # arguments of a call whose function, or derivative rule, is traced
         self.differentiated = _NOT_TOLD  # ids of the inputs that what traces here differentiates by
         self.differentiators: dict[int, frozenset[Builder]] = {}  # what ``differentiators`` says, by id of variable
+        self.obtainable: dict[int, int] = {}  # what ``has_value`` says, by id of variable: _ALWAYS, or when it said no
 
     @property
-    def has_numbers(self) -> bool:
-        """Whether an input may have a value: by a transform that is told them, or in the trace of a rule."""
-        return self.differentiated is not _NOT_TOLD or bool(self.values)
+    def given(self) -> bool:
+        """Whether inputs have values: those of a transform, or of a rule."""
+        return self.differentiated is not _NOT_TOLD
 
     def staged(self, equations: list[Equation]) -> list[Equation]:
         """The equations of the trace, without those whose effects have happened."""
@@ -161,6 +165,8 @@ def _run_equations(builder: Builder, wanted: Var | None) -> None:
     if known.runs is EFFECTS:
         known.effects = []  # even if one fails: none happens twice
     results = outside_of_traces(engine.run_program, Jaxpr(free, equations, kept), arguments)
+    global _sweeps
+    _sweeps += 1
     for v, result in zip(kept, results, strict=True):
         values[v.id] = result
     for place, eqn in effects:
@@ -171,12 +177,13 @@ def _run_equations(builder: Builder, wanted: Var | None) -> None:
 
 
 def _needed(
-    builder: Builder, wanted: Var | None, effects: Sequence[tuple[float, Equation]]
+    builder: Builder, wanted: Var | None, effects: Sequence[tuple[float, Equation]], answers: Mapping[int, int] = _NONE
 ) -> tuple[list[Equation], list[Var]]:
     """The equations to be run for a value, the effects among them, in order; and the variables with values they read.
 
     From the last one back, so that all readers of an equation are known when it is met: of a held program only what
-    its wanted results need is run, and an operand without a value that only others need does no harm.
+    its wanted results need is run, and an operand without a value that only others need does no harm. ``answers``: of
+    which variables it is known whether they have a value; nothing behind them is looked at.
     """
     values, producers = builder.known.values, builder.producers
     found: list[Equation] = []
@@ -190,7 +197,7 @@ def _needed(
         for v in variables:
             if type(v) is Var and v.id not in asked:
                 asked.add(v.id)
-                if v.id in values:
+                if v.id in values or answers.get(v.id) in (_ALWAYS, _sweeps):
                     inputs.append(v)
                     continue
                 eqn = producers[v.id]
@@ -257,16 +264,19 @@ def has_value(x: Any) -> bool:
     if kind is not Tracer:
         return not isinstance(x, JaxTracer)
     builder: Builder = x.builder
-    values = builder.known.values
-    if x.variable.id in values:
-        return has_value(values[x.variable.id])
+    values, obtainable, place = builder.known.values, builder.known.obtainable, x.variable.id
+    if place in values:
+        return has_value(values[place])
     if builder.climbs:
         return False
-    try:
-        _, inputs = _needed(builder, x.variable, ())
-    except _NoValue:
-        return False
-    return all(has_value(values[v.id]) for v in inputs)
+    if obtainable.get(place) not in (_ALWAYS, _sweeps):  # each is looked for once: a program asks at every rule
+        try:
+            _, inputs = _needed(builder, x.variable, (), obtainable)
+            found = all(has_value(values[v.id]) if v.id in values else obtainable[v.id] == _ALWAYS for v in inputs)
+        except _NoValue:
+            found = False
+        obtainable[place] = _ALWAYS if found else _sweeps
+    return obtainable[place] == _ALWAYS
 
 
 def demand(

@@ -72,7 +72,7 @@ CASES: list[tuple[str, type[Exception], list[str], Callable[[], Any]]] = [
     ("a negative unroll", ValueError, ["unroll must be a bool or a positive integer, got -1"],
      lambda: o.scan(keep, X, X, unroll=-1)),
     ("a scan of no function", TypeError, ["scan needs a function", "3 of type int"], lambda: o.scan(3, X, X)),
-    ("a batch size of zero", ValueError, ["batch_size=0"], lambda: o.map(identity, X, batch_size=0)),
+    ("a negative batch size", ValueError, ["batch_size=-1"], lambda: o.map(identity, X, batch_size=-1)),
     ("a condition that is an array", TypeError, ["bool scalar, it returned f32[3]", "functrans.numpy.any"],
      lambda: o.while_loop(identity, identity, X)),
     ("a condition that is a float", TypeError, ["it returned f32[]*", "return x != 0"],
