@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import ml_dtypes
 import numpy as np
 
 from functrans.errors import FunctransValueError
@@ -48,6 +49,10 @@ logger = logging.getLogger("functrans.compile")
 value_checks_on = configuration.value_checks.on
 _CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
+_COPIED_RIGHTLY = frozenset(
+    np.dtype(d)
+    for d in ("bool", "int8", "int16", "int32", "int64", "float16", ml_dtypes.bfloat16, "float32", "float64")
+)
 _SMALL = 4096  # elements: below this XLA's fusion pass costs more than it saves on CPU
 
 
@@ -392,13 +397,16 @@ def is_small(jaxpr: Jaxpr) -> bool:
     """Whether the program is long and its values small: then XLA's fusion pass costs more than it saves.
 
     Measured on chains of sin, mul, div: with 50 equations fusion compiles faster (0.33 s against 0.45 s), with 360
-    slower (3.5 s against 0.54 s), and the fused program runs slower too. Complex values always go through it: without,
-    XLA's CPU backend copies them wrongly where a transpose changes their layout (jaxlib 0.10.2).
+    slower (3.5 s against 0.54 s), and the fused program runs slower too. Complex values, and those of several axes
+    that are not ``_COPIED_RIGHTLY``, always go through it: without, XLA's CPU backend copies them wrongly where a
+    transpose changes their layout, as in what it makes of a scatter (jaxlib 0.10.2).
     """
     if len(jaxpr.equations) <= _LONG:
         return False
     types = [v.type for eqn in all_equations(jaxpr) for v in eqn.outputs]
-    return all(t.size <= _SMALL and kind_of(t.dtype) != "c" for t in types)
+    return all(
+        t.size <= _SMALL and kind_of(t.dtype) != "c" and (t.ndim < 2 or t.dtype in _COPIED_RIGHTLY) for t in types
+    )
 
 
 # Un-jitted code makes rules and lambdas anew at each call; programs that hold them are never equal, their texts are.
