@@ -383,7 +383,6 @@ def _is_plain(x: np.ndarray[Any, Any]) -> bool:
     return type(x) is np.ndarray and x.dtype.isnative
 
 
-
 @takes(in_shardings=None, out_shardings=None, device=None, backend=None)
 def jit(
     fun: Callable[..., Any] | None = None,

@@ -403,7 +403,7 @@ def is_small(jaxpr: Jaxpr) -> bool:
     """
     if len(jaxpr.equations) <= _LONG:
         return False
-    types = [v.type for eqn in all_equations(jaxpr) for v in eqn.outputs]
+    types = [*jaxpr.in_types, *[v.type for eqn in all_equations(jaxpr) for v in eqn.outputs]]
     return all(
         t.size <= _SMALL and kind_of(t.dtype) != "c" and (t.ndim < 2 or t.dtype in _COPIED_RIGHTLY) for t in types
     )
