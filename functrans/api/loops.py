@@ -277,7 +277,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     if batch_size is None:
         return scan(lambda _, x: ((), f(x)), (), xs)[1]
     if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool):
-        raise FunctransTypeError(f"map: batch_size must be a positive integer, got {describe(batch_size)} at {here()}")
+        raise FunctransTypeError(f"map: batch_size must be an integer, got {describe(batch_size)} at {here()}")
     if batch_size < 0:
         raise FunctransValueError(f"map got batch_size={batch_size}, which is negative, at {here()}")
     leaves, tree, types = operand_types("xs of map", xs)

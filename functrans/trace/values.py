@@ -165,10 +165,10 @@ def _run_equations(builder: Builder, wanted: Var | None) -> None:
     if known.runs is EFFECTS:
         known.effects = []  # even if one fails: none happens twice
     results = outside_of_traces(engine.run_program, Jaxpr(free, equations, kept), arguments)
-    global _sweeps
-    _sweeps += 1
     for v, result in zip(kept, results, strict=True):
         values[v.id] = result
+    global _sweeps
+    _sweeps += 1
     for place, eqn in effects:
         known.performed.add(eqn)
         builder.structure.rows.append(("performed", place))
