@@ -1,7 +1,7 @@
 """Differential operators of functions of arrays, by collapsed Taylor mode: the sum over lines of their derivatives.
 
 A linear combination of partial derivatives of one order K is a weighted sum of K-th derivatives along straight lines,
-and that sum is carried through the function as one value (transform.collapsed).
+and that sum is carried through the function as one value (derivatives.collapsed).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import functools
 import itertools
 import math
 import numbers
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,15 +19,17 @@ from functrans.api.arguments import check_callable, differentiation_order
 from functrans.api.jacobians import jacfwd
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
 from functrans.api.taylor import check_order, coefficients_along
+from functrans.derivatives.blocks import INDEX, Blocks, is_known_kind, narrowed
+from functrans.derivatives.collapsed import EVERYWHERE, Lines, collapse, rows_carried
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
-from functrans.ir.types import ArrayType, array_type, describe, kind_of, type_of
-from functrans.jacobians.basis import standard_arrays
+from functrans.ir.types import ArrayType, describe, kind_of, type_of
+from functrans.jacobians.basis import coloured, standard_arrays, written_out
 from functrans.ops.elementwise import mul
-from functrans.ops.structural import broadcast_in_dim, convert, zeros
+from functrans.ops.structural import Reshape, convert, zeros
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
-from functrans.transform.collapsed import Lines, collapse, kept_apart
+from functrans.trace.tracer import Tracer
 from functrans.transform.effects import without_effects
 from functrans.transform.taylor import per_derivative, unit_of
 
@@ -381,6 +383,10 @@ def _along_lines(
         arrays += [np.asarray(a, dtype) if isinstance(a, np.ndarray) else a for a in given]
         shape.append((part.order, part.directions is not None, part.weights is not None))
     kinds = [type_of(a) for a in arrays]
+    known = {
+        v: np.array(x)  # the caller may write to it
+        for v, x in zip(jaxpr.inputs, captured, strict=False) if is_known_kind(v.type) and type(x) is not Tracer
+    }  # fmt: skip
 
     def transformed(inputs: list[Any]) -> list[Any]:
         first = len(captured)
@@ -390,7 +396,7 @@ def _along_lines(
         for i, (order, directed, weighted) in enumerate(shape):
             rows, weights = next(rest) if directed else None, next(rest) if weighted else None
             program = without_effects(jaxpr) if i else jaxpr  # they happen once
-            found = _part_of(program, inputs[: first + len(leaves)], types, order, rows, weights)
+            found = _part_of(program, inputs[: first + len(leaves)], types, order, rows, weights, known)
             if found is not None:
                 total = found if total is None else total + found
         return [zeros((), out.type) if total is None else convert(total, out.type.dtype, out.type.weak_type)]
@@ -398,46 +404,89 @@ def _along_lines(
     def in_types() -> list[ArrayType]:
         return [*jaxpr.in_types, *kinds]
 
-    key = (name, tuple(shape), tuple(kinds))
+    key = (name, tuple(shape), tuple(kinds), tuple([(v.id, x.tobytes()) for v, x in known.items()]))
     (result,) = apply(key, jaxpr, [*captured, *leaves, *arrays], transformed, name, in_types)
     return result
 
 
 def _part_of(
-    jaxpr: Jaxpr, inputs: Sequence[Any], types: Sequence[ArrayType], order: int, rows: Any, weights: Any
-) -> Any:
+    jaxpr: Jaxpr, inputs: Sequence[Any], types: Sequence[ArrayType], order: int, rows: Any, weights: Any,
+    known: Mapping[Any, Any],
+) -> Any:  # fmt: skip
     """One part; None where it is zero."""
     first = len(inputs) - len(types)
     if order == 0:
         (value,) = collapse(jaxpr, inputs, [None] * len(inputs), Lines(0, 1, None))[0]
         return mul(value, weights[0].astype(value.dtype))
     unit = 1.0
+    blocks: list[Blocks | None] = [None] * len(types)
     if rows is None:
-        own, apart, lines = _basis(jaxpr, types, order)
+        own, blocks, lines = _basis(jaxpr, types, order, known)
     else:
         unit = max([unit_of(order, t.dtype) for t in types], default=1.0)
         rows = rows if unit == 1.0 else mul(rows, unit)
-        own, apart, lines = [], [None] * len(types), Lines(rows.shape[0], order, weights)
+        own, lines = [], Lines(rows.shape[0], order, weights)
         place = 0
         for t in types:
             own.append(rows[:, place : place + t.size].astype(t.dtype).reshape((rows.shape[0], *t.shape)))
             place += t.size
-    _, (top,) = collapse(jaxpr, inputs, [*[None] * first, *own], lines, [*[None] * first, *apart])
+    _, (top,) = collapse(jaxpr, inputs, [*[None] * first, *own], lines, [*[None] * first, *blocks], known)
     return None if top is None else mul(top, per_derivative(order, unit))
 
 
-def _basis(jaxpr: Jaxpr, types: Sequence[ArrayType], order: int) -> tuple[list[Any], list[int | None], Lines]:
-    """The standard basis as directions. Where the function keeps the slices of one array apart along an axis, those of
-    one slice for all of them at once."""
+def _basis(
+    jaxpr: Jaxpr, types: Sequence[ArrayType], order: int, known: Mapping[Any, Any]
+) -> tuple[list[Any], list[Blocks | None], Lines]:
+    """The standard basis as directions. Where elements of values move on few of them, in blocks: those of one block for
+    all at once."""
+    size = sum(t.size for t in types)
+    everywhere = Lines(size, order, None)
+    first = len(jaxpr.inputs) - len(types)
+    if order > 1:
+        moves: list[Blocks | None] = [EVERYWHERE] * len(types)
+        chosen, least = None, 0.9 * rows_carried(jaxpr, [*[None] * first, *moves], everywhere, known)
+        for blocks in _partitions(jaxpr, types):
+            lines = everywhere._replace(in_block=size // (1 + max(int(b.max()) for b in blocks)))
+            moves = [narrowed(b[None]) for b in blocks]
+            carried = rows_carried(jaxpr, [*[None] * first, *moves], lines, known)
+            if carried < least:
+                chosen, least = (blocks, moves, lines), carried
+        if chosen is not None:
+            blocks, moves, lines = chosen
+            own = coloured(types, _places_in_blocks(blocks))
+            return [written_out(seeds, lines.in_block) for seeds in own], moves, lines
+    return standard_arrays(types), [None] * len(types), everywhere
+
+
+def _partitions(jaxpr: Jaxpr, types: Sequence[ArrayType]) -> Iterator[list[Any]]:
+    """Ways to part the elements of the arguments into blocks of one size: for each array the numbers of the blocks."""
+    sizes = [t.size for t in types]
     if len(types) == 1:
         (type_,) = types
-        captured = [None] * (len(jaxpr.inputs) - 1)
-        kept = [kept_apart(jaxpr, [*captured, a]) if n > 1 else 0 for a, n in enumerate(type_.shape)]
-        if any(kept):
-            axis = kept.index(max(kept))
-            others = array_type((*type_.shape[:axis], *type_.shape[axis + 1 :]), type_.dtype)
-            places = tuple([i for i in range(type_.ndim + 1) if i != axis + 1])
-            (rows,) = standard_arrays([others])
-            lines = Lines(type_.size, order, None, type_.shape[axis])
-            return [broadcast_in_dim(rows, (others.size, *type_.shape), places)], [axis], lines
-    return standard_arrays(types), [None] * len(types), Lines(sum(t.size for t in types), order, None)
+        shapes = [type_.shape]
+        for eqn in jaxpr.equations:  # an array that is many vectors, given as one
+            if type(eqn.op) is Reshape and eqn.inputs[0] is jaxpr.inputs[-1]:
+                shapes.append(eqn.op.shape)
+        for shape in dict.fromkeys(shapes):
+            for a, n in enumerate(shape):
+                if 1 < n < type_.size:
+                    along = np.arange(n, dtype=INDEX).reshape([n if i == a else 1 for i in range(len(shape))])
+                    yield [np.broadcast_to(along, shape).reshape(type_.shape)]
+    elif all(t.ndim for t in types) and len({t.size // max(t.shape[0], 1) for t in types}) == 1:
+        starts = np.cumsum([0, *[t.shape[0] for t in types]])
+        yield [
+            np.broadcast_to(np.arange(i, i + t.shape[0], dtype=INDEX).reshape(-1, *[1] * (t.ndim - 1)), t.shape)
+            for i, t in zip(starts, types)
+        ]
+    if sum(sizes) > 1:
+        starts = np.cumsum([0, *sizes])
+        yield [np.arange(i, i + t.size, dtype=INDEX).reshape(t.shape) for i, t in zip(starts, types)]
+
+
+def _places_in_blocks(blocks: Sequence[Any]) -> Any:
+    """For each element, one array after the other, how many of its block stand before it."""
+    flat = np.concatenate([b.ravel() for b in blocks])
+    order = np.argsort(flat, kind="stable")
+    places = np.empty(flat.size, INDEX)
+    places[order] = np.arange(flat.size) - np.searchsorted(flat[order], flat[order])
+    return places

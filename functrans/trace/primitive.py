@@ -374,7 +374,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     def apart(self, axes: Sequence[int | None], types: Sequence[ArrayType]) -> int | None:
         """The axis of the result whose every slice is made of one slice of the operands, where ``axes`` are those of
         the operands along which they are sliced (None: an operand that has a part in every slice), of which there is
-        one; None where slices are mixed. Only of operations with one result. Asked by transform.collapsed."""
+        one; None where slices are mixed. Only of operations with one result. Asked by derivatives.blocks."""
         return None
 
     def program(self, types: Sequence[ArrayType]) -> Jaxpr | None:
