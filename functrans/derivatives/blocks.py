@@ -47,7 +47,9 @@ def placed(
     if not op.multiple:
         found = _along_axes(op, moves, ins, types[0].ndim, limit, False)
     if found is None:
-        found = _moved(op, moves, known, ins, limit)
+        found = _moved(op, moves, known, ins)
+    if found is None and not op.multiple:
+        found = _gathered(op, moves, known, ins, types[0], limit)
     if found is None and not op.multiple:
         found = _along_axes(op, moves, ins, types[0].ndim, limit, True)
     return found
@@ -60,7 +62,7 @@ def _along_axes(
     every element gets the blocks of all."""
     places = [i for i, m in enumerate(moves) if m is not None]
     axes: dict[int, dict[int, int]] = {}
-    union = None
+    union: Any = None
     for i in places:
         blocks: Any = moves[i]
         axes[i] = {}
@@ -86,7 +88,7 @@ def _along_axes(
 
 
 def _moved(
-    op: Primitive, moves: Sequence[Blocks | None], known: Sequence[Any], types: Sequence[ArrayType], limit: int
+    op: Primitive, moves: Sequence[Blocks | None], known: Sequence[Any], types: Sequence[ArrayType]
 ) -> Placed | None:
     """Where elements only change places: so do their blocks."""
     places = op.moving(len(moves))
@@ -111,6 +113,36 @@ def _moved(
     results = [np.stack([np.asarray(row[r], INDEX) for row in rows]) - INDEX.type(1) for r in range(len(rows[0]))]
     given = [None if m is None else _widened(m, count) for m in moves]
     return Placed(given, [narrowed(r) if (r >= 0).any() else None for r in results])
+
+
+def _gathered(
+    op: Primitive, moves: Sequence[Blocks | None], known: Sequence[Any], types: Sequence[ArrayType], result: ArrayType,
+    limit: int,
+) -> Placed | None:  # fmt: skip
+    """Where each element goes to one place, which gets the blocks of all that come to it."""
+    if sum(len(m) * t.size for m, t in zip(moves, types, strict=True) if m is not None) > _MOST:
+        return None
+    goals = op.destinations(types, known)
+    if goals is None or any(m is not None and g is None for m, g in zip(moves, goals, strict=True)):
+        return None
+    pairs = [np.zeros((2, 0), np.int64)]
+    for m, goal in zip(moves, goals, strict=True):
+        if m is not None:
+            own = np.broadcast_to(m, (len(m), *goal.shape))
+            pair = np.stack([np.broadcast_to(goal, own.shape).ravel(), own.ravel()])
+            pairs.append(pair[:, (pair >= 0).all(0)])
+    at, block = np.unique(np.concatenate(pairs, 1), axis=1)
+    rank = np.arange(at.size) - np.searchsorted(at, at)
+    count = int(rank.max(initial=-1)) + 1
+    if not 0 < count <= limit:
+        return None
+    blocks = np.full((count, result.size), -1, INDEX)
+    blocks[rank, at] = block
+    given = [
+        None if m is None else narrowed(np.where(goal >= 0, blocks[:, goal], -1))
+        for m, goal in zip(moves, goals, strict=True)
+    ]
+    return Placed(given, [narrowed(blocks.reshape(count, *result.shape))])
 
 
 def turned(blocks: Blocks, axes: Mapping[int, int], rank: int) -> Blocks:

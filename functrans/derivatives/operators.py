@@ -20,7 +20,8 @@ from functrans.api.jacobians import jacfwd
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
 from functrans.api.taylor import check_order, coefficients_along
 from functrans.derivatives.blocks import INDEX, Blocks, is_known_kind, narrowed
-from functrans.derivatives.collapsed import EVERYWHERE, Lines, collapse, rows_carried
+from functrans.derivatives.collapsed import EVERYWHERE, collapse, rows_carried
+from functrans.derivatives.spreads import Lines
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, kind_of, type_of
@@ -442,7 +443,7 @@ def _basis(
     size = sum(t.size for t in types)
     everywhere = Lines(size, order, None)
     first = len(jaxpr.inputs) - len(types)
-    if order > 1:
+    if order > 1 and all(t.size for t in types):
         moves: list[Blocks | None] = [EVERYWHERE] * len(types)
         chosen, least = None, 0.9 * rows_carried(jaxpr, [*[None] * first, *moves], everywhere, known)
         for blocks in _partitions(jaxpr, types):

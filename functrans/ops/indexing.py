@@ -362,6 +362,14 @@ class ScatterFamily(Primitive):
             dims, self.window_sizes(x, updates), self.mode, self.indices_are_sorted, self.unique_indices, fill
         )
 
+    def destinations(self, types: Sequence[ArrayType], known: Sequence[Any]) -> list[Any] | None:
+        (x, _, updates), indices = types, known[1]
+        if indices is None or not x.size:
+            return None
+        numbers = np.arange(x.size).reshape(x.shape)
+        back = self.gather_back(x, updates)
+        return [numbers, None, np.asarray(back.impl(numbers + 1, indices)) - 1]
+
     def writes_once(self, indices: Any) -> bool:
         """Whether no element is written twice: promised, or there is one window only."""
         batching = self.dimension_numbers.scatter_indices_batching_dims

@@ -350,6 +350,12 @@ class Primitive(metaclass=_PrimitiveMeta):
         """
         return None
 
+    def destinations(self, types: Sequence[ArrayType], known: Sequence[Any]) -> list[Any] | None:
+        """For each operand whose elements go to one place of the result each, or to none: the numbers of these places
+        (-1: none) as a NumPy array of its shape; None for other operands, and where the places are not known.
+        ``known``: the values of operands, where they are known, as NumPy arrays. Asked by derivatives.blocks."""
+        return None
+
     def over_numbers(self) -> Primitive:
         """Of an operation that moves elements: the one that moves their numbers, among which 0 is a zero."""
         return self
