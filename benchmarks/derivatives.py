@@ -148,6 +148,52 @@ def laplacians(sizes: Sequence[int], silu: bool, thresholds: Sequence[int]) -> d
     return sides
 
 
+PARTICLES, WIDTH = 20, 32
+
+
+def pairs_of_particles(x: Any, numpy_: Any, w: Sequence[Any]) -> Any:
+    y = x.reshape(PARTICLES, 3)
+    d = y[:, None] - y
+    p = numpy_.concatenate([d, numpy_.sqrt(numpy_.sum(d * d, -1, keepdims=True) + 0.01)], -1)
+    for weights in w[1:4]:
+        p = numpy_.tanh(p @ weights)
+    return numpy_.sum(p)
+
+
+def layers_of_particles(x: Any, numpy_: Any, w: Sequence[Any]) -> Any:
+    """Features of particles and of pairs, layer by layer: a particle's from the means of all and of its pairs."""
+    y = x.reshape(PARTICLES, 3)
+    d = y[:, None] - y
+    p = numpy_.tanh(
+        numpy_.concatenate([d, numpy_.sqrt(numpy_.sum(d * d, -1, keepdims=True) + 0.01)], -1) @ w[1]
+    )
+    a = numpy_.tanh(y @ w[0])
+    for weights in w[2:4]:
+        mean = numpy_.broadcast_to(numpy_.mean(a, 0, keepdims=True), a.shape)
+        a = numpy_.tanh(numpy_.concatenate([a, mean, numpy_.mean(p, 1)], -1) @ w[4]) + a
+        p = numpy_.tanh(p @ weights) + p
+    return numpy_.sum(a)
+
+
+def attention_of_particles(x: Any, numpy_: Any, w: Sequence[Any]) -> Any:
+    a = numpy_.tanh(x.reshape(PARTICLES, 3) @ w[0])
+    e = numpy_.exp((a @ w[2]) @ (a @ w[3]).T / 8)
+    return numpy_.sum(numpy_.tanh(e / numpy_.sum(e, -1, keepdims=True) @ a))
+
+
+def particles(function: Callable[[Any, Any, Any], Any]) -> dict[str, Callable[[Any], Any]]:
+    random = numpy.random.default_rng(2)
+    sizes = [(3, WIDTH), (4, WIDTH), (WIDTH, WIDTH), (WIDTH, WIDTH), (3 * WIDTH, WIDTH)]
+    weights = [(random.normal(size=s) / numpy.sqrt(s[0])).astype(numpy.float32) for s in sizes]
+    sides = {"functrans": functrans.vmap(laplacian(lambda x: function(x, fnp, weights)))}
+    theirs = lambda x: function(x, jnp, weights)
+    sides["trace of jax.hessian"] = jax.vmap(trace_of_hessian(theirs))
+    operator = folx_laplacian(6)
+    if operator is not None:
+        sides["folx, sparse"] = jax.vmap(operator(theirs))
+    return sides
+
+
 def biharmonics(sizes: Sequence[int], by_parameters: bool) -> dict[str, Callable[[Any], Any]]:
     weights = layers(sizes)
 
@@ -184,6 +230,14 @@ CASES = [
         lambda: laplacians((4, *[100] * 10, 1), True, (0, 4)),
         points(20, 100, 4),
     ),
+    *[
+        Case(f"laplacian, {name} of 20 particles", lambda f=f: particles(f), points(16, 3 * PARTICLES))  # type: ignore[misc]
+        for name, f in (
+            ("an MLP of each pair", pairs_of_particles),
+            ("two layers of single and pair features", layers_of_particles),
+            ("attention", attention_of_particles),
+        )
+    ],
     Case("biharmonic, tanh MLP 4 x 64", lambda: biharmonics((3, 64, 64, 64, 64, 1), False), points(256, 3)),
     Case(
         "biharmonic, tanh MLP 4 x 64, gradient by the parameters",
