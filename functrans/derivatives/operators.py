@@ -13,8 +13,10 @@ import numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from functrans import numpy as fnp
 from functrans.api.arguments import check_callable, differentiation_order
 from functrans.api.jacobians import jacfwd
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_unflatten
@@ -100,12 +102,13 @@ def _biharmonic_parts(n: int) -> list[Part]:
 
 
 @api_boundary
-def differential_operator(coefficients: Mapping[Sequence[int], float]) -> Callable[..., Any]:
-    """A linear differential operator with constant coefficients, from its mixed partial derivatives.
+def differential_operator(coefficients: Mapping[Sequence[int], Any]) -> Callable[..., Any]:
+    """A linear differential operator, from its mixed partial derivatives.
 
     Args:
       coefficients: ``{(a_1, ..., a_n): c}`` for ``sum c d^(a_1 + ... + a_n) / dx_1^a_1 ... dx_n^a_n``; n is the number
-        of elements of the first argument of the functions that it is applied to.
+        of elements of the first argument of the functions that it is applied to. Each c is a real number or a traced
+        scalar: a parameter, by which the result can be differentiated, or a function of the point at hand.
 
     Returns:
       The operator: it takes a function, as ``laplacian`` does, and returns one.
@@ -119,8 +122,13 @@ def differential_operator(coefficients: Mapping[Sequence[int], float]) -> Callab
     >>> import numpy as np
     >>> from functrans.derivatives import differential_operator
     >>> wave = differential_operator({(2, 0): 1.0, (0, 2): -4.0})
-    >>> float(wave(lambda x: x[0] ** 2 * x[1] ** 2)(np.array([1.0, 3.0], np.float32)))
+    >>> u = lambda x: x[0] ** 2 * x[1] ** 2
+    >>> float(wave(u)(np.array([1.0, 3.0], np.float32)))
     10.0
+    >>> import functrans as ft
+    >>> waves = lambda c, x: differential_operator({(2, 0): 1.0, (0, 2): -(c**2)})(u)(x)
+    >>> float(ft.grad(waves)(2.0, np.array([1.0, 3.0], np.float32)))  # -2 c times 2 x_0^2
+    -8.0
     """
     name = "differential_operator"
     terms, size = terms_by_order(coefficients, name)
@@ -141,10 +149,12 @@ def of_size(parts: list[Part], size: int, n: int, name: str) -> list[Part]:
     return parts
 
 
-Terms = dict[tuple[int, ...], float]
+Terms = dict[tuple[int, ...], Any]  # numbers and traced scalars
 
 
-def terms_by_order(coefficients: Mapping[Any, Any], name: str) -> tuple[dict[int, Terms], int]:
+def terms_by_order(
+    coefficients: Mapping[Any, Any], name: str, numbers_only: bool = False
+) -> tuple[dict[int, Terms], int]:
     """The terms of an operator by their order, and its number of variables."""
     if not isinstance(coefficients, Mapping) or not coefficients:
         raise FunctransTypeError(
@@ -164,10 +174,16 @@ def terms_by_order(coefficients: Mapping[Any, Any], name: str) -> tuple[dict[int
             raise FunctransTypeError(
                 f"{name}: a coefficient must be a real number, got {describe(c)} at {here()}"
             )
-        if not math.isfinite(c):
+        traced = isinstance(c, jax.core.Tracer)
+        if traced and numbers_only:
+            raise FunctransTypeError(
+                f"{name}: a coefficient must be a number, by which terms are drawn, got {describe(c)} for {key} at "
+                f"{here()}\nUse differential_operator, which takes every term."
+            )
+        if not traced and not math.isfinite(c):
             raise FunctransValueError(f"{name}: a coefficient must be finite, got {c} for {key} at {here()}")
         sizes.add(len(key))
-        by_order.setdefault(sum(key), {})[key] = float(c)
+        by_order.setdefault(sum(key), {})[key] = c if traced else float(c)
     if len(sizes) != 1:
         raise FunctransValueError(
             f"{name}: every key must have one exponent for each variable, got lengths {sorted(sizes)} at {here()}"
@@ -182,8 +198,10 @@ def lines_of(order: int, coefficients: Terms, size: int) -> Part:
     The lines are the points of the lattice of the simplex that leave out what a partial derivative leaves out: there
     are as many as derivatives, and the interpolation has one solution.
     """
+    factors = list(coefficients.values())
+    traced = any(isinstance(c, jax.core.Tracer) for c in factors)
     if order == 0:
-        return Part(0, np.zeros((1, size)), np.array(list(coefficients.values())))
+        return Part(0, np.zeros((1, size)), fnp.stack(factors) if traced else np.array(factors))
     supports = {frozenset(i for i, a in enumerate(key) if a) for key in coefficients}
     points = {
         tuple(int(np.count_nonzero(np.array(choice) == i)) for i in range(size))
@@ -193,11 +211,14 @@ def lines_of(order: int, coefficients: Terms, size: int) -> Part:
     exponents = np.array(sorted(points))
     counts = [math.factorial(order) / math.prod(map(math.factorial, a)) for a in exponents.tolist()]
     table = np.array(counts)[:, None] * np.prod(exponents[None, :, :] ** exponents[:, None, :], axis=2)
-    wanted = np.array([coefficients.get(tuple(a), 0.0) for a in exponents.tolist()])
-    weights = np.linalg.solve(table, wanted)
-    needed = np.abs(weights) > 1e-13 * np.max(np.abs(weights), initial=0.0)
+    places = [exponents.tolist().index(list(key)) for key in coefficients]
+    each = np.linalg.solve(table, np.eye(len(exponents))[:, places])  # the weights of each term
+    sums = each if traced else each @ np.array(factors)[:, None]
+    sizes = np.abs(sums).max(1)
+    needed = sizes > 1e-13 * np.max(sizes, initial=0.0)
     size_of_one = 2.0 ** round(math.log2(order))  # directions near 1, without rounding: no coefficient overflows
-    return Part(order, exponents[needed] / size_of_one, weights[needed] * size_of_one**order)
+    weights = sums[needed] * size_of_one**order
+    return Part(order, exponents[needed] / size_of_one, weights @ fnp.stack(factors) if traced else weights[:, 0])
 
 
 @api_boundary

@@ -109,7 +109,7 @@ def estimated_operator(coefficients: Mapping[Sequence[int], float], key: Any, co
     name = "estimated_operator"
     typed, _ = typed_key(name, key)
     _check_count(count, name)
-    terms, size = terms_by_order(coefficients, name)
+    terms, size = terms_by_order(coefficients, name, numbers_only=True)
 
     def parts() -> list[Part]:
         found = []

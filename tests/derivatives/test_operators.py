@@ -14,7 +14,15 @@ from hypothesis import given
 import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
-from functrans.derivatives import biharmonic, curl, differential_operator, directional, divergence, laplacian
+from functrans.derivatives import (
+    biharmonic,
+    curl,
+    differential_operator,
+    directional,
+    divergence,
+    estimated_operator,
+    laplacian,
+)
 from tests.errors.refusal import refusal
 from tests.laws.random_programs import RandomProgram, programs
 
@@ -608,6 +616,35 @@ def test_directional_refuses_other_orders_and_directions():
 )
 def test_coefficients_that_make_no_operator_are_refused(kind, coefficients, said):
     refusal(kind, lambda: differential_operator(coefficients)).says("differential_operator", said)
+
+
+def test_coefficients_may_be_traced_and_are_differentiated():
+    keys = [(2, 0, 0), (0, 1, 1), (1, 0, 0), (0, 0, 0), (0, 0, 3)]
+    axes = [(0, 0), (1, 2), (0,), (), (2, 2, 2)]
+
+    def by_operator(c, x):
+        factors = [c[0], c[1] * x[0], 2.0, c[2], c[0] * c[2]]
+        return differential_operator(dict(zip(keys, factors)))(network)(x)
+
+    def by_nests(c, x):
+        factors = [c[0], c[1] * x[0], 2.0, c[2], c[0] * c[2]]
+        return sum(f * partial(network, *a)(x) for f, a in zip(factors, axes))
+
+    c, lanes = point(3, 7), np.stack([point(3, i) for i in range(4)])
+    close(by_operator(c, X), by_nests(c, X))
+    close(ft.jit(by_operator)(c, X), by_nests(c, X))
+    for found, wanted in zip(ft.grad(by_operator, (0, 1))(c, X), ft.grad(by_nests, (0, 1))(c, X)):
+        close(found, wanted, 1e-10)
+    close(ft.vmap(by_operator, (None, 0))(c, lanes), ft.vmap(by_nests, (None, 0))(c, lanes))
+    close(jax.jit(by_operator)(c, X), by_nests(c, X))
+    close(jax.grad(by_operator)(c, X), ft.grad(by_nests)(c, X), 1e-10)
+    close(ft.hessian(by_operator)(c, X), ft.hessian(by_nests)(c, X), 1e-9)
+
+
+def test_terms_are_not_drawn_by_traced_coefficients():
+    drawn = lambda c: estimated_operator({(2, 0, 0): c}, ft.random.key(0), 1)(network)(X)
+    found = refusal(TypeError, lambda: ft.jit(drawn)(1.0))
+    found.says("estimated_operator", "must be a number, by which terms are drawn")
 
 
 def test_an_operator_knows_its_number_of_variables():
