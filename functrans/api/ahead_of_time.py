@@ -15,6 +15,7 @@ import jax
 import numpy as np
 from jax.tree_util import keystr, tree_flatten_with_path
 
+from functrans.api.references import is_reference, values_in
 from functrans.api.staging import api_boundary, tree_flatten, tree_structure, tree_unflatten
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Jaxpr
@@ -31,8 +32,15 @@ class TracedCall(Protocol):
     """What ``jit`` remembers of a function traced for one signature."""
 
     jaxpr: Jaxpr  # takes ``captured``, then the leaves of the dynamic arguments
-    captured: list[Any]
+    captured: list[Any]  # mutable references for what they hold
     out_tree: Any
+    places: Sequence[int]  # of references among the leaves
+    written: Sequence[Any]  # mutable references that get the leading results
+    refers: bool  # whether a call has to do with references
+
+    def operands(self, leaves: Sequence[Any]) -> list[Any]: ...
+
+    def result(self, flat: Sequence[Any], leaves: Sequence[Any]) -> Any: ...
 
 
 def shape_struct(t: ArrayType, sharding: Any = None) -> jax.ShapeDtypeStruct:
@@ -70,6 +78,10 @@ class Stage:
         return self._call.jaxpr.in_types[len(self._call.captured) :]
 
     @property
+    def _out_types(self) -> Sequence[ArrayType]:
+        return self._call.jaxpr.out_types[len(self._call.written) :]
+
+    @property
     def in_avals(self) -> Any:
         """The tree of the arguments' abstract values."""
         return tree_unflatten(self._tree, [array_values.abstract_value(t) for t in self._in_types])
@@ -89,16 +101,16 @@ class Stage:
     @property
     def out_avals(self) -> Any:
         """The tree of the results' abstract values."""
-        return tree_unflatten(self.out_tree, [array_values.abstract_value(t) for t in self._call.jaxpr.out_types])
+        return tree_unflatten(self.out_tree, [array_values.abstract_value(t) for t in self._out_types])
 
     @property
     def out_info(self) -> Any:
         """The tree of the results' ``ShapeDtypeStruct``."""
-        return tree_unflatten(self.out_tree, [shape_struct(t) for t in self._call.jaxpr.out_types])
+        return tree_unflatten(self.out_tree, [shape_struct(t) for t in self._out_types])
 
     def __repr__(self) -> str:
         given = ", ".join(map(str, self._in_types))
-        results = ", ".join(map(str, self._call.jaxpr.out_types))
+        results = ", ".join(map(str, self._out_types))
         return f"{type(self).__name__}({self.fun_name}: ({given}) -> ({results}))"
 
 
@@ -312,12 +324,20 @@ class Compiled(Stage):
                 "the function again for another tree."
             )
         self._check_types(leaves, args, kwargs)
-        captured = self._call.captured
-        results = self._program.run_here(*captured, *leaves)
-        return tree_unflatten(self.out_tree, results), self._program.record(self.out_tree, captured, leaves), False
+        call = self._call
+        results = call.result(self._program.run_here(*call.operands(leaves)), leaves)
+        record = None if call.refers else self._program.record(self.out_tree, call.captured, leaves)
+        return results, record, False
 
     def _check_types(self, leaves: Sequence[Any], args: Any, kwargs: Any) -> None:
         for i, (x, wanted) in enumerate(zip(leaves, self._in_types, strict=True)):
+            if is_reference(x) and i in self._call.places:
+                x = x._read()
+            elif i in self._call.places:
+                raise FunctransTypeError(
+                    f"compiled {self.fun_name} takes a mutable reference as {_place(i, args, kwargs)} and was given "
+                    f"{describe(x)}, at {here()}\nPass functrans.new_ref(x)."
+                )
             if type(x) is Tracer:
                 raise FunctransTypeError(
                     f"compiled {self.fun_name} was given a traced value as {_place(i, args, kwargs)}, at {here()}\n"
@@ -393,7 +413,7 @@ class Compiled(Stage):
     @property
     def out_info(self) -> Any:
         """The tree of the results' ``ShapeDtypeStruct``, with their sharding."""
-        return tree_unflatten(self.out_tree, [shape_struct(t, self._sharding) for t in self._call.jaxpr.out_types])
+        return tree_unflatten(self.out_tree, [shape_struct(t, self._sharding) for t in self._out_types])
 
 
 def _place(number: int, args: Any, kwargs: Any) -> str:
@@ -465,7 +485,7 @@ def _device(leaves: Sequence[Any], call: TracedCall) -> Any:
                     "jax.sharding.SingleDeviceSharding for all arguments"
                 )
             (wanted,) = devices
-    arrays = [x for x in (*call.captured, *leaves) if isinstance(x, jax.Array)]
+    arrays = [x for x in values_in([*call.captured, *leaves]) if isinstance(x, jax.Array)]
     found = array_values.placement(arrays)
     if wanted is None or wanted == found:
         return found

@@ -15,17 +15,18 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from functrans.errors import FunctransTypeError
-from functrans.ir.program import Jaxpr, Literal
+from functrans.ir.program import Jaxpr, Literal, Var
 from functrans.ir.types import (
     ArrayType,
     array_type,
     describe,
     kind_of,
     promote,
+    type_of,
     x64_enabled,
 )
 from functrans.ops.structural import broadcast_in_dim, convert
-from functrans.trace.builder import Builder
+from functrans.trace.builder import NEVER, OFTEN, Builder, values_of
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Places, entering, named
 from functrans.trace.state import current_builder
@@ -58,12 +59,15 @@ def typed_leaves(tree: Any, types: Sequence[ArrayType]) -> list[Leaf]:
 
 
 class Body(NamedTuple):
-    """A traced function: ``jaxpr`` takes the ``captured`` values first; ``leaves`` and ``tree`` are its result's."""
+    """A traced function: ``jaxpr`` takes the ``captured`` values first, then what the ``references`` from outside that
+    it writes to hold before; it returns what they hold afterwards before ``leaves`` and ``tree``, which are its result's.
+    """
 
     jaxpr: Jaxpr
     captured: list[Any]
     leaves: list[Leaf]
     tree: Any
+    references: tuple[Any, ...] = ()
 
 
 def operand_types(what: str, tree: Any) -> tuple[list[Any], Any, list[ArrayType]]:
@@ -76,11 +80,17 @@ def operand_types(what: str, tree: Any) -> tuple[list[Any], Any, list[ArrayType]
 
 def trace_body(
     function: Callable[..., Any], types: Sequence[ArrayType], arguments: Any, purpose: str, remedy: str = "",
-    lends: bool = False,
+    lends: bool = False, carried: Sequence[Any] = (),
 ) -> Body:  # fmt: skip
-    """Trace ``function`` on inputs of these types; ``arguments(inputs)`` makes its positional arguments of them."""
+    """Trace ``function`` on inputs of these types; ``arguments(inputs)`` makes its positional arguments of them.
+
+    ``lends``: it may write to references from outside. ``carried``: references that stand among ``Body.references``
+    whatever it does with them.
+    """
     with Builder(purpose) as builder:
-        builder.remedy, builder.lends = remedy, lends
+        builder.remedy, builder.lends = remedy, OFTEN if lends else NEVER
+        for reference in carried:
+            builder.borrow(reference, reference._read())
         inputs = [builder.new_input(t) for t in types]
         result = function(*arguments(inputs))
         found, tree = tree_flatten(result)
@@ -96,8 +106,33 @@ def trace_body(
                 ) from None
             outputs.append(atom)
             leaves.append(Leaf(places, i, atom.type))
-        jaxpr, captured = builder.finish(outputs)
-    return Body(shared(jaxpr), captured, leaves, tree)
+        known = [builder.references[reference] for reference in carried]
+        borrowed = [*known, *[found for found in builder.written() if found not in known]]
+        jaxpr, captured = builder.finish([*[builder.output(found.value) for found in borrowed], *outputs])
+    if borrowed:
+        inputs_of = dict(zip(map(id, captured), jaxpr.inputs, strict=False))
+        for found in borrowed:
+            inputs_of.pop(id(found), None)
+        captured = [x for x in captured if id(x) in inputs_of]
+        entries = [found.entry.variable for found in borrowed]
+        own = jaxpr.inputs[len(jaxpr.inputs) - len(types) :]
+        jaxpr = Jaxpr([*inputs_of.values(), *entries, *own], jaxpr.equations, jaxpr.outputs)
+    return Body(shared(jaxpr), values_of(captured), leaves, tree, tuple([found.reference for found in borrowed]))
+
+
+def with_references(body: Body, references: Sequence[Any]) -> Body:
+    """The body with these references, its own among them, in this order: the others it hands on."""
+    if body.references == tuple(references):
+        return body
+    jaxpr, first, count = body.jaxpr, len(body.captured), len(body.references)
+    entries = dict(zip(body.references, jaxpr.inputs[first:], strict=False))
+    ends = dict(zip(body.references, jaxpr.outputs, strict=False))
+    for reference in references:
+        if reference not in entries:
+            entries[reference] = ends[reference] = Var(-1, type_of(reference._read()))
+    inputs = [*jaxpr.inputs[:first], *[entries[r] for r in references], *jaxpr.inputs[first + count :]]
+    outputs = [*[ends[r] for r in references], *jaxpr.outputs[count:]]
+    return body._replace(jaxpr=Jaxpr(inputs, jaxpr.equations, outputs), references=tuple(references))
 
 
 _held: weakref.WeakValueDictionary[Any, Jaxpr] = weakref.WeakValueDictionary()

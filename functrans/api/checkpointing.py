@@ -10,6 +10,7 @@ from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_lea
 
 from functrans.api.arguments import check_callable, resolve_names
 from functrans.api.bodies import shared
+from functrans.api.references import check_given_once, is_reference, put
 from functrans.api.staging import api_boundary, output, stage
 from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy
@@ -17,7 +18,7 @@ from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.binding import bind_all
-from functrans.trace.builder import Builder
+from functrans.trace.builder import ONCE, Builder
 from functrans.trace.frames import describe_place, function_name, here, named_as
 from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering, leaf_types
@@ -74,21 +75,28 @@ def checkpoint(
         static = _positions(fun, tuple(numbers), len(args))
         dynamic = [x for i, x in enumerate(args) if i not in static]
         fixed = {k: v for k, v in kwargs.items() if k in names}
-        leaves, tree = tree_flatten((dynamic, {k: v for k, v in kwargs.items() if k not in fixed}))
+        given, tree = tree_flatten((dynamic, {k: v for k, v in kwargs.items() if k not in fixed}))
+        check_given_once(f"checkpointed {function_name(fun)}", given)
+        leaves = [x for x in given if not is_reference(x)]  # references are closed over
         leaves, types = entering(leaves, lambda i: f"an argument of checkpointed {function_name(fun)}")
         with Builder(f"checkpoint of {function_name(fun)}") as builder:
-            inputs = [builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)]
-            given, rest = tree_unflatten(tree, inputs)
-            by_place = iter(given)
+            builder.lends = ONCE
+            inputs = iter([builder.new_input(t, x) for t, x in zip(types, leaves, strict=True)])
+            own, rest = tree_unflatten(tree, [x if is_reference(x) else next(inputs) for x in given])
+            by_place = iter(own)
             result = fun(*[x if i in static else next(by_place) for i, x in enumerate(args)], **rest, **fixed)
             flat, out_tree = tree_flatten(result)
-            jaxpr, captured = builder.finish([output(builder, x, result, "checkpoint") for x in flat])
+            written = builder.written()
+            outputs = [output(builder, x, result, "checkpoint") for x in flat]
+            jaxpr, captured = builder.finish([*[builder.output(x.value) for x in written], *outputs])
         cse: bool | tuple[bool, ...]
         if isinstance(prevent_cse, bool):
             cse = prevent_cse
         else:
             cse = (*[False] * len(captured), *_flags(fun, prevent_cse, dynamic, len(leaves)))
-        return tree_unflatten(out_tree, bind_all(Checkpoint(shared(jaxpr), policy, cse, False), [*captured, *leaves]))
+        results = bind_all(Checkpoint(shared(jaxpr), policy, cse, False), [*captured, *leaves])
+        put([x.reference for x in written], results)
+        return tree_unflatten(out_tree, results[len(written) :])
 
     return checkpointed
 

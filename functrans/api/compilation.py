@@ -14,7 +14,7 @@ import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, as_shape_struct, shape_struct
 from functrans.api.arguments import check_callable, resolve_names, tuple_of
-from functrans.api.references import JittedWithReferences, Reached, Ref
+from functrans.api.references import Given, Ref, is_reference, put, values_in
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
@@ -26,7 +26,7 @@ from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.jaxlib_compat import array_values, configuration, dispatcher
 from functrans.jaxlib_compat.tracing import JaxTracer, evaluates
 from functrans.trace.binding import bind_all
-from functrans.trace.builder import Builder
+from functrans.trace.builder import OFTEN, Borrowed, Builder, values_of
 from functrans.trace.frames import filter_traceback, function_name, here, interrupted, named_as, outermost_of
 from functrans.trace.keywords import takes
 from functrans.trace.leaves import leaf_types
@@ -43,13 +43,40 @@ _CAPACITY = 768
 
 
 class Callee:
-    """A function traced for one signature: ``jaxpr`` takes ``captured`` and then the dynamic leaves."""
+    """A function traced for one signature: ``jaxpr`` takes ``captured`` and then the dynamic leaves.
 
-    __slots__ = ("captured", "jaxpr", "out_tree", "program")
+    A mutable reference among ``captured`` or the leaves stands for what it holds at a call; ``written`` are those that
+    get the leading results, numbers those of leaves.
+    """
 
-    def __init__(self, jaxpr: Jaxpr, captured: list[Any], out_tree: Any) -> None:
+    __slots__ = ("captured", "jaxpr", "out_tree", "places", "program", "refers", "written")
+
+    def __init__(
+        self, jaxpr: Jaxpr, captured: list[Any], out_tree: Any, places: Sequence[int], written: Sequence[Ref | int],
+        refers: bool,
+    ) -> None:  # fmt: skip
         self.jaxpr, self.captured, self.out_tree = jaxpr, captured, out_tree
+        self.places, self.written, self.refers = places, written, refers  # whether a call has to do with references
         self.program: execute.Program | None = None
+
+    def operands(self, leaves: Sequence[Any]) -> list[Any]:
+        """What the program is given for these leaves."""
+        if not self.refers:
+            return [*self.captured, *leaves]
+        given = [x for x in leaves if type(x) is Ref]
+        if any(x is r for x in self.captured for r in given):
+            raise FunctransValueError(
+                f"a reference was given to a jitted function that uses it from outside besides, at {here()}\n"
+                "It would stand for two values: use the argument alone."
+            )
+        return values_in([*self.captured, *leaves])
+
+    def result(self, flat: Sequence[Any], leaves: Sequence[Any]) -> Any:
+        """The function's result; what references hold after the call is put into them."""
+        if self.written:
+            put([leaves[r] if isinstance(r, int) else r for r in self.written], flat)
+            flat = flat[len(self.written) :]
+        return tree_unflatten(self.out_tree, flat)
 
 
 class Static:
@@ -94,7 +121,7 @@ class JitSettings:
 
     __slots__ = (
         "compiler_options", "dispatcher", "donate_argnames", "donate_argnums", "fun", "inline", "keep_unused", "name",
-        "of_snapshots", "referring", "static_argnames", "static_argnums", "traces", "__weakref__",
+        "of_snapshots", "static_argnames", "static_argnums", "traces", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -110,7 +137,6 @@ class JitSettings:
         self.dispatcher: Callable[..., Any] | None = None
         self.of_snapshots: Callable[..., Any] | None = None  # as the dispatcher, for NumPy arrays nobody writes to
         self.traces = Cache(2 * _CAPACITY)
-        self.referring: JittedWithReferences | None = None  # since a call had to do with references
         _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
@@ -167,28 +193,34 @@ class JitSettings:
         wanted = {i % len(args) for i in self.donate_argnums if -len(args) <= i < len(args)}
         flags: list[bool] = []
         for i, x in enumerate(args):
-            flags += [i in wanted] * (0 if i in static else len(tree_flatten(x)[0]))
+            if i not in static:
+                flags += [i in wanted and not is_reference(leaf) for leaf in tree_flatten(x)[0]]
         for k in sorted(kwargs):
             if k not in self.static_argnames:
-                flags += [k in self.donate_argnames] * len(tree_flatten(kwargs[k])[0])
+                flags += [k in self.donate_argnames and not is_reference(x) for x in tree_flatten(kwargs[k])[0]]
         return flags
 
     # -- tracing ----------------------------------------------------------------------------------------------------
 
     def types(self, leaves: Sequence[Any]) -> list[ArrayType]:
-        try:
-            return leaf_types(leaves, lambda i: f"an argument of jitted {self.name}")
-        except FunctransTypeError:
-            reference = next((x for x in leaves if type(x) is Ref), None)
-            if reference is None:
-                raise
-        raise Reached(reference)
+        return leaf_types(leaves, lambda i: f"an argument of jitted {self.name}")
 
-    def callee(self, types: Sequence[ArrayType], tree: Any, static: Any) -> Callee:
+    def callee(self, leaves: Sequence[Any], tree: Any, static: Any) -> Callee:
         """The function traced for this signature."""
         builder = current_builder()
         order = foreseen_order()
-        key = (tuple(types), tree, static, order, configuration.trace_context())
+        given: Given | None = None
+        types: Sequence[ArrayType]
+        try:
+            types = self.types(leaves)
+        except FunctransTypeError:
+            if not any(map(is_reference, leaves)):
+                raise
+            given = Given(f"jitted {self.name}", leaves)
+            types = self.types([x.struct() if type(x) is Ref else x for x in leaves])
+        places = given.places if given is not None else ()
+        kinds = given.kinds if given is not None else ()
+        key = (tuple(types), tree, static, order, configuration.trace_context(), kinds)
         known = self.traces.find(key)
         if known is not None:
             return known  # type: ignore[no-any-return]
@@ -200,13 +232,20 @@ class JitSettings:
         if configuration.refuses_tracing():
             raise FunctransRuntimeError(f"{self.name} was to be traced, and jax_no_tracing is set, at {here()}")
         with Builder(f"jit of {self.name}", order=order) as inner:
-            inner.remedy, inner.lends = _REMEDY, True
-            result = self.call(tree, static, [inner.new_input(t) for t in types])
+            inner.remedy, inner.lends = _REMEDY, OFTEN
+            inputs = [inner.new_input(t) for t in types]
+            result = self.call(tree, static, inputs if given is None else given.enter(inputs))
             flat, out_tree = tree_flatten(result)
             outputs = [output(inner, x, result, f"jit of {self.name}") for x in flat]
-            jaxpr, captured = inner.finish(outputs)
-        callee = Callee(jaxpr, captured, out_tree)
-        if any(isinstance(x, JaxTracer) for x in captured):
+            ends: dict[Any, Any] = {found.reference: found.value for found in inner.written()}
+            if given is not None:
+                ends |= {i: x for i, x in zip(places, given.leave(), strict=True) if x is not None}
+            jaxpr, captured = inner.finish([*map(inner.output, ends.values()), *outputs])
+            borrowed = bool(inner.references)
+        around = any(isinstance(x, JaxTracer) for x in values_of(captured))
+        captured = [x.reference if type(x) is Borrowed else x for x in captured]
+        callee = Callee(jaxpr, captured, out_tree, places, tuple(ends), borrowed or given is not None)
+        if around:
             if builder is not None:
                 builder.callees[local] = (self, callee)
         else:
@@ -223,40 +262,17 @@ class JitSettings:
                 f"another one, at {here()}\nGive them to the outermost jit."
             )
         leaves, tree, static = self.split(args, kwargs)
-        callee = self.callee(self.types(leaves), tree, static)
-        operands = [*callee.captured, *leaves]
+        callee = self.callee(leaves, tree, static)
+        operands = callee.operands(leaves)
         outs = (
             as_values(replay(callee.jaxpr, operands))
             if self.inline
             else bind_all(Call(callee.jaxpr, self.name), operands)
         )
-        return tree_unflatten(callee.out_tree, outs)
+        return callee.result(outs, leaves)
 
     def miss(self, /, *args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
         """A signature that the C++ dispatcher has not seen: stage the call, or run it and tell how to from now on."""
-        if self.referring is not None:
-            return self.with_references(args, kwargs), None, False
-        try:
-            return self.miss_of_arrays(args, kwargs)
-        except Reached as found:
-            if not found.may_enter_here():
-                raise
-            return self.with_references(args, kwargs, found.reference), None, False
-
-    def with_references(self, args: tuple[Any, ...], kwargs: dict[str, Any], reached: Ref | None = None) -> Any:
-        """The call by way of a function of values, compiled as this one."""
-        if self.referring is None:
-            of_values = functools.partial(
-                jit, keep_unused=self.keep_unused, inline=self.inline, compiler_options=dict(self.compiler_options)
-            )
-            self.referring = JittedWithReferences(of_values)
-        leaves, tree, static = self.split(args, kwargs)
-        if reached is not None and not any(x is reached for x in leaves):
-            self.referring.known.add(reached)
-        return self.referring(functools.partial(self.call, tree, static), leaves, (tree, static))
-
-    def miss_of_arrays(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, bool]:
-        """Where no reference is known to take part."""
         if not evaluates():
             if current_builder() is not None:
                 return self.stage_call(args, kwargs), None, False
@@ -294,11 +310,12 @@ class JitSettings:
             leaves, tree, static = self.split(args, kwargs)
             for x in leaves:
                 check_reachable(x)
-            callee = self.callee(self.types(leaves), tree, static)
+            callee = self.callee(leaves, tree, static)
             program = self.program(callee, args, kwargs)
-            flat = program(*callee.captured, *leaves)
-            record = program.record(callee.out_tree, callee.captured, leaves, snapshots) if evaluates() else None
-            return tree_unflatten(callee.out_tree, flat), record, False
+            flat = program(*callee.operands(leaves))
+            recorded = not callee.refers and evaluates()  # C++ knows of no references
+            record = program.record(callee.out_tree, callee.captured, leaves, snapshots) if recorded else None
+            return callee.result(flat, leaves), record, False
         except (KeyboardInterrupt, SystemExit):
             interrupted()
             raise
@@ -310,7 +327,7 @@ class JitSettings:
             donated = self.donated(args, kwargs)
             known = self.traces.all_keys()
             reason = f"the first call of {self.name}" if len(known) < 2 else self.reason(known)
-            callee.captured = [on_device(x) for x in callee.captured]
+            callee.captured = [x if type(x) is Ref else on_device(x) for x in callee.captured]
             callee.program = program = execute.program(
                 callee.jaxpr,
                 self.name,
@@ -327,14 +344,8 @@ class JitSettings:
     ) -> tuple[Callee, execute.Program, Sequence[bool], Sequence[Any]]:
         """The function traced for a call that is not made: the trace, its program, what is donated, the leaves."""
         leaves, tree, static = self.split(args, kwargs)
-        try:
-            callee = self.callee(self.types(leaves), tree, static)
-        except Reached:
-            raise FunctransTypeError(
-                f"{self.name} uses a reference from outside and cannot be traced ahead of time, at {here()}\n"
-                "Pass what it holds, and return what it is to hold."
-            ) from None
-        if any(isinstance(x, JaxTracer) for x in callee.captured):
+        callee = self.callee(leaves, tree, static)
+        if any(isinstance(x, JaxTracer) for x in values_in(callee.captured)):
             raise FunctransTypeError(
                 f"{self.name} closes over a traced value and cannot be traced ahead of time, at {here()}\nPass the "
                 "value as an argument, or trace outside of the transform."
@@ -516,6 +527,7 @@ def make_jaxpr(
     return_shape: bool = False,
 ) -> Callable[..., Any]:
     """A function that traces ``fun`` and returns its jaxpr; what the function closes over comes first among the inputs.
+    Mutable references are inputs by what they hold, and where they are written to, results: the leading ones.
 
     Args:
       fun: the function to trace.
@@ -535,20 +547,23 @@ def make_jaxpr(
     def jaxpr_of(*args: Any, **kwargs: Any) -> Any:
         dynamic = tuple(None if i in static else x for i, x in enumerate(args))
         leaves, tree = tree_flatten((dynamic, kwargs))
-        types = leaf_types(leaves, lambda i: "an argument of make_jaxpr")
+        given = Given("make_jaxpr", leaves)
+        types = leaf_types(values_in(leaves), lambda i: "an argument of make_jaxpr")
 
         def flat_fun(*inputs: Any) -> Any:
-            new, new_kwargs = tree_unflatten(tree, inputs)
+            new, new_kwargs = tree_unflatten(tree, given.enter(inputs))
             return fun(*[args[i] if i in static else x for i, x in enumerate(new)], **new_kwargs)
 
         with axis_scope(dict(axis_env or ())), Builder(f"make_jaxpr of {function_name(fun)}", order=1) as builder:
-            builder.remedy = _REMEDY
+            builder.remedy, builder.lends = _REMEDY, OFTEN
             result = flat_fun(*[builder.new_input(t) for t in types])
             flat, out_tree = tree_flatten(result)
-            jaxpr, _ = builder.finish([output(builder, x, result, "make_jaxpr") for x in flat])
+            ends = [x.value for x in builder.written()] + [x for x in given.leave() if x is not None]
+            outputs = [output(builder, x, result, "make_jaxpr") for x in flat]
+            jaxpr, _ = builder.finish([*map(builder.output, ends), *outputs])
         if not return_shape:
             return jaxpr
-        return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
+        return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types[len(ends) :]])
 
     return jaxpr_of
 
@@ -563,12 +578,13 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """
     check_callable(fun, "eval_shape")
     leaves, tree = tree_flatten((args, kwargs))
-    leaves = [*map(as_shape_struct, leaves)]
+    given = Given("eval_shape", leaves)
+    leaves = [*map(as_shape_struct, values_in(leaves))]
     types = leaf_types(leaves, lambda i: "an argument of eval_shape")
 
     def flat_fun(*inputs: Any) -> Any:
-        new, new_kwargs = tree_unflatten(tree, inputs)
+        new, new_kwargs = tree_unflatten(tree, given.enter(inputs))
         return fun(*new, **new_kwargs)
 
-    staged = stage(flat_fun, leaves, types, f"eval_shape of {function_name(fun)}", remedy=_REMEDY)
-    return tree_unflatten(staged.out_tree, [shape_struct(t) for t in staged.jaxpr.out_types])
+    staged = stage(flat_fun, leaves, types, f"eval_shape of {function_name(fun)}", remedy=_REMEDY, lends=True)
+    return tree_unflatten(staged.out_tree, [shape_struct(t) for t in staged.out_types])

@@ -6,9 +6,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jax.tree_util import tree_flatten, tree_unflatten
 
-from functrans.api.bodies import Body, check_same_results, is_concrete, operand_types, plain_python, rebuild, trace_body
-from functrans.api.references import branch
+from functrans.api.bodies import (
+    Body,
+    check_same_results,
+    is_concrete,
+    operand_types,
+    plain_python,
+    rebuild,
+    trace_body,
+    with_references,
+)
+from functrans.api.references import Ref, check_given_once, put, values_in
 from functrans.control.holding import share_captured
 from functrans.control.switches import Switch
 from functrans.errors import FunctransTypeError, FunctransValueError
@@ -89,10 +99,7 @@ def cond(
         return true_fun(*operands) if flag else false_fun(*operands)
     index = int(flag) if isinstance(flag, bool) else convert(flag, _INT32)
     names = "false_fun", "true_fun"
-    return branch(
-        lambda functions, given: _switch("cond", index, [*zip(names, functions, strict=True)], given, first=1),
-        [false_fun, true_fun], operands,
-    )  # fmt: skip
+    return _switch("cond", index, [*zip(names, (false_fun, true_fun), strict=True)], operands, first=1)
 
 
 @api_boundary
@@ -133,12 +140,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
         index = min(max(int(index), 0), len(branches) - 1)
     else:
         index = convert(clamp(0, index, len(branches) - 1), _INT32)
-    return branch(
-        lambda functions, given: _switch(
-            "switch", index, [(f"branches[{i}]", f) for i, f in enumerate(functions)], given, first=0
-        ),
-        branches, operands,
-    )  # fmt: skip
+    return _switch("switch", index, [(f"branches[{i}]", f) for i, f in enumerate(branches)], operands, first=0)
 
 
 def _scalar_type(what: str, x: Any) -> ArrayType:
@@ -170,11 +172,19 @@ def _switch(
     what: str, index: Any, functions: Sequence[tuple[str, Callable[..., Any]]], operands: tuple[Any, ...], first: int
 ) -> Any:
     """Trace the branches and apply the one chosen; ``first`` is the branch that the others are compared with."""
-    leaves, tree, types = operand_types(f"an operand of {what}", operands)
+    given, structure = tree_flatten(operands)
+    check_given_once(what, given)
+    marks = tree_unflatten(structure, [None if type(x) is Ref else x for x in given])  # references are closed over
+    leaves, _, types = operand_types(f"an operand of {what}", marks)
+
+    def arguments(inputs: Sequence[Any]) -> Any:
+        rest = iter(inputs)
+        return rebuild(structure, [x if type(x) is Ref else next(rest) for x in given])
+
     bodies: list[Body] = []
     for name, function in functions:
         purpose = f"the branch {name} of {what} ({function_name(function)})"
-        bodies.append(trace_body(function, types, lambda inputs: rebuild(tree, inputs), purpose, _REMEDY, True))
+        bodies.append(trace_body(function, types, arguments, purpose, _REMEDY, True))
     lead_name, lead = functions[first][0], bodies[first]
     for (name, _), body in zip(functions, bodies, strict=True):
         if body is not lead:
@@ -182,10 +192,14 @@ def _switch(
                 what, lead_name, lead.leaves, lead.tree, name, body.leaves, body.tree,
                 "the branches must return the same tree of the same types",
             )  # fmt: skip
+    references = [*dict.fromkeys([r for body in bodies for r in body.references])]
     columns = zip(*[body.leaves for body in bodies], strict=True)
-    strong = [not all(leaf.type.weak_type for leaf in column) for column in columns]
+    bodies = [with_references(body, references) for body in bodies]
+    strong = [False] * len(references) + [not all(leaf.type.weak_type for leaf in column) for column in columns]
     programs, captured = share_captured(
         [_with_strong(body.jaxpr, strong) for body in bodies], [body.captured for body in bodies]
     )
     index = Literal(index, type_of(np.int32(0))) if isinstance(index, int) else index
-    return rebuild(lead.tree, bind_all(Switch(tuple(programs)), [index, *captured, *leaves]))
+    results = bind_all(Switch(tuple(programs)), [index, *captured, *values_in(references), *leaves])
+    put(references, results)
+    return rebuild(lead.tree, results[len(references) :])

@@ -20,6 +20,7 @@ from functrans.api.arguments import (
     release_objects,
     split_aux,
 )
+from functrans.api.references import Given, check_given_once, values_in
 from functrans.api.staging import (
     Staged,
     api_boundary,
@@ -156,12 +157,12 @@ def _value_and_gradient(
 
         staged = stage(
             flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order(),
-            differentiated=[is_differentiable(t.dtype) for t in types],
+            differentiated=[is_differentiable(t.dtype) for t in types], lends=True,
         )  # fmt: skip
         results = _gradients(staged, leaves, types)
         count = len(staged.jaxpr.outputs)
         gradients = tree_unflatten(tree, [*results[count:]])
-        value = tree_unflatten(staged.out_tree, results[:count])
+        value = tree_unflatten(staged.out_tree, staged.own(results[:count]))
         return release_objects(value) if has_aux else value, gradients
 
     return evaluate
@@ -169,7 +170,7 @@ def _value_and_gradient(
 
 def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
     """Outputs of the function, then the gradient of its first output by each leaf."""
-    jaxpr, captured, _ = staged
+    jaxpr, captured = staged.jaxpr, staged.captured
     if leaves and type(leaves[0]) is Tracer and len(leaves) == 1:
         nested = held(jaxpr, [*captured, *leaves])
         if nested is not None:
@@ -206,7 +207,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 
     Args:
       fun: a function of positional arguments.
-      primals: a tuple or list of its arguments.
+      primals: a tuple or list of its arguments. A mutable reference goes with one of its tangent; both are written to.
       tangents: a tuple or list of the same trees, shapes and dtypes (float0 for integer arguments).
       has_aux: ``fun`` returns ``(result, auxiliary)``.
 
@@ -234,6 +235,14 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
             f"jvp: primals and tangents must have the same tree structure, at {here()}\n  primals:  {tree}\n  "
             f"tangents: {slope_tree}"
         )
+    given, along = Given("jvp", leaves), Given("jvp", slopes)
+    if given.places:
+        if given.places != along.places:
+            raise FunctransTypeError(
+                f"jvp: where a primal is a mutable reference its tangent must be one, and the reverse, at {here()}"
+            )
+        check_given_once("jvp", [*leaves, *slopes])
+        leaves, slopes = values_in(leaves), values_in(slopes)
     leaves, types = entering(leaves, named("primals", primals, " of jvp"))
     nonzero = []
     for i, (t, type_) in enumerate(zip(slopes, types, strict=True)):
@@ -241,18 +250,24 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     out_tree_aux: list[Any] = []
 
     def flat_fun(*inputs: Any) -> Any:
-        result = fun(*tree_unflatten(tree, inputs))
-        return split_aux(result, "jvp", out_tree_aux) if has_aux else result
+        result = fun(*tree_unflatten(tree, given.enter(inputs)))
+        if has_aux:
+            result = split_aux(result, "jvp", out_tree_aux)
+        return (given.leave(), result) if given.places else result
 
     staged = stage(
         flat_fun, leaves, types, f"jvp of {function_name(fun)}", values=True, order=differentiation_order(),
-        differentiated=nonzero,
+        differentiated=nonzero, lends=True,
     )  # fmt: skip
-    jaxpr, captured, out_tree = staged
+    jaxpr, captured, out_tree, _ = staged
     count = len(captured)
     mask = (False,) * count + tuple(nonzero)
     is_slope = [is_differentiable(t.dtype) for t in jaxpr.out_types]
-    first = staged.out_tree.num_leaves if not has_aux else out_tree_aux[0]
+    ends = None
+    if given.places:
+        ends, out_tree = out_tree.children()
+    changed = ends.num_leaves if ends is not None else 0
+    first = changed + (out_tree_aux[0] if has_aux else out_tree.num_leaves)
 
     def transformed(inputs: list[Any]) -> list[Any]:
         rest = iter(inputs[len(mask) :])
@@ -266,22 +281,26 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         ]
         return [*outs, *wanted]
 
-    given = [as_its_type(x, t) for x, t, nz in zip(slopes, types, nonzero, strict=True) if nz]
-    if not has_aux and len(leaves) == len(given) == 1 and kind_of(types[0].dtype) == "f":
+    steps = [as_its_type(x, t) for x, t, nz in zip(slopes, types, nonzero, strict=True) if nz]
+    if ends is None and not has_aux and len(leaves) == len(steps) == 1 and kind_of(types[0].dtype) == "f":
         nested = held(jaxpr, [*captured, *leaves])
         if nested is not None:
-            slope = convert(mul(given[0], nested[1]), types[0].dtype, jaxpr.out_types[0].weak_type)
+            slope = convert(mul(steps[0], nested[1]), types[0].dtype, jaxpr.out_types[0].weak_type)
             return tree_unflatten(out_tree, nested[:1]), tree_unflatten(out_tree, [slope])
     results = apply(
-        ("jvp", mask, first), jaxpr, [*captured, *leaves, *given], transformed, "jvp",
+        ("jvp", mask, first), jaxpr, [*captured, *leaves, *steps], transformed, "jvp",
         lambda: [*jaxpr.in_types, *[t for t, m in zip(jaxpr.in_types, mask, strict=True) if m]],
     )  # fmt: skip
-    outs = results[: len(jaxpr.outputs)]
+    outs = staged.own(results[: len(jaxpr.outputs)])
     rest = iter(results[len(jaxpr.outputs) :])
     out_slopes = [
         next(rest) if d else np.zeros(t.shape, float0)
         for t, d in list(zip(jaxpr.out_types, is_slope, strict=True))[:first]
     ]
+    if ends is not None:
+        given.put(tree_unflatten(ends, outs[:changed]))
+        along.put(tree_unflatten(ends, out_slopes[:changed]))
+        outs, out_slopes = outs[changed:], out_slopes[changed:]
     value = tree_unflatten(out_tree, outs)
     if not has_aux:
         return value, tree_unflatten(out_tree, out_slopes)

@@ -19,6 +19,7 @@ from functrans.api.arguments import (
     release_objects,
     split_aux,
 )
+from functrans.api.references import put
 from functrans.api.staging import api_boundary, apply, stage, tree_flatten, tree_structure, tree_unflatten
 from functrans.control.derivatives import held
 from functrans.errors import FunctransTypeError
@@ -44,6 +45,7 @@ class Taken(NamedTuple):
     out_tree: Any
     first: int
     has_aux: bool
+    references: list[Any]  # that the function writes to: the program's last results are theirs
 
     @property
     def wrt(self) -> tuple[bool, ...]:
@@ -75,7 +77,9 @@ class Taken(NamedTuple):
 
     def outputs(self, results: Sequence[Any]) -> tuple[Any, Any]:
         """What the function returned, and what it returned besides."""
-        tree = tree_unflatten(self.out_tree, results)
+        count = len(results) - len(self.references)
+        put(self.references, results[count:])
+        tree = tree_unflatten(self.out_tree, results[:count])
         return release_objects(tree) if self.has_aux else (tree, None)
 
 
@@ -118,12 +122,12 @@ def taken(
     smooth = tuple([is_differentiable(t.dtype) for t in types])
     purpose = f"{what} of {function_name(fun)}"
     order = differentiation_order()
-    staged = stage(flat_fun, leaves, types, purpose, values=values, order=order, differentiated=smooth)
-    jaxpr, captured, out_tree = staged
-    first = sizes[0] if options.has_aux else len(jaxpr.outputs)
+    staged = stage(flat_fun, leaves, types, purpose, values=values, order=order, differentiated=smooth, lends=True)
+    jaxpr, captured, out_tree, references = staged
+    first = sizes[0] if options.has_aux else staged.count
     for t in jaxpr.out_types[:first]:
         check_output(t, what, mode, options.holomorphic)
-    return Taken(jaxpr, captured, list(leaves), types, tree, out_tree, first, options.has_aux)
+    return Taken(jaxpr, captured, list(leaves), types, tree, out_tree, first, options.has_aux, references)
 
 
 def _jacobian(

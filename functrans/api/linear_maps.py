@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import tree_leaves
 
 from functrans.api.ahead_of_time import as_shape_struct
 from functrans.api.arguments import (
@@ -19,6 +20,7 @@ from functrans.api.arguments import (
     split_aux,
     zero_value,
 )
+from functrans.api.references import check_given_once, is_reference
 from functrans.api.staging import (
     api_boundary,
     as_values,
@@ -122,6 +124,44 @@ class LinearMap:
                 values.append(as_type(x, type_))
                 types.append(type_)
         return self._forward(values, types) if forward else self._backward(values, types)
+
+    @api_boundary
+    def with_refs(self, *wanted: Any) -> Callable[[Any], Any]:
+        """The pullback that adds cotangents to mutable references, instead of returning them.
+
+        Args:
+          wanted: for each argument of the function a reference, or a tree of them: its cotangent is added to it, and a
+            ``jax.ad.GradRef`` stands for it in the result. Where ``jax.ad.DontWant()`` stands, so it does in the
+            result; where there is anything else, such as ``jax.ad.GradValue()``, the result has the cotangent.
+
+        Raises:
+          TypeError: for a linearized function.
+
+        >>> import functrans as ft
+        >>> total = ft.new_ref(10.0)
+        >>> _, pullback = ft.vjp(lambda x: x * x, 3.0)
+        >>> _ = pullback.with_refs(total)(1.0)
+        >>> float(total[...])
+        16.0
+        """
+        if self.direction == "forward":
+            raise FunctransTypeError(f"with_refs is of pullbacks (vjp), not of linearized functions, at {here()}")
+        places = self.in_tree.flatten_up_to(wanted)
+        check_given_once("with_refs", places)
+
+        @api_boundary
+        def pullback(cotangent: Any) -> Any:
+            found = tree_leaves(self(cotangent))
+            for i, (place, ct) in enumerate(zip(places, found, strict=True)):
+                if is_reference(place):
+                    if ct.dtype != float0:
+                        place._write(..., ct, "add")
+                    found[i] = jax.ad.GradRef()
+                elif isinstance(place, jax.ad.DontWant):
+                    found[i] = place
+            return tree_unflatten(self.in_tree, found)
+
+        return pullback
 
     def _forward(self, tangents: list[Any], types: list[ArrayType]) -> Any:
         results = [t for t, nz in zip(self.out_types, self.nonzero, strict=True) if nz]
@@ -240,9 +280,9 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     smooth = tuple([is_differentiable(t.dtype) for t in types])
     staged = stage(
         flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order(),
-        differentiated=smooth,
+        differentiated=smooth, lends=True,
     )  # fmt: skip
-    jaxpr, captured, out_tree = staged
+    jaxpr, captured, out_tree, _ = staged
     wrt = (False,) * len(captured) + smooth
     values = [*captured, *leaves]
     if current_builder() is not None:
@@ -255,19 +295,19 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
         residuals = split.residuals([*extra, *values], results)
         outs, linear, nonzero = results[: split.num_outputs], split.linear, split.nonzero
         residuals = [as_array(r) for r in residuals]
-    value = tree_unflatten(out_tree, outs)
+    value = tree_unflatten(out_tree, staged.own(outs))
     out_types = jaxpr.out_types
     aux = None
     if has_aux:
         value, aux = release_objects(value)
-        first = sizes[0]
-        if any(nonzero[first:]):
-            keep = [a for a, nz in zip(range(len(out_types)), nonzero, strict=True) if nz]
-            linear = Jaxpr(
-                linear.inputs, linear.equations, [o for o, i in zip(linear.outputs, keep, strict=True) if i < first]
-            )
-        nonzero, out_types = nonzero[:first], out_types[:first]
         out_tree = tree_structure(value)
+    first = sizes[0] if has_aux else staged.count
+    if any(nonzero[first:]):
+        keep = [a for a, nz in zip(range(len(out_types)), nonzero, strict=True) if nz]
+        linear = Jaxpr(
+            linear.inputs, linear.equations, [o for o, i in zip(linear.outputs, keep, strict=True) if i < first]
+        )
+    nonzero, out_types = nonzero[:first], out_types[:first]
     function = LinearMap(direction, linear, residuals, nonzero, tree, tuple(types), out_tree, tuple(out_types))
     return (value, function, aux) if has_aux else (value, function)
 
@@ -339,6 +379,6 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     staged = stage(
         lambda *inputs: fun(*tree_unflatten(tree, inputs)), leaves, types, f"linear_transpose of {function_name(fun)}"
     )
-    jaxpr, captured, out_tree = staged
+    jaxpr, captured, out_tree, _ = staged
     nonzero = (True,) * len(jaxpr.outputs)
     return LinearMap("backward", jaxpr, captured, nonzero, tree, tuple(types), out_tree, jaxpr.out_types)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jax.tree_util import tree_leaves, tree_structure
+from jax.tree_util import tree_flatten, tree_leaves, tree_structure, tree_unflatten
 
 from functrans.api.bodies import (
     Body,
@@ -20,13 +20,14 @@ from functrans.api.bodies import (
     trace_body,
     typed_leaves,
 )
-from functrans.api.references import loop
+from functrans.api.references import Given, Ref, put, values_in
 from functrans.api.staging import as_arrays
 from functrans.control.chunks import in_chunks
 from functrans.control.progress import progress_label
 from functrans.control.scan import Scan
 from functrans.control.while_loop import While
 from functrans.errors import ConcretizationError, FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, array_type, describe, kind_of, type_of
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.elementwise import add
@@ -35,6 +36,7 @@ from functrans.ops.slicing import concatenate, slice_in_dim
 from functrans.ops.structural import convert, full, reshape
 from functrans.trace.binding import bind_all
 from functrans.trace.frames import api_boundary, function_name, here
+from functrans.trace.leaves import Places
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import obtainable
 
@@ -87,11 +89,7 @@ def scan(
     if not callable(f):
         raise FunctransTypeError(f"scan needs a function as its first argument, got {describe(f)} at {here()}")
     label = progress_label(progress, "scan")
-
-    def run(body: Any, init: Any, _: Any, shown: str) -> Any:
-        return _scan("scan", function_name(f), body, init, xs, length, reverse, unroll, shown, label)
-
-    return loop(run, f, init)  # type: ignore[no-any-return]
+    return _scan("scan", function_name(f), f, init, xs, length, reverse, unroll, "", label)
 
 
 def _scan(
@@ -99,17 +97,22 @@ def _scan(
     progress: str = "",
 ) -> tuple[Any, Any]:  # fmt: skip
     """``scan`` for the user's call of ``what``; ``shown``: the path of the part of the carry that the user knows of."""
+    _refuse_carried(what, init)
     carry, carry_tree, carry_types = operand_types(f"the initial carry of {what}", init)
-    slices, xs_tree, xs_types = operand_types("xs of scan", xs)
+    slices, xs_tree = tree_flatten(xs)
+    given = Given(what, slices)
+    if given.places:
+        xs = tree_unflatten(xs_tree, values_in(slices))
+    slices, _, xs_types = operand_types("xs of scan", xs)
     length = _scan_length(xs_types, length)
     unroll = _unroll(unroll, length)
     if plain_python():
-        return _scan_in_python(f, init, slices, xs_tree, length, reverse)
+        return _scan_in_python(f, init, slices, xs_tree, length, reverse, given)
     purpose = f"the body of {what} ({name})"
     x_types = [array_type(t.shape[1:], t.dtype, t.weak_type) for t in xs_types]
 
     def arguments(inputs: Sequence[Any]) -> tuple[Any, Any]:
-        return rebuild(carry_tree, inputs[: len(carry)]), rebuild(xs_tree, inputs[len(carry) :])
+        return rebuild(carry_tree, inputs[: len(carry)]), rebuild(xs_tree, given.enter(inputs[len(carry) :]))
 
     shape: list[Any] = []
 
@@ -120,8 +123,9 @@ def _scan(
                 f"{purpose} must return a pair (carry, y), it returned {describe(result)} at {here()}\n"
                 "Write `return carry, None` where there is nothing to stack."
             )
-        shape[:] = [tree_structure(result[0]), tree_structure(result[1])]
-        return result[0], result[1]
+        ys = (given.leave(), result[1]) if given.places else result[1]
+        shape[:] = [tree_structure(result[0]), tree_structure(ys)]
+        return result[0], ys
 
     def traced(types: Sequence[ArrayType]) -> Body:
         return trace_body(body, [*types, *x_types], arguments, purpose, _SCAN_REMEDY, True)
@@ -131,13 +135,21 @@ def _scan(
     leaves = [leaf.within("[0]") for leaf in found.leaves[:count]]
     _check_carry(what, name, init, carry_tree, carry_types, leaves, shape[0], shown)
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, carry_types, strict=True)]
-    op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), count, progress)
+    references = found.references
+    carry = [*values_in(references), *carry]
+    op = Scan(found.jaxpr, length, bool(reverse), unroll, len(found.captured), len(carry), progress)
     results = bind_all(op, [*found.captured, *carry, *slices])
     inputs = found.jaxpr.inputs[len(found.captured) :]
-    for i, (before, after) in enumerate(zip(inputs, found.jaxpr.outputs[:count], strict=False)):
+    for i, (before, after) in enumerate(zip(inputs, found.jaxpr.outputs[: len(carry)], strict=False)):
         if after is before and isinstance(carry[i], JaxTracer):  # every step hands it on: no lane decides it
             results[i] = carry[i]
-    return rebuild(carry_tree, results[:count]), rebuild(shape[1], results[count:])
+    put(references, results)
+    last = rebuild(carry_tree, results[len(references) : len(carry)])
+    ys = rebuild(shape[1], results[len(carry) :])
+    if given.places:
+        ends, ys = ys
+        given.put(ends)
+    return last, ys
 
 
 def _steady(
@@ -220,7 +232,7 @@ def _unroll(unroll: int | bool, length: int) -> int:
 
 
 def _scan_in_python(
-    f: Callable[..., Any], carry: Any, xs: Sequence[Any], tree: Any, length: int, reverse: bool
+    f: Callable[..., Any], carry: Any, xs: Sequence[Any], tree: Any, length: int, reverse: bool, given: Given
 ) -> tuple[Any, Any]:
     """What ``disable_jit`` makes of a scan: a Python loop."""
     if length == 0:
@@ -231,13 +243,15 @@ def _scan_in_python(
     rows = []
     carry = as_arrays(carry, lambda i: "the initial carry of scan")
     for i in reversed(range(length)) if reverse else range(length):
-        carry, y = f(carry, rebuild(tree, [_row(x, i) for x in xs]))
-        rows.append(y)
+        carry, y = f(carry, rebuild(tree, given.enter([_row(x, i) for x in xs])))
+        rows.append((given.leave(always=True), y))
     if reverse:
         rows.reverse()
     columns = zip(*[tree_leaves(y) for y in rows], strict=True)
     stacked = [concatenate([_as_row(y) for y in column], 0) for column in columns]
-    return carry, rebuild(tree_structure(rows[0]), stacked)
+    ends, ys = rebuild(tree_structure(rows[0]), stacked)
+    given.put(ends)
+    return carry, ys
 
 
 def _row(x: Any, i: int) -> Any:
@@ -324,17 +338,14 @@ def while_loop(
             "Write while_loop(cond_fun, body_fun, init_val)."
         )
     label = progress_label(progress, "while_loop")
-
-    def run(body: Any, init: Any, test: Any, shown: str) -> Any:
-        return _while("while_loop", function_name(body_fun), test, body, init, shown, label)
-
-    return loop(run, body_fun, init_val, cond_fun)
+    return _while("while_loop", function_name(body_fun), cond_fun, body_fun, init_val, "", label)
 
 
 def _while(
     what: str, name: str, cond_fun: Any, body_fun: Any, init_val: Any, shown: str = "", progress: str = ""
 ) -> Any:
     """``while_loop`` for the user's call of ``what``; ``shown``: as for ``_scan``."""
+    _refuse_carried(what, init_val)
     carry, tree, types = operand_types(f"the initial value of {what}", init_val)
     if plain_python() and all(type(x) is not Tracer for x in carry):
         value = as_arrays(init_val, lambda i: "the initial carry of while_loop")  # which a body cannot write to
@@ -351,11 +362,26 @@ def _while(
 
     body, types = _steady(traced, types, lambda found: len(found.leaves))
     _check_carry(what, name, init_val, tree, types, body.leaves, body.tree, shown)
-    test = trace_body(cond_fun, types, arguments, f"the condition of while_loop ({test_name})", _WHILE_REMEDY, True)
+    references = body.references
+    purpose = f"the condition of while_loop ({test_name})"
+    test = trace_body(cond_fun, types, arguments, purpose, _WHILE_REMEDY, carried=references)
     _check_condition(test, test_name)
-    op = While(test.jaxpr, body.jaxpr, len(test.captured), len(body.captured), progress)
+    program = Jaxpr(test.jaxpr.inputs, test.jaxpr.equations, test.jaxpr.outputs[len(references) :])
+    op = While(program, body.jaxpr, len(test.captured), len(body.captured), progress)
     carry = [converted(x, type_of(x), t) for x, t in zip(carry, types, strict=True)]
-    return rebuild(tree, bind_all(op, [*test.captured, *body.captured, *carry]))
+    results = bind_all(op, [*test.captured, *body.captured, *values_in(references), *carry])
+    put(references, results)
+    return rebuild(tree, results[len(references) :])
+
+
+def _refuse_carried(what: str, init: Any) -> None:
+    """A carry is a value; a reference that every step may use is closed over."""
+    for i, x in enumerate(tree_leaves(init)):
+        if type(x) is Ref:
+            raise FunctransTypeError(
+                f"the initial carry{Places(init)[i]} of {what} is a mutable reference, which cannot be carried, at "
+                f"{here()}\nClose over it: the body may read it and write to it."
+            )
 
 
 _WHILE_REMEDY = (
@@ -428,10 +454,8 @@ def fori_loop(
         turns = False if unroll is None else unroll
         name = function_name(body_fun)
 
-        def by_scan(body: Any, init: Any, _: Any, shown: str) -> Any:
-            return _scan("fori_loop", name, body, init, None, length, False, turns, f"{shown}[1]", label)
-
-        return loop(by_scan, step, (start, init_val))[0][1]
+        init = (start, init_val)
+        return _scan("fori_loop", name, step, init, None, length, False, turns, "[1]", label)[0][1]
     if unroll not in (None, False, 1):
         raise FunctransValueError(
             f"fori_loop got unroll={unroll} and traced bounds, at {here()}\n"
@@ -447,10 +471,8 @@ def fori_loop(
     def running(carry: Any) -> Any:
         return lt(carry[0], carry[1])
 
-    def by_while(body: Any, init: Any, test: Any, shown: str) -> Any:
-        return _while("fori_loop", function_name(body_fun), test, body, init, f"{shown}[2]", label)
-
-    return loop(by_while, advance, (start, end, init_val), running)[2]
+    name = function_name(body_fun)
+    return _while("fori_loop", name, running, advance, (start, end, init_val), "[2]", label)[2]
 
 
 def _bound_value(bound: Any) -> Any:

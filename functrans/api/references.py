@@ -4,40 +4,42 @@
     scan(lambda c, x: (c, total.__setitem__(..., total[...] + x)), c, xs)     becomes
     (c, t), _ = scan(lambda (c, t), x: ((c, t + x), None), (c, total), xs);  total = t
 
-A reference holds its present value, in the trace where it lives. A function that is traced once for many runs (under
-jit, in a loop or a branch) and reaches for a reference from outside is traced again with the value as one more argument
-and one more result; the call then puts the result into the reference. So is the call around it, as far as the trace
-where the reference lives. Programs stay functions of their inputs, and every transform takes them as they are.
+A reference holds its present value, in the trace where it lives. A trace that uses one from outside *borrows* it: its
+value is a captured one, and where it was written to its last value is one more result, which whoever traces puts into
+the reference where the trace ends. That is then a write in the trace around, and so on as far as the one where the
+reference lives. Programs stay functions of their inputs, every transform takes them as they are, and an error while
+tracing leaves references as they were: what is borrowed is kept by the trace (``Builder.references``).
+
+A reference given as an argument is one that the function closes over; only where it is one of many slices or lanes, or
+where the program is kept for other references, its value is an argument and a result (``Given``).
 """
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import describe, short_dtype, type_of
-from functrans.ops.structural import convert, full
-from functrans.trace.builder import Builder
+from functrans.ops.structural import convert, full, stop_gradient
+from functrans.trace.builder import NEVER, Builder
 from functrans.trace.frames import api_boundary, here
 from functrans.trace.keywords import takes
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
-
-Result = TypeVar("Result")
+from functrans.trace.values import differentiators
 
 
 class Ref:
     """A mutable array: ``r[key]`` reads, ``r[key] = value`` writes, ``r[...]`` is all of it.
 
-    It may be created, read and written anywhere in a function under ``jit``, in loops and branches; created inside of a
-    function under ``grad`` or ``vmap`` too, and read there from outside. What is written is converted like an operand:
-    Python numbers take the dtype, arrays must have it.
+    It may be created, read and written anywhere, and given as an argument (once) or closed over. Under ``vmap`` one from
+    outside is read alone, unless it is an argument that is mapped: then each lane has its part; ``scan`` has slices
+    likewise. What is written to one from outside must not depend on what is differentiated by. What is written is
+    converted like an operand: Python numbers take the dtype, arrays must have it.
 
     >>> import functrans as ft, numpy as np
     >>> total = ft.new_ref(np.zeros(2, np.float32))
@@ -47,11 +49,12 @@ class Ref:
     [0.0, 5.0]
     """
 
-    __slots__ = ("__weakref__", "_home", "_is_frozen", "_value")
+    __slots__ = ("__weakref__", "_home", "_is_frozen", "_stops", "_value")
 
-    def __init__(self, value: Any, home: Builder | None) -> None:
+    def __init__(self, value: Any, home: Builder | None, stops: bool = False) -> None:
         self._value = value
         self._home = home
+        self._stops = stops  # the derivatives of what is written
         self._is_frozen = False
 
     @property
@@ -95,232 +98,151 @@ class Ref:
         """Write all of it, as ``r[...] = value``."""
         self[...] = value
 
+    def struct(self) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(self.shape, self.dtype)  # type: ignore[no-untyped-call]
+
     def _read(self) -> Any:
-        if self._is_frozen or current_builder() is not self._home:
-            self._reach(writes=False)
-        return self._value
+        if self._is_frozen:
+            raise FunctransValueError(f"a reference was used after freeze, at {here()}")
+        return self._in(current_builder())
+
+    def _in(self, builder: Builder | None) -> Any:
+        """What it holds in a trace, which borrows it if it lives outside."""
+        if builder is self._home:
+            return self._value
+        if builder is None:
+            raise FunctransValueError(
+                f"a reference made in {self._home.purpose if self._home else 'another trace'} was used outside of it, "
+                f"at {here()}\nReturn what it holds, ref[...] or freeze(ref)."
+            )
+        found = builder.references.get(self)
+        if found is None:
+            outer = self._in(builder.parent)
+            if builder.lends is NEVER:
+                return outer
+            found = builder.borrow(self, outer)
+        return found.value
 
     def _write(self, key: Any, value: Any, way: str = "set") -> None:
-        if self._is_frozen or current_builder() is not self._home:
-            self._reach(writes=True)
+        held = self._read()
         given = type_of(value)
         if given.dtype != self.dtype and not given.weak_type:
             raise FunctransTypeError(
                 f"a reference of dtype {short_dtype(self.dtype)} was to be set to {given}, at {here()}\n"
                 f"Convert it with .astype({self.dtype.name!r})."
             )
-        self._value = getattr(self._value.at[key], way)(value)
+        if self._stops:
+            value = stop_gradient(value)
+        self._put(getattr(held.at[key], way)(value))
 
-    def _reach(self, writes: bool) -> None:
-        """Refuse, or go back to the function that may take the value as an argument."""
-        if self._is_frozen:
-            raise FunctransValueError(f"a reference was used after freeze, at {here()}")
-        if not _is_within(current_builder(), self._home):
-            raise FunctransValueError(
-                f"a reference made in {self._home.purpose if self._home else 'another trace'} was used outside of it, "
-                f"at {here()}\nReturn what it holds, ref[...] or freeze(ref)."
-            )
+    def _put(self, value: Any) -> None:
+        """Let it hold a value in this trace; raises TypeError where a trace on the way to its own cannot hand it on."""
         builder = current_builder()
-        while builder is not None and builder is not self._home:
-            if builder.lends:
-                raise Reached(self)
+        self._in(builder)
+        crossed = []
+        while builder is not self._home:
+            assert builder is not None
+            if builder.lends is NEVER:
+                raise FunctransTypeError(
+                    f"a reference from outside was written to in {builder.purpose}, which cannot hand the value on, at "
+                    f"{here()}\nGive it as an argument that is mapped, make it inside and return what it holds, or "
+                    "return the value and write it outside."
+                )
+            crossed.append(builder)
             builder = builder.parent
-        if writes:
+        if not crossed:
+            self._value = value
+            return
+        if not differentiators(value).isdisjoint(crossed):
             raise FunctransTypeError(
-                "a reference from outside was written to in a function that is differentiated, mapped or given a rule, "
-                f"at {here()}\nMake the reference inside and return what it holds, or return the value and write it "
-                "outside. (jit, loops and branches may write.)"
+                "a reference from outside was set to a value that depends on what is differentiated by, at "
+                f"{here()}\nIt would lose its derivative: write functrans.lax.stop_gradient(value), make the reference "
+                "inside, or return the value with has_aux=True and write it outside."
             )
+        crossed[0].references[self].value = value
 
 
-class Reached(BaseException):
-    """A function that is traced for a call reaches for a reference from outside. No Exception: a user's ``except`` is
-    not meant."""
+class Given:
+    """The references among the leaves of arguments, where the function gets others in their place: their values go in,
+    and what the function has written comes out."""
 
-    def __init__(self, reference: Ref) -> None:
-        super().__init__(reference)
-        self.reference = reference
+    __slots__ = ("_entries", "_inner", "outer", "places", "what")
 
-    def may_enter_here(self) -> bool:
-        """Whether the reference lives where the function is called, or around it."""
-        return _is_within(current_builder(), self.reference._home)
+    def __init__(self, what: str, leaves: Sequence[Any]) -> None:
+        self.what = what
+        self.places = tuple([i for i, x in enumerate(leaves) if type(x) is Ref])
+        self.outer: list[Ref] = [leaves[i] for i in self.places]
+        check_given_once(what, self.outer)
+        self._inner: list[Ref] = []
+        self._entries: list[Any] = []
 
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """What a program that is kept for others like them depends on."""
+        return tuple([(i, r._stops) for i, r in zip(self.places, self.outer, strict=True)])
 
-def _is_within(builder: Builder | None, home: Builder | None) -> bool:
-    while builder is not None and builder is not home:
-        builder = builder.parent
-    return builder is home
+    def enter(self, inputs: Sequence[Any]) -> list[Any]:
+        """The leaves for the function: references that live in this trace, in place of their values."""
+        found, builder = list(inputs), current_builder()
+        self._entries = [found[i] for i in self.places]
+        self._inner = [Ref(x, builder, r._stops) for x, r in zip(self._entries, self.outer, strict=True)]
+        for i, r in zip(self.places, self._inner, strict=True):
+            found[i] = r
+        return found
 
-
-@contextmanager
-def _placed(references: Sequence[Ref], values: Sequence[Any]) -> Iterator[None]:
-    """The references live here, with these values."""
-    outer = [(r._value, r._home) for r in references]
-    builder = current_builder()
-    for r, x in zip(references, values, strict=True):
-        r._value, r._home = x, builder
-    try:
-        yield
-    finally:
-        for r, (value, home) in zip(references, outer, strict=True):
-            r._value, r._home = value, home
-
-
-def _values(references: Sequence[Ref]) -> list[Any]:
-    return [r._read() for r in references]
-
-
-def _after(references: Sequence[Ref], before: Sequence[Any], written: list[int]) -> list[Any]:
-    """What references hold at the end of a function that had them with the values ``before``; ``written``: the places
-    of those that it wrote to are added."""
-    now = _values(references)
-    written += [i for i, (x, y) in enumerate(zip(before, now, strict=True)) if x is not y and i not in written]
-    return now
-
-
-def _set(references: Sequence[Ref], values: Sequence[Any], written: list[int]) -> None:
-    """Those that were only read stay: under grad they live outside, and the value is of the trace."""
-    for i in written:
-        r = references[i]
-        if current_builder() is not r._home:
-            r._reach(writes=True)
-        r._value = values[i]
-
-
-def with_references(call: Callable[[Sequence[Ref]], Result]) -> Result:
-    """``call(references)`` for the references from outside that its function reaches for: none at first, then more."""
-    reached: list[Ref] = []
-    while True:
-        try:
-            return call(reached)
-        except Reached as found:
-            if not found.may_enter_here() or found.reference in reached:
-                raise
-            reached.append(found.reference)
-
-
-def loop(
-    run: Callable[..., Any], body: Callable[..., Any], init: Any, test: Callable[[Any], Any] | None = None
-) -> Any:
-    """``run(body, init, test, prefix)`` with the references that the body reaches for in the carry.
-
-    ``body(carry, ...)`` returns the next carry, or with ``test`` None a pair of it and what is stacked; ``prefix``: the
-    path of the user's carry in that which ``run`` is given. The result of ``run`` is laid out likewise.
-    """
-
-    def call(references: Sequence[Ref]) -> Any:
-        if not references:
-            return run(body, init, test, "")
-
-        written: list[int] = []
-
-        def extended(carry: Any, *rest: Any) -> Any:
-            values, own = carry
-            with _placed(references, values):
-                result = body(own, *rest)
-                now = _after(references, values, written)
-            if test is not None:
-                return now, result
-            pair = isinstance(result, tuple | list) and len(result) == 2
-            return ((now, result[0]), result[1]) if pair else result
-
-        def asked(carry: Any) -> Any:
-            values, own = carry
-            assert test is not None
-            with _placed(references, values):
-                return test(own)
-
-        result = run(extended, (_values(references), init), None if test is None else asked, "[1]")
-        (values, own), *stacked = (result,) if test is not None else result
-        _set(references, values, written)
-        return own if test is not None else (own, *stacked)
-
-    return with_references(call)
-
-
-def branch(run: Callable[..., Any], functions: Sequence[Callable[..., Any]], operands: tuple[Any, ...]) -> Any:
-    """``run(functions, operands)`` with the references that the functions reach for as operands and results."""
-
-    def call(references: Sequence[Ref]) -> Any:
-        if not references:
-            return run(functions, operands)
-
-        written: list[int] = []
-
-        def extended(function: Callable[..., Any]) -> Callable[..., Any]:
-            def with_values(values: Any, *own: Any) -> Any:
-                with _placed(references, values):
-                    result = function(*own)
-                    return _after(references, values, written), result
-
-            return with_values
-
-        values, result = run([*map(extended, functions)], (_values(references), *operands))
-        _set(references, values, written)
-        return result
-
-    return with_references(call)
-
-
-class JittedWithReferences:
-    """The functions of values that stand for one under jit: by the structure of the arguments and where references
-    are among them."""
-
-    __slots__ = ("jit", "known", "programs")
-
-    def __init__(self, jit: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-        self.jit = jit
-        self.known: weakref.WeakSet[Ref] = weakref.WeakSet()  # that it has reached for
-        self.programs: dict[Any, tuple[Callable[..., Any], list[int]]] = {}  # and the references that they write to
-
-    def __call__(self, call: Callable[[Sequence[Any]], Any], leaves: Sequence[Any], key: Any) -> Any:
-        """``call(leaves)``, compiled, where some of the leaves are references or it reaches for others."""
-
-        outside = sorted([r for r in self.known if _is_within(current_builder(), r._home)], key=id)
-        places = tuple(i for i, x in enumerate(leaves) if type(x) is Ref)
-        given = [leaves[i] for i in places]
-        if len({*map(id, given), *map(id, outside)}) < len(given) + len(outside):
+    def leave(self, always: bool = False) -> list[Any]:
+        """What they hold at the end of the function; None for one that it has not written to, unless ``always``."""
+        builder = current_builder()
+        if not always and builder is not None and not builder.references.keys().isdisjoint(self.outer):
             raise FunctransValueError(
-                f"a reference was given twice to a jitted function, or is used by it besides, at {here()}\n"
-                "It would stand for two values: give it once."
+                f"a reference was given to {self.what}, and the function uses it from outside besides, at {here()}\n"
+                "It would stand for two values: use the argument alone."
             )
-        full_key = (key, places, tuple(map(id, outside)))
-        known = self.programs.get(full_key)
-        if known is None:
-            written: list[int] = []
-            program = self.jit(_as_values(call, outside, places, len(leaves), written))
-            known = self.programs[full_key] = program, written
-        program, written = known
-        rest = [x for x in leaves if type(x) is not Ref]
-        result, values = program(_values(outside), _values(given), rest)
-        _set([*outside, *given], values, written)
-        return result
+        ends = zip(self._inner, self._entries, strict=True)
+        return [r._value if always or r._value is not x else None for r, x in ends]
+
+    def put(self, values: Sequence[Any]) -> None:
+        """Put what came out into the references given."""
+        for r, x in zip(self.outer, values, strict=True):
+            if x is not None:
+                r._put(x)
 
 
-def _as_values(
-    call: Callable[[Sequence[Any]], Any], outside: Sequence[Ref], places: tuple[int, ...], count: int,
-    written: list[int],
-) -> Callable[..., Any]:  # fmt: skip
-    def of_values(outside_values: Sequence[Any], given: Sequence[Any], rest: Sequence[Any]) -> Any:
-        arguments = [Ref(x, current_builder()) for x in given]
-        references, others = iter(arguments), iter(rest)
-        with _placed(outside, outside_values):
-            result = call([next(references) if i in places else next(others) for i in range(count)])
-            return result, _after([*outside, *arguments], [*outside_values, *given], written)
+def is_reference(x: Any) -> bool:
+    return type(x) is Ref
 
-    return of_values
+
+def check_given_once(what: str, leaves: Sequence[Any]) -> None:
+    """Raise ValueError where a reference is twice among the leaves of arguments."""
+    found = [x for x in leaves if type(x) is Ref]
+    if len({*map(id, found)}) < len(found):
+        raise FunctransValueError(
+            f"a reference was given twice to {what}, at {here()}\nIt would stand for two values: give it once."
+        )
+
+
+def values_in(leaves: Sequence[Any]) -> list[Any]:
+    """Leaves of arguments with what references hold in their place."""
+    return [x._read() if type(x) is Ref else x for x in leaves]
+
+
+def put(references: Iterable[Ref], values: Iterable[Any]) -> None:
+    """The end of a trace: put what references from outside held there into them."""
+    for r, x in zip(references, values, strict=False):
+        r._put(x)
 
 
 # -- functions ---------------------------------------------------------------------------------------------------------
 
 
 @takes(pin=False)
-def new_ref(init_val: Any, *, memory_space: None = None, kind: None = None) -> Ref:
+def new_ref(init_val: Any, *, memory_space: None = None, kind: str | None = None) -> Ref:
     """A mutable reference to a copy of an array.
 
     Args:
       init_val: an array, a traced value or a number: its first value; its shape and dtype stay.
-      memory_space, kind: None; JAX's kernels have others.
+      memory_space: None; JAX's kernels have others.
+      kind: ``"no_grad_no_remat"``: what is written to it has no derivative, wherever it is from; else None.
 
     Raises:
       TypeError: the value is none of these. ValueError: another memory space or kind.
@@ -333,15 +255,18 @@ def new_ref(init_val: Any, *, memory_space: None = None, kind: None = None) -> R
     """
     if isinstance(init_val, Ref):
         raise FunctransTypeError(f"new_ref: a reference to a reference was asked for, at {here()}\nPass ref[...].")
-    if memory_space is not None or kind is not None:
-        raise FunctransValueError(f"new_ref: memory_space and kind must be None, at {here()}")
+    if memory_space is not None or kind not in (None, "no_grad_no_remat"):
+        raise FunctransValueError(
+            f"new_ref: memory_space must be None, and kind None or 'no_grad_no_remat', at {here()}"
+        )
+    stops = kind is not None
     type_ = type_of(init_val)
     builder = current_builder()
     array = type(init_val) is Tracer or (isinstance(init_val, jax.Array) and not type_.weak_type)
     value = init_val if array else np.array(init_val, type_.dtype)
     if builder is None:
-        return Ref(jax.device_put(value), None)
-    return Ref(convert(builder.lift(value), type_.dtype), builder)
+        return Ref(jax.device_put(value), None, stops)
+    return Ref(convert(builder.lift(value), type_.dtype), builder, stops)
 
 
 @api_boundary

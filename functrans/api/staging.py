@@ -25,7 +25,7 @@ from functrans.jaxlib_compat import array_values, configuration
 from functrans.jaxlib_compat.tracing import EVALUATION
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.numbers import as_variables
-from functrans.trace.builder import Builder
+from functrans.trace.builder import NEVER, ONCE, Builder
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Name, entering
@@ -46,11 +46,28 @@ _UNWRITTEN = frozenset((float, int, bool, complex, Tracer, array_values.ArrayImp
 
 
 class Staged(NamedTuple):
-    """A traced function: ``jaxpr`` takes ``captured`` and then the leaves of the arguments."""
+    """A traced function: ``jaxpr`` takes ``captured`` and then the leaves of the arguments. Its last results are those
+    of the ``references`` from outside that the function writes to."""
 
     jaxpr: Jaxpr
     captured: list[Any]
     out_tree: Any
+    references: list[Any]
+
+    @property
+    def count(self) -> int:
+        """How many results are the function's own."""
+        return len(self.jaxpr.outputs) - len(self.references)
+
+    @property
+    def out_types(self) -> tuple[ArrayType, ...]:
+        return self.jaxpr.out_types[: self.count]
+
+    def own(self, results: Sequence[Any]) -> Sequence[Any]:
+        """The function's own results of those of the program, once the others are put into their references."""
+        for reference, x in zip(self.references, results[self.count :], strict=False):
+            reference._put(x)
+        return results[: self.count]
 
 
 def stage(
@@ -64,17 +81,19 @@ def stage(
     order: int | None = None,
     remedy: str = "",
     differentiated: Sequence[bool] = (),
+    lends: bool = False,
 ) -> Staged:
     """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing;
     ``compiled``: without values, all that the function does belongs to each run of the program;
-    ``differentiated``: which leaves the caller differentiates by, if it does.
+    ``differentiated``: which leaves the caller differentiates by, if it does; ``lends``: the function may write to
+    references from outside.
 
     NumPy arrays in the list ``leaves`` are exchanged for what they hold now: the function may write to them.
     """
     if isinstance(leaves, list) and not _UNWRITTEN.issuperset(map(type, leaves)):
         leaves[:] = [snapshot(x) if isinstance(x, np.ndarray) else x for x in leaves]
     with Builder(purpose, order=order) as builder:
-        builder.remedy = remedy
+        builder.remedy, builder.lends = remedy, ONCE if lends else NEVER
         outer = builder.parent
         if values:
             if outer is not None:
@@ -92,11 +111,15 @@ def stage(
         outputs = [
             a if type(a) is Tracer and a.builder is builder else output(builder, a, result, purpose) for a in flat
         ]
+        references = []
+        for found in builder.written():
+            references.append(found.reference)
+            outputs.append(builder.output(found.value))
         if builder.parent is not None or builder.before is not EVALUATION:  # it becomes a part of another program
             jaxpr, captured = builder.finish(outputs)
         else:
             jaxpr, captured = resolve(builder, outputs)
-    return Staged(jaxpr, captured, out_tree)
+    return Staged(jaxpr, captured, out_tree, references)
 
 
 def output(builder: Builder, x: Any, result: Any, purpose: str) -> Any:

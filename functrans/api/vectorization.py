@@ -11,6 +11,7 @@ from jax.experimental.sparse import BCOO
 from jax.tree_util import keystr, tree_flatten_with_path, tree_map
 
 from functrans.api.arguments import check_callable, check_chunk_size
+from functrans.api.references import Given, check_given_once, is_reference, put
 from functrans.api.staging import (
     api_boundary,
     apply,
@@ -110,6 +111,10 @@ def vmap(
         sparse = _holds_sparse(tree)
         axes: list[Any] = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
         places = [i for i, axis in enumerate(axes) if axis is not None]
+        check_given_once("vmap", leaves)
+        given = Given("vmap", [leaves[i] for i in places])
+        if given.places:
+            leaves = [x._read() if axis is not None and is_reference(x) else x for x, axis in zip(leaves, axes)]
         arrays, types = entering([leaves[i] for i in places], lambda i: "an argument of vmap")
         if len(places) < len(leaves):  # what is handed on may be no array, but no mask is to be lost on its way
             entering([x for x in leaves if isinstance(x, np.ma.MaskedArray)], lambda i: "an argument of vmap")
@@ -120,6 +125,12 @@ def vmap(
             lanes.append(array_type(t.shape[:axis] + t.shape[axis + 1 :], t.dtype, t.weak_type))
 
         def of_a_lane(*inputs: Any) -> Any:
+            if given.places:
+                result = of_its_arguments(given.enter(inputs))
+                return given.leave(), result
+            return of_its_arguments(inputs)
+
+        def of_its_arguments(inputs: Sequence[Any]) -> Any:
             for i, x in zip(places, inputs, strict=True):
                 leaves[i] = x
             if not sparse:
@@ -130,8 +141,14 @@ def vmap(
         with axis_scope({} if axis_name is None else {axis_name: size}):
             purpose = f"vmap of {function_name(fun)}"
             named = axis_name is not None  # what concerns no argument may concern the lanes by their name
-            jaxpr, captured, out_tree = stage(of_a_lane, arrays, lanes, purpose, compiled=named, remedy=_REMEDY)
-        placed = out_prefix(out_axes, out_tree)
+            staged = stage(of_a_lane, arrays, lanes, purpose, compiled=named, remedy=_REMEDY)
+        jaxpr, captured, out_tree, _ = staged
+        ends: list[int] = []
+        if given.places:
+            ends_tree, out_tree = out_tree.children()
+            numbers = tree_unflatten(ends_tree, range(ends_tree.num_leaves))
+            ends = [axes[places[i]] for i, n in zip(given.places, numbers, strict=True) if n is not None]
+        placed = [*ends, *out_prefix(out_axes, out_tree)]
         in_places = (*[None] * len(captured), *[axes[i] for i in places])
         mapped = [axis is not None for axis in in_places]
 
@@ -142,13 +159,16 @@ def vmap(
             else:
                 outs, outs_mapped = _in_chunks(jaxpr, inputs, mapped, size, chunk, axis_name, fun)
             return [
-                place_output(*o, size, out_tree) for o in zip(outs, outs_mapped, placed, range(len(outs)), strict=True)
+                place_output(*o, size, out_tree)
+                for o in zip(outs, outs_mapped, placed, range(-len(ends), len(outs) - len(ends)), strict=True)
             ]
 
         key = ("vmap", size, in_places, tuple(placed), axis_name, chunk)
         in_types = lambda: batched_types(jaxpr.in_types, size, in_places)
         results = apply(key, jaxpr, [*captured, *arrays], transformed, "vmap", in_types)
-        tree = tree_unflatten(out_tree, results)
+        if given.places:
+            put([r for r, n in zip(given.outer, numbers, strict=True) if n is not None], results)
+        tree = tree_unflatten(out_tree, results[len(ends) :])
         return tree_map(_in_lanes, tree, is_leaf=_is_sparse) if _holds_sparse(out_tree) else tree
 
     return batched

@@ -397,7 +397,7 @@ def _along_lines(
         flat_fun, leaves, types, f"{name} of {function_name(fun)}", values=True,
         order=max(highest, differentiation_order()), differentiated=[True] * len(leaves),
     )  # fmt: skip
-    jaxpr, captured, _ = staged
+    jaxpr, captured = staged.jaxpr, staged.captured
     arrays, shape = [], []
     dtype = np.result_type(np.float32, *[t.dtype for t in types if t.dtype.itemsize > 2])
     for part in parts:

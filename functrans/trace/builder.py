@@ -34,6 +34,25 @@ from functrans.trace.values import Known
 _PYTHON_SCALARS = (float, int, bool, complex)
 
 
+NEVER, ONCE, OFTEN = range(3)
+
+
+class Borrowed:
+    """What a mutable reference from outside holds in a trace: ``outer`` around it, ``entry`` where it begins, and
+    ``value`` now. Among the captured values of a trace that is for many runs it stands for ``outer``."""
+
+    __slots__ = ("entry", "outer", "reference", "value")
+
+    def __init__(self, reference: Any, outer: Any, entry: Tracer) -> None:
+        self.reference, self.outer = reference, outer
+        self.entry = self.value = entry
+
+
+def values_of(captured: Sequence[Any]) -> list[Any]:
+    """Captured values, those of references as they are around the trace."""
+    return [x.outer if type(x) is Borrowed else x for x in captured]
+
+
 class Builder:
     """A program under construction. Use as a context manager; ``finish`` gives the jaxpr and what it captured.
 
@@ -44,13 +63,14 @@ class Builder:
       traced that deep.
     - ``place``: the user's line of the equation that is emitted again, while a transform does that; else None.
     - ``rules``: how many derivative rules, each used by the one before, are being linearized.
-    - ``lends``: who traces here takes the value of a mutable reference from outside for an argument (api.references).
+    - ``lends``: who traces here takes the last values of mutable references from outside (api.references) for results:
+      ``ONCE`` where the trace is for one run, ``OFTEN`` where their first values are inputs of their own.
     """
 
     __slots__ = (
         "before", "below", "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known",
-        "lends", "open", "order", "parent", "pause", "place", "producers", "purpose", "remedy", "rules", "snapshots",
-        "structure", "thread", "trace", "tracers",
+        "lends", "open", "order", "parent", "pause", "place", "producers", "purpose", "references", "remedy", "rules",
+        "snapshots", "structure", "thread", "trace", "tracers",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -68,7 +88,7 @@ class Builder:
         self.climbs = climbs
         self.purpose = purpose
         self.remedy = ""
-        self.lends = False
+        self.lends = NEVER
         self.open = False
         self.thread = 0
         self.inputs: list[Tracer] = []
@@ -79,6 +99,7 @@ class Builder:
         self.equations: list[Equation] = []
         self.producers: list[Equation | None] = []  # by id of variable
         self.tracers: list[Tracer] = []  # by id of variable
+        self.references: dict[Any, Borrowed] = {}  # mutable references from outside, by identity
         self.callees: dict[Any, Any] = {}  # jitted functions that captured tracers, traced here
         self.structure = Structure()
         self.known = Known()
@@ -112,6 +133,7 @@ class Builder:
         # ``producers`` and the known values stay, for the errors about escaped tracers.
         self.inputs = []
         self.captures = {}
+        self.references = {}
         self.snapshots = {}
         self.tracers = []
         self.callees = {}
@@ -185,6 +207,27 @@ class Builder:
         self.known.values[tracer.variable.id] = x
         self.structure.rows.append(type_)
         return tracer
+
+    def borrow(self, reference: Any, outer: Any) -> Borrowed:
+        """Take up a reference from outside, which holds ``outer`` around this trace.
+
+        In a trace for many runs its value is an input of its own: another value that is captured may be the same array
+        now and stays when the reference changes.
+        """
+        if self.lends is ONCE:
+            found = Borrowed(reference, outer, self.lift(outer))
+        else:
+            tracer = self.new_var(type_of(outer), None)
+            found = Borrowed(reference, outer, tracer)
+            self.captured.append(found)
+            self.captures[id(found)] = tracer
+            self.structure.rows.append(tracer.type)
+        self.references[reference] = found
+        return found
+
+    def written(self) -> list[Borrowed]:
+        """The references from outside that have got another value here."""
+        return [found for found in self.references.values() if found.value is not found.entry]
 
     def _repeated(self, x: Tracer, producer: Equation) -> Tracer:
         """A number repeated over an array is repeated here: the number is the residual, and not the array."""
