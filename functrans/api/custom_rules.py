@@ -13,6 +13,7 @@ from jax import tree_util
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable
+from functrans.api.references import Given, check_given_once, is_reference, put, values_in
 from functrans.api.staging import as_arrays, output
 from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic_zero
 from functrans.control.custom_rules import CustomJvp, CustomVjp
@@ -22,15 +23,16 @@ from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, kind_of, short_dtype, type_of
 from functrans.jaxlib_compat.tracing import evaluates
 from functrans.ops.elementwise import add
-from functrans.ops.structural import convert, full
+from functrans.ops.structural import convert, full, stop_gradient
 from functrans.trace.binding import bind_all
-from functrans.trace.builder import Builder
+from functrans.trace.builder import NEVER, ONCE, Builder
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import entering, leaf_types
 from functrans.trace.state import current_builder, foreseen_order
 from functrans.trace.values import Computed, Result, has_value
 
 Traced = tuple[Jaxpr, list[Any]]
+_BACKWARD = "the bwd rule"
 
 
 _RULES = frozenset(("defjvp", "defjvps", "defvjp", "def_vmap"))
@@ -111,6 +113,14 @@ class _CustomFunction:
         rest = iter(dynamic)
         return self.fun(*[x if i in static else next(rest) for i, x in enumerate(args)])
 
+    def _evaluated(self, args: Sequence[Any], dynamic: Sequence[Any]) -> Any:
+        """The function where nothing is traced."""
+        leaves, tree = tree_flatten(dynamic)
+        check_given_once(function_name(self.fun), leaves)
+        numeric = [x for x in leaves if not is_reference(x)]
+        arrays = iter(as_arrays(numeric, lambda i: f"an argument of {function_name(self.fun)}"))
+        return self._call_with(args, tree_unflatten(tree, [x if is_reference(x) else next(arrays) for x in leaves]))
+
     def _trace(
         self, function: Callable[..., Any], types: Sequence[ArrayType], values: Sequence[Any], order: int, what: str,
         arguments: Sequence[Any],
@@ -119,6 +129,7 @@ class _CustomFunction:
         the function with the rule was called with.
         """
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
+            builder.lends = NEVER if what == _BACKWARD else ONCE
             builder.known.custom = arguments
             known = [x if has_value(x) else None for x in values]
             if any(x is not None for x in known):
@@ -265,20 +276,24 @@ class custom_jvp(_CustomFunction):
             )
         args, static, dynamic = self._arguments(args, kwargs)
         if evaluates():
-            return self._call_with(args, as_arrays(dynamic, lambda i: f"an argument of {function_name(self.fun)}"))
+            return self._evaluated(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
-        leaves, types = entering(leaves, lambda i: f"an argument of {function_name(self.fun)}")
-        order = foreseen_order()
         name = function_name(self.fun)
+        original = leaves
+        given = Given(name, original)
+        leaves, types = entering(values_in(leaves), lambda i: f"an argument of {name}")
+        order = foreseen_order()
         trees: list[Any] = []
+        written: list[Any] = []
 
         def primal(*inputs: Any) -> list[Any]:
-            flat, out_tree = tree_flatten(self._call_with(args, tree_unflatten(tree, inputs)))
+            flat, out_tree = tree_flatten(self._call_with(args, tree_unflatten(tree, given.enter(inputs))))
             trees.append(out_tree)
-            return flat
+            written[:] = given.written()
+            return [*given.ends(written, name), *flat]
 
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_jvp", leaves)
-        out_tree, out_types = trees[0], jaxpr.out_types
+        out_tree, out_types = trees[0], jaxpr.out_types[len(written) :]
         known = _with_numbers(leaves)
         smooth = [is_differentiable(t.dtype) for t in types]
 
@@ -287,7 +302,9 @@ class custom_jvp(_CustomFunction):
             slopes = [next(rest) if d else np.zeros(t.shape, float0) for d, t in zip(smooth, types, strict=True)]
             if given is not None:
                 slopes = [s if g else symbolic_zero(t) for s, g, t in zip(slopes, given, types, strict=True)]
-            result = self.jvp(*static, tree_unflatten(tree, values), tree_unflatten(tree, slopes))  # type: ignore[misc]
+            own, along = Given(name, original), Given(name, original)
+            primals, tangents = own.enter(values), along.enter(slopes)
+            result = self.jvp(*static, tree_unflatten(tree, primals), tree_unflatten(tree, tangents))  # type: ignore[misc]
             if not (isinstance(result, tuple | list) and len(result) == 2):
                 raise FunctransTypeError(
                     f"the jvp rule of {name} must return a pair (result, tangent of the result), it returned "
@@ -301,13 +318,17 @@ class custom_jvp(_CustomFunction):
             _check_tree(
                 f"the tangent returned by the jvp rule of {name}", result[1], "its result", slope_tree, out_tree
             )
-            checked = []
+            ends = own.ends(written, f"the jvp rule of {name}")
+            checked: list[Any] = []
+            for r, x in zip(written, ends, strict=True):
+                if is_differentiable(type_of(x).dtype):
+                    checked.append(along.ends([r], name)[0] if r in given.outer else ZERO)
             for i, (x, t, wanted) in enumerate(zip(outs, out_slopes, out_types, strict=True)):
                 _check_type(f"result {i} of the jvp rule of {name}", x, wanted)
                 outs[i] = convert(x, wanted.dtype, wanted.weak_type)
                 if is_differentiable(wanted.dtype):
                     checked.append(_checked(f"tangent {i} returned by the jvp rule of {name}", t, wanted))
-            return [*outs, *checked]
+            return [*ends, *outs, *checked]
 
         tangent_types = [t for t, d in zip(types, smooth, strict=True) if d]
         rule_types = [*types, *tangent_types]
@@ -327,7 +348,10 @@ class custom_jvp(_CustomFunction):
 
             traced, rule_consts = self._rule(trace, order, leaves, known)
         op = CustomJvp(jaxpr, traced, len(consts), len(rule_consts), name)
-        return tree_unflatten(out_tree, bind_all(op, [*consts, *rule_consts, *leaves]))
+        results = bind_all(op, [*consts, *rule_consts, *leaves])
+        for r, x in zip(written, results, strict=False):  # of what is outside there is no derivative
+            r._put(x if r._home is current_builder() else stop_gradient(x))
+        return tree_unflatten(out_tree, results[len(written) :])
 
 
 class custom_vjp(_CustomFunction):
@@ -381,21 +405,24 @@ class custom_vjp(_CustomFunction):
             )
         args, static, dynamic = self._arguments(args, kwargs)
         if evaluates():
-            return self._call_with(args, as_arrays(dynamic, lambda i: f"an argument of {function_name(self.fun)}"))
+            return self._evaluated(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
-        leaves, types = entering(leaves, lambda i: f"an argument of {name}")
+        given = Given(name, leaves)
+        leaves, types = entering(values_in(leaves), lambda i: f"an argument of {name}")
         order = foreseen_order()
         trees: list[Any] = []
+        written: list[Any] = []
 
         def primal(*inputs: Any) -> list[Any]:
-            flat, out_tree = tree_flatten(self._call_with(args, tree_unflatten(tree, inputs)))
+            flat, out_tree = tree_flatten(self._call_with(args, tree_unflatten(tree, given.enter(inputs))))
             trees.append(out_tree)
-            return flat
+            written[:] = given.written()
+            return [*given.ends(written, name), *flat]
 
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp", leaves)
         out_tree, out_types = trees[0], jaxpr.out_types
         known = _with_numbers(leaves)
-        rules = _VjpRules(self, name, args, static, tree, types, known, out_tree, out_types)
+        rules = _VjpRules(self, name, args, static, tree, types, known, out_tree, out_types, given, written)
         forward: Rule
         backward: Rule
         forward_consts: list[Any] = []
@@ -410,7 +437,9 @@ class custom_vjp(_CustomFunction):
                 rules.residual_values = []
         counts = (len(consts), len(forward_consts), len(backward_consts))
         op = CustomVjp(jaxpr, forward, backward, counts, name, self.symbolic_zeros)
-        return tree_unflatten(out_tree, bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves]))
+        results = bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves])
+        put(written, map(stop_gradient, results))  # the rules say nothing of what is written
+        return tree_unflatten(out_tree, results[len(written) :])
 
 
 class _VjpRules:
@@ -419,7 +448,9 @@ class _VjpRules:
     def __init__(
         self, owner: custom_vjp, name: str, args: Sequence[Any], static: Sequence[Any], tree: Any,
         types: Sequence[ArrayType], leaves: Sequence[Any], out_tree: Any, out_types: Sequence[ArrayType],
+        given: Given, written: Sequence[Any],
     ) -> None:  # fmt: skip
+        self.given, self.written = given, written  # references: among the arguments; that the function writes to
         held = owner._static(args)
         self.args = [x if i in held else None for i, x in enumerate(args)]
         self.owner, self.name, self.static, self.tree = owner, name, static, tree
@@ -451,9 +482,10 @@ class _VjpRules:
 
     def forward(self, *inputs: Any) -> list[Any]:
         static = self.owner._static(self.args)
-        values = inputs
+        values = self.given.enter(inputs)
         if self.perturbed is not None:
-            values = tuple([CustomVJPPrimal(x, p) for x, p in zip(inputs, self.perturbed, strict=True)])
+            told = zip(values, self.perturbed, strict=True)
+            values = [x if is_reference(x) else CustomVJPPrimal(x, p) for x, p in told]
         rest = iter(tree_unflatten(self.tree, values))
         result = self.owner.fwd(*[x if i in static else next(rest) for i, x in enumerate(self.args)])  # type: ignore[misc]
         if not (isinstance(result, tuple | list) and len(result) == 2):
@@ -465,12 +497,19 @@ class _VjpRules:
         _check_tree(
             f"the result of the fwd rule of {self.name}", result[0], f"the result of {self.name}", found, self.out_tree
         )
-        for i, (x, wanted) in enumerate(zip(outs, self.out_types, strict=True)):
+        ends = self.given.ends(self.written, f"the fwd rule of {self.name}")
+        for i, (x, wanted) in enumerate(zip(outs, self.out_types[len(ends) :], strict=True)):
             _check_type(f"result {i} of the fwd rule of {self.name}", x, wanted)
             outs[i] = convert(x, wanted.dtype, wanted.weak_type)
         residuals, self.residual_tree = tree_flatten(result[1])
+        if any(map(is_reference, residuals)):
+            raise FunctransTypeError(
+                f"a residual returned by the fwd rule of {self.name} is a mutable reference, at {here()}\nThe backward "
+                "pass is a function of its residuals and cotangents: return what the reference holds, ref[...], and "
+                "give the cotangent out as that of an argument, whose gradient is asked for."
+            )
         self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
-        return [*outs, *residuals]
+        return [*ends, *outs, *residuals]
 
     def trace_backward(self, order: int, values: Sequence[Any], given: tuple[bool, ...] | None = None) -> Traced:
         """``values``: of residuals and cotangents, where these are known. ``given``, with symbolic_zeros: which
@@ -479,7 +518,7 @@ class _VjpRules:
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
         types = [*self.residual_types, *cotangents]
         backward = functools.partial(self.backward, given)
-        return self.owner._trace(backward, types, values or self.residual_values, order, "the bwd rule", self.leaves)
+        return self.owner._trace(backward, types, values or self.residual_values, order, _BACKWARD, self.leaves)
 
     def cotangents(self, values: Sequence[Any], given: tuple[bool, ...] | None) -> list[Any]:
         """Those of all results as ``bwd`` is told them."""
@@ -495,7 +534,7 @@ class _VjpRules:
         count = len(self.residual_types)
         residuals = tree_unflatten(self.residual_tree, inputs[:count])
         cts = self.cotangents(inputs[count:], given)
-        result = self.owner.bwd(*self.static, residuals, tree_unflatten(self.out_tree, cts))  # type: ignore[misc]
+        result = self.owner.bwd(*self.static, residuals, tree_unflatten(self.out_tree, cts[len(self.written) :]))  # type: ignore[misc]
         if isinstance(result, list):
             result = tuple(result)
         parts = self.tree.children()

@@ -201,11 +201,30 @@ class Given:
         ends = zip(self._inner, self._entries, strict=True)
         return [r._value if always or r._value is not x else None for r, x in ends]
 
+    def written(self) -> list[Ref]:
+        """The references that the function wrote to: of those given, and from outside."""
+        builder = current_builder()
+        besides = [] if builder is None else [found.reference for found in builder.written()]
+        return [*[r for r, x in zip(self.outer, self.leave(), strict=True) if x is not None], *besides]
+
+    def ends(self, references: Sequence[Ref], what: str) -> list[Any]:
+        """What these hold at the end of a function; raises TypeError where it wrote to another."""
+        inner = dict(zip(self.outer, self._inner, strict=True))
+        if not set_of(self.written()) <= set_of(references):
+            raise FunctransTypeError(
+                f"{what} writes to a mutable reference that the function itself does not write to, at {here()}\n"
+                "Write to the same references in both: which of them runs depends on whether a derivative is taken."
+            )
+        return [inner[r]._value if r in inner else r._in(current_builder()) for r in references]
+
     def put(self, values: Sequence[Any]) -> None:
         """Put what came out into the references given."""
         for r, x in zip(self.outer, values, strict=True):
             if x is not None:
                 r._put(x)
+
+
+set_of = frozenset  # ``set`` is a function of this module
 
 
 def is_reference(x: Any) -> bool:
