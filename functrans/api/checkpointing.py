@@ -18,7 +18,7 @@ from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.types import ArrayType, describe, is_differentiable
 from functrans.trace.binding import bind_all
-from functrans.trace.builder import ONCE, Builder
+from functrans.trace.builder import ONCE, Builder, values_of
 from functrans.trace.frames import describe_place, function_name, here, named_as
 from functrans.trace.keywords import takes
 from functrans.trace.leaves import entering, leaf_types
@@ -89,6 +89,7 @@ def checkpoint(
             written = builder.written()
             outputs = [output(builder, x, result, "checkpoint") for x in flat]
             jaxpr, captured = builder.finish([*[builder.output(x.value) for x in written], *outputs])
+        captured = values_of(captured)
         cse: bool | tuple[bool, ...]
         if isinstance(prevent_cse, bool):
             cse = prevent_cse

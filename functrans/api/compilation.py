@@ -14,7 +14,7 @@ import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, as_shape_struct, shape_struct
 from functrans.api.arguments import check_callable, resolve_names, tuple_of
-from functrans.api.references import Given, Ref, is_reference, put, values_in
+from functrans.api.references import Given, Ref, Thread, is_reference, put, values_in
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
@@ -63,7 +63,7 @@ class Callee:
         """What the program is given for these leaves."""
         if not self.refers:
             return [*self.captured, *leaves]
-        given = [x for x in leaves if type(x) is Ref]
+        given = [x for x in leaves if isinstance(x, Ref)]
         if any(x is r for x in self.captured for r in given):
             raise FunctransValueError(
                 f"a reference was given to a jitted function that uses it from outside besides, at {here()}\n"
@@ -217,7 +217,7 @@ class JitSettings:
             if not any(map(is_reference, leaves)):
                 raise
             given = Given(f"jitted {self.name}", leaves)
-            types = self.types([x.struct() if type(x) is Ref else x for x in leaves])
+            types = self.types([x.struct() if isinstance(x, Ref) else x for x in leaves])
         places = given.places if given is not None else ()
         kinds = given.kinds if given is not None else ()
         key = (tuple(types), tree, static, order, configuration.trace_context(), kinds)
@@ -241,11 +241,16 @@ class JitSettings:
             if given is not None:
                 ends |= {i: x for i, x in zip(places, given.leave(), strict=True) if x is not None}
             jaxpr, captured = inner.finish([*map(inner.output, ends.values()), *outputs])
-            borrowed = bool(inner.references)
+            inner_references = list(inner.references)
+            borrowed = bool(inner_references)
+            # A thread is of the very reference that is given.
+            one_call = given is not None and any(type(x) is Thread for x in inner_references)
         around = any(isinstance(x, JaxTracer) for x in values_of(captured))
         captured = [x.reference if type(x) is Borrowed else x for x in captured]
         callee = Callee(jaxpr, captured, out_tree, places, tuple(ends), borrowed or given is not None)
-        if around:
+        if one_call:
+            pass
+        elif around:
             if builder is not None:
                 builder.callees[local] = (self, callee)
         else:
@@ -327,7 +332,7 @@ class JitSettings:
             donated = self.donated(args, kwargs)
             known = self.traces.all_keys()
             reason = f"the first call of {self.name}" if len(known) < 2 else self.reason(known)
-            callee.captured = [x if type(x) is Ref else on_device(x) for x in callee.captured]
+            callee.captured = [x if isinstance(x, Ref) else on_device(x) for x in callee.captured]
             callee.program = program = execute.program(
                 callee.jaxpr,
                 self.name,

@@ -174,12 +174,12 @@ def _switch(
     """Trace the branches and apply the one chosen; ``first`` is the branch that the others are compared with."""
     given, structure = tree_flatten(operands)
     check_given_once(what, given)
-    marks = tree_unflatten(structure, [None if type(x) is Ref else x for x in given])  # references are closed over
+    marks = tree_unflatten(structure, [None if isinstance(x, Ref) else x for x in given])  # references are closed over
     leaves, _, types = operand_types(f"an operand of {what}", marks)
 
     def arguments(inputs: Sequence[Any]) -> Any:
         rest = iter(inputs)
-        return rebuild(structure, [x if type(x) is Ref else next(rest) for x in given])
+        return rebuild(structure, [x if isinstance(x, Ref) else next(rest) for x in given])
 
     bodies: list[Body] = []
     for name, function in functions:

@@ -19,13 +19,13 @@ from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero, symbolic
 from functrans.control.custom_rules import CustomJvp, CustomVjp
 from functrans.control.rules import ZERO, DeferredRule, Rule, rules_together
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.program import Jaxpr
+from functrans.ir.program import Jaxpr, Var
 from functrans.ir.types import ArrayType, describe, float0, is_differentiable, kind_of, short_dtype, type_of
 from functrans.jaxlib_compat.tracing import evaluates
 from functrans.ops.elementwise import add
 from functrans.ops.structural import convert, full, stop_gradient
 from functrans.trace.binding import bind_all
-from functrans.trace.builder import NEVER, ONCE, Builder
+from functrans.trace.builder import NEVER, ONCE, Builder, values_of
 from functrans.trace.frames import api_boundary, function_name, here
 from functrans.trace.leaves import entering, leaf_types
 from functrans.trace.state import current_builder, foreseen_order
@@ -130,13 +130,15 @@ class _CustomFunction:
         """
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
             builder.lends = NEVER if what == _BACKWARD else ONCE
+            builder.outlet = "Pass it as an argument, and let fwd return it among its residuals: bwd may write to it there."
             builder.known.custom = arguments
             known = [x if has_value(x) else None for x in values]
             if any(x is not None for x in known):
                 builder.known.differentiated = frozenset()
             known += [None] * (len(types) - len(known))
             inputs = [builder.new_input(t, x) for t, x in zip(types, known, strict=True)]
-            return builder.finish([output(builder, x, None, what) for x in function(*inputs)])
+            jaxpr, captured = builder.finish([output(builder, x, None, what) for x in function(*inputs)])
+        return jaxpr, values_of(captured)
 
     def _rule(
         self, make: Callable[[int, Sequence[Any]], Traced], order: int, values: Sequence[Any], kept: Sequence[Any]
@@ -163,6 +165,15 @@ def _with_numbers(values: list[Any]) -> list[Any]:
 
 def _fail(failure: Exception) -> Traced:
     raise failure
+
+
+def handing_on(jaxpr: Jaxpr, types: Sequence[ArrayType], place: int) -> Jaxpr:
+    """The program with values of these types as further inputs, which are results at this place."""
+    if not types:
+        return jaxpr
+    added = [Var(-1, t) for t in types]
+    outputs = [*jaxpr.outputs[:place], *added, *jaxpr.outputs[place:]]
+    return Jaxpr([*jaxpr.inputs, *added], jaxpr.equations, outputs)
 
 
 def _check_tree(what: str, given: Any, expected: Any, given_tree: Any, expected_tree: Any) -> None:
@@ -322,7 +333,7 @@ class custom_jvp(_CustomFunction):
             checked: list[Any] = []
             for r, x in zip(written, ends, strict=True):
                 if is_differentiable(type_of(x).dtype):
-                    checked.append(along.ends([r], name)[0] if r in given.outer else ZERO)
+                    checked.append(along.ends([r], name)[0] if r in own.outer else ZERO)
             for i, (x, t, wanted) in enumerate(zip(outs, out_slopes, out_types, strict=True)):
                 _check_type(f"result {i} of the jvp rule of {name}", x, wanted)
                 outs[i] = convert(x, wanted.dtype, wanted.weak_type)
@@ -422,7 +433,7 @@ class custom_vjp(_CustomFunction):
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp", leaves)
         out_tree, out_types = trees[0], jaxpr.out_types
         known = _with_numbers(leaves)
-        rules = _VjpRules(self, name, args, static, tree, types, known, out_tree, out_types, given, written)
+        rules = _VjpRules(self, name, args, static, tree, types, known, out_tree, out_types, given, written, self.symbolic_zeros)
         forward: Rule
         backward: Rule
         forward_consts: list[Any] = []
@@ -431,15 +442,19 @@ class custom_vjp(_CustomFunction):
             forward, backward = rules.selective()
         else:
             forward, forward_consts = self._rule(rules.trace_forward, order, leaves, known)
+            rules.sealed = True
             left = order if isinstance(forward, Jaxpr) else 0
             backward, backward_consts = self._rule(rules.trace_backward, left, (), ())
             if not known:
                 rules.residual_values = []
         counts = (len(consts), len(forward_consts), len(backward_consts))
-        op = CustomVjp(jaxpr, forward, backward, counts, name, self.symbolic_zeros)
-        results = bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves])
+        threads = rules.threads if isinstance(forward, Jaxpr) else []
+        jaxpr = handing_on(jaxpr, [t.type for t in threads], len(jaxpr.outputs))
+        op = CustomVjp(jaxpr, forward, backward, counts, name, self.symbolic_zeros, len(threads))
+        results = bind_all(op, [*consts, *forward_consts, *backward_consts, *leaves, *values_in(threads)])
         put(written, map(stop_gradient, results))  # the rules say nothing of what is written
-        return tree_unflatten(out_tree, results[len(written) :])
+        put(threads, results[len(results) - len(threads) :])
+        return tree_unflatten(out_tree, results[len(written) : len(results) - len(threads)])
 
 
 class _VjpRules:
@@ -448,8 +463,12 @@ class _VjpRules:
     def __init__(
         self, owner: custom_vjp, name: str, args: Sequence[Any], static: Sequence[Any], tree: Any,
         types: Sequence[ArrayType], leaves: Sequence[Any], out_tree: Any, out_types: Sequence[ArrayType],
-        given: Given, written: Sequence[Any],
+        given: Given, written: Sequence[Any], symbolic: bool,
     ) -> None:  # fmt: skip
+        self.states: list[Any] = []  # references among the residuals, with which the backward pass goes on
+        self.threads: list[Any] = []  # theirs
+        self.in_residuals: list[int] = []  # where they are
+        self.sealed = symbolic  # whether it is too late for any
         self.given, self.written = given, written  # references: among the arguments; that the function writes to
         held = owner._static(args)
         self.args = [x if i in held else None for i, x in enumerate(args)]
@@ -478,7 +497,8 @@ class _VjpRules:
         if len(values) == len(self.types):
             computed = Computed(jaxpr, [*captured, *values])
             self.residual_values = [Result(computed, i) for i in range(len(self.out_types), len(jaxpr.outputs))]
-        return jaxpr, captured
+        types = [t.type for t in self.threads]
+        return handing_on(jaxpr, types, len(self.out_types)), captured
 
     def forward(self, *inputs: Any) -> list[Any]:
         static = self.owner._static(self.args)
@@ -502,12 +522,18 @@ class _VjpRules:
             _check_type(f"result {i} of the fwd rule of {self.name}", x, wanted)
             outs[i] = convert(x, wanted.dtype, wanted.weak_type)
         residuals, self.residual_tree = tree_flatten(result[1])
-        if any(map(is_reference, residuals)):
+        places = [i for i, x in enumerate(residuals) if is_reference(x)]
+        if places and not self.sealed:
+            self.in_residuals = places
+            self.states = [self.given.given_for(residuals[i], self.name) for i in places]
+            self.threads = [r.thread() for r in self.states]
+        elif places:
             raise FunctransTypeError(
-                f"a residual returned by the fwd rule of {self.name} is a mutable reference, at {here()}\nThe backward "
-                "pass is a function of its residuals and cotangents: return what the reference holds, ref[...], and "
-                "give the cotangent out as that of an argument, whose gradient is asked for."
+                f"a residual returned by the fwd rule of {self.name} is a mutable reference, and no derivative is taken "
+                f"around that could hand on what bwd writes, at {here()}\nDifferentiate with grad, value_and_grad or "
+                "vjp, or return what the reference holds, ref[...]."
             )
+        residuals = [x for x in residuals if not is_reference(x)]
         self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
         return [*ends, *outs, *residuals]
 
@@ -516,7 +542,7 @@ class _VjpRules:
         cotangents of the differentiable results are not zero.
         """
         cotangents = [t for t in self.out_types if is_differentiable(t.dtype)]
-        types = [*self.residual_types, *cotangents]
+        types = [*self.residual_types, *cotangents, *[t.type for t in self.threads]]
         backward = functools.partial(self.backward, given)
         return self.owner._trace(backward, types, values or self.residual_values, order, _BACKWARD, self.leaves)
 
@@ -532,8 +558,13 @@ class _VjpRules:
 
     def backward(self, given: tuple[bool, ...] | None, *inputs: Any) -> list[Any]:
         count = len(self.residual_types)
-        residuals = tree_unflatten(self.residual_tree, inputs[:count])
-        cts = self.cotangents(inputs[count:], given)
+        end = len(inputs) - len(self.states)
+        states = [r.like(x) for r, x in zip(self.states, inputs[end:], strict=True)]
+        rest, references = iter(inputs[:count]), iter(states)
+        leaves_in = range(count + len(states))
+        flat_residuals = [next(references) if i in self.in_residuals else next(rest) for i in leaves_in]
+        residuals = tree_unflatten(self.residual_tree, flat_residuals)
+        cts = self.cotangents(inputs[count:end], given)
         result = self.owner.bwd(*self.static, residuals, tree_unflatten(self.out_tree, cts[len(self.written) :]))  # type: ignore[misc]
         if isinstance(result, list):
             result = tuple(result)
@@ -559,4 +590,4 @@ class _VjpRules:
             else:
                 what = f"cotangent leaf {i} returned by the bwd rule of {self.name}"
                 checked.append(_checked(what, ct, wanted, any_float=True))
-        return checked
+        return [*checked, *[r._value for r in states]]

@@ -40,6 +40,7 @@ from functrans.ir.types import (
     is_differentiable,
     kind_of,
     tangent_type,
+    type_of,
 )
 from functrans.ops.elementwise import mul
 from functrans.ops.structural import convert, scalar_literal, zeros
@@ -158,46 +159,71 @@ def _value_and_gradient(
         staged = stage(
             flat_fun, leaves, types, f"{_name} of {function_name(fun)}", values=True, order=differentiation_order(),
             differentiated=[is_differentiable(t.dtype) for t in types], lends=True,
+            pulls_back=True,
         )  # fmt: skip
-        results = _gradients(staged, leaves, types)
+        ends: list[tuple[Any, Any]] = []
+        results = _gradients(staged, leaves, types, ends)
         count = len(staged.jaxpr.outputs)
         gradients = tree_unflatten(tree, [*results[count:]])
         value = tree_unflatten(staged.out_tree, staged.own(results[:count]))
+        for reference, end in ends:
+            reference._put(end)
         return release_objects(value) if has_aux else value, gradients
 
     return evaluate
 
 
-def _gradients(staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType]) -> list[Any]:
-    """Outputs of the function, then the gradient of its first output by each leaf."""
-    jaxpr, captured = staged.jaxpr, staged.captured
-    if leaves and type(leaves[0]) is Tracer and len(leaves) == 1:
+def _gradients(
+    staged: Staged, leaves: Sequence[Any], types: Sequence[ArrayType], ends_of: list[tuple[Any, Any]]
+) -> list[Any]:
+    """Outputs of the function, then the gradient of its first output by each leaf. ``ends_of`` gets the references that
+    the backward pass writes to, and what they hold after it.
+    """
+    jaxpr, captured, threads = staged.jaxpr, staged.captured, staged.threads
+    if leaves and type(leaves[0]) is Tracer and len(leaves) == 1 and not threads:
         nested = held(jaxpr, [*captured, *leaves])
         if nested is not None:
             return nested
-    wrt = (False,) * len(captured) + tuple([is_differentiable(t.dtype) for t in types])
+    smooth = [is_differentiable(t.dtype) for t in types]
+    begun = [place for place, _ in threads]
+    wrt = (*[i in begun for i in range(len(captured))], *smooth)
+    count = len(jaxpr.outputs)
+    first = count - len(threads)
+    # What a reference holds when the backward pass begins: what the function wrote, or what it holds.
+    written = {r: staged.count + i for i, r in enumerate(staged.references)}
+    sources = tuple([written.get(thread.reference) for _, thread in threads])
+    begins = [t.reference._read() for (_, t), source in zip(threads, sources, strict=True) if source is None]
 
     def transformed(inputs: list[Any]) -> list[Any]:
-        outs, linear = linearize_replay(jaxpr, inputs, wrt)
+        outs, linear = linearize_replay(jaxpr, inputs[: len(wrt)], wrt)
         kinds = [t for t, w in zip(jaxpr.in_types, wrt, strict=True) if w]
         cotangents: list[Any] = [None] * len(kinds)
+        given = iter(inputs[len(wrt) :])
+        states = [next(given) if source is None else outs[source] for source in sources]
         if linear.nonzero[0]:
             out_type = jaxpr.outputs[0].type
             seed = scalar_literal(1, out_type.dtype, out_type.weak_type)
-            rest = [None] * (sum(linear.nonzero) - 1)
+            seeds = [seed, *[None] * (first - 1), *states]
             operands = [*linear.residuals, *[Linear(t) for t in kinds]]
-            cotangents = transpose(linear.jaxpr, operands, [seed, *rest])
+            used = [x for x, nonzero in zip(seeds, linear.nonzero, strict=True) if nonzero]
+            cotangents = transpose(linear.jaxpr, operands, used)
         slopes = [
             zeros(t.shape, t) if ct is None else convert(ct, t.dtype, t.weak_type)
-            for ct, t in zip(cotangents, kinds, strict=True)
+            for ct, t in zip(cotangents[len(threads) :], kinds[len(threads) :], strict=True)
         ]
-        return [*outs, *slopes]
+        ends = [state if ct is None else ct for state, ct in zip(states, cotangents, strict=False)]
+        return [*outs, *slopes, *ends]
 
-    results = apply(("gradient", wrt), jaxpr, [*captured, *leaves], transformed, "grad")
-    if len(results) != len(jaxpr.outputs) + len(types):
-        slopes = iter(results[len(jaxpr.outputs) :])
-        filled = [next(slopes) if is_differentiable(t.dtype) else np.zeros(t.shape, float0) for t in types]
-        results = [*results[: len(jaxpr.outputs)], *filled]
+    values = [*captured, *leaves, *begins]
+    in_types = [*jaxpr.in_types, *map(type_of, begins)]
+    results = apply(("gradient", wrt, sources), jaxpr, values, transformed, "grad", lambda: in_types)
+    behind = len(results) - len(threads)
+    ends_of += zip([thread.reference for _, thread in threads], results[behind:], strict=True)
+    results = results[:behind]
+    if len(results) != count + len(types):
+        slopes = iter(results[count:])
+        filled = [next(slopes) if d else np.zeros(t.shape, float0) for d, t in zip(smooth, types, strict=True)]
+        results = [*results[:count], *filled]
     return results
 
 
@@ -259,7 +285,7 @@ def jvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
         flat_fun, leaves, types, f"jvp of {function_name(fun)}", values=True, order=differentiation_order(),
         differentiated=nonzero, lends=True,
     )  # fmt: skip
-    jaxpr, captured, out_tree, _ = staged
+    jaxpr, captured, out_tree, *_ = staged
     count = len(captured)
     mask = (False,) * count + tuple(nonzero)
     is_slope = [is_differentiable(t.dtype) for t in jaxpr.out_types]

@@ -123,7 +123,7 @@ def taken(
     purpose = f"{what} of {function_name(fun)}"
     order = differentiation_order()
     staged = stage(flat_fun, leaves, types, purpose, values=values, order=order, differentiated=smooth, lends=True)
-    jaxpr, captured, out_tree, references = staged
+    jaxpr, captured, out_tree, references, _ = staged
     first = sizes[0] if options.has_aux else staged.count
     for t in jaxpr.out_types[:first]:
         check_output(t, what, mode, options.holomorphic)

@@ -20,7 +20,7 @@ from functrans.api.arguments import (
     split_aux,
     zero_value,
 )
-from functrans.api.references import check_given_once, is_reference
+from functrans.api.references import check_given_once, is_reference, put, values_in
 from functrans.api.staging import (
     api_boundary,
     as_values,
@@ -71,12 +71,14 @@ class LinearMap:
         "num_residuals",
         "out_tree",
         "out_types",
+        "references",
         "residuals",
     )
 
     def __init__(
         self, direction: str, jaxpr: Jaxpr, residuals: Sequence[Any], nonzero: tuple[bool, ...],
         in_tree: Any, in_types: tuple[ArrayType, ...], out_tree: Any, out_types: tuple[ArrayType, ...],
+        references: tuple[Any, ...] = (),
     ) -> None:  # fmt: skip
         self.direction = direction  # "forward": tangents to tangents, "backward": cotangents to cotangents
         self.jaxpr = jaxpr  # (residuals, differentiable inputs) -> nonzero outputs
@@ -84,9 +86,14 @@ class LinearMap:
         self.nonzero = nonzero
         self.in_tree, self.in_types = in_tree, in_types
         self.out_tree, self.out_types = out_tree, out_types
+        # That backward rules write to: their threads (api.references) are the leading inputs and the last outputs.
+        self.references = references
 
     def tree_flatten(self) -> Any:
-        static = (self.direction, self.jaxpr, self.nonzero, self.in_tree, self.in_types, self.out_tree, self.out_types)
+        static = (
+            self.direction, self.jaxpr, self.nonzero, self.in_tree, self.in_types, self.out_tree, self.out_types,
+            self.references,
+        )  # fmt: skip
         return tuple(self.residuals), static
 
     @classmethod
@@ -116,7 +123,14 @@ class LinearMap:
                 f"{what}: the {word} must have the tree structure of the function's "
                 f"{'arguments' if forward else 'result'}, at {here()}\n  expected: {wanted_tree}\n  given:    {tree}"
             )
-        wanted = [tangent_type(t) for t in (self.in_types if forward else self.out_types)]
+        count = len(self.references)
+        own = self.in_types[count:] if forward else self.out_types[: len(self.out_types) - count]
+        if forward and count:
+            raise FunctransTypeError(
+                "a pullback whose backward rules write to mutable references was to be run forward, where these do not "
+                f"run, at {here()}\nDifferentiate the function with linearize or jvp."
+            )
+        wanted = [tangent_type(t) for t in own]
         values, types = [], []
         for i, (x, t) in enumerate(zip(leaves, wanted, strict=True)):
             if check_tangent(what, word, x, t, i):
@@ -171,6 +185,8 @@ class LinearMap:
         return tree_unflatten(self.out_tree, leaves)
 
     def _backward(self, cotangents: list[Any], types: list[ArrayType]) -> Any:
+        states = values_in(self.references)
+        cotangents, types = [*cotangents, *states], [*types, *map(type_of, states)]
         linear = (False,) * len(self.residuals) + (True,) * (len(self.jaxpr.inputs) - len(self.residuals))
         differentiable = [is_differentiable(t.dtype) for t in self.out_types]
         rest = iter(zip(cotangents, types, strict=True))
@@ -193,7 +209,10 @@ class LinearMap:
                 continue
             ct = next(by_input)
             leaves.append(zero_value(t) if ct is None else ct)
-        return tree_unflatten(self.in_tree, leaves)
+            if ct is None and len(leaves) <= len(states):
+                leaves[-1] = states[len(leaves) - 1]
+        put(self.references, leaves)
+        return tree_unflatten(self.in_tree, leaves[len(states) :])
 
     def _at_values(self, inputs: Sequence[ArrayType], cotangents: Sequence[tuple[Any, ArrayType]]) -> list[Any]:
         """Cotangents of the differentiable ``inputs``, by rules that ask for the numbers behind those of the results.
@@ -280,10 +299,11 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     smooth = tuple([is_differentiable(t.dtype) for t in types])
     staged = stage(
         flat_fun, leaves, types, f"{what} of {function_name(fun)}", values=True, order=differentiation_order(),
-        differentiated=smooth, lends=True,
+        differentiated=smooth, lends=True, pulls_back=direction == "backward",
     )  # fmt: skip
-    jaxpr, captured, out_tree, _ = staged
-    wrt = (False,) * len(captured) + smooth
+    jaxpr, captured, out_tree, _, threads = staged
+    begun = [place for place, _ in threads]
+    wrt = (*[i in begun for i in range(len(captured))], *smooth)
     values = [*captured, *leaves]
     if current_builder() is not None:
         outs, program = linearize_replay(jaxpr, values, wrt)
@@ -301,14 +321,16 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     if has_aux:
         value, aux = release_objects(value)
         out_tree = tree_structure(value)
-    first = sizes[0] if has_aux else staged.count
-    if any(nonzero[first:]):
-        keep = [a for a, nz in zip(range(len(out_types)), nonzero, strict=True) if nz]
-        linear = Jaxpr(
-            linear.inputs, linear.equations, [o for o, i in zip(linear.outputs, keep, strict=True) if i < first]
-        )
-    nonzero, out_types = nonzero[:first], out_types[:first]
-    function = LinearMap(direction, linear, residuals, nonzero, tree, tuple(types), out_tree, tuple(out_types))
+    first, last = sizes[0] if has_aux else staged.count, len(out_types) - len(threads)
+    kept = [i < first or i >= last for i in range(len(out_types))]
+    if any(nz and not k for nz, k in zip(nonzero, kept, strict=True)):
+        flags = [k for nz, k in zip(nonzero, kept, strict=True) if nz]
+        outputs = [o for o, k in zip(linear.outputs, flags, strict=True) if k]
+        linear = Jaxpr(linear.inputs, linear.equations, outputs)
+    nonzero, out_types = (tuple([x for x, k in zip(xs, kept, strict=True) if k]) for xs in (nonzero, out_types))
+    in_types = (*[thread.type for _, thread in threads], *types)
+    references = tuple([thread.reference for _, thread in threads])
+    function = LinearMap(direction, linear, residuals, nonzero, tree, in_types, out_tree, out_types, references)
     return (value, function, aux) if has_aux else (value, function)
 
 
@@ -379,6 +401,6 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[..., An
     staged = stage(
         lambda *inputs: fun(*tree_unflatten(tree, inputs)), leaves, types, f"linear_transpose of {function_name(fun)}"
     )
-    jaxpr, captured, out_tree, _ = staged
+    jaxpr, captured, out_tree, *_ = staged
     nonzero = (True,) * len(jaxpr.outputs)
     return LinearMap("backward", jaxpr, captured, nonzero, tree, tuple(types), out_tree, jaxpr.out_types)

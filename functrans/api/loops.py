@@ -100,7 +100,7 @@ def _scan(
     _refuse_carried(what, init)
     carry, carry_tree, carry_types = operand_types(f"the initial carry of {what}", init)
     slices, xs_tree = tree_flatten(xs)
-    given = Given(what, slices)
+    given = Given(what, slices, sliced=True)
     if given.places:
         xs = tree_unflatten(xs_tree, values_in(slices))
     slices, _, xs_types = operand_types("xs of scan", xs)
@@ -377,7 +377,7 @@ def _while(
 def _refuse_carried(what: str, init: Any) -> None:
     """A carry is a value; a reference that every step may use is closed over."""
     for i, x in enumerate(tree_leaves(init)):
-        if type(x) is Ref:
+        if isinstance(x, Ref):
             raise FunctransTypeError(
                 f"the initial carry{Places(init)[i]} of {what} is a mutable reference, which cannot be carried, at "
                 f"{here()}\nClose over it: the body may read it and write to it."

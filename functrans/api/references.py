@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import describe, short_dtype, type_of
+from functrans.ir.types import ArrayType, describe, is_differentiable, short_dtype, type_of
 from functrans.ops.structural import convert, full, stop_gradient
 from functrans.trace.builder import NEVER, Builder
 from functrans.trace.frames import api_boundary, here
@@ -31,6 +31,12 @@ from functrans.trace.keywords import takes
 from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import differentiators
+
+
+_OUTLET = (
+    "Give it as an argument that is mapped, make it inside and return what it holds, or return the value and write it "
+    "outside."
+)
 
 
 class Ref:
@@ -49,13 +55,16 @@ class Ref:
     [0.0, 5.0]
     """
 
-    __slots__ = ("__weakref__", "_home", "_is_frozen", "_stops", "_value")
+    __slots__ = ("__weakref__", "_home", "_is_frozen", "_of", "_sliced", "_stops", "_thread", "_value")
 
     def __init__(self, value: Any, home: Builder | None, stops: bool = False) -> None:
         self._value = value
         self._home = home
         self._stops = stops  # the derivatives of what is written
         self._is_frozen = False
+        self._of: Ref | None = None  # the one that was given, if this stands for it in a function
+        self._sliced = False  # for a part of it
+        self._thread: Thread | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -97,6 +106,39 @@ class Ref:
     def set(self, value: Any) -> None:
         """Write all of it, as ``r[...] = value``."""
         self[...] = value
+
+    def thread(self) -> Thread:
+        """The state of the backward pass around, in which a ``bwd`` rule writes to it; raises TypeError where there is
+        none: it is of this one if it lives outside of what is pulled back, else of the one that this stands for."""
+        r: Ref | None = self
+        while r is not None:
+            if r._is_pulled_back():
+                if r._thread is None:
+                    r._thread = Thread(r)
+                return r._thread
+            r = None if r._sliced else r._of
+        raise FunctransTypeError(
+            "a bwd rule was to be given a mutable reference, and no gradient is taken between the place where the "
+            f"reference was made and the function with the rule, at {here()}\nTake it by grad, value_and_grad or vjp, "
+            "and make the reference outside (one that scan or vmap has cut is made there); or let fwd return what it "
+            "holds, ref[...]."
+        )
+
+    def _is_pulled_back(self) -> bool:
+        builder = current_builder()
+        while builder is not None and builder is not self._home and not builder.pulls_back:
+            if builder.lends is NEVER:
+                return False
+            builder = builder.parent
+        return builder is not None and builder is not self._home
+
+    def threads(self, builder: Builder) -> bool:
+        """Whether it is a thread that begins in this trace."""
+        return False
+
+    def like(self, value: Any) -> Ref:
+        """One that lives here, in its place."""
+        return Ref(value, current_builder(), self._stops)
 
     def struct(self) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(self.shape, self.dtype)  # type: ignore[no-untyped-call]
@@ -145,8 +187,7 @@ class Ref:
             if builder.lends is NEVER:
                 raise FunctransTypeError(
                     f"a reference from outside was written to in {builder.purpose}, which cannot hand the value on, at "
-                    f"{here()}\nGive it as an argument that is mapped, make it inside and return what it holds, or "
-                    "return the value and write it outside."
+                    f"{here()}\n{builder.outlet or _OUTLET}"
                 )
             crossed.append(builder)
             builder = builder.parent
@@ -162,15 +203,55 @@ class Ref:
         crossed[0].references[self].value = value
 
 
+class Thread(Ref):
+    """The state of a backward pass: by it a ``bwd`` rule writes to a reference.
+
+    Forward it is a value of the reference's type that passes from one call of such a function to the next, as what the
+    reference holds does, and is zero. A trace that is differentiated (``Builder.pulls_back``) has its first value among
+    the arguments that are differentiated by: the cotangent of its last value is what the reference holds when the
+    backward pass begins, that of the first what it holds at the end, and each rule makes of the one after it the one
+    before.
+    """
+
+    __slots__ = ("reference",)
+
+    def __init__(self, reference: Ref) -> None:
+        super().__init__(np.zeros(reference.shape, reference.dtype), reference._home)
+        self.reference = reference
+
+    @property
+    def type(self) -> ArrayType:
+        return type_of(self._value)
+
+    def threads(self, builder: Builder) -> bool:
+        return builder.pulls_back and builder is not self._home
+
+    def _in(self, builder: Builder | None) -> Any:
+        assert builder is not None
+        found = builder.references.get(self)
+        if found is None:
+            if builder.pulls_back:
+                found = builder.borrow(self, self._value, apart=True)
+            else:
+                found = builder.borrow(self, self._in(builder.parent), apart=True)
+        return found.value
+
+    def _put(self, value: Any) -> None:
+        builder = current_builder()
+        self._in(builder)
+        assert builder is not None
+        builder.references[self].value = value
+
+
 class Given:
     """The references among the leaves of arguments, where the function gets others in their place: their values go in,
     and what the function has written comes out."""
 
-    __slots__ = ("_entries", "_inner", "outer", "places", "what")
+    __slots__ = ("_entries", "_inner", "outer", "places", "sliced", "what")
 
-    def __init__(self, what: str, leaves: Sequence[Any]) -> None:
-        self.what = what
-        self.places = tuple([i for i, x in enumerate(leaves) if type(x) is Ref])
+    def __init__(self, what: str, leaves: Sequence[Any], sliced: bool = False) -> None:
+        self.what, self.sliced = what, sliced
+        self.places = tuple([i for i, x in enumerate(leaves) if isinstance(x, Ref)])
         self.outer: list[Ref] = [leaves[i] for i in self.places]
         check_given_once(what, self.outer)
         self._inner: list[Ref] = []
@@ -186,8 +267,9 @@ class Given:
         found, builder = list(inputs), current_builder()
         self._entries = [found[i] for i in self.places]
         self._inner = [Ref(x, builder, r._stops) for x, r in zip(self._entries, self.outer, strict=True)]
-        for i, r in zip(self.places, self._inner, strict=True):
+        for i, r, outer in zip(self.places, self._inner, self.outer, strict=True):
             found[i] = r
+            r._of, r._sliced = outer, self.sliced
         return found
 
     def leave(self, always: bool = False) -> list[Any]:
@@ -204,8 +286,19 @@ class Given:
     def written(self) -> list[Ref]:
         """The references that the function wrote to: of those given, and from outside."""
         builder = current_builder()
-        besides = [] if builder is None else [found.reference for found in builder.written()]
+        besides = [] if builder is None else [x.reference for x in builder.written()]
         return [*[r for r, x in zip(self.outer, self.leave(), strict=True) if x is not None], *besides]
+
+    def given_for(self, inner: Any, name: str) -> Ref:
+        """The reference that another in the function stands for, to hand it to a backward rule."""
+        for r, x in zip(self.outer, self._inner, strict=True):
+            if x is inner and is_differentiable(r.dtype):
+                return r
+        raise FunctransTypeError(
+            f"a residual returned by the fwd rule of {name} is a mutable reference that is not one of its arguments, or "
+            f"is of no floating dtype, at {here()}\nPass the reference as an argument of {name}, or return what it "
+            "holds, ref[...]."
+        )
 
     def ends(self, references: Sequence[Ref], what: str) -> list[Any]:
         """What these hold at the end of a function; raises TypeError where it wrote to another."""
@@ -228,12 +321,12 @@ set_of = frozenset  # ``set`` is a function of this module
 
 
 def is_reference(x: Any) -> bool:
-    return type(x) is Ref
+    return isinstance(x, Ref)
 
 
 def check_given_once(what: str, leaves: Sequence[Any]) -> None:
     """Raise ValueError where a reference is twice among the leaves of arguments."""
-    found = [x for x in leaves if type(x) is Ref]
+    found = [x for x in leaves if isinstance(x, Ref)]
     if len({*map(id, found)}) < len(found):
         raise FunctransValueError(
             f"a reference was given twice to {what}, at {here()}\nIt would stand for two values: give it once."
@@ -242,7 +335,7 @@ def check_given_once(what: str, leaves: Sequence[Any]) -> None:
 
 def values_in(leaves: Sequence[Any]) -> list[Any]:
     """Leaves of arguments with what references hold in their place."""
-    return [x._read() if type(x) is Ref else x for x in leaves]
+    return [x._read() if isinstance(x, Ref) else x for x in leaves]
 
 
 def put(references: Iterable[Ref], values: Iterable[Any]) -> None:

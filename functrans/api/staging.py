@@ -25,7 +25,7 @@ from functrans.jaxlib_compat import array_values, configuration
 from functrans.jaxlib_compat.tracing import EVALUATION
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.numbers import as_variables
-from functrans.trace.builder import NEVER, ONCE, Builder
+from functrans.trace.builder import NEVER, ONCE, Builder, values_of
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Name, entering
@@ -47,17 +47,19 @@ _UNWRITTEN = frozenset((float, int, bool, complex, Tracer, array_values.ArrayImp
 
 class Staged(NamedTuple):
     """A traced function: ``jaxpr`` takes ``captured`` and then the leaves of the arguments. Its last results are those
-    of the ``references`` from outside that the function writes to."""
+    of the ``references`` from outside that the function writes to, and behind them those of ``threads``, each with its
+    place among the captured values (see api.references)."""
 
     jaxpr: Jaxpr
     captured: list[Any]
     out_tree: Any
     references: list[Any]
+    threads: list[tuple[int, Any]]
 
     @property
     def count(self) -> int:
         """How many results are the function's own."""
-        return len(self.jaxpr.outputs) - len(self.references)
+        return len(self.jaxpr.outputs) - len(self.references) - len(self.threads)
 
     @property
     def out_types(self) -> tuple[ArrayType, ...]:
@@ -82,18 +84,19 @@ def stage(
     remedy: str = "",
     differentiated: Sequence[bool] = (),
     lends: bool = False,
+    pulls_back: bool = False,
 ) -> Staged:
     """Trace ``fun(*leaves) -> pytree``. ``values``: the leaves' values can be asked for while tracing;
     ``compiled``: without values, all that the function does belongs to each run of the program;
     ``differentiated``: which leaves the caller differentiates by, if it does; ``lends``: the function may write to
-    references from outside.
+    references from outside; ``pulls_back``: backward rules may, too.
 
     NumPy arrays in the list ``leaves`` are exchanged for what they hold now: the function may write to them.
     """
     if isinstance(leaves, list) and not _UNWRITTEN.issuperset(map(type, leaves)):
         leaves[:] = [snapshot(x) if isinstance(x, np.ndarray) else x for x in leaves]
     with Builder(purpose, order=order) as builder:
-        builder.remedy, builder.lends = remedy, ONCE if lends else NEVER
+        builder.remedy, builder.lends, builder.pulls_back = remedy, ONCE if lends else NEVER, pulls_back
         outer = builder.parent
         if values:
             if outer is not None:
@@ -111,15 +114,17 @@ def stage(
         outputs = [
             a if type(a) is Tracer and a.builder is builder else output(builder, a, result, purpose) for a in flat
         ]
-        references = []
-        for found in builder.written():
-            references.append(found.reference)
-            outputs.append(builder.output(found.value))
+        written = [found for found in builder.written() if not found.reference.threads(builder)]
+        begun = [found for found in builder.written() if found not in written]
+        outputs += [builder.output(found.value) for found in (*written, *begun)]
         if builder.parent is not None or builder.before is not EVALUATION:  # it becomes a part of another program
             jaxpr, captured = builder.finish(outputs)
         else:
             jaxpr, captured = resolve(builder, outputs)
-    return Staged(jaxpr, captured, out_tree, references)
+        numbers = {id(x): i for i, x in enumerate(captured)} if begun else {}
+        threads = [(numbers[id(found)], found.reference) for found in begun]  # in the order of their places
+    references = [found.reference for found in written]
+    return Staged(jaxpr, values_of(captured), out_tree, references, threads)
 
 
 def output(builder: Builder, x: Any, result: Any, purpose: str) -> Any:

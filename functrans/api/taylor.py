@@ -249,7 +249,7 @@ def coefficients_along(
         flat_fun, leaves, types, f"{name} of {function_name(fun)}", values=True,
         order=max(order, differentiation_order()), differentiated=varies,
     )  # fmt: skip
-    jaxpr, captured, out_tree, _ = staged
+    jaxpr, captured, out_tree, *_ = staged
     first, count = len(captured), len(captured) + len(leaves)
     steps = [t.dtype for t in (*types, *jaxpr.out_types) if is_differentiable(t.dtype)]
     unit = max([unit_of(order, dtype) for dtype in steps], default=1.0)

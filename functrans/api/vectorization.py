@@ -112,7 +112,7 @@ def vmap(
         axes: list[Any] = [*prefix_axes("in_axes", in_axes, args), *[0] * (len(leaves) - len(tree_flatten(args)[0]))]
         places = [i for i, axis in enumerate(axes) if axis is not None]
         check_given_once("vmap", leaves)
-        given = Given("vmap", [leaves[i] for i in places])
+        given = Given("vmap", [leaves[i] for i in places], sliced=True)
         if given.places:
             leaves = [x._read() if axis is not None and is_reference(x) else x for x, axis in zip(leaves, axes)]
         arrays, types = entering([leaves[i] for i in places], lambda i: "an argument of vmap")
@@ -142,7 +142,7 @@ def vmap(
             purpose = f"vmap of {function_name(fun)}"
             named = axis_name is not None  # what concerns no argument may concern the lanes by their name
             staged = stage(of_a_lane, arrays, lanes, purpose, compiled=named, remedy=_REMEDY)
-        jaxpr, captured, out_tree, _ = staged
+        jaxpr, captured, out_tree, *_ = staged
         ends: list[int] = []
         if given.places:
             ends_tree, out_tree = out_tree.children()

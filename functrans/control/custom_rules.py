@@ -269,6 +269,9 @@ class CustomVjp(InPlace):
     of two applications to the same values each pulls back its own cotangent, and not one of them the sum.
 
     ``told_of_zeros``: both are deferred, and ``backward`` is traced where it is known which cotangents are given.
+
+    The last ``num_states`` arguments, results and cotangents are states of the backward pass: values that it hands from
+    one pullback to the next, in the order in which it runs them. Forward they are handed on as they are.
     """
 
     told_its_derivative = True
@@ -278,6 +281,7 @@ class CustomVjp(InPlace):
     num_consts: tuple[int, int, int]
     name_: str
     told_of_zeros: bool = False
+    num_states: int = 0
     shared = False
 
     @property
@@ -333,7 +337,7 @@ class CustomVjp(InPlace):
             if is_differentiable(t.dtype)
         ]
         out_types = tuple([t for t in self.jaxpr.out_types if is_differentiable(t.dtype)])
-        pullback = CustomPullback(backward, len(values), len(results) - count, out_types, self.name_)
+        pullback = CustomPullback(backward, len(values), len(results) - count, out_types, self.name_, self.num_states)
         return results[:count], pullback, [*values, *results[count:], *slopes]
 
     def _backward(self, consts: Sequence[Any], tangents: Sequence[Tangent]) -> tuple[Rule, list[Any]]:
@@ -351,7 +355,17 @@ class CustomVjp(InPlace):
         rest = iter(results)
         return [next(rest) if is_differentiable(t.dtype) else None for t in self.jaxpr.out_types]
 
+    def _only_states(self, tangents: Sequence[Tangent]) -> list[Tangent] | None:
+        """The tangents of the results where no argument has one: the rules do not run."""
+        end = len(tangents) - self.num_states
+        if not self.num_states or any(t is not None for t in tangents[:end]):
+            return None
+        return [*[None] * (len(self.jaxpr.outputs) - self.num_states), *tangents[end:]]
+
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        handed_on = self._only_states(tangents)
+        if handed_on is not None:
+            return bind_all(self, primals), handed_on
         outs, pullback, operands = self._forward(primals, tangents)
         try:
             pushed = pullback.forward(operands)
@@ -360,6 +374,9 @@ class CustomVjp(InPlace):
         return outs, self._slopes(pushed)
 
     def linearize(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        handed_on = self._only_states(tangents)
+        if handed_on is not None:
+            return bind_all(self, primals), handed_on
         outs, pullback, operands = self._forward(primals, tangents)
         return outs, self._slopes(bind_all(pullback, operands))
 
@@ -385,7 +402,7 @@ class CustomVjp(InPlace):
         forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m, args_m)
         backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m, summed=shared)
         counts = (len(values), len(forward_consts), len(backward_consts))
-        op = CustomVjp(program, forward, backward, counts, self.name_, self.told_of_zeros)
+        op = CustomVjp(program, forward, backward, counts, self.name_, self.told_of_zeros, self.num_states)
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
 
@@ -394,7 +411,7 @@ class CustomVjp(InPlace):
         forward, backward = rule_under_mask(self.forward), rule_under_mask(self.backward)
         a, b, c = self.num_consts
         counts = (a + 1, b + 1, c + 1)
-        op = CustomVjp(under_mask(self.jaxpr), forward, backward, counts, self.name_, self.told_of_zeros)
+        op = CustomVjp(under_mask(self.jaxpr), forward, backward, counts, self.name_, self.told_of_zeros, self.num_states)
         return bind_all(op, [mask, *consts, mask, *forward_consts, mask, *backward_consts, *args])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:
@@ -414,6 +431,7 @@ class CustomPullback(InPlace):
     num_residuals: int
     types: tuple[ArrayType, ...]
     name_: str
+    num_states: int = 0  # of the last results and tangents, as in CustomVjp
     shared = False
 
     @property
@@ -491,6 +509,10 @@ class CustomPullback(InPlace):
 
     def transpose(self, cotangent: Any, *operands: Any) -> Sequence[Any]:
         consts, residuals, slopes = self.split(operands)
+        end = len(self.types) - self.num_states
+        if all(ct is None for ct in cotangent[:end]):  # nothing to pull back
+            handed_on = [*[None] * (len(slopes) - self.num_states), *cotangent[end:]]
+            return [None] * (len(consts) + len(residuals)) + handed_on
         cts = [full(t.shape, 0, t.dtype) if ct is None else ct for ct, t in zip(cotangent, self.types, strict=True)]
         backward, values = resolve(self.backward, consts, cotangent, [*residuals, *cts])
         sent = replay(backward, [*values, *residuals, *cts])
@@ -504,13 +526,13 @@ class CustomPullback(InPlace):
         shared = [i for i, m in enumerate(slopes_m) if not m]
         rule, _ = mapped_rule(self.backward, self.split(operands)[0], lanes, consts_m, residuals_m, summed=shared)
         types = tuple([t.update(shape=(lanes.size, *t.shape)) for t in self.types])
-        op = CustomPullback(rule, self.num_consts, self.num_residuals, types, self.name_)
+        op = CustomPullback(rule, self.num_consts, self.num_residuals, types, self.name_, self.num_states)
         outs = bind_all(op, operands)
         return outs, [True] * len(outs)
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         rule = rule_under_mask(self.backward)
-        op = CustomPullback(rule, self.num_consts + 1, self.num_residuals, self.types, self.name_)
+        op = CustomPullback(rule, self.num_consts + 1, self.num_residuals, self.types, self.name_, self.num_states)
         return bind_all(op, [mask, *operands])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:

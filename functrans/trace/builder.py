@@ -56,21 +56,23 @@ def values_of(captured: Sequence[Any]) -> list[Any]:
 class Builder:
     """A program under construction. Use as a context manager; ``finish`` gives the jaxpr and what it captured.
 
-    ``purpose`` names, for error messages, what traces here; ``remedy`` says what to use instead of a concrete value.
+    ``purpose`` names, for error messages, what traces here; ``remedy`` says what to use instead of a concrete value,
+    ``outlet`` what instead of writing to a reference from outside.
     The builders opened inside of it take over, unless they are given another:
 
     - ``order``: how many differentiations may still be applied to what is traced here; custom derivative rules are
       traced that deep.
     - ``place``: the user's line of the equation that is emitted again, while a transform does that; else None.
     - ``rules``: how many derivative rules, each used by the one before, are being linearized.
+    - ``pulls_back``: who traces here takes the threads of references (api.references) for arguments it differentiates by.
     - ``lends``: who traces here takes the last values of mutable references from outside (api.references) for results:
       ``ONCE`` where the trace is for one run, ``OFTEN`` where their first values are inputs of their own.
     """
 
     __slots__ = (
         "before", "below", "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known",
-        "lends", "open", "order", "parent", "pause", "place", "producers", "purpose", "references", "remedy", "rules",
-        "snapshots", "structure", "thread", "trace", "tracers",
+        "lends", "open", "order", "outlet", "parent", "pause", "place", "producers", "pulls_back", "purpose", "references", "remedy",
+        "rules", "snapshots", "structure", "thread", "trace", "tracers",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -89,6 +91,8 @@ class Builder:
         self.purpose = purpose
         self.remedy = ""
         self.lends = NEVER
+        self.pulls_back = False
+        self.outlet = ""
         self.open = False
         self.thread = 0
         self.inputs: list[Tracer] = []
@@ -208,19 +212,21 @@ class Builder:
         self.structure.rows.append(type_)
         return tracer
 
-    def borrow(self, reference: Any, outer: Any) -> Borrowed:
+    def borrow(self, reference: Any, outer: Any, apart: bool = False) -> Borrowed:
         """Take up a reference from outside, which holds ``outer`` around this trace.
 
-        In a trace for many runs its value is an input of its own: another value that is captured may be the same array
+        In a trace for many runs, or ``apart``, its value is an input of its own: another value that is captured may be the same array
         now and stays when the reference changes.
         """
-        if self.lends is ONCE:
+        if self.lends is ONCE and not apart:
             found = Borrowed(reference, outer, self.lift(outer))
         else:
             tracer = self.new_var(type_of(outer), None)
             found = Borrowed(reference, outer, tracer)
             self.captured.append(found)
             self.captures[id(found)] = tracer
+            if self.lends is ONCE:
+                self.known.values[tracer.variable.id] = outer
             self.structure.rows.append(tracer.type)
         self.references[reference] = found
         return found
