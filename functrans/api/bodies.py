@@ -60,7 +60,7 @@ def typed_leaves(tree: Any, types: Sequence[ArrayType]) -> list[Leaf]:
 
 class Body(NamedTuple):
     """A traced function: ``jaxpr`` takes the ``captured`` values first, then what the ``references`` from outside that
-    it writes to hold before; it returns what they hold afterwards before ``leaves`` and ``tree``, which are its result's.
+    it writes to hold before; it returns first what they hold afterwards. ``leaves`` and ``tree`` are its result's.
     """
 
     jaxpr: Jaxpr
@@ -100,24 +100,25 @@ def trace_body(
             try:
                 atom = builder.output(x)
             except FunctransTypeError:
+                remedy = getattr(type(x), "instead", "Return arrays, numbers or pytrees of them.")
                 raise FunctransTypeError(
                     f"{purpose} returned {describe(x)} at result{places[i]}, which is not a number, an array or a "
-                    f"traced value. At {here()}\nReturn arrays, numbers or pytrees of them."
+                    f"traced value. At {here()}\n{remedy}"
                 ) from None
             outputs.append(atom)
             leaves.append(Leaf(places, i, atom.type))
         known = [builder.references[reference] for reference in carried]
-        borrowed = [*known, *[found for found in builder.written() if found not in known]]
-        jaxpr, captured = builder.finish([*[builder.output(found.value) for found in borrowed], *outputs])
+        borrowed = [*known, *[held for held in builder.written() if held not in known]]
+        jaxpr, captured = builder.finish([*[builder.output(held.value) for held in borrowed], *outputs])
     if borrowed:
         inputs_of = dict(zip(map(id, captured), jaxpr.inputs, strict=False))
-        for found in borrowed:
-            inputs_of.pop(id(found), None)
+        for held in borrowed:
+            inputs_of.pop(id(held), None)
         captured = [x for x in captured if id(x) in inputs_of]
-        entries = [found.entry.variable for found in borrowed]
+        entries = [held.entry.variable for held in borrowed]
         own = jaxpr.inputs[len(jaxpr.inputs) - len(types) :]
         jaxpr = Jaxpr([*inputs_of.values(), *entries, *own], jaxpr.equations, jaxpr.outputs)
-    return Body(shared(jaxpr), values_of(captured), leaves, tree, tuple([found.reference for found in borrowed]))
+    return Body(shared(jaxpr), values_of(captured), leaves, tree, tuple([held.reference for held in borrowed]))
 
 
 def with_references(body: Body, references: Sequence[Any]) -> Body:

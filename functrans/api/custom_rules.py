@@ -130,7 +130,7 @@ class _CustomFunction:
         """
         with Builder(f"{what} of {function_name(self.fun)}", order=order) as builder:
             builder.lends = NEVER if what == _BACKWARD else ONCE
-            builder.outlet = "Pass it as an argument, and let fwd return it among its residuals: bwd may write to it there."
+            builder.outlet = "Pass it as an argument, and let fwd return it among its residuals: bwd may write to it."
             builder.known.custom = arguments
             known = [x if has_value(x) else None for x in values]
             if any(x is not None for x in known):
@@ -433,7 +433,9 @@ class custom_vjp(_CustomFunction):
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp", leaves)
         out_tree, out_types = trees[0], jaxpr.out_types
         known = _with_numbers(leaves)
-        rules = _VjpRules(self, name, args, static, tree, types, known, out_tree, out_types, given, written, self.symbolic_zeros)
+        rules = _VjpRules(
+            self, name, args, static, tree, types, known, out_tree, out_types, given, written, self.symbolic_zeros
+        )
         forward: Rule
         backward: Rule
         forward_consts: list[Any] = []
@@ -529,9 +531,9 @@ class _VjpRules:
             self.threads = [r.thread() for r in self.states]
         elif places:
             raise FunctransTypeError(
-                f"a residual returned by the fwd rule of {self.name} is a mutable reference, and no derivative is taken "
-                f"around that could hand on what bwd writes, at {here()}\nDifferentiate with grad, value_and_grad or "
-                "vjp, or return what the reference holds, ref[...]."
+                f"a residual returned by the fwd rule of {self.name} is a mutable reference, and no derivative is "
+                f"taken around that could hand on what bwd writes, at {here()}\nDifferentiate with grad, value_and_grad "
+                "or vjp, or return what the reference holds, ref[...]."
             )
         residuals = [x for x in residuals if not is_reference(x)]
         self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")

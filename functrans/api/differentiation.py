@@ -190,7 +190,7 @@ def _gradients(
     count = len(jaxpr.outputs)
     first = count - len(threads)
     # What a reference holds when the backward pass begins: what the function wrote, or what it holds.
-    written = {r: staged.count + i for i, r in enumerate(staged.references)}
+    written = {r: staged.num_own + i for i, r in enumerate(staged.references)}
     sources = tuple([written.get(thread.reference) for _, thread in threads])
     begins = [t.reference._read() for (_, t), source in zip(threads, sources, strict=True) if source is None]
 

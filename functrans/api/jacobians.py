@@ -124,7 +124,7 @@ def taken(
     order = differentiation_order()
     staged = stage(flat_fun, leaves, types, purpose, values=values, order=order, differentiated=smooth, lends=True)
     jaxpr, captured, out_tree, references, _ = staged
-    first = sizes[0] if options.has_aux else staged.count
+    first = sizes[0] if options.has_aux else staged.num_own
     for t in jaxpr.out_types[:first]:
         check_output(t, what, mode, options.holomorphic)
     return Taken(jaxpr, captured, list(leaves), types, tree, out_tree, first, options.has_aux, references)

@@ -20,7 +20,7 @@ from functrans.api.arguments import (
     split_aux,
     zero_value,
 )
-from functrans.api.references import check_given_once, is_reference, put, values_in
+from functrans.api.references import Given, check_given_once, is_reference, put, values_in
 from functrans.api.staging import (
     api_boundary,
     as_values,
@@ -170,8 +170,8 @@ class LinearMap:
                 if is_reference(place):
                     if ct.dtype != float0:
                         place._write(..., ct, "add")
-                    found[i] = jax.ad.GradRef()
-                elif isinstance(place, jax.ad.DontWant):
+                    found[i] = jax.ad.GradRef()  # type: ignore[attr-defined]
+                elif isinstance(place, jax.ad.DontWant):  # type: ignore[attr-defined]
                     found[i] = place
             return tree_unflatten(self.in_tree, found)
 
@@ -289,11 +289,17 @@ def _retyped(program: Jaxpr, in_types: Sequence[ArrayType], results: Sequence[Ar
 def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, direction: str, has_aux: bool) -> Any:
     check_callable(fun, what)
     leaves, tree = tree_flatten(tuple(primals))
-    leaves, types = entering(leaves, named("argument", primals, f" of {what}"))
+    given = Given(what, leaves)
+    leaves, types = entering(values_in(leaves), named("argument", primals, f" of {what}"))
     sizes: list[int] = []
 
     def flat_fun(*inputs: Any) -> Any:
-        result = fun(*tree_unflatten(tree, inputs))
+        result = fun(*tree_unflatten(tree, given.enter(inputs)))
+        if any(end is not None for end in given.leave()):
+            raise FunctransTypeError(
+                f"{what}: the function writes to a mutable reference by which it is differentiated, at {here()}\nClose "
+                "over the reference, or pass what it holds, ref[...]."
+            )
         return split_aux(result, what, sizes) if has_aux else result
 
     smooth = tuple([is_differentiable(t.dtype) for t in types])
@@ -321,13 +327,14 @@ def _linear_map(fun: Callable[..., Any], primals: Sequence[Any], what: str, dire
     if has_aux:
         value, aux = release_objects(value)
         out_tree = tree_structure(value)
-    first, last = sizes[0] if has_aux else staged.count, len(out_types) - len(threads)
+    first, last = sizes[0] if has_aux else staged.num_own, len(out_types) - len(threads)
     kept = [i < first or i >= last for i in range(len(out_types))]
     if any(nz and not k for nz, k in zip(nonzero, kept, strict=True)):
         flags = [k for nz, k in zip(nonzero, kept, strict=True) if nz]
         outputs = [o for o, k in zip(linear.outputs, flags, strict=True) if k]
         linear = Jaxpr(linear.inputs, linear.equations, outputs)
-    nonzero, out_types = (tuple([x for x, k in zip(xs, kept, strict=True) if k]) for xs in (nonzero, out_types))
+    nonzero = tuple([nz for nz, k in zip(nonzero, kept, strict=True) if k])
+    out_types = tuple([t for t, k in zip(out_types, kept, strict=True) if k])
     in_types = (*[thread.type for _, thread in threads], *types)
     references = tuple([thread.reference for _, thread in threads])
     function = LinearMap(direction, linear, residuals, nonzero, tree, in_types, out_tree, out_types, references)
@@ -362,7 +369,8 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     scan, and is itself differentiable.
 
     Returns:
-      ``(value, pullback)``; with ``has_aux``, ``(value, pullback, auxiliary)``.
+      ``(value, pullback)``; with ``has_aux``, ``(value, pullback, auxiliary)``. ``pullback.with_refs(...)`` adds the
+      cotangents to mutable references. A reference among the arguments, which the function reads, stands for its value.
 
     >>> import functrans as ft
     >>> value, pullback = ft.vjp(lambda x, y: x * y, 3.0, 4.0)

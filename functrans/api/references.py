@@ -32,7 +32,6 @@ from functrans.trace.state import current_builder
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import differentiators
 
-
 _OUTLET = (
     "Give it as an argument that is mapped, make it inside and return what it holds, or return the value and write it "
     "outside."
@@ -42,10 +41,10 @@ _OUTLET = (
 class Ref:
     """A mutable array: ``r[key]`` reads, ``r[key] = value`` writes, ``r[...]`` is all of it.
 
-    It may be created, read and written anywhere, and given as an argument (once) or closed over. Under ``vmap`` one from
-    outside is read alone, unless it is an argument that is mapped: then each lane has its part; ``scan`` has slices
-    likewise. What is written to one from outside must not depend on what is differentiated by. What is written is
-    converted like an operand: Python numbers take the dtype, arrays must have it.
+    It may be created, read and written anywhere, and given as an argument (once) or closed over. Under ``vmap`` one
+    from outside is read alone, unless it is an argument that is mapped: then each lane has its part; ``scan`` has
+    slices likewise. What is written to one from outside must not depend on what is differentiated by. What is written
+    is converted like an operand: Python numbers take the dtype, arrays must have it.
 
     >>> import functrans as ft, numpy as np
     >>> total = ft.new_ref(np.zeros(2, np.float32))
@@ -56,6 +55,7 @@ class Ref:
     """
 
     __slots__ = ("__weakref__", "_home", "_is_frozen", "_of", "_sliced", "_stops", "_thread", "_value")
+    instead = "It is a mutable reference: use what it holds, ref[...]; functrans.new_ref(value) makes one of a value."
 
     def __init__(self, value: Any, home: Builder | None, stops: bool = False) -> None:
         self._value = value
@@ -295,8 +295,8 @@ class Given:
             if x is inner and is_differentiable(r.dtype):
                 return r
         raise FunctransTypeError(
-            f"a residual returned by the fwd rule of {name} is a mutable reference that is not one of its arguments, or "
-            f"is of no floating dtype, at {here()}\nPass the reference as an argument of {name}, or return what it "
+            f"a residual returned by the fwd rule of {name} is a mutable reference that is not one of its arguments, "
+            f"or is of no floating dtype, at {here()}\nPass the reference as an argument of {name}, or return what it "
             "holds, ref[...]."
         )
 

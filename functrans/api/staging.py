@@ -57,19 +57,19 @@ class Staged(NamedTuple):
     threads: list[tuple[int, Any]]
 
     @property
-    def count(self) -> int:
+    def num_own(self) -> int:
         """How many results are the function's own."""
         return len(self.jaxpr.outputs) - len(self.references) - len(self.threads)
 
     @property
     def out_types(self) -> tuple[ArrayType, ...]:
-        return self.jaxpr.out_types[: self.count]
+        return self.jaxpr.out_types[: self.num_own]
 
     def own(self, results: Sequence[Any]) -> Sequence[Any]:
         """The function's own results of those of the program, once the others are put into their references."""
-        for reference, x in zip(self.references, results[self.count :], strict=False):
+        for reference, x in zip(self.references, results[self.num_own :], strict=False):
             reference._put(x)
-        return results[: self.count]
+        return results[: self.num_own]
 
 
 def stage(
@@ -133,9 +133,10 @@ def output(builder: Builder, x: Any, result: Any, purpose: str) -> Any:
         return builder.output(x)
     except FunctransTypeError:
         place = next(keystr(path) for path, leaf in tree_flatten_with_path(result)[0] if leaf is x)
+        remedy = "Return arrays, numbers or pytrees of them; keep other objects out of the result."
         raise FunctransTypeError(
             f"the function given to {purpose} returned {describe(x)} at result{place}, which is not a number or an "
-            f"array. At {here()}\nReturn arrays, numbers or pytrees of them; keep other objects out of the result."
+            f"array. At {here()}\n{getattr(type(x), 'instead', remedy)}"
         ) from None
 
 

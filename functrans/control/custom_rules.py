@@ -411,7 +411,8 @@ class CustomVjp(InPlace):
         forward, backward = rule_under_mask(self.forward), rule_under_mask(self.backward)
         a, b, c = self.num_consts
         counts = (a + 1, b + 1, c + 1)
-        op = CustomVjp(under_mask(self.jaxpr), forward, backward, counts, self.name_, self.told_of_zeros, self.num_states)
+        program, told = under_mask(self.jaxpr), self.told_of_zeros
+        op = CustomVjp(program, forward, backward, counts, self.name_, told, self.num_states)
         return bind_all(op, [mask, *consts, mask, *forward_consts, mask, *backward_consts, *args])
 
     def in_place(self, operands: Sequence[Any]) -> tuple[Jaxpr, Sequence[Any]]:

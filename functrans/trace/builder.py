@@ -64,15 +64,15 @@ class Builder:
       traced that deep.
     - ``place``: the user's line of the equation that is emitted again, while a transform does that; else None.
     - ``rules``: how many derivative rules, each used by the one before, are being linearized.
-    - ``pulls_back``: who traces here takes the threads of references (api.references) for arguments it differentiates by.
+    - ``pulls_back``: who traces here differentiates by the threads of references (api.references), too.
     - ``lends``: who traces here takes the last values of mutable references from outside (api.references) for results:
       ``ONCE`` where the trace is for one run, ``OFTEN`` where their first values are inputs of their own.
     """
 
     __slots__ = (
         "before", "below", "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known",
-        "lends", "open", "order", "outlet", "parent", "pause", "place", "producers", "pulls_back", "purpose", "references", "remedy",
-        "rules", "snapshots", "structure", "thread", "trace", "tracers",
+        "lends", "open", "order", "outlet", "parent", "pause", "place", "producers", "pulls_back", "purpose",
+        "references", "remedy", "rules", "snapshots", "structure", "thread", "trace", "tracers",
     )  # fmt: skip
 
     def __init__(self, purpose: str = "a trace", *, climbs: bool = False, order: int | None = None) -> None:
@@ -215,8 +215,8 @@ class Builder:
     def borrow(self, reference: Any, outer: Any, apart: bool = False) -> Borrowed:
         """Take up a reference from outside, which holds ``outer`` around this trace.
 
-        In a trace for many runs, or ``apart``, its value is an input of its own: another value that is captured may be the same array
-        now and stays when the reference changes.
+        In a trace for many runs, or ``apart``, its value is an input of its own: another value that is captured may be
+        the same array now and stays when the reference changes.
         """
         if self.lends is ONCE and not apart:
             found = Borrowed(reference, outer, self.lift(outer))

@@ -64,6 +64,7 @@ def leaf_type(x: Any, i: int, name: Name, remedy: str = _ARGUMENT) -> ArrayType:
 def _refused(x: Any, name: str, error: Exception, remedy: str) -> Exception:
     if isinstance(x, np.ndarray | np.generic | jax.ShapeDtypeStruct):  # the reason is its dtype or its shape
         return type(error)(f"{name}: {error}\nAt {here()}")
+    remedy = getattr(type(x), "instead", remedy)  # what a class of ours says of its objects
     return FunctransTypeError(f"{name} is {describe(x)}, which is not a number or an array. At {here()}\n{remedy}")
 
 
