@@ -14,7 +14,7 @@ import numpy as np
 
 from functrans.api.ahead_of_time import StageMethods, as_shape_struct, shape_struct
 from functrans.api.arguments import check_callable, resolve_names, tuple_of
-from functrans.api.references import Given, Ref, Thread, is_reference, put, values_in
+from functrans.api.references import Given, Ref, Thread, is_pulled_back, is_reference, put, values_in
 from functrans.api.staging import api_boundary, as_values, output, stage, tree_flatten, tree_unflatten
 from functrans.control.call import Call
 from functrans.errors import FunctransRuntimeError, FunctransTypeError, FunctransValueError
@@ -220,7 +220,8 @@ class JitSettings:
             types = self.types([x.struct() if isinstance(x, Ref) else x for x in leaves])
         places = given.places if given is not None else ()
         kinds = given.kinds if given is not None else ()
-        key = (tuple(types), tree, static, order, configuration.trace_context(), kinds)
+        pulled_back = order > 0 and is_pulled_back()
+        key = (tuple(types), tree, static, order, configuration.trace_context(), kinds, pulled_back)
         known = self.traces.find(key)
         if known is not None:
             return known  # type: ignore[no-any-return]
@@ -241,16 +242,13 @@ class JitSettings:
             if given is not None:
                 ends |= {i: x for i, x in zip(places, given.leave(), strict=True) if x is not None}
             jaxpr, captured = inner.finish([*map(inner.output, ends.values()), *outputs])
-            inner_references = list(inner.references)
-            borrowed = bool(inner_references)
-            # A thread is of the very reference that is given.
-            one_call = given is not None and any(type(x) is Thread for x in inner_references)
+            borrowed = list(inner.references)
         around = any(isinstance(x, JaxTracer) for x in values_of(captured))
         captured = [x.reference if type(x) is Borrowed else x for x in captured]
-        callee = Callee(jaxpr, captured, out_tree, places, tuple(ends), borrowed or given is not None)
-        if one_call:
-            pass
-        elif around:
+        callee = Callee(jaxpr, captured, out_tree, places, tuple(ends), bool(borrowed) or given is not None)
+        if given is not None and any(type(x) is Thread for x in borrowed):
+            return callee  # a thread is of the very reference that is given: for this call alone
+        if around:
             if builder is not None:
                 builder.callees[local] = (self, callee)
         else:

@@ -290,8 +290,8 @@ class custom_jvp(_CustomFunction):
             return self._evaluated(args, dynamic)
         leaves, tree = tree_flatten(tuple(dynamic))
         name = function_name(self.fun)
-        original = leaves
-        given = Given(name, original)
+        references = [x if is_reference(x) else None for x in leaves]  # rules are kept: they hold no traced values
+        given = Given(name, references)
         leaves, types = entering(values_in(leaves), lambda i: f"an argument of {name}")
         order = foreseen_order()
         trees: list[Any] = []
@@ -313,7 +313,7 @@ class custom_jvp(_CustomFunction):
             slopes = [next(rest) if d else np.zeros(t.shape, float0) for d, t in zip(smooth, types, strict=True)]
             if given is not None:
                 slopes = [s if g else symbolic_zero(t) for s, g, t in zip(slopes, given, types, strict=True)]
-            own, along = Given(name, original), Given(name, original)
+            own, along = Given(name, references), Given(name, references)
             primals, tangents = own.enter(values), along.enter(slopes)
             result = self.jvp(*static, tree_unflatten(tree, primals), tree_unflatten(tree, tangents))  # type: ignore[misc]
             if not (isinstance(result, tuple | list) and len(result) == 2):
@@ -370,7 +370,9 @@ class custom_vjp(_CustomFunction):
 
     ``defvjp(fwd, bwd)``: ``fwd(*args) -> (result, residuals)``; ``bwd(*static, residuals, cotangent) -> tuple`` with a
     cotangent (or None for zero) for each argument that is not static. In reverse mode ``bwd`` runs as written; forward
-    mode needs it to be linear in the cotangent.
+    mode needs it to be linear in the cotangent. A mutable reference of floating dtype (``new_ref``) that is an argument
+    and that ``fwd`` returns among the residuals is one in ``bwd``, too: under ``grad``, ``value_and_grad`` and ``vjp``
+    it may write to it. What the function and ``fwd`` write to references has no derivative.
 
     >>> import functrans as ft
     >>> @ft.custom_vjp
@@ -431,6 +433,7 @@ class custom_vjp(_CustomFunction):
             return [*given.ends(written, name), *flat]
 
         jaxpr, consts = self._trace(primal, types, leaves, order, "custom_vjp", leaves)
+        given.forget()
         out_tree, out_types = trees[0], jaxpr.out_types
         known = _with_numbers(leaves)
         rules = _VjpRules(
@@ -532,10 +535,11 @@ class _VjpRules:
         elif places:
             raise FunctransTypeError(
                 f"a residual returned by the fwd rule of {self.name} is a mutable reference, and no derivative is "
-                f"taken around that could hand on what bwd writes, at {here()}\nDifferentiate with grad, value_and_grad "
-                "or vjp, or return what the reference holds, ref[...]."
+                f"taken around that could hand on what bwd writes, at {here()}\nTake it by grad or vjp, "
+                "or return what the reference holds, ref[...]."
             )
         residuals = [x for x in residuals if not is_reference(x)]
+        self.given.forget()
         self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
         return [*ends, *outs, *residuals]
 

@@ -125,12 +125,7 @@ class Ref:
         )
 
     def _is_pulled_back(self) -> bool:
-        builder = current_builder()
-        while builder is not None and builder is not self._home and not builder.pulls_back:
-            if builder.lends is NEVER:
-                return False
-            builder = builder.parent
-        return builder is not None and builder is not self._home
+        return is_pulled_back(self._home)
 
     def threads(self, builder: Builder) -> bool:
         """Whether it is a thread that begins in this trace."""
@@ -303,12 +298,17 @@ class Given:
     def ends(self, references: Sequence[Ref], what: str) -> list[Any]:
         """What these hold at the end of a function; raises TypeError where it wrote to another."""
         inner = dict(zip(self.outer, self._inner, strict=True))
-        if not set_of(self.written()) <= set_of(references):
+        if not frozenset(self.written()) <= frozenset(references):
             raise FunctransTypeError(
                 f"{what} writes to a mutable reference that the function itself does not write to, at {here()}\n"
                 "Write to the same references in both: which of them runs depends on whether a derivative is taken."
             )
         return [inner[r]._value if r in inner else r._in(current_builder()) for r in references]
+
+    def forget(self) -> None:
+        """Hold no value of the trace of the function any more."""
+        self._inner = []
+        self._entries = []
 
     def put(self, values: Sequence[Any]) -> None:
         """Put what came out into the references given."""
@@ -317,7 +317,14 @@ class Given:
                 r._put(x)
 
 
-set_of = frozenset  # ``set`` is a function of this module
+def is_pulled_back(home: Builder | None = None) -> bool:
+    """Whether a backward pass can write to references that live in ``home``."""
+    builder = current_builder()
+    while builder is not None and builder is not home and not builder.pulls_back:
+        if builder.lends is NEVER:
+            return False
+        builder = builder.parent
+    return builder is not None and builder is not home
 
 
 def is_reference(x: Any) -> bool:

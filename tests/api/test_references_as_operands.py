@@ -479,6 +479,35 @@ def test_branches_write_cotangents_out(jit: bool) -> None:
     np.testing.assert_allclose(r[...], 3 + np.cos(np.sin(1)) ** 2, rtol=1e-6)
 
 
+def test_a_jitted_function_is_traced_again_where_its_rules_may_write() -> None:
+    s, r = stash(OURS, accumulate), ft.new_ref(f32(1))
+    f = ft.jit(lambda x: fnp.sin(s(r, x)))
+    with pytest.raises(TypeError, match="Take it by grad"):
+        ft.jvp(f, (f32(1),), (f32(1),))
+    np.testing.assert_allclose(ft.grad(f)(f32(1)), np.cos(f32(1)), rtol=1e-6)
+    np.testing.assert_allclose(r[...], 3 + np.cos(1) ** 2, rtol=1e-6)
+
+
+def test_the_backward_pass_begins_with_what_the_function_wrote() -> None:
+    s, r = stash(OURS, accumulate), ft.new_ref(f32(10))
+    layer = ft.jit(lambda r, x: s(r, x * x))
+    refs = [ft.new_ref(f32(i)) for i in range(3)]
+
+    def f(x: Any) -> Any:
+        add(r, 5.0)
+        if s(r, x) > 0:  # it has a value
+            add(r, 1.0)
+        for q in refs:
+            x = layer(q, x)
+        return x
+
+    value, slope = ft.value_and_grad(f)(f32(1.5))
+    np.testing.assert_allclose([value, slope], [1.5**8, 8 * 1.5**7], rtol=1e-6)
+    assert float(r[...]) == 16.0  # the result of its rule is not used
+    cotangents = [4 * 1.5**6, 2 * 1.5**4, 1]
+    np.testing.assert_allclose([q[...] for q in refs], [3 * i + c**2 for i, c in enumerate(cotangents)], rtol=1e-6)
+
+
 def test_python_runs_once_where_a_reference_from_outside_is_used() -> None:
     r, runs = ft.new_ref(f32(1)), []
 
