@@ -185,14 +185,19 @@ def _gradients(
         if nested is not None:
             return nested
     smooth = [is_differentiable(t.dtype) for t in types]
-    begun = [place for place, _ in threads]
-    wrt = (*[i in begun for i in range(len(captured))], *smooth)
+    fixed = [False] * len(captured)
     count = len(jaxpr.outputs)
     first = count - len(threads)
-    # What a reference holds when the backward pass begins: what the function wrote, or what it holds.
-    written = {r: staged.num_own + i for i, r in enumerate(staged.references)}
-    sources = tuple([written.get(thread.reference) for _, thread in threads])
-    begins = [t.reference._read() for (_, t), source in zip(threads, sources, strict=True) if source is None]
+    sources: tuple[int | None, ...] = ()
+    begins: list[Any] = []
+    if threads:
+        for place, _ in threads:
+            fixed[place] = True
+        # What a reference holds when the backward pass begins: what the function wrote, or what it holds.
+        written = {r: staged.num_own + i for i, r in enumerate(staged.references)}
+        sources = tuple([written.get(thread.reference) for _, thread in threads])
+        begins = [t.reference._read() for (_, t), source in zip(threads, sources, strict=True) if source is None]
+    wrt = (*fixed, *smooth)
 
     def transformed(inputs: list[Any]) -> list[Any]:
         outs, linear = linearize_replay(jaxpr, inputs[: len(wrt)], wrt)
@@ -215,11 +220,12 @@ def _gradients(
         return [*outs, *slopes, *ends]
 
     values = [*captured, *leaves, *begins]
-    in_types = [*jaxpr.in_types, *map(type_of, begins)]
-    results = apply(("gradient", wrt, sources), jaxpr, values, transformed, "grad", lambda: in_types)
-    behind = len(results) - len(threads)
-    ends_of += zip([thread.reference for _, thread in threads], results[behind:], strict=True)
-    results = results[:behind]
+    in_types = (lambda: [*jaxpr.in_types, *map(type_of, begins)]) if begins else None
+    results = apply(("gradient", wrt, sources), jaxpr, values, transformed, "grad", in_types)
+    if threads:
+        behind = len(results) - len(threads)
+        ends_of += zip([thread.reference for _, thread in threads], results[behind:], strict=True)
+        results = results[:behind]
     if len(results) != count + len(types):
         slopes = iter(results[count:])
         filled = [next(slopes) if d else np.zeros(t.shape, float0) for d, t in zip(smooth, types, strict=True)]

@@ -45,7 +45,7 @@ class Taken(NamedTuple):
     out_tree: Any
     first: int
     has_aux: bool
-    references: list[Any]  # that the function writes to: the program's last results are theirs
+    references: Sequence[Any]  # that the function writes to: the program's last results are theirs
 
     @property
     def wrt(self) -> tuple[bool, ...]:

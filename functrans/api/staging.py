@@ -25,7 +25,7 @@ from functrans.jaxlib_compat import array_values, configuration
 from functrans.jaxlib_compat.tracing import EVALUATION
 from functrans.ops.structural import broadcast_in_dim
 from functrans.optimise.numbers import as_variables
-from functrans.trace.builder import NEVER, ONCE, Builder, values_of
+from functrans.trace.builder import NEVER, ONCE, Borrowed, Builder, values_of
 from functrans.trace.frames import api_boundary as api_boundary
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Name, entering
@@ -53,8 +53,8 @@ class Staged(NamedTuple):
     jaxpr: Jaxpr
     captured: list[Any]
     out_tree: Any
-    references: list[Any]
-    threads: list[tuple[int, Any]]
+    references: Sequence[Any] = ()
+    threads: Sequence[tuple[int, Any]] = ()
 
     @property
     def num_own(self) -> int:
@@ -67,6 +67,8 @@ class Staged(NamedTuple):
 
     def own(self, results: Sequence[Any]) -> Sequence[Any]:
         """The function's own results of those of the program, once the others are put into their references."""
+        if not self.references and not self.threads:
+            return results
         for reference, x in zip(self.references, results[self.num_own :], strict=False):
             reference._put(x)
         return results[: self.num_own]
@@ -114,17 +116,22 @@ def stage(
         outputs = [
             a if type(a) is Tracer and a.builder is builder else output(builder, a, result, purpose) for a in flat
         ]
-        written = [found for found in builder.written() if not found.reference.threads(builder)]
-        begun = [found for found in builder.written() if found not in written]
-        outputs += [builder.output(found.value) for found in (*written, *begun)]
+        written: list[Borrowed] = []
+        begun: list[Borrowed] = []
+        borrows = bool(builder.references)
+        if borrows:
+            for found in builder.written():
+                (begun if found.reference.threads(builder) else written).append(found)
+            outputs += [builder.output(found.value) for found in (*written, *begun)]
         if builder.parent is not None or builder.before is not EVALUATION:  # it becomes a part of another program
             jaxpr, captured = builder.finish(outputs)
         else:
             jaxpr, captured = resolve(builder, outputs)
-        numbers = {id(x): i for i, x in enumerate(captured)} if begun else {}
-        threads = [(numbers[id(found)], found.reference) for found in begun]  # in the order of their places
-    references = [found.reference for found in written]
-    return Staged(jaxpr, values_of(captured), out_tree, references, threads)
+    if not borrows:
+        return Staged(jaxpr, captured, out_tree)
+    numbers = {id(x): i for i, x in enumerate(captured)}
+    threads = [(numbers[id(found)], found.reference) for found in begun]  # in the order of their places
+    return Staged(jaxpr, values_of(captured), out_tree, [found.reference for found in written], threads)
 
 
 def output(builder: Builder, x: Any, result: Any, purpose: str) -> Any:
