@@ -6,6 +6,8 @@ from typing import Any
 
 from functrans import lax
 from functrans.interop.translation import Application, Emit
+from functrans.ops import ciphers
+from functrans.ops.key_implementations import implementation_of
 from functrans.ops.keys import (
     RandomBits,
     RandomFoldIn,
@@ -13,7 +15,6 @@ from functrans.ops.keys import (
     RandomSplit,
     RandomUnwrap,
     RandomWrap,
-    implementation_of,
 )
 from functrans.ops.structural import convert
 from functrans.ops.threefry import UINT32, threefry2x32
@@ -22,7 +23,7 @@ from functrans.trace.binding import bind
 
 
 def _implementation(application: Application) -> str:
-    return implementation_of(application.out_types[0].dtype)
+    return implementation_of(application.out_types[0].dtype).name
 
 
 def _seed(application: Application) -> Any:
@@ -66,5 +67,8 @@ RANDOMNESS: dict[str, Emit] = {
     "random_clone": lambda a: a.operands,
     "random_gamma": _gamma,
     "threefry2x32": lambda a: threefry2x32(*a.operands),
+    "threefry4x32": lambda a: ciphers.threefry4x32(a.operands[:4], a.operands[4:]),
+    "philox2x32": lambda a: ciphers.philox2x32(a.operands[:1], a.operands[1:]),
+    "philox4x32": lambda a: ciphers.philox4x32(a.operands[:2], a.operands[2:]),
     "rng_bit_generator": _rng_bit_generator,
 }

@@ -40,7 +40,8 @@ from functrans.numpy.promotion import (
     shape_argument,
     to_dtype,
 )
-from functrans.ops.keys import RandomWrap, implementation_of, words_of
+from functrans.ops.key_implementations import implementation_of
+from functrans.ops.keys import RandomWrap, words_of
 from functrans.trace.binding import bind
 from functrans.trace.keywords import refuse, takes
 from functrans.trace.tracer import Tracer
@@ -250,7 +251,7 @@ def _broadcast_value(operation: str, value: Any, shape: tuple[int, ...], dtype: 
         return np.zeros(shape, float0)
     if dtype is not None and is_key_dtype(dtype) and is_scalar(value):
         words = lax.full((*shape, words_of(dtype)), value, np.uint32)
-        return bind(RandomWrap(implementation_of(dtype)), words)
+        return bind(RandomWrap(implementation_of(dtype).name), words)
     if is_scalar(value):
         if isinstance(value, np.generic):
             dtype = canonical_dtype(value.dtype) if dtype is None else dtype

@@ -22,7 +22,7 @@ from functrans.trace.primitive import Lanes, Primitive, Value
 UINT32 = np.dtype(np.uint32)
 _INT32 = np.dtype(np.int32)
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = 0x1BD11BDA  # of the key schedule
+PARITY = 0x1BD11BDA  # of the key schedule
 
 
 class Threefry2x32(Primitive):
@@ -48,7 +48,7 @@ class Threefry2x32(Primitive):
 
     def impl(self, *arrays: Any) -> Any:
         k0, k1, x0, x1 = (np.asarray(x) for x in arrays)
-        schedule = [k0, k1, k0 ^ k1 ^ np.uint32(_PARITY)]
+        schedule = [k0, k1, k0 ^ k1 ^ np.uint32(PARITY)]
         with np.errstate(over="ignore"):
             x0, x1 = x0 + k0, x1 + k1
             for i in range(5):
@@ -91,7 +91,7 @@ class Threefry2x32(Primitive):
             return str(emitter.op(f"stablehlo.broadcast_in_dim {name}, dims = [{dims}]", [of], word))
 
         k0, k1, x0, x1 = operands
-        parity = elementwise("xor", elementwise("xor", k0, k1, of=key), emitter.constant(_PARITY, key), of=key)
+        parity = elementwise("xor", elementwise("xor", k0, k1, of=key), emitter.constant(PARITY, key), of=key)
         x0 = elementwise("add", x0, spread(k0, key))
         x1 = elementwise("add", x1, spread(k1, key))
         zero, one, five = (emitter.constant(n, counter) for n in (0, 1, 5))

@@ -17,7 +17,8 @@ import numpy as np
 
 from functrans.ir.program import Equation, Jaxpr, all_equations, with_programs
 from functrans.ir.types import ArrayType, array_type, is_key_dtype
-from functrans.ops.keys import partitionable, words_of
+from functrans.ops.key_implementations import partitionable
+from functrans.ops.keys import words_of
 from functrans.ops.structural import transpose
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import emit, replay, trace

@@ -17,6 +17,7 @@ from functrans.errors import FunctransValueError
 from functrans.ir.types import type_of
 from functrans.lax.incomplete_gamma import RandomLoggammaGrad
 from functrans.numpy.promotion import broadcast
+from functrans.ops.key_implementations import implementation_of
 from functrans.ops.keys import RandomSplit
 from functrans.ops.structural import broadcast_in_dim
 from functrans.random.arguments import (
@@ -90,8 +91,10 @@ class RandomGamma(Composite):
         keys, alphas = operands
         size = math.prod(alphas.shape)
         count = math.prod(alphas.shape[len(keys.shape) :])
-        each = lax.reshape(bind(RandomSplit((count,)), keys), (size,))
-        samples = vmap(lambda k, a: _one_gamma(k, a, self.log_space))(each, lax.reshape(alphas, (size,)))
+        pairs = lax.reshape(bind(RandomSplit((count,)), keys), (size,)), lax.reshape(alphas, (size,))
+        draw = lambda pair: _one_gamma(*pair, self.log_space)
+        # Lanes that are done keep their keys: where bits come from the first lane's, the others would wait for ever.
+        samples = vmap(draw)(pairs) if implementation_of(keys.dtype).independent else lax.map(draw, pairs)
         return lax.reshape(samples, alphas.shape)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:

@@ -15,6 +15,8 @@ from functrans.jaxlib_compat.configuration import on_words_for_keys, seed_offset
 from functrans.numpy.arithmetic import add
 from functrans.numpy.creation import asarray
 from functrans.numpy.promotion import requested_dtype, shape_argument
+from functrans.ops.key_implementations import implementation_of
+from functrans.ops.key_implementations import key_dtype as dtype_of_implementation
 from functrans.ops.keys import (
     RANDOM_FOLD_IN,
     RANDOM_UNWRAP,
@@ -22,9 +24,7 @@ from functrans.ops.keys import (
     RandomSeed,
     RandomSplit,
     RandomWrap,
-    implementation_of,
 )
-from functrans.ops.keys import key_dtype as dtype_of_implementation
 from functrans.ops.structural import convert
 from functrans.trace.binding import bind
 from functrans.trace.frames import here
@@ -41,7 +41,7 @@ def implementation_name(given: Any) -> str:
     if given is None:
         return str(jax.config.jax_default_prng_impl)  # type: ignore[attr-defined]
     if not isinstance(given, str) and is_key_dtype(given):
-        return implementation_of(given)
+        return implementation_of(given).name
     name = given if isinstance(given, str) else getattr(getattr(given, "_impl", given), "name", None)
     if not isinstance(name, str):
         raise FunctransTypeError(f"an implementation of random keys is named by a string, got {describe(given)}")
@@ -98,7 +98,7 @@ def _as_given(key: Any, words: bool) -> Any:
 
 
 def _seeded(name: str, seed: Any, implementation: str) -> Any:
-    if isinstance(seed, int) and not isinstance(seed, bool):
+    if isinstance(seed, int):
         seed = np.asarray(np.int64(seed)) if x64_enabled() else np.int64(seed).astype(np.int32)
     shape = np.shape(seed) if type(seed) is not Tracer else seed.shape
     if hasattr(seed, "dtype") and is_key_dtype(seed.dtype):
@@ -122,7 +122,8 @@ def key(seed: Any, *, impl: Any = None, dtype: Any = None) -> Any:
 
     Args:
       seed: an integer; without 64-bit types its low 32 bits count.
-      impl: 'threefry2x32' (the default), 'rbg' or 'unsafe_rbg'; ``dtype`` may name it too.
+      impl: 'threefry2x32' (the default), 'threefry4x32', 'philox2x32', 'philox4x32', 'rbg' or 'unsafe_rbg', the same
+        as JAX's, bit for bit; ``dtype`` may name it too.
 
     Raises:
       TypeError: the seed is no integer scalar. ValueError: both impl and dtype, or an unknown implementation.
@@ -163,7 +164,7 @@ def key_impl(keys: Key) -> str:
     >>> random.key_impl(random.key(0))
     'threefry2x32'
     """
-    return implementation_of(typed_key("key_impl", keys, batched=True)[0].dtype)
+    return implementation_of(typed_key("key_impl", keys, batched=True)[0].dtype).name
 
 
 def key_data(keys: Key) -> Any:

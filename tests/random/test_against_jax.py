@@ -121,23 +121,99 @@ def test_complex_normal_numbers() -> None:
     np.testing.assert_allclose(ours, theirs, rtol=3e-7)
 
 
-@pytest.mark.parametrize("implementation", ["threefry2x32", "rbg", "unsafe_rbg"])
-@pytest.mark.parametrize("partitionable", [True, False])
+IMPLEMENTATIONS = ["threefry2x32", "threefry4x32", "philox2x32", "philox4x32", "rbg", "unsafe_rbg"]
+BY_CIPHERS = IMPLEMENTATIONS[1:4]  # of one way alone: the setting of Threefry-2x32 says nothing to them
+
+
+@pytest.mark.parametrize(
+    ("implementation", "partitionable"),
+    [(name, way) for name in IMPLEMENTATIONS for way in ((True,) if name in BY_CIPHERS else (True, False))],
+)
 def test_keys_of_every_implementation(implementation: str, partitionable: bool) -> None:
     with jax.threefry_partitionable(partitionable):
         key = random.key(7, impl=implementation)
         same(key, jax.random.key(7, impl=implementation))
         same(random.split(key, (2, 3)), jax.random.split(key, (2, 3)))
+        same(random.split(key, (0, 3)), jax.random.split(key, (0, 3)))
         same(random.fold_in(key, 9), jax.random.fold_in(key, 9))
         keys = jax.random.split(key, 3)
         for dtype in ("uint8", "uint16", "uint32"):
-            for shape in ((), (5,), (2, 3), (0,)):
+            for shape in ((5,),) if dtype == "uint16" else ((), (5,), (2, 3), (0,)):
                 same(random.bits(key, shape, dtype), jax.random.bits(key, shape, dtype))
             ours = ft.vmap(lambda k: random.bits(k, (5,), dtype))(keys)  # noqa: B023
             same(ours, jax.vmap(lambda k: jax.random.bits(k, (5,), dtype))(keys))  # noqa: B023
+        with jax.enable_x64(True):
+            same(random.bits(key, (7,), "uint64"), jax.random.bits(key, (7,), "uint64"))
+            ours = ft.jit(ft.vmap(lambda k: random.bits(k, (3,), "uint64")))(keys)
+            same(ours, jax.jit(jax.vmap(lambda k: jax.random.bits(k, (3,), "uint64")))(keys))
         same(ft.vmap(random.split)(keys), jax.vmap(jax.random.split)(keys))
         if implementation != "unsafe_rbg":  # whose lanes are not independent, and depend on how they are mapped
             same(ft.vmap(random.fold_in, (0, None))(keys, 3), jax.vmap(jax.random.fold_in, (0, None))(keys, 3))
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_what_is_made_of_keys_of_every_implementation(implementation: str) -> None:
+    key = random.key(7, impl=implementation)
+    assert random.key_impl(key) == jax.random.key_impl(key) == implementation
+    assert random.key_dtype(implementation) == key.dtype
+    words = jax.random.key_data(key)
+    same(random.key_data(key), words)
+    same(random.wrap_key_data(words, impl=implementation), key)
+    same(random.wrap_key_data(words, dtype=key.dtype), key)
+    same(random.clone(key), key)
+    with jax.default_prng_impl(implementation):
+        same(random.key(3), jax.random.key(3))
+        same(random.PRNGKey(3), jax.random.PRNGKey(3))
+        same(random.split(jax.random.PRNGKey(3)), jax.random.split(jax.random.PRNGKey(3)))
+    with pytest.raises(TypeError, match=f"keys of {implementation} have"):
+        random.wrap_key_data(np.zeros(3, np.uint32), impl=implementation)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_seeds_of_every_implementation(implementation: str) -> None:
+    for wide in (False, True):
+        with jax.enable_x64(wide):
+            for seed in (-1, 2**40 + 3, -(2**63), 2**63 - 1, True):
+                same(random.key(seed, impl=implementation), jax.random.key(seed, impl=implementation))
+            ours, theirs = (lambda s, r=r: r.key(s, impl=implementation) for r in (random, jax.random))
+            for seeds in (np.int64([-3, 2**40 + 1]), np.int8([-3, 4])):
+                same(ft.jit(ft.vmap(ours))(seeds), jax.vmap(theirs)(seeds))
+    with pytest.raises(OverflowError):
+        random.key(2**63, impl=implementation)
+
+
+@pytest.mark.parametrize("implementation", BY_CIPHERS)
+@pytest.mark.parametrize("name", ["normal", "randint", "bernoulli", "permutation", "categorical", "choice"])
+def test_samples_by_keys_of_other_implementations(name: str, implementation: str) -> None:
+    key, args = jax.random.key(11, impl=implementation), CALLS[name][0]
+    same(getattr(random, name)(key, *args), getattr(jax.random, name)(key, *args))
+
+
+@pytest.mark.parametrize("implementation", ["rbg", "unsafe_rbg"])
+def test_rejection_ends_where_the_bits_of_all_lanes_come_from_one_key(implementation: str) -> None:
+    key = jax.random.key(11, impl=implementation)
+    np.testing.assert_allclose(random.gamma(key, a, (40, 3)), jax.random.gamma(key, a, (40, 3)), rtol=1e-6)
+    keys = jax.random.split(key, 5)
+    ours, theirs = (jax.tree.map(np.asarray, m(lambda k, r=r: r.gamma(k, a))(keys))  # one key after the other
+                    for m, r in ((ft.vmap, random), (jax.vmap, jax.random)))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize("implementation", BY_CIPHERS)
+def test_numbers_of_more_than_32_bits(implementation: str) -> None:
+    """The last few of more than 2**32 bits, which the compiler makes alone."""
+    key, size = jax.random.key(1, impl=implementation), 2**32 + 8
+
+    def last(library):
+        return lambda k: library.bits(k, (size,), "uint8")[2**32 - 3 :]
+
+    same(ft.jit(last(random))(key), jax.jit(last(jax.random))(key))
+
+
+def test_more_words_than_counters_have_numbers_are_refused_where_jax_counts_in_another_way() -> None:
+    with jax.threefry_partitionable(False), pytest.raises(ValueError, match="4294967296 words of 32 bits at once"):
+        ft.jit(lambda k: random.bits(k, (2**32,))).lower(KEY)
+    assert ft.eval_shape(lambda k: random.bits(k, (2**33,)), KEY).shape == (2**33,)
 
 
 @pytest.mark.parametrize("seed", [0, 42, -1, np.uint32(2**32 - 5), np.int32(-3), True + 4])
