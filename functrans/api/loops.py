@@ -418,7 +418,7 @@ def fori_loop(
     Where it is to be differentiated without jit, bounds have their values, and it is a ``scan`` too.
 
     Args:
-      lower, upper: integer scalars of one dtype.
+      lower, upper: integer scalars of one dtype, or floating ones; a floating one that is known is a whole number.
       body_fun: a function of the index and the carry that returns the next carry, of the same tree, shapes and dtypes.
       init_val: the first carry, a pytree of arrays.
       unroll: how many steps to write into one turn of the compiled loop (plain integers as bounds only).
@@ -428,7 +428,8 @@ def fori_loop(
       The last carry.
 
     Raises:
-      TypeError: a bound is no integer scalar, the bounds' dtypes differ, or the carry changes its tree, shape or dtype.
+      TypeError: a bound is no scalar of these kinds, the bounds' dtypes differ, or the carry changes its tree, shape or
+        dtype. ValueError: a floating bound that is known is no whole number.
 
     >>> import functrans as ft
     >>> float(ft.lax.fori_loop(0, 4, lambda i, x: x + i, 0.0))
@@ -440,12 +441,13 @@ def fori_loop(
     label = progress_label(progress, "fori_loop")
     first, last = _bound_value(lower), _bound_value(upper)
     if first is not None and last is not None:
-        first, last = int(first), int(last)
+        first, last = _whole_bound("lower", first), _whole_bound("upper", last)
         length = max(last - first, 0)
         if plain_python() and length == 0:
             return init_val
         known = not (isinstance(lower, JaxTracer) or isinstance(upper, JaxTracer))
-        start = first if known or weak else np.asarray(first, dtype)  # known ones are Python's, as in JAX
+        python = (known or weak) and dtype.kind in "iu"  # known ones are Python's, as in JAX
+        start = first if python else np.asarray(first, dtype)
 
         def step(carry: Any, _: Any) -> Any:
             i, value = carry
@@ -482,6 +484,16 @@ def _bound_value(bound: Any) -> Any:
     return obtainable(bound) if bound.builder.order > 0 else None
 
 
+def _whole_bound(what: str, bound: Any) -> int:
+    value = int(bound)
+    if value != bound:
+        raise FunctransValueError(
+            f"the {what} bound of fori_loop must be a whole number, got {describe(bound)} at {here()}\n"
+            "Use functrans.lax.while_loop to count by others."
+        )
+    return value
+
+
 def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:
     types = []
     for what, x in (("lower", lower), ("upper", upper)):
@@ -489,9 +501,9 @@ def _bounds_type(lower: Any, upper: Any) -> tuple[np.dtype[Any], bool]:
             t = type_of(x)
         except FunctransTypeError:
             t = None
-        if t is None or t.shape or kind_of(t.dtype) not in "iu":
+        if t is None or t.shape or kind_of(t.dtype) not in "iuf":
             raise FunctransTypeError(
-                f"the {what} bound of fori_loop must be an integer scalar, "
+                f"the {what} bound of fori_loop must be a scalar, integer or floating, "
                 f"got {describe(x) if t is None else t} at {here()}"
             )
         types.append(t)

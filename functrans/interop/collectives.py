@@ -33,24 +33,20 @@ def _reduction(over_names: Callable[..., Any], over_axes: Callable[..., Any]) ->
     return emit
 
 
-def _one_name(application: Application) -> Any:
+def _axis_name(application: Application) -> Any:
     names = application.params["axis_name"]
-    if isinstance(names, tuple):
-        if len(names) != 1:
-            raise application.refuse(f"an operation over several axes at once {names} has no counterpart")
-        (names,) = names
-    return names
+    return names[0] if isinstance(names, tuple) and len(names) == 1 else names
 
 
 def _along(function: Callable[..., Any], groups: bool = True, **options: str) -> Emit:
-    """A function of lax on one named axis; ``options``: its keyword -> the name of JAX's parameter."""
+    """A function of lax on named axes; ``options``: its keyword -> the name of JAX's parameter."""
 
     def emit(application: Application) -> Any:
         params = application.params
         keywords = {ours: params[theirs] for ours, theirs in options.items()}
         if groups:
             keywords["axis_index_groups"] = params["axis_index_groups"]
-        return function(application.operands[0], _one_name(application), **keywords)
+        return function(application.operands[0], _axis_name(application), **keywords)
 
     return emit
 
@@ -136,6 +132,6 @@ COLLECTIVES: dict[str, Emit] = {
     "reduce_scatter": _along(lax.psum_scatter, scatter_dimension="scatter_dimension", tiled="tiled"),
     "ppermute": _along(lax.ppermute, False, perm="perm"),
     "pbroadcast": _along(lax.pbroadcast, False, source="source"),
-    "axis_index": lambda a: lax.axis_index(_one_name(a)),
+    "axis_index": lambda a: lax.axis_index(_axis_name(a)),
     "shard_map": _shard_map,
 }

@@ -9,6 +9,7 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import FunctransTypeError
+from functrans.ir.types import is_key_dtype
 from functrans.numpy.creation import asarray
 from functrans.numpy.families import binary, checked, numeric_unary
 from functrans.numpy.promotion import (
@@ -286,7 +287,7 @@ def copysign(x1: ArrayLike, x2: ArrayLike, /) -> Array:
 def isclose(
     a: ArrayLike, b: ArrayLike, rtol: ArrayLike = 1e-05, atol: ArrayLike = 1e-08, equal_nan: bool = False
 ) -> Array:
-    """Whether abs(a - b) <= atol + rtol * abs(b), elementwise; infinities must be equal.
+    """Whether abs(a - b) <= atol + rtol * abs(b), elementwise; infinities must be equal. Random keys: whether equal.
 
     >>> import functrans.numpy as fnp
     >>> fnp.isclose(1., 1.0000001)
@@ -299,6 +300,8 @@ def isclose(
     if dtype == BOOL:
         a, b = (to_dtype(as_array("isclose", v), np.dtype(np.int32)) for v in (a, b))
         dtype = np.dtype(np.int32)
+    if is_key_dtype(dtype):
+        return equal(a, b)
     if dtype in INTEGERS:
         a, b = promote_operands("isclose", *(as_array("isclose", v) for v in (a, b)), 0.0)[:2]
     distance = lax.abs(lax.sub(a, b))

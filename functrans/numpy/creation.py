@@ -42,6 +42,7 @@ from functrans.numpy.promotion import (
 )
 from functrans.ops.key_implementations import implementation_of
 from functrans.ops.keys import RandomWrap, words_of
+from functrans.ops.structural import warn_of_parts
 from functrans.trace.binding import bind
 from functrans.trace.keywords import refuse, takes
 from functrans.trace.tracer import Tracer
@@ -70,6 +71,7 @@ def array(
     to = None if dtype is None else requested_dtype("array", dtype)
     result = _from_object(object, to)
     if to is not None:
+        warn_of_parts(result.dtype, to)
         result = to_dtype(result, to)
     missing = ndmin - result.ndim
     if missing > 0:
@@ -110,6 +112,7 @@ def _from_object(x: Any, dtype: np.dtype[Any] | None) -> Any:
         ):
             warn_narrowing(x.dtype, lambda: "a NumPy array")
         if dtype is not None and x.dtype != dtype:
+            warn_of_parts(x.dtype, dtype)
             return to_dtype(np.asarray(x), dtype)
         return as_array("array", x)
     if isinstance(x, int | float | complex):
@@ -258,6 +261,7 @@ def _broadcast_value(operation: str, value: Any, shape: tuple[int, ...], dtype: 
             value = scalar_of_kind(value, dtype)
         return lax.full(shape, value, dtype)
     if dtype is not None:
+        warn_of_parts(value.dtype, dtype)
         value = to_dtype(value, dtype)
     value = as_array(operation, value)
     if len(value.shape) > len(shape) or any(

@@ -119,5 +119,10 @@ def _sinc(x: Any) -> Any:
         series = lax.add(lax.mul(square, series), (-1) ** k / math.factorial(2 * k + 1))
     at_infinity = near if x.dtype in COMPLEX else lax.eq(lax.abs(angle), np.inf)  # a complex one has no limit there
     safe = select(lax.bitwise_or(near, at_infinity), 1.0, angle)
-    elsewhere = select(at_infinity, 0.0, lax.div(lax.sin(safe), safe))
+    if x.dtype in COMPLEX:  # sin z = 2 sin(z/2) cos(z/2): overflows where the quotient does, and not before
+        half = lax.mul(safe, 0.5)
+        quotient = lax.mul(lax.div(lax.sin(half), half), lax.cos(half))
+    else:
+        quotient = lax.div(lax.sin(safe), safe)
+    elsewhere = select(at_infinity, 0.0, quotient)
     return lax.select(near, series, elsewhere)

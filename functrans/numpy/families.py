@@ -18,7 +18,7 @@ from functrans.errors import FunctransError
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, canonical_dtype, check_integer
+from functrans.ir.types import ArrayType, canonical_dtype, check_integer, kind_of
 from functrans.jaxlib_compat.array_values import ArrayImpl
 from functrans.numpy.promotion import (
     COMPLEX,
@@ -232,7 +232,7 @@ def binary(
             dtype = operand_type(name, y if isinstance(x, int | float | complex) else x).dtype
             if of_bools is not None and dtype == np.bool_:
                 return of_bools(x, y)
-            if of_complex is not None and dtype.kind == "c":
+            if of_complex is not None and kind_of(dtype) == "c":
                 return of_complex(x, y)
         return primitive(x, y)
 

@@ -40,7 +40,7 @@ from functrans.ir.types import (
     x64_enabled,
 )
 from functrans.jaxlib_compat.configuration import on_wide_dtypes, rank_promotion
-from functrans.ops.structural import convert
+from functrans.ops.structural import convert, real_part
 from functrans.trace.tracer import Tracer
 from functrans.trace.values import concrete
 
@@ -114,19 +114,21 @@ def scalar_of_kind(value: Any, dtype: DType) -> Any:
     """A Python or NumPy scalar as the Python number that is a literal of ``dtype``; integers wrap around. A large one
     of an unsigned dtype, which as a Python number would be refused, is NumPy's.
     """
+    if isinstance(value, complex | np.complexfloating) and dtype != BOOL and dtype not in COMPLEX:
+        value = real_part(value, dtype)
     if isinstance(value, np.generic):
         value = as_its_type(value, type_of(value)).item()
     if dtype == BOOL:
         return bool(value)
     if dtype in FLOATS:
-        return float(value.real if isinstance(value, complex) else value)
+        return float(value)
     if dtype in COMPLEX:
         return complex(value)
     if isinstance(value, int):
         wrapped = np.asarray(int(value)).astype(dtype)
         number = int(wrapped)
         return number if number <= _largest_integer() else wrapped[()]
-    return int(value.real if isinstance(value, complex) else value)
+    return int(value)
 
 
 def _largest_integer() -> int:

@@ -352,11 +352,16 @@ def pmin(x: Any, axis_name: Any, *, axis_index_groups: Any = None) -> Any:
 def all_gather(x: Any, axis_name: Any, *, axis_index_groups: Any = None, axis: int = 0, tiled: bool = False) -> Any:
     """The values of every lane along a new axis (an existing one with ``tiled``), for each leaf."""
     _refuse_groups(axis_index_groups, "all_gather")
-    size = axis_size(axis_name)
+    names, size = _names(axis_name), axis_size(axis_name)
 
     def gather(leaf: Any) -> Any:
         place = axis % (np.ndim(leaf) + (0 if tiled else 1))
-        out = bind(AllGather(axis_name, size, place), leaf)
+        out = leaf
+        for name in reversed(names):
+            out = bind(AllGather(name, axis_size(name), place), out)
+        if len(names) != 1:
+            shape = np.shape(leaf)
+            out = reshape(out, (*shape[:place], size, *shape[place:]))
         if not tiled:
             return out
         shape = np.shape(leaf)
@@ -404,6 +409,24 @@ def pbroadcast(x: Any, axis_name: Any, source: int) -> Any:
     return jax.tree_util.tree_map(lambda leaf: bind(Pbroadcast(name, int(source)), leaf), x)
 
 
+def _by_names(leaf: Any, axis: int, names: tuple[Any, ...]) -> Any:
+    """The leaf with an axis of all lanes as one axis for each name."""
+    shape = np.shape(leaf)
+    return reshape(leaf, (*shape[:axis], *map(axis_size, names), *shape[axis + 1 :]))
+
+
+def _exchanged(leaf: Any, names: tuple[Any, ...], split: int, place: int) -> Any:
+    """The axis ``split`` exchanged with the mapped ones, which stand at ``place`` then."""
+    if len(names) == 1:
+        return bind(AllToAll(names[0], axis_size(names), split, place), leaf)
+    rank = np.ndim(leaf)
+    out = _by_names(transpose(leaf, (split, *[a for a in range(rank) if a != split])), 0, names)
+    for axis, name in enumerate(names):
+        out = bind(AllToAll(name, axis_size(name), axis, axis), out)
+    out = reshape(out, (axis_size(names), *out.shape[len(names) :]))
+    return transpose(out, (*range(1, place + 1), 0, *range(place + 1, rank)))
+
+
 def _axis_of(what: str, axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise FunctransValueError(f"{what}: axis {axis} is no axis of an array of rank {rank}, at {here()}")
@@ -432,23 +455,21 @@ def _check_lanes(what: str, leaf: Any, axis: int, size: int, name: Any) -> None:
 def all_to_all(
     x: Any, axis_name: Any, split_axis: int, concat_axis: int, *, axis_index_groups: Any = None, tiled: bool = False
 ) -> Any:
-    """Each leaf with a mapped axis and an axis of its own exchanged.
+    """Each leaf with a mapped axis (several: numbered row by row) and an axis of its own exchanged.
 
     Lane j gets from each lane i the slice j along ``split_axis``, stacked along a new axis ``concat_axis``; with
     ``tiled`` the j-th of equal parts along ``split_axis``, joined along the present axis ``concat_axis``.
     """
     _refuse_groups(axis_index_groups, "all_to_all")
-    name = _one_name(axis_name, "all_to_all")
-    size = axis_size(name)
+    names, size = _names(axis_name), axis_size(axis_name)
 
     def exchange(leaf: Any) -> Any:
         rank = np.ndim(leaf)
         split, place = (_axis_of("all_to_all", axis, rank) for axis in (split_axis, concat_axis))
-        op = AllToAll(name, size, split, place)
         if not tiled:
-            _check_lanes("all_to_all", leaf, split, size, name)
-            return bind(op, leaf)
-        out = bind(op, _tiles("all_to_all", leaf, split, size, name))
+            _check_lanes("all_to_all", leaf, split, size, axis_name)
+            return _exchanged(leaf, names, split, place)
+        out = _exchanged(_tiles("all_to_all", leaf, split, size, axis_name), names, split, place)
         shape = out.shape
         return reshape(out, (*shape[:place], shape[place] * shape[place + 1], *shape[place + 2 :]))
 
@@ -463,25 +484,31 @@ def pswapaxes(x: Any, axis_name: Any, axis: int, *, axis_index_groups: Any = Non
 def psum_scatter(
     x: Any, axis_name: Any, *, scatter_dimension: int = 0, axis_index_groups: Any = None, tiled: bool = False
 ) -> Any:
-    """The sum over a mapped axis, of which each lane keeps its slice along ``scatter_dimension`` (with ``tiled``: its
-    part), for each leaf.
+    """The sum over a mapped axis (several: numbered row by row), of which each lane keeps its slice along
+    ``scatter_dimension`` (with ``tiled``: its part), for each leaf.
     """
     _refuse_groups(axis_index_groups, "psum_scatter")
-    name = _one_name(axis_name, "psum_scatter")
-    size = axis_size(name)
+    names, size = _names(axis_name), axis_size(axis_name)
 
     def scatter(leaf: Any) -> Any:
         axis = _axis_of("psum_scatter", scatter_dimension, np.ndim(leaf))
         if tiled:
-            leaf = _tiles("psum_scatter", leaf, axis, size, name)
+            leaf = _tiles("psum_scatter", leaf, axis, size, axis_name)
         else:
-            _check_lanes("psum_scatter", leaf, axis, size, name)
-        return bind(ReduceScatter(name, size, axis), leaf)
+            _check_lanes("psum_scatter", leaf, axis, size, axis_name)
+        if len(names) > 1:
+            leaf = _by_names(leaf, axis, names)
+        for name in names:
+            leaf = bind(ReduceScatter(name, axis_size(name), axis), leaf)
+        return leaf
 
     return jax.tree_util.tree_map(scatter, x)
 
 
 def axis_index(axis_name: Any) -> Any:
-    """The number of the lane along a mapped axis: an int32 scalar."""
-    axis_size(axis_name)
-    return bind(AxisIndex(axis_name))
+    """The number of the lane along a mapped axis, or along several, row by row: an int32 scalar."""
+    number, *others = _names(axis_name)
+    place = bind(AxisIndex(number))
+    for name in others:
+        place = elementwise.add(elementwise.mul(place, axis_size(name)), bind(AxisIndex(name)))
+    return place

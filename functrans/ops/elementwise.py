@@ -84,6 +84,7 @@ class Elementwise(Primitive):
 
     def _refuse(self, dtype: np.dtype[Any]) -> None:
         words = {"b": "bool", "i": "signed integer", "u": "unsigned integer", "f": "floating", "c": "complex"}
+        words["k"] = "random key"
         wanted = ", ".join(words[k] for k in self.accepts)
         raise FunctransTypeError(f"{self.name} does not accept operands of dtype {short_dtype(dtype)}, only: {wanted}")
 

@@ -94,21 +94,28 @@ class ShiftRightLogical(_Bitwise):
         )
 
 
+_UNORDERED = {
+    "c": "complex numbers have no order; compare their real parts or absolute values",
+    "k": "random keys have no order",
+}
+
+
 class Compare(Stepwise):
-    """``direction`` is one of EQ, NE, LT, LE, GT, GE; the result is bool."""
+    """``direction`` is one of EQ, NE, LT, LE, GT, GE; the result is bool. Random keys are equal or not, and have no
+    order (``optimise.key_arrays``)."""
 
     cheap = True
     direction: str
-    accepts = "iufcb"
+    accepts = "iufcbk"
 
     def result_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         return np.dtype(np.bool_)
 
     def infer(self, *types: ArrayType) -> ArrayType:
-        if self.direction not in ("EQ", "NE") and kind_of(types[0].dtype) == "c":
+        if self.direction not in ("EQ", "NE") and kind_of(types[0].dtype) in _UNORDERED:
             raise FunctransTypeError(
-                f"{self.direction.lower()}: complex numbers have no order, got operands of types "
-                f"{', '.join(map(str, types))}; compare their real parts or absolute values"
+                f"{self.direction.lower()}: {_UNORDERED[kind_of(types[0].dtype)]}, got operands of types "
+                f"{', '.join(map(str, types))}"
             )
         return super().infer(*types).update(weak_type=False)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import ArrayType, array_type, is_key_dtype, type_of
 from functrans.ops.elementwise import kind_of, neg, real_dtype
 from functrans.ops.indexing import Gather
 from functrans.ops.slicing import canonical_axis
@@ -47,6 +47,8 @@ class Sort(Primitive):
             raise FunctransValueError(
                 f"sort: num_keys is {self.num_keys}; it must be between 1 and {len(types)}, the number of operands"
             )
+        if any(is_key_dtype(t.dtype) for t in types[: self.num_keys]):
+            raise FunctransTypeError(f"sort: random keys have no order, got {', '.join(map(str, types))}")
         return list(types)
 
     def impl(self, *arrays: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransTypeError, FunctransValueError, warn
 from functrans.ir.program import Literal
 from functrans.ir.types import (
     ArrayType,
@@ -432,6 +432,7 @@ def full(shape: Sequence[int], fill_value: Any, dtype: Any = None, *, sharding: 
     if isinstance(fill_value, bool | int | float | complex | np.generic):
         value = scalar_literal(fill_value, to, weak)
     else:
+        warn_of_parts(type_.dtype, to)
         value = convert(fill_value, to, weak)
     try:
         sizes = tuple(map(index, shape))
@@ -453,6 +454,8 @@ def zeros(shape: Sequence[int], like: ArrayType) -> Any:
 def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
     """``value`` as a literal of ``dtype``: the Python number that converts to it."""
     kind = dtype.kind
+    if isinstance(value, complex | np.complexfloating) and kind not in "bc":
+        value = real_part(value, dtype)
     if kind == "b":
         value = bool(value)
     elif kind in "iu" or (kind == "V" and kind_of(dtype) in "iu"):
@@ -462,8 +465,27 @@ def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) ->
     elif kind == "c":
         value = complex(value)
     else:
-        value = float(value.real if isinstance(value, complex | np.complexfloating) else value)
+        value = float(value)
     return Literal(value, array_type((), dtype, weak_type))
+
+
+def real_part(value: Any, dtype: np.dtype[Any]) -> Any:
+    """What a complex number is in a real dtype: as in JAX, NumPy's loses its imaginary part with NumPy's warning, and
+    Python's is refused.
+    """
+    if not isinstance(value, np.complexfloating):
+        raise FunctransTypeError(
+            f"the complex number {value} does not fit into {short_dtype(dtype)}\nGive its real part, or ask for a "
+            "complex dtype."
+        )
+    warn_of_parts(np.dtype(np.complex64), dtype)
+    return value.real
+
+
+def warn_of_parts(source: Any, to: Any) -> None:
+    """NumPy's warning, as in JAX, where a user's conversion loses imaginary parts."""
+    if kind_of(source) == "c" and kind_of(to) not in "cb":
+        warn("Casting complex values to real discards the imaginary part", np.exceptions.ComplexWarning)
 
 
 def _fits(value: int, dtype: np.dtype[Any]) -> bool:
@@ -514,7 +536,10 @@ def convert(operand: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Any:
     if isinstance(operand, bool | int | float | complex):
         return scalar_literal(operand, dtype, weak_type)
     if isinstance(operand, Literal):
-        return scalar_literal(operand.value, dtype, weak_type)
+        value = operand.value
+        if isinstance(value, complex) and dtype.kind not in "bc":
+            value = value.real
+        return scalar_literal(value, dtype, weak_type)
     return bind(ConvertElementType(dtype, weak_type), operand)
 
 
@@ -529,7 +554,10 @@ def as_declared(x: Any, type_: ArrayType) -> Any:
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype (strong)."""
-    out = convert(operand, canonical_dtype(new_dtype), False)
+    to = canonical_dtype(new_dtype)
+    if not isinstance(operand, complex):
+        warn_of_parts(type_of(operand).dtype, to)
+    out = convert(operand, to, False)
     return bind(BroadcastInDim((), ()), out) if type(out) is Literal else out  # users see arrays, not literals
 
 

@@ -88,3 +88,16 @@ def test_options_of_scan(length: int, options: Any) -> None:
     without = {k: v for k, v in options.items() if k != "_split_transpose"}
     expected = jax.value_and_grad(total(jnp, jax.lax, **without), (0, 1))(x, xs)
     assert_same(ft.value_and_grad(total(fnp, lax, **options), (0, 1))(x, xs), expected, 256)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 3.0), (np.float32(1), np.float32(4)), (2.0, 1.0)])
+def test_floating_bounds_that_are_whole(bounds: tuple[Any, Any]) -> None:
+    lower, upper = bounds
+    for library in (ft, jax):
+        total = library.lax.fori_loop(lower, upper, lambda i, c: c * 2 + i, np.float32(1))
+        traced = library.jit(lambda u: library.lax.fori_loop(lower, u, lambda i, c: c * 2 + i, np.float32(1)))(upper)  # noqa: B023
+        slope = library.grad(lambda x: library.lax.fori_loop(lower, upper, lambda i, c: c * x + i, x))(2.0)  # noqa: B023
+        expected, derivative = 1.0, (2.0, 1.0)
+        for i in range(int(lower), int(upper)):
+            expected, derivative = expected * 2 + i, (derivative[0] * 2 + i, derivative[0] + derivative[1] * 2)
+        assert (float(total), float(traced), float(slope)) == (expected, expected, derivative[1])

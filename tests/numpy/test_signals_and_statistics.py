@@ -195,3 +195,18 @@ def test_counts_without_a_length_agree_with_numpy() -> None:
 def test_refusals_say_what_and_why(call: Any, kind: type[Exception], text: str) -> None:
     with pytest.raises(kind, match=text):
         call()
+
+
+@pytest.mark.parametrize("name", ["fft", "ifft", "irfft", "hfft", "fft2", "ifftn", "irfftn"])
+def test_the_transform_of_nothing_is_nothing(name: str) -> None:
+    for shape in ((0, 3), (3, 0), (0, 0)):
+        x = np.zeros(shape, np.complex64)
+        ours, theirs = getattr(fnp.fft, name)(x), getattr(jnp.fft, name)(x)
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        assert ft.grad(lambda x: fnp.sum(fnp.abs(getattr(fnp.fft, name)(x))))(x).shape == shape
+
+
+@pytest.mark.parametrize("name", ["rfft", "ihfft", "rfft2"])
+def test_a_real_transform_of_nothing_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="too short to transform"):
+        getattr(fnp.fft, name)(np.zeros((3, 0), np.float32))

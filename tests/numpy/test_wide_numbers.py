@@ -180,3 +180,26 @@ def test_a_number_beyond_a_narrow_dtype_is_that_of_jax(dtype: str) -> None:
             expected = _result(lambda f=f, n=number: jax.jit(lambda a: f(jnp, a, n))(x))
             found = _result(lambda f=f, n=number: ft.jit(lambda a: f(fnp, a, n))(x))
             assert found == expected, (name, number)
+
+
+def test_a_complex_number_is_no_real_one() -> None:
+    """Its imaginary part was lost without a word."""
+    like = np.ones(2, np.float32)
+    for made in (
+        lambda v: ft.lax.full((2,), v, np.float32), lambda v: ft.lax.full_like(like, v),
+        lambda v: fnp.full((2,), v, np.float32), lambda v: fnp.full_like(like, v), lambda v: fnp.array(v, np.float32),
+        lambda v: ft.lax.convert_element_type(v, np.float32),
+    ):  # fmt: skip
+        with pytest.raises(TypeError, match=r"the complex number \(1\+2j\) does not fit into f32"):
+            made(1 + 2j)
+        for value in (np.complex64(1 + 2j), fnp.asarray(np.complex64(1 + 2j))):
+            with pytest.warns(np.exceptions.ComplexWarning, match="discards the imaginary part"):
+                real = made(value)
+            np.testing.assert_array_equal(real, np.ones(real.shape))
+
+
+def test_complex_squares_and_sinc_at_the_ends_of_the_range() -> None:
+    x = np.complex64([1e30 + 1e30j, 1e19 + 2e19j, 1e20j, 1e-30 + 1e-30j, complex(np.inf, 1), 3 - 4j])
+    np.testing.assert_allclose(fnp.square(x), jnp.square(x), rtol=3e-7)
+    y = np.complex64([28j, 28.5j, 0.5 + 28.3j, 1e-3j, 3.25 - 2j])
+    np.testing.assert_allclose(fnp.sinc(y), np.sinc(y.astype(np.complex128)), rtol=1e-5)  # 100 * eps * |pi y|

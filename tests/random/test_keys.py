@@ -200,3 +200,35 @@ def test_arrays_filled_with_keys() -> None:
     ):
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(random.key_data(ours), jax.random.key_data(theirs))
+
+
+@pytest.mark.parametrize("implementation", ["threefry2x32", "philox2x32", "rbg"])
+def test_keys_are_equal_where_all_their_words_are(implementation: str) -> None:
+    words = np.zeros((3, jax.random.key_data(jax.random.key(0, impl=implementation)).size), np.uint32)
+    words[1, -1], words[2, 0] = 1, 2
+    keys = jax.random.wrap_key_data(words, impl=implementation)
+
+    def compared(library: Any) -> Any:
+        np_, lax_ = library.numpy, library.lax
+
+        def everything(a: Any, b: Any) -> Any:
+            return (
+                a == b, a != b, lax_.eq(a, b), lax_.ne(a, b), np_.isclose(a, b), np_.allclose(a, b), np_.equal(a, b),
+                np_.array_equal(a, b), np_.array_equiv(a, b), np_.isin(a, b),
+            )  # fmt: skip
+
+        return everything
+
+    for other in (keys, keys[::-1], keys[:1]):
+        expected = compared(jax)(keys, jnp.broadcast_to(other, keys.shape))
+        for actual in (compared(ft), ft.jit(compared(ft))):
+            jax.tree.map(np.testing.assert_array_equal, actual(keys, fnp.broadcast_to(other, keys.shape)), expected)
+    mapped = ft.vmap(lambda a, b: a == b, in_axes=(0, None))(keys, keys[1])
+    np.testing.assert_array_equal(mapped, [False, True, False])
+
+
+def test_keys_have_no_order() -> None:
+    """They were sorted word by word, which gave keys that had not been there."""
+    for ordered in (fnp.sort, fnp.argsort, lax.sort, lambda k: fnp.less(k, k), lambda k: lax.lt(k, k)):
+        with pytest.raises(TypeError, match="random keys have no order"):
+            ordered(KEYS)

@@ -13,6 +13,7 @@ from functrans.numpy.reductions import sum as total
 from functrans.numpy.selection import where
 from functrans.scipy.special.arguments import Array, ArrayLike
 from functrans.scipy.special.entropies import xlogy
+from functrans.scipy.stats.discrete import log_factorial
 
 
 def logpmf(x: ArrayLike, n: ArrayLike, p: ArrayLike) -> Array:
@@ -32,7 +33,7 @@ def logpmf(x: ArrayLike, n: ArrayLike, p: ArrayLike) -> Array:
         raise FunctransTypeError(f"multinomial.logpmf: the counts x must be integers, got {type_of(asarray(x))}")
     (p,) = map(asarray, promote_dtypes("multinomial.logpmf", asarray(p), inexact=True))
     counts, trials = to_dtype(asarray(x), p.dtype), to_dtype(asarray(n), p.dtype)
-    logarithm = lax.lgamma(trials + 1.0) + total(xlogy(counts, p) - lax.lgamma(counts + 1.0), -1)
+    logarithm = log_factorial(trials) + total(xlogy(counts, p) - log_factorial(counts), -1)
     return where(total(counts, -1) == trials, logarithm, -math.inf)
 
 
