@@ -154,7 +154,8 @@ class Threefry2x32(Enciphered):
         last = len(lead)
         bits, dtype = self._in_halves(keys, count), UINT[width]
         if width == 64:
-            bits = _joined(*[slice_in_dim(bits, i * size, (i + 1) * size, 1, last) for i in (0, 1)], dtype)
+            high, low = (slice_in_dim(bits, i * size, (i + 1) * size, 1, last) for i in (0, 1))
+            bits = _joined(high, low, dtype)
         elif width < 32:
             parts = [
                 logic.and_(logic.shift_right_logical(bits, width * i), (1 << width) - 1) for i in range(32 // width)

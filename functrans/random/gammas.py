@@ -92,7 +92,7 @@ class RandomGamma(Composite):
         size = math.prod(alphas.shape)
         count = math.prod(alphas.shape[len(keys.shape) :])
         pairs = lax.reshape(bind(RandomSplit((count,)), keys), (size,)), lax.reshape(alphas, (size,))
-        draw = lambda pair: _one_gamma(*pair, self.log_space)
+        draw = lambda pair: _one_gamma(pair[0], pair[1], self.log_space)
         # Lanes that are done keep their keys: where bits come from the first lane's, the others would wait for ever.
         samples = vmap(draw)(pairs) if implementation_of(keys.dtype).independent else lax.map(draw, pairs)
         return lax.reshape(samples, alphas.shape)

@@ -11,6 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax as jlax
+from jax._src.random.philox2x32 import philox2x32_p
+from jax._src.random.philox4x32 import philox4x32_p
+from jax._src.random.threefry4x32 import threefry4x32_p
 from jax.ad_checkpoint import checkpoint_name
 from jax.custom_derivatives import linear_call
 from jax.experimental import sparse
@@ -148,6 +151,7 @@ REAL: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "checkpoint of names": (lambda x: jax.checkpoint(_named_sine, policy=_POLICY)(x), (X,)),
 }
 
+FOUR_WORDS = np.arange(1, 17, dtype=np.uint32).reshape(4, 4) * np.uint32(0x9E3779B1)
 RANDOM: dict[str, tuple[Function, tuple[Any, ...]]] = {
     "seeds": (lambda i: jax.random.key_data(jax.vmap(jax.random.key)(i[0])), (abs(I),)),
     "split and fold in": (lambda k: jax.random.key_data(jax.random.split(jax.random.fold_in(k[0], 3), 2)), (U[:, :2],)),
@@ -160,6 +164,9 @@ RANDOM: dict[str, tuple[Function, tuple[Any, ...]]] = {
         (U[:, :2],),
     ),
     "clone": (lambda k: jax.random.key_data(jax.random.clone(jax.random.wrap_key_data(k))), (U[:, :2],)),
+    "threefry4x32": (lambda k: threefry4x32_p.bind(*k[:, 0], *k[:, 1]), (FOUR_WORDS,)),
+    "philox2x32": (lambda k: philox2x32_p.bind(k[0, 0], k[1], k[2]), (FOUR_WORDS,)),
+    "philox4x32": (lambda k: philox4x32_p.bind(k[0, 0], k[0, 1], *k), (FOUR_WORDS,)),
     "threefry": (lambda k: jax_primitives.threefry2x32_p.bind(k[0, 0], k[0, 1], k[1], k[2]), (U[:, :2],)),
 }
 
