@@ -454,18 +454,18 @@ def zeros(shape: Sequence[int], like: ArrayType) -> Any:
 def scalar_literal(value: Any, dtype: np.dtype[Any], weak_type: bool = False) -> Literal:
     """``value`` as a literal of ``dtype``: the Python number that converts to it."""
     kind = dtype.kind
-    if isinstance(value, complex | np.complexfloating) and kind not in "bc":
-        value = real_part(value, dtype)
     if kind == "b":
         value = bool(value)
     elif kind in "iu" or (kind == "V" and kind_of(dtype) in "iu"):
+        if isinstance(value, complex | np.complexfloating):
+            value = real_part(value, dtype)
         value = int(np.asarray(value).astype(dtype)) if not isinstance(value, int) else int(value)
         if not isinstance(value, bool) and dtype.itemsize and not _fits(value, dtype):
             raise OverflowError(f"Python integer {value} is out of bounds for {short_dtype(dtype)}")
     elif kind == "c":
         value = complex(value)
     else:
-        value = float(value)
+        value = float(real_part(value, dtype) if isinstance(value, complex | np.complexfloating) else value)
     return Literal(value, array_type((), dtype, weak_type))
 
 
