@@ -28,7 +28,7 @@ class Unravel:
     tree: Any
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[Any, ...]
-    dtype: Any  # of the vector
+    dtype: Any  # of the vector; None where all leaves have it, and then the leaves have that of any vector
 
     @property
     def size(self) -> int:
@@ -36,7 +36,7 @@ class Unravel:
         return sum(map(_size, self.shapes))
 
     def __call__(self, vector: Any) -> Any:
-        """Raises TypeError for a vector of another dtype, ValueError for one of another length."""
+        """Raises ValueError for a vector of another length, TypeError for one of another dtype if the leaves' differ."""
         vector = asarray(vector)
         found = type_of(vector)
         if found.shape != (self.size,):
@@ -44,7 +44,7 @@ class Unravel:
                 f"unravel: a vector of shape {(self.size,)} is needed, as ravel_pytree made it, got {found.shape} at "
                 f"{here()}"
             )
-        if found.dtype != self.dtype:
+        if self.dtype is not None and found.dtype != self.dtype:
             raise FunctransTypeError(
                 f"unravel: a vector of dtype {self.dtype} is needed, as ravel_pytree made it, got {found.dtype} at "
                 f"{here()}\nConvert it with .astype({str(self.dtype)!r})."
@@ -53,7 +53,7 @@ class Unravel:
         for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
             part = reshape(vector[start : start + _size(shape)], shape)
             start += _size(shape)
-            if dtype != self.dtype:
+            if self.dtype is not None and dtype != self.dtype:
                 part = astype(real(part) if self.dtype.kind == "c" and dtype.kind != "c" else part, dtype)
             leaves.append(part)
         return tree_unflatten(self.tree, leaves)
@@ -72,11 +72,13 @@ def ravel_pytree(pytree: Any) -> tuple[Any, Callable[[Any], Any]]:
 
     Returns:
       ``[n]`` in the dtype to which those of the leaves are promoted, n the number of all their elements; and
-      ``unravel``, which takes ``[n]`` of that dtype and gives each leaf its shape and dtype again. ``unravel`` is
-      hashable, and equal to that of another tree of the same structure, shapes and dtypes.
+      ``unravel``, which takes ``[n]`` of that dtype and gives each leaf its shape and dtype again. Where all leaves
+      have one dtype, it takes ``[n]`` of any, and the leaves have that: a mask of bools, say, or what SciPy returns.
+      ``unravel`` is hashable, and equal to that of another tree of the same structure, shapes and dtypes.
 
     Raises:
-      TypeError: a leaf is no array; ``unravel`` is given another dtype. ValueError: it is given another length.
+      TypeError: a leaf is no array; ``unravel`` is given another dtype, and those of the leaves differ. ValueError: it
+      is given another length.
 
     >>> from functrans.flatten_util import ravel_pytree
     >>> import functrans.numpy as fnp
@@ -94,7 +96,9 @@ def ravel_pytree(pytree: Any) -> tuple[Any, Callable[[Any], Any]]:
             ) from None
     types = [type_of(leaf) for leaf in leaves]
     dtype = np.dtype(result_type(*leaves)) if leaves else canonical_dtype(float)
-    unravel = Unravel(tree, tuple([t.shape for t in types]), tuple([t.dtype for t in types]), dtype)
+    dtypes = tuple([t.dtype for t in types])
+    kept = None if all(d == dtype for d in dtypes) else dtype
+    unravel = Unravel(tree, tuple([t.shape for t in types]), dtypes, kept)
     if not leaves:
         return zeros(0, dtype), unravel
     return concatenate([ravel(astype(asarray(leaf), dtype)) for leaf in leaves]), unravel

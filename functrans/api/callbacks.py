@@ -60,6 +60,7 @@ def pure_callback(
 
     Args:
       callback: a function of NumPy arrays in the trees of ``args`` and ``kwargs``, with results as promised.
+        Random keys come as their words, uint32.
       result_shape_dtypes: a pytree of ``ShapeDtypeStruct`` (or arrays): what the function returns.
       args, kwargs: pytrees of arrays.
       sharding: only None: the function is called on the host of the program.
@@ -100,6 +101,7 @@ def io_callback(
 
     Args:
       callback: a function of NumPy arrays in the trees of ``args`` and ``kwargs``, with results as promised.
+        Random keys come as their words, uint32.
       result_shape_dtypes: a pytree of ``ShapeDtypeStruct`` (or arrays): what the function returns; None for nothing.
       args, kwargs: pytrees of arrays.
       sharding: only None: the function is called on the host of the program.

@@ -46,8 +46,8 @@ def callback(
     Under vmap it is called for each lane, under grad once, in the forward pass.
 
     Args:
-      callback: a function of NumPy arrays in the trees of ``args`` and ``kwargs``; its result is thrown away. Without
-        it, ``callback(ordered=True)`` is a function that takes the callback and its arguments.
+      callback: a function of NumPy arrays in the trees of ``args`` and ``kwargs``; its result is thrown away.
+        Random keys come as their words, uint32. Without it, ``callback(ordered=True)`` is a function that takes the callback and its arguments.
       args, kwargs: pytrees; leaves that are no arrays are passed as they are.
       ordered: keep the order of the program among all ordered effects (refused under vmap).
       partitioned: accepted for programs written for JAX; arrays are whole here.

@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from functrans.control.host_functions import HostFunction
+from functrans.control.host_functions import HostFunction, as_host_array
 from functrans.control.lanes import lane_by_lane
 from functrans.errors import MissingRuleError
 from functrans.ir.effects import INPUT_OUTPUT, ORDERED_INPUT_OUTPUT, Effects
@@ -39,7 +37,10 @@ class _Callback(Primitive):
         return list(self.results)
 
     def impl(self, *arrays: Any) -> Any:
-        return list(self.callback.results([np.asarray(x) for x in arrays], self.results, self.what))
+        return list(self.callback.results([as_host_array(x) for x in arrays], self.results, self.what))
+
+    def physical(self, operands: Sequence[Any], types: Sequence[ArrayType]) -> Any:
+        return bind_all(self, operands)
 
     def _no_derivative(self) -> MissingRuleError:
         host = self.callback

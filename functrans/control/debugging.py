@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from functrans.control.host_functions import HostFunction
+from functrans.control.host_functions import HostFunction, as_host_array
 from functrans.control.lanes import lane_by_lane
 from functrans.ir.effects import DEBUG, ORDERED_DEBUG, Effects
 from functrans.ir.types import ArrayType
@@ -38,8 +36,11 @@ class DebugCallback(Primitive):
         return []
 
     def impl(self, *arrays: Any) -> Any:
-        self.callback.call([np.asarray(x) for x in arrays])
+        self.callback.call([as_host_array(x) for x in arrays])
         return []
+
+    def physical(self, operands: Sequence[Any], types: Sequence[ArrayType]) -> Any:
+        return bind_all(self, operands)
 
     def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
         return bind_all(self, primals), []

@@ -11,12 +11,23 @@ from collections.abc import Callable, Hashable, Sequence
 from types import FunctionType
 from typing import Any
 
+import jax
 import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Where
-from functrans.ir.types import NARROW, ArrayType, array_type, canonical_dtype, describe, float0, type_of, x64_enabled
+from functrans.ir.types import (
+    NARROW,
+    ArrayType,
+    array_type,
+    canonical_dtype,
+    describe,
+    float0,
+    is_key_dtype,
+    type_of,
+    x64_enabled,
+)
 from functrans.trace.frames import function_name
 from functrans.trace.leaves import Places
 
@@ -137,6 +148,11 @@ def _identity(value: Any) -> Hashable:
     return _Same(value)
 
 
+def as_host_array(x: Any) -> Any:
+    """A concrete value as a host function gets it, also from a compiled program: random keys as their words."""
+    return np.asarray(jax.random.key_data(x) if is_key_dtype(type_of(x).dtype) else x)
+
+
 def is_array(x: Any) -> bool:
     """Whether a leaf of the arguments is a number, an array or a traced value."""
     try:
@@ -173,6 +189,12 @@ def promised_types(result_shape_dtypes: Any, what: str) -> tuple[list[ArrayType]
             raise FunctransTypeError(
                 f"{what}: result_shape_dtypes{places[i]} is {describe(x)}, and needs a shape and a dtype: give "
                 "functrans.ShapeDtypeStruct(shape, dtype) or an array like the result"
+            )
+        if is_key_dtype(x.dtype):
+            raise FunctransTypeError(
+                f"{what}: result_shape_dtypes{places[i]} promises random keys, and a Python function gets and "
+                "returns their words: promise functrans.ShapeDtypeStruct((*shape, words), 'uint32'), and make "
+                "keys of the result with functrans.random.wrap_key_data"
             )
         types.append(array_type(tuple(x.shape), canonical_dtype(x.dtype)))
     return types, tree

@@ -65,7 +65,7 @@ def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
     types = [a.type for a in eqn.inputs]
     words = op.physical(operands, types)
     if words is not None:
-        return [words]
+        return words if op.multiple else [words]
     if op.holds_jaxprs:
         return emit(Equation(with_programs(op, on_words), eqn.inputs, eqn.outputs, eqn.where), operands)
     keys = [t.dtype for t in types if is_key_dtype(t.dtype)]

@@ -389,8 +389,8 @@ class Primitive(metaclass=_PrimitiveMeta):
         return None
 
     def physical(self, operands: Sequence[Any], types: Sequence[ArrayType]) -> Any:
-        """Operands with words in the place of random keys (``types``: with keys) -> the result, words if it is keys;
-        None where it only moves keys, every word like every other. Asked by optimise.key_arrays."""
+        """Operands with words in the place of random keys (``types``: with keys) -> the result or results, words if
+        it is keys; None where it only moves keys, every word like every other. Asked by optimise.key_arrays."""
         return None
 
     def cost(self, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType]) -> int:

@@ -285,3 +285,36 @@ def test_a_derivative_of_a_callback_is_refused_with_the_way_out(what: str, trans
     assert f"{what} has no derivative: functrans cannot look into the Python function sin" in text
     assert "functrans.custom_jvp" in text
     assert f"{__file__.rpartition('/')[2]}:" in text
+
+
+@pytest.mark.parametrize("stack", ["plain", "jit", "vmap", "jit vmap"])
+@pytest.mark.parametrize("method", ["sequential", "expand_dims", "broadcast_all"])
+@pytest.mark.parametrize("implementation", ["threefry2x32", "rbg"])
+def test_random_keys_come_as_their_words_as_in_jax(stack: str, method: str, implementation: str) -> None:
+    keys = jax.random.split(jax.random.key(3, impl=implementation), 3)
+
+    def results(module: Any) -> Any:
+        shapes = []
+
+        def host(words: Any, x: Any) -> Any:
+            shapes.append((np.shape(words), np.shape(x)))
+            return np.asarray(np.sum(np.asarray(words) % 1000, axis=-1) + np.asarray(x), np.float32)
+
+        def f(key: Any, x: Any) -> Any:
+            return module.pure_callback(host, jax.ShapeDtypeStruct((), np.float32), key, x, vmap_method=method)
+
+        if "vmap" not in stack:
+            return (module.jit(f) if stack == "jit" else f)(keys[0], X[0]), shapes
+        mapped = module.vmap(f)
+        return (module.jit(mapped) if "jit" in stack else mapped)(keys, X), shapes
+
+    (found, seen), (expected, there) = results(ft), results(jax)
+    np.testing.assert_array_equal(found, expected)
+    assert seen == there
+
+
+def test_random_keys_are_not_promised() -> None:
+    key = jax.random.key(0)
+    for f in (lambda k: ft.pure_callback(lambda k: k, k, k), ft.jit(lambda k: ft.io_callback(lambda k: k, k, k))):
+        with pytest.raises(TypeError, match="promises random keys, and a Python function gets and returns their words"):
+            f(key)

@@ -74,6 +74,20 @@ def test_print_before_the_program_and_options_first(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "now 3\nthen 4.0 word\n"
 
 
+def test_random_keys_are_printed_by_their_words_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def f(key: Any, x: Any) -> Any:
+        ft.debug.print("{} {}", key, x)
+        return ft.random.uniform(key) * x
+
+    keys = jax.random.wrap_key_data(np.uint32([[0, 1], [2, 3]]))
+    for g in (f, ft.jit(f), ft.grad(f, 1), ft.jit(ft.grad(f, 1))):
+        g(keys[1], 1.0)
+        assert capsys.readouterr().out == "[2 3] 1.0\n"
+    for g in (ft.vmap(f), ft.jit(ft.vmap(f)), ft.vmap(ft.grad(f, 1))):
+        g(keys, X[:2])
+        assert sorted(capsys.readouterr().out.splitlines()) == sorted([f"[0 1] {X[0]}", f"[2 3] {X[1]}"])
+
+
 def test_callback_takes_trees_and_fixed_arguments() -> None:
     seen: list[Any] = []
 
