@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from functrans.errors import FunctransValueError
-from functrans.ir.types import scalar_type, type_of
+from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.types import describe, scalar_type, type_of
 from functrans.ops import slicing, structural
 from functrans.ops.slicing import canonical_axis
 from functrans.trace.keywords import refuse
@@ -88,20 +89,31 @@ def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
     """The shape that arrays of these shapes broadcast to.
 
     Raises:
-      ValueError: the shapes do not broadcast.
+      TypeError: what is given is no shape. ValueError: the shapes do not broadcast.
 
     >>> from functrans import lax
     >>> lax.broadcast_shapes((2, 1), (3,))
     (2, 3)
     """
+    shapes = tuple([_sizes("broadcast_shapes", s) for s in shapes])
     ndim = max((len(s) for s in shapes), default=0)
     out: list[int] = []
     for axis in range(-ndim, 0):
-        sizes = {int(s[axis]) for s in shapes if len(s) >= -axis}
+        sizes = {s[axis] for s in shapes if len(s) >= -axis}
         if len(sizes - {1}) > 1:
             raise FunctransValueError(f"shapes {', '.join(str(tuple(s)) for s in shapes)} do not broadcast together")
         out.append(next(iter(sizes - {1}), 1))
     return tuple(out)
+
+
+def _sizes(operation: str, shape: Any) -> tuple[int, ...]:
+    try:
+        sizes = tuple([operator.index(n) for n in shape])
+    except TypeError:
+        raise FunctransTypeError(f"{operation}: a shape is a sequence of ints, got {describe(shape)}") from None
+    if any(n < 0 for n in sizes):
+        raise FunctransTypeError(f"{operation}: a shape has no negative sizes, got {sizes}")
+    return sizes
 
 
 def broadcast_to_rank(x: Any, rank: int) -> Any:

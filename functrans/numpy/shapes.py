@@ -223,7 +223,11 @@ def broadcast_shapes(*shapes: Any) -> tuple[int, ...]:
     >>> fnp.broadcast_shapes((3, 1), (4,))
     (3, 4)
     """
-    return common_shape("broadcast_shapes", *[shape_argument("broadcast_shapes", s) for s in shapes]) if shapes else ()
+    sizes = [shape_argument("broadcast_shapes", s) for s in shapes]
+    for shape in sizes:
+        if any(n < 0 for n in shape):
+            raise FunctransTypeError(f"broadcast_shapes: a shape has no negative sizes, got {shape}")
+    return common_shape("broadcast_shapes", *sizes) if shapes else ()
 
 
 @takes(out_sharding=None)

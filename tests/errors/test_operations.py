@@ -178,3 +178,12 @@ def test_len_of_a_scalar_is_refused() -> None:
     refusal(TypeError, lambda: ft.jit(lambda x: len(x))(np.float32(1))).says(
         ("len", "unsized"), ("scalar", "0-d", "unsized")
     )
+
+
+@pytest.mark.parametrize("shape", [(-1,), "23", (2.5,), 2.5])
+def test_what_is_no_shape_is_refused_by_broadcast_shapes_as_in_jax(shape: Any) -> None:
+    for module in (ft.lax, ft.numpy, jax.lax, jax.numpy):
+        with pytest.raises(TypeError):
+            module.broadcast_shapes((2, 3), shape)
+    with pytest.raises(TypeError, match="broadcast_shapes: a shape (is a sequence of ints|has no negative sizes), got"):
+        ft.lax.broadcast_shapes(shape)
