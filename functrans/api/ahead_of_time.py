@@ -298,7 +298,10 @@ class Compiled(Stage):
         self._program = program
         self._sharding = array_values.single_device_sharding(program.device)
         self._dispatch = dispatcher.jit_function(
-            self.fun_name, self._run_uncached, self._run, on_error=filter_traceback
+            self.fun_name,
+            dispatcher.weakly(self._run_uncached),
+            dispatcher.weakly(self._run),
+            on_error=filter_traceback,
         )
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:

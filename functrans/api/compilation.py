@@ -134,7 +134,7 @@ class JitSettings:
         self.static_argnums, self.static_argnames = static_argnums, static_argnames
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline, self.compiler_options = keep_unused, inline, compiler_options
-        self.dispatcher: Callable[..., Any] | None = None
+        self.dispatcher: weakref.ref[Any] | None = None  # which owns these settings
         self.of_snapshots: Callable[..., Any] | None = None  # as the dispatcher, for NumPy arrays nobody writes to
         self.traces = Cache(2 * _CAPACITY)
         _alive.add(self)
@@ -287,10 +287,10 @@ class JitSettings:
             if not donates and all(_is_plain(x) for x in leaves if isinstance(x, np.ndarray)):
                 call = self.of_snapshots
                 if call is None:
-                    call = self.of_snapshots = dispatcher_of(self, self.miss_of_snapshots, "snapshots")
+                    call = self.of_snapshots = dispatcher_of(self, dispatcher.weakly(self.miss_of_snapshots), "snapshots")
                 leaves = [for_one_reader(x) if isinstance(x, np.ndarray) else x for x in leaves]
             else:  # a donated buffer has to be the device's own
-                call = self.dispatcher
+                call = self.dispatcher()
                 leaves = [self._on_device(x) if _is_numpy(x) else x for x in leaves]
             args, kwargs = tree_unflatten(tree, leaves)
             return call(*args, **kwargs), None, False
@@ -488,11 +488,13 @@ def dispatcher_of(settings: JitSettings, miss: Callable[..., Any], *kind: str) -
 
 def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
-    call = settings.dispatcher = dispatcher_of(settings, settings.miss)
+    call = dispatcher_of(settings, settings.miss)
+    own = settings.dispatcher = weakref.ref(call)
     named_as(settings.fun, call)
 
     def clear_cache() -> None:
-        dispatcher.clear(call)
+        if (alive := own()) is not None:
+            dispatcher.clear(alive)
         if settings.of_snapshots is not None:
             dispatcher.clear(settings.of_snapshots)
         settings.traces.clear()

@@ -44,11 +44,10 @@ def jit_function(
         try:
             outputs, record, remove = cache_miss(*args, **kwargs)
         except Exception as error:
-            call._clear_cache()
-            shown = on_error(error)
-            raise shown from shown.__cause__
+            forget()
+            raise on_error(error) from error.__cause__  # kept in no variable: its traceback holds this frame
         except BaseException:
-            call._clear_cache()
+            forget()
             raise
         return outputs, record if record is None or evaluates() else None, remove
 
@@ -63,7 +62,20 @@ def jit_function(
         shard_argument,
         _jit_signatures,
     )
+    # Weakly: what a function closes over lives as long as the function, and not until the next collection of cycles.
+    own = weakref.ref(call)
+
+    def forget() -> None:
+        if (alive := own()) is not None:
+            alive._clear_cache()
+
     return call
+
+
+def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method of an object that owns, and outlives, what calls it."""
+    of_owner = weakref.WeakMethod(method)
+    return lambda *args, **kwargs: of_owner()(*args, **kwargs)  # type: ignore[misc]
 
 
 def _weakly_held(fun: Callable[..., Any]) -> Callable[..., Any]:

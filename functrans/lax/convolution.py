@@ -122,6 +122,11 @@ def conv_general_dilated(
     strides = tuple(map(int, window_strides))
     base = ones if lhs_dilation is None else tuple(map(int, lhs_dilation))
     gaps = ones if rhs_dilation is None else tuple(map(int, rhs_dilation))
+    for what, numbers in (("window_strides", strides), ("lhs_dilation", base), ("rhs_dilation", gaps)):
+        if len(numbers) != len(ones):
+            raise FunctransValueError(
+                f"conv_general_dilated: {what} has one number for each of the {len(ones)} spatial axes, got {numbers}"
+            )
     if isinstance(padding, str):
         if any(n != 1 for n in base):
             raise FunctransValueError(

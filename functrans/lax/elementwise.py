@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
-from functrans.ir.types import is_differentiable, short_dtype, type_of
+from functrans.ir.types import canonical_dtype, is_differentiable, short_dtype, type_of
 from functrans.ops import complex_numbers, functions, structural
 from functrans.ops.arithmetic import integer_pow, pow_, round_, square
 from functrans.ops.elementwise import COMPLEX, add, align, div, kind_of, mul
@@ -112,12 +112,16 @@ def select_n(which: Any, *cases: Any) -> Any:
 
 
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
-    """The operand in another dtype; complex to real drops the imaginary part.
+    """The operand in another dtype; complex to real drops the imaginary part, integers keep their lower bits.
 
     >>> from functrans import lax
-    >>> int(lax.convert_element_type(2.75, int))
-    2
+    >>> int(lax.convert_element_type(2.75, int)), int(lax.convert_element_type(2**32 + 1, "int32"))
+    (2, 1)
     """
+    if type(operand) is int:
+        dtype = canonical_dtype(new_dtype)
+        if dtype.kind in "iu" and np.dtype(new_dtype) == dtype:  # not where 64 bits that are off are asked for
+            operand = int(np.asarray(operand).astype(dtype))
     return structural.convert_element_type(operand, new_dtype)
 
 

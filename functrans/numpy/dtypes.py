@@ -130,6 +130,8 @@ def isscalar(element: Any) -> bool:
     """Whether this is a number, or an array of rank 0."""
     if isinstance(element, Tracer | jax.Array | np.ndarray):
         return element.ndim == 0
+    if hasattr(element, "__jax_array__"):
+        return np.ndim(element.__jax_array__()) == 0
     return np.isscalar(element)
 
 

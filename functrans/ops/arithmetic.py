@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -252,16 +252,10 @@ class Square(Elementwise):
         return mul(2.0 if kind_of(x.dtype) in "fc" else 2, x)
 
     def lower(self, emitter: EmitterProtocol, operands: Names, in_types: Types, out_types: Types) -> Any:
-        x, type_ = operands[0], in_types[0]
-        if kind_of(type_.dtype) != COMPLEX:
-            return emitter.elementwise("multiply", [x] * 2, [type_] * 2, out_types[0])
-        # (a - b) (a + b) + 2 a b i: squares of parts overflow and cancel where this does not
-        part = type_.update(dtype=real_dtype(type_.dtype))
-        a, b = (emitter.op(f"stablehlo.{name} {x}", [type_], part) for name in ("real", "imag"))
-        pair: Callable[[str, str, str], str] = lambda name, x, y: emitter.elementwise(name, [x, y], [part] * 2, part)
-        product = pair("multiply", a, b)
-        parts = pair("multiply", pair("subtract", a, b), pair("add", a, b)), pair("add", product, product)
-        return emitter.op(f"stablehlo.complex {', '.join(parts)}", [part] * 2, out_types[0])
+        if kind_of(in_types[0].dtype) == COMPLEX:  # (a - b)(a + b) for the real part: a * a - b * b loses digits
+            type_ = emitter.text(out_types[0])
+            return emitter.raw(f"chlo.square {operands[0]} : {type_} -> {type_}")
+        return emitter.elementwise("multiply", [operands[0]] * 2, [in_types[0]] * 2, out_types[0])
 
 
 class Abs(Elementwise):

@@ -10,7 +10,7 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, type_of
+from functrans.ir.types import ArrayType, array_type, describe, type_of
 from functrans.ops.elementwise import one_axis, sub
 from functrans.ops.logic import select
 from functrans.ops.structural import (
@@ -349,10 +349,16 @@ def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None,
 
 
 def canonical_axis(what: str, axis: int, ndim: int) -> int:
-    """The axis counted from the front; raises ValueError if there is no such axis."""
+    """The axis counted from the front; raises ValueError if there is no such axis, TypeError for what is none."""
+    try:
+        axis = index(axis)
+    except TypeError:
+        if type(axis) is Tracer:
+            raise
+        raise FunctransTypeError(f"{what}: an axis is an integer, got {describe(axis)}") from None
     if not -ndim <= axis < ndim:
         raise FunctransValueError(f"{what}: axis {axis} is out of bounds for an array of rank {ndim}")
-    return index(axis) % ndim
+    return axis % ndim
 
 
 def pad(operand: Any, padding_value: Any, padding_config: Sequence[tuple[int, int, int]]) -> Any:

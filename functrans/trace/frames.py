@@ -242,8 +242,7 @@ def api_boundary(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            shown = filter_traceback(error)
-            raise shown from shown.__cause__
+            raise filter_traceback(error) from error.__cause__  # kept in no variable: its traceback holds this frame
         except (KeyboardInterrupt, SystemExit):
             interrupted()
             raise

@@ -187,3 +187,12 @@ def test_what_is_no_shape_is_refused_by_broadcast_shapes_as_in_jax(shape: Any) -
             module.broadcast_shapes((2, 3), shape)
     with pytest.raises(TypeError, match="broadcast_shapes: a shape (is a sequence of ints|has no negative sizes), got"):
         ft.lax.broadcast_shapes(shape)
+
+
+def test_an_axis_or_a_stride_that_is_none_is_named() -> None:
+    with pytest.raises(TypeError, match="squeeze: an axis is an integer, got None"):
+        lax.squeeze(np.ones((1, 2), np.float32), (None,))
+    image, kernel = np.ones((1, 1, 3, 3), np.float32), np.ones((1, 1, 1, 1), np.float32)
+    for options in ({"window_strides": (1,)}, {"lhs_dilation": (1, 1, 1)}, {"rhs_dilation": ()}):
+        with pytest.raises(ValueError, match=rf"{next(iter(options))} has one number for each of the 2 spatial axes"):
+            lax.conv_general_dilated(image, kernel, **{"window_strides": (1, 1), "padding": "VALID", **options})

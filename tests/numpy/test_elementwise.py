@@ -13,6 +13,7 @@ import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
+from functrans import lax
 from tests.jax_version import JAX
 from tests.numpy.many import assert_cases_agree, assert_types_agree, jvp_of
 
@@ -225,3 +226,25 @@ def test_a_result_is_weak_only_where_all_operands_are(function: Any) -> None:
         expected = jax.eval_shape(lambda a=a, b=b: function(jnp, a, b))
         for found in (function(fnp, a, b), ft.jit(functools.partial(function, fnp))(a, b)):
             assert (found.dtype, found.weak_type) == (expected.dtype, expected.weak_type), (a, b)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_the_square_of_a_complex_number_keeps_the_digits_of_its_real_part(dtype: str) -> None:
+    with jax.enable_x64(dtype == "complex128"):
+        parts = np.array([1 / 3, np.nextafter(np.float32(1 / 3), 1, dtype=np.float32), -1 / 3, 7, 1e-12, 1e12])
+        z = (parts[:, None] + 1j * parts).astype(dtype)
+        a, b = z.real.astype(np.longdouble), z.imag.astype(np.longdouble)
+        for found in (fnp.square(z), ft.jit(fnp.square)(z), lax.square(z)):
+            np.testing.assert_allclose(np.real(found), (a - b) * (a + b), rtol=4 * np.finfo(dtype).eps)
+            np.testing.assert_allclose(np.imag(found), 2 * a * b, rtol=4 * np.finfo(dtype).eps)
+
+
+def test_isscalar_of_what_becomes_an_array() -> None:
+    class Held:
+        def __init__(self, value: Any) -> None:
+            self.value = jnp.asarray(value)
+
+        def __jax_array__(self) -> Any:
+            return self.value
+
+    assert [fnp.isscalar(Held(x)) for x in (1, [1])] == [jnp.isscalar(Held(x)) for x in (1, [1])] == [True, False]
