@@ -347,6 +347,7 @@ class JitSettings:
     ) -> tuple[Callee, execute.Program, Sequence[bool], Sequence[Any]]:
         """The function traced for a call that is not made: the trace, its program, what is donated, the leaves."""
         leaves, tree, static = self.split(args, kwargs)
+        leaves = [x if is_reference(x) else as_shape_struct(x) for x in leaves]
         callee = self.callee(leaves, tree, static)
         if any(isinstance(x, JaxTracer) for x in values_in(callee.captured)):
             raise FunctransTypeError(
@@ -545,15 +546,16 @@ def make_jaxpr(
     2
     """
     check_callable(fun, "make_jaxpr")
-    static = {static_argnums} if isinstance(static_argnums, int) else set(static_argnums)
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
 
     @functools.partial(named_as, fun)
     @api_boundary
     def jaxpr_of(*args: Any, **kwargs: Any) -> Any:
+        static = {i % len(args) for i in numbers if -len(args) <= i < len(args)}
         dynamic = tuple(None if i in static else x for i, x in enumerate(args))
         leaves, tree = tree_flatten((dynamic, kwargs))
         given = Given("make_jaxpr", leaves)
-        types = leaf_types(values_in(leaves), lambda i: "an argument of make_jaxpr")
+        types = leaf_types([*map(as_shape_struct, values_in(leaves))], lambda i: "an argument of make_jaxpr")
 
         def flat_fun(*inputs: Any) -> Any:
             new, new_kwargs = tree_unflatten(tree, given.enter(inputs))

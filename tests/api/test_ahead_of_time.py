@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -408,3 +409,16 @@ def test_a_function_compiled_for_one_width_refuses_the_other() -> None:
         assert wide(1.0).dtype == np.float64
     with jax.enable_x64(False), pytest.raises(TypeError, match="jax_enable_x64"):
         wide(1.0)
+
+
+def test_whatever_has_a_shape_and_a_dtype_stands_for_an_array() -> None:
+    like = SimpleNamespace(shape=(3,), dtype=np.dtype(np.float32))
+    function = ft.jit(lambda x, n: {"a": x[:n] + 1.0}, static_argnums=1)
+    expected = {"a": jax.ShapeDtypeStruct((2,), np.float32)}
+    assert function.trace(like, 2).out_info == expected
+    assert function.eval_shape(like, 2) == expected
+    assert function.lower(like, 2).compile()(np.float32([1, 2, 3]))["a"].tolist() == [2.0, 3.0]
+    for number in (1, -1, (1,)):
+        program, shape = ft.make_jaxpr(lambda x, n: x[:n] if n == 2 else x, number, return_shape=True)(like, 2)
+        assert [t.shape for t in program.in_types] == [(3,)]
+        assert shape == jax.ShapeDtypeStruct((2,), np.float32)
