@@ -134,9 +134,20 @@ class JitSettings:
         self.static_argnums, self.static_argnames = static_argnums, static_argnames
         self.donate_argnums, self.donate_argnames = donate_argnums, donate_argnames
         self.keep_unused, self.inline, self.compiler_options = keep_unused, inline, compiler_options
-        self.dispatcher: weakref.ref[Any] | None = None  # which owns these settings
+        self.dispatcher: dispatcher.Weakly | None = None  # which owns these settings
         self.of_snapshots: Callable[..., Any] | None = None  # as the dispatcher, for NumPy arrays nobody writes to
         self.traces = Cache(2 * _CAPACITY)
+        _alive.add(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What ``jit`` was told, as cloudpickle sends it to other processes; those trace and compile anew."""
+        fresh = ("of_snapshots", "referring", "traces", "__weakref__")
+        return {name: getattr(self, name) for name in self.__slots__ if name not in fresh}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        self.of_snapshots, self.referring, self.traces = None, None, Cache(2 * _CAPACITY)
         _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
@@ -490,7 +501,7 @@ def dispatcher_of(settings: JitSettings, miss: Callable[..., Any], *kind: str) -
 def compiled_function(settings: JitSettings) -> Any:
     """The callable that users get: the C++ dispatcher."""
     call = dispatcher_of(settings, settings.miss)
-    own = settings.dispatcher = weakref.ref(call)
+    own = settings.dispatcher = dispatcher.Weakly(call)
     named_as(settings.fun, call)
 
     def clear_cache() -> None:

@@ -63,7 +63,7 @@ def jit_function(
         _jit_signatures,
     )
     # Weakly: what a function closes over lives as long as the function, and not until the next collection of cycles.
-    own = weakref.ref(call)
+    own = Weakly(call)
 
     def forget() -> None:
         if (alive := own()) is not None:
@@ -72,10 +72,25 @@ def jit_function(
     return call
 
 
+class Weakly:
+    """A weak reference, called for its object, that is pickled with it."""
+
+    __slots__ = ("_reference",)
+
+    def __init__(self, value: Any) -> None:
+        self._reference = weakref.ref(value)
+
+    def __call__(self) -> Any:
+        return self._reference()
+
+    def __reduce__(self) -> Any:
+        return Weakly, (self(),)
+
+
 def weakly(method: Callable[..., Any]) -> Callable[..., Any]:
     """The method of an object that owns, and outlives, what calls it."""
-    of_owner = weakref.WeakMethod(method)
-    return lambda *args, **kwargs: of_owner()(*args, **kwargs)  # type: ignore[misc]
+    owner, function = Weakly(method.__self__), method.__func__  # type: ignore[attr-defined]
+    return lambda *args, **kwargs: function(owner(), *args, **kwargs)
 
 
 def _weakly_held(fun: Callable[..., Any]) -> Callable[..., Any]:

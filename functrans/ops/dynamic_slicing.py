@@ -36,6 +36,7 @@ from functrans.trace.tracer import Tracer
 class DynamicSlice(Primitive):
     """The window of ``slice_sizes`` at the scalar operands behind the first; moved inside if it sticks out."""
 
+    moves = True
     smooth = True
     fusion = Fusion.MOVING
     slice_sizes: Axes
@@ -94,6 +95,7 @@ class DynamicSlice(Primitive):
 class DynamicUpdateSlice(Primitive):
     """The first operand with the second written over the window that starts at the scalars behind them."""
 
+    moves = True
     smooth = True
     def infer(self, x: ArrayType, update: ArrayType, *starts: ArrayType) -> ArrayType:
         _check_starts("dynamic_update_slice", x, starts)

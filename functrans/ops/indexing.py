@@ -55,6 +55,7 @@ def _check_places(what: str, name: str, axes: Axes, rank: int) -> None:
 class Gather(Primitive):
     """The windows of ``slice_sizes`` that start at the index vectors along the last axis of the second operand."""
 
+    moves = True
     fusion = Fusion.MOVING
     dimension_numbers: GatherDimensionNumbers
     slice_sizes: Axes
@@ -467,6 +468,8 @@ class ScatterAdd(ScatterFamily):
 
 class Scatter(ScatterFamily):
     """Updates replace elements of the operand; which one wins where several meet is not specified."""
+
+    moves = True
 
     @staticmethod
     def reference(old: Any, new: Any) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 
 from functrans.errors import FunctransTypeError
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, array_type, kind_of, type_of
+from functrans.ir.types import ArrayType, array_type, is_key_dtype, kind_of, type_of
 from functrans.ops.elementwise import Stepwise, align, batched_alike, binary, one_axis
-from functrans.ops.structural import broadcast_in_dim, compare_kind, full, scalar_literal
+from functrans.ops.structural import broadcast_in_dim, compare_kind, convert, full, reduce_sum, scalar_literal
 from functrans.trace.binding import bind
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Fusion, Lanes, Primitive, Tangent, Value, is_linear
@@ -119,6 +119,12 @@ class Compare(Stepwise):
             )
         return super().infer(*types).update(weak_type=False)
 
+    def physical(self, operands: Sequence[Any], types: Sequence[ArrayType]) -> Any:
+        if not is_key_dtype(types[0].dtype):
+            return None
+        different = convert(bind(Compare("NE"), *operands), np.dtype(np.int32))
+        return bind(Compare(self.direction), reduce_sum(different, (types[0].ndim,)), 0)
+
     def impl(self, *arrays: Any) -> Any:
         function = {
             "EQ": "equal",
@@ -153,6 +159,7 @@ class Select(Primitive):
     The first is of the shape of the others or a scalar; scalar literals stand for arrays.
     """
 
+    moves = True
     cheap = True
     fusion = Fusion.CHEAP
     elementwise = True

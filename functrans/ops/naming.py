@@ -18,6 +18,7 @@ from functrans.trace.primitive import Fusion, Lanes, Value
 class Name(LinearUnary):
     """The operand as it is."""
 
+    moves = True
     elementwise = True
     cheap = True
     fusion = Fusion.CHEAP

@@ -24,6 +24,7 @@ from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 class PermuteRows(Primitive):
     """x[..., order, :] for an ``order`` [..., m] of all rows of x [..., m, n]: the inverse order is the transpose."""
 
+    moves = True
     name = "permute_rows"
 
     def infer(self, x: ArrayType, order: ArrayType) -> ArrayType:

@@ -127,6 +127,7 @@ class ReducePrecision(LinearUnary):
 class OptimizationBarrier(Primitive):
     """The operands themselves; XLA moves no work across."""
 
+    moves = True
     multiple = True
 
     def infer(self, *types: ArrayType) -> list[ArrayType]:

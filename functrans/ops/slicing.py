@@ -33,6 +33,7 @@ from functrans.trace.tracer import Tracer, producer_of, tracer_for
 class Slice(LinearUnary):
     """The elements start, start + stride ... below limit along each axis."""
 
+    moves = True
     fusion = Fusion.MOVING
     start_indices: Axes
     limit_indices: Axes
@@ -102,6 +103,7 @@ class Slice(LinearUnary):
 class Pad(Primitive):
     """``low`` elements before, ``high`` behind (negative: removed) and ``interior`` between, all of one value."""
 
+    moves = True
     smooth = True
     fusion = Fusion.MOVING
     low: Axes
@@ -185,6 +187,7 @@ class Pad(Primitive):
 class Concatenate(Primitive):
     """The operands joined along the axis ``dimension``."""
 
+    moves = True
     smooth = True
     fusion = Fusion.MOVING
     dimension: int
@@ -244,6 +247,7 @@ class Concatenate(Primitive):
 class Split(Primitive):
     """Consecutive parts of these sizes along ``axis``."""
 
+    moves = True
     smooth = True
     fusion = Fusion.MOVING
     sizes: Axes
@@ -289,6 +293,7 @@ class Split(Primitive):
 class Rev(LinearUnary):
     """The elements in reverse order along ``dimensions``."""
 
+    moves = True
     cheap = True
     fusion = Fusion.MOVING
     dimensions: Axes

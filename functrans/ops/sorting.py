@@ -33,6 +33,7 @@ class Sort(Primitive):
     dimension: int
     is_stable: bool
     num_keys: int
+    moves = True
     multiple = True
 
     def infer(self, *types: ArrayType) -> list[ArrayType]:
@@ -41,6 +42,8 @@ class Sort(Primitive):
             raise FunctransTypeError(
                 f"sort: all operands must have one shape, got {', '.join(str(t.shape) for t in types)}"
             )
+        if any(is_key_dtype(t.dtype) for t in types[: self.num_keys]):
+            raise FunctransTypeError(f"sort: random keys have no order, got {', '.join(map(str, types))}")
         if not 0 <= self.dimension < len(shape):
             raise FunctransValueError(f"sort: dimension {self.dimension} is not an axis of an array of shape {shape}")
         if not 1 <= self.num_keys <= len(types):

@@ -57,6 +57,7 @@ def axis_left(axis: int | None, reduced: Axes) -> int | None:
 class BroadcastInDim(LinearUnary):
     """Put operand axis i at axis ``dims[i]`` of ``shape`` and repeat along the others (and along axes of size 1)."""
 
+    moves = True
     cheap = True
     fusion = Fusion.MOVING
     repeats_operand = True
@@ -103,6 +104,7 @@ class BroadcastInDim(LinearUnary):
 class Reshape(LinearUnary):
     """The same elements in row-major order under another shape."""
 
+    moves = True
     cheap = True
     fusion = Fusion.MOVING
     shape: Shape
@@ -145,6 +147,7 @@ class Reshape(LinearUnary):
 class Transpose(LinearUnary):
     """Result axis i is operand axis ``permutation[i]``."""
 
+    moves = True
     cheap = True
     fusion = Fusion.MOVING
     permutation: Axes
@@ -297,6 +300,7 @@ class ConvertElementType(Primitive):
 class StopGradient(Primitive):
     """The operand itself, with a zero derivative."""
 
+    moves = True
     cheap = True
     fusion = Fusion.CHEAP
     locally_constant = True

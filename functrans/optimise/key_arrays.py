@@ -3,10 +3,9 @@
     k:key<fry>[3] = random_split[shape=(3,)] a:key<fry>[];  c:key<fry>[] = dynamic_slice k i        becomes
     k:u32[3,2] = ... threefry2x32 ... a:u32[2];             c:u32[2] = dynamic_slice k i 0
 
-Operations on keys say what they do to words (``physical``). Every other operation that meets keys only moves them, each
-word like every other: it is done to all the words at once, by the rule that vectorizes it. (Keys are compared in the
-same way: they are equal where all their words are.) Held programs are rewritten
-in the same way; the axis of the words is the last one, so that loops over keys slice the words alike.
+Operations on keys say what they do to words (``physical``). Those that only move elements (``moves``) move each word
+like every other: that is done to all the words at once, by the rule that vectorizes them. Others are refused. Held
+programs are rewritten in the same way; the axis of the words is the last one, so that loops over keys slice the words alike.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from functrans.errors import FunctransTypeError
 from functrans.ir.program import Equation, Jaxpr, all_equations, with_programs
 from functrans.ir.types import ArrayType, array_type, is_key_dtype
 from functrans.ops.key_implementations import partitionable
 from functrans.ops.keys import words_of
-from functrans.ops.logic import Compare
-from functrans.ops.reductions import reduce_and, reduce_or
 from functrans.ops.structural import transpose
+from functrans.trace.binding import located
 from functrans.trace.primitive import Lanes
 from functrans.trace.replay import emit, replay, trace
 
@@ -74,12 +73,12 @@ def _rule(eqn: Equation, operands: list[Any]) -> Sequence[Any]:
     program = op.program(types)
     if program is not None:
         return replay(program, operands, _rule)
+    if not op.moves:
+        error = FunctransTypeError(f"{op.name} does not accept random keys, got {', '.join(map(str, types))}")
+        raise located(error, eqn.where)
     lanes = Lanes(words_of(keys[0]))
     mapped = [is_key_dtype(t.dtype) for t in types]
     outs, outs_mapped = op.batch(lanes, [_front(x) if m else x for x, m in zip(operands, mapped, strict=True)], mapped)
-    if isinstance(op, Compare):
-        combine = reduce_and if op.direction == "EQ" else reduce_or
-        return [combine(outs, (0,))]
     if not op.multiple:
         return [_back(outs)] if outs_mapped else [outs]
     flags = [outs_mapped] * len(outs) if isinstance(outs_mapped, bool) else outs_mapped

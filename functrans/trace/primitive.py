@@ -185,6 +185,7 @@ class Primitive(metaclass=_PrimitiveMeta):
     elementwise: ClassVar[bool] = False  # True: an element of the result is made of those at its place in the operands
     locally_constant: ClassVar[bool] = False  # True: the derivative is zero wherever there is one
     broadcasts_literals: ClassVar[bool] = False  # True: a scalar literal may stand for any operand that is an array
+    moves: ClassVar[bool] = False  # True: results are made of the operands' elements, random keys as well as numbers
     repeats_operand: ClassVar[bool] = False  # True: the result is the operand over and over, made where it is read
     fusion: ClassVar[Fusion] = Fusion.APART  # what a compiler that fuses operations does with it
     is_unrolled: ClassVar[bool] = False  # True: a loop compiled step after step; asked by optimise.recomputation

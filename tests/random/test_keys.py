@@ -232,3 +232,28 @@ def test_keys_have_no_order() -> None:
     for ordered in (fnp.sort, fnp.argsort, lax.sort, lambda k: fnp.less(k, k), lambda k: lax.lt(k, k)):
         with pytest.raises(TypeError, match="random keys have no order"):
             ordered(KEYS)
+
+
+COMPUTED = {
+    "sum": lambda k: fnp.sum(k), "trace": lambda k: fnp.trace(k.reshape(2, 2)), "sort": lambda k: fnp.sort(k),
+    "argsort": lambda k: fnp.argsort(k), "lexsort": lambda k: fnp.lexsort((k,)), "top_k": lambda k: lax.top_k(k, 1),
+    "dot": lambda k: lax.dot(k, k), "psum": lambda k: ft.vmap(lambda x: lax.psum(x, "i"), axis_name="i")(k),
+    "less": lambda k: lax.lt(k, k[::-1]), "max": lambda k: lax.reduce_max(k, (0,)), "cumsum": lambda k: lax.cumsum(k),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_nothing_is_computed_of_the_words_of_keys(name: str, compiled: bool) -> None:
+    f = COMPUTED[name]
+    with pytest.raises(TypeError, match=r"key"):
+        (ft.jit(f) if compiled else f)(jax.random.split(jax.random.key(0), 4))
+
+
+def test_keys_are_sorted_and_permuted_along_with_numbers() -> None:
+    keys = jax.random.split(jax.random.key(0), 5)
+    order = np.int32([3, 1, 4, 0, 2])
+    _, found = ft.jit(lambda o, k: lax.sort((o, k), num_keys=1))(order, keys)
+    assert (found == keys[np.argsort(order)]).all()
+    permuted = ft.jit(lambda k: ft.random.permutation(k[0], k))(keys)
+    assert (permuted == keys[ft.random.permutation(keys[0], 5)]).all()
