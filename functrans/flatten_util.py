@@ -36,7 +36,7 @@ class Unravel:
         return sum(map(_size, self.shapes))
 
     def __call__(self, vector: Any) -> Any:
-        """Raises ValueError for a vector of another length, TypeError for one of another dtype if the leaves' differ."""
+        """Raises ValueError for another length, TypeError for another dtype where those of the leaves differ."""
         vector = asarray(vector)
         found = type_of(vector)
         if found.shape != (self.size,):

@@ -36,7 +36,7 @@ def test_a_tree_there_and_back(tree: Any) -> None:
 @pytest.mark.parametrize("wide", [False, True])
 def test_leaves_of_one_dtype_come_back_in_that_of_any_vector(dtype: str, wide: bool) -> None:
     with jax.enable_x64(wide):
-        vector, unravel = ravel_pytree(ALIKE)
+        _, unravel = ravel_pytree(ALIKE)
         other = (np.arange(5) % 2).astype(dtype)
         if dtype == "float64" and not wide:
             other = other.astype(np.float32)

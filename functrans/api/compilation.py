@@ -298,7 +298,8 @@ class JitSettings:
             if not donates and all(_is_plain(x) for x in leaves if isinstance(x, np.ndarray)):
                 call = self.of_snapshots
                 if call is None:
-                    call = self.of_snapshots = dispatcher_of(self, dispatcher.weakly(self.miss_of_snapshots), "snapshots")
+                    miss = dispatcher.weakly(self.miss_of_snapshots)
+                    call = self.of_snapshots = dispatcher_of(self, miss, "snapshots")
                 leaves = [for_one_reader(x) if isinstance(x, np.ndarray) else x for x in leaves]
             else:  # a donated buffer has to be the device's own
                 call = self.dispatcher()

@@ -47,7 +47,8 @@ def callback(
 
     Args:
       callback: a function of NumPy arrays in the trees of ``args`` and ``kwargs``; its result is thrown away.
-        Random keys come as their words, uint32. Without it, ``callback(ordered=True)`` is a function that takes the callback and its arguments.
+        Random keys come as their words, uint32. Without it, ``callback(ordered=True)`` is a function that takes the
+        callback and its arguments.
       args, kwargs: pytrees; leaves that are no arrays are passed as they are.
       ordered: keep the order of the program among all ordered effects (refused under vmap).
       partitioned: accepted for programs written for JAX; arrays are whole here.

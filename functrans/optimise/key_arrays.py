@@ -5,7 +5,8 @@
 
 Operations on keys say what they do to words (``physical``). Those that only move elements (``moves``) move each word
 like every other: that is done to all the words at once, by the rule that vectorizes them. Others are refused. Held
-programs are rewritten in the same way; the axis of the words is the last one, so that loops over keys slice the words alike.
+programs are rewritten in the same way; the axis of the words is the last one, so that loops over keys slice the words
+alike.
 """
 
 from __future__ import annotations

@@ -280,11 +280,18 @@ def interrupted() -> None:
 
 
 def guard_namespace(namespace: dict[str, Any]) -> None:
-    """Put ``api_boundary`` around the public functions of a module that trim no tracebacks themselves."""
+    """Put ``api_boundary`` around the public functions of a module that trim no tracebacks themselves.
+
+    Those that are pickled by no other name are pickled by their public one.
+    """
     for name in namespace["__all__"]:
         function = namespace[name]
-        if isinstance(function, FunctionType) and not hasattr(function, "__wrapped__") and function not in _guarded:
-            namespace[name] = api_boundary(function)
+        if not isinstance(function, FunctionType):
+            continue
+        if not hasattr(function, "__wrapped__") and function not in _guarded:
+            namespace[name] = function = api_boundary(function)
+        if getattr(sys.modules.get(function.__module__), function.__qualname__, None) is not function:
+            function.__module__, function.__qualname__ = namespace["__name__"], name
 
 
 _guarded: set[Any] = set()  # functions that trim tracebacks themselves
