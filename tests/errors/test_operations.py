@@ -185,7 +185,7 @@ def test_what_is_no_shape_is_refused_by_broadcast_shapes_as_in_jax(shape: Any) -
     for module in (ft.lax, ft.numpy, jax.lax, jax.numpy):
         with pytest.raises(TypeError):
             module.broadcast_shapes((2, 3), shape)
-    with pytest.raises(TypeError, match=r"broadcast_shapes: a shape (is a sequence of ints|has no negative sizes), got"):
+    with pytest.raises(TypeError, match=r"broadcast_shapes: a shape (is a sequence|has no negative sizes)"):
         ft.lax.broadcast_shapes(shape)
 
 

@@ -22,8 +22,19 @@ PUBLIC = sorted(
 
 
 def examples_of(name):
-    found = doctest.DocTestFinder(exclude_empty=True).find(importlib.import_module(name))
-    return [test for test in found if test.examples]
+    """Each example once, where its function is written, or made: not where another module gives it a public name."""
+    module, kept = importlib.import_module(name), []
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module):
+        value = vars(module).get(test.name.removeprefix(f"{name}."))
+        if inspect.isfunction(value):
+            written = inspect.unwrap(value)
+            if written.__globals__ is not vars(module):
+                if written.__globals__.get(written.__name__) is written:
+                    continue
+                test.globs = dict(written.__globals__)
+        if test.examples:
+            kept.append(test)
+    return kept
 
 
 @pytest.mark.parametrize("name", MODULES)
