@@ -141,13 +141,13 @@ class JitSettings:
 
     def __getstate__(self) -> dict[str, Any]:
         """What ``jit`` was told, as cloudpickle sends it to other processes; those trace and compile anew."""
-        fresh = ("of_snapshots", "referring", "traces", "__weakref__")
+        fresh = ("of_snapshots", "traces", "__weakref__")
         return {name: getattr(self, name) for name in self.__slots__ if name not in fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, value)
-        self.of_snapshots, self.referring, self.traces = None, None, Cache(2 * _CAPACITY)
+        self.of_snapshots, self.traces = None, Cache(2 * _CAPACITY)
         _alive.add(self)
 
     # -- arguments --------------------------------------------------------------------------------------------------
