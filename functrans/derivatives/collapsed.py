@@ -34,7 +34,15 @@ from functrans.derivatives.spreads import (
     on_every_line,
     value_of,
 )
-from functrans.derivatives.sums_on_lines import all_slices, is_sparse_product, multiplied, product_blocks, sum_over
+from functrans.derivatives.sums_on_lines import (
+    all_slices,
+    is_sparse_product,
+    moved_by_slices,
+    multiplied,
+    product_blocks,
+    slices_contracted,
+    sum_over,
+)
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, Var
 from functrans.ir.types import ArrayType, is_differentiable
@@ -131,8 +139,7 @@ def _one_carried(
         else:
             for a, m in zip(eqn.inputs, given, strict=True):
                 if m is not None and m is not EVERYWHERE:
-                    summed = type(eqn.op) is ReduceSum and all_slices(m) is not None
-                    total += len(m) * a.type.size * (lines.in_block if summed else lines.number)
+                    total += len(m) * a.type.size * (lines.in_block if _is_summed(eqn, m, given) else lines.number)
         return [r if is_differentiable(t.dtype) else None for r, t in zip(results, types, strict=True)], total
     total = 0
     for a, m, wanted in zip(eqn.inputs, given, place.given, strict=True):
@@ -142,6 +149,14 @@ def _one_carried(
     for r, t in zip(place.results, types, strict=True):
         total += 0 if r is None else len(r) * lines.in_block * t.size
     return list(place.results), total
+
+
+def _is_summed(eqn: Equation, blocks: Blocks, given: Sequence[Blocks | None]) -> bool:
+    """Whether sums of an operand with these blocks need no row for every line of it."""
+    if type(eqn.op) is DotGeneral:
+        place = 0 if given[0] is blocks else 1
+        return slices_contracted(eqn.op, place, blocks) is not None
+    return type(eqn.op) is ReduceSum and all_slices(blocks) is not None
 
 
 def _through(jaxpr: Jaxpr, inputs: Sequence[Any], lines: Lines, known: dict[Any, Any]) -> list[Any]:
@@ -184,8 +199,14 @@ def _applied(eqn: Equation, operands: Sequence[Any], lines: Lines, known: Mappin
         result = sum_over(eqn, op, operands[0], lines)
         if result is not None:
             return [result]
-    if type(op) is DotGeneral and lines.order == 2 and is_sparse_product(operands):
-        return [multiplied(eqn, op, operands, lines)]
+    if type(op) is DotGeneral:
+        if lines.order == 2 and is_sparse_product(operands):
+            return [multiplied(eqn, op, operands, lines)]
+        moving = [x for x in operands if type(x) is Spread]
+        if len(moving) == 1 and moving[0].blocks is not None:
+            result = moved_by_slices(eqn, op, operands, lines)
+            if result is not None:
+                return [result]
     return _by_rule(eqn, operands, lines, known)
 
 

@@ -466,7 +466,7 @@ def _basis(
     first = len(jaxpr.inputs) - len(types)
     if order > 1 and all(t.size for t in types):
         moves: list[Blocks | None] = [EVERYWHERE] * len(types)
-        chosen, least = None, 0.9 * rows_carried(jaxpr, [*[None] * first, *moves], everywhere, known)
+        chosen, least = None, size * size + rows_carried(jaxpr, [*[None] * first, *moves], everywhere, known)
         for blocks in _partitions(jaxpr, types):
             lines = everywhere._replace(in_block=size // (1 + max(int(b.max()) for b in blocks)))
             moves = [narrowed(b[None]) for b in blocks]

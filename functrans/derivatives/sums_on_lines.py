@@ -139,28 +139,52 @@ def _moving_factor(eqn: Equation, op: DotGeneral, operands: Sequence[Spread], pl
     x = operands[place]
     found = _factor_alone(eqn, [f.blocks for f in operands], place, lines)
     if found is None and x.blocks is not None:
-        parts = all_slices(x.blocks)
-        contracting = (op.lhs_contracting, op.rhs_contracting)[place]
-        if parts is not None and all(part.axis in contracting for part in parts):
-            return Spread(None, (_by_slices(op, operands, place, parts, lines),), None)
+        parts = slices_contracted(op, place, x.blocks)
+        if parts is not None:
+            return Spread(None, (_by_slices(op, place, x.rows[0], operands[1 - place].value, parts, lines),), None)
     x = on_every_line(x, lines) if found is None else on_blocks(x, found.given[place], lines)
     given = [x.rows[0] if i == place else f.value for i, f in enumerate(operands)]
     row, _ = op.batch(Lanes(given[place].shape[0]), given, [i == place for i in range(2)])
     return Spread(None, (row,), None, None if found is None else found.results[0])
 
 
-def _by_slices(op: DotGeneral, operands: Sequence[Spread], place: int, parts: list[Slices], lines: Lines) -> Any:
+def moved_by_slices(eqn: Equation, op: DotGeneral, operands: Sequence[Any], lines: Lines) -> Spread | None:
+    """A product of which one factor moves, each of its elements along a contracted axis on lines of its own; None where
+    it is something else."""
+    (place,) = [i for i, x in enumerate(operands) if type(x) is Spread]
+    x, other = operands[place], operands[1 - place]
+    if _factor_alone(eqn, [x.blocks if i == place else None for i in (0, 1)], place, lines) is not None:
+        return None
+    parts = slices_contracted(op, place, x.blocks)
+    if parts is None:
+        return None
+    rows = tuple([None if row is None else _by_slices(op, place, row, other, parts, lines) for row in x.rows])
+    value, top = (
+        None if v is None else bind(op, *[v if i == place else other for i in (0, 1)]) for v in (x.value, x.top)
+    )
+    return Spread(value, rows, top)
+
+
+def slices_contracted(op: DotGeneral, place: int, blocks: Blocks) -> list[Slices] | None:
+    """The blocks of a factor as slices along axes that the product contracts; None where they are something else."""
+    parts = all_slices(blocks)
+    contracting = (op.lhs_contracting, op.rhs_contracting)[place]
+    return parts if parts is not None and all(part.axis in contracting for part in parts) else None
+
+
+def _by_slices(op: DotGeneral, place: int, row: Any, other: Any, parts: list[Slices], lines: Lines) -> Any:
     """The row for every line of a product by a factor whose elements along a contracted axis have lines of their own:
     nothing is added along it."""
     count = lines.number // lines.in_block
     total: Any = None
-    own = by_block(operands[place].rows[0], lines)
+    own = by_block(row, lines)
     axes = [list(a) for a in (op.lhs_contracting, op.rhs_contracting, op.lhs_batch, op.rhs_batch)]
     for k, part in enumerate(parts):
         row = slice_in_dim(own, k, k + 1)
         if part.mask is not None:
             row = select(along(array_in_program(narrowed(part.mask[None])), row.shape), row, 0.0)
-        given = [reshape(row, row.shape[1:]) if i == place else f.value for i, f in enumerate(operands)]
+        row = reshape(row, row.shape[1:])
+        given = [row, other] if place == 0 else [other, row]
         at = axes[place].index(part.axis)
         contracting = [[a for i, a in enumerate(side) if i != at] for side in axes[:2]]
         batch = [[*axes[2 + side], axes[side][at]] for side in range(2)]
@@ -170,7 +194,7 @@ def _by_slices(op: DotGeneral, operands: Sequence[Spread], place: int, parts: li
         first = len(batch[0]) - 1  # the axis of slices, behind the batch
         in_block = len(batch[0])  # the lines of a block, in front of the factor's other axes
         if place == 1:
-            in_block += operands[0].value.ndim - len(axes[0]) - len(axes[2])
+            in_block += other.ndim - len(axes[0]) - len(axes[2])
         out = transpose(out, (first, in_block, *[a for a in range(out.ndim) if a not in (first, in_block)]))
         last = part.first + (out.shape[0] - 1) * part.step
         out = pad(out, 0.0, [(part.first, count - 1 - last, part.step - 1), *[(0, 0, 0)] * (out.ndim - 1)])
