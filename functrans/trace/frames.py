@@ -242,7 +242,11 @@ def api_boundary(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            raise filter_traceback(error) from error.__cause__  # kept in no variable: its traceback holds this frame
+            shown = filter_traceback(error)
+            try:
+                raise shown from shown.__cause__
+            finally:
+                del shown  # its traceback holds this frame
         except (KeyboardInterrupt, SystemExit):
             interrupted()
             raise
