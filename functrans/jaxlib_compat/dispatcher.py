@@ -45,7 +45,11 @@ def jit_function(
             outputs, record, remove = cache_miss(*args, **kwargs)
         except Exception as error:
             forget()
-            raise on_error(error) from error.__cause__  # kept in no variable: its traceback holds this frame
+            shown = on_error(error)
+            try:
+                raise shown from shown.__cause__
+            finally:
+                del shown  # its traceback holds this frame
         except BaseException:
             forget()
             raise
