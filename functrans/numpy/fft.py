@@ -74,7 +74,7 @@ def _transformed(
         if kind == "RFFT" and sizes[-1] < 1:
             raise FunctransValueError(f"{operation}: an axis of shape {tuple(x.shape)} is too short to transform")
         some = tuple([max(n, 1) for n in sizes])  # as in JAX, nothing is the transform of nothing
-        out = _any_rank(_cut_or_padded(x, (*some[:-1], 1) if kind == "IRFFT" else some), kind, some)
+        out = _any_rank(_cut_or_padded(x, (*some[:-1], some[-1] // 2 + 1) if kind == "IRFFT" else some), kind, some)
         empty = (*sizes[:-1], sizes[-1] // 2 + 1) if kind == "RFFT" else sizes
         return moveaxis(_cut_or_padded(out, empty), last, at)
     out = _any_rank(x, kind, sizes)
