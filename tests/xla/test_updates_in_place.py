@@ -127,4 +127,4 @@ def test_random_windows(block: int) -> None:
         program, x = random_program(seed)
         found = ft.jit(lambda v, one, program=program: program(v, one, fnp))(x, np.int32(1))
         for a, b in zip(found, program(x, 1, np), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-5)
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)  # of numbers of size one, some nearly cancelled
