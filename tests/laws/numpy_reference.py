@@ -299,14 +299,17 @@ class Evaluation:
 
 def _scan(run: Evaluation, eqn: Any, operands: list[Any]) -> list[Any]:
     p = eqn.params
-    fixed, first = p["num_consts"], p["num_consts"] + p["num_carry"]
-    consts, carry, xs = operands[:fixed], operands[fixed:first], operands[first:]
-    avals = [v.aval for v in eqn.outvars[p["num_carry"] :]]
+    if "num_consts" in p:
+        fixed, count = p["num_consts"], p["num_carry"]
+    else:  # from jax 0.12 on, as trees of the constants, the carry and the slices
+        fixed, count = (len(list(part)) for part in p["ft_in"].unpack()[:2])
+    consts, carry, xs = operands[:fixed], operands[fixed : fixed + count], operands[fixed + count :]
+    avals = [v.aval for v in eqn.outvars[count:]]
     ys: list[list[Any]] = [[None] * p["length"] for _ in avals]
     for i in reversed(range(p["length"])) if p["reverse"] else range(p["length"]):
         results = run.closed(p["jaxpr"], [*consts, *carry, *[x[i] for x in xs]])
-        carry = results[: p["num_carry"]]
-        for column, y in zip(ys, results[p["num_carry"] :], strict=True):
+        carry = results[:count]
+        for column, y in zip(ys, results[count:], strict=True):
             column[i] = y
     return [*carry, *[np.stack(c) if c else np.zeros(a.shape) for c, a in zip(ys, avals, strict=True)]]
 
