@@ -19,6 +19,7 @@ import numpy as np
 from functrans.errors import MissingRuleError
 from functrans.ir.program import Equation, Jaxpr, Literal
 from functrans.ir.types import ArrayType, kind_of
+from functrans.jacobians.detection import computed
 from functrans.trace.primitive import Primitive
 
 Blocks = Any  # an array of int32
@@ -282,14 +283,12 @@ def known_results(eqn: Equation, known: Mapping[Any, Any]) -> list[Any] | None:
     values = [known_value(a, known) for a in eqn.inputs]
     if any(v is None for v in values):
         return None
+    if op.gives_place and (inside := op.in_place(eqn.inputs)) is not None:
+        return _known_program(inside[0], [known_value(a, known) for a in inside[1]])
     try:
-        if op.gives_place and (inside := op.in_place(eqn.inputs)) is not None:
-            return _known_program(inside[0], [known_value(a, known) for a in inside[1]])
-        with np.errstate(all="raise"):
-            found = op.impl(*values)
-    except (MissingRuleError, FloatingPointError):
+        return computed(op, values)
+    except MissingRuleError:  # of a user's operation
         return None
-    return [np.asarray(y) for y in (found if op.multiple else [found])]
 
 
 def known_value(a: Any, known: Mapping[Any, Any]) -> Any:

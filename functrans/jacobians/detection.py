@@ -277,7 +277,7 @@ def _rounds_nothing(eqn: Equation) -> bool:
     return all(kind_of(a.type.dtype) in "iub" for a in (*eqn.inputs, *eqn.outputs))
 
 
-def _computed(op: Primitive, values: Sequence[Any]) -> list[Any] | None:
+def computed(op: Primitive, values: Sequence[Any]) -> list[Any] | None:
     """The results, of the values that NumPy and devices give alike: not of division by zero nor of a cast that does not
     fit, and of the smallest floats only where they are moved, since devices take them for zero."""
     try:
@@ -319,7 +319,7 @@ def _known(eqn: Equation, operands: Sequence[Entry]) -> list[Any]:
     def run() -> list[Any]:
         if not results:
             values = [operands[i].value() for i in places]
-            found = None if any(v is None for v in values) else _computed(wanted, values)
+            found = None if any(v is None for v in values) else computed(wanted, values)
             results.append([None] * len(kept) if found is None else found)
         return results[0]
 

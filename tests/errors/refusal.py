@@ -53,7 +53,10 @@ def _spelled_out(text: str) -> str:
 def _shown(error: BaseException) -> Iterator[BaseException]:
     """The error and those that Python prints with it."""
     current: BaseException | None = error
+    seen: list[BaseException] = []
     while current is not None:
+        assert not any(current is e for e in seen), f"an error is its own cause: {current!r}"
+        seen.append(current)
         yield current
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
 
