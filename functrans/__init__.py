@@ -33,9 +33,7 @@ try:
     from functrans.api.checkpointing import remat as remat
     from functrans.api.checks import check as check
     from functrans.api.checks import error_if as error_if
-    from functrans.api.compilation import eval_shape as eval_shape
     from functrans.api.compilation import jit as jit
-    from functrans.api.compilation import make_jaxpr as make_jaxpr
     from functrans.api.custom_derivatives import closure_convert as closure_convert
     from functrans.api.custom_derivatives import custom_gradient as custom_gradient
     from functrans.api.custom_rules import custom_jvp as custom_jvp
@@ -119,6 +117,8 @@ try:
     from functrans.api.environment import typeof as typeof
     from functrans.api.jacobians import jacfwd as jacfwd
     from functrans.api.jacobians import jacrev as jacrev
+    from functrans.api.jaxprs import eval_shape as eval_shape
+    from functrans.api.jaxprs import make_jaxpr as make_jaxpr
     from functrans.api.linear_maps import linear_transpose as linear_transpose
     from functrans.api.linear_maps import linearize as linearize
     from functrans.api.linear_maps import vjp as vjp

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from functrans.api.arguments import check_callable
-from functrans.api.compilation import make_jaxpr
+from functrans.api.jaxprs import make_jaxpr
 from functrans.api.staging import api_boundary, tree_flatten, tree_unflatten
 from functrans.ir.types import is_differentiable, type_of
 from functrans.jacobians.budget import costs

@@ -16,9 +16,10 @@ import numpy as np
 from functrans import numpy as fnp
 from functrans.api.ahead_of_time import shape_struct
 from functrans.api.arguments import check_callable
-from functrans.api.compilation import eval_shape, jit
+from functrans.api.compilation import jit
 from functrans.api.differentiation import value_and_grad
 from functrans.api.jacobians import jacfwd, jacrev
+from functrans.api.jaxprs import eval_shape
 from functrans.api.planned import hessian, jacobian
 from functrans.api.sparse import sparse_hessian, sparse_jacobian
 from functrans.api.staging import tree_flatten

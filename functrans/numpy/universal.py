@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from functrans import lax
-from functrans.api.compilation import eval_shape
+from functrans.api.jaxprs import eval_shape
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.numpy.creation import asarray
 from functrans.numpy.indexing import get_item

@@ -7,13 +7,12 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 
 import functrans as ft
 import functrans.numpy as fnp
-
-cloudpickle = pytest.importorskip("cloudpickle")
 
 
 @pytest.mark.parametrize(

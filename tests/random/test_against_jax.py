@@ -138,7 +138,7 @@ def test_keys_of_every_implementation(implementation: str, partitionable: bool) 
         same(random.fold_in(key, 9), jax.random.fold_in(key, 9))
         keys = jax.random.split(key, 3)
         for dtype in ("uint8", "uint16", "uint32"):
-            for shape in ((5,),) if dtype == "uint16" else ((), (5,), (2, 3), (0,)):
+            for shape in ((), (5,), (2, 3), (0,)):
                 same(random.bits(key, shape, dtype), jax.random.bits(key, shape, dtype))
             ours = ft.vmap(lambda k: random.bits(k, (5,), dtype))(keys)  # noqa: B023
             same(ours, jax.vmap(lambda k: jax.random.bits(k, (5,), dtype))(keys))  # noqa: B023
