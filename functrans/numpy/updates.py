@@ -196,6 +196,8 @@ def _checked_values(name: str, x: Any, values: Any) -> tuple[np.dtype[Any], Any]
             "and the result is cut to it; convert the array or the values with .astype(...)",
             FutureWarning,
         )
+        if isinstance(values, complex):
+            values = np.complex128(values)  # Python's, which nothing cuts, as NumPy's
     return common, values
 
 

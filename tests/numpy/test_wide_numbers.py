@@ -182,6 +182,17 @@ def test_a_number_beyond_a_narrow_dtype_is_that_of_jax(dtype: str) -> None:
             assert found == expected, (name, number)
 
 
+def test_complex_values_written_into_real_places_are_cut_alike_by_an_array_and_in_a_trace() -> None:
+    """Python's complex number was refused in a trace and cut by an array, whose method is JAX's."""
+    write = lambda x: x.at[1].set(1 + 2j)
+    for update in (write, ft.jit(write), lambda x: ft.vmap(write)(x[None])[0]):
+        with (
+            pytest.warns(FutureWarning, match="values of dtype c64 do not fit|cannot safely cast value"),
+            pytest.warns(np.exceptions.ComplexWarning, match="discards the imaginary part"),
+        ):
+            np.testing.assert_array_equal(update(fnp.zeros(3)), [0, 1, 0])
+
+
 def test_a_complex_number_is_no_real_one() -> None:
     """Its imaginary part was lost without a word."""
     like = np.ones(2, np.float32)
