@@ -21,6 +21,7 @@ from functrans.errors import EscapedTracerError, FunctransTypeError, InternalErr
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.snapshots import same_contents, snapshot
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
+from functrans.jaxlib_compat import array_values, configuration
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, is_around, keep_trace, key_trace
 from functrans.trace.collection import CollectionPause
 from functrans.trace.frames import describe_place, where
@@ -304,9 +305,18 @@ class Builder:
         for x in self.captured:
             var = self.captures[id(x)].variable
             if var in live:
-                captured.append(x)
+                captured.append(_as_traced(x, var.type))
                 variables.append(var)
         return Jaxpr([*variables, *[t.variable for t in self.inputs]], kept, atoms), captured
+
+
+def _as_traced(x: Any, traced: ArrayType) -> Any:
+    """A captured value of the type that it was traced with. A NumPy array has another where the function had switched
+    64-bit types on or off: there it becomes an array that keeps its type.
+    """
+    if not isinstance(x, np.ndarray | np.generic) or type_of(x).dtype == traced.dtype:
+        return x
+    return array_values.put(x, traced, configuration.default_device())
 
 
 def _is_number(a: Any) -> bool:

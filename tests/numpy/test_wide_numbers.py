@@ -182,6 +182,21 @@ def test_a_number_beyond_a_narrow_dtype_is_that_of_jax(dtype: str) -> None:
             assert found == expected, (name, number)
 
 
+@pytest.mark.parametrize("constant", [np.arange(2), np.array([1.5, 2.0]), np.array([1j, 2.0])], ids=str)
+def test_a_constant_of_a_trace_keeps_the_dtype_that_it_had_there(constant: np.ndarray[Any, Any]) -> None:
+    """It was given to the program in the dtype that it has where the program is called."""
+
+    def function(x: Any) -> Any:
+        with jax.enable_x64(True):
+            return x + constant
+
+    with jax.enable_x64(False):
+        for transformed in (ft.jit(function), ft.jit(ft.jit(function)), ft.jit(ft.vmap(ft.jit(function)))):
+            found = transformed(np.ones((2, 2), np.int32))
+            assert found.dtype == constant.dtype
+            np.testing.assert_array_equal(found, [1 + constant] * 2)
+
+
 def test_complex_values_written_into_real_places_are_cut_alike_by_an_array_and_in_a_trace() -> None:
     """Python's complex number was refused in a trace and cut by an array, whose method is JAX's."""
     write = lambda x: x.at[1].set(1 + 2j)
