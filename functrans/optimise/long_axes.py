@@ -23,25 +23,29 @@ from functrans.ops.slicing import Concatenate
 from functrans.ops.structural import transpose
 from functrans.trace.binding import bind
 
-# Measured over products [m, k] x [k, n] and 120 programs of random products and elementwise operations.
-_SHORT = 16  # elements of the axes of the right operand
+# Measured over products [m, k] x [k, n], chains of them with elementwise operations between, and 120 random programs.
+_SHORT = {np.dtype(np.float32): 16, np.dtype(np.float64): 4}  # elements of the axes of the right operand
+_WHOLE = 8  # elements that the library takes at once: of axes of a multiple of them it is fast as it is
+_WHOLE_IN_LOOPS = 4  # there what is carried has one layout, and is turned and turned back
 _LONG = 400  # elements of the left one's other axes
-_OF_THE_LIBRARY = (np.dtype(np.float32), np.dtype(np.float64))
 _JOINED = 4  # elements of an operand from the joined axis on
 _FEW = 8  # operands
 _ROWS = 64  # elements of the axes before the joined one
 
 
-def is_turned(eqn: Equation) -> bool:
+def is_turned(eqn: Equation, in_loop: bool) -> bool:
     """Whether the operation is faster turned."""
     op, types = eqn.op, [a.type for a in eqn.inputs]
     if type(op) is DotGeneral:
         x, y = types
-        if op.lhs_batch or x.dtype != y.dtype or x.dtype not in _OF_THE_LIBRARY:
+        short = _SHORT.get(x.dtype, 0)
+        if op.lhs_batch or x.dtype != y.dtype:
             return False
         summed = _size(x.shape, op.lhs_contracting)
         rows, columns = int(x.size) // max(summed, 1), int(y.size) // max(summed, 1)
-        return 1 <= summed <= _SHORT and 2 <= columns <= _SHORT and rows >= _LONG
+        fits = 1 <= summed <= short and 2 <= columns <= short and rows >= _LONG
+        whole = _WHOLE_IN_LOOPS if in_loop else _WHOLE
+        return fits and summed % whole != 0 and columns % whole != 0
     if type(op) is Concatenate:
         longest = max(_size(t.shape, range(op.dimension, t.ndim)) for t in types)
         rows = math.prod(types[0].shape[: op.dimension])

@@ -13,10 +13,11 @@ import pytest
 import functrans as ft
 import functrans.numpy as fnp
 from functrans import lax
-from functrans.optimise.long_axes import _FEW, _JOINED, _LONG, _ROWS, _SHORT
+from functrans.optimise.long_axes import _FEW, _JOINED, _LONG, _ROWS, _SHORT, _WHOLE
 from tests.agreement import assert_values_agree
 
 RANDOM = np.random.default_rng(0)
+SHORT = _SHORT[np.dtype(np.float32)] - 1  # the most elements of an axis that is turned: 16 are a multiple of 8
 
 
 def normal(*shape: int) -> np.ndarray:
@@ -31,7 +32,7 @@ def text_of(f: Any, *args: Any) -> str:
 PRODUCTS = [
     (x, y, dims)
     for rows in (_LONG - 1, _LONG)
-    for summed, columns in itertools.product((1, 3, _SHORT, _SHORT + 1), (1, 2, _SHORT, _SHORT + 1))
+    for summed, columns in itertools.product((1, 3, _WHOLE, SHORT, SHORT + 1), (1, 2, _WHOLE, SHORT, SHORT + 1))
     for x, y, dims in [
         ((rows, summed), (summed, columns), (((1,), (0,)), ((), ()))),
         ((summed, rows), (columns, summed), (((0,), (1,)), ((), ()))),
@@ -63,16 +64,45 @@ def _by_jax(dims: Any) -> Any:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.float16])
 def test_only_products_of_the_library_are_turned(dtype: Any) -> None:
     with jax.enable_x64(True):
-        text = text_of(lambda x, y: x @ y, normal(_LONG, 3).astype(dtype), normal(3, 4).astype(dtype))
-    result = re.search(r"stablehlo\.dot_general.*-> tensor<(\w+)x", text)
+        assert _is_turned(_LONG, 3, 4, dtype) == (dtype in (np.float32, np.float64))
+
+
+@pytest.mark.parametrize(
+    ("rows", "summed", "columns", "dtype", "turned"),
+    [
+        (_LONG, 3, 4, np.float32, True),
+        (_LONG - 1, 3, 4, np.float32, False),
+        (_LONG, SHORT, SHORT, np.float32, True),
+        (_LONG, SHORT + 1, 4, np.float32, False),
+        (_LONG, 3, SHORT + 1, np.float32, False),
+        (_LONG, _WHOLE, 3, np.float32, False),
+        (_LONG, 3, _WHOLE, np.float32, False),
+        (_LONG, 5, 3, np.float64, False),
+        (_LONG, 3, 5, np.float64, False),
+    ],
+)
+def test_what_is_wide_or_few_or_a_multiple_of_eight_stays(
+    rows: int, summed: int, columns: int, dtype: Any, turned: bool
+) -> None:
+    with jax.enable_x64(True):
+        assert _is_turned(rows, summed, columns, dtype) == turned
+
+
+def test_multiples_of_four_stay_in_loops() -> None:
+    def loop(x: Any, y: Any) -> Any:
+        return lax.scan(lambda c, _: (fnp.tanh(c @ y), None), x, None, 3)[0]
+
+    for size, turned in ((3, True), (4, False)):
+        text = text_of(loop, normal(_LONG, size), normal(size, size))
+        assert (f"-> tensor<{size}x{_LONG}xf32>" in re.search(r"stablehlo\.dot_general.*", text)[0]) == turned  # type: ignore[index]
+
+
+def _is_turned(rows: int, summed: int, columns: int, dtype: Any) -> bool:
+    text = text_of(lambda x, y: x @ y, normal(rows, summed).astype(dtype), normal(summed, columns).astype(dtype))
+    result = re.search(r"stablehlo\.dot_general.*-> tensor<(\w+)x(\w+)x", text)
     assert result is not None
-    assert result[1] == (f"4x{_LONG}" if dtype in (np.float32, np.float64) else f"{_LONG}x4")
-
-
-def test_what_is_wide_or_few_stays() -> None:
-    for rows, summed, columns in [(_LONG - 1, 3, 4), (_LONG, _SHORT + 1, 4), (_LONG, 3, _SHORT + 1)]:
-        text = text_of(lambda x, y: x @ y, normal(rows, summed), normal(summed, columns))
-        assert f"-> tensor<{rows}x{columns}xf32>" in re.search(r"stablehlo\.dot_general.*", text)[0]  # type: ignore[index]
+    assert {result[1], result[2]} == {str(rows), str(columns)}
+    return result[1] == str(columns)
 
 
 JOINS = [
