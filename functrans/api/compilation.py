@@ -21,7 +21,7 @@ from functrans.errors import FunctransRuntimeError, FunctransTypeError, Functran
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Jaxpr
-from functrans.ir.snapshots import for_one_reader
+from functrans.ir.snapshots import Snapshots, for_one_reader
 from functrans.ir.types import ArrayType, describe, float0, type_of
 from functrans.jaxlib_compat import array_values, configuration, dispatcher
 from functrans.jaxlib_compat.tracing import JaxTracer, evaluates
@@ -245,6 +245,9 @@ class JitSettings:
             raise FunctransRuntimeError(f"{self.name} was to be traced, and jax_no_tracing is set, at {here()}")
         with Builder(f"jit of {self.name}", order=order) as inner:
             inner.remedy, inner.lends = REMEDY, OFTEN
+            if not inner.snapshots.by_contents:
+                inner.snapshots = Snapshots()
+                inner.snapshots.by_contents = True
             inputs = [inner.new_input(t) for t in types]
             result = self.call(tree, static, inputs if given is None else given.enter(inputs))
             flat, out_tree = tree_flatten(result)

@@ -6,6 +6,7 @@ returned. So it is given arrays that nobody writes to.
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import jax
@@ -70,3 +71,32 @@ def same_contents(x: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> bool:
     if x.dtype.kind in "biu":
         return bool(np.array_equal(x, y))
     return bool(np.array_equal(np.ascontiguousarray(x).view(np.uint8), np.ascontiguousarray(y).view(np.uint8)))
+
+
+class Snapshots(dict[Any, tuple[Any, Any]]):
+    """NumPy arrays met in a trace and in those inside it, with their copies of when they were met.
+
+    An array that is met again while it holds the same has one copy, and so one place in the program. ``by_contents``:
+    another array of the same bits has that copy too, as what is converted at each use; for a program that is kept,
+    because one that is traced anew at each call would be another where they differ.
+    """
+
+    # By identity and by contents. A value begins with the array whose address is its key: another may not have it.
+    by_contents = False
+
+    def of(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The array as it is now."""
+        _, known = self.get(id(x), (None, None))
+        if known is not None and (known is x or same_contents(known, x)):
+            return known  # type: ignore[no-any-return]
+        copy = snapshot(x)
+        if self.by_contents and not copy.dtype.hasobject and type(copy) is np.ndarray:
+            copy = self._equal(copy)
+        self[id(x)] = x, copy
+        return copy
+
+    def _equal(self, copy: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The first copy that holds the same."""
+        key = copy.shape, copy.dtype, zlib.crc32(np.ascontiguousarray(copy).view(np.uint8).data)
+        _, first = self.setdefault(key, (None, copy))
+        return first if first is copy or same_contents(first, copy) else copy

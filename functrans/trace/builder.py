@@ -19,7 +19,7 @@ import numpy as np
 
 from functrans.errors import EscapedTracerError, FunctransTypeError, InternalError, NotLinearError
 from functrans.ir.program import Equation, Jaxpr, Literal, Var, Where, live_equations
-from functrans.ir.snapshots import same_contents, snapshot
+from functrans.ir.snapshots import Snapshots
 from functrans.ir.types import ArrayType, as_its_type, check_integer, describe, scalar_type, type_of, warn_narrowing
 from functrans.jaxlib_compat import array_values, configuration
 from functrans.jaxlib_compat.tracing import EVALUATION, JaxTracer, current_trace, is_around, keep_trace, key_trace
@@ -71,8 +71,8 @@ class Builder:
     """
 
     __slots__ = (
-        "before", "below", "callees", "captured", "captures", "climbs", "converted", "equations", "inputs", "known",
-        "lends", "open", "order", "outlet", "parent", "pause", "place", "producers", "pulls_back", "purpose",
+        "before", "below", "callees", "captured", "captures", "climbs", "equations", "inputs", "known", "lends", "open",
+        "order", "outlet", "parent", "pause", "place", "producers", "pulls_back", "purpose",
         "references", "remedy", "rules", "snapshots", "structure", "thread", "trace", "tracers",
     )  # fmt: skip
 
@@ -83,10 +83,12 @@ class Builder:
             self.trace: BuilderTrace | None = None
             self.place: Where = None
             self.rules = 0
+            self.snapshots = Snapshots()
             self.order: int = foreseen_order() if order is None else order
         else:
             self.trace, self.place, self.rules = parent.trace, parent.place, parent.rules
             self.order = parent.order if order is None else order
+            self.snapshots = parent.snapshots
         self.before: Any = None  # JAX's trace around an outermost builder
         self.climbs = climbs
         self.purpose = purpose
@@ -99,8 +101,6 @@ class Builder:
         self.inputs: list[Tracer] = []
         self.captured: list[Any] = []  # the captured values, and
         self.captures: dict[int, Tracer] = {}  # by identity of the value, the input each became
-        self.converted: list[Any] = []  # NumPy values captured in another dtype: kept, so that none has their identity
-        self.snapshots: dict[int, tuple[Any, Any]] = {}  # NumPy arrays met, by identity: (the array, its copy)
         self.equations: list[Equation] = []
         self.producers: list[Equation | None] = []  # by id of variable
         self.tracers: list[Tracer] = []  # by id of variable
@@ -139,7 +139,6 @@ class Builder:
         self.inputs = []
         self.captures = {}
         self.references = {}
-        self.snapshots = {}
         self.tracers = []
         self.callees = {}
         self.structure.results = {}
@@ -178,7 +177,7 @@ class Builder:
         if isinstance(x, np.ndarray):
             if type(x) is not np.ndarray:
                 type_of(x)  # refuses what a copy would lose: the mask of a masked array
-            x = self._snapshot(x)
+            x = self.snapshots.of(x)
         known = self.captures.get(id(x))
         if known is not None:
             return known
@@ -203,7 +202,7 @@ class Builder:
             if converted is not x:
                 if x.dtype != type_.dtype:
                     warn_narrowing(x.dtype, lambda: f"the array of shape {x.shape} used at {describe_place(where())}")
-                self.converted.append(x)
+                self.snapshots[id(x)] = x, x  # kept, so that none has its identity
                 tracer = self.captures[id(x)] = self.lift(converted)
                 return tracer
         tracer = self.new_var(type_, None)
@@ -247,15 +246,6 @@ class Builder:
         self.captures[id(x)] = tracer
         self.known.values[tracer.variable.id] = x
         return tracer
-
-    def _snapshot(self, x: Any) -> Any:
-        """A NumPy array as it is now; the copy of an earlier use while it is the same."""
-        known = self.snapshots.get(id(x))
-        if known is not None and (known[1] is x or same_contents(known[1], x)):
-            return known[1]
-        copy = snapshot(x)
-        self.snapshots[id(x)] = x, copy  # the array too: another may not have its address
-        return copy
 
     def _check_reaches(self, x: Tracer) -> None:
         owner = self.below

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -253,3 +254,62 @@ def test_a_warm_jitted_call_of_numpy_arrays_compiles_and_traces_nothing() -> Non
     compiled.clear_cache()
     compiled({"a": a}, np.float32(1.0))
     assert len(traces) == 2
+
+
+def _constants(function: Any) -> int:
+    """How many arrays the compiled program of a function of one argument takes besides it."""
+    text = ft.jit(function).lower(np.ones(4, np.float32)).as_text()
+    return next(line for line in text.splitlines() if "@main" in line).count("%arg") - 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, jax.numpy.bfloat16])
+@pytest.mark.filterwarnings("ignore:a NumPy array has dtype")
+def test_an_array_that_is_used_again_has_one_place_in_a_program(dtype: Any) -> None:
+    """Each nested trace, each conversion and each use by linear algebra had a copy of its own: a matrix that was solved
+    with twice was factorised twice."""
+    matrix, equal = np.eye(4).astype(dtype), np.eye(4).astype(dtype)
+    for function in (
+        lambda x: matrix @ (matrix @ x),
+        lambda x: matrix @ (equal @ x),
+        lambda x: ft.lax.scan(lambda c, _: (fnp.asarray(matrix @ c, "float32"), None), x * (matrix @ x)[0], None, 2)[0],
+        lambda x: ft.jit(lambda y: matrix @ y)(x) + matrix @ x,
+        lambda x: ft.grad(lambda y: fnp.sum(matrix @ fnp.sin(y)))(x) + matrix @ x,
+        lambda x: fnp.asarray(matrix) @ (fnp.asarray(matrix) @ x),
+        lambda x: fnp.linalg.solve(matrix.astype(np.float32), fnp.linalg.solve(matrix.astype(np.float32), x)),
+    ):
+        assert _constants(function) == 1
+
+
+def test_an_array_that_was_written_to_has_another_place() -> None:
+    def function(x: Any) -> Any:
+        a = np.ones(4, np.float32)
+        y = x * a
+        a[:] = 3
+        y = fnp.asarray(a) * y
+        a[:] = 5
+        y = ft.jit(lambda y: y * a)(y)
+        a[:] = 7
+        return y + fnp.asarray(a)
+
+    np.testing.assert_array_equal(ft.jit(function)(np.ones(4, np.float32)), np.full(4, 22))
+
+
+def test_arrays_of_other_bits_or_dtypes_are_not_confused() -> None:
+    with jax.enable_x64(True):
+        zeros = [np.zeros(2, t) for t in (np.float32, np.int32, np.float64, np.int64)]
+        zeros += [-zeros[0], zeros[0][:0], zeros[0][:1], zeros[0].reshape(2, 1)]
+        found = ft.jit(lambda: [fnp.asarray(z) for z in zeros])()
+        for mine, given in zip(found, zeros, strict=True):
+            assert (mine.dtype, mine.shape) == (given.dtype, given.shape)
+            np.testing.assert_array_equal(np.signbit(mine), np.signbit(given))
+
+
+def test_the_same_array_under_other_settings_is_converted_again() -> None:
+    def function() -> Any:
+        a = np.arange(4)
+        with jax.enable_x64(True):
+            wide = fnp.asarray(a)
+        return wide, fnp.asarray(a)
+
+    with jax.enable_x64(False):
+        assert [x.dtype for x in ft.jit(function)()] == [np.int64, np.int32]
