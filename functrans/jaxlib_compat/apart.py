@@ -14,7 +14,7 @@ from typing import Any
 class Trace:
     """As ``jax.core.Trace``, which JAX never asks for anything."""
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "requires_low")
 
     _weakref = None
 

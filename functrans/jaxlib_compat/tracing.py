@@ -20,6 +20,7 @@ _core, _dtypes, _ad = private(
             "Trace.process_custom_vjp_call",
             "Trace.process_primitive",
             "Trace._weakref",
+            "Trace.requires_low",
             "Trace.stage_value",
             "Tracer",
             "Tracer._contents",
@@ -50,12 +51,13 @@ OVERRIDDEN: Final = (
     _core.Trace.process_custom_jvp_call,
     _core.Trace.process_custom_vjp_call,
     _core.Trace.process_primitive,
+    _core.Trace.requires_low,
     _core.Trace.stage_value,
     _core.Tracer._contents,
     _core.Tracer._is_traced_array,
     _core.Tracer.to_concrete_value,
 )
-"""The methods by which JAX reaches our traces and tracers: renamed, they would never be called."""
+"""By what JAX reaches our traces and tracers: renamed, these would never be asked."""
 
 EVALUATION: Final[Any] = _core.eval_trace
 """JAX's trace while it traces nothing: operations run at once."""

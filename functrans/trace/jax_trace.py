@@ -49,6 +49,7 @@ class BuilderTrace(Trace):  # type: ignore[misc]
 
     def __init__(self, parent: Any) -> None:
         super().__init__()
+        self.requires_low = False  # type: ignore[misc]  # operations that are objects come as they are, with their rules
         self.builder: Any = None  # a Builder while one is open
         self.parent_trace = EVALUATION if parent is None else parent
 

@@ -90,9 +90,14 @@ def _sine_of(slope: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda x: jnp.sin(squared(x))
 
 
+DOORS = {"from_jax": ft.from_jax, "in passing": lambda f: f}
+through_both = pytest.mark.parametrize("door", DOORS.values(), ids=DOORS)
+
+
+@through_both
 @pytest.mark.parametrize("kind", [Jvp, Linearized, Vjp])
-def test_the_rule_of_the_object_is_the_rule(kind: Any) -> None:
-    function, expected = ft.from_jax(_apply(kind)), _sine_of(lambda x: 5.0 * x)
+def test_the_rule_of_the_object_is_the_rule(kind: Any, door: Any) -> None:
+    function, expected = door(_apply(kind)), _sine_of(lambda x: 5.0 * x)
     x, t = np.float32(0.7), np.float32(1.3)
     np.testing.assert_allclose(function(x), expected(x), rtol=1e-6)
     np.testing.assert_allclose(ft.grad(function)(x), jax.grad(expected)(x), rtol=1e-6)
@@ -107,8 +112,9 @@ def test_the_rule_of_the_object_is_the_rule(kind: Any) -> None:
     )
 
 
-def test_an_object_without_rules_is_what_it_computes() -> None:
-    function = ft.from_jax(_apply(_Squared))
+@through_both
+def test_an_object_without_rules_is_what_it_computes(door: Any) -> None:
+    function = door(_apply(_Squared))
     np.testing.assert_allclose(ft.grad(function)(0.7), 2 * 0.7 * np.cos(0.49), rtol=1e-6)
 
 
@@ -119,8 +125,9 @@ def _cube_root(p: Any) -> Any:
     return lax.custom_root(lambda t: t**3 - p, p, newton, lambda g, y: y / g(jnp.ones_like(y)))
 
 
-def test_custom_root_has_the_derivative_of_the_root_and_not_of_the_steps() -> None:
-    function, p = ft.from_jax(_cube_root), np.float32(2)
+@through_both
+def test_custom_root_has_the_derivative_of_the_root_and_not_of_the_steps(door: Any) -> None:
+    function, p = door(_cube_root), np.float32(2)
     first, second = 1 / 3 * 2 ** (-2 / 3), -2 / 9 * 2 ** (-5 / 3)
     np.testing.assert_allclose(function(p), 2 ** (1 / 3), rtol=1e-6)
     np.testing.assert_allclose(ft.grad(function)(p), first, rtol=1e-6)
@@ -132,13 +139,14 @@ def test_custom_root_has_the_derivative_of_the_root_and_not_of_the_steps() -> No
     np.testing.assert_allclose(ft.grad(lambda ps: ft.vmap(function)(ps).sum())(ps), 1 / 3 * ps ** (-2 / 3), rtol=1e-6)
 
 
+@through_both
 @pytest.mark.parametrize("function", [lambda x: jnp.ldexp(x, 3), lambda x: jnp.frexp(x)[0]], ids=["ldexp", "frexp"])
-def test_operations_on_the_bits_of_a_number_have_their_derivative(function: Any) -> None:
+def test_operations_on_the_bits_of_a_number_have_their_derivative(function: Any, door: Any) -> None:
     x = np.array([0.3, -5.0, 1.7], np.float32)
     expected = jax.vmap(jax.grad(function))(x)
     assert np.all(expected != 0)
-    np.testing.assert_array_equal(ft.vmap(ft.grad(ft.from_jax(function)))(x), expected)
-    slope = ft.jvp(ft.from_jax(function), (x,), (np.ones_like(x),))[1]
+    np.testing.assert_array_equal(ft.vmap(ft.grad(door(function)))(x), expected)
+    slope = ft.jvp(door(function), (x,), (np.ones_like(x),))[1]
     np.testing.assert_array_equal(slope, expected)
 
 
