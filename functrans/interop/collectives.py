@@ -11,6 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from jax.sharding import AxisType
+
+import functrans.numpy as fnp
 from functrans import lax
 from functrans.api.vectorization import vmap
 from functrans.interop.translation import Application, Emit
@@ -54,6 +58,27 @@ def _along(function: Callable[..., Any], groups: bool = True, **options: str) ->
 def _all_to_all(x: Any, axis_name: Any, **options: Any) -> Any:
     """The operation of JAX is the tiled exchange; jax.lax.all_to_all puts axes of size 1 around it for the other."""
     return lax.all_to_all(x, axis_name, tiled=True, **options)
+
+
+def _ragged_all_to_all(application: Application) -> Any:
+    """Rows of every lane's operand, where each lane says which of its own go to which place of whose result."""
+    operand, output, starts, sizes, places, _ = application.operands
+    name, groups = _axis_name(application), application.params["axis_index_groups"]
+    lanes = lax.axis_size(name)
+    count, length = type_of(starts).shape[0], type_of(operand).shape[0]
+    if count % lanes:
+        raise application.refuse(f"{count} pieces do not divide among {lanes} lanes")
+    rows = lax.all_gather(operand, name, axis_index_groups=groups, tiled=True)
+    starts, sizes, places = [
+        lax.all_to_all(x, name, 0, 0, axis_index_groups=groups, tiled=True) for x in (starts, sizes, places)
+    ]
+    senders = np.arange(count) // (count // lanes) * length
+    at = np.arange(type_of(output).shape[0])
+    inside = fnp.logical_and(at >= places[:, None], at < (places + sizes)[:, None])
+    piece = fnp.max(fnp.where(inside, np.arange(count)[:, None], -1), 0)  # the last one that is written there
+    source = fnp.take(starts + senders - places, fnp.maximum(piece, 0)) + at
+    received = fnp.take(rows, source, axis=0, mode="clip") if length else output
+    return fnp.where((piece >= 0).reshape((-1,) + (1,) * (type_of(output).ndim - 1)), received, output)
 
 
 # -- shard_map ---------------------------------------------------------------------------------------------------------
@@ -104,11 +129,28 @@ def _joined(x: Any, spec: Any, sizes: dict[Any, int]) -> Any:
     return lax.reshape(lax.transpose(x, order), shape)
 
 
+def _check_what_types_say(application: Application, sizes: dict[Any, int]) -> None:
+    """Refuse what JAX knows by the types of its own values, which say how an array is spread, and not of ours."""
+    params = application.params
+    mesh = params["mesh"]
+    explicit = [
+        name
+        for name, kind in zip(mesh.axis_names, mesh.axis_types, strict=True)
+        if kind is AxisType.Explicit and sizes.get(name, 1) > 1
+    ]
+    if explicit:
+        raise application.refuse(
+            f"the mesh axes {', '.join(map(repr, explicit))} are explicit, and whether a value is spread over them is "
+            "part of JAX's types and not of functrans' (make the mesh with AxisType.Auto, which computes the same)"
+        )
+
+
 def _shard_map(application: Application) -> Any:
     params = application.params
     mesh, jaxpr = params["mesh"], params["jaxpr"]
     manual = params.get("newly_manual_axes", mesh.axis_names)
     sizes = {name: size for name, size in mesh.shape.items() if name in manual}
+    _check_what_types_say(application, sizes)
     blocks = [_blocks(x, s, sizes) for x, s in zip(application.operands, params["in_specs"], strict=True)]
 
     def body(*shards: Any) -> list[Any]:
@@ -131,6 +173,7 @@ COLLECTIVES: dict[str, Emit] = {
     "all_to_all": _along(_all_to_all, split_axis="split_axis", concat_axis="concat_axis"),
     "reduce_scatter": _along(lax.psum_scatter, scatter_dimension="scatter_dimension", tiled="tiled"),
     "ppermute": _along(lax.ppermute, False, perm="perm"),
+    "ragged_all_to_all": _ragged_all_to_all,
     "pbroadcast": _along(lax.pbroadcast, False, source="source"),
     "axis_index": lambda a: lax.axis_index(_axis_name(a)),
     "shard_map": _shard_map,

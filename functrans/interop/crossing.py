@@ -27,7 +27,7 @@ from functrans.interop.from_jax import TABLE
 from functrans.interop.jax_primitive import apply_program
 from functrans.interop.jax_tracing import traced_by_jax, type_of_aval
 from functrans.interop.other_libraries import implementation
-from functrans.interop.translation import Application, Translator, number_literal, with_weak_flag
+from functrans.interop.translation import OF_TOKENS, Application, Translator, number_literal, with_weak_flag
 from functrans.ir.cache import Cache
 from functrans.ir.exact import PLAIN, exact_key
 from functrans.ir.types import float0
@@ -116,14 +116,14 @@ def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params:
             return _with_references(own, primitive, tracers, params)
         elif is_reference(x):
             outside = True
-    if traced and outside:
+    if outside and (traced or not _runs_now()):
         raise FunctransTypeError(
             f"{primitive.name} writes or reads a reference of JAX (jax.new_ref) that was made outside of the function "
             f"that functrans traces, at {here()}\nA program of functrans changes nothing outside of itself. Make the "
             "reference inside the function: pass the value as an argument, and return what it is at the end "
             "(jax.freeze)."
         )
-    if not traced and _runs_now() and not primitive.ref_allocating:
+    if not traced and not primitive.ref_allocating and (_runs_now() or primitive.name in OF_TOKENS):
         return _left_to(own.parent_trace, primitive, tracers, params)
     with _inside(own):
         avals = [x.aval if type(x) is Tracer else value_type(x) for x in tracers]

@@ -40,7 +40,12 @@ class JaxProgram(NamedTuple):
 
 
 def type_of_aval(aval: Any) -> ArrayType:
-    """The type of a variable of a JAX program."""
+    """The type of a variable of a JAX program; raises TypeError for what is no array (a token, a type of one's own)."""
+    if not hasattr(aval, "shape"):
+        raise FunctransTypeError(
+            f"a value of JAX of the type {aval} is no array, and no argument or result of what functrans traces, at "
+            f"{here()}"
+        )
     return array_type(tuple(aval.shape), aval.dtype, bool(getattr(aval, "weak_type", False)))
 
 
@@ -153,9 +158,14 @@ def _places_of(equation: Any) -> Iterator[tuple[Any, int]]:
                 yield code, offset
 
 
+def users_place_of(equation: Any) -> Where:
+    """The user's line that made an equation, of one that is being translated."""
+    return users_place(_places_of(equation)) or current_place()
+
+
 def describe_equation(equation: Any) -> str:
     """Operation and user's line, for messages."""
-    return f"{equation.primitive.name} at {describe_place(users_place(_places_of(equation)) or current_place())}"
+    return f"{equation.primitive.name} at {describe_place(users_place_of(equation))}"
 
 
 # -- the rules of custom derivatives -----------------------------------------------------------------------------------

@@ -40,12 +40,14 @@ def _pivots(application: Application) -> Any:
 
 MATRICES: dict[str, Emit] = {
     "cholesky": _cholesky,
+    "cholesky_update": lambda application: lax.linalg.cholesky_update(*application.operands),
     "geqrf": lambda application: orthogonal.geqrf(*application.operands),
     "householder_product": lambda application: lax.linalg.householder_product(*application.operands),
     "lu": lambda application: lax.linalg.lu(*application.operands),
     "lu_pivots_to_permutation": _pivots,
     "ormqr": lambda application: lax.linalg.ormqr(*application.operands, **application.params),
     "qr": _qr,
+    "symmetric_product": lambda application: lax.linalg.symmetric_product(*application.operands, **application.params),
     "triangular_solve": _triangular_solve,
     "tridiagonal_solve": _tridiagonal_solve,
 }

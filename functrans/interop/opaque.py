@@ -17,14 +17,18 @@ import numpy as np
 
 from functrans import lax
 from functrans.errors import MissingRuleError
-from functrans.interop.jax_tracing import describe_equation, function_of_equation, lowered, trace_batched
+from functrans.interop.jax_tracing import function_of_equation, lowered, trace_batched, users_place_of
 from functrans.interop.translation import OTHER_WAY_OUT, WAYS_OUT, Application
+from functrans.ir.effects import INPUT_OUTPUT
 from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, is_key_dtype
 from functrans.trace.binding import bind_all
 from functrans.trace.emitter import EmitterProtocol, Names, Types
+from functrans.trace.frames import describe_place
 from functrans.trace.primitive import Lanes, Primitive, Value
 from functrans.trace.replay import trace
+
+_WITH_STATE = frozenset(("rng_uniform",))  # each run of which gives other numbers
 
 
 class Source:
@@ -36,6 +40,7 @@ class Source:
         self.in_types, self.out_types = application.in_types, application.out_types
         self.modules: dict[str, str | None] = {}
         self.function = function_of_equation(application.equation)
+        self.place = users_place_of(application.equation)  # known now, and not when it is compiled
 
     def __repr__(self) -> str:
         return str(self.equation.primitive.name)
@@ -58,7 +63,7 @@ class Source:
     def refused(self, why: str) -> MissingRuleError:
         """The error for what JAX does not do with the operation."""
         return MissingRuleError(
-            f"{self.translator.subject} uses the operation {describe_equation(self.equation)}\n"
+            f"{self.translator.subject} uses the operation {self} at {describe_place(self.place)}\n"
             f"of which {why}. {OTHER_WAY_OUT}"
         )
 
@@ -105,10 +110,16 @@ class Opaque(Primitive):
         return emitter.raw_many(f"call {symbol}({', '.join(operands)}) : ({ins}) -> ({outs})", len(out_types))
 
 
+class OpaqueWithState(Opaque):
+    """An operation that reads and changes what no operand is: it runs as often as it is written."""
+
+    effects = frozenset((INPUT_OUTPUT,))
+
+
 def opaque(application: Application) -> tuple[Jaxpr, list[Any]] | None:
     """The program of the one operation; None for one that means nothing outside of the program it stands in."""
     types = [*application.in_types, *application.out_types]
     if application.name in WAYS_OUT or application.equation.effects or any(is_key_dtype(t.dtype) for t in types):
         return None
-    op = Opaque(Source(application))
+    op = (OpaqueWithState if application.name in _WITH_STATE else Opaque)(Source(application))
     return trace(lambda *xs: bind_all(op, xs), application.in_types, f"{application.name} of JAX")

@@ -68,19 +68,19 @@ class Application:
         return MissingRuleError(f"{self.translator.door}: {why}, in the operation {describe_equation(self.equation)}")
 
 
+OF_TOKENS = frozenset(("create_token", "after_all"))  # which hold nothing: effects are ordered without them
 REFERENCES = frozenset(("new_ref", "empty_ref", "freeze", "get", "swap", "addupdate"))
 _AROUND = "Compute that part outside of the function and pass its result as an argument"
 OTHER_WAY_OUT = f"{_AROUND}, or write the part with functrans.numpy and functrans.lax."
 WAYS_OUT = {
-    **dict.fromkeys(("mpmd_map", "core_map"), "It changes memory that its program holds. Wrap it in one pallas_call."),
+    "core_map": "It changes memory that its program holds. Wrap it in one pallas_call.",
     "check": (
         "Make it a result in JAX, functrans.from_jax(jax.experimental.checkify.checkify(f)), or check by "
         "functrans.error_if around the call."
     ),
-    "rng_uniform": "Its numbers come from no key. Use jax.random.uniform, whose numbers are the same here.",
     "custom_lin": "It is half of a derivative that JAX took and did not finish. Differentiate by functrans instead.",
     **dict.fromkeys(
-        ("psend", "precv", "ragged_all_to_all"),
+        ("psend", "precv"),
         "Use another collective (jax.lax.ppermute, all_to_all), whose lanes are those of functrans.vmap.",
     ),
 }
@@ -123,6 +123,8 @@ class Translator:
 
     def apply(self, application: Application) -> list[Any]:
         """Emit one equation; raises NotImplementedError naming an operation that the table does not have."""
+        if application.name in OF_TOKENS:
+            return [None]
         results = self.table.get(application.name, self.otherwise)(application)
         if results is None:
             raise MissingRuleError(

@@ -13,7 +13,7 @@ from jax.tree_util import tree_leaves
 
 from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
 
-_callback, _core, _debugging, _hijax, _ad, _batching, _lax, _linalg, _discharge = private(
+_callback, _core, _debugging, _hijax, _ad, _batching, _lax, _discharge = private(
     {
         "jax._src.callback": ("_IOEffect",),
         "jax._src.core": ("Ref", "new_jaxpr_eqn", "typeof"),
@@ -24,7 +24,6 @@ _callback, _core, _debugging, _hijax, _ad, _batching, _lax, _linalg, _discharge 
         ),
         "jax._src.interpreters.batching": ("fancy_primitive_batchers",),
         "jax._src.lax.lax": ("_ragged_dot_general_impl",),
-        "jax._src.lax.linalg": ("_symmetric_product_jax_fn",),
         "jax._src.state.discharge": ("discharge_state",),
     }
 )
@@ -76,7 +75,6 @@ def jax_effects(*, debug: bool, input_output: bool) -> set[Any]:
 # Operations of JAX that run by what they are lowered to: the functions that are.
 _LOWERED_FROM: Final[Mapping[str, Callable[..., Any]]] = {
     "ragged_dot_general": _lax._ragged_dot_general_impl,
-    "symmetric_product": _linalg._symmetric_product_jax_fn,
 }
 
 

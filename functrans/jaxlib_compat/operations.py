@@ -6,10 +6,13 @@ from importlib import import_module
 from typing import Any
 
 
-def jax_operation(module: str, name: str) -> Any:
-    """The operation that a module of JAX names ``add_p`` and the like, or raises AttributeError."""
-    found = getattr(import_module(f"jax.{module}"), name, None) if name.endswith("_p") else None
-    if found is None or not isinstance(found, import_module("jax.extend.core").Primitive):
+def jax_operation(module: str, name: str, functions: frozenset[str] = frozenset()) -> Any:
+    """The operation that a module of JAX names ``add_p`` and the like, or one of these ``functions`` made of JAX's
+    operations; raises AttributeError for others, and where JAX has none.
+    """
+    is_function = name in functions
+    found = getattr(import_module(f"jax.{module}"), name, None) if is_function or name.endswith("_p") else None
+    if found is None or not (is_function or isinstance(found, import_module("jax.extend.core").Primitive)):
         raise AttributeError(f"module 'functrans.{module}' has no attribute {name!r}")
     return found
 

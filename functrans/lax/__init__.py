@@ -261,6 +261,11 @@ __all__ = [
 guard_namespace(globals())
 
 
+_OF_JAX = frozenset("after_all create_token pcast ragged_all_to_all rng_uniform".split())
+
+
 def __getattr__(name: str) -> object:
-    """JAX's own operations (``add_p``), which take traced values: for programs that bind them."""
-    return jax_operation("lax", name)
+    """JAX's own operations (``add_p``), which take traced values: for programs that bind them; and functions that give
+    nothing but one of them.
+    """
+    return jax_operation("lax", name, _OF_JAX)

@@ -32,6 +32,11 @@ __all__ = [
 guard_namespace(globals())
 
 
+_OF_JAX = frozenset(("qdwh",))
+
+
 def __getattr__(name: str) -> object:
-    """JAX's own operations (``cholesky_p``), which take traced values: for programs that bind them."""
-    return jax_operation("lax.linalg", name)
+    """JAX's own operations (``cholesky_p``), which take traced values: for programs that bind them; and an inner
+    function of JAX's.
+    """
+    return jax_operation("lax.linalg", name, _OF_JAX)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import checkify
 
 import functrans as ft
 import functrans.numpy as fnp
@@ -512,5 +513,5 @@ def test_what_a_rule_computes_beside_its_tangents_need_not_be_linear():
 
 
 def test_refusals_show_a_way_out():
-    with pytest.raises(NotImplementedError, match=r"operation rng_uniform at .*(?s:.*)Use jax.random.uniform"):
-        ft.from_jax(lambda x: jax.lax.rng_uniform(0.0, 1.0, (6,)) + x)(X)
+    with pytest.raises(NotImplementedError, match=r"operation check at .*(?s:.*)functrans.error_if"):
+        ft.from_jax(lambda x: (checkify.check(x[0] > 0, "not positive"), x)[1])(X)

@@ -40,6 +40,14 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
         lambda x: lax.linalg.cholesky_update(POSITIVE, x[0]),
         lambda x: jnp.linalg.cholesky(POSITIVE.T @ POSITIVE + jnp.outer(x[0], x[0])).T,
     ),
+    "cholesky_update_p": (
+        lambda x: lax.linalg.cholesky_update_p.bind(POSITIVE, x[0]),
+        lambda x: jnp.linalg.cholesky(POSITIVE.T @ POSITIVE + jnp.outer(x[0], x[0])).T,
+    ),
+    "symmetric_product_p": (
+        lambda x: lax.linalg.symmetric_product_p.bind(x, jnp.diag(x[:, 0]), alpha=2.0, beta=0.5),
+        lambda x: 2 * x @ x.T + 0.5 * jnp.diag(x[:, 0]),
+    ),
     "symmetric_product": (
         lambda x: lax.linalg.symmetric_product(x, jnp.diag(x[:, 0]), alpha=2.0, beta=0.5),
         lambda x: 2 * x @ x.T + 0.5 * jnp.diag(x[:, 0]),
@@ -128,6 +136,23 @@ def test_scaled_products_of_narrow_numbers() -> None:
     found = lax.scaled_dot(x, x.T, lhs_scale=scale, rhs_scale=scale.T, preferred_element_type=np.float32)
     np.testing.assert_allclose(found, wide @ wide.T, rtol=1e-5)
     assert lax.scaled_dot(x, x.T).dtype == jnp.bfloat16
+
+
+def test_polar_decompositions_of_jax() -> None:
+    """``qdwh`` is JAX's own loop of unknown length: there is forward mode, and no reverse mode, there as here."""
+    x, v = np.float32([[0.3, -1.2, 0.8], [1.5, 0.4, -0.6], [0.2, 0.1, 2.0]]), np.eye(3, dtype=np.float32)[::-1]
+    for options in ({}, {"is_hermitian": True}):
+        given = x @ x.T if options else x
+        parts = lambda x, options=options: lax.linalg.qdwh(x, **options)[:2]
+        found, wanted = (
+            of.jit(lambda x: [parts(x), of.jvp(parts, (x,), (v,)), of.vmap(parts)(jnp.stack([x, 2 * x]))])(given)  # noqa: B023
+            for of in (ft, jax)
+        )
+        assert_same(found, wanted, 512, weak=False)
+        assert_same(found[0][0] @ found[0][1], given, 512, weak=False)
+    for of in (ft, jax):
+        with pytest.raises(ValueError, match=r"(?i)reverse"):
+            of.grad(lambda x: lax.linalg.qdwh(x)[0].sum())(x)
 
 
 def test_the_highest_accuracy_is_there_already() -> None:
