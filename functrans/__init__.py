@@ -174,7 +174,12 @@ _NAMES_ON_DEMAND = {
     "sparsity": "functrans.api.sparse",
     "to_jax": "functrans.interop",
 }
-_NAMES_OF_JAX = frozenset("CompilerEffortLevel Inline get_abstract_mesh get_mesh".split())  # newer versions have them
+_NAMES_OF_JAX = frozenset(  # where this JAX has them
+    """
+    CompilerEffortLevel Inline ad get_abstract_mesh get_mesh memory pmap reshard set_mesh shard_map smap
+    use_abstract_mesh
+    """.split()
+)
 
 
 def __getattr__(name: str) -> object:

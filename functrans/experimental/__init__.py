@@ -6,9 +6,15 @@ from jax.experimental import primal_tangent_dtype as primal_tangent_dtype
 
 from functrans.api.callbacks import io_callback as io_callback
 
-__all__ = ["checkify", "io_callback", "jet", "layout", "ode", "primal_tangent_dtype", "rnn", "sparse"]
+__all__ = ["io_callback", "primal_tangent_dtype"]
 
-_MODULES = ("checkify", "jet", "layout", "ode", "rnn", "sparse")
+_MODULES = frozenset(
+    """
+    buffer_callback checkify colocated_python compilation_cache compute_on custom_partitioning hijax jet layout
+    mesh_utils multihost_utils ode overlap pallas profiler random rnn scheduling_groups source_mapper sparse topologies
+    xla_metadata
+    """.split()
+)
 
 
 def __getattr__(name: str) -> object:

@@ -1,4 +1,5 @@
-"""``jax.experimental.layout``: descriptions of how an array lies in memory."""
+"""``jax.experimental.layout``: JAX's own descriptions of how an array lies in memory; functrans' programs leave that to
+XLA.
+"""
 
-from jax.experimental.layout import Format as Format
-from jax.experimental.layout import Layout as Layout
+from jax.experimental.layout import *

@@ -29,6 +29,7 @@ from functrans.api.vectorization import vmap
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.flatten_util import ravel_pytree
 from functrans.ir.types import describe, is_differentiable, type_of
+from functrans.jaxlib_compat.operations import jax_operation
 from functrans.numpy.arithmetic import absolute, maximum, minimum
 from functrans.numpy.creation import asarray, astype, zeros, zeros_like
 from functrans.numpy.joining import concatenate
@@ -37,6 +38,12 @@ from functrans.numpy.selection import where
 from functrans.trace.frames import api_boundary, here
 
 __all__ = ["odeint"]
+_OF_JAX = frozenset(
+    """
+    abs2 fit_4th_order_polynomial initial_step_size interp_fit_dopri mean_error_ratio optimal_step_size ravel_first_arg
+    runge_kutta_step
+    """.split()
+)
 
 _TIMES = (0.0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
 _STAGES = (
@@ -306,3 +313,8 @@ def _first_step(field: Callable[[Any, Any], Any], settings: _Settings, y0: Any, 
     flat = largest <= 1e-15
     found = where(flat, maximum(1e-6, h * 1e-3), (0.01 / where(flat, 1, largest)) ** 0.2)
     return astype(minimum(100 * h, found), time.dtype)
+
+
+def __getattr__(name: str) -> object:
+    """The steps of JAX's own solver, which take traced values."""
+    return jax_operation("experimental.ode", name, _OF_JAX)

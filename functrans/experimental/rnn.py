@@ -1,5 +1,7 @@
 """``jax.experimental.rnn``: JAX's own LSTM, for GPUs, and the one it is compared with, which runs everywhere."""
 
+from jax.experimental.rnn import PRNGKeyArray as PRNGKeyArray
+from jax.experimental.rnn import Shape as Shape  # type: ignore[attr-defined]
 from jax.experimental.rnn import get_num_params_in_lstm as get_num_params_in_lstm
 from jax.experimental.rnn import init_lstm_weight as init_lstm_weight
 from jax.experimental.rnn import lstm as lstm

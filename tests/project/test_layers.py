@@ -79,9 +79,15 @@ DATA_ONLY = (
 BY_THE_CROSSING = {
     "example_libraries/optimizers.py": "jax.example_libraries.optimizers",
     "example_libraries/stax.py": "jax.example_libraries.stax",
-    "experimental/checkify.py": "jax.experimental.checkify",
-    "experimental/rnn.py": "jax.experimental.rnn",
-    "experimental/sparse.py": "jax.experimental.sparse",
+    **{
+        f"experimental/{name}.py": f"jax.experimental.{name}"
+        for name in (
+            "buffer_callback", "checkify", "colocated_python", "compute_on", "custom_partitioning", "hijax", "layout",
+            "mesh_utils", "multihost_utils", "pallas", "profiler", "random", "rnn", "scheduling_groups",
+            "source_mapper", "sparse", "topologies", "xla_metadata",
+        )
+    },
+    "experimental/compilation_cache/compilation_cache.py": "jax.experimental.compilation_cache",
     "image.py": "jax.image",
     "scipy/cluster/vq.py": "jax.scipy.cluster.vq",
     "scipy/ndimage.py": "jax.scipy.ndimage",

@@ -25,12 +25,14 @@ def transformed(of: Any, f: Callable[..., Any], x: Any) -> Any:
     """Value, both modes, second order, vmap, compiled."""
     loss = lambda x: sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(f(x)))
     slope = of.grad(loss)
-    direction = jax.tree.map(jnp.cos, x)
+    direction = jax.tree.map(np.cos, x)
     lanes = jax.tree.map(lambda leaf: np.stack([leaf, leaf * np.float32(1.1)]), x)
     return of.jit(
-        lambda x: [f(x), slope(x), of.jvp(f, (x,), (direction,)), of.jvp(slope, (x,), (direction,))[1],
-                   of.vmap(f)(lanes), of.vmap(slope)(lanes)]
-    )(x)  # fmt: skip
+        lambda x, direction, lanes: [
+            f(x), slope(x), of.jvp(f, (x,), (direction,)), of.jvp(slope, (x,), (direction,))[1], of.vmap(f)(lanes),
+            of.vmap(slope)(lanes),
+        ]
+    )(x, direction, lanes)  # fmt: skip
 
 
 def assert_transforms_agree(f: Callable[..., Any], x: Any, context: str = "") -> None:

@@ -208,7 +208,11 @@ def test_operations_of_jax_take_traced_values() -> None:
 SAME = (
     "tree", "tree_util", "dtypes", "dlpack", "monitoring", "profiler", "typing", "sharding", "ffi", "image",
     "example_libraries.stax", "example_libraries.optimizers", "experimental.checkify", "experimental.sparse",
-    "experimental.rnn",
+    "experimental.rnn", "experimental.pallas", "experimental.hijax", "experimental.custom_partitioning",
+    "experimental.buffer_callback", "experimental.mesh_utils", "experimental.multihost_utils",
+    "experimental.topologies", "experimental.colocated_python", "experimental.compilation_cache.compilation_cache",
+    "experimental.layout", "experimental.profiler", "experimental.random", "experimental.source_mapper",
+    "experimental.xla_metadata",
 )  # fmt: skip
 
 
@@ -400,13 +404,44 @@ def test_stages_are_those_of_jit() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["CompilerEffortLevel", "Inline", "get_abstract_mesh", "get_mesh", "random.Key", "ref.AbstractRef"]
+    "name",
+    """
+    CompilerEffortLevel Inline ad get_abstract_mesh get_mesh memory pmap reshard set_mesh shard_map smap
+    use_abstract_mesh random.Key ref.AbstractRef ad_checkpoint.name_p ad_checkpoint.checkpoint_name_fwd
+    lax.pcast lax.rng_uniform
+    """.split(),
 )
 def test_what_newer_versions_of_jax_have_is_theirs(name: str) -> None:
     module, _, last = name.rpartition(".")
     theirs, ours = (importlib.import_module(f"{package}.{module}".rstrip(".")) for package in ("jax", "functrans"))
     assert hasattr(ours, last) == hasattr(theirs, last)
     assert getattr(ours, last, None) is getattr(theirs, last, None)
+
+
+@pytest.mark.skipif(not hasattr(jax.ad_checkpoint, "name_p"), reason="this jax has no public name_p")
+@pytest.mark.parametrize("named", ["name_p", "checkpoint_name_fwd"])
+def test_values_named_by_jax_are_saved_by_their_names(named: str) -> None:
+    def name(x: Any) -> Any:
+        if named == "name_p":
+            return ft.ad_checkpoint.name_p.bind(x, name="sine")
+        return ft.ad_checkpoint.checkpoint_name_fwd(x, "sine")
+
+    f = lambda x: fnp.sum(fnp.cos(name(fnp.sin(x)) * 2))
+    for saved, policy in ((True, "save_only_these_names"), (False, "save_any_names_but_these")):
+        kept = ft.checkpoint(f, policy=getattr(ft.checkpoint_policies, policy)("sine"))
+        found = [why for _, why in ft.ad_checkpoint.saved_residuals(kept, X) if "output of" in why]
+        assert bool(found) == saved
+        for run in (ft.grad(kept), ft.jit(ft.grad(kept)), lambda x, kept=kept: ft.vmap(ft.grad(kept))(x[None])[0]):
+            np.testing.assert_allclose(run(X), -2 * np.cos(X) * np.sin(2 * np.sin(X)), rtol=1e-5)
+
+
+@pytest.mark.skipif(not hasattr(jax, "ad"), reason="this jax has no jax.ad")
+def test_what_a_pullback_is_told_it_need_not_give() -> None:
+    _, pullback = ft.vjp(lambda x, y: fnp.sum(x * y), X, 2 * X)
+    sent = pullback.with_refs(ft.ad.DontWant(), ft.ad.GradValue())(1.0)
+    assert isinstance(sent[0], ft.ad.DontWant | ft.ad.DidntWant)
+    np.testing.assert_array_equal(sent[1], X)
+    assert ft.memory.Space.Device is jax.memory.Space.Device
 
 
 @pytest.mark.skipif(not hasattr(jax, "Inline"), reason="this jax has no Inline")
