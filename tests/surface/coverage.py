@@ -23,7 +23,7 @@ import numpy as np
 
 import functrans
 from tests.surface.names import every_name, imported
-from tests.surface.reasons import ABSENT, BY_THE_CROSSING, DIFFERENT, HELD, OF_NO_USE, WHOLE_MODULES_ABSENT
+from tests.surface.reasons import ABSENT, BY_THE_CROSSING, DIFFERENT, HELD, WHOLE_MODULES_ABSENT
 from tests.surface.rows import names_met
 from tests.surface.settings import SETTINGS
 
@@ -88,9 +88,6 @@ def classified(module: str, name: str) -> Name:
     """What functrans has of a name."""
     if module in WHOLE_MODULES_ABSENT:
         return Name(module, name, "absent", WHOLE_MODULES_ABSENT[module])
-    useless = _reason(OF_NO_USE, module, name)
-    if useless is not None:
-        return Name(module, name, "absent", useless)
     theirs = getattr(imported("jax", module), name, None)
     place = imported("functrans", module)
     missing = object()
@@ -99,14 +96,13 @@ def classified(module: str, name: str) -> Name:
         return Name(module, name, "absent", _reason(ABSENT, module, name) or "")
     qualified = f"{module}.{name}" if module else name
     tested = qualified in names_met() or _reason(HELD, module, name) is not None
-    same = ours is theirs
-    if same and (tested or not computes(theirs) or _reason(BY_THE_CROSSING, module, name)):
-        return Name(module, name, "JAX's own", "")
-    tested = tested or _is_the_same_thing(ours, theirs)
-    if not tested:
+    same = ours is theirs and (tested or not computes(theirs) or _reason(BY_THE_CROSSING, module, name) is not None)
+    if not same and not tested and not _is_the_same_thing(ours, theirs):
         return Name(module, name, "untested", "")
     different = _reason(DIFFERENT, module, name)
-    return Name(module, name, "there" if different is None else "different", different or "")
+    if different is not None:
+        return Name(module, name, "different", different)
+    return Name(module, name, "JAX's own" if same else "there", "")
 
 
 @cache

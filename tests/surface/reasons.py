@@ -2,73 +2,33 @@
 
 from __future__ import annotations
 
-_MANY_DEVICES = (
-    "a program of functrans computes on one device; arrays that are spread over several are refused, and JAX computes "
-    "with them"
-)
-_KERNELS = "kernels written by hand for GPUs and TPUs: write them with JAX, and call them in functrans' transforms"
+_KERNELS = "kernels that only compilers for GPUs and TPUs know: write them with JAX; `experimental.pallas` is there"
 
 WHOLE_MODULES_ABSENT: dict[str, str] = {
-    "experimental.array_serialization": _MANY_DEVICES,
-    "experimental.buffer_callback": "Python on device buffers, in JAX's runtime: `pure_callback` and `ffi` are there",
-    "experimental.colocated_python": _MANY_DEVICES,
-    "experimental.compilation_cache.compilation_cache": "the setting `jax_compilation_cache_dir` is honoured",
-    "experimental.compute_on": "host memory of accelerators is not addressed",
+    "experimental.array_serialization": "saves arrays that are spread over several processes",
     "experimental.control_deps": "the order of XLA's schedule is not written by hand",
-    "experimental.custom_partitioning": _MANY_DEVICES,
-    "experimental.fused": "host memory of accelerators is not addressed",
-    "experimental.hijax": "types and operations of one's own for JAX's tracers; `functrans.Composite` is one for ours",
-    "experimental.mesh_utils": _MANY_DEVICES,
+    "experimental.fused": "one kernel for a GPU, in JAX's memory spaces",
     "experimental.mosaic": _KERNELS,
-    "experimental.multihost_utils": _MANY_DEVICES,
-    "experimental.overlap": "the order of XLA's schedule is not written by hand",
-    "experimental.pallas": _KERNELS,
-    "experimental.profiler": "reads a profile for JAX's own feedback; `functrans.profiler` is there",
-    "experimental.random": "a generator with a state, in JAX's references: keys are there",
-    "experimental.roofline": "reads JAX's programs; `compiled.cost_analysis()` reads ours",
-    "experimental.scheduling_groups": "the order of XLA's schedule is not written by hand",
-    "experimental.serialize_executable": "`functrans.export` and the persistent cache keep programs",
-    "experimental.shard_alike": _MANY_DEVICES,
-    "experimental.source_mapper": "reads JAX's programs; `lowered.as_text(debug_info=True)` has the lines of ours",
+    "experimental.roofline": "reads JAX's programs, and counts nothing for functrans' operations in them; "
+    "`compiled.cost_analysis()` reads ours",
+    "experimental.serialize_executable": "keeps what `jax.jit` compiled; `functrans.export` and the persistent cache "
+    "keep functrans' programs",
+    "experimental.shard_alike": "arrays that are spread over several devices alike",
     "experimental.thunky": _KERNELS,
-    "experimental.topologies": _MANY_DEVICES,
-    "experimental.transfer": _MANY_DEVICES,
-    "experimental.xla_metadata": "no attributes are put on operations for XLA's passes",
+    "experimental.transfer": "sends arrays between processes",
 }
 
 ABSENT: dict[str, str] = {
-    _MANY_DEVICES: """
-        pmap reshard set_mesh shard_map smap use_abstract_mesh lax.psum_scatter_start
-        experimental.layout.explicit_layout lax.pcast lax.psend lax.precv lax.ragged_all_to_all
-        experimental.layout.with_layout_constraint
-    """,
+    "collectives that begin here and end there, which no CPU has": "lax.psum_scatter_start lax.psend lax.precv",
     "inner names of JAX's, that no page documents": """
-        ad memory ad_checkpoint.checkpoint_name_fwd ad_checkpoint.name_p
-        experimental.jet.* experimental.ode.* experimental.rnn.* lax.linalg.qdwh experimental.EArray
-        experimental.cur_qdd
+        experimental.jet.* experimental.EArray experimental.cur_qdd experimental.ode.ravel_first_arg_
+        experimental.scheduling_groups.* experimental.rnn.*
     """,
     "functions are exported for the shapes given": """
         export.SymbolicScope export.is_symbolic_dim export.symbolic_args_specs export.symbolic_dim_bounds
         export.symbolic_shape
     """,
-    "tokens: effects keep the order of the program without": "lax.after_all lax.create_token",
-    "its numbers come from no key; `random.uniform` has one": "lax.rng_uniform",
-    "products of numbers of four and eight bits in scaled blocks, for few accelerators": """
-        nn.get_scaled_dot_general_config nn.scaled_dot_general nn.scaled_matmul
-    """,
     "not there yet": "scipy.* numpy.* lax.* nn.* random.*",
-}
-
-# There, being JAX's own objects, and of no use to programs of functrans.
-OF_NO_USE: dict[str, str] = {
-    "operations of JAX's that functrans has no counterpart of": """
-        lax.after_all_p lax.create_token_p lax.ragged_all_to_all_p lax.rng_uniform_p lax.select_and_scatter_p
-        lax.linalg.cholesky_update_p lax.linalg.symmetric_product_p
-    """,
-    _MANY_DEVICES: """
-        sharding.auto_axes sharding.explicit_axes sharding.no_collectives sharding.reshard sharding.set_mesh
-        sharding.use_abstract_mesh
-    """,
 }
 
 DIFFERENT: dict[str, str] = {
@@ -105,12 +65,31 @@ DIFFERENT: dict[str, str] = {
     "keeps no operation of that name in the program": "lax.composite",
     "the branch is chosen while the function is traced": "lax.platform_dependent",
     "refused for shardings over several devices": "lax.with_sharding_constraint",
+    "in functrans' transforms the shards are computed on one device; explicit axes over several are refused":
+        "shard_map smap pmap",
+    "arrays that JAX makes under a mesh of several devices are refused by functrans' programs":
+        "set_mesh sharding.set_mesh",
+    "in functrans' transforms the values as they are, on one device": """
+        reshard sharding.reshard sharding.auto_axes sharding.explicit_axes sharding.no_collectives
+    """,
+    "in functrans' transforms the marks are left out, and the numbers are the same": """
+        experimental.compute_on.* experimental.layout.explicit_layout experimental.layout.with_layout_constraint
+        experimental.overlap.* experimental.scheduling_groups.* experimental.xla_metadata.*
+    """,
+    "a token is no argument or result of a program; effects keep the order of the program without": """
+        lax.after_all lax.create_token
+    """,
+    "generators made outside of a function that is compiled are refused in it": "experimental.random.*",
+    "values of types of one's own are refused; operations of one's own keep their rules": """
+        experimental.hijax.HiType experimental.hijax.register_hitype
+    """,
     "automatic checks look at functrans' operations one by one, and refuse divisions and indices in what they hold":
         "experimental.checkify.checkify",
 }
 BY_THE_CROSSING: dict[str, str] = {
     "tests/interop/test_operations.py": """
-        lax.*_p lax.linalg.*_p custom_derivatives.*_p random.*_p experimental.sparse.*_p
+        lax.*_p lax.linalg.*_p custom_derivatives.*_p random.*_p experimental.sparse.*_p ad_checkpoint.*_p
+        experimental.pallas.*_p experimental.custom_partitioning.*_p
     """,
 }
 # The tests, by file, that hold names which no row can: transforms, contexts, classes.
@@ -138,6 +117,22 @@ HELD: dict[str, str] = {
     "tests/surface/test_by_the_crossing.py": """
         example_libraries.* experimental.checkify.* experimental.rnn.*
     """,
+    "tests/surface/test_kernels.py": "experimental.pallas.*",
+    "tests/surface/test_several_devices.py": """
+        pmap reshard set_mesh shard_map smap use_abstract_mesh sharding.* lax.pcast lax.ragged_all_to_all
+        experimental.mesh_utils.* experimental.multihost_utils.* experimental.topologies.*
+    """,
+    "tests/surface/test_modules_of_jax.py": """
+        experimental.buffer_callback.* experimental.colocated_python.*
+        experimental.compilation_cache.compilation_cache.* experimental.compute_on.*
+        experimental.custom_partitioning.* experimental.hijax.* experimental.layout.* experimental.ode.*
+        experimental.overlap.* experimental.profiler.* experimental.random.*
+        experimental.scheduling_groups.* experimental.source_mapper.* experimental.xla_metadata.*
+    """,
+    "tests/nn/test_scaled_products.py": """
+        nn.get_scaled_dot_general_config nn.scaled_dot_general nn.scaled_matmul
+    """,
+    "tests/interop/test_opaque.py": "lax.after_all lax.create_token lax.rng_uniform",
     "tests/surface/test_sparse_functions.py": "experimental.sparse.*",
     "tests/surface/test_numpy_and_random.py": """
         numpy.unique_* numpy.einsum_path numpy.fromstring numpy.get_printoptions numpy.printoptions
@@ -147,7 +142,7 @@ HELD: dict[str, str] = {
         lax.composite lax.stage lax.ragged_dot lax.ragged_dot_general
         lax.RaggedDotDimensionNumbers lax.DotAlgorithm lax.AccuracyMode lax.Tolerance lax.scaled_dot
         lax.linalg.EigImplementation lax.linalg.EighImplementation lax.linalg.SvdAlgorithm lax.mulhi
-        lax.log2 lax.one_minus_square lax.polynomial
+        lax.log2 lax.one_minus_square lax.polynomial lax.linalg.qdwh
         numpy.minmax numpy.top_k lax.linalg.cholesky_update lax.linalg.symmetric_product
     """,
     "tests/surface/test_solvers.py": "scipy.optimize.OptimizeResults",
