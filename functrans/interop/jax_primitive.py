@@ -24,10 +24,10 @@ from functrans.control.holding import jaxpr_axis_names
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.effects import REPEATABLE, is_ordered
 from functrans.ir.program import Equation, Jaxpr, Var, all_equations, subjaxprs
-from functrans.ir.types import ArrayType, float0, tangent_type
+from functrans.ir.types import float0
 from functrans.jaxlib_compat import checks
 from functrans.jaxlib_compat.array_values import abstract_value
-from functrans.jaxlib_compat.jax_programs import jax_effects
+from functrans.jaxlib_compat.jax_programs import alike_over_shards, jax_effects, over_shards, value_type
 from functrans.ops.constants import trace_closed
 from functrans.ops.dynamic_slicing import DynamicSlice, DynamicUpdateSlice
 from functrans.ops.elementwise import Div
@@ -48,11 +48,15 @@ functrans_p: Any = jax_core.Primitive("functrans")
 functrans_p.multiple_results = True
 
 
+def _bind(operands: Sequence[Any], program: Jaxpr, name: str) -> list[Any]:
+    return functrans_p.bind(*alike_over_shards(*operands), program=program, name=name)  # type: ignore[no-any-return]
+
+
 def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """The program on values of JAX: arrays, or what JAX traces."""
     if is_ordered(program.effects):
         return _in_order(program, operands, name)
-    return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
+    return _bind(operands, program, name)
 
 
 def _constant(literal: Any) -> Any:
@@ -66,7 +70,7 @@ def _alone(eqn: Equation, values: dict[Any, Any]) -> list[Any]:
     outs = [Var(len(atoms) + i, v.type) for i, v in enumerate(eqn.outputs)]
     one = Jaxpr([a for a in atoms if type(a) is Var], [Equation(eqn.op, atoms, outs, eqn.where)], outs)
     taken = [values[a] for a in eqn.inputs if type(a) is Var]
-    return functrans_p.bind(*taken, program=one, name=eqn.op.name)  # type: ignore[no-any-return]
+    return _bind(taken, one, eqn.op.name)
 
 
 _INDEXING = (Gather, ScatterFamily, DynamicSlice, DynamicUpdateSlice)
@@ -75,7 +79,7 @@ _INDEXING = (Gather, ScatterFamily, DynamicSlice, DynamicUpdateSlice)
 def _checked(look: checks.Looking, *operands: Any, program: Jaxpr, name: str) -> list[Any]:
     """What ``checkify`` looks for among the operations of our program, which it does not see."""
     if not (look.nans or look.divisions or look.indices):
-        return functrans_p.bind(*operands, program=program, name=name)  # type: ignore[no-any-return]
+        return _bind(operands, program, name)
     values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
     for eqn in program.equations:
         held = [e.op for inner in subjaxprs(eqn.op) for e in all_equations(inner)] if eqn.op.holds_jaxprs else []
@@ -132,28 +136,25 @@ def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:
 
 def _abstract(*avals: Any, program: Jaxpr, name: str) -> tuple[list[Any], set[Any]]:
     effects = program.effects
-    return [abstract_value(t) for t in program.out_types], jax_effects(
+    return over_shards(avals, list(map(abstract_value, program.out_types))), jax_effects(
         debug=bool(effects & REPEATABLE), input_output=bool(effects - REPEATABLE)
     )
-
-
-def _zero(type_: ArrayType) -> Any:
-    return ad.Zero(abstract_value(tangent_type(type_)))
 
 
 def _jvp(primals: Sequence[Any], tangents: Sequence[Any], *, program: Jaxpr, name: str) -> tuple[Any, Any]:
     wrt = [type(t) is not ad.Zero and getattr(t, "dtype", None) != float0 for t in tangents]
     split = linearize_jaxpr(program, wrt)
-    results = functrans_p.bind(*primals, program=split.primal, name=name)
+    results = _bind(primals, split.primal, name)
     slopes: list[Any] = []
     if split.linear.outputs:
         residuals = split.residuals(primals, results)
         given = [t for t, w in zip(tangents, wrt, strict=True) if w]
-        slopes = functrans_p.bind(*residuals, *given, program=split.linear, name=name)
+        slopes = _bind([*residuals, *given], split.linear, name)
     rest = iter(slopes)
     outs = results[: split.num_outputs]
     return outs, [
-        next(rest) if nonzero else _zero(t) for nonzero, t in zip(split.nonzero, program.out_types, strict=True)
+        next(rest) if nonzero else ad.Zero(value_type(x).to_tangent_aval())
+        for nonzero, x in zip(split.nonzero, outs, strict=True)
     ]
 
 
@@ -163,7 +164,7 @@ def _transpose(cotangents: Sequence[Any], *operands: Any, program: Jaxpr, name: 
     backward, has = transpose_jaxpr(program, linear, nonzero)
     given = [x for x, flag in zip(operands, linear, strict=True) if not flag]
     given += [ct for ct, flag in zip(cotangents, nonzero, strict=True) if flag]
-    sent = iter(functrans_p.bind(*given, program=backward, name=name) if backward.outputs else ())
+    sent = iter(_bind(given, backward, name) if backward.outputs else ())
     wanted = iter(has)
     return [
         (next(sent) if next(wanted) else ad.Zero(x.aval)) if flag else None
@@ -177,9 +178,9 @@ def _batch(
     """``axis`` is JAX's description of the mapped axis: its name, which the program may speak of, and its size."""
     speaks = axis.name in jaxpr_axis_names(program)
     if not speaks and all(d is None for d in dims):
-        return functrans_p.bind(*operands, program=program, name=name), [None] * len(program.outputs)
+        return _bind(operands, program, name), [None] * len(program.outputs)
     batched, mapped = batched_program(program, Lanes(axis.size, axis.name if speaks else None), tuple(dims))
-    outs = functrans_p.bind(*operands, program=batched, name=name)
+    outs = _bind(operands, batched, name)
     return outs, [0 if m else None for m in mapped]
 
 

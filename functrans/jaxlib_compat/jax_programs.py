@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, Final
 
+import jax
 from jax.tree_util import tree_leaves
 
 from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
@@ -16,7 +17,7 @@ from functrans.jaxlib_compat.versions import JAX, is_jax_file, private
 _callback, _core, _debugging, _hijax, _ad, _batching, _lax, _discharge = private(
     {
         "jax._src.callback": ("_IOEffect",),
-        "jax._src.core": ("Ref", "new_jaxpr_eqn", "typeof"),
+        "jax._src.core": ("Ref", "auto_insert_reshard", "new_jaxpr_eqn", "typeof"),
         "jax._src.debugging": ("debug_effect",),
         "jax._src.hijax": ("HiPrim" if JAX >= (0, 11) else "VJPHiPrimitive",),
         "jax._src.interpreters.ad": (
@@ -35,6 +36,21 @@ _reference: Any = _core.Ref
 
 value_type: Callable[[Any], Any] = _core.typeof
 """(a value of JAX) -> its type (a ``jax.core.AbstractValue``)."""
+
+alike_over_shards: Callable[..., Any] = _core.auto_insert_reshard
+"""(operands of one operation of JAX) -> these; where some vary over the shards of a ``jax.shard_map``, all as varying
+ones. Those that are the same in all shards get the sum of the shards' cotangents."""
+
+
+def over_shards(operands: Iterable[Any], results: Sequence[Any]) -> list[Any]:
+    """The types that results have in JAX, of an operation on these types: they vary over shards where operands do."""
+    like = next((t for t in operands if t.mat.varying), None)
+    if like is None:
+        return list(results)
+    varying = jax.sharding.ManualAxisType(varying=like.mat.varying)  # type: ignore[no-untyped-call]
+    anywhere = like.sharding.update(spec=jax.sharding.PartitionSpec())  # type: ignore[no-untyped-call]
+    return [t.update(sharding=anywhere, manual_axis_type=varying) for t in results]
+
 
 make_equation: Callable[..., Any] = _core.new_jaxpr_eqn
 """(invars, outvars, primitive, params, effects) -> an equation of a program of JAX."""

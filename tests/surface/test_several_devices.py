@@ -64,6 +64,44 @@ def test_devices_shards(name: str) -> None:
     assert_same(transformed(ft, f, X), transformed(jax, f, X), 512, weak=False, context=name)
 
 
+# Given ``numpy``, a function of a shard and of what all shards have.
+BODIES: dict[str, Callable[[Any], Callable[[Any, Any], Any]]] = {
+    "by elements": lambda of: lambda x, w: of.sin(x) * w,
+    "a sum of all": lambda of: lambda x, w: jax.lax.psum(of.tanh(x * w), "i") * x,
+    "all from one": lambda of: lambda x, w: of.cos(jax.lax.all_gather(x * w, "i", tiled=True)[:1]) * x,
+    "without what all have": lambda of: lambda x, w: of.sin(x) + 0 * w,
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_devices_functions_of_functrans_in_shards(name: str) -> None:
+    """Their results vary over the shards as operands do, which JAX's transforms of a shard_map ask."""
+    mapped = [shards(BODIES[name](of), (P("i"), P())) for of in (fnp, jnp)]
+    both = [lambda x, f=f: f(x, jnp.cos(x[:1])) for f in mapped]
+    assert_same(transformed(jax, both[0], X), transformed(jax, both[1], X), 512, weak=False)
+    assert_same(transformed(ft, both[0], X), transformed(jax, both[1], X), 512, weak=False)
+    assert_same(both[0](X), both[1](X), 64, weak=False)
+
+
+def test_devices_a_gradient_in_a_shard() -> None:
+    """With ``check_vma=False`` it is the shard's own in JAX, too; else JAX adds up those by what all shards have."""
+    def slopes(of: Any, **options: Any) -> Any:
+        inner = lambda x, w: of.grad(lambda w: jnp.sum(jnp.sin(x) * w))(w)[None]
+        return ft.shard_map(inner, mesh=mesh_of(), in_specs=(P("i"), P()), out_specs=P("i"), **options)(X, X[0])
+
+    assert_same(slopes(ft), slopes(jax, check_vma=False), 8, weak=False)
+    assert_same(slopes(ft).sum(0), slopes(jax)[0], 64, weak=False)
+
+
+@two_devices
+def test_devices_a_result_that_varies_is_not_that_of_all() -> None:
+    for of in (fnp, jnp):
+        f = shards(lambda x, of=of: of.sum(of.sin(x)), outs=P())
+        for run in (f, jax.jit(f), ft.jit(f)):
+            with pytest.raises(ValueError, match="require replication which can't be statically inferred"):
+                run(X)
+
+
 # Under a mesh that is set for all that follows.
 UNDER_A_MESH: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "no spreading": (AxisType.Auto, lambda x: jnp.sin(x) * 2),
