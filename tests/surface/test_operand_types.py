@@ -70,6 +70,7 @@ REFUSED = {
         lax.reduce\( lax.select\( lax.select_n\( lax.random_gamma_grad\( lax.linalg.
     """,
     "complex numbers have no order": r"lax.clamp\( lax.cumlogsumexp\(",
+    "the imaginary part of Python's number would be lost": r"(jnp|lax).full_like\(",
     "a shape is known, and the positions of insert": r"lax.shape_as_value\(x\) jnp.insert\(",
     "an axis name is bound by vmap": r"lax.p?[a-z]*\(x,.y lax.axis_index\(",
 }
