@@ -1,67 +1,27 @@
-"""What rules with ``symbolic_zeros`` are given: zeros that are no arrays, arguments that say if they are perturbed."""
+"""What rules with ``symbolic_zeros`` are given: zeros that are no arrays, arguments that say if they are perturbed.
+
+The classes are those of JAX: a library's rule looks for them, whoever differentiates by it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from jax.custom_derivatives import CustomVJPPrimal as CustomVJPPrimal
+from jax.custom_derivatives import SymbolicZero as SymbolicZero
 from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 
 from functrans.errors import FunctransTypeError
-from functrans.ir.records import Record
-from functrans.ir.types import ArrayType, array_type, describe, float0, is_differentiable, type_of
+from functrans.ir.types import ArrayType, describe, float0, type_of
+from functrans.jaxlib_compat.array_values import abstract_value
 from functrans.ops.structural import full
 from functrans.trace.frames import api_boundary, here
 
 
-class SymbolicZero:
-    """A tangent or cotangent known to be zero: it has a type and no value.
-
-    >>> import functrans as ft
-    >>> zero = ft.custom_derivatives.zero_from_primal(1.0, symbolic_zeros=True)
-    >>> zero, zero.shape
-    (SymbolicZero, ())
-    """
-
-    __slots__ = ("aval",)
-
-    def __init__(self, aval: ArrayType) -> None:
-        self.aval = aval
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the zeros."""
-        return self.aval.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the zeros."""
-        return self.aval.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return len(self.aval.shape)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.aval.size
-
-    def __repr__(self) -> str:
-        return "SymbolicZero"
-
-
-class CustomVJPPrimal(Record):
-    """An argument of a fwd rule with ``symbolic_zeros``: its value, and whether it is differentiated."""
-
-    value: Any
-    perturbed: bool
-
-
 def symbolic_zero(primal: ArrayType) -> SymbolicZero:
     """The zero tangent of a value of this type."""
-    return SymbolicZero(primal if is_differentiable(primal.dtype) else array_type(primal.shape, float0))
+    return SymbolicZero(abstract_value(primal).to_tangent_aval())
 
 
 def zero_from_primal(val: Any, symbolic_zeros: bool = False) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 
 from functrans.api.custom_rules import custom_jvp, custom_vjp
 from functrans.api.staging import as_values
-from functrans.api.symbolic_zeros import CustomVJPPrimal, SymbolicZero
+from functrans.api.symbolic_zeros import CustomVJPPrimal
 from functrans.control.rules import DeferredRule
 from functrans.errors import FunctransTypeError, InternalError
 from functrans.interop.control_flow import nested_jit
@@ -314,25 +314,13 @@ def _again(function: Any, *args: Any) -> list[Any]:
     return list(function.call_wrapped(*args))
 
 
-def _zero_in_jax(x: Any) -> Any:
-    if type(x) is not SymbolicZero:
-        return x
-    return jax.custom_derivatives.SymbolicZero(jax.core.ShapedArray(x.shape, x.dtype))
-
-
-def _zero_here(x: Any) -> Any:
-    if type(x) is not jax.custom_derivatives.SymbolicZero:
-        return x
-    return SymbolicZero(type_of_aval(x.aval))
-
-
 def _with_jvp(functions: Sequence[Any], params: Mapping[str, Any], operands: Sequence[Any]) -> Any:
     fun, jvp = functions
     direct = custom_jvp(lambda *xs: _again(fun, *xs))
 
     def rule(primals: Any, tangents: Any) -> tuple[list[Any], list[Any]]:
-        outs = _again(jvp, *primals, *map(_zero_in_jax, tangents))
-        return outs[: len(outs) // 2], list(map(_zero_here, outs[len(outs) // 2 :]))
+        outs = _again(jvp, *primals, *tangents)
+        return outs[: len(outs) // 2], outs[len(outs) // 2 :]
 
     direct.defjvp(rule, params["symbolic_zeros"])
     return direct(*operands)
@@ -357,7 +345,7 @@ def _with_vjp(functions: Sequence[Any], params: Mapping[str, Any], operands: Seq
         for store, tree in zip([store for store in fwd.stores if store is not None], trees, strict=True):
             store.reset()
             store.store(tree)  # which the rule reads
-        sent = bwd.call_wrapped(*residuals, *map(_zero_in_jax, cotangents))
+        sent = bwd.call_wrapped(*residuals, *cotangents)
         if type(sent) is tuple:  # from jax 0.12 on with what it logs beside
             sent, _ = sent
         return tuple([None if type(x) is Zero else x for x in sent])

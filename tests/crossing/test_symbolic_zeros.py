@@ -23,12 +23,18 @@ X = np.float32([0.3, 0.5, 0.7])
 Y = np.float32([1.5, -2.0, 0.25])
 BOTH = np.stack([X, 2 * X])
 
+OURS_FOR_THEIR_CLASSES = SimpleNamespace(
+    custom_jvp=ft.custom_jvp, custom_vjp=ft.custom_vjp, custom_derivatives=jax.custom_derivatives
+)
 JAX = SimpleNamespace(rules=jax, numpy=jnp, transforms=jax, lax=jax.lax)
 SYSTEMS = {
     "rules and transforms of functrans": SimpleNamespace(rules=ft, numpy=fnp, transforms=ft, lax=ft.lax),
     "rules of jax, transforms of functrans": SimpleNamespace(rules=jax, numpy=jnp, transforms=ft, lax=jax.lax),
     "rules of jax, transforms and loops of functrans": SimpleNamespace(
         rules=jax, numpy=jnp, transforms=ft, lax=ft.lax
+    ),
+    "rules of functrans that look for the classes of jax": SimpleNamespace(
+        rules=OURS_FOR_THEIR_CLASSES, numpy=fnp, transforms=ft, lax=ft.lax
     ),
     "rules of functrans, transforms of jax": SimpleNamespace(rules=ft, numpy=fnp, transforms=jax, lax=ft.lax),
 }
