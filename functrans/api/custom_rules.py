@@ -157,6 +157,9 @@ class _CustomFunction:
         return DeferredRule(lambda _: later(), asking=lambda _, values: make(0, values)), []
 
 
+_NUMBERS = (bool, int, float, complex, np.generic)
+
+
 def _with_numbers(values: list[Any]) -> list[Any]:
     """The values, or none of them where nobody can ask for the numbers behind them: a rule keeps them."""
     builder = current_builder()
@@ -473,6 +476,7 @@ class _VjpRules:
         self.states: list[Any] = []  # references among the residuals, with which the backward pass goes on
         self.threads: list[Any] = []  # theirs
         self.in_residuals: list[int] = []  # where they are
+        self.numbers: dict[int, Any] = {}  # among the residuals, by place: bwd may ask for them, whatever is traced
         self.sealed = symbolic  # whether it is too late for any
         self.given, self.written = given, written  # references: among the arguments; that the function writes to
         held = owner._static(args)
@@ -538,7 +542,8 @@ class _VjpRules:
                 f"taken around that could hand on what bwd writes, at {here()}\nTake it by grad or vjp, "
                 "or return what the reference holds, ref[...]."
             )
-        residuals = [x for x in residuals if not is_reference(x)]
+        self.numbers = {i: x for i, x in enumerate(residuals) if isinstance(x, _NUMBERS)}
+        residuals = [x for i, x in enumerate(residuals) if i not in self.numbers and not is_reference(x)]
         self.given.forget()
         self.residual_types = leaf_types(residuals, lambda i: f"a residual returned by the fwd rule of {self.name}")
         return [*ends, *outs, *residuals]
@@ -567,8 +572,10 @@ class _VjpRules:
         end = len(inputs) - len(self.states)
         states = [r.like(x) for r, x in zip(self.states, inputs[end:], strict=True)]
         rest, references = iter(inputs[:count]), iter(states)
-        leaves_in = range(count + len(states))
-        flat_residuals = [next(references) if i in self.in_residuals else next(rest) for i in leaves_in]
+        flat_residuals = [
+            self.numbers[i] if i in self.numbers else next(references if i in self.in_residuals else rest)
+            for i in range(count + len(states) + len(self.numbers))
+        ]
         residuals = tree_unflatten(self.residual_tree, flat_residuals)
         cts = self.cotangents(inputs[count:end], given)
         result = self.owner.bwd(*self.static, residuals, tree_unflatten(self.out_tree, cts[len(self.written) :]))  # type: ignore[misc]

@@ -186,3 +186,37 @@ def test_a_rule_that_asks_runs_twice_and_one_that_does_not_once() -> None:
         f = wave(ft, fnp, counted)
         ft.grad(lambda x: f(x) * x)(1.5)  # noqa: B023
         assert len(seen) == runs, backward
+
+
+def chosen_by_residuals(rules: Any, numpy: Any, told_of_zeros: bool) -> Function:
+    """A rule that tests, indexes and raises by numbers that fwd handed on beside an array."""
+    f = rules.custom_vjp(lambda x: numpy.sin(x))
+
+    def forward(x: Any) -> Any:
+        x = x.value if told_of_zeros else x
+        return numpy.sin(x), {"doubled": True, "which": 2, "count": np.int32(3), "x": x, "scale": 0.5}
+
+    def backward(residuals: Any, ct: Any) -> Any:
+        slope = [None, None, numpy.cos(residuals["x"])][residuals["which"]]
+        for _ in range(residuals["count"]):
+            slope = slope * (2 if residuals["doubled"] and residuals["scale"] == 0.5 else 1)
+        return (ct * slope * residuals["scale"],)
+
+    f.defvjp(forward, backward, symbolic_zeros=told_of_zeros)
+    return f  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("told_of_zeros", [False, True])
+@pytest.mark.parametrize("how", ["grad", "grad of jit", "jit of grad", "jit of grad of jit", "grad of scan", "vmap"])
+def test_numbers_among_the_residuals_stay_numbers_as_in_jax(how: str, told_of_zeros: bool) -> None:
+    transformed: dict[str, Callable[[Any, Function], Any]] = {
+        "grad": lambda t, f: t.grad(f)(1.5),
+        "grad of jit": lambda t, f: t.grad(t.jit(f))(1.5),
+        "jit of grad": lambda t, f: t.jit(t.grad(f))(1.5),
+        "jit of grad of jit": lambda t, f: t.jit(t.grad(t.jit(f)))(1.5),
+        "grad of scan": lambda t, f: t.grad(lambda x: t.lax.scan(lambda c, _: (f(c), None), x, None, length=2)[0])(1.5),
+        "vmap": lambda t, f: t.vmap(t.grad(f))(np.float32([1.5, 0.5])),
+    }
+    expected = transformed[how](jax, chosen_by_residuals(jax, jnp, told_of_zeros))
+    np.testing.assert_allclose(transformed[how](ft, chosen_by_residuals(ft, fnp, told_of_zeros)), expected, rtol=1e-6)
+    np.testing.assert_allclose(transformed[how](ft, chosen_by_residuals(jax, jnp, told_of_zeros)), expected, rtol=1e-6)
