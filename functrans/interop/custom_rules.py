@@ -163,9 +163,14 @@ def with_own_rules(application: Application, traced: Traced, name: str) -> Any:
             transposed=DeferredRule(lambda linear: _transposed(bare, linear), ("transpose", _Same(bare.equation)))
             if transposable
             else None,
-            mapped=_Mapped(_Same(bare.equation), _Same(bare.translator)) if mappable else None,
+            mapped=_Mapped(_Same(bare.equation), _Same(bare.translator), _constants(traced[1])) if mappable else None,
         )
     return bind_all(op, values)
+
+
+def _constants(captured: Sequence[Any]) -> int:
+    """How many numbers and arrays there are; -1 where there is a traced value."""
+    return -1 if any(isinstance(x, JaxTracer) for x in captured) else len(captured)
 
 
 class _Same:
@@ -184,10 +189,14 @@ class _Same:
 
 
 class _Mapped(Record):
-    """A library's rule for an operation under vmap."""
+    """A library's rule for an operation under vmap.
+
+    ``constants``: how many values the program captured that are equal in every lane; -1 where some may not be.
+    """
 
     equation: _Same
     translator: _Same
+    constants: int
 
     def __call__(self, size: int, mapped: Sequence[bool], operands: Sequence[Any]) -> list[Any] | None:
         """The results, mapped all; None where JAX has no rule after all."""
@@ -264,8 +273,8 @@ class JaxOperation(CustomJvp):
         return [*[None] * (len(consts) + len(rule_consts)), *[next(sent) if flag else None for flag in linear]]
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
-        consts_m, rule_m, args_m = self.split(mapped)
-        if self.mapped is not None and not any([*consts_m, *rule_m]):
+        consts_m, _, args_m = self.split(mapped)
+        if self.mapped is not None and (len(consts_m) == self.mapped.constants or not any(consts_m)):
             outs = self.mapped(lanes.size, args_m, self.split(operands)[2])
             if outs is not None:
                 return outs, [True] * len(outs)

@@ -16,6 +16,7 @@ from jax import lax
 from jax.interpreters import ad, batching, mlir
 
 import functrans as ft
+import functrans.lax
 from functrans.control.checkpoint import Checkpoint
 from functrans.interop.jax_tracing import operation_object
 from functrans.jaxlib_compat.jax_programs import OPERATION_OBJECT
@@ -220,13 +221,31 @@ def test_checkpoints_that_are_objects_compute_again(flag: None) -> None:
 # -- operations of other libraries, by JAX's older interface -----------------------------------------------------------
 
 
-def _solve_by_steps() -> Callable[[Any, Any], Any]:
-    """(a, b) -> b / a as an operation of JAX that iterates; its rules say what its steps cannot: it is linear in b."""
-    operation = jax_core.Primitive("solved_by_steps")
+def _refused_in_lanes() -> Callable[[Any], Any]:
+    """x -> x; an operation of JAX that may not be mapped, as Equinox has one."""
+    operation = jax_core.Primitive("refused_in_lanes")
+    operation.def_impl(lambda x: x)
+    operation.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(operation, mlir.lower_fun(lambda x: x, multiple_results=False))
+
+    def refuse(args: Any, dims: Any) -> Any:
+        raise RuntimeError("its steps were mapped")
+
+    batching.primitive_batchers[operation] = refuse
+    return operation.bind
+
+
+def _solve_by_steps(while_loop: Any = lax.while_loop) -> Callable[[Any, Any], Any]:
+    """(a, b) -> b / a as an operation of JAX that iterates; its rules say what its steps cannot: it is linear in b, and
+    its lanes are solved together.
+    """
+    operation, result, half = jax_core.Primitive("solved_by_steps"), _refused_in_lanes(), jnp.float32(0.5)
 
     def steps(a: Any, b: Any) -> Any:
         start = (jnp.int32(0), 0 * b)
-        return lax.while_loop(lambda s: s[0] < 60, lambda s: (s[0] + 1, s[1] + 0.5 * (b - a * s[1])), start)[1]
+        return result(
+            while_loop(lambda s: s[0] < 60, lambda s: (s[0] + 1, s[1] + half * (b - a * s[1])), start)[1]
+        )
 
     def forward(primals: Any, tangents: Any) -> Any:
         (a, b), (a_t, b_t) = primals, tangents
@@ -246,16 +265,20 @@ def _solve_by_steps() -> Callable[[Any, Any], Any]:
     return operation.bind
 
 
-def test_an_operation_is_transposed_by_its_own_rule() -> None:
+@pytest.mark.parametrize("while_loop", [lax.while_loop, ft.lax.while_loop], ids=["loop of jax", "loop of functrans"])
+@pytest.mark.parametrize("kept", [True, False], ids=["from_jax", "as it stands"])
+def test_an_operation_is_transposed_and_mapped_by_its_own_rules(while_loop: Any, kept: bool) -> None:
     """JaxOperation: the steps are a while_loop, which reverse mode could not go through."""
-    solve = _solve_by_steps()
-    function, plain = ft.from_jax(lambda a, b: jnp.sin(solve(a, b)).sum()), lambda a, b: jnp.sin(b / a).sum()
+    solve = _solve_by_steps(while_loop)
+    code, plain = lambda a, b: jnp.sin(solve(a, b)).sum(), lambda a, b: jnp.sin(b / a).sum()
+    function = ft.from_jax(code) if kept else code
     a, b = np.float32([0.9, 1.2]), np.float32([0.4, -0.3])
     for transform in (
         lambda m, f: m.grad(f, (0, 1))(a, b),
         lambda m, f: m.jvp(f, (a, b), (b, a)),
         lambda m, f: m.hessian(f, (0, 1))(a, b),
         lambda m, f: m.jacrev(m.grad(f, 1), (0, 1))(a, b),
+        lambda m, f: m.jit(m.jacrev(m.jit(m.grad(f, 1)), (0, 1)))(a, b),
         lambda m, f: m.vmap(m.grad(f, (0, 1)), (None, 0))(a, np.stack([b, 2 * b])),
         lambda m, f: m.vmap(m.grad(f, (0, 1)), (0, None))(np.stack([a, 1.1 * a]), b),
         lambda m, f: m.jit(m.grad(lambda a: m.vmap(f, (None, 0))(a, np.stack([b, 2 * b])).sum()))(a),
