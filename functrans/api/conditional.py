@@ -156,14 +156,14 @@ def _scalar_type(what: str, x: Any) -> ArrayType:
     return type_
 
 
-def _with_strong(jaxpr: Jaxpr, strong: Sequence[bool]) -> Jaxpr:
-    """The branch with these results strong: what one branch gives a strong type has it in all, as in JAX."""
-    if not any(s and t.weak_type for s, t in zip(strong, jaxpr.out_types, strict=True)):
+def _typed_as(jaxpr: Jaxpr, weak: Sequence[bool]) -> Jaxpr:
+    """The branch with results of these weak flags: those of the first branch are those of all, as in JAX."""
+    if all(w == t.weak_type for w, t in zip(weak, jaxpr.out_types, strict=True)):
         return jaxpr
 
     def function(*inputs: Any) -> list[Any]:
-        outs = zip(replay(jaxpr, inputs), jaxpr.out_types, strong, strict=True)
-        return [convert(x, t.dtype, False) if s and t.weak_type else x for x, t, s in outs]
+        outs = zip(replay(jaxpr, inputs), jaxpr.out_types, weak, strict=True)
+        return [convert(x, t.dtype, w) for x, t, w in outs]
 
     return trace(function, jaxpr.in_types, "a branch")[0]
 
@@ -193,11 +193,10 @@ def _switch(
                 "the branches must return the same tree of the same types",
             )  # fmt: skip
     references = [*dict.fromkeys([r for body in bodies for r in body.references])]
-    columns = zip(*[body.leaves for body in bodies], strict=True)
     bodies = [with_references(body, references) for body in bodies]
-    strong = [False] * len(references) + [not all(leaf.type.weak_type for leaf in column) for column in columns]
+    weak = [t.weak_type for t in bodies[0].jaxpr.out_types]
     programs, captured = share_captured(
-        [_with_strong(body.jaxpr, strong) for body in bodies], [body.captured for body in bodies]
+        [_typed_as(body.jaxpr, weak) for body in bodies], [body.captured for body in bodies]
     )
     index = Literal(index, type_of(np.int32(0))) if isinstance(index, int) else index
     results = bind_all(Switch(tuple(programs)), [index, *captured, *values_in(references), *leaves])

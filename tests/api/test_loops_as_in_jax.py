@@ -83,6 +83,23 @@ def test_the_index_of_a_loop_is_as_weak_as_its_lower_bound(lower: Any, traced: b
     assert loops(ft) is loops(jax)
 
 
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("strong", [(0,), (1,), (0, 2), (1, 2), (0, 1, 2), ()])
+def test_results_of_branches_are_as_weak_as_those_of_the_first(strong: tuple[int, ...], jitted: bool) -> None:
+    """Where the false branch of ``cond`` returns what it was given, that keeps its type, whatever the true one makes."""
+
+    def results(of: Any) -> list[Any]:
+        branches = [lambda x, i=i: (x + np.float32(i) if i in strong else x + 1.0 * i, 1.0) for i in range(3)]
+
+        def choose(index: Any, x: Any) -> Any:
+            return of.lax.cond(index > 1, branches[1], branches[0], x), of.lax.switch(index, branches, x)
+
+        found = (of.jit(choose) if jitted else choose)(np.int32(2), 1.0)
+        return [(float(x), jax.typeof(x)) for x in jax.tree.leaves(found)]
+
+    assert results(ft) == results(jax)
+
+
 def test_rules_that_jit_keeps_hold_no_traced_values() -> None:
     """A rule that is traced late is kept with the program; what the function was called with is not."""
     square = ft.custom_jvp(lambda x: x * x)
