@@ -287,7 +287,8 @@ class Program:
             return self._chain(jaxpr, segments, device)
         start = time.perf_counter()
         module = self.module([compiler.lowering_platform(device)])
-        return self._compile_module(jaxpr, module, device, start, dict(self.options))
+        call = self._compile_module(jaxpr, module, device, start, dict(self.options))
+        return call if self.jit else _handing_on(call, jaxpr)
 
     def _compile_module(
         self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
@@ -382,6 +383,23 @@ class Program:
             ]
 
         return call
+
+
+def _handing_on(call: Callable[..., list[Any]], jaxpr: Jaxpr) -> Callable[..., list[Any]]:
+    """An array that is a result as it was given is that array, and no copy of it is kept, as in JAX."""
+    places = {v: i for i, v in enumerate(jaxpr.inputs) if v.type.dtype != float0}
+    handed_on = [(o, places[a]) for o, a in enumerate(jaxpr.outputs) if a in places]
+    if not handed_on:
+        return call
+
+    def run(*args: Any) -> list[Any]:
+        results = call(*args)
+        for o, i in handed_on:
+            if isinstance(args[i], jax.Array):
+                results[o] = args[i]
+        return results
+
+    return run
 
 
 def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:

@@ -313,3 +313,20 @@ def test_the_same_array_under_other_settings_is_converted_again() -> None:
 
     with jax.enable_x64(False):
         assert [x.dtype for x in ft.jit(function)()] == [np.int64, np.int32]
+
+
+HANDED_ON: dict[str, Callable[[Any], Any]] = {
+    "vmap": lambda a: ft.vmap(lambda x: x)(a),
+    "vmap, beside others": lambda a: ft.vmap(lambda x: (2 * x, x))(a)[1],
+    "jvp": lambda a: ft.jvp(lambda x: (fnp.sin(x), x), (a,), (2 * a,))[0][1],
+    "a tangent": lambda a: ft.jvp(lambda x: (fnp.sin(x), x), (2 * a,), (a,))[1][1],
+    "has_aux": lambda a: ft.grad(lambda x: (fnp.sum(fnp.sin(x)), x), has_aux=True)(a)[1],
+}
+
+
+@pytest.mark.parametrize("how", HANDED_ON)
+def test_an_array_that_is_a_result_as_it_was_given_is_not_copied(how: str) -> None:
+    array, host = fnp.arange(4.0), np.arange(4, dtype=np.float32)
+    for _ in range(2):
+        assert HANDED_ON[how](array) is array
+        assert HANDED_ON[how](host).tolist() == [0, 1, 2, 3]
