@@ -191,7 +191,7 @@ def _leaves_of(part: Any, tree: Any) -> list[Any] | None:
     """The leaves of what has this structure, None for each of a subtree that is None; None if it has another one."""
     if part is None:
         return [None] * tree.num_leaves
-    if tree_util.treedef_is_leaf(tree):
+    if tree.node_data() is None:  # a leaf; a node without children is none
         return [part] if tree_util.all_leaves([part]) else None
     level = tree_util.default_registry.flatten_one_level(part)
     kind, data = tree.node_data()

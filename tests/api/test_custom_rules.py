@@ -191,6 +191,29 @@ def test_none_in_place_of_a_cotangent_is_zero() -> None:
     np.testing.assert_array_equal(second, [0.0, 0.0])
 
 
+@jax.tree_util.register_static
+class Nothing:
+    """A node without children."""
+
+    def __repr__(self) -> str:
+        return "Nothing()"
+
+
+@pytest.mark.parametrize("empty", [(), [], {}, None, Nothing(), {"a": (Nothing(), [()])}], ids=repr)
+@pytest.mark.parametrize("returned", [True, False])
+def test_the_cotangent_of_an_argument_without_leaves_is_such_a_tree_or_none(empty: Any, returned: bool) -> None:
+    def slope(of: Any) -> Any:
+        f = of.custom_vjp(lambda x, e: 2 * x["x"])
+        f.defvjp(
+            lambda x, e: (2 * x["x"], e),
+            lambda e, ct: ({"x": 3 * ct, "e": e if returned else None}, e if returned else None),
+        )
+        x = {"x": np.float32(1.0), "e": empty}
+        return of.grad(f)(x, empty)["x"]
+
+    assert float(slope(ft)) == float(slope(jax)) == 3.0
+
+
 def test_rules_with_trees_static_arguments_and_keywords() -> None:
     def apply(function: Any, parameters: Any, x: Any = 2.0) -> Any:
         return {"y": function(parameters["w"]) * x}
