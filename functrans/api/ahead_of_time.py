@@ -8,7 +8,7 @@ Arguments may be arrays, numbers or ``ShapeDtypeStruct``. Names and meaning are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import jax
@@ -471,8 +471,23 @@ class StageMethods:
 
     def attach(self, function: Any) -> None:
         """Give a jitted function these methods."""
-        function.trace, function.lower = self.trace, self.lower
-        function.eval_shape, function.clear_cache = self.eval_shape, self.clear_cache
+        methods = {name: getattr(self, name) for name in _METHODS}
+        function.__dict__ = _Attributes(vars(function) | methods)
+
+
+_METHODS = frozenset(("trace", "lower", "eval_shape", "clear_cache"))
+
+
+class _Attributes(dict[str, Any]):
+    """Attributes of a jitted function, of which others that wrap it get all but the methods: ``jax.jit`` of it has its
+    own, which ``jax.make_jaxpr`` calls.
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in super().__iter__() if name not in _METHODS)
+
+    def keys(self) -> Any:
+        return [*self]
 
 
 def _device(leaves: Sequence[Any], call: TracedCall) -> Any:

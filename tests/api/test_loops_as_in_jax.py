@@ -86,7 +86,7 @@ def test_the_index_of_a_loop_is_as_weak_as_its_lower_bound(lower: Any, traced: b
 @pytest.mark.parametrize("jitted", [False, True])
 @pytest.mark.parametrize("strong", [(0,), (1,), (0, 2), (1, 2), (0, 1, 2), ()])
 def test_results_of_branches_are_as_weak_as_those_of_the_first(strong: tuple[int, ...], jitted: bool) -> None:
-    """Where the false branch of ``cond`` returns what it was given, that keeps its type, whatever the true one makes."""
+    """What the false branch of ``cond`` hands on keeps its type, whatever the true one makes."""
 
     def results(of: Any) -> list[Any]:
         branches = [lambda x, i=i: (x + np.float32(i) if i in strong else x + 1.0 * i, 1.0) for i in range(3)]

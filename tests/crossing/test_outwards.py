@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -193,3 +194,18 @@ def test_linear_maps_are_functions_to_jax(name: str) -> None:
         for _ in range(2):
             (found,) = jax.tree.leaves(JAX_CALLS[name](f))
             np.testing.assert_allclose(found, np.broadcast_to(3.0 * X, found.shape), rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"static_argnums": 1}, {"donate_argnums": 0}])
+def test_what_jax_says_of_a_jitted_function_is_its_own(options: dict[str, int]) -> None:
+    """The methods of the jitted function are not those of what wraps it, in JAX or by ``functools.wraps``."""
+    f = ft.jit(lambda x, n=2: fnp.sin(x) * n, **options)
+    program = jax.make_jaxpr(f)(X)
+    np.testing.assert_allclose(jax.core.eval_jaxpr(program.jaxpr, program.consts, X)[0], 2 * np.sin(X), rtol=1e-6)
+    compiled = jax.jit(f)
+    assert isinstance(compiled.trace(X), jax.stages.Traced) and isinstance(compiled.lower(X), jax.stages.Lowered)
+    assert compiled.eval_shape(X) == jax.eval_shape(f, X) == f.eval_shape(X)
+    np.testing.assert_allclose(compiled.lower(X).compile()(X), 2 * np.sin(X), rtol=1e-6)
+    compiled.clear_cache()
+    np.testing.assert_allclose(f.lower(X).compile()(X), 2 * np.sin(X), rtol=1e-6)
+    assert not hasattr(functools.wraps(f)(lambda x: f(x)), "lower")
