@@ -111,17 +111,17 @@ def outside_of_traces(function: Callable[..., Any], *args: Any) -> Any:
 class untraced:
     """Inside, this thread traces nothing."""
 
-    __slots__ = ("builder", "trace")
+    __slots__ = ("builder", "outermost", "trace")
 
     def __enter__(self) -> None:
         self.builder, self.trace = state.builder, current_trace()
+        self.outermost = state.trace.builder  # which may not be the innermost one: JAX may trace in between
         state.builder = None
         set_trace(EVALUATION)
 
     def __exit__(self, *exc: object) -> None:
-        builder = state.builder = self.builder
-        if builder is not None:  # whose trace may have served another in between
-            builder.trace.builder = builder  # type: ignore[union-attr]
+        state.builder = self.builder
+        state.trace.builder = self.outermost  # it may have served another
         set_trace(self.trace)
 
 

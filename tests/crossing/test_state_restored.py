@@ -183,3 +183,28 @@ def test_what_runs_outside_of_a_trace_leaves_it_open() -> None:
         assert float(outside_of_traces(ft.jit(lambda x: x + 1.0), 2.0)) == 3.0
         assert current_builder() is builder
     assert current_builder() is None
+
+
+@pytest.mark.parametrize("how", ["jvp", "jit", "make_jaxpr"])
+def test_what_runs_outside_of_traces_inside_of_a_trace_of_jax_leaves_ours_around_it_open(how: str) -> None:
+    """The trace that it opens is the one that the thread's outermost function has: that goes on after it."""
+
+    def inner(t: Any) -> Any:
+        def square(y: Any) -> Any:
+            with ft.ensure_compile_time_eval():
+                slope = ft.grad(lambda z: z * z)(3.0)
+            return y * y * slope
+
+        return ft.grad(square)(t)
+
+    def f(x: Any) -> Any:
+        found = {
+            "jvp": lambda: jax.jvp(inner, (x,), (1.0,))[1],
+            "jit": lambda: jax.jit(inner)(x) / x,
+            "make_jaxpr": lambda: 12.0 * len(jax.make_jaxpr(inner)(x).out_avals),
+        }[how]()
+        return jnp.sin(x) * found
+
+    np.testing.assert_allclose([f(1.0), ft.jit(f)(1.0), ft.grad(f)(1.0), ft.jit(ft.grad(f))(1.0)],
+                               [12 * np.sin(1), 12 * np.sin(1), 12 * np.cos(1), 12 * np.cos(1)],
+                               rtol=1e-6)  # fmt: skip
