@@ -125,11 +125,12 @@ def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params:
         )
     if not traced and not primitive.ref_allocating and (_runs_now() or primitive.name in OF_TOKENS):
         return _left_to(own.parent_trace, primitive, tracers, params)
-    with _inside(own):
+    with _inside(own) as builder:
+        first = len(builder.producers)
         avals = [x.aval if type(x) is Tracer else value_type(x) for x in tracers]
         operands = [x if type(x) is Tracer else _operand(x, a) for x, a in zip(tracers, avals, strict=True)]
         if primitive.name == "jit":
-            return _results(nested_jit(params, operands, _translator))
+            return _results(nested_jit(params, operands, _translator), first)
         key = _key(primitive, avals, params)
         known = None if key is None else _translations.find(key)
         if known is None:
@@ -140,12 +141,12 @@ def operation(own: BuilderTrace, primitive: Any, tracers: Sequence[Any], params:
                 of_nothing = equation.outvars[0].aval.inner_aval  # jax.empty_ref
                 return Reference(own, equation.outvars[0].aval, np.zeros(of_nothing.shape, of_nothing.dtype))
             if key is None or equation.effects:
-                values = _results(_translated(equation, operands))
+                values = _results(_translated(equation, operands), first)
             else:
                 known = _remembered(key, avals, functools.partial(_translated, equation))
         if known is not None:
             program, constants = known
-            values = _results(replay_here(program, [*constants, *operands]))
+            values = _results(replay_here(program, [*constants, *operands]), first)
     return values if primitive.multiple_results else values[0]
 
 
@@ -218,14 +219,18 @@ def _operand(x: Any, aval: Any) -> Any:
     return x
 
 
-def _results(values: Sequence[Any]) -> list[Any]:
-    """Results as JAX takes them: traced values or arrays, no literals and no NumPy arrays."""
-    if _TRACED.issuperset(map(type, values)):
-        return list(values)
-    return [
-        x if type(x) is Tracer or isinstance(x, jax.Array) else state.builder.lift(np.asarray(x))  # type: ignore[union-attr]
-        for x in as_values(values)
-    ]
+def _results(values: Sequence[Any], first: int) -> list[Any]:
+    """Results as JAX takes them: traced values or arrays, no literals and no NumPy arrays.
+
+    Those of earlier operations, of variables before the ``first`` new one, get objects of their own: code of JAX tells
+    values apart by them (``jax.make_jaxpr`` what a function closes over).
+    """
+    if not _TRACED.issuperset(map(type, values)):
+        values = [
+            x if type(x) is Tracer or isinstance(x, jax.Array) else state.builder.lift(np.asarray(x))  # type: ignore[union-attr]
+            for x in as_values(values)
+        ]
+    return [Tracer(x.builder, x.variable, x.type) if type(x) is Tracer and x.variable.id < first else x for x in values]
 
 
 def array(value: Any) -> Any:
@@ -251,7 +256,8 @@ def call(
             tree.append(results.update([None] * len(results)))
         return list(results)
 
-    with _inside(trace):
+    with _inside(trace) as builder:
+        first = len(builder.producers)
         if len(functions) > 1 and not any(type(x) is Tracer for x in tracers):
             return functions[0].call_wrapped(*tracers)
         avals = list(map(value_type, tracers))
@@ -263,25 +269,25 @@ def call(
             for store, value in zip(functions[0].stores, stored, strict=True):
                 if store is not None:
                     store.store(value)
-            return _results(replay_here(program, operands))
+            return _results(replay_here(program, operands), first)
         try:
             try:
                 closed = traced_by_jax(run, list(map(type_of_aval, avals)))
             except _ASKED_FOR_NUMBERS:
                 if method not in _DIRECT:
                     raise
-                return _results(_DIRECT[method](functions, params, operands))
+                return _results(_DIRECT[method](functions, params, operands), first)
             if key is None:
                 outs = _translator.run(closed.jaxpr, closed.consts, operands)
                 if method in _DIRECT and _asked_for_numbers(outs):
-                    return _results(_DIRECT[method](functions, params, operands))
+                    return _results(_DIRECT[method](functions, params, operands), first)
             else:
                 program, captured = _translator.held(closed)
                 if not captured:
                     stored = [None if store is None else store.val for store in functions[0].stores]
                     _calls.add(key, (program, stored))
                 outs = replay_here(program, [*captured, *operands])
-            outs = _results(outs)
+            outs = _results(outs, first)
         finally:
             for rule in functions[1:]:  # they have run, which whoever called JAX does not expect yet
                 for store in getattr(rule, "stores", ()):
@@ -402,9 +408,10 @@ def _with_references(trace: BuilderTrace, primitive: Any, tracers: Sequence[Any]
         refs = [x for x, t in zip(values, tracers, strict=True) if type(t) is Reference]
         return list(out) if primitive.multiple_results else [out], [jax.freeze(ref) for ref in refs]
 
-    with _inside(trace):
+    with _inside(trace) as builder:
+        first = len(builder.producers)
         closed = traced_by_jax(run, [type_of_aval(value_type(x)) for x in given])
-        outs = _results(_translator.run(closed.jaxpr, closed.consts, given))
+        outs = _results(_translator.run(closed.jaxpr, closed.consts, given), first)
     count = len(outs) - len(changed)
     for ref, value in zip(changed, outs[count:], strict=True):
         ref.value = value

@@ -142,3 +142,18 @@ def test_an_argument_that_decides_a_shape_is_asked_for_by_the_names_of_jax() -> 
     for ask in (fnp.arange, lambda n: fnp.zeros((n,)), lambda n: fnp.eye(n), lambda n: fnp.repeat(fnp.ones(2), n)):
         with pytest.raises(jax.errors.ConcretizationTypeError, match="must be known while tracing"):
             ft.jit(ask)(3)
+
+
+@pytest.mark.parametrize("around", [ft.jit, ft.grad, lambda f: lambda x: ft.vmap(f)(jnp.stack([x, x]))[0]])
+def test_each_operation_of_jax_gives_an_object_of_its_own(around: Any) -> None:
+    """Though equal operations are one in our program: by objects ``jax.make_jaxpr`` counts what is closed over."""
+
+    def f(x: Any) -> Any:
+        made = [jnp.zeros(3), jnp.zeros(3), jnp.sin(x), jnp.sin(x), jax.nn.relu(x), jax.nn.relu(x), jax.lax.mul(x, x)]
+        made.append(jax.lax.mul(x, x))
+        assert len({*map(id, made)}) == len(made)
+        assert len(jax.make_jaxpr(lambda: sum(jnp.sum(t) for t in made))().consts) == len(made)
+        return sum(jnp.sum(t) for t in made)
+
+    wanted = {ft.grad: 2 * np.cos(0.5) + 2 + 2}.get(around, 2 * np.sin(0.5) + 1 + 0.5)
+    np.testing.assert_allclose(around(f)(np.float32(0.5)), wanted, rtol=1e-6)
