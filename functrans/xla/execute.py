@@ -387,7 +387,7 @@ class Program:
 
 def _handing_on(call: Callable[..., list[Any]], jaxpr: Jaxpr) -> Callable[..., list[Any]]:
     """An array that is a result as it was given is that array, and no copy of it is kept, as in JAX."""
-    places = {v: i for i, v in enumerate(jaxpr.inputs) if v.type.dtype != float0}
+    places: dict[Any, int] = {v: i for i, v in enumerate(jaxpr.inputs) if v.type.dtype != float0}
     handed_on = [(o, places[a]) for o, a in enumerate(jaxpr.outputs) if a in places]
     if not handed_on:
         return call
