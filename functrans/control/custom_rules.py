@@ -21,6 +21,7 @@ from functrans.control.rules import (
     Rule,
     are_passing,
     batched_rule,
+    mapped_pair,
     mapped_rule,
     or_none,
     resolve,
@@ -389,7 +390,7 @@ class CustomVjp(InPlace):
         return [*by_operand[: len(consts)], *none, *by_operand[len(consts) :]]
 
     def batch(self, lanes: Lanes, operands: Sequence[Value], mapped: Sequence[bool]) -> tuple[Any, Sequence[bool]]:
-        """vmap of the function, of forward and of backward; every result mapped.
+        """vmap of the function, of forward and of backward; every result mapped, and those residuals that are.
 
         An argument that all lanes share stays one, as in ``CustomJvp``: its cotangent is the sum of theirs.
         """
@@ -399,8 +400,10 @@ class CustomVjp(InPlace):
         types = self.jaxpr.in_types[len(consts) :]
         smooth_m = [m for m, t in zip(args_m, types, strict=True) if is_differentiable(t.dtype)]
         shared = [i for i, m in enumerate(smooth_m) if not m]
-        forward, forward_consts = mapped_rule(self.forward, forward_consts, lanes, forward_m, args_m)
-        backward, backward_consts = mapped_rule(self.backward, backward_consts, lanes, backward_m, summed=shared)
+        forward, forward_consts, backward, backward_consts = mapped_pair(
+            self.forward, self.backward, (forward_consts, backward_consts), lanes, (forward_m, backward_m), args_m,
+            len(self.jaxpr.outputs), shared,
+        )  # fmt: skip
         counts = (len(values), len(forward_consts), len(backward_consts))
         op = CustomVjp(program, forward, backward, counts, self.name_, self.told_of_zeros, self.num_states)
         outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])

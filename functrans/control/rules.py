@@ -25,7 +25,7 @@ from functrans.ops.structural import reduce_sum, spread
 from functrans.trace.primitive import Lanes, is_passing
 from functrans.trace.state import surroundings
 from functrans.trace.values import has_value
-from functrans.transform.vmap import vmap
+from functrans.transform.vmap import vmap, vmap_jaxpr
 
 ZERO = Literal(False, array_type((), float0))
 """Among the results of a rule, in the place of a tangent or cotangent: it is zero, for every value of the arguments."""
@@ -94,7 +94,11 @@ class DeferredRule:
 
     def then(self, how: Any, derive: Callable[[Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
         """The rule whose program is derived from this one's, as ``how`` (hashable) says."""
-        return self._from_this(DeferredRule(lambda given: derive(*self.at(given)), (self.token, how)))
+        return self.then_told(how, lambda given, program, captured: derive(program, captured))
+
+    def then_told(self, how: Any, derive: Callable[[Any, Jaxpr, list[Any]], tuple[Jaxpr, list[Any]]]) -> DeferredRule:
+        """As ``then``; ``derive`` is told first which arguments are differentiated."""
+        return self._from_this(DeferredRule(lambda given: derive(given, *self.at(given)), (self.token, how)))
 
     def _from_this(self, rule: DeferredRule) -> DeferredRule:
         rule.passing = self.passing
@@ -180,14 +184,18 @@ def rules_around(count: int) -> Iterator[None]:
         inside.rules = saved
 
 
-def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool], rest: int,
-                 summed: Sequence[int] = ()) -> tuple[Jaxpr, list[Any]]:  # fmt: skip
-    """vmap of a rule over its consts (mapped as given) and ``rest`` mapped inputs; every output mapped.
+def batched_rule(
+    jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool], rest: int, summed: Sequence[int] = (),
+    count: int | None = None,
+) -> tuple[Jaxpr, list[Any]]:  # fmt: skip
+    """vmap of a rule over its consts (mapped as given) and ``rest`` mapped inputs; every output mapped, of the first
+    ``count``: what others hold that is the same in all lanes stays one.
 
     Outputs in ``summed`` belong to inputs shared by all lanes: they are summed over the lanes. ``ZERO`` stays itself.
     """
     values = list(consts)
     which = [*mapped, *[True] * rest]
+    wanted = len(jaxpr.outputs) if count is None else count
 
     def function(*inputs: Any) -> list[Any]:
         outs, outs_mapped = vmap(jaxpr, lanes, inputs, which)
@@ -198,7 +206,7 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequ
             elif i in summed:
                 results.append(reduce_sum(x, (0,)) if m else elementwise.mul(x, float(lanes.size)))
             else:
-                results.append(x if m else spread(x, lanes.size))
+                results.append(x if m or i >= wanted else spread(x, lanes.size))
         return results
 
     types = [
@@ -209,17 +217,41 @@ def batched_rule(jaxpr: Jaxpr, consts: Sequence[Any], lanes: Lanes, mapped: Sequ
 
 def mapped_rule(
     rule: Rule, consts: Sequence[Any], lanes: Lanes, mapped: Sequence[bool], behind: Sequence[bool] = (),
-    summed: Sequence[int] = (),
+    summed: Sequence[int] = (), count: int | None = None,
 ) -> tuple[Rule, list[Any]]:  # fmt: skip
     """vmap of a rule over its consts (mapped as given), the inputs behind them (as given too) and all of its other
-    inputs; every output mapped, those in ``summed`` summed over the lanes.
+    inputs; every output (of the first ``count``) mapped, those in ``summed`` summed over the lanes.
     """
     if not isinstance(rule, DeferredRule):
         flags = [*mapped, *behind]
-        return batched_rule(rule, consts, lanes, flags, len(rule.inputs) - len(flags), summed)
+        return batched_rule(rule, consts, lanes, flags, len(rule.inputs) - len(flags), summed, count)
 
     def derive(program: Jaxpr, values: list[Any]) -> tuple[Jaxpr, list[Any]]:
         flags = [*mapped, *[False] * len(values), *behind]
-        return batched_rule(program, values, lanes, flags, len(program.inputs) - len(flags), summed)
+        return batched_rule(program, values, lanes, flags, len(program.inputs) - len(flags), summed, count)
 
-    return rule.then(("vmap", lanes, tuple(mapped), tuple(behind), tuple(summed)), derive), list(consts)
+    return rule.then(("vmap", lanes, tuple(mapped), tuple(behind), tuple(summed), count), derive), list(consts)
+
+
+def mapped_pair(
+    forward: Rule, backward: Rule, consts: tuple[Sequence[Any], Sequence[Any]], lanes: Lanes,
+    mapped: tuple[Sequence[bool], Sequence[bool]], args: Sequence[bool], count: int, summed: Sequence[int],
+) -> tuple[Rule, list[Any], Rule, list[Any]]:  # fmt: skip
+    """vmap of a forward rule with ``count`` results over its consts and arguments (mapped as given), and of the
+    backward rule over its consts, the residuals (each where it differs between the lanes) and the cotangents.
+    """
+    ahead, values = mapped_rule(forward, consts[0], lanes, mapped[0], args, count=count)
+
+    def back(given: Any, program: Jaxpr, captured: list[Any], leading: Sequence[Any] = ()) -> tuple[Jaxpr, list[Any]]:
+        made, held = forward, 0
+        if isinstance(made, DeferredRule):
+            made, others = made.at(given[0] if given and isinstance(given[0], tuple) else given)
+            held = len(others)
+        residuals = vmap_jaxpr(made, lanes, [*mapped[0], *[False] * held, *args], False)[1][count:]
+        flags = [*mapped[1], *[False] * len(captured), *residuals]
+        return batched_rule(program, [*leading, *captured], lanes, flags, len(program.inputs) - len(flags), summed)
+
+    if not isinstance(backward, DeferredRule):
+        return ahead, values, *back((), backward, [], consts[1])
+    how = ("vmap", lanes, ahead.token if isinstance(ahead, DeferredRule) else ahead, tuple(mapped[1]), tuple(summed))
+    return ahead, values, backward.then_told(how, back), list(consts[1])

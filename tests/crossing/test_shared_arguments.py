@@ -64,3 +64,28 @@ def test_what_it_alone_decides_is_decided_once(rules):
     assert_same(ft.vmap(f, (0, None))(X, jnp.int32(1)), X * 2)
     with pytest.raises(ValueError, match="not the same"):
         ft.vmap(f)(X, jnp.arange(3))
+
+
+@pytest.mark.parametrize("told_of_zeros", [False, True])
+@pytest.mark.parametrize("rules", ["functrans", "jax"])
+def test_a_residual_that_it_alone_decides_stays_one(rules, told_of_zeros):
+    """As the step counts of Equinox's loops, which the backward pass of a batch has in common."""
+    of = {"functrans": ft, "jax": jax}[rules]
+    value = lambda x: x.value if told_of_zeros else x
+    f = of.custom_vjp(lambda x, n: jnp.sin(x) * n)
+    f.defvjp(
+        lambda x, n: (jnp.sin(value(x)) * value(n), (value(x), value(n) + 1)),
+        lambda kept, ct: (jax.lax.cond(shared_p.bind(kept[1]) > 1, lambda: ct * jnp.cos(kept[0]), lambda: ct), None),
+        symbolic_zeros=told_of_zeros,
+    )
+    wanted = np.cos(X)
+    total = lambda xs, n: ft.vmap(f, (0, None))(xs, n).sum()
+    n = jnp.int32(1)
+    assert_same(ft.grad(total)(X, n), wanted)
+    assert_same(ft.jit(ft.grad(ft.jit(total)))(X, n), wanted)
+    assert_same(ft.vmap(ft.grad(f), (0, None))(X, n), wanted)
+    twice = lambda xs: ft.vmap(total, (0, None))(xs, n).sum()
+    assert_same(ft.grad(twice)(np.stack([X, X])), np.stack([wanted, wanted]))
+    assert_same(ft.grad(lambda y: ft.vmap(lambda x: f(y, n) * x)(X).sum())(Y), X.sum() * np.cos(Y))
+    with pytest.raises(ValueError, match="not the same"):
+        ft.grad(lambda xs: ft.vmap(f)(xs, jnp.arange(3)).sum())(X)

@@ -32,7 +32,12 @@ def test_diffrax_in_reverse_mode(adjoint):
         def loss(rate, y):
             return (_end(jnp, y, rate, adjoint=getattr(diffrax, adjoint)()) ** 2).sum()
 
-        return library.vmap(library.grad(loss, (0, 1)), (None, 0))
+        def both(rate, starts):
+            whole = lambda rate, starts: library.vmap(loss, (None, 0))(rate, starts).sum()
+            each = library.vmap(library.grad(loss, (0, 1)), (None, 0))
+            return each(rate, starts), library.grad(whole, (0, 1))(rate, starts)
+
+        return both
 
     rate, starts = np.float32(2.0), np.float32([[0.3, 1.2], [0.6, 2.0]])
     assert_same(ft.jit(each(ft))(rate, starts), jax.jit(each(jax))(rate, starts), 1024)
