@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from functrans.errors import NotLinearError
-from functrans.ir.program import Equation, Jaxpr, Var, all_equations
+from functrans.ir.program import Equation, Jaxpr, Literal, Var, all_equations
 from functrans.ir.types import ArrayType, is_differentiable
 from functrans.ops.constants import trace_closed
 from functrans.ops.elementwise import add
@@ -128,17 +128,21 @@ def _sent_back(eqn: Equation, cotangents: Sequence[Any], operands: Sequence[Any]
 
 def dependent_part(jaxpr: Jaxpr, given: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The equations that depend on the given inputs, as a program in the values they need and those, and which inputs
-    of it are the given ones.
+    of it are the given ones. Constants that they need are made in it: a zero that is added is no offset.
     """
     dependent: dict[Any, bool] = {v: True for v, g in zip(jaxpr.inputs, given, strict=True) if g}
     needed: dict[Any, bool] = {}
+    constants: dict[Any, Equation] = {}
     kept: list[Equation] = []
     for eqn in jaxpr.equations:
         flags = [a in dependent for a in eqn.inputs]
+        if all(type(a) is Literal for a in eqn.inputs) and not eqn.op.effects:
+            constants.update((v, eqn) for v in eqn.outputs)
         if any(flags):
             kept.append(eqn)
             needed.update((a, False) for a, f in zip(eqn.inputs, flags, strict=True) if not f and type(a) is Var)
             dependent.update((v, True) for v, d in zip(eqn.outputs, VALUE.results(eqn, flags), strict=True) if d)
+    kept = [*dict.fromkeys([constants[v] for v in needed if v in constants]), *kept]
     for eqn in kept:  # a result of theirs that does not depend
         for v in eqn.outputs:
             needed.pop(v, None)

@@ -217,6 +217,20 @@ def test_a_rule_that_differentiates_a_program_is_not_accused(name: str) -> None:
         assert float(transform(ruled)) == pytest.approx(float(transform(plain)), rel=1e-5), how
 
 
+def test_zeros_that_a_rule_adds_behind_a_loop_of_unknown_length_are_no_offset() -> None:
+    """What a rule gives is tried at zero where it cannot be transposed: other numbers stood for these zeros."""
+    f = ft.custom_jvp(lambda x: x * 2)
+
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x,), (t,) = primals, tangents
+        doubled = lax.while_loop(lambda c: c[0] < fnp.sum(x > 0), lambda c: (c[0] + 1, c[1] * 2), (0, t))[1]
+        return f(x), doubled + fnp.zeros(3)
+
+    f.defjvp(rule)
+    x = np.float32([1, -2, 3])
+    np.testing.assert_array_equal(ft.linearize(f, x)[1](x), 4 * x)
+
+
 def test_transposition_splits_an_operation_result_by_result() -> None:
     """A function is linear in t though one operation computes with x and with t."""
 
