@@ -16,7 +16,7 @@ import pytest
 from jax.experimental import pallas
 
 import functrans as ft
-from functrans.interop.opaque import Opaque
+from functrans.interop.opaque import Opaque, OpaqueWithState
 from functrans.ir.program import all_equations
 from tests.agreement import assert_same
 
@@ -150,6 +150,7 @@ def test_what_calls_python_from_inside_is_run_by_jax() -> None:
 def test_numbers_without_a_key_are_other_ones_each_time() -> None:
     """Each place in a program where they are made, and each run of it, draws anew; one that is read twice is one."""
     draw = lambda: ft.lax.rng_uniform(np.float32(2), np.float32(3), (40,))
+    assert [type(eqn.op) for eqn in ft.make_jaxpr(draw)().equations] == [OpaqueWithState]
     run = ft.jit(lambda x: (draw() * x, draw() * x, ft.lax.scan(lambda c, _: (c, draw()), 0, None, length=3)[1]))
     found = [x for _ in range(2) for a, b, more in [run(np.ones(40, np.float32))] for x in (a, b, *more)]
     assert len({float(x[0]) for x in found}) == len(found)

@@ -40,6 +40,7 @@ ELSEWHERE = {
     "AxisIndex": "tests/ops/test_collectives.py",
     "JaxOperation": "tests/interop/test_operation_objects.py",
     "Opaque": "tests/interop/test_opaque.py",
+    "OpaqueWithState": "tests/interop/test_opaque.py",
     "CallExported": "tests/test_export.py",
     "DebugCallback": "tests/effects/test_debugging.py",
     "Check": "tests/effects/test_checks.py",

@@ -68,6 +68,7 @@ NOT_HELD = {
     "not elementwise": """
         broadcast_like composite dce_sink dtype frompyfunc minmax platform_dependent ragged_dot
         ragged_dot_general scaled_dot stage
+        get_scaled_dot_general_config scaled_dot_general scaled_matmul
         with_sharding_constraint
         all all_gather all_to_all allclose amax amin any append apply_along_axis apply_over_axes approx_max_k
         approx_min_k arange argmax argmin argpartition argsort argwhere array_equal array_equiv array_repr
