@@ -386,7 +386,11 @@ def _promote(pairs: tuple[tuple[np.dtype[Any], bool], ...], context: Any) -> tup
 
 
 def promote(*types: ArrayType) -> tuple[np.dtype[Any], bool]:
-    """The common dtype and weak flag of these types, by JAX's promotion lattice."""
+    """The common dtype and weak flag of these types, by JAX's promotion lattice.
+
+    Weak types alone meet as their strong counterparts do, and the result is weak: a number of the 64-bit setting beside
+    a weak value of the other one.
+    """
     first = types[0]
     for other in types:
         if other.dtype != first.dtype or other.weak_type != first.weak_type:
@@ -397,4 +401,6 @@ def promote(*types: ArrayType) -> tuple[np.dtype[Any], bool]:
         names = ", ".join(map(str, types))
         raise FunctransTypeError(f"random keys are no numbers and have no common dtype with others: {names}")
     context = (x64_enabled(), _X64.jax_numpy_dtype_promotion)  # type: ignore[attr-defined]
+    if all(t.weak_type for t in types) and context[1] != "strict":
+        return _promote(tuple((t.dtype, False) for t in types), context)[0], True
     return _promote(tuple((t.dtype, t.weak_type) for t in types), context)

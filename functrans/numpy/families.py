@@ -18,7 +18,7 @@ from functrans.errors import FunctransError
 from functrans.ir.cache import Cache
 from functrans.ir.exact import exact_key
 from functrans.ir.program import Literal
-from functrans.ir.types import ArrayType, canonical_dtype, check_integer, kind_of
+from functrans.ir.types import ArrayType, canonical_dtype, check_integer, kind_of, scalar_type
 from functrans.jaxlib_compat.array_values import ArrayImpl
 from functrans.numpy.promotion import (
     COMPLEX,
@@ -189,6 +189,8 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
     kinds = _DIRECT_KINDS.get(type(value))
     if kinds is None or getattr(type_.dtype, "kind", "k") not in kinds:  # random keys have no kind
         return None
+    if type_.weak_type and scalar_type(type(value)).dtype.itemsize != type_.dtype.itemsize:  # of another x64 setting
+        return None
     if value == 0 or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)
     if type(value) is int and not (0 if type_.dtype.kind == "u" else -128) <= value < 128:
@@ -218,7 +220,7 @@ def binary(
             if type(x) is Tracer:
                 if type(y) is Tracer and y.type is x.type and x.type.dtype in direct:
                     return primitive(x, y)
-                if type(y) is float and x.type.dtype.kind == "f":
+                if type(y) is float and x.type.dtype.kind == "f" and not x.type.weak_type:
                     return primitive(x, y)
             elif type(x) is ArrayImpl and state.builder is None and type(y) in _BESIDE_ARRAYS:
                 return compiled(x, y)

@@ -140,7 +140,8 @@ def to_dtype(x: Any, dtype: DType, weak_type: bool = False) -> Any:
     if type(x) is not Tracer:
         if is_scalar(x):
             if weak_type:
-                return jax.device_put(scalar_of_kind(x, dtype))
+                array = jax.device_put(scalar_of_kind(x, dtype))
+                return array if array.dtype == dtype else convert(array, dtype, True)
             return np.asarray(scalar_of_kind(x, dtype) if not isinstance(x, np.generic) else x).astype(dtype)
         if isinstance(x, np.ndarray) and not weak_type:  # NumPy converts without an equation
             return x if x.dtype == dtype else (x.real if dtype not in COMPLEX and dtype != BOOL else x).astype(dtype)

@@ -32,6 +32,7 @@ from functrans.numpy.promotion import (
     broadcast,
     common_dtype,
     common_shape,
+    filled,
     is_scalar,
     operand_type,
     scalar_of_kind,
@@ -90,8 +91,7 @@ _compiled_where = jit(_where)  # not of where, which calls it: ``disable_jit`` r
 
 def _alternative(x: Any, dtype: np.dtype[Any], weak: bool, shape: tuple[int, ...]) -> Any:
     if is_scalar(x):
-        value = scalar_of_kind(x, dtype)
-        return lax.full(shape, value) if weak else lax.full(shape, value, dtype)
+        return filled(shape, x, dtype, weak)
     if x.dtype != dtype or (weak and not operand_type("where", x).weak_type):
         x = to_dtype(x, dtype, weak)
     return broadcast(x, shape)

@@ -197,6 +197,32 @@ def test_a_constant_of_a_trace_keeps_the_dtype_that_it_had_there(constant: np.nd
             np.testing.assert_array_equal(found, [1 + constant] * 2)
 
 
+@pytest.mark.parametrize("number", [2, 2.5, 0.0, 2j], ids=repr)
+@pytest.mark.parametrize("argument", [3, 3.0, 3j, np.int32(3), np.float32(3)], ids=repr)
+def test_a_number_beside_a_weak_value_of_the_other_setting(argument: Any, number: Any) -> None:
+    """The function itself switches 64 bits on: its numbers are wide, its argument is not."""
+    functions: list[Callable[[Any, Any], Any]] = [
+        lambda m, a: number + a, lambda m, a: a * number, lambda m, a: a == number, lambda m, a: m.add(number, a),
+        lambda m, a: m.asarray(number) + a, lambda m, a: m.multiply(a, number), lambda m, a: m.maximum(m.real(a), 2.5),
+        lambda m, a: m.where(a == 3, a, number), lambda m, a: m.stack([m.asarray(number), a]), lambda m, a: number / a,
+    ]  # fmt: skip
+
+    def switched(m: Any, function: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+        def result(a: Any) -> Any:
+            with jax.enable_x64(True):
+                return function(m, a)
+
+        return result
+
+    with jax.enable_x64(False):
+        for i, function in enumerate(functions):
+            expected = jax.jit(switched(jnp, function))(argument)
+            found = ft.jit(switched(fnp, function))(argument)
+            assert found.dtype == expected.dtype, i
+            assert found.dtype == np.bool_ or found.aval.weak_type == expected.aval.weak_type, i
+            np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=str(i))
+
+
 def test_complex_values_written_into_real_places_are_cut_alike_by_an_array_and_in_a_trace() -> None:
     """Python's complex number was refused in a trace and cut by an array, whose method is JAX's."""
     write = lambda x: x.at[1].set(1 + 2j)
