@@ -159,8 +159,8 @@ if _typing.TYPE_CHECKING:
 
 _MODULES_ON_DEMAND = frozenset(
     """
-    derivatives dlpack dtypes example_libraries ffi flatten_util image interop monitoring nn ops profiler random ref
-    scipy sharding stages testing typing
+    core derivatives distributed dlpack dtypes example_libraries extend ffi flatten_util image interop interpreters
+    monitoring nn ops profiler random ref scipy sharding stages test_util testing typing
     """.split()
 )
 _NAMES_ON_DEMAND = {

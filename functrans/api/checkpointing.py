@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,7 +17,9 @@ from functrans.control.checkpoint import Checkpoint
 from functrans.control.checkpoint_policies import Policy
 from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.ir.program import Jaxpr
 from functrans.ir.types import ArrayType, describe, is_differentiable
+from functrans.ops.naming import Name
 from functrans.trace.binding import bind_all
 from functrans.trace.builder import ONCE, Builder, values_of
 from functrans.trace.frames import describe_place, function_name, here, named_as
@@ -167,7 +170,7 @@ def print_saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> N
 
     >>> import functrans as ft, functrans.numpy as fnp
     >>> ft.ad_checkpoint.print_saved_residuals(ft.checkpoint(lambda x: fnp.sin(fnp.sin(x))), 1.0)
-    f32[]* from the argument args[0]
+    f32[]* from the argument x
     """
     for type_, source in saved_residuals(f, *args, **kwargs):
         print(f"{type_} {source}")
@@ -178,7 +181,6 @@ def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tu
     check_callable(f, "saved_residuals")
     leaves, tree = tree_flatten((args, kwargs))
     types = leaf_types(leaves, lambda i: f"an argument of {function_name(f)}")
-    paths = [keystr(path) for path, _ in tree_flatten_with_path({"args": args, "kwargs": kwargs})[0]]
 
     def flat_function(*inputs: Any) -> Any:
         given, keywords = tree_unflatten(tree, inputs)
@@ -189,18 +191,37 @@ def saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> list[tu
     count = len(jaxpr.inputs) - len(leaves)
     wrt = [i >= count and is_differentiable(t.dtype) for i, t in enumerate(jaxpr.in_types)]
     parts = linearize_jaxpr(jaxpr, wrt)
-    producers = {v: eqn for eqn in parts.primal.equations for v in eqn.outputs}
+    names = ["a value that the function closes over"] * count
+    names += [f"the argument {name}" for name in _argument_names(f, args, kwargs)]
+    origins = dict(zip(parts.primal.inputs, [f"from {name}" for name in names], strict=True))
+    _note_origins(parts.primal, origins)
     atoms = [*parts.primal.inputs, *parts.primal.outputs]
-    found: list[tuple[ArrayType, str]] = []
-    for place in parts.sources:
-        a = atoms[place]
-        if a in producers:
-            eqn = producers[a]  # type: ignore[index]
-            source = f"output of {eqn.op.name} from {describe_place(eqn.where).partition(chr(10))[0]}"
-        elif place < count:
-            source = "from a value that the function closes over"
-        else:
-            path = paths[place - count].removeprefix("['")
-            source = f"from the argument {path.replace(chr(39) + ']', '', 1)}"
-        found.append((a.type, source))
-    return found
+    return [(atoms[place].type, origins[atoms[place]]) for place in sorted(parts.sources)]  # type: ignore[index]
+
+
+def _argument_names(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """A name for each leaf of the arguments: the parameter's, and the way to the leaf in it."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (ValueError, TypeError):  # a builtin without a signature
+        parameters = []
+    own = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
+    first = [own[i] if i < len(own) else f"{rest}[{i - len(own)}]" for i in range(len(args))]
+    names = [name + keystr(way) for name, x in zip(first, args, strict=True) for way, _ in tree_flatten_with_path(x)[0]]
+    return names + [f"{path[0].key}{keystr(path[1:])}" for path, _ in tree_flatten_with_path(kwargs)[0]]
+
+
+def _note_origins(program: Jaxpr, origins: dict[Any, str]) -> None:
+    """Where each value of a program comes from, the inputs' origins given: what a checkpoint stores, from within it."""
+    for eqn in program.equations:
+        place = describe_place(eqn.where).partition("\n")[0]
+        how = f"named {eqn.op.name_!r}" if isinstance(eqn.op, Name) else f"output of {eqn.op.name}"
+        found = [f"{how} from {place}"] * len(eqn.outputs)
+        written = eqn.op.in_place(eqn.inputs) if eqn.op.holds_jaxprs else None
+        if written is not None:
+            inner, operands = written
+            within: dict[Any, str] = {v: origins.get(a, "") for v, a in zip(inner.inputs, operands, strict=True)}
+            _note_origins(inner, within)
+            found = [within.get(a, outer) for a, outer in zip(inner.outputs, found, strict=True)]
+        origins.update(zip(eqn.outputs, found, strict=True))

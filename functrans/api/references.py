@@ -88,7 +88,8 @@ class Ref:
         return self.shape[0]
 
     def __repr__(self) -> str:
-        return f"Ref({self._value!r})"
+        shown = repr(self._value)
+        return f"Ref{shown.removeprefix('Array')}" if shown.startswith("Array(") else f"Ref({shown})"
 
     @api_boundary
     def __getitem__(self, key: Any) -> Any:

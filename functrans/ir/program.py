@@ -4,6 +4,8 @@
 
 Everything that a function closes over is an input, so a jaxpr has no constants besides scalar literals. Two jaxprs are
 equal when they are the same program up to the names of variables (``Jaxpr.key``); user lines do not count.
+
+Scripts that read programs find what they are used to: ``jaxpr.jaxpr.eqns``, ``invars``, ``aval``, ``primitive.name``.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ class Var:
     def __init__(self, id: int, type: ArrayType) -> None:
         self.id = id
         self.type = type
+
+    @property
+    def aval(self) -> ArrayType:
+        return self.type
 
     def __repr__(self) -> str:
         return f"Var({self.id}, {self.type})"
@@ -76,6 +82,14 @@ class Literal:
     def ndim(self) -> int:
         return 0
 
+    @property
+    def aval(self) -> ArrayType:
+        return self.type
+
+    @property
+    def val(self) -> Any:
+        return self.value
+
     def __repr__(self) -> str:
         return f"Literal({self.value}, {self.type})"
 
@@ -93,6 +107,22 @@ class Equation:
         self.inputs = inputs
         self.outputs = outputs
         self.where = where
+
+    @property
+    def primitive(self) -> Primitive:
+        return self.op
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.op.parameters()
+
+    @property
+    def invars(self) -> list[Atom]:
+        return list(self.inputs)
+
+    @property
+    def outvars(self) -> list[Var]:
+        return list(self.outputs)
 
     def __repr__(self) -> str:
         return f"Equation({self.outputs} = {self.op} {self.inputs})"
@@ -128,6 +158,40 @@ class Jaxpr:
     @property
     def out_types(self) -> tuple[ArrayType, ...]:
         return tuple([v.type for v in self.outputs])
+
+    # JAX's names: its jaxpr may be closed, which holds one and the constants.
+
+    @property
+    def jaxpr(self) -> Jaxpr:
+        return self
+
+    @property
+    def consts(self) -> list[Any]:
+        return []
+
+    @property
+    def constvars(self) -> list[Var]:
+        return []
+
+    @property
+    def invars(self) -> list[Var]:
+        return list(self.inputs)
+
+    @property
+    def outvars(self) -> list[Atom]:
+        return list(self.outputs)
+
+    @property
+    def eqns(self) -> list[Equation]:
+        return list(self.equations)
+
+    @property
+    def in_avals(self) -> list[ArrayType]:
+        return list(self.in_types)
+
+    @property
+    def out_avals(self) -> list[ArrayType]:
+        return list(self.out_types)
 
     @property
     def effects(self) -> Effects:

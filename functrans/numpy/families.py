@@ -187,11 +187,14 @@ def number(value: Any, type_: ArrayType) -> Literal | None:
     The commonest numbers are remembered (a zero is not: 0.0 and -0.0 are equal keys and different numbers).
     """
     kinds = _DIRECT_KINDS.get(type(value))
-    if kinds is None or getattr(type_.dtype, "kind", "k") not in kinds:  # random keys have no kind
+    try:
+        if kinds is None or type_.dtype.kind not in kinds:
+            return None
+    except AttributeError:  # random keys have no kind
         return None
     if type_.weak_type and scalar_type(type(value)).dtype.itemsize != type_.dtype.itemsize:  # of another x64 setting
         return None
-    if value == 0 or value != value:
+    if not value or value != value:
         return scalar_literal(value, type_.dtype, type_.weak_type)
     if type(value) is int and not (0 if type_.dtype.kind == "u" else -128) <= value < 128:
         check_integer(value)

@@ -200,10 +200,23 @@ def test_what_is_stored_can_be_printed(capsys: pytest.CaptureFixture[str]) -> No
 
     ft.ad_checkpoint.print_saved_residuals(f, W, {"x": X}["x"])
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("f32[3,3] from the argument args[0]") or "args[0]" in lines[1]
-    assert any(line.startswith("f32[2,3] output of exp from ") and "test_checkpoint.py" in line for line in lines)
+    assert lines[:2] == ["f32[3,3] from the argument w", "f32[2,3] from the argument x"]
+    assert [line.partition(" from ")[0] for line in lines[2:]] == ["f32[2,3] output of neg", "f32[2,3] output of exp"]
+    assert all("test_checkpoint.py" in line for line in lines[2:])
+    inner = lambda x: fnp.cos(ft.checkpoint_name(fnp.sin(x), "y"))  # what the checkpoint stores, from within it
+    stored = ft.ad_checkpoint.saved_residuals(lambda x: ft.checkpoint(inner, policy=P.save_only_these_names("y"))(x), X)
+    assert [source.partition(" from ")[0] for _, source in stored] == ["from the argument x", "named 'y'"]
     stored = ft.ad_checkpoint.saved_residuals(ft.checkpoint(lambda p: fnp.sin(fnp.sin(p["a"]) * W)), {"a": X[0]})
-    assert [source for _, source in stored] == ["from a value that the function closes over", "from the argument args[0]['a']"]  # noqa: E501
+    assert [source for _, source in stored] == ["from a value that the function closes over", "from the argument p['a']"]  # noqa: E501
+
+
+def test_the_arguments_that_are_stored_are_named_as_in_the_signature() -> None:
+    def f(a: Any, *rest: Any, b: Any = 1.0, **more: Any) -> Any:
+        return fnp.sin(a) * rest[0] * fnp.sin(rest[1]["u"]) * b * more["c"][0]
+
+    stored = ft.ad_checkpoint.saved_residuals(ft.checkpoint(f), 1.0, 2.0, {"u": 3.0}, c=(5.0,), b=4.0)
+    names = ["a", "rest[0]", "rest[1]['u']", "b", "c[0]"]
+    assert [source for _, source in stored] == [f"from the argument {name}" for name in names]
 
 
 # -- what XLA makes of it ----------------------------------------------------------------------------------------------

@@ -14,7 +14,10 @@ PACKAGE = ROOT / "functrans"
 # From the ground up: a room imports itself and what stands before it. Rooms in one tuple share a floor, and import each
 # other's public face only where SAME_FLOOR says so.
 FLOORS = (
-    ("errors", "tree", "tree_util", "dtypes", "dlpack", "monitoring", "profiler", "typing", "sharding"),
+    (
+        "errors", "tree", "tree_util", "dtypes", "dlpack", "monitoring", "profiler", "typing", "sharding", "core",
+        "distributed", "extend", "interpreters",
+    ),
     ("jaxlib_compat",),
     ("ir",),
     ("trace",),
@@ -31,7 +34,7 @@ FLOORS = (
     ),
     ("derivatives",),
     ("interop", "export"),
-    ("testing",),
+    ("testing", "test_util"),
     ("__init__",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
@@ -45,6 +48,7 @@ SAME_FLOOR = {
     "nn": {"numpy", "lax", "random"},
     "random": {"numpy", "lax"},
     "scipy": {"numpy", "lax", "nn", "random", "flatten_util"},
+    "test_util": {"testing"},
 }
 
 # (file, imported module): imports inside a function, each with the reason why it cannot stand at the top.
@@ -74,8 +78,8 @@ DATA_ONLY = (
     "jax.lax.ConvGeneralDilatedDimensionNumbers", "jax.lax.DotDimensionNumbers", "jax.lax.PrecisionLike",
 )  # fmt: skip
 
-# Peripheral modules, composed of JAX's own operations, that are JAX's: traced values go through them by the crossing
-# (interop.crossing). The file has names and nothing else; tests/surface holds them to the tests of our own.
+# Peripheral modules, composed of JAX's own operations, that are JAX's, and where the rules of an operation of JAX are
+# registered: traced values go through them by the crossing (interop.crossing). The file has names and nothing else; tests/surface holds them to the tests of our own.
 BY_THE_CROSSING = {
     "example_libraries/optimizers.py": "jax.example_libraries.optimizers",
     "example_libraries/stax.py": "jax.example_libraries.stax",
@@ -89,6 +93,10 @@ BY_THE_CROSSING = {
     },
     "experimental/compilation_cache/compilation_cache.py": "jax.experimental.compilation_cache",
     "image.py": "jax.image",
+    **{
+        f"interpreters/{name}.py": f"jax.interpreters.{name}"
+        for name in ("ad", "batching", "mlir", "partial_eval", "pxla", "xla")
+    },
     "scipy/cluster/vq.py": "jax.scipy.cluster.vq",
     "scipy/ndimage.py": "jax.scipy.ndimage",
     "scipy/spatial/transform.py": "jax.scipy.spatial.transform",

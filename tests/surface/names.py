@@ -14,9 +14,12 @@ import jax
 
 # Modules of one file, and packages whose modules are all walked through.
 SINGLE = (
-    "", "ad_checkpoint", "custom_batching", "custom_derivatives", "debug", "dlpack", "dtypes", "errors", "export",
-    "ffi", "flatten_util", "image", "lax", "lax.linalg", "monitoring", "nn", "nn.initializers", "numpy", "numpy.fft",
-    "numpy.linalg", "ops", "profiler", "random", "ref", "sharding", "stages", "tree", "tree_util", "typing",
+    "", "ad_checkpoint", "core", "custom_batching", "custom_derivatives", "debug", "distributed", "dlpack", "dtypes",
+    "errors", "export", "extend.backend", "extend.core", "extend.linear_util", "extend.random", "extend.sharding",
+    "extend.source_info_util", "ffi", "flatten_util", "image", "interpreters.ad", "interpreters.batching",
+    "interpreters.mlir", "interpreters.partial_eval", "interpreters.pxla", "interpreters.xla", "lax", "lax.linalg",
+    "monitoring", "nn", "nn.initializers", "numpy", "numpy.fft", "numpy.linalg", "ops", "profiler", "random", "ref",
+    "sharding", "stages", "test_util", "tree", "tree_util", "typing",
 )  # fmt: skip
 PACKAGES = ("scipy", "example_libraries", "experimental")
 # Modules behind the face of a package of jax.experimental: what they hold is of the package's making, or of another

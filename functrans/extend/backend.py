@@ -1,0 +1,3 @@
+"""``jax.extend.backend``: XLA's clients."""
+
+from jax.extend.backend import *

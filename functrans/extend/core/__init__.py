@@ -1,0 +1,3 @@
+"""``jax.extend.core``: operations of JAX, and its programs."""
+
+from jax.extend.core import *

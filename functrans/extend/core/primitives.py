@@ -1,0 +1,3 @@
+"""``jax.extend.core.primitives``: the operations of JAX."""
+
+from jax.extend.core.primitives import *

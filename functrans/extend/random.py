@@ -1,0 +1,3 @@
+"""``jax.extend.random``: implementations of keys."""
+
+from jax.extend.random import *

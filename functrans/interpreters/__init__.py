@@ -1,0 +1,1 @@
+"""``jax.interpreters``: where the rules of an operation of JAX are registered."""

@@ -1,0 +1,3 @@
+"""``jax.interpreters.batching``: rules of operations of JAX under vmap."""
+
+from jax.interpreters.batching import *

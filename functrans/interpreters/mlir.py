@@ -1,0 +1,3 @@
+"""``jax.interpreters.mlir``: what operations of JAX are for XLA."""
+
+from jax.interpreters.mlir import *

@@ -1,0 +1,3 @@
+"""``jax.interpreters.xla``: how an operation of JAX runs by itself."""
+
+from jax.interpreters.xla import *
