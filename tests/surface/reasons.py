@@ -109,7 +109,8 @@ HELD: dict[str, str] = {
         make_array_from_process_local_data make_array_from_single_device_arrays make_mesh new_ref
         print_environment_info process_count process_index process_indices typeof debug.breakpoint
         debug.inspect_array_sharding debug.log debug.visualize_array_sharding debug.visualize_sharding dtypes.*
-        dlpack.* ffi.* monitoring.* profiler.* stages.* tree.* tree_util.* typing.* sharding.get_abstract_mesh
+        core.* distributed.* dlpack.* extend.* ffi.* interpreters.* monitoring.* profiler.* stages.* test_util.* tree.*
+        tree_util.* typing.* sharding.get_abstract_mesh
         sharding.get_mesh sharding.make_single_device_sharding errors.* export.default_export_platform export.m*
         experimental.primal_tangent_dtype numpy.ComplexWarning lax.ConvGeneralDilatedDimensionNumbers
         lax.DotDimensionNumbers lax.PrecisionLike nn.initializers.Initializer lax.dce_sink
