@@ -32,7 +32,7 @@ from functrans.trace.tracer import Tracer
 def differentiation_order() -> int:
     """How many derivatives may still be taken of what a new differentiating trace records."""
     builder = current_builder()
-    return 2 if builder is None else builder.order + 1
+    return 1 if builder is None else builder.order + 1
 
 
 def check_callable(fun: Any, what: str) -> None:
