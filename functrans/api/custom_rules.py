@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jax import tree_util
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from functrans.api.arguments import check_callable
@@ -189,19 +188,21 @@ def _check_tree(what: str, given: Any, expected: Any, given_tree: Any, expected_
 
 def _leaves_of(part: Any, tree: Any) -> list[Any] | None:
     """The leaves of what has this structure, None for each of a subtree that is None; None if it has another one."""
-    if part is None:
-        return [None] * tree.num_leaves
-    if tree.node_data() is None:  # a leaf; a node without children is none
-        return [part] if tree_util.all_leaves([part]) else None
-    level = tree_util.default_registry.flatten_one_level(part)
-    kind, data = tree.node_data()
-    below = tree.children()
-    if level is None or type(part) is not kind or len(below) != len(children := list(level[0])):
+    leaves, found = tree_flatten(part, is_leaf=lambda x: x is None)
+    return _matched(iter(leaves), found, tree)
+
+
+def _matched(leaves: Iterator[Any], found: Any, tree: Any) -> list[Any] | None:
+    if found.node_data() is None:
+        leaf = next(leaves)
+        if leaf is None:
+            return [None] * tree.num_leaves
+        return [leaf] if tree.node_data() is None else None
+    below, own = found.children(), tree.children()
+    if found.node_data() != tree.node_data() or len(below) != len(own):
         return None
-    if level[1] != (tuple(data) if kind is dict else data):
-        return None
-    found = [_leaves_of(child, own) for child, own in zip(children, below, strict=True)]
-    return None if None in found else [leaf for leaves in found for leaf in leaves]  # type: ignore[union-attr]
+    parts = [_matched(leaves, *pair) for pair in zip(below, own, strict=True)]
+    return None if None in parts else [x for part in parts for x in part]  # type: ignore[union-attr]
 
 
 def _check_type(what: str, given: Any, wanted: ArrayType) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +31,61 @@ def test_none_stands_for_the_cotangents_of_a_subtree() -> None:
     f.defvjp(lambda p, q: (f(p, q), None), lambda _, ct: ({"a": None, "c": ct}, None))
     with pytest.raises(TypeError, match=r"another tree structure"):
         ft.grad(f)({"a": {"x": 2.0}, "b": 4.0}, [1.0, 2.0])
+
+
+class Pair(NamedTuple):
+    x: Any
+    y: Any
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Record:
+    x: Any
+    y: Any
+
+
+@jax.tree_util.register_pytree_node_class
+class Node:
+    def __init__(self, x: Any, y: Any, kind: str = "plain") -> None:
+        self.x, self.y, self.kind = x, y, kind
+
+    def tree_flatten(self) -> Any:
+        return (self.x, self.y), self.kind
+
+    @classmethod
+    def tree_unflatten(cls, kind: str, children: Any) -> Node:
+        return cls(*children, kind)
+
+
+CONTAINERS: dict[str, Any] = {
+    "tuple": lambda x, y: (x, y), "list": lambda x, y: [x, y], "dict": lambda x, y: {"x": x, "y": y},
+    "ordered dict": lambda x, y: collections.OrderedDict(y=y, x=x),
+    "default dict": lambda x, y: collections.defaultdict(int, y=y, x=x), "named tuple": Pair, "dataclass": Record,
+    "class": Node, "nested": lambda x, y: Pair([x, None, ()], {"y": Record(y, None)}), "one": lambda x, y: Pair(x, ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_arguments_of_custom_functions_in_every_container(kind: str) -> None:
+    """The cotangents of a named tuple were refused with a TypeError of functrans' own."""
+    build = CONTAINERS[kind]
+    total = lambda p: sum(fnp.sin(x) * (i + 1.0) for i, x in enumerate(jax.tree.leaves(p)))
+    f, g = ft.custom_vjp(total), ft.custom_jvp(total)
+    f.defvjp(lambda p: (f(p), p), lambda p, ct: (jax.tree.map(lambda x: 10 * ct * x, p),))
+    g.defjvp(lambda p, t: (g(*p), sum(10 * x * s for x, s in zip(*map(jax.tree.leaves, (p, t)), strict=True))))
+    p = build(2.0, 3.0)
+    expected = jax.tree.map(lambda x: 10 * x, p)
+    for function in (f, g):
+        for run in (ft.grad(function), ft.jit(ft.grad(function)), jax.grad(function)):
+            found = run(p)
+            assert jax.tree.structure(found) == jax.tree.structure(p)
+            assert list(map(float, jax.tree.leaves(found))) == jax.tree.leaves(expected)
+    f.defvjp(lambda p: (f(p), None), lambda _, ct: (build(None, 5 * ct),))
+    assert sorted(map(float, jax.tree.leaves(ft.grad(f)(p)))) == ([0.0, 5.0] if kind != "one" else [0.0])
+    f.defvjp(lambda p: (f(p), None), lambda _, ct: ([ct, ct, ct],))
+    with pytest.raises(TypeError, match=r"another tree structure"):
+        ft.grad(f)(p)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])

@@ -79,7 +79,8 @@ DATA_ONLY = (
 )  # fmt: skip
 
 # Peripheral modules, composed of JAX's own operations, that are JAX's, and where the rules of an operation of JAX are
-# registered: traced values go through them by the crossing (interop.crossing). The file has names and nothing else; tests/surface holds them to the tests of our own.
+# registered: traced values go through them by the crossing (interop.crossing). The file has names and nothing else;
+# tests/surface holds them to the tests of our own.
 BY_THE_CROSSING = {
     "example_libraries/optimizers.py": "jax.example_libraries.optimizers",
     "example_libraries/stax.py": "jax.example_libraries.stax",
