@@ -406,8 +406,12 @@ class CustomVjp(InPlace):
         )  # fmt: skip
         counts = (len(values), len(forward_consts), len(backward_consts))
         op = CustomVjp(program, forward, backward, counts, self.name_, self.told_of_zeros, self.num_states)
-        outs = bind_all(op, [*values, *forward_consts, *backward_consts, *args])
+        outs = bind_all(self.batched(op, lanes, args_m), [*values, *forward_consts, *backward_consts, *args])
         return outs, [True] * len(outs)
+
+    def batched(self, op: CustomVjp, lanes: Lanes, mapped: Sequence[bool]) -> CustomVjp:
+        """The operation over lanes, where ``op`` has its programs and ``mapped`` says which arguments are."""
+        return op
 
     def run_where(self, mask: Any, operands: Sequence[Any]) -> list[Any]:
         consts, forward_consts, backward_consts, args = self.split(operands)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from functrans.control.custom_rules import CustomJvp, CustomVjp, refuse_closed_over
 from functrans.control.linear_call import LinearCall
-from functrans.control.rules import ZERO, DeferredRule, Rule, batched_rule, rules_together
+from functrans.control.rules import ZERO, DeferredRule, Rule, batched_rule, mapped_rule, rules_together
 from functrans.errors import FunctransError
 from functrans.interop.control_flow import checkpoint
 from functrans.interop.jax_tracing import (
@@ -329,11 +329,39 @@ class JaxOperation(CustomJvp):
         return JaxOperation(**op.parameters(), transposed=rule, mapped=None)
 
 
+class TwoModes(CustomVjp):
+    """An operation of JAX that has a rule for forward mode beside those for reverse mode; they need not agree."""
+
+    along: Rule | None = None  # (arguments, tangents) -> (results, tangents of the results)
+
+    def jvp(self, primals: Sequence[Value], tangents: Sequence[Tangent]) -> tuple[Any, Any]:
+        (consts, _, _, args), (const_ts, _, _, arg_ts) = self.split(primals), self.split(tangents)
+        assert self.along is not None
+        op = CustomJvp(self.jaxpr, self.along, len(consts), 0, self.name_)
+        return op.jvp([*consts, *args], [*const_ts, *arg_ts])
+
+    def batched(self, op: CustomVjp, lanes: Lanes, mapped: Sequence[bool]) -> CustomVjp:
+        assert self.along is not None
+        types = op.jaxpr.in_types[op.num_consts[0] :]
+        inputs = [*mapped, *[m for m, t in zip(mapped, types, strict=True) if is_differentiable(t.dtype)]]
+        along, _ = mapped_rule(self.along, [], lanes, [], inputs)
+        return TwoModes(**op.parameters(), along=along)
+
+
 def _jvp_rule_for(application: Application, given: Given) -> Traced:
     """The rule that was told which arguments have tangents; as every rule it takes those of all."""
     rule = JvpRule(application.equation, given)
     with _named(application, "differentiate"):
-        closed = rule.program()
+        try:
+            closed = rule.program()
+        except Exception:
+            if all(given):
+                raise
+            rule, told = JvpRule(application.equation), rule  # it may take zeros where it does not know of JAX's class
+            try:
+                closed = rule.program()
+            except Exception:
+                closed = told.program()
     count, smooth = len(rule.types), [is_differentiable(t.dtype) for t in rule.types]
 
     def run(*inputs: Any) -> list[Any]:
@@ -352,8 +380,10 @@ def _custom_vjp(application: Application) -> Any:
     return _with_vjp(application, closed, _name(closed, "vjp"), params.get("num_consts", 0), told_of_zeros)
 
 
-def _with_vjp(application: Application, closed: Any, name: str, count: int, told_of_zeros: bool = False) -> Any:
-    """The first ``count`` operands are values that the function closes over."""
+def _with_vjp(
+    application: Application, closed: Any, name: str, count: int, told_of_zeros: bool = False, along: Rule | None = None
+) -> Any:
+    """The first ``count`` operands are values that the function closes over. ``along``: a rule for forward mode."""
     program, captured = application.translator.held(closed)
     first: Rule
     second: Rule
@@ -380,6 +410,8 @@ def _with_vjp(application: Application, closed: Any, name: str, count: int, told
         second, second_captured = _rule(lambda order: _pulled_back(bare, rule, order, count, None))
     counts = (len(captured) + len(consts), len(first_captured), len(second_captured))
     op = CustomVjp(program, first, second, counts, name, told_of_zeros)
+    if along is not None:
+        op = TwoModes(**op.parameters(), along=along)
     return bind_all(op, [*captured, *consts, *first_captured, *second_captured, *args])
 
 
@@ -403,10 +435,11 @@ def _operation_object(application: Application) -> Any:
     if name in _OBJECTS:
         return _OBJECTS[name](application, operation)
     closed = trace_expansion(operation, application.in_types)
-    if has_rule(operation, "jvp") or has_rule(operation, "lin"):
-        return with_own_rules(application, application.translator.held(closed), name)
+    forward = has_rule(operation, "jvp") or has_rule(operation, "lin")
     if has_rule(operation, "vjp_fwd"):
-        return _with_vjp(application, closed, name, 0)
+        return _with_vjp(application, closed, name, 0, along=_jvp_rule(application) if forward else None)
+    if forward:
+        return with_own_rules(application, application.translator.held(closed), name)
     return application.translator.run(closed.jaxpr, closed.consts, application.operands)
 
 

@@ -113,6 +113,47 @@ def test_the_rule_of_the_object_is_the_rule(kind: Any, door: Any) -> None:
     )
 
 
+class _OfTwo(OPERATION_OBJECT):  # type: ignore[misc, valid-type]
+    """sin(x) * y, whose slopes are 5 times too large in forward mode and 7 times in reverse mode."""
+
+    def __init__(self, x: Any, y: Any) -> None:
+        self.in_avals, self.out_aval, self.params = (x, y), x, {"x": x, "y": y}
+        super().__init__()
+
+    def expand(self, x: Any, y: Any) -> Any:
+        return jnp.sin(x) * y
+
+    def jvp(self, primals: Any, tangents: Any) -> Any:
+        (x, y), (x_dot, y_dot) = primals, tangents  # which it does not ask whether they are zeros
+        return self(x, y), 5 * (jnp.cos(x) * x_dot * y + jnp.sin(x) * y_dot)
+
+    def vjp_fwd(self, nonzero: Any, x: Any, y: Any) -> Any:
+        return self(x, y), (x, y)
+
+    def vjp_bwd_retval(self, residuals: Any, cotangent: Any) -> Any:
+        x, y = residuals
+        return 7 * jnp.cos(x) * y * cotangent, 7 * jnp.sin(x) * cotangent
+
+
+@through_both
+def test_each_mode_has_its_rule(door: Any) -> None:
+    """The rule for forward mode served both, and failed where an argument has no tangent."""
+    f = door(lambda x, y: _OfTwo(jax.typeof(x), jax.typeof(y))(x, y))
+    x, y, lanes = np.float32(0.7), np.float32(1.3), lambda v: np.full(3, v, np.float32)
+    by_x, by_y = np.cos(x) * y, np.sin(x)
+    for i, slope in enumerate((by_x, by_y)):
+        for grad in (ft.grad(f, i), ft.jit(ft.grad(f, i)), ft.jacrev(f, i)):
+            np.testing.assert_allclose(grad(x, y), 7 * slope, rtol=1e-6)
+        np.testing.assert_allclose(ft.vmap(ft.grad(f, i))(lanes(x), lanes(y)), lanes(7 * slope), rtol=1e-6)
+        np.testing.assert_allclose(ft.jacfwd(f, i)(x, y), 5 * slope, rtol=1e-6)
+        in_lanes = lambda x, y: ft.vmap(f, (0, None))(x, y)
+        tangents = [np.ones_like(v) if i == k else np.zeros_like(v) for k, v in enumerate((lanes(x), y))]
+        for jvp in (ft.jvp, ft.jit(ft.jvp, static_argnums=0)):
+            np.testing.assert_allclose(jvp(in_lanes, (lanes(x), y), tuple(tangents))[1], lanes(5 * slope), rtol=1e-6)
+    np.testing.assert_allclose(ft.jvp(f, (x, y), (1.0, 2.0))[1], 5 * (by_x + 2 * by_y), rtol=1e-6)
+    np.testing.assert_allclose(ft.grad(ft.grad(f))(x, y), -7 * np.sin(x) * y, rtol=1e-5)
+
+
 @through_both
 def test_an_object_without_rules_is_what_it_computes(door: Any) -> None:
     function = door(_apply(_Squared))
