@@ -21,7 +21,9 @@ from jax.interpreters import batching, mlir
 
 from functrans.api.ahead_of_time import shape_struct
 from functrans.control.holding import jaxpr_axis_names
+from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
+from functrans.interop.axes_of_jax import constant, over_axes_of_jax
 from functrans.ir.effects import REPEATABLE, is_ordered
 from functrans.ir.program import Equation, Jaxpr, Var, all_equations, subjaxprs
 from functrans.ir.types import float0
@@ -53,14 +55,12 @@ def _bind(operands: Sequence[Any], program: Jaxpr, name: str) -> list[Any]:
 
 
 def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
-    """The program on values of JAX: arrays, or what JAX traces."""
+    """The program on values of JAX: arrays, or what JAX traces. What speaks of an axis of JAX is JAX's operation."""
     if is_ordered(program.effects):
         return _in_order(program, operands, name)
+    if jaxpr_axis_names(program):
+        return over_axes_of_jax(inlined(program), operands, name, apply_program)
     return _bind(operands, program, name)
-
-
-def _constant(literal: Any) -> Any:
-    return np.asarray(literal.value, literal.type.dtype)
 
 
 def _alone(eqn: Equation, values: dict[Any, Any]) -> list[Any]:
@@ -94,20 +94,20 @@ def _checked(look: checks.Looking, *operands: Any, program: Jaxpr, name: str) ->
             )
         if look.divisions and isinstance(eqn.op, Div):
             divisor = eqn.inputs[1]
-            given = values[divisor] if type(divisor) is Var else _constant(divisor)
+            given = values[divisor] if type(divisor) is Var else constant(divisor)
             look.divides(jax.numpy.any(jax.numpy.equal(given, 0)))
         results = _alone(eqn, values)
         if look.nans:
             look.look_for_nans(eqn.op.name, results)
         values.update(zip(eqn.outputs, results, strict=True))
-    return [values[a] if type(a) is Var else _constant(a) for a in program.outputs]
+    return [values[a] if type(a) is Var else constant(a) for a in program.outputs]
 
 
 def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """A program that calls Python functions in its order: those calls are JAX's, among the effects of its program."""
     values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
     for eqn in program.equations:
-        given = [values[a] if type(a) is Var else _constant(a) for a in eqn.inputs]
+        given = [values[a] if type(a) is Var else constant(a) for a in eqn.inputs]
         if not is_ordered(eqn.op.effects):
             results = _alone(eqn, values)
         elif eqn.op.holds_jaxprs:
@@ -123,7 +123,7 @@ def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
             results = []
             jax.debug.callback(eqn.op.impl, *given, ordered=True)
         values.update(zip(eqn.outputs, results, strict=True))
-    return [values[a] if type(a) is Var else _constant(a) for a in program.outputs]
+    return [values[a] if type(a) is Var else constant(a) for a in program.outputs]
 
 
 def _run(*operands: Any, program: Jaxpr, name: str) -> list[Any]:

@@ -57,8 +57,9 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {}
 # The only room that may name private parts of jax or jaxlib; each of its files declares those that it names.
 COMPATIBILITY = "jaxlib_compat"
 
-# The doors of the bridge: one asks JAX to trace JAX functions, one makes our programs an operation of JAX.
-DOORS_TO_JAX = ("interop/jax_tracing.py", "interop/jax_primitive.py")
+# The doors of the bridge: one asks JAX to trace JAX functions, one makes our programs an operation of JAX, one applies
+# JAX's collectives over axes that JAX binds.
+DOORS_TO_JAX = ("interop/jax_tracing.py", "interop/jax_primitive.py", "interop/axes_of_jax.py")
 
 # JAX's transforms and array functions: functrans has its own.
 FORBIDDEN_NAMES = {

@@ -83,6 +83,55 @@ def test_devices_functions_of_functrans_in_shards(name: str) -> None:
     assert_same(both[0](X), both[1](X), 64, weak=False)
 
 
+# Given ``jax`` or ``functrans``, a function with its collectives over the shards.
+RING = [(k, (k + 1) % COUNT) for k in range(COUNT)]
+COLLECTIVES: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
+    "psum": lambda of: shards(lambda x: of.numpy.sin(x) * of.lax.psum(x.sum(), "i")),
+    "psum of two axes": lambda of: shards(lambda x: of.lax.psum(of.numpy.sin(x).sum(0), ("i", "j")), P("i", "j"), P()),
+    "pmean": lambda of: shards(lambda x: x - of.lax.pmean(of.numpy.tanh(x), "i")),
+    "pmax": lambda of: shards(lambda x: of.lax.pmax(of.lax.stop_gradient(x), "i") * x, check_vma=False),
+    "all_gather": lambda of: shards(lambda x: of.lax.all_gather(of.numpy.sin(x), "i", tiled=True)[:2] * x[:1]),
+    "psum_scatter": lambda of: shards(lambda x: of.lax.psum_scatter(of.numpy.sin(x).T, "i", tiled=True) * 2),
+    "ppermute": lambda of: shards(lambda x: of.lax.ppermute(x * 2, "i", RING) * x),
+    "all_to_all": lambda of: shards(lambda x: of.lax.all_to_all(of.numpy.cos(x).T, "i", 0, 0, tiled=True)),
+    "axis_index": lambda of: shards(lambda x: x * (of.lax.axis_index("i") + 1)),
+    "in jit": lambda of: shards(of.jit(lambda x: of.numpy.sin(x) * of.lax.psum(x.sum(), "i"))),
+    "in a scan": lambda of: shards(
+        lambda x: of.lax.scan(
+            lambda c, y: (of.lax.psum(c * y, "i") * 0.5 * x, of.lax.pmean(c, "i")), 0.5 * x, of.numpy.arange(3.0)
+        )[0],
+        check_vma=False,
+    ),
+    "in a cond": lambda of: shards(
+        lambda x: of.lax.cond(of.lax.psum(x.sum(), "i") > 0, lambda x: of.lax.psum(x, "i") * x, lambda x: 2 * x, x),
+        check_vma=False,
+    ),
+    "in a checkpoint": lambda of: shards(
+        lambda x: of.checkpoint(lambda x: of.lax.psum(of.numpy.sin(x), "i") * x)(x), check_vma=False
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COLLECTIVES)
+def test_devices_collectives_of_functrans_in_shards(name: str) -> None:
+    """They were refused: a script with its imports changed has no others."""
+    ours, theirs = COLLECTIVES[name](ft), COLLECTIVES[name](jax)
+    expected = transformed(jax, theirs, X)
+    assert_same(transformed(jax, ours, X), expected, 512, weak=False)
+    assert_same(transformed(ft, ours, X), expected, 512, weak=False)
+    assert_same(ours(X), theirs(X), 64, weak=False)
+
+
+def test_devices_collectives_of_functrans_in_a_loop_of_unknown_length() -> None:
+    def steps(of: Any) -> Any:
+        unfinished = lambda c: of.lax.psum(c[1].sum(), "i") < 100.0
+        step = lambda c: (c[0] + 1, c[1] + of.lax.pmax(abs(c[1]), "i"))
+        return shards(lambda x: of.lax.while_loop(unfinished, step, (0, x))[1], check_vma=False)
+
+    for run in (lambda f: f, jax.jit, ft.jit):
+        assert_same(run(steps(ft))(X), steps(jax)(X), 64, weak=False)
+
+
 def test_devices_a_gradient_in_a_shard() -> None:
     """With ``check_vma=False`` it is the shard's own in JAX, too; else JAX adds up those by what all shards have."""
     def slopes(of: Any, **options: Any) -> Any:
