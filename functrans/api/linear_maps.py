@@ -145,8 +145,8 @@ class LinearMap:
 
         Args:
           wanted: for each argument of the function a reference, or a tree of them: its cotangent is added to it, and a
-            ``jax.ad.GradRef`` stands for it in the result. Where ``jax.ad.DontWant()`` stands, so it does in the
-            result; where there is anything else, such as ``jax.ad.GradValue()``, the result has the cotangent.
+            ``jax.ad.GradRef`` stands for it in the result. Where ``jax.ad.DontWant()`` stands, ``DidntWant()`` does
+            in the result; where there is anything else, such as ``jax.ad.GradValue()``, the result has the cotangent.
 
         Raises:
           TypeError: for a linearized function.
@@ -172,7 +172,7 @@ class LinearMap:
                         place._write(..., ct, "add")
                     found[i] = jax.ad.GradRef()  # type: ignore[attr-defined]
                 elif isinstance(place, jax.ad.DontWant):  # type: ignore[attr-defined]
-                    found[i] = place
+                    found[i] = jax.ad.DidntWant()  # type: ignore[attr-defined]
             return tree_unflatten(self.in_tree, found)
 
         return pullback

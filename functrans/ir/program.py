@@ -169,6 +169,8 @@ class Jaxpr:
     def consts(self) -> list[Any]:
         return []
 
+    literals = consts
+
     @property
     def constvars(self) -> list[Var]:
         return []
