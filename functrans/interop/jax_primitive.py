@@ -10,6 +10,7 @@ inserts our StableHLO into JAX's module as a function of its own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ import numpy as np
 from jax.experimental import io_callback
 from jax.interpreters import ad as jax_ad
 from jax.interpreters import batching, mlir
+from jax.sharding import AxisType, Mesh, NamedSharding
 
 from functrans.api.ahead_of_time import shape_struct
 from functrans.control.holding import jaxpr_axis_names
@@ -61,6 +63,36 @@ def apply_program(program: Jaxpr, operands: Sequence[Any], name: str) -> list[An
     if jaxpr_axis_names(program):
         return over_axes_of_jax(inlined(program), operands, name, apply_program)
     return _bind(operands, program, name)
+
+
+def over_devices(program: Jaxpr, arrays: Sequence[Any], name: str) -> list[Any]:
+    """The program on arrays that are spread over several devices: XLA's partitioner divides it, and JAX tells it how
+    they are spread. An explicit mesh is read as one that leaves the spreading of results to the partitioner.
+    """
+    on_values = partial(_on_values, program=program, name=name)
+    compiled = program.remember(("over devices", name), lambda: jax.jit(on_values))
+    meshes: dict[Any, Any] = {}
+    results = compiled(*[_spread_automatically(x, meshes) for x in arrays])
+    return [_spread_as_given(x, meshes) for x in results]
+
+
+def _on_values(*values: Any, program: Jaxpr, name: str) -> list[Any]:
+    return _bind(values, program, name)
+
+
+def _spread_automatically(x: Any, meshes: dict[Any, Any]) -> Any:
+    sharding: Any = getattr(x, "sharding", None)
+    mesh = getattr(sharding, "mesh", None)
+    if mesh is None or AxisType.Explicit not in mesh.axis_types:
+        return x
+    automatic = Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
+    meshes[automatic] = mesh
+    return jax.device_put(x, NamedSharding(automatic, sharding.spec, memory_kind=sharding.memory_kind))
+
+
+def _spread_as_given(x: Any, meshes: dict[Any, Any]) -> Any:
+    mesh = meshes.get(getattr(x.sharding, "mesh", None))
+    return x if mesh is None else jax.device_put(x, NamedSharding(mesh, x.sharding.spec))
 
 
 def _alone(eqn: Equation, values: dict[Any, Any]) -> list[Any]:

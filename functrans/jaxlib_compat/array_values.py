@@ -132,11 +132,20 @@ def placement(arrays: Iterable[Any], names: Sequence[str] | None = None) -> Devi
     return default_device() if found is None else found
 
 
+def is_spread(array: Any) -> bool:
+    """Whether it lives on several devices."""
+    return len(array.sharding.device_set) > 1
+
+
+class SpreadError(FunctransValueError):
+    """An array that is spread over several devices was given to a program for one."""
+
+
 def device_of(array: Any, position: int, names: Sequence[str] | None) -> Device:
     """The device of an array that lives on one, or ValueError."""
     devices = array._sharding.device_set
     if len(devices) != 1:
-        raise FunctransValueError(
+        raise SpreadError(
             f"{argument_name(position, names)}, {describe(array)}, is spread over {len(devices)} devices "
             f"({array._sharding}), and this program runs on one; gather it first: "
             f"jax.device_put(x, {device_expression(default_device())})"

@@ -205,9 +205,11 @@ class Program:
             args = tuple([args[i] for i in self.kept])
         if not _UNWRITTEN.issuperset(map(type, args)):
             args = settled(args)
-        call = self._call or self._first_compiled(args)
         try:
+            call = self._call or self._first_compiled(args)
             return call(*args)  # type: ignore[no-any-return]
+        except array_values.SpreadError:
+            return crossing.over_devices(self._kept_jaxpr(), args, self.name)  # type: ignore[no-any-return]
         except ValueError as error:
             if jax.config.jax_disable_jit and not isinstance(error, FunctransValueError):  # type: ignore[attr-defined]
                 with jax.disable_jit(
@@ -216,7 +218,10 @@ class Program:
                     return call(*args)  # type: ignore[no-any-return]
             if not isinstance(error, FunctransValueError):
                 raise
-            device = array_values.placement(args)
+            try:
+                device = array_values.placement(args)
+            except array_values.SpreadError:
+                return crossing.over_devices(self._kept_jaxpr(), args, self.name)  # type: ignore[no-any-return]
             if device == self.device:
                 raise
             with self._lock:
@@ -342,6 +347,8 @@ class Program:
         if any(t.dtype == float0 for t in (*self.jaxpr.in_types, *self.jaxpr.out_types)):
             return None
         arrays = [x for x in (*captured, *leaves) if isinstance(x, jax.Array)]
+        if self.executable is None or any(array_values.is_spread(x) for x in arrays):
+            return None
         if arrays and array_values.placement(arrays) != self.device:
             return None
         jaxpr = self.jaxpr

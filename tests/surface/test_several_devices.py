@@ -203,14 +203,45 @@ def test_devices_what_types_say_is_refused() -> None:
             run(X)
 
 
+# Given ``jax`` or ``functrans``, a function of two arrays.
+OF_SPREAD: dict[str, Callable[[Any], Callable[[Any, Any], Any]]] = {
+    "sin": lambda of: lambda x, w: of.numpy.sin(x),
+    "product": lambda of: lambda x, w: of.numpy.tanh(of.numpy.matmul(x, w)),
+    "with a NumPy array": lambda of: lambda x, w: x * X[0] + w.T,
+    "sum": lambda of: lambda x, w: of.numpy.sum(x * x),
+    "grad": lambda of: of.grad(lambda x, w: of.numpy.sum(of.numpy.tanh(x @ w) ** 2), (0, 1)),
+    "jit of grad": lambda of: of.jit(of.grad(lambda x, w: of.numpy.sum(of.numpy.tanh(x @ w) ** 2), (0, 1))),
+    "vmap": lambda of: of.vmap(lambda x, w: of.numpy.cumsum(x) * w),
+    "hessian": lambda of: of.hessian(lambda x, w: of.numpy.sum(of.numpy.sin(x @ w) ** 2)),
+    "scan": lambda of: lambda x, w: of.lax.scan(lambda c, row: (of.numpy.sin(c + row @ w), c), w[0], x),
+    "captured": lambda of: lambda x, w: of.jit(lambda x: x @ w)(x),
+    "values on demand": lambda of: lambda x, w: x * (2 if bool(of.numpy.sum(x) > 0) else 3),
+    "several results": lambda of: of.jit(lambda x, w: {"a": x + 1, "b": (w, of.numpy.argmax(x, 0))}),
+}
+
+
 @two_devices
-def test_devices_arrays_that_are_spread_are_refused() -> None:
-    spread = ft.device_put(X, ft.NamedSharding(mesh_of(), P("i")))
-    for run in (ft.jit(lambda x: x * 2), ft.grad(lambda x: fnp.sum(x))):
-        with pytest.raises(ValueError, match="is spread over 2 devices"):
-            run(spread)
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=str)
+@pytest.mark.parametrize("name", OF_SPREAD)
+def test_devices_arrays_that_are_spread(name: str, kind: Any) -> None:
+    """They were refused; XLA's partitioner divides the program, and the results are spread as JAX's are."""
+    x, w = (ft.device_put(a, ft.NamedSharding(mesh_of(kind), spec)) for a, spec in ((X, P("i")), (X.T, P(None, "i"))))
+    f, g = OF_SPREAD[name](ft), OF_SPREAD[name](jax)
+    for args in ((x, w), (X, X.T), (x, w), (x, X.T), (X, w)):
+        found, expected = f(*args), g(X, X.T)
+        assert_same(jax.tree.map(np.asarray, found), jax.tree.map(np.asarray, expected), 64, weak=False, context=name)
+    if kind == AxisType.Auto and name != "values on demand":
+        spread = [jax.tree.leaves(h(x, w)) for h in (ft.jit(f), jax.jit(g))]
+        assert all(a.sharding.is_equivalent_to(b.sharding, a.ndim) for a, b in zip(*spread, strict=True))
+    assert all(leaf.sharding.mesh == x.sharding.mesh for leaf in jax.tree.leaves(f(x, w)))
+
+
+@two_devices
+def test_devices_how_results_are_spread_is_not_asked_for() -> None:
     with pytest.raises(NotImplementedError, match="computes on one device"):
         ft.lax.with_sharding_constraint(X, ft.NamedSharding(mesh_of(), P("i")))
+    with pytest.raises(NotImplementedError, match="in_shardings= is not supported"):
+        ft.jit(fnp.sin, in_shardings=ft.NamedSharding(mesh_of(), P("i")))
 
 
 # -- rows that go where each lane says ---------------------------------------------------------------------------------
