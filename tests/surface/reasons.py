@@ -65,11 +65,11 @@ DIFFERENT: dict[str, str] = {
     "keeps no operation of that name in the program": "lax.composite",
     "the branch is chosen while the function is traced": "lax.platform_dependent",
     "refused for shardings over several devices": "lax.with_sharding_constraint",
-    "in functrans' transforms the shards are computed on one device; explicit axes over several are refused; a "
+    "in functrans' transforms the shards are blocks of one program; explicit axes over several are refused; a "
     "gradient that functrans takes in a shard is the shard's own, as with `check_vma=False`": "shard_map smap pmap",
     "arrays that JAX makes under a mesh of several devices are refused by functrans' programs":
         "set_mesh sharding.set_mesh",
-    "in functrans' transforms the values as they are, on one device": """
+    "in functrans' transforms the values as they are": """
         reshard sharding.reshard sharding.auto_axes sharding.explicit_axes sharding.no_collectives
     """,
     "in functrans' transforms the marks are left out, and the numbers are the same": """
