@@ -13,12 +13,16 @@ never stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+from jax.ad_checkpoint import Offloadable, Recompute, Saveable
+
+from functrans.errors import FunctransValueError
 from functrans.ir.records import Record
 from functrans.ops.naming import Name
 from functrans.ops.products import DotGeneral
+from functrans.trace.frames import here
 from functrans.trace.primitive import Primitive
 
 Policy: TypeAlias = Callable[..., bool]
@@ -78,6 +82,24 @@ class SaveFromBoth(Record):
         return bool(self.first(primitive, *types, **parameters) or self.second(primitive, *types, **parameters))
 
 
+class Offload(Record):
+    """Offload products without batch axes (``names`` is None) or the values named so; save those in ``saved``."""
+
+    saved: frozenset[str]
+    names: frozenset[str] | None
+    source: str
+    destination: str
+
+    def __call__(self, primitive: Primitive, *_: Any, **__: Any) -> Any:
+        if isinstance(primitive, Name) and primitive.name_ in self.saved:
+            return Saveable
+        if self.names is None:
+            offloaded = isinstance(primitive, DotGeneral) and not primitive.lhs_batch
+        else:
+            offloaded = isinstance(primitive, Name) and primitive.name_ in self.names
+        return Offloadable(self.source, self.destination) if offloaded else Recompute
+
+
 def save_only_these_names(*names_which_can_be_saved: str) -> Policy:
     """Store the values given these names by ``checkpoint_name``, and nothing else."""
     return SaveNames(frozenset(names_which_can_be_saved), False)
@@ -98,8 +120,30 @@ def save_from_both_policies(policy_1: Policy, policy_2: Policy) -> Policy:
     return SaveFromBoth(policy_1, policy_2)
 
 
+def save_and_offload_only_these_names(
+    *, names_which_can_be_saved: Sequence[str], names_which_can_be_offloaded: Sequence[str], offload_src: str,
+    offload_dst: str,
+) -> Policy:  # fmt: skip
+    """Store the values of the first names, and those of the second in the memory ``offload_dst``; on CPU it is one
+    memory, elsewhere this is refused. Raises ValueError for a name in both.
+    """
+    saved, offloaded = frozenset(names_which_can_be_saved), frozenset(names_which_can_be_offloaded)
+    if saved & offloaded:
+        raise FunctransValueError(
+            f"save_and_offload_only_these_names: {sorted(saved & offloaded)} cannot be saved and offloaded, at {here()}"
+        )
+    return Offload(saved, offloaded, offload_src, offload_dst)
+
+
+def offload_dot_with_no_batch_dims(offload_src: str, offload_dst: str) -> Policy:
+    """Store products without batch axes in the memory ``offload_dst``; on CPU it is one memory, elsewhere this is
+    refused.
+    """
+    return Offload(frozenset(), None, offload_src, offload_dst)
+
+
 __all__ = [
     "checkpoint_dots", "checkpoint_dots_with_no_batch_dims", "dots_saveable", "dots_with_no_batch_dims_saveable",
-    "everything_saveable", "nothing_saveable", "save_any_names_but_these", "save_anything_except_these_names",
-    "save_from_both_policies", "save_only_these_names",
+    "everything_saveable", "nothing_saveable", "offload_dot_with_no_batch_dims", "save_and_offload_only_these_names",
+    "save_any_names_but_these", "save_anything_except_these_names", "save_from_both_policies", "save_only_these_names",
 ]  # fmt: skip

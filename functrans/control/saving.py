@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 from jax.ad_checkpoint import Offloadable, Recompute, Saveable
 
 from functrans.ir.program import Equation, Jaxpr, Var
@@ -29,19 +30,20 @@ class Cut(NamedTuple):
 
 
 def saveable(policy: Policy, eqn: Equation) -> bool:
-    """What the policy says of an operation: a bool, ``Saveable`` or ``Recompute``.
-
-    Raises NotImplementedError for ``Offloadable``.
+    """What the policy says of an operation: a bool, ``Saveable`` or ``Recompute``; ``Offloadable`` is saved where the
+    host is the device, and raises NotImplementedError elsewhere.
     """
     parameters = {name.rstrip("_"): value for name, value in eqn.op.parameters().items()}
     answer = policy(eqn.op, *[a.type for a in eqn.inputs], **parameters)
     if answer is Saveable or answer is Recompute:
         return answer is Saveable
     if isinstance(answer, Offloadable) or answer is Offloadable:
-        raise NotImplementedError(
-            f"checkpoint: the policy offloads a result of {eqn.op.name}, and functrans keeps values in the memory of "
-            "the device; answer Saveable or Recompute"
-        )
+        if jax.default_backend() != "cpu":
+            raise NotImplementedError(
+                f"checkpoint: the policy offloads a result of {eqn.op.name} to the host, and functrans keeps values in "
+                "the memory of the device; answer Saveable or Recompute"
+            )
+        return True
     return bool(answer)
 
 
