@@ -525,6 +525,8 @@ def compiled_function(settings: JitSettings) -> Any:
 
     @functools.partial(named_as, settings.fun)
     def jitted(*args: Any, **kwargs: Any) -> Any:
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # the dispatcher calls the function itself
+            return settings.fun(*args, **kwargs)
         given, named = args, kwargs
         if numbers:
             places = [i % len(args) for i in numbers if -len(args) <= i < len(args)]

@@ -5,6 +5,7 @@ applies to it through functrans' rules. A functrans function enters a JAX progra
 transform our program.
 """
 
+from functrans.interop import opened as _opened  # checkify's rule for our programs  # noqa: F401
 from functrans.interop.from_jax import from_jax as from_jax
 from functrans.interop.to_jax import to_jax as to_jax
 

@@ -14,6 +14,7 @@ from functrans.interop.control_flow import CONTROL_FLOW
 from functrans.interop.custom_rules import CUSTOM_RULES
 from functrans.interop.first_order import FIRST_ORDER
 from functrans.interop.host_calls import HOST_CALLS
+from functrans.interop.jax_checks import CHECKS
 from functrans.interop.jax_tracing import trace_jax_function
 from functrans.interop.matrices import MATRICES
 from functrans.interop.other_libraries import OTHER_LIBRARIES, implementation
@@ -38,6 +39,7 @@ TABLE = {
     **CONTROL_FLOW,
     **CUSTOM_RULES,
     **HOST_CALLS,
+    **CHECKS,
     **OTHER_LIBRARIES,
 }
 _CAPACITY = 256  # signatures that a bridged function remembers

@@ -27,15 +27,11 @@ from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.interop.axes_of_jax import constant, over_axes_of_jax
 from functrans.ir.effects import REPEATABLE, is_ordered
-from functrans.ir.program import Equation, Jaxpr, Var, all_equations, subjaxprs
+from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import float0
-from functrans.jaxlib_compat import checks
 from functrans.jaxlib_compat.array_values import abstract_value
 from functrans.jaxlib_compat.jax_programs import alike_over_shards, jax_effects, over_shards, value_type
 from functrans.ops.constants import trace_closed
-from functrans.ops.dynamic_slicing import DynamicSlice, DynamicUpdateSlice
-from functrans.ops.elementwise import Div
-from functrans.ops.indexing import Gather, ScatterFamily
 from functrans.ops.structural import transpose as transpose_axes
 from functrans.optimise.key_arrays import on_words
 from functrans.trace.frames import describe_place
@@ -95,7 +91,7 @@ def _spread_as_given(x: Any, meshes: dict[Any, Any]) -> Any:
     return x if mesh is None else jax.device_put(x, NamedSharding(mesh, x.sharding.spec))
 
 
-def _alone(eqn: Equation, values: dict[Any, Any]) -> list[Any]:
+def apply_equation(eqn: Equation, values: dict[Any, Any]) -> list[Any]:
     """One equation of a program on values of JAX, as a program of its own."""
     # Numbers stay literals: beside arrays they stand for arrays.
     atoms = [Var(i, a.type) if type(a) is Var else a for i, a in enumerate(eqn.inputs)]
@@ -105,43 +101,13 @@ def _alone(eqn: Equation, values: dict[Any, Any]) -> list[Any]:
     return _bind(taken, one, eqn.op.name)
 
 
-_INDEXING = (Gather, ScatterFamily, DynamicSlice, DynamicUpdateSlice)
-
-
-def _checked(look: checks.Looking, *operands: Any, program: Jaxpr, name: str) -> list[Any]:
-    """What ``checkify`` looks for among the operations of our program, which it does not see."""
-    if not (look.nans or look.divisions or look.indices):
-        return _bind(operands, program, name)
-    values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
-    for eqn in program.equations:
-        held = [e.op for inner in subjaxprs(eqn.op) for e in all_equations(inner)] if eqn.op.holds_jaxprs else []
-        hidden: list[Any] = [op for op in held if look.divisions and isinstance(op, Div)]
-        hidden += [op for op in [eqn.op, *held] if look.indices and isinstance(op, _INDEXING)]
-        if hidden:
-            inside = f" in {eqn.op.name}" if hidden[0] is not eqn.op else ""
-            raise NotImplementedError(
-                f"checkify: the automatic checks of divisions and indices do not look into {hidden[0].name} of "
-                f"functrans{inside} at {describe_place(eqn.where)}\nWrite that part with jax.numpy, or check what you "
-                "mean with functrans.check."
-            )
-        if look.divisions and isinstance(eqn.op, Div):
-            divisor = eqn.inputs[1]
-            given = values[divisor] if type(divisor) is Var else constant(divisor)
-            look.divides(jax.numpy.any(jax.numpy.equal(given, 0)))
-        results = _alone(eqn, values)
-        if look.nans:
-            look.look_for_nans(eqn.op.name, results)
-        values.update(zip(eqn.outputs, results, strict=True))
-    return [values[a] if type(a) is Var else constant(a) for a in program.outputs]
-
-
 def _in_order(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
     """A program that calls Python functions in its order: those calls are JAX's, among the effects of its program."""
     values: dict[Any, Any] = dict(zip(program.inputs, operands, strict=True))
     for eqn in program.equations:
         given = [values[a] if type(a) is Var else constant(a) for a in eqn.inputs]
         if not is_ordered(eqn.op.effects):
-            results = _alone(eqn, values)
+            results = apply_equation(eqn, values)
         elif eqn.op.holds_jaxprs:
             raise FunctransTypeError(
                 f"{name} calls Python functions in the order of the program inside of a {eqn.op.name} at "
@@ -279,5 +245,3 @@ ad.primitive_jvps[functrans_p] = _jvp
 ad.primitive_transposes[functrans_p] = _transpose
 batching.fancy_primitive_batchers[functrans_p] = _batch
 mlir.register_lowering(functrans_p, _lower)
-checks.register(functrans_p, _checked)
-

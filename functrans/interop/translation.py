@@ -74,10 +74,6 @@ _AROUND = "Compute that part outside of the function and pass its result as an a
 OTHER_WAY_OUT = f"{_AROUND}, or write the part with functrans.numpy and functrans.lax."
 WAYS_OUT = {
     "core_map": "It changes memory that its program holds. Wrap it in one pallas_call.",
-    "check": (
-        "Make it a result in JAX, functrans.from_jax(jax.experimental.checkify.checkify(f)), or check by "
-        "functrans.error_if around the call."
-    ),
     "custom_lin": "It is half of a derivative that JAX took and did not finish. Differentiate by functrans instead.",
     **dict.fromkeys(
         ("psend", "precv"),

@@ -246,6 +246,17 @@ def test_disable_jit_runs_python_each_time_with_concrete_values() -> None:
         compiled(np.float32(1.5))
 
 
+@pytest.mark.parametrize("of", [ft, jax])
+@pytest.mark.parametrize("static", [("a", [1.0]), np.float32, 1.0, -0.0, True, (2, "b")], ids=repr)
+def test_static_arguments_are_themselves_under_disable_jit(of: Any, static: Any) -> None:
+    static = tuple(map(str, static)) if isinstance(static, tuple) else static
+    for compiled in (of.jit(lambda x, s: (x, s is static), static_argnums=1),
+                     of.jit(lambda x, s: (x, s is static), static_argnames="s")):  # fmt: skip
+        with jax.disable_jit():
+            assert compiled(x0, static)[1] and compiled(x=x0, s=static)[1]
+            assert of.grad(lambda x, f=compiled: f(x, s=static)[0])(1.0) == 1.0
+
+
 def test_python_values_inside_disable_jit_under_grad() -> None:
     function = ft.jit(lambda x: x * x if x > 0 else -x)
     with ft.disable_jit():

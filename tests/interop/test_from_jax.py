@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.experimental import checkify
 
 import functrans as ft
 import functrans.numpy as fnp
@@ -510,8 +509,3 @@ def test_what_a_rule_computes_beside_its_tangents_need_not_be_linear():
     bridged = ft.from_jax(lambda x: jax.scipy.special.zeta(x + 3, 1.5).sum())
     expected = jax.jit(jax.grad(lambda x: jax.scipy.special.zeta(x + 3, 1.5).sum()))(X)
     assert_same(ft.grad(bridged)(X), expected, 256)
-
-
-def test_refusals_show_a_way_out():
-    with pytest.raises(NotImplementedError, match=r"operation check at .*(?s:.*)functrans.error_if"):
-        ft.from_jax(lambda x: (checkify.check(x[0] > 0, "not positive"), x)[1])(X)

@@ -44,6 +44,7 @@ ELSEWHERE = {
     "CallExported": "tests/test_export.py",
     "DebugCallback": "tests/effects/test_debugging.py",
     "Check": "tests/effects/test_checks.py",
+    "CheckifyCheck": "tests/interop/test_checkify.py",
     "Composite": "tests/api/test_composite.py",
     "Mapped": "tests/api/test_composite.py",
     **dict.fromkeys(

@@ -58,8 +58,8 @@ LATE_IMPORTS: dict[tuple[str, str], str] = {}
 COMPATIBILITY = "jaxlib_compat"
 
 # The doors of the bridge: one asks JAX to trace JAX functions, one makes our programs an operation of JAX, one applies
-# JAX's collectives over axes that JAX binds.
-DOORS_TO_JAX = ("interop/jax_tracing.py", "interop/jax_primitive.py", "interop/axes_of_jax.py")
+# JAX's collectives over axes that JAX binds, one writes programs with JAX's operations for checkify.
+DOORS_TO_JAX = ("interop/jax_tracing.py", "interop/jax_primitive.py", "interop/axes_of_jax.py", "interop/opened.py")
 
 # JAX's transforms and array functions: functrans has its own.
 FORBIDDEN_NAMES = {

@@ -83,8 +83,9 @@ DIFFERENT: dict[str, str] = {
     "values of types of one's own are refused; operations of one's own keep their rules": """
         experimental.hijax.HiType experimental.hijax.register_hitype
     """,
-    "automatic checks look at functrans' operations one by one, and refuse divisions and indices in what they hold":
-        "experimental.checkify.checkify",
+    "a check that no `checkify` is around raises in compiled code, too": "experimental.checkify.check",
+    "looks into functrans' transforms; lanes fail the checks of branches that they take; a check behind the rule of a "
+    "`custom_vmap` is refused": "experimental.checkify.checkify",
 }
 BY_THE_CROSSING: dict[str, str] = {
     "tests/interop/test_operations.py": """
