@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from types import FrameType, GeneratorType
 from typing import Any
 
 import jax
@@ -16,13 +13,13 @@ import numpy as np
 from functrans.api import compilation, staging
 from functrans.api.arguments import argument_numbers, check_callable
 from functrans.api.linear_maps import vjp
-from functrans.errors import EscapedTracerError, FunctransTypeError, FunctransValueError
+from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.ir.snapshots import snapshot
 from functrans.ir.types import describe
 from functrans.jaxlib_compat import configuration
-from functrans.trace.frames import describe_place, function_name, named_as, set_full_tracebacks
+from functrans.trace.frames import function_name, named_as, set_full_tracebacks
 from functrans.trace.state import untraced
-from functrans.trace.tracer import Tracer, producer_of
+from functrans.trace.tracer import Tracer
 from functrans.xla import execute, host_callbacks
 
 config = jax.config
@@ -58,6 +55,8 @@ transfer_guard_host_to_device = jax.transfer_guard_host_to_device
 transfer_guard_device_to_device = jax.transfer_guard_device_to_device
 transfer_guard_device_to_host = jax.transfer_guard_device_to_host
 array_garbage_collection_guard = jax.array_garbage_collection_guard
+check_tracer_leaks = jax.check_tracer_leaks
+checking_leaks = jax.checking_leaks
 thread_guard = jax.thread_guard
 make_user_context = jax.make_user_context
 remove_size_one_mesh_axis_from_type = jax.remove_size_one_mesh_axis_from_type
@@ -226,57 +225,6 @@ def ensure_compile_time_eval() -> Iterator[None]:
     """
     with jax.ensure_compile_time_eval(), untraced():
         yield
-
-
-@contextmanager
-def checking_leaks() -> Iterator[None]:
-    """A block that ends with an error if a value that was traced in it outlives its trace: in a global, an attribute, a
-    list. Used later on it is an error in any case; this finds it where it is kept. It collects garbage: slow.
-
-    Raises:
-      EscapedTracerError: with the value, where it was made and what holds it.
-
-    >>> import functrans as ft
-    >>> kept = []
-    >>> try:
-    ...     with ft.checking_leaks():
-    ...         slope = ft.grad(lambda x: (kept.append(x), x * x)[1])(3.0)
-    ... except ft.errors.EscapedTracerError as error:
-    ...     print(str(error).splitlines()[0])
-    a traced value of type f32[]... outlives grad of <lambda>, held by a list
-    """
-    before = [x for x in gc.get_objects() if type(x) is Tracer]
-    known = set(map(id, before))
-    yield
-    gc.collect()
-    for x in gc.get_objects():
-        if type(x) is Tracer and id(x) not in known and not x.builder.open:
-            raise EscapedTracerError(_leak(x))
-
-
-def _leak(x: Tracer) -> str:
-    holders = [r for r in gc.get_referrers(x) if not isinstance(r, FrameType | GeneratorType)]
-    kinds = sorted({type(r).__name__ for r in holders})
-    producer = producer_of(x)
-    made = "an argument or a captured value" if producer is None else f"made at {describe_place(producer.where)}"
-    return (
-        f"a traced value of type {x.type} outlives {x.builder.purpose}, held by {_listed(kinds)}\n{made}\nReturn it "
-        "from the function that is transformed (has_aux=True carries extra results out)."
-    )
-
-
-def _listed(kinds: list[str]) -> str:
-    return " and ".join(f"{'an' if k[0] in 'aeiou' else 'a'} {k}" for k in kinds) or "what is no object of Python"
-
-
-def check_tracer_leaks(new_val: bool = True) -> contextlib.AbstractContextManager[None]:
-    """``checking_leaks()``, or a block that does nothing.
-
-    >>> import functrans as ft
-    >>> with ft.check_tracer_leaks(False):
-    ...     slope = ft.grad(lambda x: x * x)(3.0)
-    """
-    return checking_leaks() if new_val else contextlib.nullcontext()
 
 
 def print_environment_info(return_string: bool = False) -> str | None:

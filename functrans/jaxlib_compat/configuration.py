@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import types
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -217,7 +218,7 @@ _REFUSED = {
     "check_tracer_leaks": (
         NotImplementedError,
         "jax_check_tracer_leaks is set, and functrans does not look for leaks at the end of every trace. Run what is "
-        "to be looked at in a block `with functrans.checking_leaks():`, and leave the setting off.",
+        "to be looked at in a block `with jax.checking_leaks():`, and leave the setting off.",
     ),
 }
 
@@ -288,7 +289,7 @@ class ValueChecks:
     def suspended(self) -> Iterator[None]:
         """Neither we nor JAX look at results inside. Raises where a setting forbids to run a program."""
         for name, (error, text) in _REFUSED.items():
-            if getattr(_config, name).value:
+            if getattr(_config, name).value and not (name == "check_tracer_leaks" and _blocks.ends):
                 raise error(text)
         if not _config.allow_f16_reductions.value:
             raise NotImplementedError(
@@ -304,3 +305,29 @@ class ValueChecks:
 
 
 value_checks = ValueChecks()
+
+
+class _Blocks(threading.local):
+    """What to do at the end of the block of ``jax.checking_leaks`` that is open in this thread."""
+
+    ends: Callable[[], None] | None = None
+
+
+_blocks = _Blocks()
+
+
+def watch_leaks(begin: Callable[[], Callable[[], None]]) -> None:
+    """``begin()`` is called where a block of ``jax.checking_leaks`` begins, and what it returns where it ends."""
+    setting = _config.check_tracer_leaks
+    first = setting._update_thread_local_hook
+
+    def hook(value: Any) -> None:
+        first(value)
+        ends = _blocks.ends
+        if value and ends is None:
+            _blocks.ends = begin()
+        elif not value and ends is not None:
+            _blocks.ends = None
+            ends()
+
+    setting._add_hooks(setting._update_global_hook, hook)

@@ -29,6 +29,7 @@ from functrans.optimise.key_arrays import has_keys, on_words, physical_type
 from functrans.optimise.numbers import as_inputs
 from functrans.optimise.recomputation import bounded
 from functrans.optimise.segments import Segment, cut
+from functrans.trace import leaks
 from functrans.trace.binding import apply_operation
 from functrans.trace.collection import CollectionPause
 from functrans.trace.engine import engine
@@ -47,6 +48,7 @@ from functrans.xla.refusals import refused
 
 logger = logging.getLogger("functrans.compile")
 value_checks_on = configuration.value_checks.on
+configuration.watch_leaks(leaks.watched)
 _CAPACITY = 768  # executables kept; the least recently used goes first
 _LONG = 100  # equations
 _COPIED_RIGHTLY = frozenset(

@@ -39,7 +39,8 @@ DIFFERENT: dict[str, str] = {
     "`frompyfunc` makes one; functions such as `add` are plain functions that have its methods":
         "numpy.ufunc",
     "may be called as well, and then holds from there on": "log_compiles",
-    "the setting is refused by name; the block is honoured": "check_tracer_leaks checking_leaks",
+    "the end of the block looks for them; the setting, without a block, is refused by name":
+        "check_tracer_leaks checking_leaks",
     "refused by name when a program is to be run": "debug_key_reuse",
     "refused by name when it is set to False and a program is to be run": "allow_f16_reductions",
     "holds for `jit`; un-jitted transforms are traced at every call": "no_tracing",

@@ -16,7 +16,8 @@ SETTINGS: dict[str, str] = {
     "their reasons; `jax_explicit_x64_dtypes` by 'warn' and 'error', and 'allow' is refused by name": """
         jax_no_tracing jax_explain_cache_misses jax_explicit_x64_dtypes
     """,
-    "Refused by name when a program is to be run (`jax_allow_f16_reductions` when it is False)": """
+    "Refused by name when a program is to be run (`jax_allow_f16_reductions` when it is False, "
+    "`jax_check_tracer_leaks` outside of the blocks that set it)": """
         jax_debug_key_reuse jax_check_tracer_leaks jax_allow_f16_reductions
     """,
     "Of XLA's clients, compiler and runtime, which run functrans' programs too": """

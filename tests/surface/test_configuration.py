@@ -110,7 +110,6 @@ def test_a_jitted_function_is_not_traced_again() -> None:
     [
         (ft.no_execution, RuntimeError, "jax_no_execution"),
         (ft.debug_key_reuse, NotImplementedError, "jax_debug_key_reuse"),
-        (jax.check_tracer_leaks, NotImplementedError, "checking_leaks"),
         (lambda _: ft.allow_f16_reductions(False), NotImplementedError, "jax_allow_f16_reductions"),
     ],
 )
@@ -198,9 +197,22 @@ def test_leaks_are_found() -> None:
     with pytest.raises(ft.errors.EscapedTracerError, match="held by a list"), ft.checking_leaks():
         ft.grad(lambda x: (kept.append(x), fnp.sum(x * x))[1])(ROW)
     kept.clear()
-    with pytest.raises(ft.errors.EscapedTracerError), ft.check_tracer_leaks():
+    with pytest.raises(ft.errors.EscapedTracerError, match="Leaked trace"), jax.check_tracer_leaks(True):
         ft.jit(lambda x: (kept.append(x), x)[1])(ROW)
     kept.clear()
+    with pytest.raises(KeyError), ft.checking_leaks():
+        ft.grad(lambda x: {}[str(x)])(ROW)  # its frames hold the value, and it is not hidden by an error about that
+
+
+def test_leaks_are_looked_for_in_blocks() -> None:
+    jax.config.update("jax_check_tracer_leaks", True)
+    try:
+        with pytest.raises(NotImplementedError, match="checking_leaks"):
+            ft.grad(lambda x: fnp.sum(x * x))(ROW)
+        with ft.checking_leaks():
+            np.testing.assert_array_equal(ft.grad(lambda x: fnp.sum(x * x))(ROW), 2 * ROW)
+    finally:
+        jax.config.update("jax_check_tracer_leaks", False)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,6 @@ VARIADIC = (Kind.VAR_POSITIONAL, Kind.VAR_KEYWORD)
 
 # Where a default differs in its object and not in what it means, or in what it means for the better.
 DEFAULTS = {
-    ("", "check_tracer_leaks", "new_val"): "JAX's must be given",
     ("", "log_compiles", "new_val"): "JAX's must be given",
     ("", "checkpoint", "concrete"): "a marker of deprecation in JAX",
     ("", "remat", "concrete"): "a marker of deprecation in JAX",
