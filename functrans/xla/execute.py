@@ -17,7 +17,7 @@ import jax
 import ml_dtypes
 import numpy as np
 
-from functrans.errors import FunctransValueError
+from functrans.errors import FunctransValueError, warn
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, all_equations
 from functrans.ir.snapshots import snapshot
@@ -135,6 +135,25 @@ def _concrete(x: Any) -> Any:
     return x
 
 
+def _donation(jaxpr: Jaxpr, donated: Sequence[bool]) -> list[str]:
+    """For each input what says which result takes its memory: the first of the type of a donated one."""
+    free: dict[Any, list[int]] = {}
+    for i, t in reversed(list(enumerate(jaxpr.out_types))):
+        free.setdefault((t.shape, t.dtype), []).append(i)
+    attributes, left = [], []
+    for t, flag in zip(jaxpr.in_types, donated, strict=True):
+        results = free.get((t.shape, t.dtype)) if flag else None
+        attributes.append(f" {{tf.aliasing_output = {results.pop()} : i32}}" if results else "")
+        if flag and not attributes[-1]:
+            left.append(f"{t.dtype.name}[{','.join(map(str, t.shape))}]")
+    if left:
+        warn(
+            f"Some donated buffers were not usable: {', '.join(left)}. An argument gives its memory to a result of its "
+            "shape and dtype; these are kept."
+        )
+    return attributes
+
+
 class Program:
     """A jaxpr that can be called on concrete flat arguments; compiled at its first call, for the device of its
     arguments.
@@ -249,9 +268,10 @@ class Program:
     def module(self, platforms: Sequence[str], located: bool = False) -> Module:
         """The StableHLO module of the whole program. ``located``: with the user's file and line of each operation."""
         places = self.kept if self.kept is not None else range(len(self.jaxpr.inputs))
-        attributes = [" {jax.buffer_donor = true}" if i < len(self.donated) and self.donated[i] else "" for i in places]
+        donated = [i < len(self.donated) and self.donated[i] for i in places]
         with CollectionPause():
             jaxpr = on_words(self._kept_jaxpr())
+            attributes = _donation(jaxpr, donated) if any(donated) else [""] * len(donated)
             if self.jit or not is_small(jaxpr):  # small ones are compiled without fusion
                 if tuple(platforms) == ("cpu",):
                     jaxpr = for_cpu(jaxpr)

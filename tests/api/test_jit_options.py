@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -93,6 +94,34 @@ def test_donated_arguments_give_the_same_result(options: Any) -> None:
     np.testing.assert_array_equal(compiled(x, y), x0 * 2)
     assert not y.is_deleted()
     assert x.is_deleted(), "a donated array of the result's type is given up"
+
+
+DONATIONS = {
+    "one": (lambda x: x + 1, 0),
+    "a number of the same size before it": (lambda x: (7, x + 1), 1),
+    "the same size, another dtype": (lambda x: (x > 0, x.astype("int32"), -x), 2),
+    "of two results the first": (lambda x: (x + 1, x + 2), 0),
+}
+
+
+@pytest.mark.parametrize("name", DONATIONS)
+@pytest.mark.parametrize("shape", [(), (1000,)])
+def test_a_result_takes_the_memory_of_the_donated_argument(name: str, shape: tuple[int, ...]) -> None:
+    function, place = DONATIONS[name]
+    for of in (ft, jax):
+        x = jnp.zeros(shape) + 3
+        memory = x.unsafe_buffer_pointer()
+        results = jax.tree.leaves(of.jit(function, donate_argnums=0)(x))
+        assert x.is_deleted() and results[place].unsafe_buffer_pointer() == memory
+
+
+def test_a_donated_argument_that_no_result_is_like_is_kept_with_a_warning() -> None:
+    for of in (ft, jax):
+        x, y = jnp.ones(3), jnp.array(1.0)
+        with pytest.warns(UserWarning, match=r"Some donated buffers were not usable: .*float32\[3\]"):
+            result = of.jit(lambda x, y: y + x.sum(), donate_argnums=(0, 1))(x, y)
+        assert float(result) == 4 and y.is_deleted()
+        assert float(x.sum()) == 3
 
 
 @pytest.mark.parametrize("options", [
