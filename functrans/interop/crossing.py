@@ -24,7 +24,7 @@ from functrans.control.rules import DeferredRule
 from functrans.errors import FunctransTypeError, InternalError
 from functrans.interop.control_flow import nested_jit
 from functrans.interop.from_jax import TABLE
-from functrans.interop.jax_primitive import apply_program, over_devices
+from functrans.interop.jax_primitive import apply_in_parts, over_devices
 from functrans.interop.jax_tracing import traced_by_jax, type_of_aval
 from functrans.interop.other_libraries import implementation
 from functrans.interop.translation import OF_TOKENS, Application, Translator, number_literal, with_weak_flag
@@ -51,7 +51,7 @@ from functrans.trace.values import NOTHING
 from functrans.xla import execute
 
 _translator = Translator(TABLE, implementation)
-program, over_devices = apply_program, over_devices
+program, over_devices = apply_in_parts, over_devices
 
 
 class _inside:

@@ -27,7 +27,7 @@ from functrans.control.saving import inlined
 from functrans.errors import FunctransTypeError, FunctransValueError
 from functrans.interop.axes_of_jax import constant, over_axes_of_jax
 from functrans.ir.effects import REPEATABLE, is_ordered
-from functrans.ir.program import Equation, Jaxpr, Var
+from functrans.ir.program import Equation, Jaxpr, Var, live_equations
 from functrans.ir.types import float0
 from functrans.jaxlib_compat.array_values import abstract_value
 from functrans.jaxlib_compat.jax_programs import alike_over_shards, jax_effects, over_shards, value_type
@@ -89,6 +89,44 @@ def _spread_automatically(x: Any, meshes: dict[Any, Any]) -> Any:
 def _spread_as_given(x: Any, meshes: dict[Any, Any]) -> Any:
     mesh = meshes.get(getattr(x.sharding, "mesh", None))
     return x if mesh is None else jax.device_put(x, NamedSharding(mesh, x.sharding.spec))
+
+
+def apply_in_parts(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
+    """The program, what depends on different operands apart: JAX sees of each result which operands it depends on."""
+    if program.effects:
+        return apply_program(program, operands, name)
+    results: list[Any] = [None] * len(program.outputs)
+    for part, inputs, outputs in program.remember("parts", lambda: _parts(program)):
+        for i, x in zip(outputs, apply_program(part, [operands[i] for i in inputs], name), strict=True):
+            results[i] = x
+    return results
+
+
+def _parts(program: Jaxpr) -> list[tuple[Jaxpr, list[int], list[int]]]:
+    """Programs that share no operation, each with the places of its inputs and outputs."""
+    joined = list(range(len(program.equations)))  # an equation joined with this one; itself: the last of those joined
+    made: dict[Any, int] = {}
+
+    def last(i: int) -> int:
+        while joined[i] != i:
+            i = joined[i]
+        return i
+
+    for i, eqn in enumerate(program.equations):
+        for a in eqn.inputs:
+            if a in made:
+                joined[last(made[a])] = i
+        made.update(dict.fromkeys(eqn.outputs, i))
+    groups: dict[Any, list[int]] = {}
+    for k, a in enumerate(program.outputs):
+        groups.setdefault(last(made[a]) if a in made else ("no operation", k), []).append(k)
+    parts = []
+    for places in groups.values():
+        outputs = [program.outputs[k] for k in places]
+        equations, live = live_equations(program.equations, outputs)
+        inputs = [i for i, v in enumerate(program.inputs) if v in live]
+        parts.append((Jaxpr([program.inputs[i] for i in inputs], equations, outputs), inputs, places))
+    return parts
 
 
 def apply_equation(eqn: Equation, values: dict[Any, Any]) -> list[Any]:

@@ -128,11 +128,40 @@ def test_transforms_of_jax_give_functions_of_functrans_python_numbers() -> None:
     assert jax.jit(lambda x: ft.value_and_grad(lambda y: y**3)(x))(2.0) == (8.0, 12.0)
 
 
+def needed(program: Any, output: Any) -> list[bool]:
+    """Which inputs of a program of JAX a result of it depends on."""
+    found = {output}
+    for eqn in reversed(program.eqns):
+        if not found.isdisjoint(eqn.outvars):
+            found.update(v for v in eqn.invars if isinstance(v, jax.extend.core.Var))
+    return [v in found for v in program.invars]
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (ft.jacfwd(lambda x, y: 3 * x + 1), [(False, False)]),
+        (ft.jacfwd(lambda x, y: x), [(False, False)]),
+        (ft.grad(lambda x, y: x * x * y), [(True, True)]),
+        (ft.grad(lambda x, y: x * y), [(False, True)]),
+        (ft.value_and_grad(lambda x, y: 2 * x + y), [(True, True), (False, False)]),
+        (ft.jit(lambda x, y: (fnp.sin(x), 1, y, fnp.cos(y) * fnp.sin(y))), [(1, 0), (0, 0), (0, 1), (0, 1)]),
+        (ft.jit(lambda x, y: (fnp.sin(x) + y, fnp.cos(x))), [(1, 1), (1, 0)]),
+    ],
+)
+def test_jax_sees_what_each_result_depends_on(function: Any, expected: list[tuple[bool, bool]]) -> None:
+    program = jax.make_jaxpr(function)(2.0, 3.0).jaxpr
+    assert [needed(program, v) for v in program.outvars] == [list(map(bool, row)) for row in expected]
+    results = jax.jit(function)(2.0, 3.0)
+    for ours, theirs in zip(jax.tree.leaves(results), jax.tree.leaves(function(2.0, 3.0)), strict=True):
+        assert_same(ours, theirs, 8, weak=False)
+
+
 def test_jax_asks_for_types_and_programs_without_running_anything() -> None:
     gradient = ft.grad(lambda x: fnp.sum(x**2))
     shape = jax.eval_shape(gradient, X)
     assert (shape.shape, shape.dtype) == ((3,), np.float32)
-    assert [e.primitive.name for e in jax.make_jaxpr(gradient)(X).eqns] == ["functrans"]
+    assert {e.primitive.name for e in jax.make_jaxpr(gradient)(X).eqns} == {"functrans"}
 
 
 def test_a_function_traced_once_by_jax_is_not_traced_again() -> None:
