@@ -3,7 +3,8 @@
     Traced ── lower ──► Lowered ── compile ──► Compiled
     the jaxpr           the StableHLO          the executable, called like the function without its static arguments
 
-Arguments may be arrays, numbers or ``ShapeDtypeStruct``. Names and meaning are those of ``jax.stages``.
+Arguments may be arrays, numbers or ``ShapeDtypeStruct``. Names and meaning are those of ``jax.stages``, whose classes
+these are for code that looks at classes; what they do is all our own.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ def as_shape_struct(x: Any) -> Any:
     return shape_struct(array_type(tuple(x.shape), canonical_dtype(x.dtype), bool(getattr(x, "weak_type", False))))
 
 
+_jax_stages: Any = jax.stages
+
+
 class Stage:
     """What the three stages have in common: the name of the function, and the types of its arguments and results."""
 
-    __slots__ = ("_call", "_donated", "_tree", "fun_name", "out_tree")
-
     def __init__(self, fun_name: str, call: TracedCall, tree: Any, donated: Sequence[bool]) -> None:
-        self.fun_name = fun_name
-        self.out_tree = call.out_tree
+        self._fun_name = fun_name
         self._call = call
         self._tree = tree
         self._donated = tuple(donated) or (False,) * tree.num_leaves
@@ -72,6 +73,16 @@ class Stage:
     def in_tree(self) -> Any:
         """The tree of ``(positional arguments, keyword arguments)``, static ones left out."""
         return self._tree
+
+    @property
+    def fun_name(self) -> str:
+        """The name of the function."""
+        return self._fun_name
+
+    @property
+    def out_tree(self) -> Any:
+        """The tree of the results."""
+        return self._call.out_tree
 
     @property
     def _in_types(self) -> Sequence[ArrayType]:
@@ -114,7 +125,7 @@ class Stage:
         return f"{type(self).__name__}({self.fun_name}: ({given}) -> ({results}))"
 
 
-class Traced(Stage):
+class Traced(Stage, _jax_stages.Traced):  # type: ignore[misc]
     """A function traced for one signature.
 
     ``jaxpr`` takes ``captured``, the values that the function closes over, before the leaves of the arguments.
@@ -124,8 +135,6 @@ class Traced(Stage):
     >>> len(traced.jaxpr.equations), traced.out_info.shape
     (1, (3,))
     """
-
-    __slots__ = ("_device", "_program")
 
     def __init__(
         self, fun_name: str, call: TracedCall, tree: Any, donated: Sequence[bool], program: execute.Program, device: Any
@@ -180,7 +189,7 @@ def checked_platforms(given: Any, function: str, argument: str) -> tuple[str, ..
     return tuple(dict.fromkeys(given))
 
 
-class Lowered(Stage):
+class Lowered(Stage, _jax_stages.Lowered):  # type: ignore[misc]
     """A program as StableHLO.
 
     >>> import functrans as ft
@@ -190,8 +199,6 @@ class Lowered(Stage):
     >>> float(lowered.compile()(4.0))
     8.0
     """
-
-    __slots__ = ("_module", "_own", "_traced", "platforms")
 
     def __init__(self, traced: Traced, platforms: Sequence[str]) -> None:
         super().__init__(traced.fun_name, traced._call, traced._tree, traced._donated)
@@ -280,7 +287,7 @@ def _dialect(name: str | None) -> str:
     return name or "stablehlo"
 
 
-class Compiled(Stage):
+class Compiled(Stage, _jax_stages.Compiled):  # type: ignore[misc]
     """A function compiled for one signature, called like the function without its static arguments.
 
     A call checks the tree and the types of its arguments and raises TypeError for others; it cannot be transformed.
@@ -290,8 +297,6 @@ class Compiled(Stage):
     >>> compiled(np.ones(2, np.float32)).tolist()
     [3.0, 3.0]
     """
-
-    __slots__ = ("__weakref__", "_dispatch", "_program", "_sharding")
 
     def __init__(self, lowered: Lowered, program: execute.Program) -> None:
         super().__init__(lowered.fun_name, lowered._call, lowered._tree, lowered._donated)

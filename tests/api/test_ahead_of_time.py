@@ -82,6 +82,7 @@ def test_each_stage_describes_arguments_and_results_as_jax_does(name: str) -> No
         (traced.lower(), expected.lower()),
         (traced.lower().compile(), expected.lower().compile()),
     ):
+        assert isinstance(stage, type(reference))
         assert stage.in_tree == reference.in_tree
         assert stage.out_tree == reference.out_tree
         assert stage.args_info == reference.args_info
