@@ -17,6 +17,7 @@ import jax
 import ml_dtypes
 import numpy as np
 
+from functrans.control.call import Call, InPlace
 from functrans.errors import FunctransValueError, warn
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, all_equations
@@ -416,8 +417,8 @@ class Program:
 
 def _handing_on(call: Callable[..., list[Any]], jaxpr: Jaxpr) -> Callable[..., list[Any]]:
     """An array that is a result as it was given is that array, and no copy of it is kept, as in JAX."""
-    places: dict[Any, int] = {v: i for i, v in enumerate(jaxpr.inputs) if v.type.dtype != float0}
-    handed_on = [(o, places[a]) for o, a in enumerate(jaxpr.outputs) if a in places]
+    same = [(o, i, jaxpr.inputs[i].type) for o, i in enumerate(_inputs_handed_on(jaxpr)) if i is not None]
+    handed_on = [(o, i) for o, i, t in same if t == jaxpr.outputs[o].type and t.dtype != float0]
     if not handed_on:
         return call
 
@@ -429,6 +430,24 @@ def _handing_on(call: Callable[..., list[Any]], jaxpr: Jaxpr) -> Callable[..., l
         return results
 
     return run
+
+
+def _inputs_handed_on(jaxpr: Jaxpr) -> list[int | None]:
+    """For each result the place of the input that it is, also where a program held by a call or by an operation with
+    rules hands it on. Remembered on the program.
+    """
+
+    def found() -> list[int | None]:
+        places: dict[Any, int] = {v: i for i, v in enumerate(jaxpr.inputs)}
+        for eqn in jaxpr.equations:
+            if isinstance(eqn.op, Call | InPlace) and any(a in places for a in eqn.inputs):
+                program, operands = eqn.op.in_place(eqn.inputs)
+                for v, i in zip(eqn.outputs, _inputs_handed_on(program), strict=True):
+                    if i is not None and operands[i] in places:
+                        places[v] = places[operands[i]]
+        return [places.get(a) for a in jaxpr.outputs]
+
+    return jaxpr.remember("inputs handed on", found)
 
 
 def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:

@@ -315,12 +315,18 @@ def test_the_same_array_under_other_settings_is_converted_again() -> None:
         assert [x.dtype for x in ft.jit(function)()] == [np.int64, np.int32]
 
 
+same = ft.custom_jvp(lambda x: x)
+same.defjvp(lambda primals, tangents: (primals[0], tangents[0]))
+
 HANDED_ON: dict[str, Callable[[Any], Any]] = {
     "vmap": lambda a: ft.vmap(lambda x: x)(a),
     "vmap, beside others": lambda a: ft.vmap(lambda x: (2 * x, x))(a)[1],
     "jvp": lambda a: ft.jvp(lambda x: (fnp.sin(x), x), (a,), (2 * a,))[0][1],
     "a tangent": lambda a: ft.jvp(lambda x: (fnp.sin(x), x), (2 * a,), (a,))[1][1],
     "has_aux": lambda a: ft.grad(lambda x: (fnp.sum(fnp.sin(x)), x), has_aux=True)(a)[1],
+    "a function with a rule": lambda a: ft.vmap(same)(a),
+    "a jitted function": lambda a: ft.vmap(ft.jit(lambda x, y: (x + y, ft.jit(same)(y))))(a, a)[1],
+    "a function with a rule, of which a derivative is taken": lambda a: ft.jvp(same, (a,), (2 * a,))[0],
 }
 
 
