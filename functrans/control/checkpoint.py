@@ -36,11 +36,11 @@ from functrans.ops.constants import trace_closed
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import Dependence
 from functrans.trace.detection import Detection, Entry
+from functrans.trace.effects import without_effects
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear
 from functrans.trace.replay import evaluate, replay
 from functrans.trace.state import surroundings
-from functrans.transform.effects import without_effects
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr
 from functrans.transform.vmap import vmap_jaxpr

@@ -46,12 +46,12 @@ from functrans.ops.structural import broadcast_in_dim
 from functrans.trace.binding import bind_all
 from functrans.trace.dependence import VALUE, Dependence
 from functrans.trace.detection import Detection, Entry
+from functrans.trace.effects import without_effects
 from functrans.trace.emitter import EmitterProtocol, Names, Types
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value, is_linear, program_cost
 from functrans.trace.replay import evaluate, replay, trace
 from functrans.trace.state import operation_place
 from functrans.trace.tracer import Tracer
-from functrans.transform.effects import without_effects
 from functrans.transform.jvp import push_tangents
 from functrans.transform.linearize import linearize_jaxpr
 from functrans.transform.transpose import transpose_jaxpr

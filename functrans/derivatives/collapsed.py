@@ -50,10 +50,10 @@ from functrans.ops.elementwise import add
 from functrans.ops.products import DotGeneral
 from functrans.ops.slicing import slice_in_dim
 from functrans.ops.structural import ReduceSum, reshape, spread
+from functrans.trace.effects import without_effects
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into
 from functrans.trace.state import surroundings
-from functrans.transform.effects import without_effects
 from functrans.transform.jvp import jvp_jaxpr
 from functrans.transform.taylor import taylor_jaxpr
 from functrans.transform.vmap import vmap

@@ -30,10 +30,10 @@ from functrans.ir.types import ArrayType, describe, kind_of, type_of
 from functrans.jacobians.basis import coloured, standard_arrays, written_out
 from functrans.ops.elementwise import mul
 from functrans.ops.structural import Reshape, convert, zeros
+from functrans.trace.effects import without_effects
 from functrans.trace.frames import function_name, here, named_as
 from functrans.trace.leaves import entering, named
 from functrans.trace.tracer import Tracer
-from functrans.transform.effects import without_effects
 from functrans.transform.taylor import per_derivative, unit_of
 
 

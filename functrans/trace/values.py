@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from functrans.errors import ConcretizationError
-from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, Where
+from functrans.errors import ConcretizationError, MissingRuleError
+from functrans.ir.program import Atom, Equation, Jaxpr, Literal, Var, Where, live_equations
 from functrans.ir.types import is_key_dtype
 from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.trace.dependence import DERIVATIVE
+from functrans.trace.effects import without_effects
 from functrans.trace.engine import engine
 from functrans.trace.frames import describe_place, where
 from functrans.trace.state import outside_of_traces, state
@@ -95,7 +96,11 @@ class Computed:
             values: dict[Any, Any] = dict(zip(jaxpr.inputs, [_stood_for(x) for x in self.operands], strict=True))
             made = list(dict.fromkeys([a for a in jaxpr.outputs if type(a) is Var and a not in values]))
             if made:
-                program = Jaxpr(jaxpr.inputs, jaxpr.equations, made)
+                needed, _ = live_equations(jaxpr.equations, made, keep_effects=False)
+                try:
+                    program = without_effects(Jaxpr(jaxpr.inputs, needed, made))  # they happen where the program runs
+                except MissingRuleError:  # the value is that of an effect
+                    raise _NoValue(None) from None
                 results = outside_of_traces(engine.run_program, program, list(values.values()))
                 values.update(zip(made, results, strict=True))
             self.values = values

@@ -29,11 +29,11 @@ from functrans.ops.elementwise import MUL, add, div, mul, real_dtype, sub
 from functrans.ops.slicing import concatenate, rev, slice_in_dim
 from functrans.ops.structural import as_declared, full, reduce_sum, reshape, zeros
 from functrans.trace.binding import apply_operation, as_operand
+from functrans.trace.effects import without_effects
 from functrans.trace.primitive import Lanes, Primitive, Tangent, Value
 from functrans.trace.replay import emit, entering, replay_here, replay_into, trace
 from functrans.trace.series import Series
 from functrans.trace.state import surroundings
-from functrans.transform.effects import without_effects
 from functrans.transform.jvp import jvp_jaxpr
 
 _WRITTEN_OUT = 24  # products in a sum

@@ -19,10 +19,10 @@ from functrans.ir.types import ArrayType, array_type, is_differentiable, type_of
 from functrans.ops.arithmetic import abs_
 from functrans.ops.logic import eq, ne, or_
 from functrans.ops.reductions import reduce_or
+from functrans.trace.effects import without_effects
 from functrans.trace.frames import describe_place
 from functrans.trace.primitive import describe_equation
 from functrans.trace.replay import Backward, emit, replay, trace
-from functrans.transform.effects import without_effects
 
 
 class Kinds(NamedTuple):

@@ -13,7 +13,7 @@ import functrans.numpy as fnp
 from functrans import lax
 from functrans.derivatives import derivatives, differential_operator, directional, laplacian, solution_coefficients
 from functrans.experimental.jet import jet
-from functrans.transform.effects import without_effects
+from functrans.trace.effects import without_effects
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -121,6 +121,20 @@ def test_a_value_asked_for_comes_after_the_effects_before_it_and_they_happen_onc
             assert seen == [("first", 2.0), ("second", 4.0), "python", ("third", 8.0)]
 
 
+@pytest.mark.parametrize("nested", [False, True], ids=["", "in jit"])
+@pytest.mark.parametrize("outer", [lambda f: f(), lambda f: jax.jit(f)()], ids=["", "in jit of JAX"])
+def test_what_a_forward_rule_does_happens_once_though_its_residual_is_asked_for(outer: Any, nested: bool) -> None:
+    seen: list[Any] = []
+    note = lambda x: ft.debug.callback(lambda v: seen.append(float(v)), x)
+    run = ft.jit(note) if nested else note
+    square = ft.custom_vjp(lambda x: x * x)
+    square.defvjp(lambda x: (run(x), (x * x, 2 * x))[1], lambda r, ct: (ct * r if r > 3 else 0 * ct,))
+    two = jnp.float32(2.0)
+    assert float(outer(lambda: ft.grad(square)(two))) == 4.0
+    jax.effects_barrier()
+    assert seen == [2.0]
+
+
 def test_input_that_is_asked_for_is_read_once() -> None:
     numbers = iter([5.0, 6.0, 7.0])
     read = lambda: ft.io_callback(lambda: np.float32(next(numbers)), ft.ShapeDtypeStruct((), np.float32))

@@ -31,6 +31,12 @@ def with_rule(of: Any) -> Any:
     return f
 
 
+def with_rules(of: Any) -> Any:
+    f = of.custom_vjp(lambda x: jnp.sum(x * x))
+    f.defvjp(lambda x: (f(checked(x, "fwd: {x}")), x), lambda x, ct: (2 * ct * checked(x + 1, "bwd: {x}"),))
+    return f
+
+
 USER_CHECKS = {
     "jit": lambda of, x: of.jit(total)(x),
     "grad": lambda of, x: of.grad(total)(x),
@@ -58,6 +64,14 @@ USER_CHECKS = {
     "grad by a rule": lambda of, x: of.grad(lambda x: jnp.sum(with_rule(of)(x)))(x),
     "two": lambda of, x: of.jit(lambda x: (checked(x, "first: {x}"), checked(x - 5, "second: {x}")))(x),
     "the second": lambda of, x: of.jit(lambda x: (checked(x[0], "first: {x}"), checked(x - 5, "second: {x}")))(x),
+    "linearize": lambda of, x: of.linearize(total, x)[1](x),
+    "map": lambda of, x: of.lax.map(lambda a: 2 * checked(a), x),
+    "switch": lambda of, x: of.lax.switch(x.astype(int)[0], [lambda x: x, checked, lambda x: x + 1], x),
+    "switch in vmap": lambda of, x: of.vmap(lambda i, a: of.lax.switch(i, [jnp.sin, checked], a))(jnp.ones(3, int), x),
+    "a collective": lambda of, x: of.vmap(lambda a: checked(jax.lax.psum(a, "i") - 3), axis_name="i")(x),
+    "rules of reverse mode": lambda of, x: of.grad(with_rules(of))(x),
+    "jit of JAX": lambda of, x: of.grad(lambda x: jax.jit(total)(x))(x),
+    "an error of lanes": lambda of, x: checkify.check_error(of.vmap(checkify.checkify(of.jit(checked)))(x)[0]),
     "an error": lambda of, x: checkify.check_error(of.jit(checkify.checkify(total))(x)[0]),
     "for debugging": lambda of, x: of.jit(lambda x: checkify.debug_check(jnp.all(x > 0), "no"))(x),
 }
