@@ -16,6 +16,7 @@ from functrans.control.checkpoint import Checkpoint
 from functrans.control.scan import Scan
 from functrans.control.switches import Switch
 from functrans.control.while_loop import While
+from functrans.interop.control_flow import JaxPolicy
 from functrans.ir.program import Equation, Jaxpr, Var
 from functrans.ir.types import ArrayType
 from functrans.jaxlib_compat.jax_programs import alike_over_shards
@@ -67,8 +68,13 @@ def _switch(apply: Apply, op: Switch, index: Any, *operands: Any) -> Any:
 
 
 def _checkpoint(apply: Apply, op: Checkpoint, *operands: Any) -> Any:
-    return jax.checkpoint(lambda *xs: apply(op.jaxpr, xs, op.name))(*operands)
+    policy = op.policy.policy if isinstance(op.policy, JaxPolicy) else None
+    held = jax.checkpoint(lambda *xs: apply(op.jaxpr, xs, op.name), prevent_cse=any(op.barred), policy=policy)
+    return held(*operands)
 
+
+HOLDING: dict[type[Any], Any] = {Scan: _scan, While: _while, Switch: _switch, Checkpoint: _checkpoint}
+"""Loops, branches and checkpoints as operations of JAX: (how a held program is applied, the operation, operands)."""
 
 # What speaks of an axis that JAX binds, as operations of JAX.
 _OVER_AXES: dict[type[Any], Any] = {
@@ -81,7 +87,7 @@ _OVER_AXES: dict[type[Any], Any] = {
     collectives.AllGather: lambda _, op, x: [lax.all_gather(x, op.axis_name, axis=op.axis)],
     collectives.ReduceScatter: lambda _, op, x: [lax.psum_scatter(x, op.axis_name, scatter_dimension=op.axis)],
     collectives.AxisIndex: lambda _, op: [lax.axis_index(op.axis_name)],
-    Scan: _scan, While: _while, Switch: _switch, Checkpoint: _checkpoint,
+    **HOLDING,
 }  # fmt: skip
 
 

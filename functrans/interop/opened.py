@@ -12,20 +12,15 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jax import lax
 
 from functrans.control.call import Call, InPlace
-from functrans.control.checkpoint import Checkpoint
 from functrans.control.custom_batching import CustomVmap
 from functrans.control.linear_call import LinearCall
 from functrans.control.linear_solve import CustomLinearSolve
-from functrans.control.scan import Scan
-from functrans.control.switches import Switch, SwitchLanes
-from functrans.control.while_loop import While
-from functrans.interop.control_flow import JaxPolicy
+from functrans.control.switches import SwitchLanes
+from functrans.interop.axes_of_jax import HOLDING, constant
 from functrans.interop.jax_checks import CheckifyCheck
-from functrans.interop.axes_of_jax import constant
 from functrans.interop.jax_primitive import apply_equation, apply_program, functrans_p
 from functrans.interop.jax_tracing import traced_by_jax
 from functrans.ir.program import Equation, Jaxpr, Var, all_equations, subjaxprs
@@ -173,20 +168,9 @@ def _call(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
     return _opened(op.jaxpr, operands, sought)
 
 
-def _checkpoint(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
-    op: Any = eqn.op
-    policy = op.policy.policy if isinstance(op.policy, JaxPolicy) else None
-    run: Any = jax.checkpoint(lambda *xs: _opened(op.jaxpr, xs, sought), prevent_cse=any(op.barred), policy=policy)
-    return list(run(*operands))
-
-
-def _switch(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
-    op: Any = eqn.op
-    return list(lax.switch(operands[0], [_branch(program, sought) for program in op.branches], *operands[1:]))
-
-
-def _branch(program: Jaxpr, sought: Sought) -> Callable[..., Any]:
-    return lambda *xs: _opened(program, xs, sought)
+def _holding(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
+    run = HOLDING[type(eqn.op)]
+    return list(run(lambda program, xs, _: _opened(program, xs, sought), eqn.op, *operands))
 
 
 def _switch_lanes(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
@@ -194,40 +178,10 @@ def _switch_lanes(eqn: Equation, operands: list[Any], sought: Sought) -> list[An
     return _opened(op.selecting(), operands, sought)  # as JAX does under vmap
 
 
-def _carries(given: Sequence[Any], types: Sequence[Any]) -> list[Any]:
-    """Initial carries: a scalar stands for an array."""
-    return [
-        x if np.shape(x) == t.shape else jax.numpy.broadcast_to(x, t.shape) for x, t in zip(given, types, strict=True)
-    ]
-
-
-def _scan(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
-    op: Any = eqn.op
-    consts, init, xs = op.split(operands)
-
-    def body(carry: list[Any], slices: list[Any]) -> tuple[list[Any], list[Any]]:
-        outs = _opened(op.jaxpr, [*consts, *carry, *slices], sought)
-        return outs[: op.num_carry], outs[op.num_carry :]
-
-    start = _carries(init, op.split(op.jaxpr.in_types)[1])
-    carry, ys = lax.scan(body, start, xs, op.length, bool(op.reverse), op.unroll)
-    return [*carry, *ys]
-
-
-def _while(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
-    op: Any = eqn.op
-    tests, consts, init = op.split(operands)
-    return lax.while_loop(
-        lambda carry: _opened(op.condition, [*tests, *carry], sought)[0],
-        lambda carry: _opened(op.body, [*consts, *carry], sought),
-        _carries(init, op.body.in_types[op.num_body_consts :]),
-    )
-
-
 def _in_place(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
     """The program that runs in the place of an operation with rules, which stay its rules."""
     op: Any = eqn.op
-    variables = dict(enumerate(a for a in eqn.inputs if type(a) is Var))
+    variables = {i: a for i, a in enumerate(eqn.inputs) if type(a) is Var}
 
     @jax.custom_jvp
     def run(*xs: Any) -> list[Any]:
@@ -235,7 +189,7 @@ def _in_place(eqn: Equation, operands: list[Any], sought: Sought) -> list[Any]:
         return _opened(program, given, sought)
 
     def whole(*xs: Any) -> list[Any]:
-        return apply_equation(eqn, {variables[i]: x for i, x in enumerate(xs)})
+        return apply_equation(eqn, {a: xs[i] for i, a in variables.items()})
 
     run.defjvp(lambda primals, tangents: jax.jvp(whole, primals, tangents))
     return list(run(*operands))
@@ -251,11 +205,8 @@ _OPENED: dict[type, Callable[..., list[Any]]] = {
     DynamicSlice: _dynamic_slice,
     DynamicUpdateSlice: _dynamic_update_slice,
     Call: _call,
-    Checkpoint: _checkpoint,
-    Switch: _switch,
+    **dict.fromkeys(HOLDING, _holding),
     SwitchLanes: _switch_lanes,
-    Scan: _scan,
-    While: _while,
     InPlace: _in_place,
 }
 

@@ -31,6 +31,12 @@ def with_rule(of: Any) -> Any:
     return f
 
 
+def beside_a_number(of: Any) -> Any:
+    f = of.custom_jvp(lambda n, x: n * jnp.sin(checked(x)))
+    f.defjvp(lambda primals, tangents: (f(*primals), primals[0] * tangents[1] * jnp.cos(primals[1])))
+    return of.jit(lambda x: f(2.0, x))
+
+
 def with_rules(of: Any) -> Any:
     f = of.custom_vjp(lambda x: jnp.sum(x * x))
     f.defvjp(lambda x: (f(checked(x, "fwd: {x}")), x), lambda x, ct: (2 * ct * checked(x + 1, "bwd: {x}"),))
@@ -60,6 +66,7 @@ USER_CHECKS = {
     "another branch": lambda of, x: of.lax.cond(jnp.sum(x) > 10, checked, lambda x: 2 * x, x),
     "checkpoint": lambda of, x: of.grad(of.checkpoint(total))(x),
     "a rule": lambda of, x: with_rule(of)(x),
+    "a rule beside a number": lambda of, x: beside_a_number(of)(x),
     "a rule in jit": lambda of, x: of.jit(with_rule(of))(x),
     "grad by a rule": lambda of, x: of.grad(lambda x: jnp.sum(with_rule(of)(x)))(x),
     "two": lambda of, x: of.jit(lambda x: (checked(x, "first: {x}"), checked(x - 5, "second: {x}")))(x),
@@ -103,6 +110,13 @@ def test_what_checkify_made_is_differentiated(name: str) -> None:
     expected = jax.grad(objective(jax))(GOOD)
     for of in (ft, jax):
         assert_same(of.grad(objective(ft))(GOOD), expected, 64, weak=False)
+
+
+def test_the_rule_of_a_function_beside_a_number_stays_its_rule() -> None:
+    # JAX has an error of its own where the function has a check and is jitted.
+    for of in (ft, jax):
+        slope = of.grad(lambda x: jnp.sum(checkify.checkify(beside_a_number(ft))(x)[1]))(GOOD)
+        assert_same(slope, 2 * jnp.cos(GOOD), 64, weak=False)
 
 
 def test_of_a_batch_the_last_failure_is_shown_as_in_jax() -> None:
