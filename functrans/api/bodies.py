@@ -25,12 +25,12 @@ from functrans.ir.types import (
     type_of,
     x64_enabled,
 )
+from functrans.jaxlib_compat.tracing import JaxTracer
 from functrans.ops.structural import broadcast_in_dim, convert
 from functrans.trace.builder import NEVER, OFTEN, Builder, values_of
 from functrans.trace.frames import here, line_key
 from functrans.trace.leaves import Places, entering, named
 from functrans.trace.state import current_builder
-from functrans.trace.tracer import Tracer
 
 
 class Leaf(NamedTuple):
@@ -241,8 +241,8 @@ def check_same_results(
 
 
 def is_concrete(x: Any) -> bool:
-    """Whether x is a number or an array, not a traced value."""
-    return type(x) is not Tracer
+    """Whether x is a number or an array, not a traced value, ours or JAX's."""
+    return not isinstance(x, JaxTracer)
 
 
 def plain_python() -> bool:

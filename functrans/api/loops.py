@@ -13,6 +13,7 @@ from functrans.api.bodies import (
     Leaf,
     check_same_results,
     converted,
+    is_concrete,
     operand_types,
     plain_python,
     promoted_carry,
@@ -347,7 +348,7 @@ def _while(
     """``while_loop`` for the user's call of ``what``; ``shown``: as for ``_scan``."""
     _refuse_carried(what, init_val)
     carry, tree, types = operand_types(f"the initial value of {what}", init_val)
-    if plain_python() and all(type(x) is not Tracer for x in carry):
+    if plain_python() and all(is_concrete(x) for x in carry):
         value = as_arrays(init_val, lambda i: "the initial carry of while_loop")  # which a body cannot write to
         while cond_fun(value):
             value = body_fun(value)

@@ -41,6 +41,17 @@ class Message:
         raise CheckError(f"{text}\n    raised by {self.what} at {describe_place(self.place)}")
 
 
+def call_where(emitter: EmitterProtocol, flag: Any, call: Any, operands: Names, in_types: Types) -> Any:
+    """Call a Python function of the operands, which raises, where the flag, a bool scalar, is true."""
+
+    def raising(_: Any) -> list[str]:
+        emitter.host_callback(call, operands, in_types, [], what="")
+        return []
+
+    fails, passes = emitter.region([], raising, []), emitter.region([], lambda _: [], [])
+    return emitter.raw_many(f'"stablehlo.if"({flag}) ({fails}, {passes}) : (tensor<i1>) -> ()', 0)
+
+
 class Check(Primitive):
     """Operands ``(failed: bool[], *values)``: calls ``callback``, which raises, where ``failed`` is true."""
 
@@ -78,9 +89,4 @@ class Check(Primitive):
             callback.call(arrays)
             return ()
 
-        def raising(_: Any) -> list[str]:
-            emitter.host_callback(call, operands[1:], in_types[1:], [], what="")
-            return []
-
-        fails, passes = emitter.region([], raising, []), emitter.region([], lambda _: [], [])
-        return emitter.raw_many(f'"stablehlo.if"({operands[0]}) ({fails}, {passes}) : (tensor<i1>) -> ()', 0)
+        return call_where(emitter, operands[0], call, operands[1:], in_types[1:])

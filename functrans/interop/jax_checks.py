@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from functrans.control.checks import call_where
 from functrans.control.holding import row
 from functrans.interop.translation import Application, Emit
 from functrans.ir.effects import CHECK
@@ -111,13 +112,8 @@ class CheckifyCheck(Primitive):
         places = self.errors.given(range(self.errors.tree.num_leaves))
         failed = [operands[places.index(kind.happened)] for kind in self.errors.kinds]
 
-        def raising(_: Any) -> list[str]:
-            emitter.host_callback(call, operands, in_types, [], what="")
-            return []
-
-        for one in failed:
-            fails, passes = emitter.region([], raising, []), emitter.region([], lambda _: [], [])
-            emitter.raw_many(f'"stablehlo.if"({one}) ({fails}, {passes}) : (tensor<i1>) -> ()', 0)
+        for flag in failed:
+            call_where(emitter, flag, call, operands, in_types)
         return []
 
 

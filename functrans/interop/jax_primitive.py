@@ -91,12 +91,20 @@ def _spread_as_given(x: Any, meshes: dict[Any, Any]) -> Any:
     return x if mesh is None else jax.device_put(x, NamedSharding(mesh, x.sharding.spec))
 
 
+_MOST_PARTS = 32
+
+
 def apply_in_parts(program: Jaxpr, operands: Sequence[Any], name: str) -> list[Any]:
-    """The program, what depends on different operands apart: JAX sees of each result which operands it depends on."""
+    """The program, what shares no operation apart, so that JAX sees of each result on which operands it depends; in one
+    where there are many such parts, since each is lowered by itself.
+    """
     if program.effects:
         return apply_program(program, operands, name)
     results: list[Any] = [None] * len(program.outputs)
-    for part, inputs, outputs in program.remember("parts", lambda: _parts(program)):
+    parts = program.remember("parts", lambda: _parts(program))
+    if len(parts) > _MOST_PARTS:
+        return apply_program(program, operands, name)
+    for part, inputs, outputs in parts:
         for i, x in zip(outputs, apply_program(part, [operands[i] for i in inputs], name), strict=True):
             results[i] = x
     return results
@@ -109,6 +117,7 @@ def _parts(program: Jaxpr) -> list[tuple[Jaxpr, list[int], list[int]]]:
 
     def last(i: int) -> int:
         while joined[i] != i:
+            joined[i] = joined[joined[i]]
             i = joined[i]
         return i
 
@@ -120,11 +129,15 @@ def _parts(program: Jaxpr) -> list[tuple[Jaxpr, list[int], list[int]]]:
     groups: dict[Any, list[int]] = {}
     for k, a in enumerate(program.outputs):
         groups.setdefault(last(made[a]) if a in made else ("no operation", k), []).append(k)
+    members: dict[Any, list[Equation]] = {}
+    for i, eqn in enumerate(program.equations):
+        members.setdefault(last(i), []).append(eqn)
+    number = {v: i for i, v in enumerate(program.inputs)}
     parts = []
-    for places in groups.values():
+    for group, places in groups.items():
         outputs = [program.outputs[k] for k in places]
-        equations, live = live_equations(program.equations, outputs)
-        inputs = [i for i, v in enumerate(program.inputs) if v in live]
+        equations, live = live_equations(members.get(group, []), outputs)
+        inputs = sorted([number[v] for v in live if v in number])
         parts.append((Jaxpr([program.inputs[i] for i in inputs], equations, outputs), inputs, places))
     return parts
 

@@ -144,7 +144,7 @@ class SpreadError(FunctransValueError):
 def device_of(array: Any, position: int, names: Sequence[str] | None) -> Device:
     """The device of an array that lives on one, or ValueError."""
     devices = array._sharding.device_set
-    if len(devices) != 1:
+    if is_spread(array):
         raise SpreadError(
             f"{argument_name(position, names)}, {describe(array)}, is spread over {len(devices)} devices "
             f"({array._sharding}), and this program runs on one; gather it first: "

@@ -112,17 +112,27 @@ def check_lowering(samples: Sequence[tuple[Primitive, Sequence[Any]]], roundings
 
 
 def check_execution(cases: Sequence[Case], samples_alone: bool = False) -> None:
-    """Every program that the cases evaluated with NumPy, compiled twenty as one and run; or of each the operation
-    itself, a hundred as one.
-    """
+    """Every program that the cases evaluated with NumPy, compiled together and run; or of each the operation itself."""
     distinct = {id(case): case for case in cases}.values()
     runs = [
         (case, *entry) for case in distinct for entry in case.seen.values()
         if entry[0] is case.jaxpr or not samples_alone
     ]  # fmt: skip
-    together = 100 if samples_alone else 20  # 80 programs of a Bessel function take XLA three times as long in one
-    for i in range(0, len(runs), together):
-        _check_together(runs[i : i + together], i)
+    first = size = 0
+    for i, (_, jaxpr, _, _) in enumerate(runs):
+        size += _written(jaxpr)
+        if size > _TOGETHER or i + 1 == len(runs):
+            _check_together(runs[first : i + 1], first)
+            first, size = i + 1, 0
+
+
+_TOGETHER = 2000  # operations: XLA takes three times as long for eight programs of that size together as for each alone
+
+
+def _written(jaxpr: Jaxpr) -> int:
+    """How many operations the program has when those that stand for others are written out."""
+    parts = [eqn.op.in_place(eqn.inputs) for eqn in jaxpr.equations]
+    return sum(1 if part is None else _written(part[0]) for part in parts)
 
 
 def _check_together(runs: Sequence[Any], first: int) -> None:

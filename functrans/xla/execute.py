@@ -17,8 +17,7 @@ import jax
 import ml_dtypes
 import numpy as np
 
-from functrans.control.call import Call, InPlace
-from functrans.errors import FunctransValueError, warn
+from functrans.errors import FunctransValueError
 from functrans.ir.cache import Cache
 from functrans.ir.program import Equation, Jaxpr, Literal, all_equations
 from functrans.ir.snapshots import snapshot
@@ -46,6 +45,7 @@ from functrans.xla.lower import Module, lower_module
 from functrans.xla.memory_maps import MemoryMaps
 from functrans.xla.modules import platform_module
 from functrans.xla.refusals import refused
+from functrans.xla.shared_memory import donation, handing_on
 
 logger = logging.getLogger("functrans.compile")
 value_checks_on = configuration.value_checks.on
@@ -134,25 +134,6 @@ def _concrete(x: Any) -> Any:
     """An argument of a program that runs; raises where it is a traced value that has left its trace."""
     check_reachable(x)
     return x
-
-
-def _donation(jaxpr: Jaxpr, donated: Sequence[bool]) -> list[str]:
-    """For each input what says which result takes its memory: the first of the type of a donated one."""
-    free: dict[Any, list[int]] = {}
-    for i, t in reversed(list(enumerate(jaxpr.out_types))):
-        free.setdefault((t.shape, t.dtype), []).append(i)
-    attributes, left = [], []
-    for t, flag in zip(jaxpr.in_types, donated, strict=True):
-        results = free.get((t.shape, t.dtype)) if flag else None
-        attributes.append(f" {{tf.aliasing_output = {results.pop()} : i32}}" if results else "")
-        if flag and not attributes[-1]:
-            left.append(f"{t.dtype.name}[{','.join(map(str, t.shape))}]")
-    if left:
-        warn(
-            f"Some donated buffers were not usable: {', '.join(left)}. An argument gives its memory to a result of its "
-            "shape and dtype; these are kept."
-        )
-    return attributes
 
 
 class Program:
@@ -272,7 +253,7 @@ class Program:
         donated = [i < len(self.donated) and self.donated[i] for i in places]
         with CollectionPause():
             jaxpr = on_words(self._kept_jaxpr())
-            attributes = _donation(jaxpr, donated) if any(donated) else [""] * len(donated)
+            attributes = donation(jaxpr, donated) if any(donated) else [""] * len(donated)
             if self.jit or not is_small(jaxpr):  # small ones are compiled without fusion
                 if tuple(platforms) == ("cpu",):
                     jaxpr = for_cpu(jaxpr)
@@ -316,7 +297,7 @@ class Program:
         start = time.perf_counter()
         module = self.module([compiler.lowering_platform(device)])
         call = self._compile_module(jaxpr, module, device, start, dict(self.options))
-        return call if self.jit else _handing_on(call, jaxpr)
+        return call if self.jit else handing_on(call, jaxpr)
 
     def _compile_module(
         self, jaxpr: Jaxpr, module: Module, device: Any, start: float, options: Mapping[str, Any] | None = None
@@ -413,41 +394,6 @@ class Program:
             ]
 
         return call
-
-
-def _handing_on(call: Callable[..., list[Any]], jaxpr: Jaxpr) -> Callable[..., list[Any]]:
-    """An array that is a result as it was given is that array, and no copy of it is kept, as in JAX."""
-    same = [(o, i, jaxpr.inputs[i].type) for o, i in enumerate(_inputs_handed_on(jaxpr)) if i is not None]
-    handed_on = [(o, i) for o, i, t in same if t == jaxpr.outputs[o].type and t.dtype != float0]
-    if not handed_on:
-        return call
-
-    def run(*args: Any) -> list[Any]:
-        results = call(*args)
-        for o, i in handed_on:
-            if isinstance(args[i], jax.Array):
-                results[o] = args[i]
-        return results
-
-    return run
-
-
-def _inputs_handed_on(jaxpr: Jaxpr) -> list[int | None]:
-    """For each result the place of the input that it is, also where a program held by a call or by an operation with
-    rules hands it on. Remembered on the program.
-    """
-
-    def found() -> list[int | None]:
-        places: dict[Any, int] = {v: i for i, v in enumerate(jaxpr.inputs)}
-        for eqn in jaxpr.equations:
-            if isinstance(eqn.op, Call | InPlace) and any(a in places for a in eqn.inputs):
-                program, operands = eqn.op.in_place(eqn.inputs)
-                for v, i in zip(eqn.outputs, _inputs_handed_on(program), strict=True):
-                    if i is not None and operands[i] in places:
-                        places[v] = places[operands[i]]
-        return [places.get(a) for a in jaxpr.outputs]
-
-    return jaxpr.remember("inputs handed on", found)
 
 
 def _with_float0(call: Callable[..., list[Any]], types: Sequence[ArrayType]) -> Callable[..., list[Any]]:

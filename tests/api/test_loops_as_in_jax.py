@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -60,6 +61,27 @@ def test_a_body_cannot_write_to_the_first_carry(disabled: bool) -> None:
         scanned, _ = ft.lax.scan(lambda c, _: (add_up(c), None), (start, start), None, length=3)
     assert [float(x) for x in (*looped, *scanned)] == [10.0, 55.0, 4.0, 10.0]
     assert float(start) == 1.0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda f, x: jax.eval_shape(f, x).shape,
+        lambda f, x: jax.vmap(f)(x[None])[0],
+        lambda f, x: jax.jvp(f, (x,), (x,))[1],
+        lambda f, x: ft.jit(f)(x),
+    ],
+    ids=["eval_shape", "vmap", "jvp", "jit"],
+)
+def test_a_value_that_is_traced_is_none_under_disable_jit(use: Any) -> None:
+    def f(of: Any, x: Any) -> Any:
+        x = of.lax.cond(x > 0, lambda x: x + 1, lambda x: x, x)
+        x = of.lax.switch(x.astype(int) % 2, [lambda x: x, lambda x: 2 * x], x)
+        return of.lax.while_loop(lambda x: x < 100, lambda x: 2 * x, x)
+
+    x = jax.numpy.float32(3)
+    with jax.disable_jit():
+        assert use(functools.partial(f, ft), x) == use(functools.partial(f, jax), x)
 
 
 def test_batches_of_no_size_are_one_batch() -> None:

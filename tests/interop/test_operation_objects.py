@@ -18,7 +18,9 @@ from jax.interpreters import ad, batching, mlir
 import functrans as ft
 import functrans.lax
 from functrans.control.checkpoint import Checkpoint
+from functrans.interop.custom_rules import TwoModes
 from functrans.interop.jax_tracing import operation_object
+from functrans.ir.program import all_equations
 from functrans.jaxlib_compat.jax_programs import OPERATION_OBJECT
 
 
@@ -141,6 +143,7 @@ def test_each_mode_has_its_rule(door: Any) -> None:
     f = door(lambda x, y: _OfTwo(jax.typeof(x), jax.typeof(y))(x, y))
     x, y, lanes = np.float32(0.7), np.float32(1.3), lambda v: np.full(3, v, np.float32)
     by_x, by_y = np.cos(x) * y, np.sin(x)
+    assert any(isinstance(eqn.op, TwoModes) for eqn in all_equations(ft.make_jaxpr(f)(x, y)))
     for i, slope in enumerate((by_x, by_y)):
         for grad in (ft.grad(f, i), ft.jit(ft.grad(f, i)), ft.jacrev(f, i)):
             np.testing.assert_allclose(grad(x, y), 7 * slope, rtol=1e-6)
